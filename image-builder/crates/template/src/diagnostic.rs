@@ -1,0 +1,384 @@
+//! What is wrong, where, and how to put it right: errors that an editor or a terminal can show with the source line.
+
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use miette::{LabeledSpan, NamedSource, SourceCode};
+
+pub use miette::Severity;
+
+/// A range of bytes in a source file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// The byte after the last.
+    pub end: usize,
+}
+
+impl Span {
+    /// A range from `start` up to `end`, which is not part of it.
+    #[must_use]
+    pub fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
+    }
+}
+
+/// The text of a template, with its name and an index of its lines.
+pub struct SourceFile {
+    path: PathBuf,
+    text: NamedSource<String>,
+    line_starts: Vec<usize>,
+}
+
+impl SourceFile {
+    /// Wraps a text that was read from `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        let path = path.into();
+        let text = text.into();
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = std::iter::once(0).chain(newlines.map(|(at, _)| at + 1)).collect();
+        let text = NamedSource::new(path.display().to_string(), text);
+        Self { path, text, line_starts }
+    }
+
+    /// Where the text was read.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.text.inner()
+    }
+
+    /// Line and column of a byte offset, both counted from 1; columns are characters.
+    #[must_use]
+    pub fn position(&self, offset: usize) -> (usize, usize) {
+        let line = self.line_starts.partition_point(|start| *start <= offset).max(1);
+        let before = self.text().get(self.line_starts[line - 1]..offset);
+        (line, before.map_or(1, |text| text.chars().count() + 1))
+    }
+}
+
+impl fmt::Debug for SourceFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// One link of an include chain: where an `include` step names the file that it brings in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncludedFrom {
+    /// The file with the `include` step.
+    pub file: PathBuf,
+    /// The name's line, from 1.
+    pub line: usize,
+    /// The name's column, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for IncludedFrom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// A place in a template, with the includes that lead there.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    source: Arc<SourceFile>,
+    span: Span,
+    chain: Arc<[IncludedFrom]>,
+}
+
+impl Origin {
+    /// A place in `source`; `chain` lists the including steps, the innermost first.
+    #[must_use]
+    pub fn new(source: Arc<SourceFile>, span: Span, chain: Arc<[IncludedFrom]>) -> Self {
+        Self { source, span, chain }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        self.source.path()
+    }
+
+    /// The file with its text.
+    #[must_use]
+    pub fn source(&self) -> &Arc<SourceFile> {
+        &self.source
+    }
+
+    /// The bytes meant.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Line of the first byte, from 1.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.source.position(self.span.start).0
+    }
+
+    /// Column of the first byte, from 1, counted in characters.
+    #[must_use]
+    pub fn column(&self) -> usize {
+        self.source.position(self.span.start).1
+    }
+
+    /// The including steps, the innermost first; empty in the main template.
+    #[must_use]
+    pub fn chain(&self) -> &[IncludedFrom] {
+        &self.chain
+    }
+
+    /// Another place in the same file.
+    #[must_use]
+    pub fn with_span(&self, span: Span) -> Self {
+        Self { source: Arc::clone(&self.source), span, chain: Arc::clone(&self.chain) }
+    }
+
+    /// This place as a link of a chain.
+    #[must_use]
+    pub fn as_included_from(&self) -> IncludedFrom {
+        let (line, column) = self.source.position(self.span.start);
+        IncludedFrom { file: self.file().to_path_buf(), line, column }
+    }
+}
+
+/// `file:line:column`, as editors and terminals understand it.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_included_from().fmt(f)
+    }
+}
+
+#[derive(Debug)]
+struct Parts {
+    code: &'static str,
+    severity: Severity,
+    message: String,
+    help: Option<String>,
+    origin: Option<Origin>,
+    labels: Vec<(Span, String)>,
+    chain: Option<ChainLink>,
+}
+
+/// One error or warning about a template.
+///
+/// It renders through [`miette::Diagnostic`]; [`fmt::Display`] gives the bare message. The engine uses the
+/// same type for what goes wrong while a step runs, so that both look alike.
+#[derive(Debug)]
+pub struct Diagnostic(Box<Parts>);
+
+impl Diagnostic {
+    /// An error without a place; `code` is a stable name such as `template::unknown-key`.
+    #[must_use]
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, code, message.into())
+    }
+
+    /// A warning without a place.
+    #[must_use]
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, code, message.into())
+    }
+
+    fn new(severity: Severity, code: &'static str, message: String) -> Self {
+        let (help, origin, chain) = (None, None, None);
+        Self(Box::new(Parts { code, severity, message, help, origin, labels: Vec::new(), chain }))
+    }
+
+    /// Points at a place, with the words to write under it.
+    #[must_use]
+    pub fn at(mut self, origin: &Origin, label: impl Into<String>) -> Self {
+        self.0.chain = ChainLink::of(origin.chain());
+        self.0.labels.insert(0, (origin.span(), label.into()));
+        self.0.origin = Some(origin.clone());
+        self
+    }
+
+    /// Points at a second place in the same file.
+    #[must_use]
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.0.labels.push((span, label.into()));
+        self
+    }
+
+    /// Says how to put it right.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.0.help = Some(help.into());
+        self
+    }
+
+    /// The stable name of this kind of problem.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// The sentence that says what is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// How to put it right, where that is known.
+    #[must_use]
+    pub fn help_text(&self) -> Option<&str> {
+        self.0.help.as_deref()
+    }
+
+    /// Where it is; `None` for problems of the command line.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.0.origin.as_ref()
+    }
+
+    /// Whether this stops the build.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.0.severity == Severity::Error
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl Error for Diagnostic {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.chain.as_ref().map(|link| link as &(dyn Error + 'static))
+    }
+}
+
+impl miette::Diagnostic for Diagnostic {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.0.code))
+    }
+
+    fn severity(&self) -> Option<Severity> {
+        Some(self.0.severity)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.0.help.as_deref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.0.origin.as_ref().map(|origin| &origin.source.text as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let labels = self.0.labels.iter().enumerate().map(|(index, (span, label))| {
+            let text = Some(label.clone()).filter(|text| !text.is_empty());
+            let range = (span.start, span.end - span.start);
+            // The header of the snippet shows the primary label's position.
+            if index == 0 {
+                LabeledSpan::new_primary_with_span(text, range)
+            } else {
+                LabeledSpan::new_with_span(text, range)
+            }
+        });
+        Some(Box::new(labels))
+    }
+}
+
+/// "Included from" lines: the chain of includes in the shape of an error chain, which every renderer shows.
+#[derive(Debug)]
+struct ChainLink {
+    text: String,
+    outer: Option<Box<ChainLink>>,
+}
+
+/// The links shown at either end of a chain; what is between them helps nobody.
+const CHAIN_ENDS: usize = 4;
+
+impl ChainLink {
+    fn of(chain: &[IncludedFrom]) -> Option<Self> {
+        let mut lines: Vec<String> = chain.iter().map(|from| format!("included from {from}")).collect();
+        if lines.len() > 2 * CHAIN_ENDS + 1 {
+            let hidden = CHAIN_ENDS..lines.len() - CHAIN_ENDS;
+            let note = format!("included through {} more files", hidden.len());
+            lines.splice(hidden, [note]);
+        }
+        lines.into_iter().rev().fold(None, |outer, text| Some(Self { text, outer: outer.map(Box::new) }))
+    }
+}
+
+impl fmt::Display for ChainLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for ChainLink {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.outer.as_deref().map(|link| link as &(dyn Error + 'static))
+    }
+}
+
+/// Everything wrong with one template: at least one error, and the warnings found on the way.
+#[derive(Debug)]
+pub struct Diagnostics {
+    subject: String,
+    list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    /// Collects what was found about `subject`, such as `cloudimage/ttya-dev`.
+    #[must_use]
+    pub fn new(subject: impl Into<String>, list: Vec<Diagnostic>) -> Self {
+        Self { subject: subject.into(), list }
+    }
+
+    /// What was found, in the order in which the files were read.
+    #[must_use]
+    pub fn list(&self) -> &[Diagnostic] {
+        &self.list
+    }
+
+    /// The same, owned.
+    #[must_use]
+    pub fn into_list(self) -> Vec<Diagnostic> {
+        self.list
+    }
+
+    /// How many of them are errors.
+    #[must_use]
+    pub fn error_count(&self) -> usize {
+        self.list.iter().filter(|diagnostic| diagnostic.is_error()).count()
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.error_count();
+        let plural = if errors == 1 { "" } else { "s" };
+        write!(f, "template {} has {errors} error{plural}", self.subject)?;
+        match self.list.len() - errors {
+            0 => Ok(()),
+            1 => f.write_str(" and 1 warning"),
+            warnings => write!(f, " and {warnings} warnings"),
+        }
+    }
+}
+
+impl Error for Diagnostics {}
+
+impl miette::Diagnostic for Diagnostics {
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn miette::Diagnostic> + 'a>> {
+        Some(Box::new(self.list.iter().map(|diagnostic| diagnostic as &dyn miette::Diagnostic)))
+    }
+}

@@ -1,0 +1,292 @@
+//! How guest code is executed, found out by running some.
+//!
+//! A device file that can be opened says nothing about whether a guest gets
+//! anywhere, so each candidate has to run the probe guest to its end. The
+//! result is kept until the host is booted again or QEMU changes.
+
+use crate::config;
+use crate::directory::create_directory;
+use crate::error::{StateError, qemu_package_hint};
+use crate::host::Host;
+use crate::probe_guest::{EXIT_PORT, EXIT_STATUS, STAGES, boot_sector};
+use miette::Diagnostic;
+use process_runner::{Command, CommandError};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use thiserror::Error;
+
+/// How long the probe guest may take; a working accelerator needs a fraction of a second.
+const HARDWARE_DEADLINE: Duration = Duration::from_secs(5);
+/// Emulation always gets there, but on a busy host it takes its time.
+const EMULATION_DEADLINE: Duration = Duration::from_secs(30);
+/// What QEMU may not do in its sandbox: it needs none of it.
+pub(crate) const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
+/// How guest code is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accelerator {
+    /// The Linux kernel's virtual machines.
+    Kvm,
+    /// The macOS hypervisor framework.
+    Hvf,
+    /// The NetBSD virtual machine monitor.
+    Nvmm,
+    /// QEMU's own translation: works everywhere, several times slower.
+    Tcg,
+}
+
+impl Accelerator {
+    /// The name in QEMU's options.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Hvf => "hvf",
+            Self::Nvmm => "nvmm",
+            Self::Tcg => "tcg",
+        }
+    }
+
+    /// The processor model: the host's own, or all that translation can do.
+    #[must_use]
+    pub fn cpu_model(self) -> &'static str {
+        match self {
+            Self::Kvm | Self::Hvf => "host",
+            Self::Nvmm | Self::Tcg => "max",
+        }
+    }
+
+    /// What this host could have besides translation.
+    fn of_this_host(guest_architecture: &str) -> Option<Self> {
+        if std::env::consts::ARCH != guest_architecture {
+            return None;
+        }
+        match std::env::consts::OS {
+            "linux" => Some(Self::Kvm),
+            "macos" => Some(Self::Hvf),
+            "netbsd" | "dragonfly" => Some(Self::Nvmm),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Accelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Accelerator {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        [Self::Kvm, Self::Hvf, Self::Nvmm, Self::Tcg]
+            .into_iter()
+            .find(|accelerator| accelerator.as_str() == name)
+            .ok_or_else(|| "one of kvm, hvf, nvmm, tcg".to_owned())
+    }
+}
+
+/// What was found out about QEMU on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acceleration {
+    /// The accelerator to use.
+    pub accelerator: Accelerator,
+    /// Why this one, for people.
+    pub reason: String,
+    /// Whether this QEMU has its sandbox.
+    pub sandbox: bool,
+}
+
+/// QEMU cannot run even the smallest guest.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ProbeError {
+    /// QEMU is not installed.
+    #[error("{program} is not installed")]
+    #[diagnostic(help("{}", qemu_package_hint()))]
+    NoQemu {
+        /// The emulator.
+        program: String,
+        /// What the system said.
+        #[source]
+        source: CommandError,
+    },
+    /// QEMU is there and could not be run.
+    #[error("cannot run the emulator")]
+    Run(#[source] CommandError),
+    /// The accelerator did not get the probe guest to its end.
+    #[error("{accelerator} does not work here: {reason}")]
+    #[diagnostic(help("without `--accel`, dev-vm chooses one that works"))]
+    NotWorking {
+        /// The accelerator.
+        accelerator: Accelerator,
+        /// How far it came and what QEMU said.
+        reason: String,
+    },
+    /// The probe guest or its result could not be written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+}
+
+/// The probe result with what it depends on.
+#[derive(Serialize, Deserialize)]
+struct Cached {
+    key: String,
+    acceleration: Acceleration,
+}
+
+/// Chooses the accelerator: `wanted` if it works, else the host's own if it works, else translation.
+///
+/// # Errors
+/// [`ProbeError`].
+pub fn choose(host: &Host, cache: &Path, wanted: Option<Accelerator>) -> Result<Acceleration, ProbeError> {
+    if let Some(accelerator) = wanted {
+        let sandbox = try_out(host, accelerator)?;
+        return Ok(Acceleration { accelerator, reason: "as asked for".to_owned(), sandbox });
+    }
+    let key = cache_key(host);
+    // A cache that cannot be understood is as good as none: it is only a cache.
+    let cached: Option<Cached> = config::load(cache).ok().flatten();
+    if let Some(cached) = cached.filter(|cached| Some(&cached.key) == key.as_ref()) {
+        return Ok(cached.acceleration);
+    }
+    let acceleration = probe_all(host)?;
+    if let Some(key) = key {
+        cache.parent().map_or(Ok(()), create_directory)?;
+        config::store(cache, &Cached { key, acceleration: acceleration.clone() })?;
+    }
+    Ok(acceleration)
+}
+
+fn probe_all(host: &Host) -> Result<Acceleration, ProbeError> {
+    let reason = match Accelerator::of_this_host(host.guest_architecture()) {
+        None => "this host has no other".to_owned(),
+        Some(accelerator) => match try_out(host, accelerator) {
+            Ok(sandbox) => {
+                let reason = "a probe guest ran to its end".to_owned();
+                return Ok(Acceleration { accelerator, reason, sandbox });
+            }
+            Err(ProbeError::NotWorking { accelerator, reason }) => {
+                format!("{accelerator} does not work here: {reason}")
+            }
+            Err(other) => return Err(other),
+        },
+    };
+    let sandbox = try_out(host, Accelerator::Tcg)?;
+    Ok(Acceleration { accelerator: Accelerator::Tcg, reason, sandbox })
+}
+
+/// Runs the probe guest; answers whether that worked inside QEMU's sandbox.
+fn try_out(host: &Host, accelerator: Accelerator) -> Result<bool, ProbeError> {
+    match run_guest(host, accelerator, true) {
+        Err(ProbeError::NotWorking { reason, .. }) if reason.contains("sandbox") => {
+            run_guest(host, accelerator, false).map(|()| false)
+        }
+        other => other.map(|()| true),
+    }
+}
+
+fn run_guest(host: &Host, accelerator: Accelerator, sandbox: bool) -> Result<(), ProbeError> {
+    let state = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source| StateError::Io { operation, path, source }
+    };
+    let temporary = std::env::temp_dir();
+    let directory = tempfile::Builder::new().prefix("dev-vm-probe-").tempdir();
+    let directory = directory.map_err(state("create a directory in", &temporary))?;
+    let disk = directory.path().join("disk.img");
+    fs::write(&disk, boot_sector()).map_err(state("write", &disk))?;
+
+    let deadline = match accelerator {
+        Accelerator::Tcg => EMULATION_DEADLINE,
+        _ => HARDWARE_DEADLINE,
+    };
+    let command = Command::new(&host.qemu)
+        .args(["-machine", "pc", "-accel", accelerator.as_str()])
+        .args(["-cpu", accelerator.cpu_model(), "-m", "16"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none"])
+        .args(["-drive", "file=disk.img,format=raw,if=ide"])
+        .args(["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1")])
+        .args(["-debugcon", "file:stages"])
+        .args(sandbox.then_some(["-sandbox", SANDBOX]).into_iter().flatten())
+        .current_dir(directory.path())
+        .deadline(deadline);
+    // The first line that matters: QEMU puts warnings before it and a register dump after it.
+    let said = Arc::new(OnceLock::new());
+    let listener = Arc::clone(&said);
+    let command = command.on_line(move |_, line| {
+        let line = line.trim();
+        if !line.is_empty() && !line.contains("warning:") {
+            // All later lines are refused by the cell, as they should be.
+            let _ = listener.set(line.to_owned());
+        }
+    });
+    let failed = |deadline| {
+        let stages = fs::read(directory.path().join("stages")).unwrap_or_default();
+        let reason = not_working(&stages, said.get().map(String::as_str), deadline);
+        Err(ProbeError::NotWorking { accelerator, reason })
+    };
+    match command.run_any() {
+        Ok(output) if output.code == Some(EXIT_STATUS) => Ok(()),
+        Ok(_) => failed(None),
+        Err(CommandError::Deadline { deadline, .. }) => failed(Some(deadline)),
+        Err(source) if source.is_not_found() => {
+            Err(ProbeError::NoQemu { program: host.qemu.to_string_lossy().into_owned(), source })
+        }
+        Err(source) => Err(ProbeError::Run(source)),
+    }
+}
+
+/// How far the guest came, and what QEMU said, in one line.
+fn not_working(stages: &[u8], said: Option<&str>, deadline: Option<Duration>) -> String {
+    let reached = match stages.len().checked_sub(1).and_then(|last| STAGES.get(last)) {
+        Some(stage) => format!("the probe guest stopped after {stage}"),
+        None => "the probe guest did not start".to_owned(),
+    };
+    let time = deadline.map_or(String::new(), |deadline| format!(" and gave no sign for {} s", deadline.as_secs()));
+    let said = said.map_or(String::new(), |line| format!(" ({line})"));
+    format!("{reached}{time}{said}")
+}
+
+/// What a probe's result depends on; `None` where the host's boot cannot be told from the next.
+fn cache_key(host: &Host) -> Option<String> {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let qemu = PathBuf::from(&host.qemu);
+    let metadata = fs::metadata(&qemu).ok()?;
+    let user = rustix::process::geteuid().as_raw();
+    Some(format!(
+        "{} {} {} {}.{} {user}",
+        boot.trim(),
+        qemu.display(),
+        metadata.size(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_says_how_far_it_came() {
+        let said = Some("KVM internal error. Suberror: 1");
+        assert_eq!(
+            not_working(b"123", said, Some(Duration::from_secs(5))),
+            "the probe guest stopped after protected mode and gave no sign for 5 s (KVM internal error. Suberror: 1)"
+        );
+        assert_eq!(
+            not_working(b"", Some("qemu: no such accelerator"), None),
+            "the probe guest did not start (qemu: no such accelerator)"
+        );
+    }
+}

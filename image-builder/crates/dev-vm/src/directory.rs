@@ -1,0 +1,241 @@
+//! The directory of one machine: every path in it, and how files are written there.
+
+use crate::error::StateError;
+use crate::name::VmName;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The sub-directory of the images' directory that holds the machines.
+const MACHINES: &str = "vm";
+
+/// Names inside the machine's directory that the hypervisor is given; it works in that directory.
+pub(crate) mod file {
+    pub(crate) const OVERLAY: &str = "overlay.qcow2";
+    pub(crate) const FIRMWARE_VARIABLES: &str = "firmware-vars.fd";
+    pub(crate) const QMP_SOCKET: &str = "qmp.sock";
+    pub(crate) const SERIAL_SOCKET: &str = "serial.sock";
+    pub(crate) const GDB_SOCKET: &str = "gdb.sock";
+    pub(crate) const CONSOLE_LOG: &str = "console.log";
+    pub(crate) const QEMU_PID: &str = "qemu.pid";
+    pub(crate) const SSH_KEY: &str = "ssh_key";
+    pub(crate) const KNOWN_HOSTS: &str = "known_hosts";
+}
+
+/// Where one machine keeps everything that belongs to it.
+#[derive(Clone, Debug)]
+pub struct VmDirectory {
+    images: PathBuf,
+    path: PathBuf,
+    name: VmName,
+}
+
+impl VmDirectory {
+    /// The directory `IMAGES/vm/NAME`; `images` is made absolute, nothing is created.
+    ///
+    /// # Errors
+    /// [`StateError::Io`] when the working directory cannot be found out.
+    pub fn new(images: &Path, name: VmName) -> Result<Self, StateError> {
+        let images = std::path::absolute(images).map_err(|error| StateError::io("make absolute", images, error))?;
+        let path = images.join(MACHINES).join(name.as_str());
+        Ok(Self { images, path, name })
+    }
+
+    /// The names of all machines below the images' directory, sorted.
+    ///
+    /// # Errors
+    /// [`StateError::Io`] when the directory exists but cannot be read.
+    pub fn list(images: &Path) -> Result<Vec<VmName>, StateError> {
+        let directory = images.join(MACHINES);
+        let entries = match fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(StateError::io("read", &directory, error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| StateError::io("read", &directory, error))?;
+            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(name) = name.filter(|_| entry.path().join("vm.json").is_file()) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The machine's name.
+    #[must_use]
+    pub fn name(&self) -> &VmName {
+        &self.name
+    }
+
+    /// The directory with the images, in which the machines' directory is.
+    #[must_use]
+    pub fn images(&self) -> &Path {
+        &self.images
+    }
+
+    /// The machine's own directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The machine's settings; the machine exists when this file does.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.path.join("vm.json")
+    }
+
+    /// What is known about the running, or last, boot.
+    #[must_use]
+    pub fn run_record(&self) -> PathBuf {
+        self.path.join("run.json")
+    }
+
+    /// The disk that takes all writes.
+    #[must_use]
+    pub fn overlay(&self) -> PathBuf {
+        self.path.join(file::OVERLAY)
+    }
+
+    /// The firmware's variables.
+    #[must_use]
+    pub fn firmware_variables(&self) -> PathBuf {
+        self.path.join(file::FIRMWARE_VARIABLES)
+    }
+
+    /// Everything that the guest ever wrote to its serial console.
+    #[must_use]
+    pub fn console_log(&self) -> PathBuf {
+        self.path.join(file::CONSOLE_LOG)
+    }
+
+    /// What the hypervisor itself said during the last boot.
+    #[must_use]
+    pub fn hypervisor_log(&self) -> PathBuf {
+        self.path.join("qemu.log")
+    }
+
+    /// The hypervisor's control socket.
+    #[must_use]
+    pub fn qmp_socket(&self) -> PathBuf {
+        self.path.join(file::QMP_SOCKET)
+    }
+
+    /// The guest's serial console.
+    #[must_use]
+    pub fn serial_socket(&self) -> PathBuf {
+        self.path.join(file::SERIAL_SOCKET)
+    }
+
+    /// The process number as the hypervisor wrote it; only worth something while [`Self::run_lock`] is held.
+    #[must_use]
+    pub fn hypervisor_pid(&self) -> PathBuf {
+        self.path.join(file::QEMU_PID)
+    }
+
+    /// Held by the hypervisor for as long as it lives.
+    #[must_use]
+    pub fn run_lock(&self) -> PathBuf {
+        self.path.join("run.lock")
+    }
+
+    /// Held by a verb that changes the machine.
+    #[must_use]
+    pub fn operation_lock(&self) -> PathBuf {
+        self.path.join("operation.lock")
+    }
+
+    /// Held by the one who is attached to the serial console.
+    #[must_use]
+    pub fn console_lock(&self) -> PathBuf {
+        self.path.join("console.lock")
+    }
+
+    /// The private half of the machine's key.
+    #[must_use]
+    pub fn ssh_key(&self) -> PathBuf {
+        self.path.join(file::SSH_KEY)
+    }
+
+    /// The public half of the machine's key.
+    #[must_use]
+    pub fn ssh_public_key(&self) -> PathBuf {
+        self.path.join(format!("{}.pub", file::SSH_KEY))
+    }
+
+    /// The guest's host keys as first seen.
+    #[must_use]
+    pub fn known_hosts(&self) -> PathBuf {
+        self.path.join(file::KNOWN_HOSTS)
+    }
+
+    /// The accelerator's probe result, shared by the machines of one images' directory.
+    #[must_use]
+    pub fn accelerator_cache(&self) -> PathBuf {
+        self.images.join(MACHINES).join("accelerator.json")
+    }
+
+    /// Whether the machine was ever made.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.config().is_file()
+    }
+
+    /// Makes the directory, for the owner only: it holds a private key and the guest's disk.
+    ///
+    /// # Errors
+    /// [`StateError::Io`].
+    pub fn create(&self) -> Result<(), StateError> {
+        create_directory(&self.path)
+    }
+
+    /// The error for a verb that needs a machine which was never made.
+    ///
+    /// # Errors
+    /// [`StateError::NoVm`], naming the machines that do exist.
+    pub fn require(&self) -> Result<(), StateError> {
+        if self.exists() {
+            return Ok(());
+        }
+        let known = Self::list(&self.images)?;
+        Err(StateError::NoVm {
+            name: self.name.clone(),
+            directory: self.path.clone(),
+            known: known.iter().map(ToString::to_string).collect(),
+        })
+    }
+}
+
+/// Makes a directory, and those above it, for the owner only.
+pub(crate) fn create_directory(path: &Path) -> Result<(), StateError> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| StateError::io("create", path, error))
+}
+
+/// Replaces `path` by `bytes` in one step, mode 0600.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    let parent = path.parent().unwrap_or_else(|| Path::new("."));
+    let write = || -> std::io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".tmp-")
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(parent)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_data()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|error| StateError::io("write", path, error))
+}
+
+/// Removes a file; one that is not there is as good as removed.
+pub(crate) fn remove_file(path: &Path) -> Result<(), StateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StateError::io("remove", path, error)),
+        _ => Ok(()),
+    }
+}

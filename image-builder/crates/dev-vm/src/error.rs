@@ -1,0 +1,308 @@
+//! The errors of each family of operations, with their hints.
+
+use crate::accelerator::ProbeError;
+use crate::firmware::FirmwareError;
+use crate::image::ImageError;
+use crate::name::VmName;
+use crate::qmp::QmpError;
+use miette::Diagnostic;
+use process_runner::CommandError;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+
+/// The machine's directory could not be read or changed, or says that the verb does not fit now.
+#[derive(Debug, Error, Diagnostic)]
+pub enum StateError {
+    /// A file operation failed.
+    #[error("cannot {operation} {}", path.display())]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// The reason given by the system.
+        #[source]
+        source: io::Error,
+    },
+    /// One of the machine's files holds something else than it should.
+    #[error("cannot understand {}", path.display())]
+    #[diagnostic(help("remove the file and run `dev-vm up`; settings go back to their defaults"))]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A path that is written into the settings is not valid UTF-8.
+    #[error("the path {} is not valid UTF-8", path.display())]
+    NotText {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Another verb is at work on the same machine.
+    #[error("another dev-vm is at work on this machine (it holds {})", lock.display())]
+    #[diagnostic(help("wait until it is done, then try again"))]
+    Busy {
+        /// The lock that it holds.
+        lock: PathBuf,
+    },
+    /// There is no machine of that name.
+    #[error("there is no machine `{name}` ({} does not exist)", directory.display())]
+    #[diagnostic(help("{}", no_vm_hint(known)))]
+    NoVm {
+        /// The name that was asked for.
+        name: VmName,
+        /// Where it would be.
+        directory: PathBuf,
+        /// The machines that are there.
+        known: Vec<String>,
+    },
+    /// The verb needs a running machine.
+    #[error("the machine `{name}` is not running")]
+    #[diagnostic(help("`dev-vm up` starts it"))]
+    NotRunning {
+        /// The machine.
+        name: VmName,
+    },
+    /// The verb needs a stopped machine.
+    #[error("the machine `{name}` is running, so {what} cannot be done")]
+    #[diagnostic(help("`dev-vm down` stops it"))]
+    Running {
+        /// The machine.
+        name: VmName,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// There is no snapshot of that name.
+    #[error("there is no snapshot `{name}`")]
+    #[diagnostic(help("{}", no_snapshot_hint(known)))]
+    NoSnapshot {
+        /// The name that was asked for.
+        name: VmName,
+        /// The snapshots that are there.
+        known: Vec<String>,
+    },
+    /// A snapshot of that name exists.
+    #[error("there is a snapshot `{name}` already")]
+    #[diagnostic(help("`dev-vm snapshot --delete {name}` removes it"))]
+    SnapshotExists {
+        /// The name.
+        name: VmName,
+    },
+    /// The image changed since the snapshot was taken.
+    #[error("the snapshot `{name}` does not fit its image any more: {change}")]
+    #[diagnostic(help("it can only be deleted: `dev-vm snapshot --delete {name}`"))]
+    SnapshotStale {
+        /// The name.
+        name: VmName,
+        /// What differs.
+        change: String,
+    },
+    /// A snapshot is still needed by what was made after it.
+    #[error("the snapshot `{name}` is still needed by {}", needed_by.join(", "))]
+    #[diagnostic(help(
+        "delete or leave those first; `dev-vm reset` makes the machine itself independent of all snapshots"
+    ))]
+    SnapshotNeeded {
+        /// The name.
+        name: VmName,
+        /// What builds on it.
+        needed_by: Vec<String>,
+    },
+}
+
+impl StateError {
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { operation, path: path.to_owned(), source }
+    }
+}
+
+fn no_vm_hint(known: &[String]) -> String {
+    if known.is_empty() {
+        "`dev-vm up` makes it; `-d DIR` names the images' directory when it is not ./images".to_owned()
+    } else {
+        format!("`dev-vm up` makes it; there are: {}", known.join(", "))
+    }
+}
+
+fn no_snapshot_hint(known: &[String]) -> String {
+    if known.is_empty() {
+        "this machine has none; `dev-vm snapshot NAME` takes one".to_owned()
+    } else {
+        format!("there are: {}", known.join(", "))
+    }
+}
+
+/// The machine could not be prepared or started, or did not become ready.
+#[derive(Debug, Error, Diagnostic)]
+pub enum LaunchError {
+    /// See [`StateError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    /// See [`ImageError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Image(#[from] ImageError),
+    /// See [`FirmwareError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Firmware(#[from] FirmwareError),
+    /// See [`ProbeError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Probe(#[from] ProbeError),
+    /// The machine runs already.
+    #[error("the machine `{name}` runs already")]
+    #[diagnostic(help("`dev-vm ssh` enters it; `dev-vm down` stops it, and the next `up` takes new settings"))]
+    AlreadyRunning {
+        /// The machine.
+        name: VmName,
+    },
+    /// The directory to share is not there.
+    #[error("cannot share {}", path.display())]
+    Share {
+        /// The directory.
+        path: PathBuf,
+        /// The reason given by the system.
+        #[source]
+        source: io::Error,
+    },
+    /// A program that makes the machine's key is missing or failed.
+    #[error("cannot make a key for the machine")]
+    #[diagnostic(help("ssh-keygen comes with the package openssh-client"))]
+    Key(#[source] CommandError),
+    /// The hypervisor could not be started at all.
+    #[error("cannot start the hypervisor")]
+    #[diagnostic(help("{}", qemu_package_hint()))]
+    Start(#[source] CommandError),
+    /// There is no port left to forward.
+    #[error("cannot find a free port on 127.0.0.1")]
+    Port(#[source] io::Error),
+    /// The hypervisor ended before it took commands: an option or file that it does not accept.
+    #[error("the hypervisor did not start ({ending})")]
+    #[diagnostic(help("`dev-vm print` shows the command; what QEMU said is above and in qemu.log"))]
+    Rejected {
+        /// How it ended.
+        ending: String,
+        /// The last lines that it wrote.
+        said: Vec<String>,
+    },
+    /// The hypervisor ended before the guest was ready.
+    #[error("the machine stopped after {:.1} s, before it was ready ({ending})", after.as_secs_f32())]
+    #[diagnostic(help("`dev-vm logs` shows the whole console; `dev-vm reset` throws the machine's changes away"))]
+    Died {
+        /// How the hypervisor ended.
+        ending: String,
+        /// How long after the start.
+        after: Duration,
+        /// What the hypervisor said.
+        said: Vec<String>,
+        /// The last lines of the console.
+        console: Vec<String>,
+    },
+    /// The guest did not say that it is ready in time; it still runs.
+    #[error("the machine was not ready after {} s; it is still running", after.as_secs())]
+    #[diagnostic(help(
+        "`dev-vm console` attaches to it, `dev-vm logs -f` follows it, `dev-vm down --force` stops it; `--timeout` gives it longer"
+    ))]
+    NotReady {
+        /// How long it was given.
+        after: Duration,
+        /// The last lines of the console.
+        console: Vec<String>,
+    },
+    /// The chosen hypervisor cannot be driven yet.
+    #[error("{hypervisor} machines cannot be started by dev-vm yet")]
+    #[diagnostic(help("`dev-vm print --hypervisor {hypervisor}` shows what to run or define by hand"))]
+    NotYet {
+        /// The hypervisor.
+        hypervisor: &'static str,
+    },
+}
+
+/// The package that QEMU is in, for the systems where it is known.
+pub(crate) fn qemu_package_hint() -> &'static str {
+    "install QEMU with the UEFI firmware and an ssh client: \
+     `apt-get install qemu-system-x86 ovmf openssh-client` (Debian), \
+     `dnf install qemu-system-x86 edk2-ovmf openssh-clients` (Fedora), \
+     `pkg install qemu edk2-qemu-x64` (FreeBSD)"
+}
+
+/// A running machine could not be controlled.
+#[derive(Debug, Error, Diagnostic)]
+pub enum ControlError {
+    /// See [`StateError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    /// See [`QmpError`].
+    #[error("cannot control the machine")]
+    Qmp(#[from] QmpError),
+    /// The process outlived even being killed.
+    #[error("the machine's process does not end{}", pid.map_or(String::new(), |pid| format!(" (process {pid})")))]
+    Unkillable {
+        /// The hypervisor's process, when it is known.
+        pid: Option<i32>,
+    },
+}
+
+/// The guest could not be reached, or a program inside or towards it failed.
+#[derive(Debug, Error, Diagnostic)]
+pub enum GuestError {
+    /// See [`StateError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    State(#[from] StateError),
+    /// See [`ControlError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Control(#[from] ControlError),
+    /// `ssh` is missing or could not be run.
+    #[error("cannot run ssh")]
+    #[diagnostic(help("ssh comes with the package openssh-client"))]
+    Ssh(#[source] CommandError),
+    /// A debugger on the host is missing or could not be run.
+    #[error("cannot run gdb")]
+    #[diagnostic(help("install the package gdb on the host, or paste the command above elsewhere"))]
+    Gdb(#[source] CommandError),
+    /// No process of that plugin was found in the guest.
+    #[error("no process of the plugin `{plugin}` runs in the guest")]
+    #[diagnostic(help("`dev-vm exec -- sysconfigctl plugins` lists the plugins"))]
+    NoPlugin {
+        /// The plugin.
+        plugin: String,
+    },
+    /// The guest has no program that can attach to a process.
+    #[error("the guest has neither gdbserver nor gdb nor mdb")]
+    #[diagnostic(help("`dev-vm exec -- apt-get install -y gdbserver` (Debian guest)"))]
+    NoDebugger,
+    /// The guest could not be asked something.
+    #[error("cannot ask the guest")]
+    Ask(#[source] CommandError),
+    /// Talking to the serial console failed.
+    #[error("cannot {operation} the serial console")]
+    Console {
+        /// What was tried.
+        operation: &'static str,
+        /// The reason given by the system.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody is attached to the serial console.
+    #[error("somebody else is attached to the serial console")]
+    #[diagnostic(help("`dev-vm logs -f` follows it without being attached"))]
+    ConsoleBusy,
+    /// The guest did not come back after a restart.
+    #[error("the guest was not ready again {} s after the restart was asked for", after.as_secs())]
+    #[diagnostic(help("`dev-vm logs` shows the console"))]
+    NotBack {
+        /// How long it was given.
+        after: Duration,
+        /// The last lines of the console.
+        console: Vec<String>,
+    },
+}

@@ -1,0 +1,88 @@
+//! Starts, stops and reaches the development virtual machine.
+//!
+//! Everything that belongs to one machine is in one directory, described by
+//! [`VmDirectory`]: its settings, the overlay that takes all writes so that the
+//! image stays clean, the firmware's variables, a key of its own, the sockets
+//! and the serial console's log. Two machines share nothing but the image,
+//! which both only read.
+//!
+//! How the parts talk:
+//! * [`Vm`] is one machine; each verb is a method in a module of its own.
+//! * Whether a machine runs is decided by a lock that the hypervisor's process
+//!   inherits ([`lock`]), never by a process number read from a file: a killed
+//!   hypervisor, or a killed `dev-vm`, leaves nothing behind that could be
+//!   mistaken for a running machine.
+//! * [`qemu`] turns a [`qemu::Machine`] into an argument vector and does
+//!   nothing else; [`hypervisor`] shows the same machine in other programs' terms.
+//! * The hypervisor works in the machine's directory and knows its sockets by
+//!   relative names, because the path of a Unix socket may only have 107 bytes.
+//!
+//! What it refuses to do: open a port to anything but 127.0.0.1, write to the
+//! image, or bake a key into it. The key's public half is passed at each boot.
+
+pub mod accelerator;
+mod base64;
+pub mod config;
+pub mod console;
+pub mod console_log;
+pub mod directory;
+mod down;
+pub mod error;
+pub mod firmware;
+mod gdb;
+pub mod guest;
+pub mod host;
+pub mod hypervisor;
+pub mod image;
+mod keys;
+mod launch;
+pub mod lock;
+mod logs;
+pub mod name;
+pub mod overlay;
+pub mod port;
+mod print;
+mod probe_guest;
+pub mod qcow2;
+pub mod qemu;
+pub mod qmp;
+pub mod quote;
+mod reboot;
+mod reset;
+mod snapshot;
+mod socket;
+mod status;
+mod up;
+
+pub use accelerator::Accelerator;
+pub use directory::VmDirectory;
+pub use down::{DownOptions, Stopped};
+pub use error::{ControlError, GuestError, LaunchError, StateError};
+pub use gdb::GdbTarget;
+pub use host::Host;
+pub use logs::LogOptions;
+pub use name::VmName;
+pub use snapshot::SnapshotInfo;
+pub use status::{State, Status};
+pub use up::{Progress, Ready, ShareChoice, UpOptions};
+
+/// One development machine and the host that it runs on.
+#[derive(Debug)]
+pub struct Vm {
+    directory: VmDirectory,
+    host: Host,
+}
+
+impl Vm {
+    /// The machine that lives in `directory`; nothing is looked at or made yet.
+    #[must_use]
+    pub fn new(directory: VmDirectory, host: Host) -> Self {
+        Self { directory, host }
+    }
+
+    /// Where the machine keeps everything that belongs to it.
+    #[must_use]
+    pub fn directory(&self) -> &VmDirectory {
+        &self.directory
+    }
+}

@@ -1,0 +1,31 @@
+//! Disk images as data: GPT, protective MBR, EFI system partition, root partition, sparse output.
+//!
+//! A [`DiskLayout`] names the partitions, their sizes and a [`Volume`] for the
+//! content of each; [`write_disk`] places them, lets every volume write itself
+//! into its [`Region`] of a sparse file, and puts the finished file in place by
+//! rename. [`esp`] and [`root_ext4`] are the two volumes made here; a ZFS pool
+//! is another implementation of [`Volume`], made elsewhere.
+//!
+//! The same layout over the same inputs gives the same bytes: identifiers come
+//! from a [`DiskSeed`], times from the content, never from a clock. What an
+//! external program does to a root file system depends on that program's
+//! version as well.
+//!
+//! The crate never mounts, never uses loop devices and never needs root.
+
+pub mod esp;
+pub mod gpt;
+mod guid;
+mod layout;
+mod qcow2;
+mod region;
+pub mod root_ext4;
+mod volume;
+mod write;
+
+pub use guid::{DiskSeed, Guid, ParseGuidError, partition_guid};
+pub use layout::{DiskLayout, LayoutError, PartitionSize, PartitionSpec};
+pub use qcow2::{Qcow2Error, convert_qcow2};
+pub use region::Region;
+pub use volume::{Volume, VolumeContext, VolumeError};
+pub use write::{DiskError, DiskReport, PartitionReport, write_disk};

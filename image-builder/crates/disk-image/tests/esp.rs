@@ -1,0 +1,188 @@
+//! EFI system partitions: contents as mtools reads them, structure as fsck.fat sees it.
+
+mod judge;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use disk_image::esp::{EspError, EspFile, EspVolume};
+use disk_image::gpt::SectorSize;
+use disk_image::{DiskSeed, Region, Volume, VolumeContext, VolumeError};
+
+const MIB: u64 = 1024 * 1024;
+
+/// Content that differs from place to place.
+fn bytes(length: usize, salt: u8) -> Vec<u8> {
+    (0..length).map(|at| (at / 251) as u8 ^ (at % 251) as u8 ^ salt).collect()
+}
+
+fn files() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("EFI/BOOT/BOOTX64.EFI", bytes(98_304, 1)),
+        ("EFI/systemd/systemd-bootx64.efi", bytes(98_305, 2)),
+        ("loader/loader.conf", b"timeout 0\n".to_vec()),
+        ("loader/entries/debian-6.1.0-56-amd64.conf", b"title Debian\n".to_vec()),
+        ("debian/6.1.0-56-amd64/a rather long name of a kernel image.efi", bytes(1_500_000, 3)),
+        ("debian/empty", Vec::new()),
+        ("debian/one-sector", bytes(512, 4)),
+    ]
+}
+
+fn volume(files: Vec<(&str, Vec<u8>)>) -> Result<EspVolume<'static>, EspError> {
+    let files = files.into_iter().map(|(path, bytes)| EspFile::from_bytes(path, bytes)).collect();
+    EspVolume::new(&DiskSeed::new("test"), "ESP", files)
+}
+
+/// Writes a volume as a file of its own.
+fn write(
+    mut volume: EspVolume<'_>,
+    directory: &Path,
+    length: u64,
+    sector_size: SectorSize,
+) -> Result<PathBuf, VolumeError> {
+    let path = directory.join("esp");
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).unwrap();
+    file.set_len(length).unwrap();
+    let context = VolumeContext { sector_size, first_lba: 2048, work: directory };
+    volume.write(&mut Region::new(&file, 0, length), &context).map(|_| path)
+}
+
+fn fat_type(image: &Path) -> &'static str {
+    let mut boot = [0; 512];
+    File::open(image).unwrap().read_exact(&mut boot).unwrap();
+    match (&boot[54..59], &boot[82..87]) {
+        (b"FAT16", _) => "FAT16",
+        (_, b"FAT32") => "FAT32",
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn other_programs_read_every_file_back() {
+    for (mib, sector_size, expected) in [
+        (4, SectorSize::B512, "FAT16"),
+        (32, SectorSize::B512, "FAT16"),
+        (36, SectorSize::B512, "FAT32"),
+        (200, SectorSize::B512, "FAT32"),
+        (513, SectorSize::B512, "FAT32"),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let image = write(volume(files()).unwrap(), directory.path(), mib * MIB, sector_size).unwrap();
+        assert_eq!(fat_type(&image), expected, "{mib} MiB");
+        judge::approve_fat(&image);
+        for (path, expected) in files() {
+            let copy = directory.path().join("copy");
+            let source = format!("::/{path}");
+            let arguments = ["-n", "-o", "-i", judge::text(&image), &source, judge::text(&copy)];
+            if judge::approve("mcopy", "mtools", &arguments).is_none() {
+                return;
+            }
+            assert_eq!(std::fs::read(copy).unwrap(), expected, "{path} at {mib} MiB");
+        }
+    }
+}
+
+#[test]
+fn large_sectors_are_read_back_too() {
+    for (mib, expected) in [(64, "FAT16"), (300, "FAT32")] {
+        let directory = tempfile::tempdir().unwrap();
+        let image = write(volume(files()).unwrap(), directory.path(), mib * MIB, SectorSize::B4096).unwrap();
+        assert_eq!(fat_type(&image), expected);
+        judge::approve_fat(&image);
+    }
+}
+
+#[test]
+fn label_number_and_times_are_fixed() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = write(volume(files()).unwrap(), directory.path(), 36 * MIB, SectorSize::B512).unwrap();
+    let Some(said) = judge::approve("mdir", "mtools", &["-i", judge::text(&image), "::/loader"]) else {
+        return;
+    };
+    assert!(said.contains("Volume in drive : is ESP"), "{said}");
+    let number = DiskSeed::new("test").number("esp");
+    let serial = format!("{:04X}-{:04X}", number >> 16, number & 0xffff);
+    assert!(said.contains(&serial), "{serial} is not in:\n{said}");
+    assert!(said.contains("1980-01-01"), "{said}");
+}
+
+#[test]
+fn the_same_files_in_any_order_give_the_same_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut reversed = files();
+    reversed.reverse();
+    let write_and_read = |files| {
+        let image = write(volume(files).unwrap(), directory.path(), 36 * MIB, SectorSize::B512);
+        std::fs::read(image.unwrap()).unwrap()
+    };
+    assert!(write_and_read(files()) == write_and_read(reversed));
+}
+
+#[test]
+fn free_space_is_a_hole() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = tempfile::tempdir().unwrap();
+    let image = write(volume(files()).unwrap(), directory.path(), 512 * MIB, SectorSize::B512).unwrap();
+    let occupied = std::fs::metadata(image).unwrap().blocks() * 512;
+    assert!(occupied < 4 * MIB, "{occupied} bytes for 1.7 MB of files");
+}
+
+#[test]
+fn the_smallest_size_is_enough_and_one_less_is_refused() {
+    let many: Vec<(String, Vec<u8>)> =
+        (0..400).map(|n| (format!("directory {}/a file with quite a long name {n}", n % 7), bytes(n, 0))).collect();
+    for extra in [Vec::new(), bytes(40 * MIB as usize, 9)] {
+        let all = || {
+            let mut all: Vec<_> = many.iter().map(|(p, b)| (p.as_str(), b.clone())).collect();
+            all.push(("large", extra.clone()));
+            volume(all).unwrap()
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let least = all().minimum_bytes(SectorSize::B512).unwrap();
+        let image = write(all(), directory.path(), least, SectorSize::B512).unwrap();
+        judge::approve_fat(&image);
+        let error = write(all(), directory.path(), least - 512, SectorSize::B512).unwrap_err();
+        let VolumeError::Esp(EspError::Size { needed, .. }) = error else { panic!("{error}") };
+        assert_eq!(needed, least);
+    }
+}
+
+#[test]
+fn the_preferred_size_is_always_fat32_and_has_the_room_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = volume(files()).unwrap().preferred_bytes(SectorSize::B512, 10 * MIB).unwrap();
+    let mut with_more = files();
+    with_more.push(("more", vec![1; 10 * MIB as usize]));
+    let image = write(volume(with_more).unwrap(), directory.path(), bytes, SectorSize::B512).unwrap();
+    assert_eq!(fat_type(&image), "FAT32");
+    judge::approve_fat(&image);
+}
+
+#[test]
+fn impossible_files_are_refused_before_anything_is_written() {
+    let one = |path| volume(vec![(path, Vec::new())]).unwrap_err().to_string();
+    for path in ["", "/EFI", "EFI/", "EFI//BOOT", "a:b", "a\nb", "dot.", "space "] {
+        assert!(one(path).contains("cannot be a path"), "{path}");
+    }
+    let clash = |a, b| volume(vec![(a, Vec::new()), (b, Vec::new())]).unwrap_err();
+    for (a, b) in [("a", "a"), ("EFI/x", "efi/y"), ("a", "a/b"), ("a/b", "a"), ("x/File", "x/FILE")] {
+        assert!(matches!(clash(a, b), EspError::Clash { .. }), "{a} and {b}");
+    }
+    for label in ["", "lower", "TWELVE-CHARS", "A B", "Ä"] {
+        let error = EspVolume::new(&DiskSeed::new("x"), label, Vec::new()).unwrap_err();
+        assert!(matches!(error, EspError::Label { .. }), "{label}");
+    }
+}
+
+#[test]
+fn a_file_of_another_length_than_announced_is_an_error() {
+    for (announced, found) in [(9, Some(10)), (11, Some(10)), (0, None)] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = EspFile::from_reader("file", announced, &b"ten bytes."[..]);
+        let volume = EspVolume::new(&DiskSeed::new("test"), "ESP", vec![file]).unwrap();
+        let error = write(volume, directory.path(), 36 * MIB, SectorSize::B512).unwrap_err();
+        let VolumeError::Esp(EspError::Length { found: reported, .. }) = error else { panic!("{error}") };
+        assert_eq!(reported, if announced < 10 { None } else { found });
+    }
+}

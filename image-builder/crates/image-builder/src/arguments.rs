@@ -1,0 +1,119 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong.";
+
+/// Builds bootable images from templates, on any host and without root.
+#[derive(Debug, Parser)]
+#[command(name = "image-builder", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Build a template, and first what it needs of others.
+    Build(Build),
+    /// Say what `build` would do, and change nothing.
+    Plan(Plan),
+    /// Find everything that is wrong with the templates, without building.
+    Check(Check),
+    /// Make the workspace and say where it is.
+    Workspace(WorkspaceArguments),
+}
+
+/// Which template, with which features.
+#[derive(Debug, Args)]
+pub(crate) struct TemplateArguments {
+    /// Template group: the directory below the template root.
+    #[arg(short, long)]
+    pub(crate) group: String,
+    /// Template name: the file in the group's directory, without `.json`.
+    #[arg(short, long)]
+    pub(crate) name: String,
+    /// Name of the output, when it is to be another than the template's.
+    #[arg(short = 'N', long)]
+    pub(crate) output_name: Option<String>,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+}
+
+/// Where templates and what they name are found.
+#[derive(Debug, Args)]
+pub(crate) struct PlaceArguments {
+    /// Template root [default: ./templates, then this repository's sysconfig/image/templates].
+    #[arg(short = 'T', long, value_name = "DIR")]
+    pub(crate) templates: Option<PathBuf>,
+    /// Directory with the files of `extsrc`; repeatable [default: this repository's sysconfig/target/release].
+    #[arg(short = 'E', long = "external-src", value_name = "DIR")]
+    pub(crate) external: Vec<PathBuf>,
+    /// Define (NAME, NAME=VALUE), extend (NAME+=VALUE), reduce (NAME-=VALUE) or remove (^NAME) a feature; repeatable.
+    #[arg(short = 'F', long = "feature", value_name = "FEATURE", allow_hyphen_values = true)]
+    pub(crate) features: Vec<String>,
+    /// Take unknown keys of old templates as warnings.
+    #[arg(long)]
+    pub(crate) lenient: bool,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Args)]
+pub(crate) struct LocationArguments {
+    /// Workspace: a directory when it begins with `/`, `./` or `../`, else a ZFS dataset.
+    #[arg(short, long = "dataset", value_name = "WHERE")]
+    pub(crate) dataset: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    #[command(flatten)]
+    pub(crate) location: LocationArguments,
+    #[command(flatten)]
+    pub(crate) template: TemplateArguments,
+    /// Take what other templates make as it is, instead of building it first.
+    #[arg(long)]
+    pub(crate) no_deps: bool,
+    /// Lock the newest package versions (Debian roots).
+    #[arg(long)]
+    pub(crate) refresh: bool,
+    /// Print nothing on standard output but the path of the image.
+    #[arg(long)]
+    pub(crate) print_path: bool,
+    /// Print the result as JSON.
+    #[arg(long, conflicts_with = "print_path")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) location: LocationArguments,
+    #[command(flatten)]
+    pub(crate) template: TemplateArguments,
+    /// Print the plan as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Only this group.
+    #[arg(short, long)]
+    pub(crate) group: Option<String>,
+    /// Only this template of the group.
+    #[arg(short, long, requires = "group")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) places: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkspaceArguments {
+    #[command(flatten)]
+    pub(crate) location: LocationArguments,
+    /// Print the directory of finished images instead of the workspace's own.
+    #[arg(long)]
+    pub(crate) output: bool,
+}

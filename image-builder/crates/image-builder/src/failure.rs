@@ -1,0 +1,89 @@
+//! What can end a run, and how it is told.
+
+use image_steps::{BuildError, EngineError, WorkspaceError};
+use miette::{Diagnostic, Report};
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use template::FeatureError;
+
+/// Something that ends the run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{option} {}: no such directory", path.display())]
+    NoDirectory { option: &'static str, path: PathBuf },
+    #[error("no templates: there is no ./templates, and no directory above this one has sysconfig/image/templates")]
+    NoTemplates,
+    #[error("cannot use feature")]
+    Feature(#[source] FeatureError),
+    #[error("{wrong} of {all} templates are wrong")]
+    Check { wrong: usize, all: usize },
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl Failure {
+    /// Tells it on standard error and answers the exit status.
+    pub(crate) fn report(self) -> ExitCode {
+        match self {
+            Self::Build(BuildError::Template { diagnostics, .. }) => {
+                say(&Report::new(diagnostics));
+                ExitCode::from(3)
+            }
+            Self::Build(BuildError::Engine(EngineError::Step(diagnostic))) => {
+                say(&Report::new(*diagnostic));
+                ExitCode::FAILURE
+            }
+            other => {
+                let code = match &other {
+                    Self::Check { .. } => 3,
+                    Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
+                    _ => 1,
+                };
+                say(&Report::new(Plain { help: other.help(), failure: other }));
+                ExitCode::from(code)
+            }
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::NoTemplates => Some("give the template root with -T DIR".to_owned()),
+            Self::Workspace(error) | Self::Build(BuildError::Workspace(error)) => error.help(),
+            Self::Build(BuildError::Target(error)) => error.help(),
+            _ => None,
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is the edge where a failure is told")]
+fn say(report: &Report) {
+    eprintln!("{report:?}");
+}
+
+/// A failure without a place in a template.
+#[derive(Debug)]
+struct Plain {
+    failure: Failure,
+    help: Option<String>,
+}
+
+impl std::fmt::Display for Plain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl Error for Plain {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.failure.source()
+    }
+}
+
+impl Diagnostic for Plain {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+}

@@ -1,0 +1,371 @@
+//! Resolving and building a Debian root.
+
+use super::apt::Apt;
+use super::lock::{FORMAT, Lock, LockError, LockedPackage};
+use crate::output::{find_program, hex, set_mode};
+use crate::progress::Progress;
+use image_tree::{ReadTarOptions, Store, TarError, Tree};
+use process_runner::{Command, CommandError, Stream};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use template::DebBootstrap;
+
+/// Unpacking and configuring a root takes a minute on a fast machine.
+const BOOTSTRAP_DEADLINE: Duration = Duration::from_secs(3600);
+/// 2025-01-01T00:00:00Z. What the packages' own scripts write has this time,
+/// and files that are newer than it are set back to it, so that the day of the
+/// build leaves no trace.
+const SOURCE_DATE_EPOCH: &str = "1735689600";
+
+/// One root to be made.
+pub struct Bootstrap<'a> {
+    wish: &'a DebBootstrap,
+    suite: String,
+    directory: PathBuf,
+    progress: Arc<dyn Progress>,
+}
+
+impl std::fmt::Debug for Bootstrap<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bootstrap").field("wish", self.wish).field("suite", &self.suite).finish_non_exhaustive()
+    }
+}
+
+/// A Debian root could not be resolved or built.
+#[derive(Debug, thiserror::Error)]
+pub enum BootstrapError {
+    /// The host is not one whose packages a root could be made of.
+    #[error("this host is not a Debian-like system: {reason}")]
+    Host {
+        /// What is missing.
+        reason: String,
+    },
+    /// A program that is needed is not installed.
+    #[error("{program} is not installed")]
+    Missing {
+        /// The program.
+        program: &'static str,
+        /// The Debian package that holds it.
+        package: &'static str,
+    },
+    /// An ordinary user has no range of ids to map a root's owners to.
+    #[error("{file} gives user {user} no range of subordinate ids")]
+    NoSubordinateIds {
+        /// `/etc/subuid` or `/etc/subgid`.
+        file: &'static str,
+        /// The user.
+        user: String,
+    },
+    /// `apt` or `mmdebstrap` failed.
+    #[error("cannot {operation}")]
+    Command {
+        /// What was being done.
+        operation: &'static str,
+        /// How the program failed.
+        #[source]
+        source: CommandError,
+    },
+    /// A locked package is neither in the cache nor in the archive any more.
+    #[error("{count} locked package files are not in {directory}, and the archive does not carry them any more: {first}")]
+    Gone {
+        /// How many.
+        count: usize,
+        /// The first of them.
+        first: String,
+        /// The package cache.
+        directory: PathBuf,
+        /// What `apt` said.
+        #[source]
+        source: CommandError,
+    },
+    /// A package file is not the one that was locked.
+    #[error("package file {path} is not the one in the lock: SHA-256 is {found}, locked is {locked}")]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// Its digest.
+        found: String,
+        /// The digest in the lock.
+        locked: String,
+    },
+    /// The lock file is unusable.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file could not be read or written.
+    #[error("cannot {operation} {path}")]
+    File {
+        /// What was being done.
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The tar that `mmdebstrap` wrote could not be read.
+    #[error("cannot read the root that mmdebstrap made")]
+    Tar(#[source] Box<TarError>),
+}
+
+impl BootstrapError {
+    /// How to go on.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Host { .. } => Some("make debian-base.tar on a Debian-like host and give it with --base FILE".to_owned()),
+            Self::Missing { package, .. } => Some(format!("apt-get install {package}")),
+            Self::NoSubordinateIds { user, .. } => {
+                Some(format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"))
+            }
+            Self::Gone { .. } | Self::Digest { .. } => {
+                Some("build with --refresh to lock the versions that the archive has now".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Bootstrap<'a> {
+    /// A root for `wish`; package files and locks are kept below `directory`.
+    ///
+    /// # Errors
+    /// When the suite is the host's and the host does not say which it has.
+    pub fn new(wish: &'a DebBootstrap, directory: &Path, progress: Arc<dyn Progress>) -> Result<Self, BootstrapError> {
+        let suite = match wish.suite.as_str() {
+            "host" => host_suite()?,
+            named => named.to_owned(),
+        };
+        Ok(Self { wish, suite, directory: directory.to_owned(), progress })
+    }
+
+    /// Where the lock of this wish is: another wish has another lock.
+    #[must_use]
+    pub fn lock_path(&self) -> PathBuf {
+        let wish = serde_json::to_vec(self.wish).expect("a wish is plain text");
+        let hash = blake3::hash(&wish).to_hex();
+        self.directory.join(format!("{}-{}-{}.lock", self.suite, self.wish.architecture, &hash[..12]))
+    }
+
+    /// The lock: the one that is there, or a new one when there is none or `refresh` asks for it.
+    ///
+    /// # Errors
+    /// When the lock cannot be read, or the packages cannot be resolved.
+    pub fn lock(&self, refresh: bool) -> Result<Lock, BootstrapError> {
+        let path = self.lock_path();
+        if let (Some(lock), false) = (Lock::read(&path)?, refresh) {
+            return Ok(lock);
+        }
+        let lock = self.resolve()?;
+        lock.write(&path)?;
+        Ok(lock)
+    }
+
+    /// Makes the root of exactly the packages in `lock` and reads it into `store`.
+    ///
+    /// # Errors
+    /// When a package file is missing or wrong, or `mmdebstrap` fails.
+    pub fn build(&self, lock: &Lock, store: &Store) -> Result<Tree, BootstrapError> {
+        require("mmdebstrap", "mmdebstrap")?;
+        if !rustix::process::geteuid().is_root() {
+            require("newuidmap", "uidmap")?;
+            check_subordinate_ids()?;
+        }
+        let apt = self.apt()?;
+        self.fetch_missing(lock, &apt)?;
+        let stage = self.stage(lock, &apt.archives())?;
+        self.run_mmdebstrap(stage.path(), store)
+    }
+
+    fn apt(&self) -> Result<Apt, BootstrapError> {
+        require("apt-get", "apt")?;
+        Apt::new(&self.directory, &self.wish.architecture)
+            .map_err(|source| BootstrapError::File { operation: "set up", path: self.directory.clone(), source })
+    }
+
+    fn resolve(&self) -> Result<Lock, BootstrapError> {
+        if self.suite != host_suite()? {
+            let reason = format!("its packages are not those of {}", self.suite);
+            return Err(BootstrapError::Host { reason });
+        }
+        let apt = self.apt()?;
+        let failed = |operation| move |source| BootstrapError::Command { operation, source };
+        self.progress.message("fetching package lists");
+        apt.update().map_err(failed("fetch the package lists"))?;
+        let wishes = self.wishes();
+        let uris = apt.print_uris(&wishes).map_err(failed("resolve the packages"))?;
+        let bytes: u64 = uris.iter().map(|uri| uri.size).sum();
+        self.progress.message(&format!("downloading {} packages, {} MiB", uris.len(), bytes >> 20));
+        let progress = Arc::clone(&self.progress);
+        apt.download_install(&wishes, move |line| progress.detail(line)).map_err(failed("download the packages"))?;
+        let mut packages = Vec::new();
+        for uri in uris {
+            let path = apt.archives().join(&uri.file);
+            packages.push(LockedPackage { sha256: sha256_of(&path)?, size: uri.size, file: uri.file });
+        }
+        packages.sort();
+        Ok(Lock { format: FORMAT, suite: self.suite.clone(), architecture: self.wish.architecture.clone(), packages })
+    }
+
+    /// What `apt` is asked for: what `mmdebstrap`'s variant stands for, then the packages by name.
+    fn wishes(&self) -> Vec<String> {
+        let mut wishes = vec!["?essential".to_owned(), "apt".to_owned()];
+        if self.wish.variant == "minbase" {
+            wishes.push("?priority(required)".to_owned());
+        }
+        wishes.extend(self.wish.packages.iter().cloned());
+        wishes
+    }
+
+    fn fetch_missing(&self, lock: &Lock, apt: &Apt) -> Result<(), BootstrapError> {
+        let archives = apt.archives();
+        let is_missing = |package: &&LockedPackage| !archives.join(&package.file).is_file();
+        let missing: Vec<&LockedPackage> = lock.packages.iter().filter(is_missing).collect();
+        let Some(first) = missing.first() else { return Ok(()) };
+        self.progress.message(&format!("downloading {} locked packages", missing.len()));
+        let exact: Vec<String> = missing.iter().filter_map(|package| package.name_and_version()).collect();
+        apt.update().and_then(|()| apt.download_exact(&exact)).map_err(|source| BootstrapError::Gone {
+            count: missing.len(),
+            first: first.file.clone(),
+            directory: archives.clone(),
+            source,
+        })
+    }
+
+    /// A flat archive of just the locked files, where the subordinate ids of `mmdebstrap` can read it.
+    fn stage(&self, lock: &Lock, archives: &Path) -> Result<tempfile::TempDir, BootstrapError> {
+        let failed = |operation, path: &Path| {
+            let path = path.to_owned();
+            move |source| BootstrapError::File { operation, path, source }
+        };
+        require("dpkg-deb", "dpkg")?;
+        let stage = tempfile::Builder::new().prefix("image-builder-").tempdir().map_err(failed("make", &std::env::temp_dir()))?;
+        set_mode(stage.path(), 0o755).map_err(failed("open", stage.path()))?;
+        let mut index = String::new();
+        for package in &lock.packages {
+            let (from, to) = (archives.join(&package.file), stage.path().join(&package.file));
+            let found = sha256_of(&from)?;
+            if found != package.sha256 {
+                return Err(BootstrapError::Digest { path: from, found, locked: package.sha256.clone() });
+            }
+            fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).map_err(failed("copy", &from))?;
+            let control = Command::new("dpkg-deb").arg("-f").arg(&to).run();
+            let control = control.map_err(|source| BootstrapError::Command { operation: "read a package", source })?;
+            index.push_str(control.stdout_text().trim_end());
+            let _ = write!(index, "\nFilename: ./{}\nSize: {}\nSHA256: {found}\n\n", package.file, package.size);
+        }
+        let release = release_text(lock, &index);
+        for (name, text) in [("Packages", index), ("Release", release)] {
+            let path = stage.path().join(name);
+            fs::write(&path, text).map_err(failed("write", &path))?;
+        }
+        Ok(stage)
+    }
+
+    fn run_mmdebstrap(&self, stage: &Path, store: &Store) -> Result<Tree, BootstrapError> {
+        let mode = if rustix::process::geteuid().is_root() { "root" } else { "unshare" };
+        self.progress.message(&format!("mmdebstrap makes the root (mode {mode})"));
+        let progress = Arc::clone(&self.progress);
+        let command = Command::new("mmdebstrap")
+            .arg(format!("--mode={mode}"))
+            .arg(format!("--variant={}", self.wish.variant))
+            .arg(format!("--architectures={}", self.wish.architecture))
+            .arg(format!("--include={}", self.wish.packages.join(",")))
+            .arg("--format=tar")
+            // mmdebstrap copies both from the host, whose name and resolver are nobody's business here.
+            .arg("--customize-hook=rm -f \"$1/etc/resolv.conf\" \"$1/etc/hostname\"")
+            .args([self.suite.as_str(), "-"])
+            .arg(format!("deb [trusted=yes] copy://{} ./", stage.display()))
+            .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
+            .env("LC_ALL", "C")
+            .deadline(BOOTSTRAP_DEADLINE)
+            .on_line(move |stream, line| {
+                if stream == Stream::Stderr {
+                    progress.detail(line);
+                }
+            });
+        let failed = |source| BootstrapError::Command { operation: "make the root with mmdebstrap", source };
+        let read = command.run_reading(|tar| image_tree::read_tar(tar, store, ReadTarOptions::default()));
+        Ok(read.map_err(failed)?.map_err(|error| BootstrapError::Tar(Box::new(error)))?.tree)
+    }
+}
+
+/// `mmdebstrap` narrows its choice to the suite by the code name of a Release file.
+fn release_text(lock: &Lock, index: &str) -> String {
+    let digest = hex(&Sha256::digest(index.as_bytes()));
+    format!(
+        "Codename: {suite}\nSuite: {suite}\nArchitectures: {}\nDate: Wed, 01 Jan 2025 00:00:00 UTC\nSHA256:\n {digest} {} Packages\n",
+        lock.architecture,
+        index.len(),
+        suite = lock.suite,
+    )
+}
+
+fn host_suite() -> Result<String, BootstrapError> {
+    let host = |reason: &str| BootstrapError::Host { reason: reason.to_owned() };
+    let text = fs::read_to_string("/etc/os-release").map_err(|_| host("it has no /etc/os-release"))?;
+    parse_suite(&text).ok_or_else(|| host("its /etc/os-release has no VERSION_CODENAME"))
+}
+
+/// The code name in os-release(5).
+fn parse_suite(os_release: &str) -> Option<String> {
+    let value = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+fn require(program: &'static str, package: &'static str) -> Result<(), BootstrapError> {
+    if find_program(program).is_some() {
+        Ok(())
+    } else {
+        Err(BootstrapError::Missing { program, package })
+    }
+}
+
+/// subuid(5): `NAME_OR_UID:START:COUNT` for each range.
+fn check_subordinate_ids() -> Result<(), BootstrapError> {
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
+    });
+    let user = name.unwrap_or_else(|| uid.to_string());
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let owns = |line: &str| line.split(':').next().is_some_and(|owner| owner == user || owner == uid.to_string());
+        if !text.lines().any(owns) {
+            return Err(BootstrapError::NoSubordinateIds { file, user });
+        }
+    }
+    Ok(())
+}
+
+fn sha256_of(path: &Path) -> Result<String, BootstrapError> {
+    let failed = |source| BootstrapError::File { operation: "read", path: path.to_owned(), source };
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(path).map_err(failed)?, &mut hasher).map_err(failed)?;
+    Ok(hex(&hasher.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suite_is_the_code_name() {
+        for (text, expected) in [
+            ("ID=debian\nVERSION_CODENAME=bookworm\n", Some("bookworm")),
+            ("VERSION_CODENAME=\"noble\"\n", Some("noble")),
+            ("ID=arch\n", None),
+            ("VERSION_CODENAME=\n", None),
+        ] {
+            assert_eq!(parse_suite(text).as_deref(), expected);
+        }
+    }
+}

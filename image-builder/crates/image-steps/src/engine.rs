@@ -1,0 +1,216 @@
+//! Running the steps of one template, each only if its result is not known yet.
+//!
+//! The key of a step is the hash of what it can depend on: the state before it, the step after
+//! expansion, and the content of every file it reads. The result is the state after it. So a
+//! second build does nothing, a failed one goes on where it stopped, and two templates that
+//! begin alike share the beginning.
+
+use crate::inputs::FileIdentity;
+use crate::progress::{Progress, StepState};
+use crate::state::{ImageState, SavedState};
+use crate::steps::{self, Context, StepError};
+use image_tree::{LoadError, StoreError};
+use serde::{Deserialize, Serialize};
+use template::{Diagnostic, LocatedStep, Template};
+
+/// Changes when a step would turn the same inputs into something else.
+const ENGINE_VERSION: &str = "image-steps 1";
+
+/// A build stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A step failed; the diagnostic points at it.
+    #[error("{}", _0.message())]
+    Step(Box<Diagnostic>),
+    /// The cache cannot be read or written.
+    #[error("cannot {operation} the build cache")]
+    Cache {
+        /// What was being done.
+        operation: &'static str,
+        /// The store's reason.
+        #[source]
+        source: StoreError,
+    },
+    /// A state that the cache knows is not whole in the store.
+    #[error("cannot take up the result of an earlier build")]
+    Load(#[source] LoadError),
+}
+
+/// What `plan` tells of a step, for `plan`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedStep {
+    /// The step's word and what it acts on.
+    pub title: String,
+    /// Where it is written: file, line and column.
+    pub origin: String,
+    /// `Some(true)`: the result is known. `Some(false)`: the step will run.
+    /// `None`: that depends on a step before it.
+    pub cached: Option<bool>,
+}
+
+/// What is kept of a step that was done.
+#[derive(Serialize, Deserialize)]
+struct StepRecord {
+    state: SavedState,
+    /// Files that the step wrote to the output directory; they have to be there still.
+    outputs: Vec<(String, FileIdentity)>,
+}
+
+/// Runs the steps of `template` from `start`.
+///
+/// # Errors
+/// The first step that fails, after everything before it was saved.
+pub(crate) fn run(
+    template: &Template,
+    start: SavedState,
+    context: &Context<'_>,
+    progress: &dyn Progress,
+) -> Result<SavedState, EngineError> {
+    let mut run = Run { context, saved: start, live: None, pending: Vec::new() };
+    for (index, located) in template.steps.iter().enumerate() {
+        let result = run.advance(index, located, progress);
+        if result.is_err() {
+            // What was done before the failure is worth keeping; the failure is worth more than a failure to keep it.
+            let _ = run.commit();
+        }
+        result?;
+    }
+    run.commit()?;
+    Ok(run.saved)
+}
+
+/// Tells which steps would run, without running or writing anything; and the last state, if it is known.
+///
+/// # Errors
+/// When an input cannot be read, or the cache.
+pub(crate) fn plan(
+    template: &Template,
+    start: &SavedState,
+    context: &Context<'_>,
+) -> Result<(Vec<PlannedStep>, Option<SavedState>), EngineError> {
+    let mut saved = Some(start.clone());
+    let mut planned = Vec::new();
+    for located in &template.steps {
+        let record = match &saved {
+            Some(saved) => step_key(saved, located, context).and_then(|key| known(&key, context))?,
+            None => None,
+        };
+        let cached = saved.is_some().then_some(record.is_some());
+        saved = record.map(|record| record.state);
+        planned.push(PlannedStep { title: title(located), origin: origin(located), cached });
+    }
+    Ok((planned, saved))
+}
+
+struct Run<'a> {
+    context: &'a Context<'a>,
+    saved: SavedState,
+    /// The state itself, once a step had to run.
+    live: Option<ImageState>,
+    /// Records of steps whose content is in the store but not sealed yet.
+    pending: Vec<(Vec<u8>, StepRecord)>,
+}
+
+impl Run<'_> {
+    fn advance(&mut self, index: usize, located: &LocatedStep, progress: &dyn Progress) -> Result<(), EngineError> {
+        let title = title(located);
+        let key = step_key(&self.saved, located, self.context)?;
+        if let Some(record) = known(&key, self.context)? {
+            progress.step(index, &title, StepState::Cached);
+            self.saved = record.state;
+            self.live = None;
+            return Ok(());
+        }
+        progress.step(index, &title, StepState::Running);
+        let mut state = match self.live.take() {
+            Some(state) => state,
+            None => ImageState::load(self.context.store, &self.saved).map_err(EngineError::Load)?,
+        };
+        let outputs = steps::run(&located.step, &mut state, self.context).map_err(|error| failed(located, &error))?;
+        let outputs = self.identify(located, outputs)?;
+        self.saved = state.save(self.context.store).map_err(cache("write"))?;
+        self.live = Some(state);
+        self.pending.push((key, StepRecord { state: self.saved.clone(), outputs }));
+        if steps::is_expensive(&located.step) {
+            self.commit()?;
+        }
+        progress.step(index, &title, StepState::Done);
+        Ok(())
+    }
+
+    fn identify(
+        &self,
+        located: &LocatedStep,
+        outputs: Vec<String>,
+    ) -> Result<Vec<(String, FileIdentity)>, EngineError> {
+        let identify = |name: String| {
+            let path = self.context.workspace.output().join(&name);
+            let identity = FileIdentity::of(&path)
+                .map_err(|source| failed(located, &StepError::Host { operation: "read", path, source }))?;
+            Ok((name, identity))
+        };
+        outputs.into_iter().map(identify).collect()
+    }
+
+    /// Makes the finished steps durable: first the content, then the records that name it.
+    fn commit(&mut self) -> Result<(), EngineError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.context.store.seal().map_err(cache("write"))?;
+        for (key, record) in self.pending.drain(..) {
+            let value = serde_json::to_vec(&record).expect("hashes, names and numbers are JSON");
+            self.context.store.record_put("step", &key, &value).map_err(cache("write"))?;
+        }
+        Ok(())
+    }
+}
+
+fn step_key(saved: &SavedState, located: &LocatedStep, context: &Context<'_>) -> Result<Vec<u8>, EngineError> {
+    let inputs = steps::inputs(&located.step, context).map_err(|error| failed(located, &error))?;
+    let material = serde_json::to_vec(&(ENGINE_VERSION, saved, &located.step, inputs));
+    let material = material.expect("hashes, names and numbers are JSON");
+    Ok(blake3::hash(&material).as_bytes().to_vec())
+}
+
+fn known(key: &[u8], context: &Context<'_>) -> Result<Option<StepRecord>, EngineError> {
+    let bytes = context.store.record_get("step", key).map_err(cache("read"))?;
+    // A record that cannot be understood is one of another version: the step is done again.
+    let record = bytes.and_then(|bytes| serde_json::from_slice::<StepRecord>(&bytes).ok());
+    let is_there = |(name, identity): &(String, FileIdentity)| {
+        FileIdentity::of(&context.workspace.output().join(name)).is_ok_and(|found| found == *identity)
+    };
+    Ok(record.filter(|record| record.outputs.iter().all(is_there)))
+}
+
+fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
+    move |source| EngineError::Cache { operation, source }
+}
+
+fn failed(located: &LocatedStep, error: &StepError) -> EngineError {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        message.push_str(": ");
+        message.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    let mut diagnostic = Diagnostic::error("step::failed", message).at(&located.origin, "this step");
+    if let Some(help) = error.help() {
+        diagnostic = diagnostic.help(help);
+    }
+    EngineError::Step(Box::new(diagnostic))
+}
+
+/// The step's word and what it acts on, for people.
+fn title(located: &LocatedStep) -> String {
+    match steps::subject(&located.step) {
+        Some(subject) => format!("{} {subject}", located.step.name()),
+        None => located.step.name().to_owned(),
+    }
+}
+
+fn origin(located: &LocatedStep) -> String {
+    let origin = &located.origin;
+    format!("{}:{}:{}", origin.file().display(), origin.line(), origin.column())
+}

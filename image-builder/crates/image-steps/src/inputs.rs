@@ -1,0 +1,100 @@
+//! Content hashes of the host's files, for cache keys.
+//!
+//! Hashing a base of several hundred megabytes takes longer than everything else in a build
+//! that has nothing to do, so a hash is remembered together with the file's identity: device,
+//! inode, size, and both times with nanoseconds. A file that changed keeps none of that.
+
+use image_tree::{BlobHash, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Below this size a file is hashed each time: remembering it would cost as much.
+const SMALL_BYTES: u64 = 64 * 1024;
+
+/// What tells a file from the same path with other content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileIdentity {
+    /// The identity of the regular file at `path`, links followed.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+/// A file of the host cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum InputError {
+    /// The file system refused.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The store's record of it cannot be read or written.
+    #[error("cannot remember the hash of {path}")]
+    Remember {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: StoreError,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    identity: FileIdentity,
+    hash: BlobHash,
+}
+
+/// The BLAKE3 hash of a file's content.
+pub(crate) fn hash_file(path: &Path, store: &Store) -> Result<BlobHash, InputError> {
+    let failed = |source| InputError::Read { path: path.to_owned(), source };
+    let remember = |source| InputError::Remember { path: path.to_owned(), source };
+    let identity = FileIdentity::of(path).map_err(failed)?;
+    if identity.size() <= SMALL_BYTES {
+        return Ok(BlobHash::of(&fs::read(path).map_err(failed)?));
+    }
+    let key = path.as_os_str().as_encoded_bytes();
+    let known = store.record_get("file", key).map_err(remember)?;
+    let known = known.and_then(|bytes| serde_json::from_slice::<Remembered>(&bytes).ok());
+    if let Some(known) = known.filter(|known| known.identity == identity) {
+        return Ok(known.hash);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
+    let hash = BlobHash::from(hasher.finalize());
+    // A file that was written to while it was read is hashed anew next time.
+    if FileIdentity::of(path).map_err(failed)? == identity {
+        let value = serde_json::to_vec(&Remembered { identity, hash }).expect("numbers and a hash are JSON");
+        store.record_put("file", key, &value).map_err(remember)?;
+    }
+    Ok(hash)
+}

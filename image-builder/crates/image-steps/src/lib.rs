@@ -1,0 +1,34 @@
+//! What each template step does to an image tree, and the engine that never does the same work twice.
+//!
+//! [`build`] is the way in: it loads a template, builds what the template needs first, runs the
+//! steps that are not cached, and writes the image. [`plan`] says what `build` would do and
+//! touches nothing.
+//!
+//! How the parts talk: a [`Workspace`] is where everything is kept; `engine` walks the steps of a
+//! template and keys each by the state before it, the step, and its inputs; `steps` are the
+//! functions from one [`ImageState`] to the next; `target` turns the last state into a file;
+//! `debian` makes the root of a Debian guest. Whoever listens is a [`Progress`].
+//!
+//! What the crate refuses to do: it mounts nothing, needs no root, prints nothing, and puts no
+//! clock and no random number into an image.
+
+mod build;
+mod debian;
+mod engine;
+mod inputs;
+mod output;
+mod progress;
+mod state;
+mod steps;
+mod target;
+mod workspace;
+
+pub use build::{BuildError, BuildRequest, Built, PlannedTemplate, build, load, plan, template_names};
+pub use debian::{Bootstrap, BootstrapError, Lock, LockedPackage};
+pub use engine::{EngineError, PlannedStep};
+pub use inputs::InputError;
+pub use progress::{Progress, Silent, StepState};
+pub use state::{BUILD_TIME, DatasetState, ImageState, PoolState, SavedState};
+pub use steps::StepError;
+pub use target::{Artifact, TargetError};
+pub use workspace::{Location, Workspace, WorkspaceError};

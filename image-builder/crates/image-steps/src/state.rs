@@ -1,0 +1,90 @@
+//! What a build has made so far. Steps turn one state into the next.
+
+use image_tree::{LoadError, Metadata, Store, StoreError, Timestamp, Tree, TreeHash};
+use serde::{Deserialize, Serialize};
+
+/// 2025-01-01T00:00:00Z: the time of everything that a step writes. An image holds no clock.
+pub const BUILD_TIME: Timestamp = Timestamp { secs: 1_735_689_600, nanos: 0 };
+
+/// Metadata of something that a step writes.
+#[must_use]
+pub(crate) fn written(uid: u32, gid: u32, mode: u16) -> Metadata {
+    Metadata { mtime: BUILD_TIME, ..Metadata::new(uid, gid, mode) }
+}
+
+/// The trees of an image and what else the target needs to know.
+#[derive(Clone, Debug)]
+pub struct ImageState {
+    /// The root file system.
+    pub root: Tree,
+    /// The EFI system partition.
+    pub esp: Tree,
+    /// The last archive that was unpacked to the side, for `tarsrc`.
+    pub scratch: Option<Tree>,
+    /// What the pool holds beside the root.
+    pub pool: PoolState,
+}
+
+/// Boot environment and datasets of a pool that is to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolState {
+    /// `create_be` was done.
+    pub boot_environment: bool,
+    /// `make_bootable` was done.
+    pub bootable: bool,
+    /// Datasets beside the boot environment, in the order of their creation.
+    pub datasets: Vec<DatasetState>,
+}
+
+/// One dataset beside the boot environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetState {
+    /// Name below the pool.
+    pub name: String,
+    /// The `mountpoint` property, when the template sets one.
+    pub mountpoint: Option<String>,
+}
+
+/// A state by the hashes of its trees: small, and equal only if the image is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedState {
+    root: TreeHash,
+    esp: TreeHash,
+    scratch: Option<TreeHash>,
+    pool: PoolState,
+}
+
+impl ImageState {
+    /// The state before the first step: an empty root directory, 0755 root:root.
+    #[must_use]
+    pub fn empty() -> Self {
+        let tree = || Tree::new(written(0, 0, 0o755));
+        Self { root: tree(), esp: tree(), scratch: None, pool: PoolState::default() }
+    }
+
+    /// Writes the trees to the store, as far as they are not there.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn save(&self, store: &Store) -> Result<SavedState, StoreError> {
+        Ok(SavedState {
+            root: self.root.save(store)?,
+            esp: self.esp.save(store)?,
+            scratch: self.scratch.as_ref().map(|tree| tree.save(store)).transpose()?,
+            pool: self.pool.clone(),
+        })
+    }
+
+    /// Reads a state back.
+    ///
+    /// # Errors
+    /// When the store lacks a part or cannot be read.
+    pub fn load(store: &Store, saved: &SavedState) -> Result<Self, LoadError> {
+        Ok(Self {
+            root: Tree::load(store, saved.root)?,
+            esp: Tree::load(store, saved.esp)?,
+            scratch: saved.scratch.map(|hash| Tree::load(store, hash)).transpose()?,
+            pool: saved.pool.clone(),
+        })
+    }
+}

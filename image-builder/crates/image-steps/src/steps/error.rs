@@ -1,0 +1,183 @@
+//! Why a step could not be done.
+
+use crate::debian::BootstrapError;
+use crate::inputs::InputError;
+use elf_abi::{ElfError, Mismatch};
+use image_tree::{ImagePath, PathError, StoreError, TarError, TreeError, WriteTarError};
+use std::io;
+use std::path::PathBuf;
+
+/// A step failed. Where it is written is added by the engine.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The image does not allow it.
+    #[error("cannot {operation} {path}")]
+    Tree {
+        /// What was being done.
+        operation: &'static str,
+        /// The path as the template writes it.
+        path: String,
+        /// Why not.
+        #[source]
+        source: TreeError,
+    },
+    /// A path of the template is none.
+    #[error("cannot use path {path}")]
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        #[source]
+        source: PathError,
+    },
+    /// Something else than the step can work with is at a path of the image.
+    #[error("{path} in the image is a {found}, and the step needs {wanted}")]
+    WrongKind {
+        /// The path.
+        path: ImagePath,
+        /// What is there.
+        found: &'static str,
+        /// What is wanted.
+        wanted: &'static str,
+    },
+    /// `require_path` did not find it.
+    #[error("the image has no {path}")]
+    Required {
+        /// The path.
+        path: String,
+        /// The template's advice.
+        help: String,
+    },
+    /// A file of the host could not be read or written.
+    #[error("cannot {operation} {path}")]
+    Host {
+        /// What was being done.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The store refused.
+    #[error("cannot {operation} {what}")]
+    Store {
+        /// What was being done.
+        operation: &'static str,
+        /// With what.
+        what: String,
+        /// Why not.
+        #[source]
+        source: StoreError,
+    },
+    /// An input could not be hashed.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// An archive is damaged.
+    #[error("cannot read archive {path}")]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// Which entry, where, and what is wrong with it.
+        #[source]
+        source: Box<TarError>,
+    },
+    /// An archive could not be written.
+    #[error("cannot write archive {path}")]
+    Pack {
+        /// The archive.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: WriteTarError,
+    },
+    /// `into_tmp` was not done before a `tarsrc`.
+    #[error("tarsrc {path} needs an unpack_tar with into_tmp before it")]
+    NoScratch {
+        /// The path.
+        path: String,
+    },
+    /// `/etc/shadow` or the step does not make sense.
+    #[error("cannot set the password of {username}: {reason}")]
+    Shadow {
+        /// The user.
+        username: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A file that has to run in the guest is no executable.
+    #[error("{path} is to run in the guest")]
+    NotExecutable {
+        /// The file on the host.
+        path: PathBuf,
+        /// What it is instead.
+        #[source]
+        source: ElfError,
+    },
+    /// A program was built for another system than the image's.
+    #[error("{path} cannot run in this image")]
+    Abi {
+        /// The program on the host.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Mismatch,
+    },
+    /// No kernel, or no boot loader, is in the image.
+    #[error("the image has no {what}")]
+    Boot {
+        /// What is missing.
+        what: String,
+        /// How it gets there.
+        help: &'static str,
+    },
+    /// The Debian root could not be made.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// The step came out of order.
+    #[error("{reason}")]
+    Order {
+        /// What has to come before, or was done before.
+        reason: &'static str,
+    },
+    /// The step is not implemented.
+    #[error("{step} is not possible yet")]
+    Unsupported {
+        /// The step's word.
+        step: &'static str,
+    },
+}
+
+impl StepError {
+    /// How to go on.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Required { help, .. } => Some(help.clone()),
+            Self::Boot { help, .. } => Some((*help).to_owned()),
+            Self::Abi { source, .. } => Some(source.help()),
+            Self::Bootstrap(error) => error.help(),
+            Self::Tree { source: TreeError::NotFound { path }, operation: "write", .. } => {
+                Some(format!("add an ensure_dir step for {path} before this step"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Turns a tree's refusal into a step's.
+pub(super) fn tree(operation: &'static str, path: &str) -> impl Fn(TreeError) -> StepError {
+    let path = path.to_owned();
+    move |source| StepError::Tree { operation, path: path.clone(), source }
+}
+
+/// Turns a store's refusal into a step's.
+pub(super) fn store(operation: &'static str, what: &str) -> impl Fn(StoreError) -> StepError {
+    let what = what.to_owned();
+    move |source| StepError::Store { operation, what: what.clone(), source }
+}
+
+/// Reads a path of the template.
+pub(super) fn path(text: &str) -> Result<ImagePath, StepError> {
+    ImagePath::new(text).map_err(|source| StepError::Path { path: text.to_owned(), source })
+}

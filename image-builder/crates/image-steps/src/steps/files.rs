@@ -1,0 +1,270 @@
+//! Files, directories, links and their permissions.
+
+use super::error::{path, store, tree};
+use super::{Context, StepError};
+use crate::state::{ImageState, written};
+use elf_abi::Guest;
+use image_tree::{Content, Follow, ImagePath, Node, NodeKind, Store, Tree};
+use std::fs::File;
+use template::{
+    AssembleFiles, EnsureDir, EnsureFile, EnsurePerms, EnsureSymlink, FileSource, RemoveFiles, RemoveWhat, RequirePath,
+};
+
+/// Writes a file. What is there already with the same content keeps its time.
+pub(super) fn ensure_file(step: &EnsureFile, state: &mut ImageState, context: &Context<'_>) -> Result<(), StepError> {
+    let content = source_content(step, state, context)?;
+    if step.abi.is_some() {
+        check_abi(step, &content, &state.root, context.store)?;
+    }
+    let metadata = written(step.owner, step.group, step.mode);
+    put(&mut state.root, &step.file, Node::regular(content, metadata))
+}
+
+fn source_content(step: &EnsureFile, state: &ImageState, context: &Context<'_>) -> Result<Content, StepError> {
+    match &step.source {
+        FileSource::Template { path, .. } | FileSource::External { path, .. } => host_file(path, context.store),
+        FileSource::Output { name } => host_file(&context.workspace.output().join(name), context.store),
+        FileSource::Image { path } => tree_content(&state.root, path),
+        FileSource::Tar { path } => match &state.scratch {
+            Some(scratch) => tree_content(scratch, path),
+            None => Err(StepError::NoScratch { path: path.clone() }),
+        },
+        FileSource::Contents(text) => {
+            context.store.put_bytes(text.as_bytes()).map_err(store("store the contents of", &step.file))
+        }
+    }
+}
+
+fn host_file(path: &std::path::Path, content: &Store) -> Result<Content, StepError> {
+    let failed = |source| StepError::Host { operation: "read", path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    content.put_reader(file).map_err(store("store", &path.display().to_string()))
+}
+
+/// The content of a regular file in a tree, links followed inside it.
+pub(super) fn tree_content(root: &Tree, text: &str) -> Result<Content, StepError> {
+    let (at, node) = root.lookup(&path(text)?, Follow::Yes).map_err(tree("read", text))?;
+    let wrong = StepError::WrongKind { path: at, found: node.kind.name(), wanted: "a regular file" };
+    node.content().cloned().ok_or(wrong)
+}
+
+/// Puts a file or link; one that differs in nothing but its time stays as it is.
+pub(super) fn put(root: &mut Tree, text: &str, node: Node) -> Result<(), StepError> {
+    let at = path(text)?;
+    let existing = root.resolve(&at, Follow::No).map_err(tree("write", text))?.node;
+    if let Some(existing) = existing {
+        let mut same_time = node.clone();
+        same_time.metadata.mtime = existing.metadata.mtime;
+        same_time.metadata.xattrs.clone_from(&existing.metadata.xattrs);
+        if same_time.kind == existing.kind {
+            let metadata = same_time.metadata;
+            return root.set_metadata(&at, Follow::No, metadata).map(drop).map_err(tree("write", text));
+        }
+    }
+    root.insert(&at, node).map(drop).map_err(tree("write", text))
+}
+
+/// A program that is to run in the guest has to be one that can.
+fn check_abi(step: &EnsureFile, content: &Content, root: &Tree, store_: &Store) -> Result<(), StepError> {
+    let host_path = match &step.source {
+        FileSource::Template { path, .. } | FileSource::External { path, .. } => path.clone(),
+        _ => step.file.clone().into(),
+    };
+    let bytes = store_.read_blob(content.blob()).map_err(store("read", &step.file))?;
+    let executable = elf_abi::inspect(&bytes)
+        .map_err(|source| StepError::NotExecutable { path: host_path.clone(), source })?;
+    let guest = guest_of(root, store_)?;
+    executable.check(&guest).map_err(|source| StepError::Abi { path: host_path, source })
+}
+
+/// What the image offers to programs, by the C library in it.
+fn guest_of(root: &Tree, content: &Store) -> Result<Guest, StepError> {
+    for library in elf_abi::libc_candidates() {
+        if let Ok(found) = tree_content(root, library) {
+            let bytes = content.read_blob(found.blob()).map_err(store("read", library))?;
+            return Guest::from_libc(&bytes).map_err(|source| StepError::NotExecutable { path: library.into(), source });
+        }
+    }
+    let help = "unpack or bootstrap the base before the steps that install programs";
+    Err(StepError::Boot { what: format!("C library at any of {}", elf_abi::libc_candidates().join(", ")), help })
+}
+
+/// Makes a directory; parents that are missing belong to root and get the same mode.
+pub(super) fn ensure_dir(step: &EnsureDir, state: &mut ImageState) -> Result<(), StepError> {
+    let at = path(&step.dir)?;
+    let metadata = written(step.owner, step.group, step.mode);
+    let existed = state.root.resolve(&at, Follow::Yes).is_ok_and(|resolved| resolved.node.is_some());
+    let made = state.root.create_dir(&at, metadata, &written(0, 0, step.mode)).map_err(tree("make", &step.dir))?;
+    if existed {
+        set_owner(&mut state.root, &made, (step.owner, step.group), step.mode).map_err(tree("set the mode of", &step.dir))?;
+    }
+    Ok(())
+}
+
+fn set_owner(
+    root: &mut Tree,
+    at: &ImagePath,
+    owner: (u32, u32),
+    mode: u16,
+) -> Result<ImagePath, image_tree::TreeError> {
+    root.update_metadata(at, Follow::No, |metadata| {
+        (metadata.uid, metadata.gid) = owner;
+        metadata.mode = mode;
+    })
+}
+
+/// Makes or corrects a symbolic link.
+pub(super) fn ensure_symlink(step: &EnsureSymlink, state: &mut ImageState) -> Result<(), StepError> {
+    let metadata = written(step.owner, step.group, 0o777);
+    put(&mut state.root, &step.link, Node::symlink(step.target.as_bytes(), metadata))
+}
+
+/// Sets owner and mode of what is there.
+pub(super) fn ensure_perms(step: &EnsurePerms, state: &mut ImageState) -> Result<(), StepError> {
+    let at = path(&step.path)?;
+    set_owner(&mut state.root, &at, (step.owner, step.group), step.mode).map(drop).map_err(tree("set the mode of", &step.path))
+}
+
+/// Removes a file, a directory with everything below it, or every regular file whose name matches.
+pub(super) fn remove_files(step: &RemoveFiles, state: &mut ImageState) -> Result<(), StepError> {
+    match &step.what {
+        RemoveWhat::File(text) => remove_one(&mut state.root, text, step.optional, false),
+        RemoveWhat::Dir(text) => remove_one(&mut state.root, text, step.optional, true),
+        RemoveWhat::Pattern(pattern) => remove_matching(&mut state.root, pattern),
+    }
+}
+
+fn remove_one(root: &mut Tree, text: &str, optional: bool, directory: bool) -> Result<(), StepError> {
+    let at = path(text)?;
+    let found = match root.lookup(&at, Follow::No) {
+        Ok((_, node)) => node.kind.clone(),
+        Err(image_tree::TreeError::NotFound { .. }) if optional => return Ok(()),
+        Err(source) => return Err(tree("remove", text)(source)),
+    };
+    let fits = match found {
+        NodeKind::Directory => directory,
+        NodeKind::Symlink(_) => true,
+        _ => !directory,
+    };
+    if !fits {
+        let wanted = if directory { "a directory" } else { "something that is no directory" };
+        return Err(StepError::WrongKind { path: at, found: found.name(), wanted });
+    }
+    root.remove_subtree(&at).map(drop).map_err(tree("remove", text))
+}
+
+fn remove_matching(root: &mut Tree, pattern: &str) -> Result<(), StepError> {
+    let is_match = |entry: &image_tree::WalkEntry<'_>| {
+        let name = entry.path.file_name().unwrap_or_default();
+        entry.node.content().is_some() && glob_match(pattern.as_bytes(), name)
+    };
+    let matching: Vec<ImagePath> = root.walk().filter(is_match).map(|entry| entry.path).collect();
+    for at in matching {
+        root.remove(&at).map_err(tree("remove", pattern))?;
+    }
+    Ok(())
+}
+
+/// `*` and `?` match any bytes, a leading dot too; `[…]` is a set, `!` or `^` negates it (fnmatch(3) without flags).
+fn glob_match(pattern: &[u8], name: &[u8]) -> bool {
+    let Some((&first, rest)) = pattern.split_first() else { return name.is_empty() };
+    match first {
+        b'*' => (0..=name.len()).any(|skip| glob_match(rest, &name[skip..])),
+        b'?' => !name.is_empty() && glob_match(rest, &name[1..]),
+        b'[' => match (set_match(rest, name.first().copied()), name.is_empty()) {
+            (Some((true, after)), false) => glob_match(after, &name[1..]),
+            (Some(_), _) => false,
+            // A bracket without its end stands for itself.
+            (None, _) => name.first() == Some(&b'[') && glob_match(rest, &name[1..]),
+        },
+        b'\\' if !rest.is_empty() => name.first() == rest.first() && glob_match(&rest[1..], &name[1..]),
+        literal => name.first() == Some(&literal) && glob_match(rest, &name[1..]),
+    }
+}
+
+/// Whether the set that begins after `[` has `byte`, and what follows the set; `None` without an end.
+fn set_match(pattern: &[u8], byte: Option<u8>) -> Option<(bool, &[u8])> {
+    let negated = matches!(pattern.first(), Some(b'!' | b'^'));
+    let members = &pattern[usize::from(negated)..];
+    // A closing bracket in first place is a member.
+    let end = 1 + members.get(1..)?.iter().position(|&byte| byte == b']')?;
+    let byte = byte?;
+    let set = &members[..end];
+    let mut found = false;
+    let mut index = 0;
+    while index < set.len() {
+        if index + 2 < set.len() && set[index + 1] == b'-' {
+            found |= (set[index]..=set[index + 2]).contains(&byte);
+            index += 3;
+        } else {
+            found |= set[index] == byte;
+            index += 1;
+        }
+    }
+    Some((found != negated, &members[end + 1..]))
+}
+
+/// Joins the files of a directory into one, each trimmed and ended by a line feed, empty ones left out.
+pub(super) fn assemble_files(
+    step: &AssembleFiles,
+    state: &mut ImageState,
+    context: &Context<'_>,
+) -> Result<(), StepError> {
+    let at = path(&step.dir)?;
+    let (at, _) = state.root.lookup(&at, Follow::Yes).map_err(tree("read", &step.dir))?;
+    let prefix = step.prefix.as_deref().unwrap_or_default().as_bytes();
+    let output = path(&step.output)?;
+    let mut text = Vec::new();
+    for (name, node) in state.root.read_dir(&at).into_iter().flatten() {
+        let is_output = at.join(name).is_ok_and(|child| child == output);
+        let Some(content) = node.content().filter(|_| name.starts_with(prefix) && !is_output) else { continue };
+        let bytes = context.store.read_blob(content.blob()).map_err(store("read", &step.dir))?;
+        let trimmed = bytes.trim_ascii();
+        if !trimmed.is_empty() {
+            text.extend_from_slice(trimmed);
+            text.push(b'\n');
+        }
+    }
+    let content = context.store.put_bytes(&text).map_err(store("store", &step.output))?;
+    put(&mut state.root, &step.output, Node::regular(content, written(0, 0, 0o644)))
+}
+
+/// Fails with the template's own advice when the image lacks something.
+pub(super) fn require_path(step: &RequirePath, state: &ImageState) -> Result<(), StepError> {
+    match state.root.lookup(&path(&step.path)?, Follow::Yes) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(StepError::Required { path: step.path.clone(), help: step.help.clone() }),
+    }
+}
+
+/// What a removal acts on, for people.
+pub(super) fn removal_subject(step: &RemoveFiles) -> String {
+    match &step.what {
+        RemoveWhat::File(text) | RemoveWhat::Dir(text) | RemoveWhat::Pattern(text) => text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob_match;
+
+    #[test]
+    fn patterns_match_base_names() {
+        for (pattern, name, expected) in [
+            ("*", ".hidden", true),
+            ("ssh_host_*_key*", "ssh_host_rsa_key.pub", true),
+            ("ssh_host_*_key*", "ssh_host_rsa", false),
+            ("?.a", "x.a", true),
+            ("[ab]*", "bcd", true),
+            ("[!ab]*", "bcd", false),
+            ("[a-c]", "b", true),
+            ("[]x]", "]", true),
+            ("[", "[", true),
+            (r"\*", "*", true),
+            (r"\*", "x", false),
+            ("", "", true),
+        ] {
+            assert_eq!(glob_match(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+        }
+    }
+}

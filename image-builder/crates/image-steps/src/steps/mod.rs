@@ -1,0 +1,186 @@
+//! What each step type does to an image.
+//!
+//! A step sees the state, the store, and the files of the host that it names; it starts no
+//! process but `deb_bootstrap`, and writes nothing on the host but `pack_tar`'s archive.
+
+mod account;
+mod archive;
+mod boot;
+mod error;
+mod files;
+mod illumos;
+
+pub(crate) use boot::ROOT_ROLE;
+pub use error::StepError;
+
+use crate::debian::Bootstrap;
+use crate::inputs::hash_file;
+use crate::progress::Progress;
+use crate::state::ImageState;
+use crate::workspace::Workspace;
+use disk_image::DiskSeed;
+use image_tree::{BlobHash, Store};
+use std::path::Path;
+use std::sync::Arc;
+use template::{Diagnostic, FileSource, LocatedStep, Step, Template};
+
+/// What steps are run with.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    /// Where content goes.
+    pub(crate) store: &'a Store,
+    /// Where files of the host are.
+    pub(crate) workspace: &'a Workspace,
+    /// Who hears of it.
+    pub(crate) progress: &'a Arc<dyn Progress>,
+    /// What identifiers inside the image are derived from.
+    pub(crate) seed: DiskSeed,
+    /// Group and output name, joined: the stem of the output's file name.
+    pub(crate) output_name: String,
+    /// Package locks are made anew.
+    pub(crate) refresh: bool,
+    /// Nothing may be fetched or written: this is a plan.
+    pub(crate) dry: bool,
+}
+
+/// The content hashes of everything that a step reads beside the state.
+///
+/// # Errors
+/// When a file cannot be read.
+pub(crate) fn inputs(step: &Step, context: &Context<'_>) -> Result<Vec<String>, StepError> {
+    let output = |name: &str| hash_of(&context.workspace.output().join(name), context);
+    Ok(match step {
+        Step::EnsureFile(file) => match &file.source {
+            FileSource::Template { path, .. } | FileSource::External { path, .. } => vec![hash_of(path, context)?],
+            FileSource::Output { name } => vec![output(name)?],
+            FileSource::Image { .. } | FileSource::Tar { .. } | FileSource::Contents(_) => Vec::new(),
+        },
+        Step::UnpackTar(unpack) => vec![output(&unpack.name)?],
+        Step::Gzip(gzip) => vec![output(&gzip.src)?],
+        Step::Digest(digest) => vec![output(&digest.src)?],
+        Step::DebBootstrap(wish) => vec![package_lock(wish, context)?],
+        // What it writes names the root partition, whose identifier comes from the seed.
+        Step::SystemdBoot(_) => vec![boot::root_partition(context).to_string()],
+        _ => Vec::new(),
+    })
+}
+
+fn hash_of(path: &Path, context: &Context<'_>) -> Result<String, StepError> {
+    if context.dry && !path.exists() {
+        return Ok("not there yet".to_owned());
+    }
+    Ok(hash_file(path, context.store)?.to_string())
+}
+
+fn package_lock(wish: &template::DebBootstrap, context: &Context<'_>) -> Result<String, StepError> {
+    let bootstrap = Bootstrap::new(wish, &context.workspace.debian(), Arc::clone(context.progress))?;
+    let text = if context.dry {
+        std::fs::read_to_string(bootstrap.lock_path()).unwrap_or_default()
+    } else {
+        bootstrap.lock(context.refresh)?.to_json()
+    };
+    Ok(BlobHash::of(text.as_bytes()).to_string())
+}
+
+/// Does the step. Answers the names of the files that it wrote to the output directory.
+///
+/// # Errors
+/// Whatever stops it; the state is then of no use any more.
+pub(crate) fn run(step: &Step, state: &mut ImageState, context: &Context<'_>) -> Result<Vec<String>, StepError> {
+    match step {
+        Step::EnsureFile(step) => files::ensure_file(step, state, context)?,
+        Step::EnsureDir(step) => files::ensure_dir(step, state)?,
+        Step::EnsureSymlink(step) => files::ensure_symlink(step, state)?,
+        Step::EnsurePerms(step) => files::ensure_perms(step, state)?,
+        Step::RemoveFiles(step) => files::remove_files(step, state)?,
+        Step::AssembleFiles(step) => files::assemble_files(step, state, context)?,
+        Step::RequirePath(step) => files::require_path(step, state)?,
+        Step::Shadow(step) => account::shadow(step, state, context)?,
+        Step::Gzip(step) => archive::gzip(step, state, context)?,
+        Step::Digest(step) => archive::digest(step, state, context)?,
+        Step::PackTar(step) => return archive::pack_tar(step, state, context).map(|name| vec![name]),
+        Step::UnpackTar(step) => archive::unpack_tar(step, state, context)?,
+        Step::DebBootstrap(wish) => {
+            let bootstrap = Bootstrap::new(wish, &context.workspace.debian(), Arc::clone(context.progress))?;
+            let lock = bootstrap.lock(false)?;
+            state.root = bootstrap.build(&lock, context.store)?;
+        }
+        Step::SystemdBoot(step) => boot::systemd_boot(step, state, context)?,
+        Step::CreateBe(_) => illumos::create_be(state)?,
+        Step::CreateDataset(step) => illumos::create_dataset(step, state)?,
+        Step::MakeBootable(_) => illumos::make_bootable(state)?,
+        Step::Devfsadm(_) => illumos::devfsadm(state)?,
+        Step::SeedSmf(step) => illumos::seed_smf(step, state)?,
+        other => return Err(StepError::Unsupported { step: other.name() }),
+    }
+    Ok(Vec::new())
+}
+
+/// Whether a step takes so long that its result is made durable at once.
+pub(crate) fn is_expensive(step: &Step) -> bool {
+    matches!(step, Step::DebBootstrap(_) | Step::UnpackTar(_) | Step::PackTar(_))
+}
+
+/// The file of the output directory that a step reads.
+pub(crate) fn takes_output(step: &Step) -> Option<&str> {
+    match step {
+        Step::UnpackTar(step) => Some(&step.name),
+        Step::Gzip(step) => Some(&step.src),
+        Step::Digest(step) => Some(&step.src),
+        Step::EnsureFile(step) => match &step.source {
+            FileSource::Output { name } => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Why a template cannot be built by this program, if one of its steps needs something that is not there yet.
+pub(crate) fn unsupported(template: &Template) -> Option<String> {
+    template.steps.iter().find_map(|located| unsupported_reason(&located.step))
+}
+
+/// The same, pointing at the step.
+pub(crate) fn unsupported_step(located: &LocatedStep) -> Option<Diagnostic> {
+    let reason = unsupported_reason(&located.step)?;
+    let diagnostic = Diagnostic::error("step::unsupported", reason).at(&located.origin, "this step");
+    Some(diagnostic.help("run this template with the illumos image-builder and put what it packs into the output directory"))
+}
+
+fn unsupported_reason(step: &Step) -> Option<String> {
+    match step {
+        Step::PkgImageCreate(_)
+        | Step::PkgSetPublisher(_)
+        | Step::PkgApproveCaCert(_)
+        | Step::PkgSetProperty(_)
+        | Step::PkgInstall(_)
+        | Step::PkgUninstall(_)
+        | Step::PkgChangeVariant(_)
+        | Step::PkgChangeFacet(_)
+        | Step::PkgPurgeHistory(_)
+        | Step::Onu(_) => Some(format!("{} needs an IPS client, which image-builder does not have yet", step.name())),
+        _ => None,
+    }
+}
+
+/// What a step acts on, for people.
+pub(crate) fn subject(step: &Step) -> Option<String> {
+    let text = match step {
+        Step::EnsureFile(step) => &step.file,
+        Step::EnsureDir(step) => &step.dir,
+        Step::EnsureSymlink(step) => &step.link,
+        Step::EnsurePerms(step) => &step.path,
+        Step::AssembleFiles(step) => &step.output,
+        Step::RequirePath(step) => &step.path,
+        Step::Shadow(step) => &step.username,
+        Step::Gzip(step) => &step.target,
+        Step::Digest(step) => &step.target,
+        Step::PackTar(step) => &step.name,
+        Step::UnpackTar(step) => &step.name,
+        Step::CreateDataset(step) => &step.name,
+        Step::DebBootstrap(step) => &step.suite,
+        Step::RemoveFiles(step) => return Some(files::removal_subject(step)),
+        _ => return None,
+    };
+    Some(text.clone())
+}

@@ -1,0 +1,140 @@
+//! What can be wrong with an archive, and what it holds that a tree cannot.
+
+use std::io;
+
+use crate::node::NodeKind;
+use crate::path::{self, ImagePath, PathError};
+use crate::store::StoreError;
+use crate::tree::TreeError;
+
+/// Why an archive could not be read, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read archive entry {entry} (`{}`, at byte {offset})", path::display(name))]
+pub struct TarError {
+    /// The number of the entry, from 1; headers that belong to a later one do not count.
+    pub entry: u64,
+    /// The name of the entry as far as it is known, as it is in the archive.
+    pub name: Vec<u8>,
+    /// Where in the (decompressed) archive the header of the entry begins.
+    pub offset: u64,
+    /// What is wrong.
+    #[source]
+    pub kind: TarErrorKind,
+}
+
+/// What is wrong with an entry of an archive.
+#[derive(Debug, thiserror::Error)]
+pub enum TarErrorKind {
+    /// The archive cannot be read, or its compression is damaged.
+    #[error("cannot read the archive")]
+    Read(#[source] io::Error),
+    /// The archive ends within an entry or without its end mark.
+    #[error("the archive is cut off")]
+    Truncated,
+    /// The archive is compressed by something other than gzip.
+    #[error("the archive is compressed with {0}; only gzip is understood")]
+    Compression(&'static str),
+    /// The header is not one: its checksum is wrong.
+    #[error("this is no tar header")]
+    Checksum,
+    /// A field of the header cannot be read, or its value cannot be held.
+    #[error("impossible {0}")]
+    Field(&'static str),
+    /// An extended header is malformed.
+    #[error("malformed extended header: {0}")]
+    Extended(&'static str),
+    /// A header that describes another entry is unreasonably large.
+    #[error("extended header of {0} bytes")]
+    TooLarge(u64),
+    /// The name, or the name that a hard link points to, cannot be in an image.
+    #[error("impossible name")]
+    Path(#[source] PathError),
+    /// The entry cannot be placed in the tree.
+    #[error("cannot place the entry")]
+    Tree(#[source] TreeError),
+    /// The content cannot be stored.
+    #[error("cannot store the content")]
+    Store(#[source] StoreError),
+    /// The archive uses something that is not supported and cannot be left out.
+    #[error("{0} is not supported")]
+    Unsupported(&'static str),
+}
+
+/// Something in an archive that the tree does not have. The same kind of warning is given once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarWarning {
+    /// What was left out.
+    pub kind: TarWarningKind,
+    /// How many entries are concerned.
+    pub count: u64,
+    /// The number of the first entry concerned, from 1.
+    pub first_entry: u64,
+    /// The name of the first entry concerned, as it is in the archive.
+    pub first_name: Vec<u8>,
+}
+
+/// What was left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum TarWarningKind {
+    /// Access control lists (illumos entries of type `A`, `SCHILY.acl` headers).
+    #[error("access control lists are left out")]
+    Acl,
+    /// Extended attribute files (illumos entries of type `E`).
+    #[error("illumos extended attribute files are left out")]
+    AttributeFile,
+    /// An entry of a type that is not known.
+    #[error("entries of the unknown type `{}` are left out", .0.escape_ascii())]
+    UnknownType(u8),
+    /// An extended header with a keyword that is not known.
+    #[error("extended headers `{0}` are not understood")]
+    UnknownKeyword(String),
+    /// A volume label or a list of a directory's names, as GNU tar writes them into backups.
+    #[error("labels and directory lists of backups are left out")]
+    BackupData,
+    /// There is something after the end mark of the archive.
+    #[error("what follows the end mark of the archive is left out")]
+    AfterEnd,
+}
+
+/// Why an archive could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteTarError {
+    /// Where the archive goes to cannot be written.
+    #[error("cannot write {path} to the archive")]
+    Write {
+        /// The path that was being written.
+        path: ImagePath,
+        /// What the writer says.
+        #[source]
+        source: io::Error,
+    },
+    /// The content of a file cannot be read from the store.
+    #[error("cannot read {path} for the archive")]
+    Content {
+        /// The file.
+        path: ImagePath,
+        /// What the store says.
+        #[source]
+        source: StoreError,
+    },
+    /// A path to include is not in the tree.
+    #[error("{path} cannot be put into the archive because it does not exist in the image")]
+    NotFound {
+        /// The path.
+        path: ImagePath,
+    },
+}
+
+impl NodeKind {
+    /// The type flag of a tar header for this kind.
+    pub(super) fn type_flag(&self) -> u8 {
+        match self {
+            Self::Regular(_) => b'0',
+            Self::Symlink(_) => b'2',
+            Self::CharDevice { .. } => b'3',
+            Self::BlockDevice { .. } => b'4',
+            Self::Directory => b'5',
+            Self::Fifo => b'6',
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Tar archives in and out.
+
+mod error;
+mod header;
+mod input;
+mod pax;
+mod place;
+mod read;
+mod sparse;
+mod write;
+
+pub use error::{TarError, TarErrorKind, TarWarning, TarWarningKind, WriteTarError};
+pub use read::{ReadTarOptions, Unpacked, read_tar};
+pub use write::{WriteTarOptions, write_tar};

@@ -1,0 +1,253 @@
+//! Extended headers: `LENGTH KEYWORD=VALUE\n` records that replace or extend the fields of a header.
+//!
+//! POSIX.1-2017 `pax`, "pax Extended Header"; the vendors' keywords as GNU tar, star, libarchive and illumos
+//! tar write them.
+
+use std::collections::BTreeMap;
+
+use super::error::{TarErrorKind, TarWarningKind};
+use super::sparse::SparseKeywords;
+use crate::node::Timestamp;
+use crate::path;
+
+/// What extended headers say about the next entry (or, global ones, about all that follow).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Overrides {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) link_path: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) mtime: Option<Timestamp>,
+    pub(super) dev_major: Option<u32>,
+    pub(super) dev_minor: Option<u32>,
+    pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) sparse: SparseKeywords,
+    pub(super) warnings: Vec<TarWarningKind>,
+}
+
+/// Keywords that say nothing a tree could hold: names beside ids, times other than that of the
+/// modification, and facts about the file system that the archive was made from.
+const WITHOUT_EFFECT: [&[u8]; 13] = [
+    b"atime",
+    b"ctime",
+    b"uname",
+    b"gname",
+    b"comment",
+    b"charset",
+    b"hdrcharset",
+    b"LIBARCHIVE.creationtime",
+    b"SCHILY.dev",
+    b"SCHILY.ino",
+    b"SCHILY.nlink",
+    b"SCHILY.filetype",
+    b"SCHILY.realsize",
+];
+
+const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+
+impl Overrides {
+    /// Applies the records of one extended header.
+    pub(super) fn apply(&mut self, mut records: &[u8]) -> Result<(), TarErrorKind> {
+        while !records.is_empty() {
+            let (record, rest) = split_record(records)?;
+            let equals = record.iter().position(|byte| *byte == b'=');
+            let equals = equals.ok_or(TarErrorKind::Extended("no `=`"))?;
+            self.set(&record[..equals], &record[equals + 1..])?;
+            records = rest;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, keyword: &[u8], value: &[u8]) -> Result<(), TarErrorKind> {
+        match keyword {
+            b"path" => self.path = non_empty(value),
+            b"linkpath" => self.link_path = non_empty(value),
+            b"size" => self.size = decimal(value, "size")?,
+            b"uid" => self.uid = decimal(value, "uid")?,
+            b"gid" => self.gid = decimal(value, "gid")?,
+            b"mtime" => self.mtime = time(value)?,
+            b"SUN.devmajor" => self.dev_major = decimal(value, "device number")?,
+            b"SUN.devminor" => self.dev_minor = decimal(value, "device number")?,
+            b"SUN.holesdata" => {
+                return Err(TarErrorKind::Unsupported("the sparse files of illumos pax"));
+            }
+            b"SCHILY.acl.access" | b"SCHILY.acl.default" | b"SCHILY.acl.ace" => {
+                self.warnings.push(TarWarningKind::Acl);
+            }
+            _ if WITHOUT_EFFECT.contains(&keyword) => {}
+            _ if keyword.starts_with(XATTR_PREFIX) => {
+                let name = decode_xattr_name(&keyword[XATTR_PREFIX.len()..]);
+                if name.is_empty() || name.contains(&0) {
+                    return Err(TarErrorKind::Extended("impossible name of an extended attribute"));
+                }
+                self.xattrs.insert(name, value.to_vec());
+            }
+            // libarchive writes every attribute in both forms; this one is only needed by its old versions.
+            _ if keyword.starts_with(b"LIBARCHIVE.xattr.") && self.has_attribute(keyword) => {}
+            _ if keyword.starts_with(b"GNU.sparse.") => self.sparse.set(keyword, value)?,
+            _ => self.warnings.push(TarWarningKind::UnknownKeyword(path::display(keyword))),
+        }
+        Ok(())
+    }
+
+    fn has_attribute(&self, libarchive_keyword: &[u8]) -> bool {
+        self.xattrs.contains_key(&libarchive_keyword[b"LIBARCHIVE.xattr.".len()..])
+    }
+}
+
+/// Appends a record.
+pub(super) fn push_record(records: &mut Vec<u8>, keyword: &[u8], value: &[u8]) {
+    // The length counts its own digits too; two rounds suffice, since it grows by one digit at most.
+    let rest = keyword.len() + value.len() + 3;
+    let digits = |number: usize| number.to_string().len();
+    let mut length = rest + digits(rest);
+    length = rest + digits(length);
+    records.extend_from_slice(format!("{length} ").as_bytes());
+    records.extend_from_slice(keyword);
+    records.push(b'=');
+    records.extend_from_slice(value);
+    records.push(b'\n');
+}
+
+/// Appends the record of an extended attribute. As GNU tar does, `=` in its name is escaped.
+pub(super) fn push_xattr(records: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let mut keyword = XATTR_PREFIX.to_vec();
+    for byte in name {
+        match byte {
+            b'=' => keyword.extend_from_slice(b"%3D"),
+            b'%' => keyword.extend_from_slice(b"%25"),
+            _ => keyword.push(*byte),
+        }
+    }
+    push_record(records, &keyword, value);
+}
+
+/// A time in the notation of `mtime`.
+pub(super) fn format_time(time: Timestamp) -> String {
+    match (time.secs, time.nanos) {
+        (secs, 0) => secs.to_string(),
+        (secs, nanos) if secs >= 0 => format!("{secs}.{nanos:09}"),
+        // -1.25 is 0.75 s after -2 s. The negation is done in 128 bits, where no second is the least.
+        (secs, nanos) => format!("-{}.{:09}", -(i128::from(secs) + 1), 1_000_000_000 - nanos),
+    }
+}
+
+/// The first record without its length and line end, and what follows it.
+fn split_record(records: &[u8]) -> Result<(&[u8], &[u8]), TarErrorKind> {
+    let malformed = TarErrorKind::Extended;
+    let space = records.iter().position(|byte| *byte == b' ').ok_or(malformed("no length"))?;
+    let length: Option<usize> = decimal(&records[..space], "length")?;
+    let length = length.filter(|length| *length > space + 1 && *length <= records.len());
+    let (record, rest) = records.split_at(length.ok_or(malformed("impossible length"))?);
+    let record = record[space + 1..].strip_suffix(b"\n").ok_or(malformed("no line end"))?;
+    Ok((record, rest))
+}
+
+/// An empty value takes back what a global header said.
+fn non_empty(value: &[u8]) -> Option<Vec<u8>> {
+    (!value.is_empty()).then(|| value.to_vec())
+}
+
+/// A decimal number; none if the value is empty.
+pub(super) fn decimal<T: TryFrom<u64>>(value: &[u8], field: &'static str) -> Result<Option<T>, TarErrorKind> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let number = value.iter().try_fold(0_u64, |number, digit| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    });
+    number.and_then(|number| number.try_into().ok()).map(Some).ok_or(TarErrorKind::Field(field))
+}
+
+fn time(value: &[u8]) -> Result<Option<Timestamp>, TarErrorKind> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    parse_time(value).map(Some).ok_or(TarErrorKind::Field("time"))
+}
+
+fn parse_time(value: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(fraction) {
+        return None;
+    }
+    let nine_digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    let nanos: i128 = nine_digits.parse().ok()?;
+    // In nanoseconds, 64-bit seconds need 94 bits.
+    let total = whole.parse::<u64>().map(i128::from).ok()? * 1_000_000_000 + nanos;
+    let total = if is_negative { -total } else { total };
+    let secs = total.div_euclid(1_000_000_000).try_into().ok()?;
+    let nanos = total.rem_euclid(1_000_000_000).try_into().ok()?;
+    Some(Timestamp { secs, nanos })
+}
+
+fn decode_xattr_name(name: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((byte, tail)) = rest.split_first() {
+        let escape = [(&b"%3D"[..], b'='), (&b"%25"[..], b'%')].into_iter().find(|(code, _)| rest.starts_with(code));
+        decoded.push(escape.map_or(*byte, |(_, byte)| byte));
+        rest = escape.map_or(tail, |(code, _)| &rest[code.len()..]);
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn record_lengths_count_themselves() {
+        for (value, wanted) in [(0, "5 k="), (3, "8 k="), (4, "9 k="), (5, "11 k="), (93, "99 k="), (94, "101 k=")] {
+            let mut records = Vec::new();
+            push_record(&mut records, b"k", &vec![b'v'; value]);
+            assert!(records.starts_with(wanted.as_bytes()), "{}", records.escape_ascii());
+            assert!(records.starts_with(records.len().to_string().as_bytes()));
+        }
+    }
+
+    #[test]
+    fn times_round_trip_and_round_down() {
+        let cases = [("0", 0, 0), ("1.5", 1, 500_000_000), ("-1.25", -2, 750_000_000), ("-0.5", -1, 500_000_000)];
+        for (text, secs, nanos) in cases {
+            let time = parse_time(text.as_bytes()).unwrap();
+            assert_eq!(time, Timestamp { secs, nanos });
+            assert_eq!(parse_time(format_time(time).as_bytes()), Some(time));
+        }
+        for secs in [i64::MIN, -1, 0, i64::MAX] {
+            for nanos in [0, 1, 999_999_999] {
+                let time = Timestamp { secs, nanos };
+                assert_eq!(parse_time(format_time(time).as_bytes()), Some(time), "{}", format_time(time));
+            }
+        }
+        assert_eq!(parse_time(b"1.0000000019"), Some(Timestamp { secs: 1, nanos: 1 }));
+        for bad in ["", "-", ".5", "1e3", "--1", "1.2.3", "9223372036854775808", "99999999999999999999"] {
+            assert_eq!(parse_time(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn malformed_records_are_refused() {
+        for bad in
+            ["x", "99 a=b\n", "0 a=b\n", "3 a=b\n", "5 a=b\n", "7 a=b\nx", "6 abc\n", "18446744073709551616 a=b\n"]
+        {
+            assert!(Overrides::default().apply(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn attribute_names_survive_their_encoding() {
+        for name in [&b"user.a"[..], b"user.a=b", b"user.100%", b"user.%3D", b"=%="] {
+            let mut records = Vec::new();
+            push_xattr(&mut records, name, b"v=1\n2");
+            let mut overrides = Overrides::default();
+            overrides.apply(&records).unwrap();
+            assert_eq!(overrides.xattrs, BTreeMap::from([(name.to_vec(), b"v=1\n2".to_vec())]));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! A simulated Linux machine: a node name that can be refused, and `systemctl`.
+
+use super::{failed, lock, printed};
+use crate::hostname::NodeName;
+use crate::{CommandError, Completed, Host, Invocation, Root, Runner, System};
+use std::fs;
+use std::io;
+use std::sync::{Arc, Mutex};
+use tempfile::TempDir;
+
+/// The machine; its state is behind a lock, so a test can look and interfere while a plugin holds a [`Host`].
+#[derive(Debug)]
+pub struct Machine {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    may_set_name: bool,
+    has_systemctl: bool,
+    reloads: Vec<String>,
+}
+
+impl Machine {
+    /// A machine named `localhost` as in a fresh container, its root in a temporary directory that lives as long as
+    /// the first part of the answer.
+    ///
+    /// # Panics
+    /// When the directory cannot be filled.
+    #[must_use]
+    pub fn start() -> (TempDir, Host, Arc<Self>) {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        let root = Root::new(directory.path());
+        fs::create_dir(root.locate("/etc")).expect("the temporary directory can be filled");
+        fs::write(root.locate("/etc/hosts"), "127.0.0.1\tlocalhost\n").expect("the temporary directory can be filled");
+        let machine = Arc::new(Self {
+            inner: Mutex::new(Inner {
+                name: "localhost".to_owned(),
+                may_set_name: true,
+                has_systemctl: false,
+                reloads: Vec::new(),
+            }),
+        });
+        let host = Host::assembled(System::Linux, root, machine.clone(), machine.clone());
+        (directory, host, machine)
+    }
+
+    /// Makes systemd the machine's init.
+    ///
+    /// # Panics
+    /// When the root cannot be written.
+    pub fn run_systemd(&self, root: &Root) {
+        fs::create_dir_all(root.locate("/run/systemd/system")).expect("the root can be written");
+        lock(&self.inner).has_systemctl = true;
+    }
+
+    /// Takes the right to set the node name away, as a container does.
+    pub fn refuse_names(&self) {
+        lock(&self.inner).may_set_name = false;
+    }
+
+    /// The units that were made to read their configuration again, in order.
+    #[must_use]
+    pub fn reloads(&self) -> Vec<String> {
+        lock(&self.inner).reloads.clone()
+    }
+}
+
+impl NodeName for Machine {
+    fn get(&self) -> io::Result<String> {
+        Ok(lock(&self.inner).name.clone())
+    }
+
+    fn set(&self, name: &str) -> io::Result<()> {
+        let mut inner = lock(&self.inner);
+        if !inner.may_set_name {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        // __NEW_UTS_LEN, the kernel's own limit.
+        if name.len() > 64 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        name.clone_into(&mut inner.name);
+        Ok(())
+    }
+}
+
+impl Runner for Machine {
+    fn run(&self, invocation: &Invocation) -> Result<Completed, CommandError> {
+        let mut inner = lock(&self.inner);
+        if invocation.program != "/usr/bin/systemctl" || !inner.has_systemctl {
+            return Err(CommandError::NotFound {
+                program: invocation.program.clone(),
+                source: io::ErrorKind::NotFound.into(),
+            });
+        }
+        let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
+        Ok(match args.as_slice() {
+            ["try-reload-or-restart", unit] if unit.ends_with(".service") => {
+                inner.reloads.push((*unit).to_owned());
+                printed("")
+            }
+            _ => failed(1, format!("Unknown command verb {args:?}.\n")),
+        })
+    }
+}

@@ -1,0 +1,221 @@
+//! Properties of the envelope and of the shapes.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sysconfig_protocol::envelope::{ErrorData, LineTooLong, code};
+use sysconfig_protocol::method::{Configure, Hello};
+use sysconfig_protocol::{
+    Description, Digest, ErrorObject, FieldChange, Id, LineDecoder, Message, Notification, Plan, ProtocolRange,
+    Request, Response, Risk, Secret, Step, admin,
+};
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn id() -> impl Strategy<Value = Id> {
+    prop_oneof![any::<u64>().prop_map(Id::Number), any::<String>().prop_map(Id::Text)]
+}
+
+fn error_object() -> impl Strategy<Value = ErrorObject> {
+    let data = (prop::collection::vec(any::<String>(), 0..3), prop::option::of(any::<String>()))
+        .prop_map(|(causes, help)| ErrorData { causes, help });
+    (any::<i64>(), any::<String>(), prop::option::of(data)).prop_map(|(code, message, data)| ErrorObject {
+        code,
+        message,
+        data,
+    })
+}
+
+fn message() -> impl Strategy<Value = Message> {
+    prop_oneof![
+        (id(), any::<String>(), json_value()).prop_map(|(id, method, params)| Message::Request(Request {
+            id,
+            method,
+            params
+        })),
+        (any::<String>(), json_value())
+            .prop_map(|(method, params)| Message::Notification(Notification { method, params })),
+        (prop::option::of(id()), json_value())
+            .prop_map(|(id, value)| Message::Response(Response { id, result: Ok(value) })),
+        (prop::option::of(id()), error_object())
+            .prop_map(|(id, error)| Message::Response(Response { id, result: Err(error) })),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let change = (any::<String>(), json_value(), json_value(), any::<bool>())
+        .prop_map(|(field, from, to, sensitive)| FieldChange { field, from, to, sensitive });
+    let risk = prop_oneof![Just(Risk::Safe), Just(Risk::Disruptive), Just(Risk::Destructive)];
+    let words = (any::<String>(), any::<String>(), any::<String>(), any::<String>());
+    (words, prop::collection::vec(change, 0..4), risk, json_value()).prop_map(
+        |((id, action, resource, summary), changes, risk, data)| Step {
+            id,
+            action,
+            resource,
+            summary,
+            changes,
+            risk,
+            data,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn messages_survive_the_wire_on_one_line(message in message()) {
+        let line = message.to_line();
+        prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        prop_assert_eq!(line.last(), Some(&b'\n'));
+        prop_assert_eq!(Message::parse(&line).unwrap(), message);
+    }
+
+    #[test]
+    fn plans_survive_the_wire(steps in prop::collection::vec(step(), 0..4)) {
+        let plan = Plan { digest: Digest("ab".to_owned()), steps };
+        let json = serde_json::to_string(&plan).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+    }
+
+    #[test]
+    fn a_redacted_step_holds_no_secret(mut step in step(), secret in "[A-Z]{24}") {
+        step.data = json!({ "password": &secret });
+        step.changes.push(FieldChange {
+            field: "password".to_owned(),
+            from: Value::Null,
+            to: Value::from(secret.clone()),
+            sensitive: true,
+        });
+        let redacted = step.redacted();
+        prop_assert!(!serde_json::to_string(&redacted).unwrap().contains(&secret));
+        let debugged = format!("{redacted:?}");
+        prop_assert!(!debugged.contains(&secret));
+        prop_assert_eq!(&redacted.changes.last().unwrap().from, &Value::Null, "no value is shown as no value");
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        // A line is a message, or an error with one of the two codes for it.
+        if let Err(error) = Message::parse(&bytes) {
+            prop_assert!([code::PARSE_ERROR, code::INVALID_REQUEST].contains(&error.code()));
+        }
+    }
+
+    #[test]
+    fn lines_do_not_depend_on_how_the_bytes_arrive(
+        lines in prop::collection::vec("[a-z]{0,20}", 1..8),
+        cuts in prop::collection::vec(1_usize..9, 1..40),
+    ) {
+        let stream = lines.iter().map(|line| format!("{line}\n")).collect::<String>().into_bytes();
+        let mut decoder = LineDecoder::with_limit(64);
+        let (mut at, mut found) = (0, Vec::new());
+        for cut in cuts.iter().cycle() {
+            let end = stream.len().min(at + cut);
+            decoder.push(&stream[at..end]);
+            while let Some(line) = decoder.next_line().unwrap() {
+                found.push(String::from_utf8(line).unwrap());
+            }
+            at = end;
+            if at == stream.len() {
+                break;
+            }
+        }
+        prop_assert_eq!(found, lines);
+        prop_assert!(!decoder.has_partial_line());
+    }
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    for line in [
+        "",
+        "[]",
+        "{}",
+        "null",
+        "\"hello\"",
+        r#"{"jsonrpc":"1.0","id":1,"method":"hello"}"#,
+        r#"{"id":1,"method":"hello"}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"2.0","id":null,"method":"hello"}"#,
+        r#"{"jsonrpc":"2.0","id":1.5,"method":"hello"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1,"message":"both"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":1,"params":{}}"#,
+        r#"{"jsonrpc":"2.0","result":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"hello","extra":1}"#,
+        r#"[{"jsonrpc":"2.0","id":1,"method":"hello"}]"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"hello"} trailing"#,
+    ] {
+        assert!(Message::parse(line.as_bytes()).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn absent_and_null_members_are_told_apart() {
+    let parse = |line: &str| Message::parse(line.as_bytes()).unwrap();
+    assert!(matches!(parse(r#"{"jsonrpc":"2.0","method":"log"}"#), Message::Notification(_)));
+    let null_result = parse(r#"{"jsonrpc":"2.0","id":1,"result":null}"#);
+    assert_eq!(null_result, Message::Response(Response { id: Some(Id::Number(1)), result: Ok(Value::Null) }));
+    let unreadable = parse(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#);
+    assert!(matches!(unreadable, Message::Response(Response { id: None, result: Err(_) })));
+}
+
+#[test]
+fn a_line_beyond_the_limit_is_noticed_before_it_ends() {
+    let mut decoder = LineDecoder::with_limit(4);
+    decoder.push(b"abc\nabcd");
+    assert_eq!(decoder.next_line(), Ok(Some(b"abc".to_vec())));
+    assert_eq!(decoder.next_line(), Ok(None));
+    decoder.push(b"e");
+    assert_eq!(decoder.next_line(), Err(LineTooLong { limit: 4 }));
+}
+
+#[test]
+fn only_what_precedes_the_version_agreement_may_have_unknown_members() {
+    let hello = json!({ "protocol": { "min": 1, "max": 9, "x": 0 }, "daemon": "9.0.0", "colour": "blue" });
+    assert!(serde_json::from_value::<Hello>(hello).is_ok());
+    let description = json!({
+        "name": "x", "version": "1.0.0", "protocol": { "min": 1, "max": 1 }, "claims": [{ "key": "a", "z": 1 }],
+        "mood": "good",
+    });
+    assert!(serde_json::from_value::<Description>(description).is_ok());
+    assert!(serde_json::from_value::<Configure>(json!({ "config": {}, "mode": "x" })).is_err());
+    assert!(serde_json::from_value::<admin::Apply>(json!({ "dry_run": true, "dry-run": true })).is_err());
+    let pong = json!({ "version": "9.0.0", "pid": 1, "uptime": 3 });
+    assert!(serde_json::from_value::<admin::Pong>(pong).is_ok());
+}
+
+#[test]
+fn the_newest_common_version_is_used() {
+    let range = |min, max| ProtocolRange { min, max };
+    assert_eq!(range(1, 3).common_with(range(2, 5)), Some(3));
+    assert_eq!(range(2, 5).common_with(range(1, 3)), Some(3));
+    assert_eq!(range(1, 1).common_with(range(2, 5)), None);
+    assert_eq!(range(4, 5).common_with(range(1, 3)), None);
+    assert_eq!(range(1, 9).common_with(range(2, 2)), Some(2));
+}
+
+#[test]
+fn a_secret_does_not_show_itself() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "only its Debug is looked at")]
+    struct Config {
+        password: Secret,
+    }
+    let secret = Secret::new("hunter2");
+    assert_eq!(format!("{:?}", Config { password: secret.clone() }), "Config { password: *** }");
+    assert_eq!(format!("{secret:#?}"), "***");
+    assert_eq!(secret.expose(), "hunter2");
+    assert_eq!(serde_json::to_value(&secret).unwrap(), "hunter2");
+}

@@ -1,0 +1,185 @@
+//! A plugin for the daemon's tests, whose behaviour is written at the end of its own executable.
+//!
+//! A test copies this program to `sysconfig-plugin-NAME` and appends a script: builds of different behaviour
+//! then differ in contents, as builds do. The plugin owns `test.NAME = { file = "…", text = "…" }` and keeps the
+//! file's text as configured.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sysconfig_plugin::{
+    Context, Description, Diagnostic, Event, Level, Outcome, PlannedStep, Plugin, PluginError, Risk,
+};
+
+/// What a test can ask for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Script {
+    /// The name in the description, when it is not the file's.
+    name: Option<String>,
+    version: Option<String>,
+    /// Claimed keys, when it is not `test.NAME`.
+    claims: Option<Vec<String>>,
+    after: Vec<String>,
+    subscribe: Vec<String>,
+    /// Written before the text.
+    prefix: String,
+    observe_sleep_ms: u64,
+    apply_sleep_ms: u64,
+    /// Ends the process in the middle of `apply`, as long as this file exists.
+    die_in_apply_while: Option<PathBuf>,
+    /// Ends the process in `hello`.
+    die_at_start: bool,
+    /// Refuses every configuration.
+    refuse: bool,
+    destructive: bool,
+    /// Emits this event in `apply`.
+    emit: Option<String>,
+    print: Option<String>,
+    /// Values of the text are secret.
+    sensitive: bool,
+    /// Says that it wrote, and does not.
+    lie: bool,
+}
+
+struct Scripted {
+    name: String,
+    script: Script,
+    last_event: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Config(Map<String, Value>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    file: PathBuf,
+    text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Write {
+    file: PathBuf,
+    text: String,
+}
+
+impl Scripted {
+    fn wanted(&self, config: &Config) -> Result<Wanted, PluginError> {
+        let (_, value) = config.0.iter().next().ok_or_else(|| PluginError::new("nothing is configured"))?;
+        let mut wanted: Wanted = serde_json::from_value(value.clone())
+            .map_err(|error| PluginError::new("the configuration has the wrong shape").source(error))?;
+        let event = self.last_event.as_ref().map(Value::to_string).unwrap_or_default();
+        wanted.text = format!("{}{}{event}", self.script.prefix, wanted.text);
+        Ok(wanted)
+    }
+}
+
+impl Plugin for Scripted {
+    type Config = Config;
+    type State = Option<String>;
+    type Change = Write;
+
+    fn describe(&self) -> Description {
+        if self.script.die_at_start {
+            std::process::exit(9);
+        }
+        let name = self.script.name.as_ref().unwrap_or(&self.name);
+        let mut description = Description::new(name).version(self.script.version.as_deref().unwrap_or("1.0.0"));
+        let own = vec![format!("test.{}", self.name)];
+        for claim in self.script.claims.as_ref().unwrap_or(&own) {
+            description = description.claim(claim, json!({ "type": "object" }));
+        }
+        for earlier in &self.script.after {
+            description = description.after(earlier);
+        }
+        for topic in &self.script.subscribe {
+            description = description.subscribe(topic);
+        }
+        description
+    }
+
+    fn validate(&self, config: &Config) -> Vec<Diagnostic> {
+        let key = config.0.keys().next().cloned().unwrap_or_default();
+        match self.wanted(config) {
+            _ if self.script.refuse => vec![Diagnostic::error(key, "this build refuses everything")],
+            Ok(wanted) if wanted.text.contains("forbidden") => {
+                vec![Diagnostic::error(format!("{key}.text"), "the text is forbidden").help("write another text")]
+            }
+            Ok(_) => Vec::new(),
+            Err(error) => vec![Diagnostic::error(key, error.to_string())],
+        }
+    }
+
+    fn observe(&mut self, config: &Config, context: &Context) -> Result<Option<String>, PluginError> {
+        if let Some(line) = &self.script.print {
+            #[expect(clippy::print_stderr, reason = "what a plugin prints is what the test is about")]
+            {
+                eprintln!("{line}");
+            }
+        }
+        context.log(Level::Debug, "observing");
+        std::thread::sleep(Duration::from_millis(self.script.observe_sleep_ms));
+        Ok(std::fs::read_to_string(self.wanted(config)?.file).ok())
+    }
+
+    fn plan(&self, config: &Config, observed: &Option<String>) -> Result<Vec<PlannedStep<Write>>, PluginError> {
+        let Wanted { file, text } = self.wanted(config)?;
+        if observed.as_ref() == Some(&text) {
+            return Ok(Vec::new());
+        }
+        let risk = if self.script.destructive { Risk::Destructive } else { Risk::Safe };
+        let path = file.display().to_string();
+        let change = Write { file, text: text.clone() };
+        let step = PlannedStep::new("write", &path, format!("write {path}"), risk, change);
+        let step = match self.script.sensitive {
+            true => step.sensitive_field("text", observed.clone(), text),
+            false => step.field("text", observed.clone(), text),
+        };
+        Ok(vec![step])
+    }
+
+    fn apply(&mut self, change: &Write, context: &Context) -> Result<Outcome, PluginError> {
+        std::thread::sleep(Duration::from_millis(self.script.apply_sleep_ms));
+        if self.script.die_in_apply_while.as_deref().is_some_and(Path::exists) {
+            std::process::exit(7);
+        }
+        if let Some(topic) = &self.script.emit {
+            context.emit(topic, json!("news"));
+        }
+        if self.script.lie {
+            return Ok(Outcome::Changed);
+        }
+        std::fs::write(&change.file, &change.text).map_err(|error| {
+            PluginError::new(format!("cannot write {}", change.file.display())).source(error).help("make its directory")
+        })?;
+        Ok(Outcome::Changed)
+    }
+
+    fn event(&mut self, event: &Event, _: &Context) {
+        self.last_event = Some(event.data.clone());
+    }
+}
+
+fn main() -> std::process::ExitCode {
+    let name = std::env::args().next().unwrap_or_default();
+    let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy();
+    let name = name.trim_start_matches("sysconfig-plugin-").to_owned();
+    sysconfig_plugin::run(Scripted { name, script: read_script(), last_event: None })
+}
+
+/// The script behind the last marker of the running executable.
+fn read_script() -> Script {
+    // In two pieces, because the marker must occur once only.
+    let marker = ["SCR", "IPT{"].concat();
+    let executable = std::env::current_exe().expect("the executable is known");
+    let bytes = std::fs::read(executable).expect("the executable can be read");
+    let found = bytes.windows(marker.len()).rposition(|window| window == marker.as_bytes());
+    match found {
+        Some(at) => serde_json::from_slice(&bytes[at + marker.len() - 1..]).expect("the script is valid"),
+        None => Script::default(),
+    }
+}

@@ -1,0 +1,129 @@
+//! One connection of an administrator.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Sender, sync_channel};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sysconfig_protocol::admin::{Apply, Ping, Plan, PluginRestart, Plugins, Pong, Reload, Status};
+use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, Message, Request, Response};
+
+use crate::board::Board;
+use crate::engine::{Command, Event, Reply};
+
+/// Requests are small; whoever sends more is not `sysconfigctl`.
+const MAX_REQUEST_BYTES: usize = 64 * 1024;
+
+/// A client that does not take its answers off the socket is disconnected.
+const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Answers requests until the client goes away or breaks the protocol.
+pub(super) fn serve(stream: &UnixStream, board: &Board, engine: &Sender<Event>) {
+    // Without the deadline a client that never reads could hold one of the few places for ever.
+    if stream.set_write_timeout(Some(WRITE_DEADLINE)).is_err() {
+        return;
+    }
+    let mut decoder = LineDecoder::with_limit(MAX_REQUEST_BYTES);
+    let mut chunk = [0; 4096];
+    let mut stream = stream;
+    loop {
+        let line = match decoder.next_line() {
+            Ok(Some(line)) => line,
+            Ok(None) => match stream.read(&mut chunk) {
+                Ok(0) => return,
+                Ok(count) => {
+                    decoder.push(&chunk[..count]);
+                    continue;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            },
+            Err(error) => {
+                let response = refusal(None, ErrorObject::new(code::INVALID_REQUEST, error.to_string()));
+                drop(stream.write_all(&response.to_line()));
+                return;
+            }
+        };
+        let response = respond(&line, board, engine);
+        if stream.write_all(&response.to_line()).is_err() {
+            return;
+        }
+    }
+}
+
+fn respond(line: &[u8], board: &Board, engine: &Sender<Event>) -> Message {
+    match Message::parse(line) {
+        Ok(Message::Request(request)) => {
+            let id = Some(request.id.clone());
+            Message::Response(Response { id, result: dispatch(request, board, engine) })
+        }
+        Ok(_) => refusal(None, ErrorObject::new(code::INVALID_REQUEST, "not a request")),
+        Err(error) => {
+            let causes = std::error::Error::source(&error).map(ToString::to_string).into_iter().collect();
+            refusal(None, ErrorObject::new(error.code(), error.to_string()).causes(causes))
+        }
+    }
+}
+
+fn refusal(id: Option<Id>, error: ErrorObject) -> Message {
+    Message::Response(Response { id, result: Err(error) })
+}
+
+fn dispatch(request: Request, board: &Board, engine: &Sender<Event>) -> Result<Value, ErrorObject> {
+    let Request { method, params, .. } = request;
+    match method.as_str() {
+        Ping::METHOD => {
+            read::<Ping>(params)?;
+            answer(&Pong { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() })
+        }
+        Status::METHOD => {
+            read::<Status>(params)?;
+            answer(&board.status())
+        }
+        Plugins::METHOD => {
+            read::<Plugins>(params)?;
+            answer(&board.plugins())
+        }
+        Plan::METHOD => {
+            read::<Plan>(params)?;
+            ask(engine, Command::Plan)
+        }
+        Apply::METHOD => {
+            let request = read::<Apply>(params)?;
+            ask(engine, |reply| Command::Apply(request, reply))
+        }
+        Reload::METHOD => {
+            read::<Reload>(params)?;
+            ask(engine, Command::Reload)
+        }
+        PluginRestart::METHOD => {
+            let request = read::<PluginRestart>(params)?;
+            ask(engine, |reply| Command::PluginRestart(request.name, reply))
+        }
+        other => Err(ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method is named {other:?}"))),
+    }
+}
+
+/// Hands a command to the engine and waits for its answer.
+fn ask<T: Serialize>(engine: &Sender<Event>, command: impl FnOnce(Reply<T>) -> Command) -> Result<Value, ErrorObject> {
+    let stopping = || ErrorObject::new(code::STOPPING, "the daemon is stopping");
+    let (reply, answers) = sync_channel(1);
+    engine.send(Event::Command(command(reply))).map_err(|_| stopping())?;
+    answer(&answers.recv().map_err(|_| stopping())??)
+}
+
+fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorObject> {
+    let params = if params.is_null() { Value::Object(serde_json::Map::new()) } else { params };
+    serde_json::from_value(params).map_err(|error| {
+        ErrorObject::new(code::INVALID_PARAMS, "parameters have an unexpected shape").causes(vec![error.to_string()])
+    })
+}
+
+fn answer<T: Serialize>(value: &T) -> Result<Value, ErrorObject> {
+    serde_json::to_value(value)
+        .map_err(|error| ErrorObject::new(code::INTERNAL_ERROR, format!("cannot write the answer: {error}")))
+}

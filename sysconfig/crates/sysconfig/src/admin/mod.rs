@@ -1,0 +1,101 @@
+//! The admin socket: who may connect, and what is answered.
+//!
+//! The thread `admin` accepts connections; each has a thread `client` of its own. What the board knows is answered
+//! at once; everything else is handed to the engine, whose answer is awaited.
+
+mod client;
+mod peer;
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+
+use crate::board::Board;
+use crate::engine::Event;
+use crate::log::Log;
+
+/// Connections at the same time; further ones are closed at once.
+const MAX_CLIENTS: usize = 16;
+
+/// The name of the socket in the run directory.
+pub const SOCKET_NAME: &str = "sysconfig.sock";
+
+/// The admin socket cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {}", path.display())]
+pub struct AdminError {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+/// The socket; its file goes with it.
+#[derive(Debug)]
+pub struct AdminSocket {
+    path: PathBuf,
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        // Left behind, it would only be replaced by the next daemon.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// Starts listening in `run_directory`, which must be the daemon's alone (0700, locked): that is what makes it safe
+/// to remove a socket that an earlier daemon left, and to set the mode after binding.
+///
+/// # Errors
+///
+/// When the socket or the thread cannot be made.
+pub fn listen(run_directory: &Path, board: Board, engine: Sender<Event>, log: Log) -> Result<AdminSocket, AdminError> {
+    let path = run_directory.join(SOCKET_NAME);
+    let error = |source| AdminError { path: path.clone(), source };
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(error(source)),
+        _ => (),
+    }
+    let listener = UnixListener::bind(&path).map_err(error)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(error)?;
+    let accept = move || accept_all(&listener, &board, &engine, &log);
+    std::thread::Builder::new().name("admin".to_owned()).spawn(accept).map_err(error)?;
+    Ok(AdminSocket { path })
+}
+
+fn accept_all(listener: &UnixListener, board: &Board, engine: &Sender<Event>, log: &Log) {
+    let clients = Arc::new(AtomicUsize::new(0));
+    for stream in listener.incoming() {
+        match stream {
+            Ok(stream) => welcome(stream, board, engine, log, &clients),
+            Err(error) => {
+                // Out of descriptors, most likely; trying again at once would only burn the processor.
+                log.warn("admin", format!("cannot accept a connection: {error}"));
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+        }
+    }
+}
+
+fn welcome(stream: UnixStream, board: &Board, engine: &Sender<Event>, log: &Log, clients: &Arc<AtomicUsize>) {
+    if let Err(reason) = peer::check(&stream) {
+        log.warn("admin", format!("refused a connection: {reason}"));
+        return;
+    }
+    if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
+        clients.fetch_sub(1, Ordering::Relaxed);
+        log.warn("admin", "refused a connection: too many at the same time");
+        return;
+    }
+    let (board, engine, slot) = (board.clone(), engine.clone(), clients.clone());
+    let serve = move || {
+        client::serve(&stream, &board, &engine);
+        slot.fetch_sub(1, Ordering::Relaxed);
+    };
+    if let Err(error) = std::thread::Builder::new().name("client".to_owned()).spawn(serve) {
+        clients.fetch_sub(1, Ordering::Relaxed);
+        log.warn("admin", format!("cannot serve a connection: {error}"));
+    }
+}

@@ -1,0 +1,163 @@
+//! What can be wrong with the configuration files.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
+
+use super::SourceFile;
+
+/// One fault in the configuration.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// A file or directory cannot be read.
+    #[error("cannot read {}", path.display())]
+    #[diagnostic(code(sysconfig::config::unreadable))]
+    Unreadable {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: std::io::Error,
+        /// What to do.
+        #[help]
+        help: Option<String>,
+    },
+    /// A file is not TOML.
+    #[error("invalid TOML")]
+    #[diagnostic(code(sysconfig::config::syntax))]
+    Syntax {
+        /// The file.
+        #[source_code]
+        source_code: NamedSource<String>,
+        /// The place.
+        #[label("{message}")]
+        span: SourceSpan,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key of the daemon's own that does not exist.
+    #[error("unknown key {key}")]
+    #[diagnostic(code(sysconfig::config::unknown_key))]
+    UnknownKey {
+        /// The key, dotted.
+        key: String,
+        /// The file.
+        #[source_code]
+        source_code: NamedSource<String>,
+        /// The place.
+        #[label("no such key")]
+        span: SourceSpan,
+        /// The nearest key that exists, or all of them.
+        #[help]
+        help: Option<String>,
+    },
+    /// A key is set in two places.
+    #[error("{key} is set twice")]
+    #[diagnostic(code(sysconfig::config::set_twice))]
+    SetTwice {
+        /// The key, dotted.
+        key: String,
+        /// The file of the second place.
+        #[source_code]
+        source_code: NamedSource<String>,
+        /// The second place.
+        #[label("set again here")]
+        span: SourceSpan,
+        /// The first place, in words.
+        #[help]
+        help: String,
+    },
+    /// A value that cannot be used.
+    #[error("{message}")]
+    #[diagnostic(code(sysconfig::config::bad_value))]
+    BadValue {
+        /// What is wrong with it.
+        message: String,
+        /// The file.
+        #[source_code]
+        source_code: NamedSource<String>,
+        /// The place.
+        #[label("here")]
+        span: SourceSpan,
+        /// What to write instead.
+        #[help]
+        help: Option<String>,
+    },
+}
+
+impl ConfigError {
+    pub(super) fn unreadable(path: PathBuf, source: std::io::Error) -> Self {
+        let help = (source.kind() == std::io::ErrorKind::NotFound)
+            .then(|| "create it, or name another one with --config".to_owned());
+        Self::Unreadable { path, source, help }
+    }
+
+    pub(super) fn syntax(file: &SourceFile, span: Range<usize>, message: String) -> Self {
+        Self::Syntax { source_code: named(file), span: span.into(), message }
+    }
+
+    pub(super) fn unknown_key(file: &SourceFile, span: Range<usize>, key: String, help: Option<String>) -> Self {
+        Self::UnknownKey { key, source_code: named(file), span: span.into(), help }
+    }
+
+    pub(super) fn set_twice(file: &SourceFile, span: Range<usize>, key: String, first: &str) -> Self {
+        let help = format!("it is set at {first} already; set it in one place only");
+        Self::SetTwice { key, source_code: named(file), span: span.into(), help }
+    }
+
+    pub(super) fn bad_value(file: &SourceFile, span: Range<usize>, message: String, help: Option<String>) -> Self {
+        Self::BadValue { message, source_code: named(file), span: span.into(), help }
+    }
+}
+
+fn named(file: &SourceFile) -> NamedSource<String> {
+    NamedSource::new(file.path.display().to_string(), file.text.clone())
+}
+
+/// Every fault that was found.
+#[derive(Debug)]
+pub struct ConfigErrors {
+    /// At least one.
+    pub errors: Vec<ConfigError>,
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self { errors: vec![error] }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{} in the configuration",
+            match self.errors.len() {
+                1 => "one fault".to_owned(),
+                count => format!("{count} faults"),
+            }
+        )
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// The faults as a report for people: each with file, line, column, the text and advice. Without colours, because
+/// it goes into logs and over the admin socket.
+pub fn render(errors: &ConfigErrors) -> String {
+    let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
+    let mut report = String::new();
+    for error in &errors.errors {
+        if !report.is_empty() {
+            report.push('\n');
+        }
+        if handler.render_report(&mut report, error).is_err() {
+            // A span that does not fit its text; the plain message still says what and where.
+            report.push_str(&error.to_string());
+        }
+    }
+    report.trim_end().to_owned()
+}

@@ -1,0 +1,148 @@
+//! The configuration files: read, merged, and every key with its place.
+//!
+//! [`load`] reads the main file and the files of the drop-in directory in the order of their names and merges them
+//! table by table; a key that is set twice is an error that names both places. `[plugins]` and `[logging]` are the
+//! daemon's own ([`Settings`]), and an unknown key in them is an error. Everything else describes the machine and
+//! belongs to plugins: [`assign`] hands each part to its owner and names the keys that have none.
+//!
+//! Errors carry the file's text and a span, and are rendered with [`render`].
+
+mod assign;
+mod error;
+mod merge;
+mod settings;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+pub use assign::{Assignment, Unowned, assign, overlaps};
+pub use error::{ConfigError, ConfigErrors, render};
+pub use settings::{Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings};
+pub use tree::{Entry, Kind, Node, Origin, Table};
+
+use sysconfig_protocol::admin::Place;
+
+/// Where the configuration is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sources {
+    /// The main file; it must exist.
+    pub file: PathBuf,
+    /// The directory whose `*.toml` files are merged into it; it need not exist.
+    pub directory: PathBuf,
+}
+
+/// A file as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+impl SourceFile {
+    /// The place of a byte offset.
+    pub fn place(&self, offset: usize) -> Place {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Place {
+            file: self.path.display().to_string(),
+            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// A configuration that was read without errors.
+#[derive(Debug, Clone)]
+pub struct Configuration {
+    /// The files, in the order in which they were merged.
+    pub files: Vec<SourceFile>,
+    /// The daemon's own part.
+    pub settings: Settings,
+    /// The rest: what the machine should look like.
+    pub machine: Table,
+}
+
+impl Configuration {
+    /// Where a key such as `network.dns.servers[0]` is set, or the nearest table above it that is.
+    pub fn place_of(&self, key: &str) -> Option<Place> {
+        let origin = tree::find_origin(&self.machine, key)?;
+        Some(self.place(&origin))
+    }
+
+    /// The place that an origin stands for.
+    pub fn place(&self, origin: &Origin) -> Place {
+        self.files[origin.file].place(origin.span.start)
+    }
+
+    /// Whether both configurations say the same, wherever they say it.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.settings == other.settings && tree::to_json(&self.machine) == tree::to_json(&other.machine)
+    }
+}
+
+/// Reads and merges the configuration.
+///
+/// # Errors
+///
+/// Every fault that was found, up to the first stage that has any: reading, syntax, merging, the daemon's own keys.
+pub fn load(sources: &Sources) -> Result<Configuration, ConfigErrors> {
+    parse(read_files(sources)?)
+}
+
+/// Merges files that were read already, in their order.
+///
+/// # Errors
+///
+/// As [`load`], apart from reading.
+pub fn parse(files: Vec<SourceFile>) -> Result<Configuration, ConfigErrors> {
+    let tables: Vec<Table> = collect(files.iter().enumerate().map(|(index, file)| tree::parse(index, file)))?;
+    let mut machine = merge::merge(&files, tables)?;
+    let settings = Settings::take_from(&mut machine, &files)?;
+    Ok(Configuration { files, settings, machine })
+}
+
+/// Either every value or every error.
+fn collect<T>(results: impl Iterator<Item = Result<T, ConfigError>>) -> Result<Vec<T>, ConfigErrors> {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(ConfigErrors { errors }) }
+}
+
+fn read_files(sources: &Sources) -> Result<Vec<SourceFile>, ConfigErrors> {
+    let mut paths = vec![sources.file.clone()];
+    paths.extend(drop_ins(&sources.directory).map_err(ConfigErrors::from)?);
+    collect(paths.into_iter().map(|path| match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(SourceFile { path, text }),
+        Err(source) => Err(ConfigError::unreadable(path, source)),
+    }))
+}
+
+/// The `*.toml` files of a directory, by name. Hidden files are somebody's work in progress and left out.
+fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(ConfigError::unreadable(directory.to_owned(), source)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| ConfigError::unreadable(directory.to_owned(), source))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.ends_with(".toml") && !name.starts_with('.') {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests;

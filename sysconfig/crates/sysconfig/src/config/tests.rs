@@ -1,0 +1,188 @@
+//! Tables of configurations, and the reports about bad ones word by word.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use sysconfig_protocol::Level;
+
+use super::*;
+
+fn files(texts: &[&str]) -> Vec<SourceFile> {
+    let path = |index: usize| match index {
+        0 => PathBuf::from("/etc/sysconfig.toml"),
+        index => PathBuf::from(format!("/etc/sysconfig.d/{index}0.toml")),
+    };
+    texts.iter().enumerate().map(|(index, text)| SourceFile { path: path(index), text: (*text).to_owned() }).collect()
+}
+
+fn good(texts: &[&str]) -> Configuration {
+    parse(files(texts)).unwrap_or_else(|errors| panic!("{}", render(&errors)))
+}
+
+fn report(texts: &[&str]) -> String {
+    render(&parse(files(texts)).expect_err("the configuration is faulty"))
+}
+
+#[test]
+fn the_documented_file_is_accepted_as_it_is() {
+    let config = good(&[
+        "[plugins]\npath = \"/repo/sysconfig/target/release\"\n[logging]\nlevel = \"debug\"\noutput = \"console\"\n",
+    ]);
+    assert_eq!(config.settings.plugins.path, [PathBuf::from("/repo/sysconfig/target/release")]);
+    assert_eq!(config.settings.logging, LoggingSettings { level: Level::Debug, output: LogOutput::Console });
+    assert!(config.machine.is_empty());
+}
+
+#[test]
+fn an_empty_file_has_the_documented_defaults() {
+    let settings = good(&[""]).settings;
+    assert_eq!(settings, Settings::default());
+    assert!(settings.plugins.hot_reload && !settings.plugins.reload_applies);
+    assert!(!settings.plugins.allow_untrusted_owner);
+    assert_eq!(settings.plugins.poll_interval, Duration::from_millis(250));
+}
+
+#[test]
+fn tables_of_several_files_are_joined_key_by_key() {
+    let config = good(&[
+        "[plugins]\npath = [\"/a\", \"/b\"]\n[plugins.deadlines]\napply = \"2m\"\n[system]\nhostname = \"dev\"\n",
+        "[plugins]\nreload-applies = true\n[plugins.deadlines]\nobserve = \"250ms\"\n[system]\nmotd = \"hi\"\n",
+        "[network.dns]\nservers = [\"10.0.2.3\"]\n[[network.interface]]\nmtu = 0x5dc\nup = true\nsince = 2026-01-01\n",
+    ]);
+    let plugins = &config.settings.plugins;
+    assert_eq!(plugins.path, [PathBuf::from("/a"), PathBuf::from("/b")]);
+    assert!(plugins.reload_applies);
+    assert_eq!(plugins.deadlines.apply, Duration::from_secs(120));
+    assert_eq!(plugins.deadlines.observe, Duration::from_millis(250));
+    assert_eq!(
+        tree::to_json(&config.machine),
+        json!({
+            "network": {
+                "dns": { "servers": ["10.0.2.3"] },
+                "interface": [{ "mtu": 1500, "since": "2026-01-01", "up": true }],
+            },
+            "system": { "hostname": "dev", "motd": "hi" },
+        })
+    );
+}
+
+#[test]
+fn keys_have_places_in_characters() {
+    let config = good(&[
+        "[network.dns]\nservers = [\"a\",\n  \"b\"]\n",
+        "[system]\n# ä\n'ö' = 1; \n".replace("; ", "").as_str(),
+    ]);
+    let place = |key: &str| config.place_of(key).map(|place| (place.line, place.column));
+    assert_eq!(place("network.dns.servers"), Some((2, 1)));
+    assert_eq!(place("network.dns.servers[1]"), Some((3, 3)));
+    assert_eq!(place("network.dns.servers[7]"), Some((2, 1)), "the nearest that exists");
+    assert_eq!(place("network.dns.search"), Some((1, 10)));
+    assert_eq!(place("system.ö"), Some((3, 1)));
+    assert_eq!(place("storage.pool"), None);
+    assert_eq!(config.place_of("system.ö").unwrap().file, "/etc/sysconfig.d/10.toml");
+}
+
+#[test]
+fn parts_go_to_their_owners_and_the_rest_is_named() {
+    let config = good(&[
+        "[system]\nhostnmae = \"x\"\nmotd = { text = \"hi\" }\n[network.dsn]\nservers = []\n[empty]\n[storage]\n",
+    ]);
+    let claims =
+        [("hostname", "system.hostname"), ("motd", "system.motd"), ("dns", "network.dns"), ("zpool", "storage.pool")];
+    let claims = claims.map(|(plugin, key)| (plugin.to_owned(), key.to_owned()));
+    let assignment = assign(&config.machine, &claims);
+    assert_eq!(json!(assignment.parts), json!({ "motd": { "system.motd": { "text": "hi" } } }));
+    let unowned: Vec<_> = assignment.unowned.iter().map(|key| (key.key.as_str(), key.nearest.as_deref())).collect();
+    assert_eq!(
+        unowned,
+        [("empty", None), ("network.dsn.servers", Some("network.dns")), ("system.hostnmae", Some("system.hostname")),],
+        "an empty table above a claimed key is nothing to complain about"
+    );
+}
+
+#[test]
+fn claims_overlap_by_segments_and_not_by_letters() {
+    for (one, other, expected) in [
+        ("system.hostname", "system.hostname", true),
+        ("system", "system.hostname", true),
+        ("system.hostname", "system", true),
+        ("system.host", "system.hostname", false),
+        ("system.hostname", "network.dns", false),
+    ] {
+        assert_eq!(overlaps(one, other), expected, "{one} and {other}");
+    }
+}
+
+#[test]
+fn what_says_the_same_is_the_same_wherever_it_is_written() {
+    let one = good(&["[system]\nhostname = \"a\"\n"]);
+    assert!(one.same_as(&good(&["", "# moved\n[system]\nhostname = \"a\"\n"])));
+    assert!(!one.same_as(&good(&["[system]\nhostname = \"b\"\n"])));
+    assert!(!one.same_as(&good(&["[plugins]\nhot-reload = false\n[system]\nhostname = \"a\"\n"])));
+}
+
+#[test]
+fn a_missing_main_file_is_told_with_its_path() {
+    let directory = tempfile::tempdir().unwrap();
+    let sources = Sources { file: directory.path().join("none.toml"), directory: directory.path().join("none.d") };
+    let report = render(&load(&sources).unwrap_err());
+    assert!(report.contains("none.toml") && report.contains("--config"), "{report}");
+}
+
+#[test]
+fn drop_ins_are_read_by_name_and_hidden_ones_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let drop_in = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let file = directory.path().join("main.conf");
+    std::fs::write(&file, "").unwrap();
+    drop_in("20-b.toml", "[b]\nx = 1\n");
+    drop_in("10-a.toml", "[a]\nx = 1\n");
+    drop_in(".30-c.toml", "not toml");
+    drop_in("40-d.toml~", "not toml");
+    let config = load(&Sources { file, directory: directory.path().to_owned() }).unwrap();
+    let names: Vec<_> = config.files.iter().filter_map(|file| file.path.file_name()?.to_str()).collect();
+    assert_eq!(names, ["main.conf", "10-a.toml", "20-b.toml"]);
+}
+
+/// Every kind of fault, with the text, the place and the advice that people see.
+#[test]
+fn reports() {
+    for (name, texts) in [
+        ("syntax", &["[plugins]\npath = /repo\n"][..]),
+        ("unknown_key_near", &["[plugins]\npaht = \"/repo\"\n[logging]\nlevle = \"debug\"\n"]),
+        ("unknown_key_far", &["[plugins.deadlines]\ncolour = \"5s\"\n"]),
+        ("set_twice", &["[system]\nhostname = \"a\"\n", "[system]\nhostname = \"b\"\n"]),
+        ("table_and_value", &["[system]\nhostname = \"a\"\n", "system = 3\n"]),
+        ("wrong_types", &["plugins = 3\n[logging]\nlevel = [\"debug\"]\noutput = \"syslog\"\n"]),
+        (
+            "bad_values",
+            &[
+                "[plugins]\npath = \"plugins\"\nhot-reload = \"yes\"\npoll-interval = \"1ms\"\ndeadlines = { apply = 5 }\n[logging]\nlevel = \"debgu\"\noutput = \"screen\"\n",
+            ],
+        ),
+        (
+            "durations",
+            &[
+                "[plugins.deadlines]\nstart = \"5\"\nanswer = \"-5s\"\nobserve = \"0s\"\napply = \"99999999999999999999s\"\nstop = \"2 m\"\n",
+            ],
+        ),
+        ("bad_number", &["[storage]\nsize = 99999999999999999999\nratio = inf\n"]),
+    ] {
+        insta::assert_snapshot!(name, report(texts));
+    }
+}
+
+#[test]
+fn arbitrary_text_never_panics() {
+    // A cheap stand-in for fuzzing: every prefix of a file that uses every construct, and every single deletion.
+    let text = "[plugins]\npath = [\"/a\"]\nhot-reload = true\n[[x.y]]\nä = { b = [1, 2.5, 1979-05-27T07:32:00Z] }\n\"q\\u00e4\" = '''x'''\n";
+    for (at, char) in text.char_indices() {
+        let without = format!("{}{}", &text[..at], &text[at + char.len_utf8()..]);
+        for candidate in [&text[..at], &without] {
+            if let Err(errors) = parse(files(&[candidate])) {
+                assert!(render(&errors).contains("/etc/sysconfig.toml"));
+            }
+        }
+    }
+}

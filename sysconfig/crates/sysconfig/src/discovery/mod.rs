@@ -1,0 +1,16 @@
+//! Finding plugins: which files count, when a changed file is taken, and the private copies that are started.
+//!
+//! The directories are polled, because no file events come through 9P or from a mirror. A poll reads directory
+//! entries and file attributes only; contents are read when a file changed and two polls in a row saw the same.
+//! Nothing here starts a plugin or talks to one.
+
+mod abi;
+mod scan;
+mod store;
+mod trust;
+mod watch;
+
+pub use abi::System;
+pub use scan::{Candidate, Finding, Scanner, Search};
+pub use store::{CopyStore, PrivateCopy, StoreError};
+pub use watch::{Watch, watch};

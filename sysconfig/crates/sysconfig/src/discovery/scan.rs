@@ -1,0 +1,304 @@
+//! One look at the plugin directories, compared with the looks before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sysconfig_protocol::PLUGIN_FILE_PREFIX;
+
+use super::abi::{System, Verdict};
+use super::store::{CopyStore, PrivateCopy};
+use super::trust::distrust;
+
+/// Larger files are not plugins; a bound for the memory that reading one takes.
+const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Where to look, and what to accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// The directories of the plugin path, the first of them with precedence.
+    pub path: Vec<PathBuf>,
+    /// Whether files may belong to anybody.
+    pub allow_untrusted_owner: bool,
+}
+
+/// What a poll found out.
+#[derive(Debug, Clone)]
+pub enum Finding {
+    /// A new or changed file that can be started.
+    Candidate(Candidate),
+    /// A new or changed file that cannot.
+    Refused {
+        /// The plugin's name.
+        name: String,
+        /// The file.
+        path: PathBuf,
+        /// Why not, as a lowercase fragment.
+        message: String,
+        /// What to do about it.
+        help: Option<String>,
+    },
+    /// No file of that name is there any more.
+    Vanished {
+        /// The plugin's name.
+        name: String,
+    },
+}
+
+/// A file that can be started.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The plugin's name.
+    pub name: String,
+    /// The file that was found.
+    pub path: PathBuf,
+    /// What is started.
+    pub copy: Arc<PrivateCopy>,
+    /// When the file was put in place: its change time, which `link` and `rename` set, in the clock of the system
+    /// that keeps it.
+    pub linked_unix_ms: u64,
+    /// When its contents were made.
+    pub modified_unix_ms: u64,
+}
+
+/// What tells one state of a file from another without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    mode: u32,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            mode: metadata.mode(),
+        }
+    }
+}
+
+/// A file of a plugin's name; none as identity when it cannot be looked at, e.g. a dangling link.
+type Location = (PathBuf, Option<Identity>);
+
+/// What is known of a plugin's name.
+#[derive(Debug, Default)]
+struct Tracked {
+    /// The files of the last poll.
+    seen: Vec<Location>,
+    /// The files that the last finding was about.
+    settled: Option<Vec<Location>>,
+}
+
+/// Looks at the plugin directories.
+#[derive(Debug)]
+pub struct Scanner {
+    search: Search,
+    directories: Vec<PathBuf>,
+    system: System,
+    store: Arc<CopyStore>,
+    tracked: BTreeMap<String, Tracked>,
+}
+
+impl Scanner {
+    /// A scanner that knows nothing yet.
+    pub fn new(search: Search, system: System, store: Arc<CopyStore>) -> Self {
+        let directories = with_fallbacks(&search.path, &system.triples());
+        Self { search, directories, system, store, tracked: BTreeMap::new() }
+    }
+
+    /// Looks elsewhere from now on, and forgets which files were refused, because the reason may be gone.
+    pub fn set_search(&mut self, search: Search) {
+        if search == self.search {
+            return;
+        }
+        self.directories = with_fallbacks(&search.path, &self.system.triples());
+        self.search = search;
+        for tracked in self.tracked.values_mut() {
+            tracked.settled = None;
+        }
+    }
+
+    /// Looks once and takes what is there, stable or not: the first look of a daemon that starts.
+    pub fn first_look(&mut self) -> Vec<Finding> {
+        let mut findings = self.poll();
+        findings.extend(self.poll());
+        findings
+    }
+
+    /// Looks once; what changed since an earlier poll and not since the last one is a finding.
+    pub fn poll(&mut self) -> Vec<Finding> {
+        let present = self.list();
+        let mut findings = Vec::new();
+        let names: BTreeSet<_> = self.tracked.keys().chain(present.keys()).cloned().collect();
+        for name in names {
+            let locations = present.get(&name).cloned().unwrap_or_default();
+            let tracked = self.tracked.entry(name.clone()).or_default();
+            let is_stable = tracked.seen == locations;
+            tracked.seen.clone_from(&locations);
+            if !is_stable || tracked.settled.as_ref() == Some(&locations) {
+                continue;
+            }
+            if locations.is_empty() {
+                self.tracked.remove(&name);
+                findings.push(Finding::Vanished { name });
+                continue;
+            }
+            // A file that changes while it is read is looked at again by the next polls.
+            if let Some(finding) = self.evaluate(&name, &locations) {
+                findings.push(finding);
+                self.tracked.entry(name).or_default().settled = Some(locations);
+            }
+        }
+        findings
+    }
+
+    /// The files by plugin name, in the order of the directories. A directory that is not there, e.g. a share that
+    /// is not mounted yet, has no files.
+    fn list(&self) -> BTreeMap<String, Vec<Location>> {
+        let mut present: BTreeMap<String, Vec<Location>> = BTreeMap::new();
+        for directory in &self.directories {
+            let Ok(entries) = std::fs::read_dir(directory) else { continue };
+            for entry in entries.flatten() {
+                let Some(name) = entry.file_name().to_str().and_then(plugin_name) else { continue };
+                let identity = std::fs::metadata(entry.path()).ok().map(|metadata| Identity::of(&metadata));
+                present.entry(name).or_default().push((entry.path(), identity));
+            }
+        }
+        present
+    }
+
+    /// Takes the first file that can be started. None when a file changed meanwhile.
+    fn evaluate(&self, name: &str, locations: &[Location]) -> Option<Finding> {
+        let mut refusal = None;
+        for (path, identity) in locations {
+            match self.examine(name, path, identity.as_ref()) {
+                Ok(candidate) => return Some(Finding::Candidate(candidate)),
+                Err(Unusable::Changed) => return None,
+                Err(Unusable::Refused { message, help }) => {
+                    let refused = Finding::Refused { name: name.to_owned(), path: path.clone(), message, help };
+                    refusal.get_or_insert(refused);
+                }
+            }
+        }
+        refusal
+    }
+
+    fn examine(&self, name: &str, path: &Path, identity: Option<&Identity>) -> Result<Candidate, Unusable> {
+        let file = File::open(path).map_err(|error| Unusable::refused(format!("cannot be opened: {error}")))?;
+        let metadata = file.metadata().map_err(|error| Unusable::refused(format!("cannot be looked at: {error}")))?;
+        if identity != Some(&Identity::of(&metadata)) {
+            return Err(Unusable::Changed);
+        }
+        self.check_attributes(path, &metadata)?;
+        let mut contents = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+        (&file)
+            .take(MAX_FILE_BYTES)
+            .read_to_end(&mut contents)
+            .map_err(|error| Unusable::refused(format!("cannot be read: {error}")))?;
+        let after = file.metadata().map(|metadata| Identity::of(&metadata)).ok();
+        if after.as_ref() != identity || contents.len() as u64 != metadata.len() {
+            return Err(Unusable::Changed);
+        }
+        match self.system.judge(&contents) {
+            Verdict::Runs => (),
+            Verdict::OtherSystem { message, help } => return Err(Unusable::Refused { message, help: Some(help) }),
+            Verdict::NotAProgram { message } => return Err(Unusable::refused(message)),
+        }
+        let file_name = format!("{PLUGIN_FILE_PREFIX}{name}");
+        let copy = self.store.put(&file_name, &contents).map_err(|error| {
+            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            Unusable::refused(format!("{error}{}", source.unwrap_or_default()))
+        })?;
+        Ok(Candidate {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            copy,
+            linked_unix_ms: milliseconds(metadata.ctime(), metadata.ctime_nsec()),
+            modified_unix_ms: milliseconds(metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+
+    fn check_attributes(&self, path: &Path, metadata: &Metadata) -> Result<(), Unusable> {
+        if !metadata.is_file() {
+            return Err(Unusable::refused("not a regular file".to_owned()));
+        }
+        if metadata.mode() & 0o111 == 0 {
+            let help = Some(format!("chmod +x {}", path.display()));
+            return Err(Unusable::Refused { message: "not executable".to_owned(), help });
+        }
+        if metadata.len() > MAX_FILE_BYTES {
+            return Err(Unusable::refused(format!("larger than {MAX_FILE_BYTES} bytes")));
+        }
+        if self.search.allow_untrusted_owner {
+            return Ok(());
+        }
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let of_directory = std::fs::metadata(directory)
+            .map_err(|error| Unusable::refused(format!("its directory cannot be looked at: {error}")))?;
+        match distrust(path, metadata).or_else(|| distrust(directory, &of_directory)) {
+            None => Ok(()),
+            Some(reason) => Err(Unusable::Refused {
+                message: format!("not trusted: {reason}"),
+                help: Some(
+                    "give file and directory to root with mode 755, or set allow-untrusted-owner in [plugins] on a \
+                     development machine"
+                        .to_owned(),
+                ),
+            }),
+        }
+    }
+}
+
+/// Why a file is not taken.
+enum Unusable {
+    /// It is being written.
+    Changed,
+    Refused {
+        message: String,
+        help: Option<String>,
+    },
+}
+
+impl Unusable {
+    fn refused(message: String) -> Self {
+        Self::Refused { message, help: None }
+    }
+}
+
+/// The plugin that a file name stands for. Names with a dot (`.d` files of Cargo, temporary files) are none.
+fn plugin_name(file_name: &str) -> Option<String> {
+    let name = file_name.strip_prefix(PLUGIN_FILE_PREFIX)?;
+    let is_name =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    is_name.then(|| name.to_owned())
+}
+
+/// Beside `target/release`, Cargo puts the builds for a named target into `target/<triple>/release`: when the
+/// host's own executables do not run here, those may.
+fn with_fallbacks(path: &[PathBuf], triples: &[String]) -> Vec<PathBuf> {
+    let mut directories = Vec::new();
+    for directory in path {
+        directories.push(directory.clone());
+        if let (Some(parent), Some(profile)) = (directory.parent(), directory.file_name()) {
+            directories.extend(triples.iter().map(|triple| parent.join(triple).join(profile)));
+        }
+    }
+    directories
+}
+
+fn milliseconds(seconds: i64, nanoseconds: i64) -> u64 {
+    u64::try_from(seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000)).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,0 +1,158 @@
+//! The scanner on real directories: what counts, when it is taken, what is refused.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use super::*;
+use crate::service::instance::prepare_directory;
+
+struct Bench {
+    directory: tempfile::TempDir,
+    scanner: Scanner,
+}
+
+impl Bench {
+    fn new(path: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        prepare_directory(&state).unwrap();
+        let path: Vec<_> = path.iter().map(|name| directory.path().join(name)).collect();
+        for plugins in &path {
+            std::fs::create_dir_all(plugins).unwrap();
+            std::fs::set_permissions(plugins, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let search = Search { path, allow_untrusted_owner: false };
+        let store = Arc::new(CopyStore::open(&state).unwrap());
+        Self { scanner: Scanner::new(search, System::detect(), store), directory }
+    }
+
+    fn write(&self, path: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.directory.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drop(std::fs::remove_file(&path));
+        std::fs::write(&path, contents).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Two polls, and what they found: names with `+`, `-` or the reason for refusal.
+    fn settle(&mut self) -> Vec<String> {
+        let findings = self.scanner.poll().into_iter().chain(self.scanner.poll());
+        findings
+            .map(|finding| match finding {
+                Finding::Candidate(candidate) => format!("+{}", candidate.name),
+                Finding::Vanished { name } => format!("-{name}"),
+                Finding::Refused { name, message, .. } => format!("{name}: {message}"),
+            })
+            .collect()
+    }
+}
+
+const SCRIPT: &str = "#!/bin/sh\n";
+
+#[test]
+fn only_files_of_the_right_name_count() {
+    let mut bench = Bench::new(&["p"]);
+    for name in
+        ["sysconfig-plugin-a", "sysconfig-plugin-a.d", "sysconfig-plugin-b.tmp", "sysconfig-plugin-", "plugin-c"]
+    {
+        bench.write(&format!("p/{name}"), SCRIPT);
+    }
+    bench.write("p/sysconfig-plugin-Upper", SCRIPT);
+    assert_eq!(bench.settle(), ["+a"]);
+    assert_eq!(bench.settle(), [""; 0], "nothing changed, nothing is found");
+}
+
+#[test]
+fn a_file_is_taken_when_two_looks_agree() {
+    let mut bench = Bench::new(&["p"]);
+    bench.write("p/sysconfig-plugin-a", SCRIPT);
+    assert!(bench.scanner.poll().is_empty(), "seen for the first time");
+    bench.write("p/sysconfig-plugin-a", "#!/bin/sh\nexit\n");
+    assert!(bench.scanner.poll().is_empty(), "changed since");
+    assert_eq!(bench.settle(), ["+a"]);
+}
+
+#[test]
+fn a_link_over_the_old_name_is_a_change_even_of_the_same_size_and_time() {
+    let mut bench = Bench::new(&["p"]);
+    let path = bench.write("p/sysconfig-plugin-a", "#!/bin/sh\n1\n");
+    assert_eq!(bench.settle(), ["+a"]);
+    let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let dep = bench.write("deps/sysconfig-plugin-a", "#!/bin/sh\n2\n");
+    std::fs::File::options().append(true).open(&dep).unwrap().set_modified(time).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::hard_link(dep, &path).unwrap();
+    assert_eq!(bench.settle(), ["+a"]);
+}
+
+#[test]
+fn a_file_that_is_gone_is_told_once() {
+    let mut bench = Bench::new(&["p"]);
+    let path = bench.write("p/sysconfig-plugin-a", SCRIPT);
+    assert_eq!(bench.settle(), ["+a"]);
+    std::fs::remove_file(path).unwrap();
+    assert_eq!(bench.settle(), ["-a"]);
+    assert_eq!(bench.settle(), [""; 0]);
+}
+
+#[test]
+fn unusable_files_are_refused_with_the_reason() {
+    let mut bench = Bench::new(&["p"]);
+    let plugins = bench.directory.path().join("p");
+    bench.write("p/sysconfig-plugin-garbage", "garbage");
+    bench.write("p/sysconfig-plugin-elf", b"\x7fELF\x02\x01\x01 cut off");
+    std::fs::create_dir(plugins.join("sysconfig-plugin-directory")).unwrap();
+    symlink("/nowhere/at/all", plugins.join("sysconfig-plugin-link")).unwrap();
+    let mode = |name: &str, mode: u32| {
+        let path = bench.write(&format!("p/{name}"), SCRIPT);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode("sysconfig-plugin-data", 0o644);
+    mode("sysconfig-plugin-open", 0o777);
+    let found = bench.settle();
+    for (name, reason) in [
+        ("garbage", "neither an ELF executable nor a script"),
+        ("elf", "damaged ELF executable"),
+        ("directory", "not a regular file"),
+        ("link", "cannot be opened"),
+        ("data", "not executable"),
+        ("open", "is writable by others (mode 777)"),
+    ] {
+        assert!(found.iter().any(|found| found.starts_with(name) && found.contains(reason)), "{name}: {found:?}");
+    }
+    assert_eq!(found.len(), 6);
+    let search = Search { allow_untrusted_owner: true, ..bench.scanner.search.clone() };
+    bench.scanner.set_search(search);
+    assert!(bench.settle().contains(&"+open".to_owned()), "trust is a setting");
+}
+
+#[test]
+fn the_first_directory_has_precedence_and_the_next_one_steps_in() {
+    let mut bench = Bench::new(&["p", "q"]);
+    let first = bench.write("p/sysconfig-plugin-a", SCRIPT);
+    let second = bench.write("q/sysconfig-plugin-a", SCRIPT);
+    let path = |findings: Vec<Finding>| match findings.into_iter().next() {
+        Some(Finding::Candidate(candidate)) => candidate.path,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(path(bench.scanner.first_look()), first);
+    std::fs::remove_file(&first).unwrap();
+    assert_eq!(path(bench.scanner.first_look()), second);
+}
+
+#[test]
+fn executables_of_another_system_are_passed_over_for_the_build_for_this_one() {
+    let mut bench = Bench::new(&["target/release"]);
+    let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let mut foreign = own.clone();
+    // e_machine is at offset 18; 183 is AArch64, 62 is x86-64.
+    foreign[18] = if own[18] == 62 { 183 } else { 62 };
+    foreign.truncate(own.len());
+    bench.write("target/release/sysconfig-plugin-a", &foreign);
+    let found = bench.settle();
+    assert!(found.len() == 1 && found[0].starts_with("a: "), "{found:?}");
+    let triple = bench.scanner.system.triples().remove(0);
+    let right = bench.write(&format!("target/{triple}/release/sysconfig-plugin-a"), own);
+    std::fs::set_permissions(right.parent().unwrap(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(bench.settle(), ["+a"]);
+}

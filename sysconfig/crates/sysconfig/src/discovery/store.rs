@@ -1,0 +1,143 @@
+//! Private copies of plugin files.
+//!
+//! The file under the plugin path may be replaced, truncated or vanish at any moment, also while it runs. So what
+//! is started is a copy in the state directory, named by the hash of its contents:
+//! `plugins/<BLAKE3 hash>/<file name>`. A copy is kept while somebody holds its [`PrivateCopy`].
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::service::instance::prepare_directory;
+
+/// Only the daemon's user may read or start a copy, and nobody may change it.
+const COPY_MODE: u32 = 0o500;
+
+/// A copy cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {}", path.display())]
+pub struct StoreError {
+    operation: &'static str,
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+/// A copy that is in use.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PrivateCopy {
+    /// The copy.
+    pub path: PathBuf,
+    /// BLAKE3 hash of its contents, 64 lowercase hexadecimal digits.
+    pub hash: String,
+}
+
+/// The copies.
+#[derive(Debug)]
+pub struct CopyStore {
+    directory: PathBuf,
+    in_use: Mutex<HashMap<String, Weak<PrivateCopy>>>,
+}
+
+impl CopyStore {
+    /// The store in `state_directory`.
+    ///
+    /// # Errors
+    ///
+    /// When its directory cannot be made.
+    pub fn open(state_directory: &Path) -> Result<Self, crate::service::instance::InstanceError> {
+        let directory = state_directory.join("plugins");
+        prepare_directory(&directory)?;
+        Ok(Self { directory, in_use: Mutex::new(HashMap::new()) })
+    }
+
+    /// Copies a file's contents, unless they are there already.
+    ///
+    /// # Errors
+    ///
+    /// When the copy cannot be written.
+    pub fn put(&self, file_name: &str, contents: &[u8]) -> Result<Arc<PrivateCopy>, StoreError> {
+        let hash = blake3::hash(contents).to_hex().to_string();
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = self.directory.join(&hash);
+        let path = directory.join(file_name);
+        // A copy from before a crash or a full disk may be cut off; contents are compared, not trusted.
+        if std::fs::read(&path).ok().as_deref() != Some(contents) {
+            write_copy(&directory, &path, contents)?;
+        }
+        let key = format!("{hash}/{file_name}");
+        if let Some(copy) = in_use.get(&key).and_then(Weak::upgrade) {
+            return Ok(copy);
+        }
+        let copy = Arc::new(PrivateCopy { path, hash });
+        in_use.insert(key, Arc::downgrade(&copy));
+        Ok(copy)
+    }
+
+    /// Removes every copy that nobody holds. What cannot be removed is tried again the next time.
+    pub fn collect(&self) {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        in_use.retain(|_, copy| copy.strong_count() > 0);
+        let Ok(entries) = std::fs::read_dir(&self.directory) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let prefix = format!("{}/", name.to_string_lossy());
+            if !in_use.keys().any(|key| key.starts_with(&prefix)) {
+                drop(std::fs::remove_dir_all(entry.path()));
+            }
+        }
+    }
+}
+
+/// Writes beside and renames, so that the final name never holds half a file.
+fn write_copy(directory: &Path, path: &Path, contents: &[u8]) -> Result<(), StoreError> {
+    let error = |operation: &'static str| {
+        let path = path.to_owned();
+        move |source| StoreError { operation, path, source }
+    };
+    prepare_directory(directory).map_err(|source| StoreError {
+        operation: "make the directory of",
+        path: path.to_owned(),
+        source: std::io::Error::other(source),
+    })?;
+    let temporary = directory.join(".new");
+    // A left-over of a crash has a mode that forbids writing.
+    drop(std::fs::remove_file(&temporary));
+    let options = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+    let mut file: File = options.map_err(error("create"))?;
+    file.write_all(contents).map_err(error("write"))?;
+    file.set_permissions(Permissions::from_mode(COPY_MODE)).map_err(error("set the mode of"))?;
+    drop(file);
+    std::fs::rename(&temporary, path).map_err(error("rename"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_shared_kept_while_held_and_mended() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        prepare_directory(&state).unwrap();
+        let store = CopyStore::open(&state).unwrap();
+        let one = store.put("sysconfig-plugin-x", b"#!/bin/sh\n").unwrap();
+        let same = store.put("sysconfig-plugin-x", b"#!/bin/sh\n").unwrap();
+        assert!(Arc::ptr_eq(&one, &same));
+        assert_eq!(std::fs::metadata(&one.path).unwrap().permissions().mode() & 0o7777, COPY_MODE);
+        let two = store.put("sysconfig-plugin-x", b"#!/bin/sh\nexit\n").unwrap();
+        drop((one, same));
+        store.collect();
+        let left: Vec<_> = std::fs::read_dir(state.join("plugins")).unwrap().flatten().collect();
+        assert_eq!(left.len(), 1);
+        assert_eq!(std::fs::read(&two.path).unwrap(), b"#!/bin/sh\nexit\n");
+
+        std::fs::remove_file(&two.path).unwrap();
+        std::fs::write(&two.path, b"#!/bin").unwrap();
+        let mended = store.put("sysconfig-plugin-x", b"#!/bin/sh\nexit\n").unwrap();
+        assert_eq!(std::fs::read(&mended.path).unwrap(), b"#!/bin/sh\nexit\n");
+    }
+}

@@ -1,0 +1,73 @@
+//! When a plugin that failed is started again.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// This many failures within the window put a plugin into quarantine.
+const QUARANTINE_FAILURES: usize = 5;
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// The failures of one plugin.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Backoff {
+    recent: VecDeque<Instant>,
+    /// Failures since the last time that a whole window was free of them.
+    in_a_row: u32,
+}
+
+/// What to do after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    RetryAfter(Duration),
+    Quarantine,
+}
+
+impl Backoff {
+    pub(super) fn failed(&mut self, now: Instant) -> Verdict {
+        while self.recent.front().is_some_and(|first| now.saturating_duration_since(*first) > WINDOW) {
+            self.recent.pop_front();
+        }
+        if self.recent.is_empty() {
+            self.in_a_row = 0;
+        }
+        self.recent.push_back(now);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.recent.len() >= QUARANTINE_FAILURES {
+            return Verdict::Quarantine;
+        }
+        let doublings = (self.in_a_row - 1).min(16);
+        Verdict::RetryAfter(FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_failures_in_ten_minutes_are_too_many() {
+        let start = Instant::now();
+        let mut backoff = Backoff::default();
+        let verdicts: Vec<_> = (0..5).map(|second| backoff.failed(start + Duration::from_secs(second))).collect();
+        let retry = |ms| Verdict::RetryAfter(Duration::from_millis(ms));
+        assert_eq!(verdicts, [retry(500), retry(1000), retry(2000), retry(4000), Verdict::Quarantine]);
+    }
+
+    #[test]
+    fn rare_failures_wait_longer_up_to_the_cap_and_a_quiet_time_forgives() {
+        let start = Instant::now();
+        let mut backoff = Backoff::default();
+        let mut now = start;
+        let mut last = Verdict::Quarantine;
+        for _ in 0..9 {
+            now += Duration::from_secs(200);
+            last = backoff.failed(now);
+        }
+        assert_eq!(last, Verdict::RetryAfter(LONGEST_DELAY));
+        now += WINDOW + Duration::from_secs(1);
+        assert_eq!(backoff.failed(now), Verdict::RetryAfter(FIRST_DELAY));
+    }
+}

@@ -1,0 +1,368 @@
+//! Observe → plan → apply → verify → record.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use sysconfig_protocol::admin::{
+    AppliedStep, Apply, ApplyReport, CycleReport, Failure, PlanReport, PluginApply, PluginPlan, StepResult,
+};
+use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::method::{Apply as ApplyStep, MakePlan, Observe, Verify};
+use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Outcome, Risk, Step};
+
+use super::{Engine, SELF, subject};
+use crate::clock;
+use crate::plugin::CallError;
+use crate::state::applied::AppliedPart;
+use crate::state::{StateError, digest_of};
+
+/// The trigger of the cycle that belongs to the daemon's start.
+const START: &str = "start";
+
+/// How far a cycle goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Only to see what would be done.
+    Plan,
+    /// To the end.
+    Apply { allow_destructive: bool },
+}
+
+impl Mode {
+    /// To the end, as far as nothing is destroyed.
+    pub(super) const APPLY: Self = Self::Apply { allow_destructive: false };
+}
+
+/// The plan for one plugin's part.
+#[derive(Debug)]
+struct Part {
+    plugin: String,
+    steps: Vec<Step>,
+    diagnostics: Vec<Diagnostic>,
+    error: Option<Failure>,
+}
+
+impl Part {
+    fn failed(plugin: &str, error: Failure) -> Self {
+        Self { plugin: plugin.to_owned(), steps: Vec::new(), diagnostics: Vec::new(), error: Some(error) }
+    }
+
+    fn digest(&self) -> Digest {
+        Digest(digest_of(&self.steps))
+    }
+
+    /// The part with no step carried out.
+    fn not_run(self) -> PluginApply {
+        let Self { plugin, steps, diagnostics, error } = self;
+        PluginApply { plugin, steps: steps.iter().map(not_run).collect(), diagnostics, error }
+    }
+}
+
+impl Engine {
+    /// What would be done now.
+    pub(super) fn plan(&mut self) -> PlanReport {
+        let names = self.configured_in_order();
+        let started = Started::now("request for the plan");
+        let parts = self.plan_parts(&names);
+        let digest = digest_of_parts(&parts);
+        let plugins = parts.iter().map(|part| PluginPlan {
+            plugin: part.plugin.clone(),
+            steps: part.steps.iter().map(Step::redacted).collect(),
+            diagnostics: part.diagnostics.clone(),
+            error: part.error.clone(),
+        });
+        let plugins = plugins.collect();
+        let report = self.only_planned(parts, digest.clone());
+        self.note_cycle(started, false, &report);
+        PlanReport { digest, plugins, problems: self.config_problems() }
+    }
+
+    /// Applies because an administrator says so.
+    pub(super) fn apply(&mut self, request: &Apply) -> Result<ApplyReport, ErrorObject> {
+        let names = self.configured_in_order();
+        let mode = Mode::Apply { allow_destructive: request.allow_destructive };
+        if !request.dry_run && request.plan.is_none() {
+            return Ok(self.cycle("request", &names, mode));
+        }
+        let started = Started::now("request for a dry run");
+        let parts = self.plan_parts(&names);
+        let digest = digest_of_parts(&parts);
+        if let Some(wanted) = request.plan.as_ref().filter(|wanted| **wanted != digest) {
+            let message = format!("the plan is no longer {wanted}: it is {digest} now");
+            return Err(ErrorObject::new(code::PLAN_CHANGED, message).help("look at the plan again"));
+        }
+        if request.dry_run {
+            let report = self.only_planned(parts, digest);
+            self.note_cycle(started, false, &report);
+            return Ok(report);
+        }
+        let approved = parts.into_iter().map(|part| (part.plugin.clone(), part)).collect();
+        Ok(self.run_cycle("request", &names, mode, approved))
+    }
+
+    /// One cycle over some plugins.
+    pub(super) fn cycle(&mut self, trigger: &str, names: &[String], mode: Mode) -> ApplyReport {
+        self.run_cycle(trigger, names, mode, BTreeMap::new())
+    }
+
+    /// Each plugin plans when its turn has come, because what it sees may depend on the steps of others; plans that
+    /// were approved are carried out as they are.
+    fn run_cycle(
+        &mut self,
+        trigger: &str,
+        names: &[String],
+        mode: Mode,
+        mut approved: BTreeMap<String, Part>,
+    ) -> ApplyReport {
+        let started = Started::now(trigger);
+        let mut plans = Vec::new();
+        let mut plugins = Vec::new();
+        for name in names {
+            let part = approved.remove(name).unwrap_or_else(|| self.plan_part(name));
+            plans.push((name.clone(), part.digest()));
+            let result = match mode {
+                Mode::Plan => part.not_run(),
+                Mode::Apply { allow_destructive } => self.carry_out(part, allow_destructive),
+            };
+            self.note_result(trigger, &result, mode);
+            plugins.push(result);
+        }
+        let digest = Digest(digest_of(&plans));
+        let report = ApplyReport { digest, dry_run: mode == Mode::Plan, plugins, problems: self.config_problems() };
+        self.note_cycle(started, mode != Mode::Plan, &report);
+        report
+    }
+
+    fn plan_parts(&mut self, names: &[String]) -> Vec<Part> {
+        names.iter().map(|name| self.plan_part(name)).collect()
+    }
+
+    /// A report about parts of which nothing is carried out.
+    fn only_planned(&mut self, parts: Vec<Part>, digest: Digest) -> ApplyReport {
+        let plugins: Vec<_> = parts.into_iter().map(Part::not_run).collect();
+        for plugin in &plugins {
+            self.note_result("plan", plugin, Mode::Plan);
+        }
+        ApplyReport { digest, dry_run: true, plugins, problems: self.config_problems() }
+    }
+
+    /// Observes and plans one plugin's part.
+    fn plan_part(&mut self, name: &str) -> Part {
+        let Some(managed) = self.plugins.get(name) else {
+            return Part::failed(name, Failure { message: "there is no such plugin".to_owned(), help: None });
+        };
+        if managed.live.is_none() {
+            let reason = managed.last_error.as_ref().map(|failure| format!(": {}", failure.message));
+            let message = format!("the plugin is not running{}", reason.unwrap_or_default());
+            return Part::failed(name, Failure { message, help: None });
+        }
+        let diagnostics = managed.diagnostics.clone();
+        let plugin = name.to_owned();
+        if diagnostics.iter().any(Diagnostic::is_error) {
+            return Part { plugin, steps: Vec::new(), diagnostics, error: None };
+        }
+        match self.observe(name).and_then(|state| {
+            let deadline = self.config.settings.plugins.deadlines.answer;
+            self.call(name, &MakePlan { state }, deadline).map_err(|error| failure("plan", &error))
+        }) {
+            Ok(planned) => Part { plugin, steps: planned.steps, diagnostics, error: None },
+            Err(error) => Part { plugin, steps: Vec::new(), diagnostics, error: Some(error) },
+        }
+    }
+
+    fn observe(&mut self, name: &str) -> Result<serde_json::Value, Failure> {
+        let deadline = self.config.settings.plugins.deadlines.observe;
+        let observed = self.call(name, &Observe { deadline_ms: clock::as_ms(deadline) }, deadline);
+        observed.map(|observed| observed.state).map_err(|error| failure("observe", &error))
+    }
+
+    /// Carries out the steps of one plugin, up to the first that does not work, and verifies.
+    fn carry_out(&mut self, part: Part, allow_destructive: bool) -> PluginApply {
+        let digest = part.digest();
+        let Part { plugin, steps, mut diagnostics, mut error } = part;
+        let mut results: Vec<AppliedStep> = Vec::new();
+        let mut goes_on = true;
+        for step in &steps {
+            let result = match goes_on && !self.stop.is_requested() {
+                true => self.carry_out_step(&plugin, &digest, step, allow_destructive),
+                false => not_run(step),
+            };
+            goes_on = matches!(result.result, StepResult::Changed | StepResult::AlreadySo);
+            results.push(result);
+        }
+        if goes_on && !steps.is_empty() {
+            match self.verify(&plugin) {
+                Ok(found) => diagnostics.extend(found),
+                Err(failure) => error = Some(failure),
+            }
+        }
+        PluginApply { plugin, steps: results, diagnostics, error }
+    }
+
+    fn verify(&mut self, name: &str) -> Result<Vec<Diagnostic>, Failure> {
+        let state = self.observe(name)?;
+        let deadline = self.config.settings.plugins.deadlines.answer;
+        let findings = self.call(name, &Verify { state }, deadline);
+        findings.map(|findings| findings.diagnostics).map_err(|error| failure("verify", &error))
+    }
+
+    fn carry_out_step(&mut self, plugin: &str, plan: &Digest, step: &Step, allow_destructive: bool) -> AppliedStep {
+        let subject = subject(plugin);
+        if step.risk == Risk::Destructive && !allow_destructive {
+            self.log.warn(&subject, format!("not done, because it is destructive: {}", step.summary));
+            let message = "the step is destructive, and that was not allowed".to_owned();
+            let help = Some("look at the plan, then: sysconfigctl apply --allow-destructive".to_owned());
+            return applied(step, StepResult::Refused, 0, Some(Failure { message, help }));
+        }
+        let sequence = match self.journal.intent(plugin, &plan.0, step) {
+            Ok(sequence) => sequence,
+            Err(error) => return applied(step, StepResult::Failed, 0, Some(self.state_failure(&error))),
+        };
+        let began = Instant::now();
+        let deadline = self.config.settings.plugins.deadlines.apply;
+        let call = ApplyStep { plan: plan.clone(), step: step.clone(), deadline_ms: clock::as_ms(deadline) };
+        let answer = self.call(plugin, &call, deadline);
+        let duration_ms = clock::as_ms(began.elapsed());
+        let (result, error) = match answer {
+            Ok(answer) => match answer.outcome {
+                Outcome::Changed => (StepResult::Changed, None),
+                Outcome::AlreadySo => (StepResult::AlreadySo, None),
+            },
+            Err(error @ CallError::Refused(_)) => (StepResult::Failed, Some(failure("apply", &error))),
+            Err(error @ CallError::Fault(_)) => (StepResult::Unknown, Some(failure("apply", &error))),
+        };
+        match &error {
+            None => self.log.info(&subject, format!("{}: {} ({duration_ms} ms)", word(result), step.summary)),
+            Some(error) => self.log.error(&subject, format!("{}: {}: {}", word(result), step.summary, error.message)),
+        }
+        // An unknown step stays open in the journal on purpose: only the next observation tells.
+        if result != StepResult::Unknown {
+            let message = error.as_ref().map(|error| error.message.clone());
+            if let Err(error) = self.journal.result(sequence, result, message) {
+                self.log.warn(SELF, self.state_failure(&error).message);
+            }
+        }
+        applied(step, result, duration_ms, error)
+    }
+
+    fn state_failure(&self, error: &StateError) -> Failure {
+        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+        Failure { message: format!("{error}{source}"), help: Some("see that the disk is not full".to_owned()) }
+    }
+
+    /// Takes over what a cycle found out about a plugin.
+    fn note_result(&mut self, trigger: &str, result: &PluginApply, mode: Mode) {
+        let Some(managed) = self.plugins.get_mut(&result.plugin) else { return };
+        let waiting = |step: &&AppliedStep| !matches!(step.result, StepResult::Changed | StepResult::AlreadySo);
+        managed.pending = result.steps.iter().filter(waiting).count();
+        let of_step = result.steps.iter().find_map(|step| step.error.clone());
+        managed.trouble = result.error.clone().or(of_step);
+        let known = managed.diagnostics.clone();
+        managed.deviations = result.diagnostics.iter().filter(|found| !known.contains(found)).cloned().collect();
+        if let Some(trouble) = &result.error {
+            self.log.error(&subject(&result.plugin), &trouble.message);
+        }
+        for deviation in &managed.deviations {
+            self.log.error(&subject(&result.plugin), format!("not as configured: {}", deviation.message));
+        }
+        let is_in_force = result.is_success() && managed.pending == 0;
+        if is_in_force {
+            managed.owes_apply = false;
+            self.record_applied(&result.plugin);
+        }
+        if is_in_force && mode != Mode::Plan && trigger != START {
+            self.in_doubt.retain(|step| step.plugin != result.plugin);
+        }
+    }
+
+    /// Remembers that a plugin's part is in force.
+    fn record_applied(&mut self, name: &str) {
+        let managed = self.plugins.get(name);
+        let (Some(live), Some(description), Some(config)) = (
+            managed.and_then(|managed| managed.live.as_ref()),
+            managed.and_then(|managed| managed.description.as_ref()),
+            self.assignment.parts.get(name),
+        ) else {
+            return;
+        };
+        let part = AppliedPart {
+            config: digest_of(config),
+            plugin_hash: live.copy.hash.clone(),
+            plugin_version: description.version.clone(),
+            at_unix_ms: clock::unix_ms(),
+        };
+        if let Err(error) = self.applied.record(name, part) {
+            self.log.warn(SELF, self.state_failure(&error).message);
+        }
+    }
+
+    fn note_cycle(&mut self, started: Started, applied: bool, report: &ApplyReport) {
+        let steps = || report.plugins.iter().flat_map(|plugin| &plugin.steps);
+        let count = |wanted: &[StepResult]| steps().filter(|step| wanted.contains(&step.result)).count();
+        let cycle = CycleReport {
+            trigger: started.trigger,
+            started_unix_ms: started.unix_ms,
+            duration_ms: clock::as_ms(started.instant.elapsed()),
+            applied,
+            changed: count(&[StepResult::Changed]),
+            already_so: count(&[StepResult::AlreadySo]),
+            failed: count(&[StepResult::Failed, StepResult::Refused, StepResult::Unknown]),
+            pending: count(&[StepResult::NotRun]),
+        };
+        self.log.debug(
+            SELF,
+            format!(
+                "cycle ({}): {} changed, {} already so, {} failed, {} pending, {} ms",
+                cycle.trigger, cycle.changed, cycle.already_so, cycle.failed, cycle.pending, cycle.duration_ms
+            ),
+        );
+        self.last_cycle = Some(cycle);
+    }
+}
+
+/// When and why a cycle began.
+struct Started {
+    trigger: String,
+    unix_ms: u64,
+    instant: Instant,
+}
+
+impl Started {
+    fn now(trigger: &str) -> Self {
+        Self { trigger: trigger.to_owned(), unix_ms: clock::unix_ms(), instant: Instant::now() }
+    }
+}
+
+/// Identifies the plan of all plugins together.
+fn digest_of_parts(parts: &[Part]) -> Digest {
+    let plans: Vec<_> = parts.iter().map(|part| (&part.plugin, part.digest())).collect();
+    Digest(digest_of(&plans))
+}
+
+fn not_run(step: &Step) -> AppliedStep {
+    applied(step, StepResult::NotRun, 0, None)
+}
+
+fn applied(step: &Step, result: StepResult, duration_ms: u64, error: Option<Failure>) -> AppliedStep {
+    AppliedStep { step: step.redacted(), result, duration_ms, error }
+}
+
+fn failure(what: &str, error: &CallError) -> Failure {
+    match error {
+        CallError::Refused(object) => {
+            Failure { message: format!("{what}: {}", object.chain()), help: object.advice().map(str::to_owned) }
+        }
+        CallError::Fault(fault) => Failure { message: format!("{what}: the plugin {fault}"), help: None },
+    }
+}
+
+fn word(result: StepResult) -> &'static str {
+    match result {
+        StepResult::Changed => "changed",
+        StepResult::AlreadySo => "already so",
+        StepResult::Failed => "failed",
+        StepResult::Unknown => "in doubt",
+        StepResult::Refused => "refused",
+        StepResult::NotRun => "not run",
+    }
+}

@@ -1,0 +1,398 @@
+//! The engine: owns the configuration and the plugins, and does one thing at a time.
+//!
+//! It runs on the main thread and takes everything that happens from one queue: requests of the admin socket,
+//! changed files, words and deaths of plugins, signals. So no two cycles overlap, a plugin is never exchanged in
+//! the middle of one, and there is no lock around the machine's state. Whoever must not wait reads the [`Board`].
+//!
+//! * `start`: bringing plugins up, at the beginning, after a fault, and when a file changed;
+//! * `cycle`: observe → plan → apply → verify → record;
+//! * `reconfigure`: taking over changed configuration files;
+//! * `report`: what goes onto the board.
+
+mod backoff;
+mod cycle;
+mod managed;
+mod order;
+mod reconfigure;
+mod report;
+mod start;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use sysconfig_protocol::admin::{
+    Activity, Apply, ApplyReport, CycleReport, Health, PlanReport, PluginStatus, Problem, ReloadReport,
+};
+use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Call, ErrorObject, Severity};
+
+use crate::board::Board;
+use crate::clock;
+use crate::config::{Assignment, Configuration, Sources};
+use crate::discovery::{CopyStore, Finding, Scanner, Search, System, Watch, watch};
+use crate::log::Log;
+use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
+use crate::service::instance::InstanceError;
+use crate::service::readiness::Readiness;
+use crate::service::signals;
+use crate::state::StateError;
+use crate::state::applied::Applied;
+use crate::state::journal::{InDoubt, Journal};
+use managed::Managed;
+
+/// Where an answer goes.
+pub type Reply<T> = SyncSender<Result<T, ErrorObject>>;
+
+/// What the admin socket asks for, as far as the engine is needed for it.
+#[derive(Debug)]
+pub enum Command {
+    /// Observe and plan.
+    Plan(Reply<PlanReport>),
+    /// Apply.
+    Apply(Apply, Reply<ApplyReport>),
+    /// Read the configuration again.
+    Reload(Reply<ReloadReport>),
+    /// Stop and start a plugin.
+    PluginRestart(String, Reply<PluginStatus>),
+}
+
+/// Everything that can happen.
+#[derive(Debug)]
+pub enum Event {
+    /// An administrator asks for something.
+    Command(Command),
+    /// A plugin file changed.
+    Finding(Finding),
+    /// A plugin said something, or died.
+    Plugin(Report),
+    /// A signal came.
+    Signal(signals::Request),
+}
+
+/// What the engine is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where the configuration is read from.
+    pub sources: Sources,
+    /// The configuration as it was read.
+    pub config: Configuration,
+    /// Takes the place of `[plugins] path` when it is not empty.
+    pub plugin_path: Vec<PathBuf>,
+    /// The state directory.
+    pub state_directory: PathBuf,
+    /// The log.
+    pub log: Log,
+    /// The status.
+    pub board: Board,
+    /// Whom to tell when ready.
+    pub readiness: Readiness,
+    /// Ends calls in progress when the daemon is to end.
+    pub stop: Stop,
+    /// The queue's ends.
+    pub events: (Sender<Event>, Receiver<Event>),
+}
+
+/// The engine cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The store of private copies is not usable.
+    #[error("cannot open the store of plugin copies")]
+    Store(#[from] InstanceError),
+    /// The state is not usable.
+    #[error("cannot open the state")]
+    State(#[from] StateError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Engine {
+    sources: Sources,
+    plugin_path: Vec<PathBuf>,
+    config: Configuration,
+    config_loaded_unix_ms: u64,
+    config_rejected: Option<String>,
+    assignment: Assignment,
+    plugins: BTreeMap<String, Managed>,
+    launcher: Launcher,
+    store: Arc<CopyStore>,
+    scanner: Option<Scanner>,
+    watch: Option<Watch>,
+    applied: Applied,
+    journal: Journal,
+    in_doubt: Vec<InDoubt>,
+    /// Problems that stay for the daemon's life.
+    lasting_problems: Vec<Problem>,
+    last_cycle: Option<CycleReport>,
+    /// Threads that see old processes off.
+    farewells: Vec<JoinHandle<()>>,
+    log: Log,
+    board: Board,
+    readiness: Readiness,
+    is_ready: bool,
+    stop: Stop,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+}
+
+/// The subject of log lines that are about no plugin.
+const SELF: &str = "sysconfig";
+
+impl Engine {
+    /// Puts the engine together; nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// When the state directory cannot be used.
+    pub fn new(parts: Parts) -> Result<Self, EngineError> {
+        let Parts { sources, config, plugin_path, state_directory, log, board, readiness, stop, events } = parts;
+        let (sender, receiver) = events;
+        let store = Arc::new(CopyStore::open(&state_directory)?);
+        let (applied, damaged) = Applied::load(&state_directory)?;
+        let (journal, in_doubt) = Journal::open(&state_directory)?;
+        let reports = sender.clone();
+        let reporter = move |report| drop(reports.send(Event::Plugin(report)));
+        let launcher = Launcher::new(log.clone(), stop.clone(), config.settings.plugins.deadlines.stop, reporter);
+        let mut engine = Self {
+            sources,
+            plugin_path,
+            config,
+            config_loaded_unix_ms: clock::unix_ms(),
+            config_rejected: None,
+            assignment: Assignment::default(),
+            plugins: BTreeMap::new(),
+            launcher,
+            store: store.clone(),
+            scanner: None,
+            watch: None,
+            applied,
+            journal,
+            in_doubt,
+            lasting_problems: Vec::new(),
+            last_cycle: None,
+            farewells: Vec::new(),
+            log,
+            board,
+            readiness,
+            is_ready: false,
+            stop,
+            sender,
+            events: receiver,
+        };
+        if let Some(damaged) = damaged {
+            engine.remember_damage(&damaged);
+        }
+        engine.scanner = Some(Scanner::new(engine.search(), System::detect(), store));
+        Ok(engine)
+    }
+
+    /// Starts everything, does the first cycle, reports readiness, and serves until the daemon is to end.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started.
+    pub fn run(mut self) -> Result<(), EngineError> {
+        self.publish_search();
+        self.start_all();
+        self.store.collect();
+        self.start_watching()?;
+        self.is_ready = true;
+        self.publish();
+        let status = self.summary();
+        self.log.info(SELF, format!("ready: {status}"));
+        self.readiness.ready(&status);
+        while !self.stop.is_requested() {
+            match self.events.recv_timeout(self.time_to_next_retry()) {
+                Ok(event) => self.handle(event),
+                Err(RecvTimeoutError::Timeout) => self.retry_due(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.publish();
+        }
+        self.shut_down();
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Command(command) => self.obey(command),
+            Event::Finding(finding) => self.take_finding(finding),
+            Event::Plugin(Report::Ended { plugin, instance, fault }) => self.plugin_ended(&plugin, instance, &fault),
+            Event::Plugin(Report::Event { plugin, event }) => self.pass_on(&plugin, &event),
+            Event::Signal(signals::Request::Reload) => {
+                self.log.info(SELF, "SIGHUP: reading the configuration again");
+                self.reload_config();
+            }
+            // The flag that ends the loop was set before the event was sent.
+            Event::Signal(signals::Request::Stop) => (),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        // A client that went away gets no answer.
+        match command {
+            Command::Plan(reply) => drop(reply.send(Ok(self.plan()))),
+            Command::Apply(request, reply) => drop(reply.send(self.apply(&request))),
+            Command::Reload(reply) => drop(reply.send(Ok(self.reload_config()))),
+            Command::PluginRestart(name, reply) => drop(reply.send(self.restart_plugin(&name))),
+        }
+    }
+
+    /// Sends a request to a running plugin; a fault ends its process.
+    fn call<C: Call>(&mut self, name: &str, call: &C, deadline: Duration) -> Result<C::Answer, CallError> {
+        let Some(live) = self.plugins.get_mut(name).and_then(|managed| managed.live.as_mut()) else {
+            return Err(CallError::Fault(Fault::Ended));
+        };
+        self.board.set_activity(Activity::Calling {
+            plugin: name.to_owned(),
+            method: C::METHOD.to_owned(),
+            since_unix_ms: clock::unix_ms(),
+        });
+        self.log.trace(&subject(name), format!("calling {}", C::METHOD));
+        let result = live.process.call(call, deadline);
+        self.board.set_activity(Activity::Idle);
+        if let Err(CallError::Fault(fault)) = &result {
+            self.fail(name, fault);
+        }
+        result
+    }
+
+    fn start_watching(&mut self) -> Result<(), EngineError> {
+        let Some(scanner) = self.scanner.take() else { return Ok(()) };
+        if !self.config.settings.plugins.hot_reload {
+            return Ok(());
+        }
+        let sender = self.sender.clone();
+        let deliver = move |finding| sender.send(Event::Finding(finding)).is_ok();
+        let interval = self.config.settings.plugins.poll_interval;
+        self.watch = Some(watch(scanner, interval, deliver).map_err(EngineError::Thread)?);
+        Ok(())
+    }
+
+    fn search(&self) -> Search {
+        let settings = &self.config.settings.plugins;
+        let path = if self.plugin_path.is_empty() { settings.path.clone() } else { self.plugin_path.clone() };
+        Search { path, allow_untrusted_owner: settings.allow_untrusted_owner }
+    }
+
+    fn publish_search(&self) {
+        let path = self.search().path.iter().map(|path| path.display().to_string()).collect();
+        self.board.set_search(path, self.config.settings.plugins.hot_reload);
+    }
+
+    /// Hands the configuration to its owners anew; needed whenever an owner comes or goes.
+    fn reassign(&mut self) {
+        self.assignment = crate::config::assign(&self.config.machine, &self.claims());
+    }
+
+    /// Every claimed key with its owner.
+    fn claims(&self) -> Vec<(String, String)> {
+        let owners = self.plugins.iter().filter(|(_, managed)| managed.owns_claims());
+        owners.flat_map(|(name, managed)| managed.claims().into_iter().map(|key| (name.clone(), key))).collect()
+    }
+
+    fn remember_damage(&mut self, damaged: &crate::state::applied::Damaged) {
+        self.log.warn(SELF, damaged);
+        self.lasting_problems.push(Problem {
+            subject: "state".to_owned(),
+            message: damaged.to_string(),
+            help: Some("nothing needs to be done: the machine is observed anew".to_owned()),
+            place: None,
+            severity: Severity::Warning,
+        });
+    }
+
+    /// Ends every plugin, all at the same time.
+    fn shut_down(&mut self) {
+        self.log.info(SELF, "stopping");
+        self.board.update(|status| status.health = Health::Stopping);
+        self.readiness.stopping();
+        self.watch = None;
+        let grace = self.config.settings.plugins.deadlines.stop;
+        let lives: Vec<_> = self.plugins.values_mut().filter_map(|managed| managed.live.take()).collect();
+        std::thread::scope(|scope| {
+            for live in lives {
+                scope.spawn(move || live.process.stop(grace));
+            }
+        });
+        for farewell in self.farewells.drain(..) {
+            drop(farewell.join());
+        }
+        self.refuse_waiting_commands();
+        self.log.info(SELF, "stopped");
+    }
+
+    fn refuse_waiting_commands(&mut self) {
+        fn refuse<T>(reply: &Reply<T>) {
+            drop(reply.send(Err(ErrorObject::new(code::STOPPING, "the daemon is stopping"))));
+        }
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::Command(Command::Plan(reply)) => refuse(&reply),
+                Event::Command(Command::Apply(_, reply)) => refuse(&reply),
+                Event::Command(Command::Reload(reply)) => refuse(&reply),
+                Event::Command(Command::PluginRestart(_, reply)) => refuse(&reply),
+                Event::Finding(_) | Event::Plugin(_) | Event::Signal(_) => (),
+            }
+        }
+    }
+
+    fn time_to_next_retry(&self) -> Duration {
+        /// The queue wakes the engine for everything else.
+        const IDLE: Duration = Duration::from_secs(3600);
+        let next = self.plugins.values().filter_map(|managed| managed.retry_at).min();
+        next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Sees an old process off, without making anybody wait for it.
+    fn dismiss(&mut self, live: managed::Live) {
+        let grace = self.config.settings.plugins.deadlines.stop;
+        self.farewells.retain(|farewell| !farewell.is_finished());
+        let farewell = move || {
+            let managed::Live { process, copy } = live;
+            process.stop(grace);
+            drop(copy);
+        };
+        // Without a thread, dropping the process kills it, which is ruder and as final.
+        if let Ok(thread) = std::thread::Builder::new().name("farewell".to_owned()).spawn(farewell) {
+            self.farewells.push(thread);
+        }
+    }
+
+    /// The plugins that have something to do, in the order in which they do it.
+    fn configured_in_order(&self) -> Vec<String> {
+        let orders = self.assignment.parts.keys().map(|name| {
+            let description = self.plugins.get(name).and_then(|managed| managed.description.as_ref());
+            (name.clone(), description.map(|description| description.order.clone()).unwrap_or_default())
+        });
+        let sorted = order::sort(&orders.collect());
+        if !sorted.circle.is_empty() {
+            let names = sorted.circle.join(", ");
+            self.log.warn(SELF, format!("plugins {names} want to come before each other; they come by name"));
+        }
+        sorted.names
+    }
+
+    /// The names of the plugins that run.
+    fn running(&self) -> BTreeSet<String> {
+        let live = self.plugins.iter().filter(|(_, managed)| managed.live.is_some());
+        live.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// The subject of a plugin's log lines and problems.
+fn subject(name: &str) -> String {
+    format!("plugin {name}")
+}
+
+/// A path as messages show it.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,120 @@
+//! Taking over changed configuration files.
+
+use sysconfig_protocol::Diagnostic;
+use sysconfig_protocol::admin::ReloadReport;
+use sysconfig_protocol::method::{Configure, Validate};
+
+use super::cycle::Mode;
+use super::{Engine, SELF, subject};
+use crate::clock;
+use crate::config::{Assignment, Configuration, assign, load, render};
+use crate::plugin::CallError;
+
+impl Engine {
+    /// Reads the files again. A configuration with faults changes nothing: the one in force stays, whole.
+    pub(super) fn reload_config(&mut self) -> ReloadReport {
+        // A log file that was moved away is opened anew on every reload, also when nothing else changed.
+        let log_result = self.log.configure(&self.config.settings.logging);
+        if let Err(error) = log_result {
+            self.log.warn(SELF, error);
+        }
+        let fresh = match load(&self.sources) {
+            Ok(fresh) => fresh,
+            Err(errors) => return self.reject_config(render(&errors)),
+        };
+        if fresh.same_as(&self.config) {
+            self.config_rejected = None;
+            // Places may have moved.
+            self.config = fresh;
+            self.reassign();
+            return ReloadReport { accepted: true, changed: false, error: None, apply: None };
+        }
+        let assignment = assign(&fresh.machine, &self.claims());
+        let faults = self.judge(&fresh, &assignment);
+        if !faults.is_empty() {
+            return self.reject_config(faults.join("\n"));
+        }
+        self.take_over(fresh, assignment);
+        let names = self.configured_in_order();
+        let apply = self.cycle("reload of the configuration", &names, Mode::APPLY);
+        ReloadReport { accepted: true, changed: true, error: None, apply: Some(apply) }
+    }
+
+    fn reject_config(&mut self, report: String) -> ReloadReport {
+        self.log.error(SELF, format!("the configuration was not taken over:\n{report}"));
+        self.config_rejected = Some(report.clone());
+        ReloadReport { accepted: false, changed: false, error: Some(report), apply: None }
+    }
+
+    /// Asks every owner that runs what it thinks of its new part; an error of any keeps all of it out.
+    fn judge(&mut self, fresh: &Configuration, assignment: &Assignment) -> Vec<String> {
+        let deadline = self.config.settings.plugins.deadlines.answer;
+        let mut faults = Vec::new();
+        for (name, config) in &assignment.parts {
+            if self.plugins.get(name).is_none_or(|managed| managed.live.is_none()) {
+                continue;
+            }
+            match self.call(name, &Validate { config: config.clone() }, deadline) {
+                Ok(findings) => {
+                    let errors = findings.diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+                    faults.extend(errors.map(|diagnostic| located(fresh, diagnostic)));
+                }
+                Err(CallError::Refused(object)) => faults.push(format!("plugin {name}: {}", object.chain())),
+                // A plugin that broke down has no say; it is started again, with the new configuration.
+                Err(CallError::Fault(_)) => (),
+            }
+        }
+        faults
+    }
+
+    fn take_over(&mut self, fresh: Configuration, assignment: Assignment) {
+        self.config = fresh;
+        self.config_loaded_unix_ms = clock::unix_ms();
+        self.config_rejected = None;
+        let before = std::mem::replace(&mut self.assignment, assignment);
+        if let Err(error) = self.log.configure(&self.config.settings.logging) {
+            self.log.warn(SELF, error);
+        }
+        if let Some(watch) = &self.watch {
+            watch.search(self.search());
+        }
+        self.publish_search();
+        self.log.info(SELF, "the configuration was taken over");
+        for name in self.plugins.keys().cloned().collect::<Vec<_>>() {
+            if before.parts.get(&name) != self.assignment.parts.get(&name) {
+                self.hand_over(&name);
+            }
+        }
+    }
+
+    /// Gives a plugin its changed part. One that is down gets it when it is started.
+    fn hand_over(&mut self, name: &str) {
+        let deadline = self.config.settings.plugins.deadlines.answer;
+        let config = self.assignment.parts.get(name).cloned();
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        managed.owes_apply = true;
+        managed.diagnostics = Vec::new();
+        managed.deviations = Vec::new();
+        managed.trouble = None;
+        managed.pending = 0;
+        // A part that is not set any more is not managed any more; the plugin is not asked about it.
+        let Some(config) = config.filter(|_| managed.live.is_some()) else { return };
+        if let Err(error) = self.call(name, &Configure { config: config.clone() }, deadline) {
+            self.log.error(&subject(name), format!("configure: {error}"));
+            return;
+        }
+        if let Ok(findings) = self.call(name, &Validate { config }, deadline) {
+            if let Some(managed) = self.plugins.get_mut(name) {
+                managed.diagnostics = findings.diagnostics;
+            }
+        }
+    }
+}
+
+/// A plugin's finding with the place that it is about.
+fn located(config: &Configuration, diagnostic: &Diagnostic) -> String {
+    let place = config.place_of(&diagnostic.key);
+    let place = place.map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column)).unwrap_or_default();
+    let help = diagnostic.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+    format!("{place}{}: {}{help}", diagnostic.key, diagnostic.message)
+}

@@ -1,0 +1,163 @@
+//! What the engine puts onto the board.
+
+use sysconfig_protocol::admin::{ConfigStatus, Health, PluginState, Problem, ReloadResult};
+use sysconfig_protocol::{Diagnostic, Severity};
+
+use super::managed::Managed;
+use super::{Engine, shown, subject};
+
+impl Engine {
+    /// Publishes everything anew.
+    pub(super) fn publish(&self) {
+        let problems = self.problems();
+        let is_bad = problems.iter().any(|problem| problem.severity == Severity::Error);
+        let health = match (self.is_ready, is_bad) {
+            (false, _) => Health::Starting,
+            (true, true) => Health::Degraded,
+            (true, false) => Health::Ok,
+        };
+        let plugins = self.plugins.iter().map(|(name, managed)| {
+            let applied = self.applied.get(name).map(|part| part.at_unix_ms);
+            managed.status(name, self.assignment.parts.contains_key(name), applied)
+        });
+        let plugins = plugins.collect();
+        let config = ConfigStatus {
+            files: self.config.files.iter().map(|file| shown(&file.path)).collect(),
+            loaded_unix_ms: self.config_loaded_unix_ms,
+            rejected: self.config_rejected.clone(),
+        };
+        self.board.update(|status| {
+            status.health = health;
+            status.config = config;
+            status.last_cycle.clone_from(&self.last_cycle);
+            status.plugins = plugins;
+            status.problems = problems;
+        });
+    }
+
+    /// The daemon in one line, for the log and the service manager.
+    pub(super) fn summary(&self) -> String {
+        let problems = self.problems();
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let running = self.running().len();
+        match errors {
+            0 => format!("{running} plugins running, everything configured is in force"),
+            1 => format!("{running} plugins running, 1 problem"),
+            errors => format!("{running} plugins running, {errors} problems"),
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.lasting_problems.clone();
+        problems.extend(self.config_problems());
+        problems.extend(self.in_doubt.iter().map(|step| Problem {
+            subject: subject(&step.plugin),
+            message: format!(
+                "nobody knows whether this step was done, because the daemon ended: {}",
+                step.step.summary
+            ),
+            help: Some("sysconfigctl apply brings the machine in line in either case".to_owned()),
+            place: None,
+            severity: Severity::Warning,
+        }));
+        for (name, managed) in &self.plugins {
+            self.plugin_problems(name, managed, &mut problems);
+        }
+        problems
+    }
+
+    /// What is wrong with the configuration, apart from what plugins say about their parts.
+    pub(super) fn config_problems(&self) -> Vec<Problem> {
+        let rejected = self.config_rejected.as_ref().map(|report| Problem {
+            subject: "config".to_owned(),
+            message: format!("the files were changed and not taken over:\n{report}"),
+            help: Some("mend the files, then: sysconfigctl reload".to_owned()),
+            place: None,
+            severity: Severity::Error,
+        });
+        let unowned = self.assignment.unowned.iter().map(|unowned| Problem {
+            subject: "config".to_owned(),
+            message: format!("no plugin owns the key {}", unowned.key),
+            help: Some(match &unowned.nearest {
+                Some(nearest) => format!("did you mean {nearest}?"),
+                None => format!("install the plugin that owns it; the plugins here own: {}", self.owned_keys()),
+            }),
+            place: Some(self.config.place(&unowned.origin)),
+            severity: Severity::Error,
+        });
+        rejected.into_iter().chain(unowned).collect()
+    }
+
+    fn owned_keys(&self) -> String {
+        let keys: Vec<_> = self.claims().into_iter().map(|(_, key)| key).collect();
+        if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") }
+    }
+
+    fn plugin_problems(&self, name: &str, managed: &Managed, problems: &mut Vec<Problem>) {
+        let problem = |severity: Severity, message: String, help: Option<String>| Problem {
+            subject: subject(name),
+            message,
+            help,
+            place: None,
+            severity,
+        };
+        let message = managed.last_error.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
+        let help = managed.last_error.as_ref().and_then(|failure| failure.help.clone());
+        match managed.state {
+            PluginState::Running => (),
+            PluginState::Starting => problems.push(problem(Severity::Error, "starting".to_owned(), None)),
+            PluginState::Backoff => {
+                let help = help.or_else(|| Some("it is started again by itself".to_owned()));
+                problems.push(problem(Severity::Error, format!("not running: {message}"), help));
+            }
+            PluginState::Quarantined => {
+                problems.push(problem(Severity::Error, format!("failed too often: {message}"), help.clone()));
+            }
+            PluginState::Refused => {
+                problems.push(problem(Severity::Error, format!("not used: {message}"), help.clone()));
+            }
+        }
+        let kept = managed.reload.as_ref().filter(|reload| reload.result == ReloadResult::Kept);
+        if let (PluginState::Running, Some(_), false) = (managed.state, kept, message.is_empty()) {
+            let help = managed.last_error.as_ref().and_then(|failure| failure.help.clone());
+            problems.push(problem(Severity::Warning, format!("the old build keeps running: {message}"), help));
+        }
+        if managed.file_gone && managed.state == PluginState::Running {
+            let message = format!("{} is gone; it goes on from its private copy", shown(&managed.path));
+            problems.push(problem(Severity::Warning, message, None));
+        }
+        self.part_problems(name, managed, problems);
+    }
+
+    /// What is wrong with a plugin's part of the configuration.
+    fn part_problems(&self, name: &str, managed: &Managed, problems: &mut Vec<Problem>) {
+        if !self.assignment.parts.contains_key(name) || managed.state != PluginState::Running {
+            return;
+        }
+        problems.extend(managed.diagnostics.iter().chain(&managed.deviations).map(|found| self.of_part(name, found)));
+        let mut push = |message: String, help: Option<String>| {
+            let severity = Severity::Error;
+            problems.push(Problem { subject: subject(name), message, help, place: None, severity });
+        };
+        match &managed.trouble {
+            Some(trouble) => push(trouble.message.clone(), trouble.help.clone()),
+            None if managed.pending > 0 => {
+                let steps =
+                    if managed.pending == 1 { "1 step".to_owned() } else { format!("{} steps", managed.pending) };
+                push(format!("{steps} planned and not carried out"), Some("sysconfigctl apply".to_owned()));
+            }
+            None => (),
+        }
+    }
+
+    fn of_part(&self, name: &str, found: &Diagnostic) -> Problem {
+        let key = if found.key.is_empty() { String::new() } else { format!("{}: ", found.key) };
+        Problem {
+            subject: subject(name),
+            message: format!("{key}{}", found.message),
+            help: found.help.clone(),
+            place: self.config.place_of(&found.key),
+            severity: found.severity,
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! Bringing plugins up and exchanging them.
+
+use std::time::Instant;
+
+use sysconfig_protocol::admin::{Failure, PluginReload, PluginState, PluginStatus, ReloadResult};
+use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::method::{Configure, Hello, Validate};
+use sysconfig_protocol::{Description, Diagnostic, ErrorObject, Event, PLUGIN_FILE_PREFIX, ProtocolRange};
+
+use super::backoff::Verdict;
+use super::cycle::Mode;
+use super::managed::{Live, Managed, build_id};
+use super::{Engine, SELF, shown, subject};
+use crate::clock;
+use crate::config::{Deadlines, assign, overlaps};
+use crate::discovery::{Candidate, Finding};
+use crate::plugin::{CallError, Fault, Launcher, PluginProcess};
+
+/// A process that answered `hello`, and is not the plugin yet.
+pub(super) struct Greeted {
+    candidate: Candidate,
+    process: PluginProcess,
+    description: Description,
+}
+
+/// Why a started process does not become the plugin.
+struct Rejection {
+    failure: Failure,
+    /// Starting it again would not help.
+    is_final: bool,
+    conflicts: bool,
+}
+
+impl Rejection {
+    fn retry(message: String) -> Self {
+        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false }
+    }
+
+    fn of_call(method: &str, error: &CallError) -> Self {
+        let help = match error {
+            CallError::Refused(object) => object.advice().map(str::to_owned),
+            CallError::Fault(_) => None,
+        };
+        let message = match error {
+            CallError::Refused(object) => format!("{method} failed: {}", object.chain()),
+            CallError::Fault(fault) => fault.to_string(),
+        };
+        Self { failure: Failure { message, help }, is_final: false, conflicts: false }
+    }
+}
+
+impl Engine {
+    /// The first start of everything that is there, and the first cycle.
+    pub(super) fn start_all(&mut self) {
+        let findings = self.scanner.as_mut().map(crate::discovery::Scanner::first_look).unwrap_or_default();
+        let mut candidates = Vec::new();
+        for finding in findings {
+            match finding {
+                Finding::Candidate(candidate) => candidates.push(candidate),
+                other => self.take_finding(other),
+            }
+        }
+        self.log.debug(SELF, format!("found {} plugins", candidates.len()));
+        let mut arrivals = Vec::new();
+        for (candidate, result) in greet_all(&self.launcher, &self.config.settings.plugins.deadlines, candidates) {
+            let mut managed = Managed::new(candidate.path.clone());
+            managed.candidate = Some(candidate.clone());
+            self.plugins.insert(candidate.name.clone(), managed);
+            match result {
+                Ok(greeted) => arrivals.push(greeted),
+                Err(rejection) => self.turn_away(&candidate.name, rejection),
+            }
+        }
+        for greeted in self.refuse_rivals(arrivals) {
+            self.admit_new(greeted);
+        }
+        self.reassign();
+        self.cycle("start", &self.configured_in_order(), Mode::APPLY);
+    }
+
+    /// Among plugins that start at the same time, all that claim the same key are refused: neither has a better
+    /// right to it.
+    fn refuse_rivals(&mut self, arrivals: Vec<Greeted>) -> Vec<Greeted> {
+        let claims: Vec<_> = arrivals.iter().map(|greeted| keys(&greeted.description)).collect();
+        let mut refused = vec![None; arrivals.len()];
+        for one in 0..arrivals.len() {
+            for other in (0..arrivals.len()).filter(|other| *other != one) {
+                if let Some(key) = common_key(&claims[one], &claims[other]) {
+                    let (candidate, rival) = (&arrivals[one].candidate, &arrivals[other].candidate);
+                    refused[one].get_or_insert(conflict(&key, candidate, rival));
+                }
+            }
+        }
+        let mut admitted = Vec::new();
+        for (greeted, failure) in arrivals.into_iter().zip(refused) {
+            match failure {
+                None => admitted.push(greeted),
+                Some(failure) => {
+                    let name = greeted.candidate.name.clone();
+                    self.turn_away(&name, Rejection { failure, is_final: true, conflicts: true });
+                }
+            }
+        }
+        admitted
+    }
+
+    /// Makes a greeted process the plugin where none runs; its findings about the configuration do not matter yet.
+    fn admit_new(&mut self, mut greeted: Greeted) {
+        let name = greeted.candidate.name.clone();
+        match self.configure(&mut greeted) {
+            Ok(diagnostics) => {
+                self.log.info(
+                    &subject(&name),
+                    format!(
+                        "running: version {}, build {}, from {}",
+                        greeted.description.version,
+                        build_id(&greeted.candidate.copy),
+                        shown(&greeted.candidate.path)
+                    ),
+                );
+                self.install(greeted, diagnostics);
+            }
+            Err(rejection) => self.turn_away(&name, rejection),
+        }
+    }
+
+    /// Gives a process its part of the configuration in force, and asks what it thinks of it.
+    fn configure(&self, greeted: &mut Greeted) -> Result<Vec<Diagnostic>, Rejection> {
+        let name = &greeted.candidate.name;
+        let claims: Vec<_> = keys(&greeted.description).into_iter().map(|key| (name.clone(), key)).collect();
+        let Some(config) = assign(&self.config.machine, &claims).parts.remove(name) else { return Ok(Vec::new()) };
+        let deadline = self.config.settings.plugins.deadlines.answer;
+        let process = &mut greeted.process;
+        process
+            .call(&Configure { config: config.clone() }, deadline)
+            .map_err(|error| Rejection::of_call("configure", &error))?;
+        let findings =
+            process.call(&Validate { config }, deadline).map_err(|error| Rejection::of_call("validate", &error))?;
+        Ok(findings.diagnostics)
+    }
+
+    /// Makes a process the plugin; the one before is dismissed.
+    fn install(&mut self, greeted: Greeted, diagnostics: Vec<Diagnostic>) {
+        let Greeted { candidate, process, description } = greeted;
+        let name = candidate.name.clone();
+        let managed = self.plugins.entry(name).or_insert_with(|| Managed::new(candidate.path.clone()));
+        managed.path.clone_from(&candidate.path);
+        let old = managed.live.replace(Live { process, copy: candidate.copy.clone() });
+        managed.candidate = Some(candidate);
+        managed.description = Some(description);
+        managed.diagnostics = diagnostics;
+        managed.set_state(PluginState::Running);
+        managed.last_error = None;
+        managed.conflicts = false;
+        managed.retry_at = None;
+        managed.file_gone = false;
+        if let Some(old) = old {
+            self.dismiss(old);
+        }
+    }
+
+    /// Records why a plugin that does not run could not be started.
+    fn turn_away(&mut self, name: &str, rejection: Rejection) {
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        let Rejection { failure, is_final, conflicts } = rejection;
+        self.log.error(&subject(name), format!("not started: {}", failure.message));
+        managed.last_error = Some(failure);
+        managed.conflicts = conflicts;
+        managed.owes_apply = true;
+        if is_final {
+            managed.retry_at = None;
+            managed.set_state(PluginState::Refused);
+        } else {
+            self.schedule_retry(name);
+        }
+    }
+
+    fn schedule_retry(&mut self, name: &str) {
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        let now = Instant::now();
+        match managed.backoff.failed(now) {
+            Verdict::RetryAfter(delay) => {
+                managed.retry_at = Some(now + delay);
+                managed.set_state(PluginState::Backoff);
+                self.log.info(&subject(name), format!("starting again in {} s", delay.as_secs_f64()));
+            }
+            Verdict::Quarantine => {
+                managed.retry_at = None;
+                managed.set_state(PluginState::Quarantined);
+                if let Some(failure) = &mut managed.last_error {
+                    let help = format!("replace its file, or run: sysconfigctl plugin restart {name}");
+                    failure.help.get_or_insert(help);
+                }
+                self.log.error(&subject(name), "failed too often; it stays down until its file changes");
+            }
+        }
+    }
+
+    /// A running plugin broke down.
+    pub(super) fn fail(&mut self, name: &str, fault: &Fault) {
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        let Some(live) = managed.live.take() else { return };
+        let ending = live.process.end_after_fault();
+        let message = match ending {
+            Some(ending) => format!("{fault} ({ending})"),
+            None => fault.to_string(),
+        };
+        self.log.error(&subject(name), &message);
+        managed.last_error = Some(Failure { message, help: None });
+        self.schedule_retry(name);
+    }
+
+    /// A process's reader says that it ended; only news when it is the present one.
+    pub(super) fn plugin_ended(&mut self, name: &str, instance: u64, fault: &Fault) {
+        let live = self.plugins.get(name).and_then(|managed| managed.live.as_ref());
+        if live.is_some_and(|live| live.process.instance() == instance) {
+            self.fail(name, fault);
+        }
+    }
+
+    /// Starts the plugins whose time has come.
+    pub(super) fn retry_due(&mut self) {
+        let now = Instant::now();
+        let is_due = |managed: &Managed| managed.retry_at.is_some_and(|at| at <= now);
+        let due: Vec<_> =
+            self.plugins.iter().filter(|(_, managed)| is_due(managed)).map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.start_again(&name, "restart");
+        }
+    }
+
+    /// Starts a plugin that is down, from the file that it last ran from.
+    fn start_again(&mut self, name: &str, why: &str) {
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        managed.retry_at = None;
+        let Some(candidate) = managed.candidate.clone() else { return };
+        managed.set_state(PluginState::Starting);
+        managed.restarts += 1;
+        self.bring_up(candidate);
+        self.catch_up(name, &format!("{why} of plugin {name}"));
+    }
+
+    /// Starts a plugin where none runs.
+    fn bring_up(&mut self, candidate: Candidate) {
+        let name = candidate.name.clone();
+        match greet(&self.launcher, &self.config.settings.plugins.deadlines, candidate) {
+            Err(rejection) => self.turn_away(&name, rejection),
+            Ok(greeted) => match self.find_conflict(&greeted) {
+                Some(failure) => self.turn_away(&name, Rejection { failure, is_final: true, conflicts: true }),
+                None => self.admit_new(greeted),
+            },
+        }
+        self.reassign();
+    }
+
+    /// Looks at the machine with a plugin that has just come up. It applies what is still owed.
+    fn catch_up(&mut self, name: &str, trigger: &str) {
+        let Some(managed) = self.plugins.get(name) else { return };
+        if managed.live.is_none() || !self.assignment.parts.contains_key(name) {
+            return;
+        }
+        let mode = if managed.owes_apply { Mode::APPLY } else { Mode::Plan };
+        self.cycle(trigger, &[name.to_owned()], mode);
+    }
+
+    /// Stops and starts a plugin because an administrator says so.
+    pub(super) fn restart_plugin(&mut self, name: &str) -> Result<PluginStatus, ErrorObject> {
+        let Some(managed) = self.plugins.get_mut(name) else {
+            let object = ErrorObject::new(code::NO_SUCH_PLUGIN, format!("there is no plugin {name:?}"));
+            let known: Vec<_> = self.plugins.keys().map(String::as_str).collect();
+            return Err(object.help(format!("plugins are: {}", known.join(", "))));
+        };
+        managed.backoff = super::backoff::Backoff::default();
+        if managed.candidate.is_none() {
+            let reason = managed.last_error.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
+            return Err(ErrorObject::new(code::FAILED, format!("plugin {name} has no file to start: {reason}")));
+        }
+        if let Some(live) = managed.live.take() {
+            // Unlike a reload there is no new process yet, and two of one build must not work side by side.
+            live.process.stop(self.config.settings.plugins.deadlines.stop);
+        }
+        self.start_again(name, "restart");
+        self.publish();
+        let status = self.board.plugins().plugins.into_iter().find(|plugin| plugin.name == name);
+        status.ok_or_else(|| ErrorObject::new(code::INTERNAL_ERROR, "the plugin is gone"))
+    }
+
+    /// Something changed under the plugin path.
+    pub(super) fn take_finding(&mut self, finding: Finding) {
+        match finding {
+            Finding::Candidate(candidate) => self.take_candidate(candidate),
+            Finding::Refused { name, path, message, help } => {
+                let message = format!("{}: {message}", shown(&path));
+                let managed = self.plugins.entry(name.clone()).or_insert_with(|| Managed::new(path.clone()));
+                managed.path = path;
+                managed.file_gone = false;
+                let failure = Failure { message, help };
+                self.keep_old(&name, failure, None);
+            }
+            Finding::Vanished { name } => self.file_vanished(&name),
+        }
+    }
+
+    /// A file disappeared. Its plugin goes on, unless it never ran; a plugin that was refused because of it gets
+    /// its chance.
+    fn file_vanished(&mut self, name: &str) {
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        managed.file_gone = true;
+        if managed.state == PluginState::Refused {
+            self.plugins.remove(name);
+        }
+        self.log.debug(&subject(name), "its file is gone");
+        let waiting: Vec<_> = self
+            .plugins
+            .iter()
+            .filter(|(_, managed)| managed.conflicts)
+            .filter_map(|(_, managed)| managed.candidate.clone())
+            .collect();
+        for candidate in waiting {
+            self.take_candidate(candidate);
+        }
+    }
+
+    /// A file that can be started appeared or changed.
+    fn take_candidate(&mut self, candidate: Candidate) {
+        let name = candidate.name.clone();
+        let managed = self.plugins.entry(name.clone()).or_insert_with(|| Managed::new(candidate.path.clone()));
+        managed.path.clone_from(&candidate.path);
+        managed.file_gone = false;
+        if managed.live.as_ref().is_some_and(|live| live.copy.hash == candidate.copy.hash) {
+            // Touched, or put back after something worse: what runs is what is there.
+            managed.candidate = Some(candidate);
+            managed.last_error = None;
+            return;
+        }
+        managed.backoff = super::backoff::Backoff::default();
+        if managed.live.is_some() {
+            self.exchange(candidate);
+        } else {
+            managed.candidate = Some(candidate.clone());
+            managed.set_state(PluginState::Starting);
+            self.bring_up(candidate.clone());
+            self.note_live(&candidate);
+        }
+        let applies = self.config.settings.plugins.reload_applies;
+        if let Some(managed) = self.plugins.get_mut(&name) {
+            managed.owes_apply |= applies;
+        }
+        self.catch_up(&name, &format!("reload of plugin {name}"));
+        self.store.collect();
+    }
+
+    /// Starts the new one beside the old one, and swaps when it answers well; otherwise the old one stays.
+    fn exchange(&mut self, candidate: Candidate) {
+        let name = candidate.name.clone();
+        let build = build_id(&candidate.copy);
+        let rejected = match greet(&self.launcher, &self.config.settings.plugins.deadlines, candidate.clone()) {
+            Err(rejection) => rejection.failure,
+            Ok(mut greeted) => match (self.find_conflict(&greeted), self.configure(&mut greeted)) {
+                (Some(failure), _) => failure,
+                (None, Err(rejection)) => rejection.failure,
+                (None, Ok(diagnostics)) => match self.worse_than_before(&name, &diagnostics) {
+                    Some(failure) => failure,
+                    None => {
+                        self.install(greeted, diagnostics);
+                        self.reassign();
+                        self.note_live(&candidate);
+                        return;
+                    }
+                },
+            },
+        };
+        self.keep_old(&name, rejected, Some(build));
+    }
+
+    /// A new build that refuses a configuration that the old one accepted does not get in.
+    fn worse_than_before(&self, name: &str, diagnostics: &[Diagnostic]) -> Option<Failure> {
+        let error = diagnostics.iter().find(|diagnostic| diagnostic.is_error())?;
+        let was_bad = self.plugins.get(name)?.diagnostics.iter().any(Diagnostic::is_error);
+        (!was_bad).then(|| Failure {
+            message: format!("the new build refuses the configuration in force: {}: {}", error.key, error.message),
+            help: error.help.clone(),
+        })
+    }
+
+    fn note_live(&mut self, candidate: &Candidate) {
+        let Some(managed) = self.plugins.get_mut(&candidate.name) else { return };
+        if managed.live.is_none() {
+            return;
+        }
+        let now = clock::unix_ms();
+        let latency_ms = now.checked_sub(candidate.linked_unix_ms);
+        let build = build_id(&candidate.copy);
+        let after = latency_ms.map(|latency| format!(", {latency} ms after its file appeared")).unwrap_or_default();
+        self.log.info(&subject(&candidate.name), format!("build {build} is live{after}"));
+        managed.reload = Some(PluginReload {
+            at_unix_ms: now,
+            result: ReloadResult::Live,
+            latency_ms,
+            build_id: Some(build),
+            error: None,
+        });
+    }
+
+    /// The newest file is of no use. What runs goes on running; what does not run stays down.
+    fn keep_old(&mut self, name: &str, failure: Failure, build_id: Option<String>) {
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        managed.reload = Some(PluginReload {
+            at_unix_ms: clock::unix_ms(),
+            result: ReloadResult::Kept,
+            latency_ms: None,
+            build_id,
+            error: Some(failure.message.clone()),
+        });
+        if managed.live.is_some() {
+            self.log.warn(&subject(name), format!("the old build keeps running: {}", failure.message));
+        } else {
+            self.log.error(&subject(name), format!("not started: {}", failure.message));
+            // A plugin that is waiting to be started again keeps its last good file.
+            if managed.candidate.is_none() {
+                managed.set_state(PluginState::Refused);
+            }
+        }
+        managed.last_error = Some(failure);
+    }
+
+    /// Whether another plugin owns a key that this one claims. A plugin whose file is gone gives way: its successor
+    /// under another name is there.
+    fn find_conflict(&mut self, greeted: &Greeted) -> Option<Failure> {
+        let claimed = keys(&greeted.description);
+        let own = &greeted.candidate.name;
+        let rivals: Vec<_> = self
+            .plugins
+            .iter()
+            .filter(|(name, managed)| *name != own && managed.owns_claims())
+            .filter_map(|(name, managed)| Some((name.clone(), common_key(&claimed, &managed.claims())?)))
+            .collect();
+        for (name, key) in rivals {
+            let Some(rival) = self.plugins.get_mut(&name) else { continue };
+            if !rival.file_gone {
+                let rival = rival.candidate.clone()?;
+                return Some(conflict(&key, &greeted.candidate, &rival));
+            }
+            self.log.info(&subject(&name), format!("its file is gone, and plugin {own} takes over {key}"));
+            if let Some(live) = self.plugins.remove(&name).and_then(|managed| managed.live) {
+                self.dismiss(live);
+            }
+        }
+        None
+    }
+
+    /// Passes an event to the plugins that subscribed to its topic, which then bring their part in line with it.
+    pub(super) fn pass_on(&mut self, source: &str, event: &Event) {
+        let deadline = self.config.settings.plugins.deadlines.answer;
+        let subscribers = self.running().into_iter().filter(|name| name != source);
+        for name in subscribers.collect::<Vec<_>>() {
+            let description = self.plugins.get(&name).and_then(|managed| managed.description.as_ref());
+            if !description.is_some_and(|description| description.events.contains(&event.topic)) {
+                continue;
+            }
+            self.log.debug(&subject(&name), format!("told of {} by plugin {source}", event.topic));
+            if self.call(&name, event, deadline).is_ok() && self.assignment.parts.contains_key(&name) {
+                self.cycle(&format!("event {} of plugin {source}", event.topic), &[name], Mode::APPLY);
+            }
+        }
+    }
+}
+
+/// Starts all candidates at the same time, because a slow one must not delay the others.
+fn greet_all(
+    launcher: &Launcher,
+    deadlines: &Deadlines,
+    candidates: Vec<Candidate>,
+) -> Vec<(Candidate, Result<Greeted, Rejection>)> {
+    std::thread::scope(|scope| {
+        let greetings: Vec<_> = candidates
+            .into_iter()
+            .map(|candidate| {
+                let job = candidate.clone();
+                (candidate, scope.spawn(move || greet(launcher, deadlines, job)))
+            })
+            .collect();
+        let join = |greeting: std::thread::ScopedJoinHandle<'_, Result<Greeted, Rejection>>| {
+            greeting.join().unwrap_or_else(|_| Err(Rejection::retry("the daemon failed while starting it".to_owned())))
+        };
+        greetings.into_iter().map(|(candidate, greeting)| (candidate, join(greeting))).collect()
+    })
+}
+
+/// Starts a process and says hello to it.
+fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Result<Greeted, Rejection> {
+    let mut process = launcher.start(&candidate.name, &candidate.copy.path).map_err(|error| {
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+        Rejection::retry(format!("{error}{}", source.unwrap_or_default()))
+    })?;
+    let hello = Hello { protocol: ProtocolRange::SUPPORTED, daemon: env!("CARGO_PKG_VERSION").to_owned() };
+    let description = match process.call(&hello, deadlines.start) {
+        Ok(description) => description,
+        Err(error) => {
+            let mut rejection = Rejection::of_call("hello", &error);
+            if let (CallError::Fault(_), Some(ending)) = (&error, process.end_after_fault()) {
+                rejection.failure.message.push_str(&format!(" ({ending})"));
+            }
+            rejection.is_final = matches!(&error, CallError::Refused(object) if object.code == code::NO_COMMON_VERSION);
+            return Err(rejection);
+        }
+    };
+    let refusal =
+        |message: String| Err(Rejection { failure: Failure { message, help: None }, is_final: true, conflicts: false });
+    if description.name != candidate.name {
+        let file = format!("{PLUGIN_FILE_PREFIX}{}", candidate.name);
+        return refusal(format!("{file} says that it is plugin {:?}", description.name));
+    }
+    if description.protocol.common_with(ProtocolRange::SUPPORTED).is_none() {
+        let range = description.protocol;
+        return refusal(format!("it speaks protocol versions {} to {} only", range.min, range.max));
+    }
+    Ok(Greeted { candidate, process, description })
+}
+
+fn keys(description: &Description) -> Vec<String> {
+    description.claims.iter().map(|claim| claim.key.clone()).collect()
+}
+
+/// A key that both lists claim, or that lies within a claim of the other.
+fn common_key(one: &[String], other: &[String]) -> Option<String> {
+    one.iter().find(|key| other.iter().any(|rival| overlaps(key, rival))).cloned()
+}
+
+/// Two plugins claim one key. Cargo leaves the executable of a renamed plugin where it was, so the older file is
+/// the likely mistake.
+fn conflict(key: &str, candidate: &Candidate, rival: &Candidate) -> Failure {
+    let older = if rival.modified_unix_ms <= candidate.modified_unix_ms { rival } else { candidate };
+    Failure {
+        message: format!("it claims {key}, and so does plugin {} ({})", rival.name, shown(&rival.path)),
+        help: Some(format!(
+            "if {} is left over from a renamed plugin, delete it: it is the older one",
+            shown(&older.path)
+        )),
+    }
+}

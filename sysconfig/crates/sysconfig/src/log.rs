@@ -1,0 +1,177 @@
+//! The log: one line per event, with level and subject.
+//!
+//! Lines go to standard error or to a file; when the daemon runs as a service and logs to the console, warnings
+//! and errors also go to the system console, where somebody looks who cannot log in. Multi-line messages (reports
+//! with source text) are indented, so that every line that starts in column one is an event.
+
+use std::fmt::Display;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::OFlags;
+use sysconfig_protocol::Level;
+
+use crate::clock;
+use crate::config::{LogOutput, LoggingSettings};
+
+/// Where a service's warnings go besides its log.
+pub const SYSTEM_CONSOLE: &str =
+    if cfg!(any(target_os = "illumos", target_os = "solaris")) { "/dev/msglog" } else { "/dev/console" };
+
+/// A handle to the log; clones write to the same place.
+#[derive(Debug, Clone)]
+pub struct Log(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    level: Level,
+    /// None is standard error.
+    file: Option<(PathBuf, File)>,
+    /// Whether lines carry the time; the journal adds its own.
+    timestamps: bool,
+    system_console: Option<PathBuf>,
+}
+
+/// The log file cannot be used; lines go to standard error.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open log file {}", path.display())]
+pub struct LogError {
+    path: PathBuf,
+    #[source]
+    source: std::io::Error,
+}
+
+impl Log {
+    /// A log to standard error at level info.
+    ///
+    /// `system_console` is where warnings go besides, for a daemon that runs as a service.
+    pub fn to_stderr(system_console: Option<&Path>) -> Self {
+        let timestamps = std::env::var_os("JOURNAL_STREAM").is_none();
+        let system_console = system_console.map(Path::to_owned);
+        Self(Arc::new(Mutex::new(State { level: Level::Info, file: None, timestamps, system_console })))
+    }
+
+    /// Takes over the settings; with the same settings again, opens the file anew.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be opened. Standard error is used then.
+    pub fn configure(&self, settings: &LoggingSettings) -> Result<(), LogError> {
+        let opened = match &settings.output {
+            LogOutput::Console => Ok(None),
+            LogOutput::File(path) => match OpenOptions::new().append(true).create(true).mode(0o640).open(path) {
+                Ok(file) => Ok(Some((path.clone(), file))),
+                Err(source) => Err(LogError { path: path.clone(), source }),
+            },
+        };
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.level = settings.level;
+        let (file, result) = match opened {
+            Ok(file) => (file, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        state.file = file;
+        result
+    }
+
+    /// Something that was asked for did not happen.
+    pub fn error(&self, subject: &str, message: impl Display) {
+        self.write(Level::Error, subject, message);
+    }
+
+    /// Something is odd and may need a person.
+    pub fn warn(&self, subject: &str, message: impl Display) {
+        self.write(Level::Warn, subject, message);
+    }
+
+    /// What the operator wants to read.
+    pub fn info(&self, subject: &str, message: impl Display) {
+        self.write(Level::Info, subject, message);
+    }
+
+    /// What the developer of a plugin wants to read.
+    pub fn debug(&self, subject: &str, message: impl Display) {
+        self.write(Level::Debug, subject, message);
+    }
+
+    /// Every message and every decision.
+    pub fn trace(&self, subject: &str, message: impl Display) {
+        self.write(Level::Trace, subject, message);
+    }
+
+    /// Writes one event; `subject` is `sysconfig` or `plugin NAME`.
+    pub fn write(&self, level: Level, subject: &str, message: impl Display) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if level > state.level {
+            return;
+        }
+        let text = message.to_string();
+        let text = text.trim_end().replace('\n', "\n    ");
+        let event = format!("{:5} {subject}: {text}\n", level.as_str());
+        let stamped = if state.timestamps || state.file.is_some() {
+            format!("{} {event}", clock::rfc3339(clock::unix_ms()))
+        } else {
+            event.clone()
+        };
+        // A log that cannot be written has nowhere to say so.
+        let to_stderr = state.file.is_none();
+        let written = match &mut state.file {
+            Some((_, file)) => file.write_all(stamped.as_bytes()),
+            None => std::io::stderr().write_all(stamped.as_bytes()),
+        };
+        drop(written);
+        if to_stderr && level <= Level::Warn {
+            if let Some(console) = &state.system_console {
+                write_to_console(console, &format!("sysconfig: {event}"));
+            }
+        }
+    }
+}
+
+/// Writes without waiting: a console with flow control must not stop the daemon.
+fn write_to_console(console: &Path, line: &str) {
+    let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    if let Ok(mut file) = OpenOptions::new().write(true).custom_flags(flags).open(console) {
+        drop(file.write_all(line.replace('\n', "\r\n").as_bytes()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_what_is_important_enough_and_opens_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let settings = LoggingSettings { level: Level::Info, output: LogOutput::File(path.clone()) };
+        let log = Log::to_stderr(None);
+        log.configure(&settings).unwrap();
+        log.info("sysconfig", "one\ntwo");
+        log.debug("sysconfig", "not this");
+        std::fs::rename(&path, directory.path().join("log.old")).unwrap();
+        log.configure(&settings).unwrap();
+        log.error("plugin x", "three");
+        let old = std::fs::read_to_string(directory.path().join("log.old")).unwrap();
+        assert!(old.ends_with("Z info  sysconfig: one\n    two\n"), "{old}");
+        assert_eq!(old.lines().count(), 2);
+        let new = std::fs::read_to_string(&path).unwrap();
+        assert!(new.ends_with("Z error plugin x: three\n"), "{new}");
+    }
+
+    #[test]
+    fn warnings_reach_the_system_console() {
+        let directory = tempfile::tempdir().unwrap();
+        let console = directory.path().join("console");
+        File::create(&console).unwrap();
+        let log = Log::to_stderr(Some(&console));
+        log.info("sysconfig", "quiet");
+        log.warn("sysconfig", "loud");
+        let written = std::fs::read_to_string(&console).unwrap();
+        assert_eq!(written, "sysconfig: warn  sysconfig: loud\r\n");
+    }
+}

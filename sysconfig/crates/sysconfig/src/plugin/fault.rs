@@ -1,0 +1,85 @@
+//! What a plugin process can do wrong.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sysconfig_protocol::ErrorObject;
+
+/// A process broke the protocol or ended. It is stopped and started again after a while.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It closed its connection, or ended.
+    #[error("ended unexpectedly")]
+    Ended,
+    /// The connection failed.
+    #[error("connection failed: {0}")]
+    Connection(String),
+    /// It sent something that is not a message.
+    #[error("sent something that is not the protocol: {reason}, in {line:?}")]
+    Garbage {
+        /// Why it is none.
+        reason: String,
+        /// The beginning of the line.
+        line: String,
+    },
+    /// It sent a line beyond the limit.
+    #[error("sent a line longer than {limit} bytes")]
+    LineTooLong {
+        /// The limit.
+        limit: usize,
+    },
+    /// It answered something that was not asked.
+    #[error("answered request {found} instead of {expected}")]
+    WrongId {
+        /// The id of the answer.
+        found: String,
+        /// The id of the request.
+        expected: String,
+    },
+    /// It sends answers faster than requests.
+    #[error("sent answers that nobody asked for")]
+    Unasked,
+    /// Its answer does not have the method's shape.
+    #[error("gave {method} an answer of the wrong shape: {reason}")]
+    BadAnswer {
+        /// The method.
+        method: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It did not answer in time.
+    #[error("did not answer {method} within {}", seconds(.after))]
+    Late {
+        /// The method.
+        method: &'static str,
+        /// The deadline.
+        after: Duration,
+    },
+}
+
+fn seconds(duration: &Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+/// A request came to nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// The plugin answered that it did not work; it is well otherwise.
+    #[error("{}", .0.chain())]
+    Refused(ErrorObject),
+    /// The plugin is not well.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+/// A plugin cannot be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {}", path.display())]
+pub struct StartError {
+    /// What was to be started.
+    pub path: PathBuf,
+    /// What the operating system says.
+    #[source]
+    pub source: std::io::Error,
+}

@@ -1,0 +1,325 @@
+//! Starting a plugin, calling it, and making sure that it ends.
+
+use std::fmt;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::pipe::PipeFlags;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use sysconfig_protocol::method::{Cancel, Notice, Shutdown};
+use sysconfig_protocol::{Call, Id, Message, Notification, PLUGIN_FD_VARIABLE, Request, Response};
+
+use super::fault::{CallError, Fault, StartError};
+use super::output::PluginLog;
+use super::reader::{Reader, Reporter};
+use crate::log::Log;
+
+/// The descriptor of a plugin's connection in the plugin.
+const PLUGIN_FD: i32 = 3;
+
+/// The commands of the system; a plugin gets no other environment than this and its language.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How long a plugin may let the daemon wait before it takes a request off the socket.
+const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a plugin that was told to cancel has for an answer before signals.
+const CANCEL_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a process has to end after its connection did, before it is killed.
+const END_GRACE: Duration = Duration::from_millis(500);
+
+/// Answers that may wait unread; one is awaited at a time.
+const RESPONSES: usize = 4;
+
+/// Says that the daemon is to end: calls in progress get only the stop deadline from then on.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks the daemon to end.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the daemon is to end.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts plugins, all in the same way.
+#[derive(Clone)]
+pub struct Launcher {
+    log: Log,
+    reporter: Reporter,
+    stop: Stop,
+    stop_deadline: Duration,
+}
+
+impl fmt::Debug for Launcher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Launcher").finish_non_exhaustive()
+    }
+}
+
+impl Launcher {
+    /// `reporter` hears what processes tell unasked, from their threads.
+    pub fn new(
+        log: Log,
+        stop: Stop,
+        stop_deadline: Duration,
+        reporter: impl Fn(super::Report) + Send + Sync + 'static,
+    ) -> Self {
+        Self { log, reporter: Arc::new(reporter), stop, stop_deadline }
+    }
+
+    /// Starts `executable` as the plugin `name`.
+    ///
+    /// # Errors
+    ///
+    /// When the process, its socket, its pipe or its thread cannot be made.
+    pub fn start(&self, name: &str, executable: &Path) -> Result<PluginProcess, StartError> {
+        static INSTANCES: AtomicU64 = AtomicU64::new(1);
+        let instance = INSTANCES.fetch_add(1, Ordering::Relaxed);
+        let error = |source| StartError { path: executable.to_owned(), source };
+        let (stream, theirs) = UnixStream::pair().map_err(error)?;
+        let (output, printing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| error(errno.into()))?;
+        stream.set_write_timeout(Some(WRITE_DEADLINE)).map_err(error)?;
+        let reading = stream.try_clone().map_err(error)?;
+        let child = spawn(executable, OwnedFd::from(theirs), printing).map_err(error)?;
+        let (sender, responses) = sync_channel(RESPONSES);
+        let process = PluginProcess {
+            instance,
+            child,
+            has_ended: false,
+            stream,
+            responses,
+            last_id: 0,
+            stop: self.stop.clone(),
+            stop_deadline: self.stop_deadline,
+        };
+        let subject = format!("plugin {name}");
+        let reader = Reader {
+            plugin: name.to_owned(),
+            instance,
+            stream: reading,
+            output: output.into(),
+            responses: sender,
+            reporter: self.reporter.clone(),
+            log: PluginLog::new(self.log.clone(), subject.clone()),
+        };
+        std::thread::Builder::new().name(subject).spawn(move || reader.run()).map_err(error)?;
+        Ok(process)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "plugins are started here and nowhere else")]
+fn spawn(executable: &Path, socket: OwnedFd, printing: OwnedFd) -> std::io::Result<Child> {
+    let mut command = Command::new(executable);
+    if let Some(name) = executable.file_name() {
+        command.arg0(name);
+    }
+    command.env_clear().env("PATH", PATH).env("LANG", "C").env(PLUGIN_FD_VARIABLE, PLUGIN_FD.to_string());
+    command.current_dir("/").process_group(0).stdin(Stdio::null());
+    command.stdout(Stdio::from(printing.try_clone()?)).stderr(Stdio::from(printing));
+    let mapping = FdMapping { parent_fd: socket, child_fd: PLUGIN_FD };
+    command.fd_mappings(vec![mapping]).expect("one mapping cannot collide");
+    // A copy that was written a moment ago may still be open for writing in a process that another thread is just
+    // starting, between its fork and its exec. That passes by itself.
+    let give_up = Instant::now() + Duration::from_secs(1);
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// A running plugin. Dropping it kills it with everything that it started.
+#[derive(Debug)]
+pub struct PluginProcess {
+    instance: u64,
+    child: Child,
+    has_ended: bool,
+    stream: UnixStream,
+    responses: Receiver<Result<Response, Fault>>,
+    last_id: u64,
+    stop: Stop,
+    stop_deadline: Duration,
+}
+
+impl PluginProcess {
+    /// Tells this process from earlier and later ones of the same plugin.
+    pub fn instance(&self) -> u64 {
+        self.instance
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a request and waits for its answer, at most until the deadline.
+    ///
+    /// After a [`CallError::Fault`] the process is of no further use.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin answers, or its fault.
+    pub fn call<C: Call>(&mut self, call: &C, deadline: Duration) -> Result<C::Answer, CallError> {
+        self.last_id += 1;
+        let id = Id::Number(self.last_id);
+        let params = serde_json::to_value(call).expect("calls have text keys only, so they serialise");
+        self.send(&Message::Request(Request { id: id.clone(), method: C::METHOD.to_owned(), params }))?;
+        let response = self.await_response(C::METHOD, &id, deadline)?;
+        match response.result {
+            Ok(value) => serde_json::from_value(value)
+                .map_err(|error| CallError::Fault(Fault::BadAnswer { method: C::METHOD, reason: error.to_string() })),
+            Err(object) => Err(CallError::Refused(object)),
+        }
+    }
+
+    fn send(&mut self, message: &Message) -> Result<(), Fault> {
+        self.stream.write_all(&message.to_line()).map_err(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => self.fault_so_far(),
+            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+                Fault::Connection("it does not read its requests".to_owned())
+            }
+            _ => Fault::Connection(error.to_string()),
+        })
+    }
+
+    /// Why a process whose connection is closed closed it: the reader may have found worse than an end.
+    fn fault_so_far(&self) -> Fault {
+        match self.responses.recv_timeout(Duration::from_millis(100)) {
+            Ok(Err(fault)) => fault,
+            Ok(Ok(_)) | Err(_) => Fault::Ended,
+        }
+    }
+
+    fn await_response(&mut self, method: &'static str, id: &Id, deadline: Duration) -> Result<Response, Fault> {
+        /// How soon a wait notices that the daemon is to end.
+        const SLICE: Duration = Duration::from_millis(100);
+        let mut give_up = Instant::now() + deadline;
+        let (mut is_hurried, mut is_cancelled) = (false, false);
+        loop {
+            if !is_hurried && self.stop.is_requested() {
+                is_hurried = true;
+                give_up = give_up.min(Instant::now() + self.stop_deadline);
+            }
+            let left = give_up.saturating_duration_since(Instant::now());
+            match self.responses.recv_timeout(left.min(SLICE)) {
+                Ok(Ok(response)) if response.id.as_ref() == Some(id) => return Ok(response),
+                Ok(Ok(response)) => return Err(wrong_id(response, id)),
+                Ok(Err(fault)) => return Err(fault),
+                Err(RecvTimeoutError::Disconnected) => return Err(Fault::Ended),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < give_up => (),
+                Err(RecvTimeoutError::Timeout) if is_cancelled => return Err(Fault::Late { method, after: deadline }),
+                Err(RecvTimeoutError::Timeout) => {
+                    is_cancelled = true;
+                    give_up = Instant::now() + CANCEL_GRACE;
+                    let params = serde_json::to_value(Cancel { id: id.clone() });
+                    let params = params.expect("a cancellation has text keys only, so it serialises");
+                    self.send(&Message::Notification(Notification { method: Cancel::METHOD.to_owned(), params }))?;
+                }
+            }
+        }
+    }
+
+    /// Lets the plugin end by itself, then with SIGTERM, then with SIGKILL; each way has `grace`.
+    pub fn stop(mut self, grace: Duration) {
+        // Whatever the answer is: what counts is that the process ends.
+        drop(self.call(&Shutdown {}, grace));
+        drop(self.stream.shutdown(std::net::Shutdown::Both));
+        if !self.ends_within(grace) {
+            self.signal(Signal::TERM);
+            self.ends_within(grace);
+        }
+        self.finish();
+    }
+
+    /// Ends a plugin after a fault, and says how it ended when it did so by itself.
+    pub fn end_after_fault(mut self) -> Option<String> {
+        drop(self.stream.shutdown(std::net::Shutdown::Both));
+        let by_itself = self.ends_within(END_GRACE);
+        if !by_itself {
+            self.signal(Signal::TERM);
+            self.ends_within(END_GRACE);
+        }
+        let status = self.finish();
+        status.filter(|_| by_itself).map(describe)
+    }
+
+    /// Whether the process ends within the time. It is not reaped yet: its id must stay its own until the whole
+    /// group was killed.
+    fn ends_within(&self, limit: Duration) -> bool {
+        let give_up = Instant::now() + limit;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        loop {
+            if !matches!(rustix::process::waitid(WaitId::Pid(self.group()), options), Ok(None)) {
+                return true;
+            }
+            if Instant::now() >= give_up {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Kills what is left of the process and its children, and reaps it.
+    fn finish(&mut self) -> Option<ExitStatus> {
+        self.signal(Signal::KILL);
+        self.has_ended = true;
+        self.child.wait().ok()
+    }
+
+    /// Signals the process with everything that it started.
+    fn signal(&self, signal: Signal) {
+        // The only failure is that none of it is left.
+        let _ = rustix::process::kill_process_group(self.group(), signal);
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for PluginProcess {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.finish();
+        }
+    }
+}
+
+fn wrong_id(response: Response, expected: &Id) -> Fault {
+    let text = |id: &Id| match id {
+        Id::Number(number) => number.to_string(),
+        Id::Text(text) => format!("{text:?}"),
+    };
+    match (response.id, response.result) {
+        (Some(found), _) => Fault::WrongId { found: text(&found), expected: text(expected) },
+        (None, Err(error)) => Fault::Connection(format!("it could not read a request: {}", error.chain())),
+        (None, Ok(_)) => Fault::WrongId { found: "null".to_owned(), expected: text(expected) },
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}

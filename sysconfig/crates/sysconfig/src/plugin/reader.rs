@@ -1,0 +1,185 @@
+//! The thread that reads from a plugin: answers and notifications on its socket, lines on its output.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use sysconfig_protocol::method::{Log as LogLine, Notice, Progress};
+use sysconfig_protocol::{Event, Level, LineDecoder, Message, Notification, Response};
+
+use super::output::{PluginLog, PrintedLines};
+use super::{Fault, Report};
+
+/// How long output is still read after the connection ended: a last message, perhaps of a panic. A child of the
+/// plugin that keeps the pipe open must not keep the thread.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// As much of a bad line as a message shows.
+const SHOWN_BYTES: usize = 80;
+
+pub(super) type Reporter = Arc<dyn Fn(Report) + Send + Sync>;
+
+pub(super) struct Reader {
+    pub(super) plugin: String,
+    pub(super) instance: u64,
+    pub(super) stream: UnixStream,
+    pub(super) output: File,
+    pub(super) responses: SyncSender<Result<Response, Fault>>,
+    pub(super) reporter: Reporter,
+    pub(super) log: PluginLog,
+}
+
+/// Which of the two has something to read.
+struct Ready {
+    stream: bool,
+    output: bool,
+}
+
+impl Reader {
+    pub(super) fn run(mut self) {
+        let mut printed = PrintedLines::default();
+        let mut output_open = true;
+        let fault = self.read_until_fault(&mut printed, &mut output_open);
+        self.read_last_words(&mut printed, &mut output_open, Duration::ZERO);
+        // Whoever waits for an answer hears of it first; nobody may be waiting.
+        drop(self.responses.try_send(Err(fault.clone())));
+        (self.reporter)(Report::Ended { plugin: self.plugin.clone(), instance: self.instance, fault });
+        self.read_last_words(&mut printed, &mut output_open, LAST_WORDS);
+        printed.flush(|line| self.log.write(Level::Info, line));
+        self.log.tell_dropped();
+    }
+
+    fn read_until_fault(&mut self, printed: &mut PrintedLines, output_open: &mut bool) -> Fault {
+        let mut decoder = LineDecoder::new();
+        let mut chunk = [0; 16 * 1024];
+        loop {
+            let ready = match self.wait(true, *output_open, None) {
+                Ok(ready) => ready,
+                Err(errno) => return Fault::Connection(errno.to_string()),
+            };
+            if ready.output {
+                *output_open = self.read_output(printed);
+            }
+            if !ready.stream {
+                continue;
+            }
+            match self.stream.read(&mut chunk) {
+                Ok(0) => return Fault::Ended,
+                Ok(count) => decoder.push(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Fault::Ended,
+                Err(error) => return Fault::Connection(error.to_string()),
+            }
+            loop {
+                match decoder.next_line() {
+                    Ok(None) => break,
+                    Ok(Some(line)) => {
+                        if let Err(fault) = self.take(&line) {
+                            return fault;
+                        }
+                    }
+                    Err(error) => return Fault::LineTooLong { limit: error.limit },
+                }
+            }
+        }
+    }
+
+    /// Waits until the socket or the output can be read, or for `limit`.
+    fn wait(&self, stream: bool, output: bool, limit: Option<Duration>) -> rustix::io::Result<Ready> {
+        let timeout = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        loop {
+            let mut fds = Vec::with_capacity(2);
+            if stream {
+                fds.push(PollFd::new(&self.stream, PollFlags::IN));
+            }
+            if output {
+                fds.push(PollFd::new(&self.output, PollFlags::IN));
+            }
+            match rustix::event::poll(&mut fds, timeout.as_ref()) {
+                Ok(_) => (),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(errno) => return Err(errno),
+            }
+            let mut readable = fds.iter().map(|fd| !fd.revents().is_empty());
+            let stream = stream && readable.next().unwrap_or_default();
+            return Ok(Ready { stream, output: readable.next().unwrap_or_default() });
+        }
+    }
+
+    /// Reads what was printed; answers whether more can come.
+    fn read_output(&mut self, printed: &mut PrintedLines) -> bool {
+        let mut chunk = [0; 4096];
+        match self.output.read(&mut chunk) {
+            Ok(0) => false,
+            Ok(count) => {
+                printed.push(&chunk[..count], |line| self.log.write(Level::Info, line));
+                true
+            }
+            Err(error) => error.kind() == ErrorKind::Interrupted,
+        }
+    }
+
+    fn read_last_words(&mut self, printed: &mut PrintedLines, output_open: &mut bool, limit: Duration) {
+        let end = Instant::now() + limit;
+        while *output_open {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.wait(false, true, Some(left)) {
+                Ok(Ready { output: true, .. }) => *output_open = self.read_output(printed),
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, line: &[u8]) -> Result<(), Fault> {
+        let garbage = |reason: String| Fault::Garbage { reason, line: shown(line) };
+        match Message::parse(line) {
+            Ok(Message::Response(response)) => match self.responses.try_send(Ok(response)) {
+                // Nobody listens any more: the process is being stopped.
+                Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+                Err(TrySendError::Full(_)) => Err(Fault::Unasked),
+            },
+            Ok(Message::Notification(notification)) => self.note(notification).map_err(garbage),
+            Ok(Message::Request(_)) => Err(garbage("a plugin must not send requests".to_owned())),
+            Err(error) => {
+                let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+                Err(garbage(format!("{error}{}", source.unwrap_or_default())))
+            }
+        }
+    }
+
+    fn note(&mut self, notification: Notification) -> Result<(), String> {
+        let Notification { method, params } = notification;
+        let read_error = |error: serde_json::Error| format!("parameters of {method}: {error}");
+        match method.as_str() {
+            LogLine::METHOD => {
+                let line: LogLine = serde_json::from_value(params).map_err(read_error)?;
+                self.log.write(line.level, &line.message);
+            }
+            Progress::METHOD => {
+                let progress: Progress = serde_json::from_value(params).map_err(read_error)?;
+                let percent = progress.percent.map(|percent| format!(" ({percent} %)")).unwrap_or_default();
+                self.log.write(Level::Debug, &format!("{}{percent}", progress.message));
+            }
+            <Event as Notice>::METHOD => {
+                let mut event: Event = serde_json::from_value(params).map_err(read_error)?;
+                event.source = Some(self.plugin.clone());
+                (self.reporter)(Report::Event { plugin: self.plugin.clone(), event });
+            }
+            other => return Err(format!("no notification is named {other:?}")),
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of a line, readable.
+fn shown(line: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]).into_owned();
+    if line.len() > SHOWN_BYTES {
+        text.push('…');
+    }
+    text
+}

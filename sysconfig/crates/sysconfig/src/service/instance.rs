@@ -1,0 +1,118 @@
+//! One daemon per machine: directories of its own, and a lock.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+/// The daemon cannot have its directories for itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InstanceError {
+    /// A directory cannot be made or used.
+    #[error("cannot prepare directory {}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A directory belongs to somebody else, who could replace what is in it.
+    #[error("directory {} belongs to user {owner}, not to the user of the daemon", path.display())]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The user id of its owner.
+        owner: u32,
+    },
+    /// The lock file cannot be opened or locked.
+    #[error("cannot lock {}", path.display())]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another daemon runs with the same directory.
+    #[error("another sysconfig runs already{}, with {}", holder.map(|pid| format!(" as process {pid}")).unwrap_or_default(), path.display())]
+    RunsAlready {
+        /// The lock file.
+        path: PathBuf,
+        /// Its process.
+        holder: Option<u32>,
+    },
+}
+
+impl InstanceError {
+    /// What to do about it.
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::RunsAlready { .. } => Some(
+                "stop it first (svcadm disable -t sysconfig, systemctl stop sysconfig), or give this one other \
+                 directories with --run-dir and --state-dir",
+            ),
+            Self::Directory { .. } => Some("run as root, or name other directories with --run-dir and --state-dir"),
+            Self::ForeignDirectory { .. } | Self::Lock { .. } => None,
+        }
+    }
+}
+
+/// The proof that no other daemon uses a directory, until it is dropped or the process ends.
+#[derive(Debug)]
+pub struct InstanceLock {
+    _file: File,
+}
+
+/// Makes a directory that only its owner can enter, with what is missing above it.
+///
+/// # Errors
+///
+/// When it cannot be made, or is there and somebody else's.
+pub fn prepare_directory(path: &Path) -> Result<(), InstanceError> {
+    let error = |source| InstanceError::Directory { path: path.to_owned(), source };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(error)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => return Err(error(source)),
+        _ => (),
+    }
+    let metadata = std::fs::metadata(path).map_err(error)?;
+    let ours = rustix::process::geteuid().as_raw();
+    if metadata.uid() != ours {
+        return Err(InstanceError::ForeignDirectory { path: path.to_owned(), owner: metadata.uid() });
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(error)
+}
+
+/// Locks a directory for this daemon.
+///
+/// The lock is a record lock: it ends with the process, is not inherited by plugins, and works on every system
+/// and file system that the daemon runs on.
+///
+/// # Errors
+///
+/// When another daemon has it.
+pub fn lock_directory(directory: &Path) -> Result<InstanceLock, InstanceError> {
+    let path = directory.join("lock");
+    let lock_error = |source| InstanceError::Lock { path: path.clone(), source };
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let mut file = options.map_err(lock_error)?;
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => (),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
+            let mut text = String::new();
+            let holder = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(InstanceError::RunsAlready { path, holder });
+        }
+        Err(errno) => return Err(lock_error(errno.into())),
+    }
+    // The number is only for the message of a second daemon.
+    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    noted.map_err(lock_error)?;
+    Ok(InstanceLock { _file: file })
+}

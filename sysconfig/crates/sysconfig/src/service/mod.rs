@@ -1,0 +1,5 @@
+//! How the daemon stands towards whoever started it: readiness, single instance, signals.
+
+pub mod instance;
+pub mod readiness;
+pub mod signals;

@@ -1,0 +1,129 @@
+//! `applied.json`: what was last brought in line.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{StateError, replace_file};
+
+/// The version of the file's format that this code writes.
+const VERSION: u32 = 1;
+
+/// The contents of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Contents {
+    version: u32,
+    plugins: BTreeMap<String, AppliedPart>,
+}
+
+/// What was last brought in line for one plugin. Unknown members are ignored, so that an older daemon can read
+/// what a newer one of the same version wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedPart {
+    /// BLAKE3 hash of the plugin's part of the configuration.
+    pub config: String,
+    /// BLAKE3 hash of the plugin's file.
+    pub plugin_hash: String,
+    /// The plugin's version.
+    pub plugin_version: String,
+    /// When.
+    pub at_unix_ms: u64,
+}
+
+/// The applied state, in memory and on disk.
+#[derive(Debug)]
+pub struct Applied {
+    path: PathBuf,
+    plugins: BTreeMap<String, AppliedPart>,
+}
+
+/// The file could be read and makes no sense. It was moved aside.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was damaged and is now {}", path.display(), kept.display())]
+pub struct Damaged {
+    path: PathBuf,
+    kept: PathBuf,
+    #[source]
+    source: serde_json::Error,
+}
+
+impl Applied {
+    /// Reads the state of the directory. A damaged file is moved aside and told, and counts as empty: everything is
+    /// observed anew in any case, so nothing but history is lost.
+    ///
+    /// # Errors
+    ///
+    /// When the file is there and cannot be read or moved.
+    pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
+        let path = directory.join("applied.json");
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok((Self { path, plugins: BTreeMap::new() }, None));
+            }
+            Err(source) => return Err(StateError::new("read", &path, source)),
+        };
+        match serde_json::from_slice::<Contents>(&bytes) {
+            Ok(contents) => Ok((Self { path, plugins: contents.plugins }, None)),
+            Err(source) => {
+                let kept = directory.join("applied.json.damaged");
+                std::fs::rename(&path, &kept).map_err(|source| StateError::new("move aside", &path, source))?;
+                let damaged = Damaged { path: path.clone(), kept, source };
+                Ok((Self { path, plugins: BTreeMap::new() }, Some(damaged)))
+            }
+        }
+    }
+
+    /// What was last applied for a plugin.
+    pub fn get(&self, plugin: &str) -> Option<&AppliedPart> {
+        self.plugins.get(plugin)
+    }
+
+    /// Records that a plugin's part is in force, and stores it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored; memory has it nevertheless.
+    pub fn record(&mut self, plugin: &str, part: AppliedPart) -> Result<(), StateError> {
+        self.plugins.insert(plugin.to_owned(), part);
+        let contents = Contents { version: VERSION, plugins: self.plugins.clone() };
+        let mut json = serde_json::to_vec_pretty(&contents).expect("the state has text keys only, so it serialises");
+        json.push(b'\n');
+        replace_file(&self.path, &json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part() -> AppliedPart {
+        let hash = "ab".repeat(32);
+        AppliedPart { config: hash.clone(), plugin_hash: hash, plugin_version: "1.0.0".to_owned(), at_unix_ms: 7 }
+    }
+
+    #[test]
+    fn survives_a_restart() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut applied, damaged) = Applied::load(directory.path()).unwrap();
+        assert!(damaged.is_none());
+        applied.record("hostname", part()).unwrap();
+        let (again, damaged) = Applied::load(directory.path()).unwrap();
+        assert!(damaged.is_none());
+        assert_eq!(again.get("hostname"), Some(&part()));
+        assert_eq!(again.get("dns"), None);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn a_damaged_file_is_kept_aside_and_told() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("applied.json"), "{\"version\":1,").unwrap();
+        let (applied, damaged) = Applied::load(directory.path()).unwrap();
+        assert!(damaged.is_some());
+        assert_eq!(applied.get("hostname"), None);
+        assert!(directory.path().join("applied.json.damaged").exists());
+    }
+}

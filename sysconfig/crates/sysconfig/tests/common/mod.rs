@@ -1,0 +1,275 @@
+//! A daemon of one's own: directories, plugins, configuration, and a connection to its admin socket.
+
+#![expect(dead_code, reason = "each test binary uses its part")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sysconfig_protocol::admin::{Apply, ApplyReport, Plan, PlanReport, PluginStatus, Status, StatusReport};
+use sysconfig_protocol::{Call, ErrorObject, Id, Message, Request};
+
+/// Longer than anything takes on a loaded machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Directories of a daemon that is not started yet.
+pub(crate) struct Bench {
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let bench = Self { directory: tempfile::tempdir().unwrap() };
+        for name in ["plugins", "deps", "conf.d"] {
+            std::fs::create_dir(bench.path(name)).unwrap();
+            std::fs::set_permissions(bench.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        bench.configure("");
+        bench
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The text of a file that plugins write, if there is one.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        std::fs::read_to_string(self.path(name)).ok()
+    }
+
+    /// `test.NAME` for a plugin, which writes `text` into the file NAME.
+    pub(crate) fn wants(&self, name: &str, text: &str) -> String {
+        format!("[test.{name}]\nfile = \"{}\"\ntext = \"{text}\"\n", self.path(name).display())
+    }
+
+    /// Writes the configuration: what every test needs, and the rest.
+    pub(crate) fn configure(&self, machine: &str) {
+        self.configure_with("", machine);
+    }
+
+    /// As `configure`, with further keys in `[plugins]`.
+    pub(crate) fn configure_with(&self, plugins: &str, machine: &str) {
+        let plugins = format!(
+            "[plugins]\npath = \"{}\"\npoll-interval = \"25ms\"\nreload-applies = true\n{plugins}\n",
+            self.path("plugins").display()
+        );
+        let logging = "[logging]\nlevel = \"trace\"\noutput = \"console\"\n";
+        std::fs::write(self.path("sysconfig.toml"), format!("{plugins}{logging}{machine}")).unwrap();
+    }
+
+    /// Puts a build of the scripted plugin in place as Cargo does: written elsewhere, unlinked, hard-linked.
+    pub(crate) fn install(&self, name: &str, script: &Value) {
+        let mut bytes = std::fs::read(scripted_plugin()).unwrap();
+        bytes.extend_from_slice(format!("SCRIPT{script}").as_bytes());
+        self.install_bytes(name, &bytes);
+    }
+
+    pub(crate) fn install_bytes(&self, name: &str, bytes: &[u8]) {
+        let dep = self.path(&format!("deps/{name}"));
+        drop(std::fs::remove_file(&dep));
+        std::fs::write(&dep, bytes).unwrap();
+        std::fs::set_permissions(&dep, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.uninstall(name);
+        std::fs::hard_link(dep, self.plugin_file(name)).unwrap();
+    }
+
+    pub(crate) fn uninstall(&self, name: &str) {
+        drop(std::fs::remove_file(self.plugin_file(name)));
+    }
+
+    pub(crate) fn plugin_file(&self, name: &str) -> PathBuf {
+        self.path(&format!("plugins/sysconfig-plugin-{name}"))
+    }
+
+    /// The daemon's command line.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        [("config", "sysconfig.toml"), ("config-dir", "conf.d"), ("state-dir", "state"), ("run-dir", "run")]
+            .into_iter()
+            .flat_map(|(option, name)| [format!("--{option}"), self.path(name).display().to_string()])
+            .collect()
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("log")).unwrap();
+        let mut command = program(Path::new(env!("CARGO_BIN_EXE_sysconfig")));
+        command.args(self.arguments()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.env_remove("NOTIFY_SOCKET").env_remove("JOURNAL_STREAM");
+        command
+    }
+
+    /// Starts the daemon without waiting.
+    pub(crate) fn spawn(&self) -> Daemon<'_> {
+        Daemon { bench: self, child: Some(self.command().spawn().unwrap()) }
+    }
+
+    /// Starts the daemon and waits until it is ready.
+    pub(crate) fn start(&self) -> Daemon<'_> {
+        let daemon = self.spawn();
+        daemon.wait_for("ready", |daemon| daemon.log().contains("sysconfig: ready: "));
+        daemon
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// The processes that run from this bench's private copies.
+    pub(crate) fn plugin_processes(&self) -> Vec<u32> {
+        let state = self.path("state");
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let running = entries.filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let command = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let command = String::from_utf8_lossy(&command).into_owned();
+            let executable = std::fs::read_link(entry.path().join("exe")).unwrap_or_default();
+            (executable.starts_with(&state) || command.contains(&*state.to_string_lossy())).then_some((pid, command))
+        });
+        // The daemon itself has the directory on its command line.
+        running.filter(|(_, command)| !command.contains("--state-dir")).map(|(pid, _)| pid).collect()
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the tests start the daemon as a service manager would")]
+pub(crate) fn program(path: &Path) -> Command {
+    Command::new(path)
+}
+
+/// The example program is built beside the test.
+pub(crate) fn scripted_plugin() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let path = test.parent().unwrap().parent().unwrap().join("examples/scripted-plugin");
+    assert!(path.exists(), "{} is built with the tests", path.display());
+    path
+}
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon<'a> {
+    pub(crate) bench: &'a Bench,
+    child: Option<Child>,
+}
+
+impl Daemon<'_> {
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(self.child.as_ref().unwrap())
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.bench.log()
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.bench.path("run/sysconfig.sock")
+    }
+
+    pub(crate) fn connect(&self) -> UnixStream {
+        let stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends one request over a connection of its own.
+    pub(crate) fn request<C: Call>(&self, call: &C) -> Result<C::Answer, ErrorObject> {
+        let mut stream = self.connect();
+        let params = serde_json::to_value(call).unwrap();
+        let request = Request { id: Id::Number(1), method: C::METHOD.to_owned(), params };
+        stream.write_all(&Message::Request(request).to_line()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        match Message::parse(line.as_bytes()).unwrap() {
+            Message::Response(response) => response.result.map(|value| serde_json::from_value(value).unwrap()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusReport {
+        self.request(&Status {}).unwrap()
+    }
+
+    pub(crate) fn plugin(&self, name: &str) -> PluginStatus {
+        let status = self.status();
+        status.plugins.into_iter().find(|plugin| plugin.name == name).unwrap_or_else(|| panic!("no plugin {name}"))
+    }
+
+    pub(crate) fn plan(&self) -> PlanReport {
+        self.request(&Plan {}).unwrap()
+    }
+
+    pub(crate) fn apply(&self) -> ApplyReport {
+        self.request(&Apply::default()).unwrap()
+    }
+
+    /// The messages of the problems, with their subjects.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        self.status().problems.into_iter().map(|problem| format!("{}: {}", problem.subject, problem.message)).collect()
+    }
+
+    pub(crate) fn wait_for(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let give_up = Instant::now() + PATIENCE;
+        while !condition(self) {
+            assert!(Instant::now() < give_up, "waited in vain for: {what}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub(crate) fn wait_for_plugin(&self, name: &str, what: &str, condition: impl Fn(&PluginStatus) -> bool) {
+        self.wait_for(what, |daemon| {
+            daemon.status().plugins.iter().any(|plugin| plugin.name == name && condition(plugin))
+        });
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut child = self.child.take().unwrap();
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > give_up {
+                drop(child.kill());
+                panic!("the daemon does not end\n{}", self.log());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends the daemon as a service manager does, and sees that nothing is left of it.
+    pub(crate) fn stop(mut self) {
+        self.signal(rustix::process::Signal::TERM);
+        let status = self.wait();
+        assert!(status.success(), "{status}\n{}", self.log());
+        assert_eq!(self.bench.plugin_processes(), [0_u32; 0], "no plugin outlives the daemon");
+        assert!(!self.socket().exists(), "the socket is gone");
+    }
+
+    /// Ends the daemon as nobody should.
+    pub(crate) fn kill(mut self) {
+        self.signal(rustix::process::Signal::KILL);
+        self.wait();
+    }
+}
+
+impl Drop for Daemon<'_> {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // TERM first, so that a failing test does not leave plugins behind.
+            drop(rustix::process::kill_process(
+                rustix::process::Pid::from_child(&child),
+                rustix::process::Signal::TERM,
+            ));
+            let give_up = Instant::now() + Duration::from_secs(20);
+            while Instant::now() < give_up && matches!(child.try_wait(), Ok(None)) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The life of a change: applied at the start, planned, applied on request, recorded, reloaded.
+
+mod common;
+
+use common::Bench;
+use serde_json::json;
+use sysconfig_protocol::admin::{Apply, Health, PluginRestart, PluginState, Reload, StepResult};
+use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Digest, Severity};
+
+#[test]
+fn the_configuration_is_in_force_when_the_daemon_is_ready() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.install("idle", &json!({}));
+    bench.configure(&bench.wants("a", "hello"));
+    let daemon = bench.start();
+    assert_eq!(bench.text("a").as_deref(), Some("hello"));
+    let status = daemon.status();
+    assert_eq!(status.health, Health::Ok, "{:?}", status.problems);
+    assert_eq!(status.last_cycle.unwrap().changed, 1);
+    let plugin = daemon.plugin("a");
+    assert_eq!(plugin.state, PluginState::Running);
+    assert_eq!(plugin.path, bench.plugin_file("a").display().to_string());
+    assert_eq!(plugin.claims, ["test.a"]);
+    assert!(plugin.applied_unix_ms.is_some() && plugin.configured);
+    let copy = plugin.private_copy.unwrap();
+    assert!(copy.starts_with(&bench.path("state/plugins").display().to_string()), "{copy}");
+    assert!(copy.contains(&plugin.build_id.unwrap()), "the build id is the contents' hash");
+    assert!(!daemon.plugin("idle").configured);
+
+    assert!(daemon.plan().plugins[0].steps.is_empty(), "there is nothing left to do");
+    let again = daemon.apply();
+    assert!(again.is_success() && again.plugins[0].steps.is_empty());
+    daemon.stop();
+}
+
+#[test]
+fn a_deviation_is_planned_shown_and_mended_on_request_only() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "right"));
+    let daemon = bench.start();
+    std::fs::write(bench.path("a"), "wrong").unwrap();
+    let plan = daemon.plan();
+    let change = &plan.plugins[0].steps[0].changes[0];
+    assert_eq!((&change.from, &change.to), (&json!("wrong"), &json!("right")));
+    assert!(plan.plugins[0].steps[0].data.is_null(), "the plugin's own data is nobody's business");
+    assert_eq!(bench.text("a").as_deref(), Some("wrong"), "a plan changes nothing");
+    assert_eq!(daemon.status().health, Health::Degraded);
+
+    let dry = daemon.request(&Apply { dry_run: true, ..Apply::default() }).unwrap();
+    assert_eq!(dry.plugins[0].steps[0].result, StepResult::NotRun);
+    assert_eq!(dry.digest, plan.digest, "the same plan has the same digest");
+    assert_eq!(bench.text("a").as_deref(), Some("wrong"), "a dry run changes nothing");
+
+    let other = Apply { plan: Some(Digest("00".to_owned())), ..Apply::default() };
+    assert_eq!(daemon.request(&other).unwrap_err().code, code::PLAN_CHANGED);
+    assert_eq!(bench.text("a").as_deref(), Some("wrong"), "another plan than the approved one is not applied");
+
+    let approved = Apply { plan: Some(plan.digest), ..Apply::default() };
+    let report = daemon.request(&approved).unwrap();
+    assert_eq!(report.plugins[0].steps[0].result, StepResult::Changed);
+    assert_eq!(bench.text("a").as_deref(), Some("right"));
+    assert_eq!(daemon.status().health, Health::Ok);
+    daemon.stop();
+}
+
+#[test]
+fn destructive_steps_need_permission() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "destructive": true }));
+    bench.configure(&bench.wants("a", "gone"));
+    let daemon = bench.start();
+    assert_eq!(bench.text("a"), None, "the start destroys nothing");
+    let problems = daemon.problems().join("\n");
+    assert!(problems.contains("plugin a: the step is destructive"), "{problems}");
+    let report = daemon.apply();
+    assert_eq!(report.plugins[0].steps[0].result, StepResult::Refused);
+    assert!(!report.is_success());
+    let allowed = daemon.request(&Apply { allow_destructive: true, ..Apply::default() }).unwrap();
+    assert_eq!(allowed.plugins[0].steps[0].result, StepResult::Changed);
+    assert_eq!(bench.text("a").as_deref(), Some("gone"));
+    daemon.stop();
+}
+
+#[test]
+fn what_a_plugin_claims_to_have_done_is_verified() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "lie": true }));
+    bench.configure(&bench.wants("a", "never written"));
+    let daemon = bench.start();
+    let problems = daemon.problems().join("\n");
+    assert!(problems.contains("plugin a: still to do: write"), "{problems}");
+    assert_eq!(daemon.status().health, Health::Degraded);
+    assert_eq!(daemon.plugin("a").applied_unix_ms, None, "nothing is recorded as applied");
+    daemon.stop();
+}
+
+#[test]
+fn a_step_that_fails_is_reported_with_cause_and_advice_and_stops_nobody_else() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.install("b", &json!({}));
+    let unwritable = format!("[test.a]\nfile = \"{}/none/x\"\ntext = \"t\"\n", bench.directory.path().display());
+    bench.configure(&format!("{unwritable}{}", bench.wants("b", "fine")));
+    let daemon = bench.start();
+    assert_eq!(bench.text("b").as_deref(), Some("fine"));
+    let problem = daemon.status().problems.into_iter().find(|problem| problem.subject == "plugin a").unwrap();
+    assert!(problem.message.contains("cannot write") && problem.message.contains("No such file"), "{problem:?}");
+    assert_eq!(problem.help.as_deref(), Some("make its directory"));
+    daemon.stop();
+}
+
+#[test]
+fn plugins_are_applied_in_the_declared_order_and_hear_each_others_events() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "after": ["z"], "subscribe": ["lease"] }));
+    bench.install("z", &json!({ "emit": "lease" }));
+    bench.configure(&format!("{}{}", bench.wants("a", "a"), bench.wants("z", "z")));
+    let daemon = bench.start();
+    let report = daemon.apply();
+    let order: Vec<_> = report.plugins.iter().map(|plugin| plugin.plugin.as_str()).collect();
+    assert_eq!(order, ["z", "a"]);
+    let log = daemon.log();
+    assert!(log.find("plugin z: changed").unwrap() < log.find("plugin a: changed").unwrap(), "{log}");
+    // The event of z's step makes a write more than was configured.
+    daemon.wait_for("the event to have its effect", |daemon| daemon.bench.text("a").as_deref() == Some("a\"news\""));
+    daemon.stop();
+}
+
+#[test]
+fn an_unowned_key_is_named_with_its_place_and_the_rest_is_applied() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&format!("{}[tets]\nb = 1\n[test.aa]\nx = 1\n", bench.wants("a", "fine")));
+    let daemon = bench.start();
+    assert_eq!(bench.text("a").as_deref(), Some("fine"));
+    let status = daemon.status();
+    assert_eq!(status.health, Health::Degraded);
+    let text = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    let line = text.lines().position(|line| line == "b = 1").unwrap() + 1;
+    let problem = &status.problems.iter().find(|problem| problem.message.contains("tets.b")).unwrap();
+    assert_eq!(problem.message, "no plugin owns the key tets.b");
+    let place = problem.place.as_ref().unwrap();
+    assert_eq!((place.line, place.column), (line, 1));
+    assert_eq!(problem.severity, Severity::Error);
+    let near = status.problems.iter().find(|problem| problem.message.contains("test.aa.x")).unwrap();
+    assert_eq!(near.help.as_deref(), Some("did you mean test.a?"));
+    assert!(!daemon.apply().is_success(), "an apply that leaves a key out is no success");
+    daemon.stop();
+}
+
+#[test]
+fn a_changed_configuration_is_applied_and_a_bad_one_changes_nothing() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "one"));
+    let daemon = bench.start();
+    let same = daemon.request(&Reload {}).unwrap();
+    assert!(same.accepted && !same.changed && same.apply.is_none());
+
+    bench.configure(&bench.wants("a", "two"));
+    let changed = daemon.request(&Reload {}).unwrap();
+    assert!(changed.accepted && changed.changed && changed.apply.unwrap().is_success());
+    assert_eq!(bench.text("a").as_deref(), Some("two"));
+
+    bench.configure(&bench.wants("a", "forbidden"));
+    let refused = daemon.request(&Reload {}).unwrap();
+    let report = refused.error.unwrap();
+    assert!(!refused.accepted && report.contains("test.a.text: the text is forbidden"), "{report}");
+    assert!(report.contains("sysconfig.toml:") && report.contains("help: write another text"), "{report}");
+
+    bench.configure("[plugins]\n");
+    assert!(!daemon.request(&Reload {}).unwrap().accepted, "the same table twice in a file is no TOML");
+    let status = daemon.status();
+    assert!(status.config.rejected.is_some());
+    assert_eq!(status.health, Health::Degraded);
+    assert!(daemon.plan().plugins[0].steps.is_empty(), "the old configuration is still in force");
+
+    bench.configure(&bench.wants("a", "three"));
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for("SIGHUP to reload", |daemon| daemon.bench.text("a").as_deref() == Some("three"));
+    daemon.wait_for("health", |daemon| daemon.status().health == Health::Ok);
+    daemon.stop();
+}
+
+#[test]
+fn a_restart_keeps_what_was_applied() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "kept"));
+    let daemon = bench.start();
+    let applied = daemon.plugin("a").applied_unix_ms.unwrap();
+    daemon.stop();
+    let written = std::fs::metadata(bench.path("a")).unwrap().modified().unwrap();
+    std::fs::remove_file(bench.path("log")).unwrap();
+
+    let daemon = bench.start();
+    let cycle = daemon.status().last_cycle.unwrap();
+    assert_eq!((cycle.changed, cycle.failed, cycle.pending), (0, 0, 0));
+    assert_eq!(std::fs::metadata(bench.path("a")).unwrap().modified().unwrap(), written, "the machine was left alone");
+    assert!(daemon.plugin("a").applied_unix_ms.unwrap() >= applied);
+    daemon.stop();
+}
+
+#[test]
+fn a_plugin_can_be_restarted_by_name() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    let daemon = bench.start();
+    let before = daemon.plugin("a").pid;
+    let after = daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap();
+    assert_eq!((after.state, after.restarts), (PluginState::Running, 1));
+    assert_ne!(after.pid, before);
+    let error = daemon.request(&PluginRestart { name: "b".to_owned() }).unwrap_err();
+    assert_eq!(error.code, code::NO_SUCH_PLUGIN);
+    assert_eq!(error.advice(), Some("plugins are: a"));
+    daemon.stop();
+}
+
+#[test]
+fn secrets_are_in_no_answer_no_log_and_no_file() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "sensitive": true }));
+    bench.configure(&bench.wants("a", "first"));
+    let daemon = bench.start();
+    std::fs::write(bench.path("a"), "hunter1").unwrap();
+    bench.configure(&bench.wants("a", "hunter2"));
+    let report = daemon.request(&Reload {}).unwrap().apply.unwrap();
+    let change = &report.plugins[0].steps[0].step.changes[0];
+    assert_eq!((&change.from, &change.to), (&json!("***"), &json!("***")));
+    assert_eq!(bench.text("a").as_deref(), Some("hunter2"));
+    let answers = format!("{:?}{:?}", serde_json::to_string(&report), serde_json::to_string(&daemon.status()));
+    daemon.stop();
+    let read = |name: &str| bench.text(name).unwrap();
+    for text in [answers, read("log"), read("state/journal.jsonl"), read("state/applied.json")] {
+        assert!(!text.contains("hunter"), "{text}");
+    }
+}

@@ -1,0 +1,152 @@
+//! Plugin files that change under a running daemon.
+
+mod common;
+
+use common::Bench;
+use serde_json::json;
+use sysconfig_protocol::Severity;
+use sysconfig_protocol::admin::{Health, PluginState, ReloadResult};
+
+#[test]
+fn a_relinked_build_is_live_and_applied_and_the_old_copy_goes() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "version": "1.0.0" }));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let before = daemon.plugin("a");
+    assert!(before.reload.is_none());
+    bench.install("a", &json!({ "version": "2.0.0", "prefix": "new " }));
+    daemon.wait_for("the new behaviour", |daemon| daemon.bench.text("a").as_deref() == Some("new text"));
+    daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
+    let after = daemon.plugin("a");
+    assert_ne!(after.build_id, before.build_id);
+    assert_ne!(after.pid, before.pid);
+    assert_eq!(after.restarts, 0, "a reload is no restart");
+    let reload = after.reload.unwrap();
+    assert_eq!(reload.result, ReloadResult::Live);
+    assert_eq!(reload.build_id, after.build_id);
+    assert!(reload.latency_ms.is_some_and(|latency| latency < 30_000), "{reload:?}");
+    let old = before.pid.unwrap();
+    daemon.wait_for("the old process to end", |daemon| !daemon.bench.plugin_processes().contains(&old));
+
+    bench.install("a", &json!({ "version": "3.0.0", "prefix": "newer " }));
+    daemon.wait_for_plugin("a", "the third build", |plugin| plugin.version.as_deref() == Some("3.0.0"));
+    let copies = || std::fs::read_dir(bench.path("state/plugins")).unwrap().count();
+    daemon.wait_for("old copies to be collected", |_| copies() <= 2);
+    assert_eq!(daemon.status().health, Health::Ok);
+    daemon.stop();
+}
+
+#[test]
+fn without_reload_applies_a_new_build_only_plans() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    let text = bench.wants("a", "text");
+    bench.configure(&text);
+    let config = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    std::fs::write(bench.path("sysconfig.toml"), config.replace("reload-applies = true", "")).unwrap();
+    let daemon = bench.start();
+    bench.install("a", &json!({ "prefix": "new " }));
+    daemon.wait_for("the plan", |daemon| daemon.problems().iter().any(|problem| problem.contains("1 step planned")));
+    assert_eq!(bench.text("a").as_deref(), Some("text"));
+    assert!(daemon.apply().is_success());
+    assert_eq!(bench.text("a").as_deref(), Some("new text"));
+    daemon.stop();
+}
+
+#[test]
+fn a_broken_build_leaves_the_old_one_running_and_status_says_why() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let before = daemon.plugin("a");
+    let unchanged = || {
+        let now = daemon.plugin("a");
+        assert_eq!((now.pid, &now.build_id, now.state), (before.pid, &before.build_id, PluginState::Running));
+        let status = daemon.status();
+        assert_eq!(status.health, Health::Ok, "everything configured is in force: {:?}", status.problems);
+        assert!(status.problems.iter().all(|problem| problem.severity == Severity::Warning));
+    };
+    let kept = |reason: &str| {
+        daemon.wait_for_plugin("a", reason, |plugin| {
+            plugin.last_error.as_ref().is_some_and(|error| error.contains(reason))
+                && plugin.reload.as_ref().is_some_and(|reload| reload.result == ReloadResult::Kept)
+        });
+        unchanged();
+    };
+    bench.install_bytes("a", b"garbage\n");
+    kept("neither an ELF executable nor a script");
+    bench.install_bytes("a", b"#!/bin/sh\necho no protocol >&3; sleep 60\n");
+    kept("sent something that is not the protocol");
+    bench.install_bytes("a", b"#!/no/such/interpreter\n");
+    kept("cannot start");
+    bench.install("a", &json!({ "die_at_start": true }));
+    kept("exit status 9");
+    bench.install("a", &json!({ "name": "b" }));
+    kept("says that it is plugin \"b\"");
+    bench.install("a", &json!({ "refuse": true }));
+    kept("refuses the configuration in force: test.a: this build refuses everything");
+
+    bench.install("a", &json!({}));
+    daemon.wait_for_plugin("a", "the good build to be recognised", |plugin| plugin.last_error.is_none());
+    unchanged();
+    bench.uninstall("a");
+    daemon.wait_for("the absence", |daemon| daemon.problems().iter().any(|problem| problem.contains("is gone")));
+    unchanged();
+    daemon.stop();
+}
+
+#[test]
+fn a_plugin_that_comes_later_applies_its_part() {
+    let bench = Bench::new();
+    bench.configure(&bench.wants("a", "late"));
+    let daemon = bench.start();
+    assert_eq!(daemon.status().health, Health::Degraded, "its key has no owner yet");
+    bench.install("a", &json!({}));
+    daemon.wait_for("the newcomer", |daemon| daemon.bench.text("a").as_deref() == Some("late"));
+    daemon.wait_for("health", |daemon| daemon.status().health == Health::Ok);
+    daemon.stop();
+}
+
+#[test]
+fn two_owners_of_a_key_are_both_refused_until_one_goes() {
+    let bench = Bench::new();
+    let script = json!({ "claims": ["test.a"] });
+    bench.install("a", &script);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    bench.install("new-name", &script);
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let older = bench.plugin_file("a").display().to_string();
+    for (name, rival) in [("a", "new-name"), ("new-name", "a")] {
+        let plugin = daemon.plugin(name);
+        assert_eq!(plugin.state, PluginState::Refused);
+        let error = plugin.last_error.unwrap();
+        assert!(error.contains("claims test.a") && error.contains(&format!("plugin {rival} ")), "{error}");
+        assert!(plugin.help.unwrap().contains(&older), "the older file is named");
+    }
+    assert_eq!(bench.text("a"), None);
+    bench.uninstall("a");
+    daemon.wait_for("the other one", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    assert_eq!(daemon.status().plugins.len(), 1);
+    daemon.stop();
+}
+
+#[test]
+fn a_renamed_plugin_takes_over_when_the_old_file_is_deleted() {
+    let bench = Bench::new();
+    let script = json!({ "claims": ["test.a"] });
+    bench.install("old", &script);
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    assert_eq!(bench.text("a").as_deref(), Some("text"));
+    bench.install("new", &json!({ "claims": ["test.a"], "prefix": "new " }));
+    daemon.wait_for_plugin("new", "the refusal", |plugin| plugin.state == PluginState::Refused);
+    assert_eq!(daemon.plugin("old").state, PluginState::Running, "the owner stays");
+    bench.uninstall("old");
+    daemon.wait_for("the successor", |daemon| daemon.bench.text("a").as_deref() == Some("new text"));
+    let names: Vec<_> = daemon.status().plugins.into_iter().map(|plugin| plugin.name).collect();
+    assert_eq!(names, ["new"]);
+    daemon.stop();
+}

@@ -1,0 +1,172 @@
+//! The daemon as a service: options, readiness, single instance, the admin socket.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use common::{Bench, PATIENCE, program, scripted_plugin};
+use serde_json::{Value, json};
+use sysconfig_protocol::admin::{Ping, Plugins};
+
+#[test]
+fn self_check_prints_one_line_and_touches_nothing() {
+    let output = program(env!("CARGO_BIN_EXE_sysconfig").as_ref()).arg("--self-check").output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(line["protocol"], json!({ "min": 1, "max": 1 }));
+}
+
+#[test]
+fn a_faulty_configuration_ends_the_daemon_with_a_report_and_status_96() {
+    let bench = Bench::new();
+    bench.configure_with("reload-aplies = true", "");
+    for arguments in [&[][..], &["--smf"]] {
+        let status = bench.command().args(arguments).status().unwrap();
+        assert_eq!(status.code(), Some(96), "{arguments:?}");
+        let log = bench.log();
+        assert!(
+            log.contains("unknown key plugins.reload-aplies") && log.contains("did you mean \"reload-applies\"?"),
+            "{log}"
+        );
+        assert!(!bench.path("state").exists(), "nothing was touched");
+    }
+}
+
+#[test]
+fn under_smf_the_first_process_returns_when_the_daemon_is_ready() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "observe_sleep_ms": 300 }));
+    bench.configure(&bench.wants("a", "text"));
+    let status = bench.command().arg("--smf").status().unwrap();
+    assert!(status.success());
+    assert_eq!(bench.text("a").as_deref(), Some("text"), "the configuration is in force when the method returns");
+    let lock = bench.text("run/lock").unwrap();
+    let pid = rustix::process::Pid::from_raw(lock.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let give_up = std::time::Instant::now() + PATIENCE;
+    while bench.path("run/sysconfig.sock").exists() {
+        assert!(std::time::Instant::now() < give_up, "{}", bench.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn systemd_is_told_when_the_daemon_is_ready_and_when_it_stops() {
+    let bench = Bench::new();
+    let address = bench.path("notify");
+    let socket = UnixDatagram::bind(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut child = bench.command().env("NOTIFY_SOCKET", &address).spawn().unwrap();
+    let mut datagram = [0; 4096];
+    let mut receive = || {
+        let length = socket.recv(&mut datagram).unwrap();
+        String::from_utf8_lossy(&datagram[..length]).into_owned()
+    };
+    let ready = receive();
+    assert!(ready.starts_with("READY=1\nSTATUS=0 plugins running"), "{ready}");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    assert!(receive().starts_with("STOPPING=1"));
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_second_daemon_refuses_and_names_the_first() {
+    let bench = Bench::new();
+    let daemon = bench.start();
+    let output = bench.command().stderr(std::process::Stdio::piped()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let pid = daemon.pid().as_raw_nonzero();
+    assert!(text.contains(&format!("runs already as process {pid}")) && text.contains("help: stop it first"), "{text}");
+    assert!(daemon.request(&Ping {}).is_ok(), "the first one is undisturbed");
+    daemon.stop();
+}
+
+#[test]
+fn a_killed_daemon_leaves_nothing_in_the_way_of_the_next() {
+    let bench = Bench::new();
+    bench.start().kill();
+    assert!(bench.path("run/sysconfig.sock").exists(), "it could not clean up");
+    std::fs::remove_file(bench.path("log")).unwrap();
+    let daemon = bench.start();
+    assert!(daemon.request(&Ping {}).is_ok());
+    daemon.stop();
+}
+
+#[test]
+fn only_the_owner_can_reach_the_socket_and_the_state() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    for (name, expected) in [
+        ("run", 0o700),
+        ("run/sysconfig.sock", 0o600),
+        ("state", 0o700),
+        ("state/applied.json", 0o600),
+        ("state/journal.jsonl", 0o600),
+    ] {
+        let mode = std::fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode, expected, "{name}: {mode:o}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn bad_clients_are_answered_or_dropped_and_disturb_nobody() {
+    let bench = Bench::new();
+    let daemon = bench.start();
+    let mut stream = daemon.connect();
+    let mut answers = BufReader::new(stream.try_clone().unwrap());
+    let mut ask = |line: &str| {
+        stream.write_all(line.as_bytes()).unwrap();
+        stream.write_all(b"\n").unwrap();
+        let mut answer = String::new();
+        answers.read_line(&mut answer).unwrap();
+        serde_json::from_str::<Value>(&answer).unwrap()
+    };
+    for (line, code) in [
+        ("no json", -32700),
+        ("{}", -32600),
+        (r#"{"jsonrpc":"2.0","method":"status"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"reboot"}"#, -32601),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"apply","params":{"force":true}}"#, -32602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"plugin-restart","params":{"name":"x"}}"#, -32012),
+    ] {
+        assert_eq!(ask(line)["error"]["code"], code, "{line}");
+    }
+    let pong = ask(r#"{"jsonrpc":"2.0","id":"text","method":"ping"}"#);
+    assert_eq!((&pong["id"], &pong["result"]["version"]), (&json!("text"), &json!(env!("CARGO_PKG_VERSION"))));
+
+    let mut long = daemon.connect();
+    // The daemon may hang up while the rest is still being written.
+    drop(long.write_all(&vec![b'x'; 200 * 1024]));
+    let mut answer = Vec::new();
+    drop(long.read_to_end(&mut answer));
+    let idle: Vec<_> = (0..12).map(|_| daemon.connect()).collect();
+    let plugins = daemon.request(&Plugins {}).unwrap();
+    assert_eq!(plugins.path, [bench.path("plugins").display().to_string()]);
+    drop(idle);
+    daemon.stop();
+}
+
+#[test]
+fn a_plugin_by_hand_explains_itself() {
+    let run = |argument: &[&str]| {
+        program(&scripted_plugin()).args(argument).env_remove("SYSCONFIG_PLUGIN_FD").output().unwrap()
+    };
+    let bare = run(&[]);
+    assert_eq!(bare.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&bare.stderr).contains("is a plugin of the system configuration daemon"));
+    let described = run(&["--describe"]);
+    let description: Value = serde_json::from_slice(&described.stdout).unwrap();
+    assert_eq!(description["protocol"], json!({ "min": 1, "max": 1 }));
+    assert!(run(&["--version"]).status.success());
+    assert_eq!(run(&["--frobnicate"]).status.code(), Some(2));
+}

@@ -1,0 +1,201 @@
+//! From arguments to a request, and from the answer to output and exit status.
+
+use crate::check;
+use crate::cli::{Arguments, Command, ConfigCommand, PluginCommand};
+use crate::client::{self, ClientError};
+use crate::exit::Exit;
+use crate::render;
+use clap::Parser;
+use serde::Serialize;
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use sysconfig_protocol::admin::{
+    Apply, ApplyReport, Health, Ping, Plan, PluginPlan, PluginRestart, PluginState, Plugins, Reload, Status,
+};
+use sysconfig_protocol::{Call, Diagnostic, Digest};
+
+/// For what the daemon answers at once.
+const SHORT: Duration = Duration::from_secs(5);
+/// For what waits for the plugins.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Carries out one command line, its first item being the program's name.
+pub fn run<I, A>(arguments: I, out: &mut dyn Write, err: &mut dyn Write) -> Exit
+where
+    I: IntoIterator<Item = A>,
+    A: Into<OsString> + Clone,
+{
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return explain_usage(&error, out, err),
+    };
+    let json = arguments.json;
+    let failure = match Session::new(arguments, out).run() {
+        Ok(exit) => return exit,
+        Err(failure) => failure,
+    };
+    match failure {
+        Failure::Client(error) => {
+            // Nobody can be told when standard error is closed, too.
+            let _ = report(&error, json, err);
+            if error.is_unreachable() { Exit::Unreachable } else { Exit::Failed }
+        }
+        // A reader that has seen enough, such as `head`, is no failure of ours.
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+        Failure::Output(error) => {
+            let _ = writeln!(err, "sysconfigctl: cannot write the answer: {error}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Prints what is wrong with the arguments, or the help that was asked for.
+fn explain_usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+    if error.use_stderr() {
+        let _ = write!(err, "{}", error.render());
+        return Exit::Usage;
+    }
+    let _ = write!(out, "{}", error.render());
+    Exit::Success
+}
+
+/// What kept a command from its end.
+enum Failure {
+    Client(ClientError),
+    Output(io::Error),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+struct Session<'a> {
+    arguments: Arguments,
+    out: &'a mut dyn Write,
+}
+
+impl<'a> Session<'a> {
+    fn new(arguments: Arguments, out: &'a mut dyn Write) -> Self {
+        Self { arguments, out }
+    }
+
+    fn run(mut self) -> Result<Exit, Failure> {
+        match self.arguments.command.clone() {
+            Command::Ping => {
+                let pong = self.ask(&Ping {}, SHORT)?;
+                self.answer(&pong, render::pong(&pong))?;
+                Ok(Exit::Success)
+            }
+            Command::Status { explain } => self.status(explain),
+            Command::Plugins => {
+                let plugins = self.ask(&Plugins {}, SHORT)?;
+                self.answer(&plugins, render::plugins(&plugins, now()))?;
+                Ok(Exit::Success)
+            }
+            Command::Plugin(PluginCommand::Restart { name }) => self.restart(name),
+            Command::Plan => self.plan(),
+            Command::Apply { dry_run, allow_destructive, plan } => {
+                let plan = plan.map(Digest);
+                self.apply(&Apply { dry_run, allow_destructive, plan })
+            }
+            Command::Reload => self.reload(),
+            Command::Config(ConfigCommand::Check { files, config, config_dir }) => {
+                let report = check::check(&files, &config, &config_dir);
+                self.answer(&report, check::render(&report))?;
+                Ok(Exit::success_if(report.accepted))
+            }
+        }
+    }
+
+    fn status(&mut self, explain: bool) -> Result<Exit, Failure> {
+        let status = self.ask(&Status {}, SHORT)?;
+        self.answer(&status, render::status(&status, explain, now()))?;
+        Ok(match status.health {
+            Health::Ok => Exit::Success,
+            _ => Exit::Degraded,
+        })
+    }
+
+    fn restart(&mut self, name: String) -> Result<Exit, Failure> {
+        let plugin = self.ask(&PluginRestart { name }, LONG)?;
+        self.answer(&plugin, render::plugin_table(std::slice::from_ref(&plugin), now()))?;
+        let up = matches!(plugin.state, PluginState::Starting | PluginState::Running);
+        Ok(Exit::success_if(up))
+    }
+
+    fn plan(&mut self) -> Result<Exit, Failure> {
+        let plan = self.ask(&Plan {}, LONG)?;
+        self.answer(&plan, render::plan(&plan))?;
+        let sound =
+            |plugin: &PluginPlan| plugin.error.is_none() && !plugin.diagnostics.iter().any(Diagnostic::is_error);
+        Ok(Exit::success_if(plan.plugins.iter().all(sound) && !render::has_errors(&plan.problems)))
+    }
+
+    fn apply(&mut self, request: &Apply) -> Result<Exit, Failure> {
+        let report = self.ask(request, LONG)?;
+        self.answer(&report, render::apply(&report))?;
+        Ok(Exit::success_if(report.is_success()))
+    }
+
+    fn reload(&mut self) -> Result<Exit, Failure> {
+        let report = self.ask(&Reload {}, LONG)?;
+        self.answer(&report, render::reload(&report))?;
+        let applied = report.apply.as_ref().is_none_or(ApplyReport::is_success);
+        Ok(Exit::success_if(report.accepted && applied))
+    }
+
+    fn ask<C: Call>(&self, call: &C, usual: Duration) -> Result<C::Answer, ClientError> {
+        let deadline = self.arguments.timeout.map_or(usual, Duration::from_secs);
+        client::ask(&self.arguments.socket, call, deadline)
+    }
+
+    fn answer(&mut self, answer: &impl Serialize, text: String) -> Result<(), Failure> {
+        let text = if self.arguments.json {
+            let json = serde_json::to_string_pretty(answer).map_err(io::Error::from)?;
+            format!("{json}\n")
+        } else {
+            text
+        };
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()?;
+        Ok(())
+    }
+}
+
+fn report(error: &ClientError, json: bool, err: &mut dyn Write) -> io::Result<()> {
+    if json {
+        let code = match error {
+            ClientError::Refused(refusal) => Some(refusal.code),
+            _ => None,
+        };
+        let object = serde_json::json!({ "error": {
+            "message": error.to_string(),
+            "code": code,
+            "causes": error.causes(),
+            "help": error.help(),
+        }});
+        return writeln!(err, "{object}");
+    }
+    writeln!(err, "sysconfigctl: {}", render::clean(&error.to_string()))?;
+    for cause in error.causes() {
+        writeln!(err, "  because: {}", render::clean(&cause))?;
+    }
+    if let Some(help) = error.help() {
+        writeln!(err, "  help: {}", render::clean(&help))?;
+    }
+    Ok(())
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,63 @@
+//! `config check` needs no daemon.
+
+use crate::support::{Ran, sysconfigctl};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// Writes files into a directory of their own and runs `config check` with what `arguments` makes of the directory.
+fn check(files: &[(&str, &str)], arguments: impl Fn(&Path) -> Vec<String>) -> Ran {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("d")).unwrap();
+    for (name, text) in files {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let mut all = vec!["config".to_owned(), "check".to_owned()];
+    all.extend(arguments(directory.path()));
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    sysconfigctl(Path::new("no-daemon-listens-here"), &all)
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn what_the_daemon_reads_is_checked_together() {
+    let together = |root: &Path| {
+        vec![format!("--config={}/main.toml", root.display()), format!("--config-dir={}/d", root.display())]
+    };
+    let ran = check(
+        &[("main.toml", "[system]\nhostname = \"a\"\n"), ("d/1.toml", "[network.dns]\nservers = []\n")],
+        together,
+    );
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(ran.out.contains("main.toml") && ran.out.contains("1.toml"), "{}", ran.out);
+    let ran =
+        check(&[("main.toml", "[system]\nhostname = \"a\"\n"), ("d/1.toml", "[system]\nhostname = \"b\"\n")], together);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("system.hostname is set twice"), "{}", ran.out);
+}
+
+#[test]
+fn files_are_checked_each_by_itself() {
+    let files = [("a.toml", "[system]\nhostname = \"a\"\n"), ("b.toml", "[system]\nhostname = \"b\"\n")];
+    let ran = check(&files, |root| vec![text(&root.join("a.toml")), text(&root.join("b.toml"))]);
+    assert_eq!(ran.code, 0, "they contradict each other, and are not meant to be used together: {}", ran.out);
+}
+
+#[test]
+fn faults_have_a_place_also_in_json() {
+    let files = [("a.toml", "[logging]\nlevel = \"info\"\nlevl = \"debug\"\n"), ("b.toml", "[system\n")];
+    let ran = check(&files, |root| vec![text(&root.join("a.toml"))]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("a.toml:3:1") && ran.out.contains("levl"), "{}", ran.out);
+    let ran = check(&files, |root| vec!["--json".to_owned(), text(&root.join("b.toml")), text(&root.join("c.toml"))]);
+    assert_eq!(ran.code, 1);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["accepted"], false);
+    let errors: Vec<_> =
+        report["checked"].as_array().unwrap().iter().map(|one| one["error"].as_str().unwrap()).collect();
+    assert!(errors[0].contains("b.toml"), "{errors:?}");
+    assert!(errors[1].contains("c.toml"), "{errors:?}");
+}

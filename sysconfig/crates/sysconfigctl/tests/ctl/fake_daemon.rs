@@ -1,0 +1,164 @@
+//! The whole program against a fake daemon that speaks the real wire.
+
+use crate::support::{Daemon, Ran, apply_report, busy_status, plan_report, plugins_report, sysconfigctl};
+use serde_json::{Value, json};
+use sysconfig_protocol::admin::{Apply, ReloadReport};
+use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Digest, ErrorObject};
+
+/// Runs the program against a daemon that gives this answer; also returns what the daemon was asked.
+fn with_answer(answer: Result<Value, ErrorObject>, arguments: &[&str]) -> (Ran, Vec<(String, Value)>) {
+    let daemon = Daemon::start(answer);
+    let ran = sysconfigctl(&daemon.socket(), arguments);
+    (ran, daemon.requests())
+}
+
+fn value(answer: impl serde::Serialize) -> Result<Value, ErrorObject> {
+    Ok(serde_json::to_value(answer).unwrap())
+}
+
+#[test]
+fn each_command_is_its_request() {
+    let pong = json!({ "version": "0.1.0", "pid": 7 });
+    let (ran, requests) = with_answer(Ok(pong), &["ping"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "sysconfig 0.1.0 answers, process 7\n"));
+    assert_eq!(requests, [("ping".to_owned(), json!({}))]);
+
+    let arguments = ["apply", "--dry-run", "--allow-destructive", "--plan", "00ff"];
+    let (_, requests) = with_answer(value(apply_report()), &arguments);
+    let asked: Apply = serde_json::from_value(requests[0].1.clone()).unwrap();
+    let wanted = Apply { dry_run: true, allow_destructive: true, plan: Some(Digest("00ff".to_owned())) };
+    assert_eq!(asked, wanted);
+
+    let (_, requests) = with_answer(value(&plugins_report().plugins[0]), &["plugin", "restart", "dns"]);
+    assert_eq!(requests, [("plugin-restart".to_owned(), json!({ "name": "dns" }))]);
+}
+
+#[test]
+fn json_is_the_daemons_answer() {
+    for (arguments, answer) in [
+        (["status", "--json"], value(busy_status())),
+        (["plugins", "--json"], value(plugins_report())),
+        (["plan", "--json"], value(plan_report())),
+        (["apply", "--json"], value(apply_report())),
+    ] {
+        let (ran, _) = with_answer(answer.clone(), &arguments);
+        let printed: Value = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(printed, answer.unwrap(), "{arguments:?}");
+        assert_eq!(ran.err, "");
+    }
+}
+
+#[test]
+fn status_tells_degraded_apart() {
+    let (ran, _) = with_answer(value(busy_status()), &["status"]);
+    assert_eq!(ran.code, 4);
+    let mut fine = busy_status();
+    fine.health = sysconfig_protocol::admin::Health::Ok;
+    let (ran, _) = with_answer(value(fine), &["status"]);
+    assert_eq!(ran.code, 0);
+}
+
+#[test]
+fn plan_and_apply_and_reload_fail_when_anything_in_them_failed() {
+    let (ran, _) = with_answer(value(plan_report()), &["plan"]);
+    assert_eq!(ran.code, 1, "one plugin has no plan");
+    let mut sound = plan_report();
+    sound.plugins.retain(|plugin| plugin.error.is_none());
+    sound.problems.clear();
+    let (ran, _) = with_answer(value(sound), &["plan"]);
+    assert_eq!(ran.code, 0);
+
+    let (ran, _) = with_answer(value(apply_report()), &["apply"]);
+    assert_eq!(ran.code, 1);
+    let rejected = ReloadReport { accepted: false, changed: false, error: Some("line 3: no".into()), apply: None };
+    let (ran, _) = with_answer(value(rejected), &["reload"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.out.contains("line 3: no"), "{}", ran.out);
+    let same = ReloadReport { accepted: true, changed: false, error: None, apply: None };
+    let (ran, _) = with_answer(value(same), &["reload"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "The configuration is the same as before.\n"));
+    let broken = ReloadReport { accepted: true, changed: true, error: None, apply: Some(apply_report()) };
+    let (ran, _) = with_answer(value(broken), &["reload"]);
+    assert_eq!(ran.code, 1);
+}
+
+#[test]
+fn a_restarted_plugin_that_stays_down_is_a_failure() {
+    let (ran, _) = with_answer(value(&plugins_report().plugins[0]), &["plugin", "restart", "dns"]);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    let (ran, _) = with_answer(value(&plugins_report().plugins[2]), &["plugin", "restart", "zpool"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+}
+
+#[test]
+fn a_refusal_shows_causes_and_help() {
+    let refusal = ErrorObject::new(code::NO_SUCH_PLUGIN, "no plugin is named \"dsn\"")
+        .causes(vec!["it was never found".into()])
+        .help("did you mean dns?");
+    let (ran, _) = with_answer(Err(refusal.clone()), &["plugin", "restart", "dsn"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(
+        ran.err,
+        "sysconfigctl: no plugin is named \"dsn\"\n  because: it was never found\n  help: did you mean dns?\n"
+    );
+    let (ran, _) = with_answer(Err(refusal), &["--json", "plugin", "restart", "dsn"]);
+    let error: Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!(error["error"]["code"], code::NO_SUCH_PLUGIN);
+    assert_eq!(error["error"]["help"], "did you mean dns?");
+    assert_eq!(ran.out, "");
+    let bare = ErrorObject::new(code::PLAN_CHANGED, "the plan has changed");
+    let (ran, _) = with_answer(Err(bare), &["apply", "--plan", "00"]);
+    assert!(ran.err.contains("sysconfigctl plan"), "there is advice of our own: {}", ran.err);
+}
+
+#[test]
+fn an_absent_daemon_is_named_by_its_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("no.sock");
+    let ran = sysconfigctl(&socket, &["status"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains(&socket.display().to_string()), "{}", ran.err);
+    assert!(ran.err.contains("help: start it with"), "{}", ran.err);
+    // A socket file that a killed daemon has left behind.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let ran = sysconfigctl(&socket, &["ping"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("does not run"), "{}", ran.err);
+}
+
+#[test]
+fn silence_nonsense_and_a_closed_connection_are_told_apart() {
+    let daemon = Daemon::silent();
+    let ran = sysconfigctl(&daemon.socket(), &["ping", "--timeout", "1"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("did not answer ping within 1 s"), "{}", ran.err);
+
+    let daemon = Daemon::saying(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let ran = sysconfigctl(&daemon.socket(), &["ping"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("not a daemon's"), "{}", ran.err);
+
+    let daemon = Daemon::saying(b"");
+    let ran = sysconfigctl(&daemon.socket(), &["ping"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("broke during ping"), "{}", ran.err);
+
+    let (ran, _) = with_answer(Ok(json!({ "version": 7 })), &["ping"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("not a daemon's"), "{}", ran.err);
+}
+
+#[test]
+fn wrong_usage_is_status_2_and_help_is_not() {
+    let socket = std::path::Path::new("unused");
+    for arguments in [&["stauts"][..], &["plugin"], &["apply", "now"], &["ping", "--timeout", "0"], &[]] {
+        let ran = sysconfigctl(socket, arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+    }
+    let ran = sysconfigctl(socket, &["stauts"]);
+    assert!(ran.err.contains("'status'"), "it proposes the nearest: {}", ran.err);
+    let ran = sysconfigctl(socket, &["--help"]);
+    assert_eq!(ran.code, 0);
+    assert!(ran.out.contains("Exit status: 0 done"), "{}", ran.out);
+}

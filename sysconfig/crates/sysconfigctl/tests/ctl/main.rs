@@ -1,0 +1,6 @@
+//! The program against a fake daemon, its texts, and what it does without a daemon.
+
+mod config_check;
+mod fake_daemon;
+mod human_output;
+mod support;

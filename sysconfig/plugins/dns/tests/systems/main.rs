@@ -1,0 +1,5 @@
+//! The plugin on simulated machines of both systems.
+
+mod illumos;
+mod linux;
+mod support;

@@ -1,0 +1,183 @@
+//! The plugin `hostname` owns `system.hostname`: the name that the machine runs under, the one that is kept for
+//! the next boot, and the machine's own rows in the hosts file.
+//!
+//! The kept name is written before the running one is set, so that a failure between the two heals at the next
+//! boot. On illumos the kept name is what `svc:/system/identity:node` applies at boot; there is no service property
+//! for it. In the hosts file only rows that the plugin has marked are changed, and none are added when somebody
+//! else's row already gives the name an address.
+//!
+//! Taking the key out of the configuration leaves the machine as it is: a machine cannot be without a name.
+
+mod change;
+
+pub use change::Change;
+
+use serde::{Deserialize, Serialize};
+use sysconfig_platform::hostname::{self, HostnameError};
+use sysconfig_platform::{FileError, Host, files, hosts};
+use sysconfig_plugin::describe::capability;
+use sysconfig_plugin::{Context, Description, Diagnostic, Outcome, PlannedStep, Plugin, PluginError, Risk};
+
+/// The configuration key that the plugin owns.
+const KEY: &str = "system.hostname";
+
+/// The plugin; see the crate's documentation.
+#[derive(Debug)]
+pub struct HostnamePlugin {
+    host: Host,
+}
+
+impl HostnamePlugin {
+    /// The plugin for a machine.
+    #[must_use]
+    pub fn new(host: Host) -> Self {
+        Self { host }
+    }
+}
+
+/// What is configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The machine's name, with or without its domain.
+    #[serde(rename = "system.hostname")]
+    pub hostname: String,
+}
+
+/// What the machine is like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The name that it runs under.
+    pub running: String,
+    /// The name that is kept for the next boot.
+    pub persistent: Option<String>,
+    /// Our rows in the hosts file.
+    pub own_rows: Vec<String>,
+    /// The rows that would make the configured name resolvable; none when somebody else's row does.
+    pub wanted_rows: Vec<String>,
+}
+
+impl Plugin for HostnamePlugin {
+    type Config = Config;
+    type State = State;
+    type Change = Change;
+
+    fn describe(&self) -> Description {
+        let schema = serde_json::json!({
+            "description": "The machine's name: letters, digits and hyphens, with or without the domain.",
+            "type": "string",
+            "minLength": 1,
+            "maxLength": hostname::LONGEST_NAME,
+        });
+        Description::new("hostname").version(env!("CARGO_PKG_VERSION")).claim(KEY, schema).capability(capability::UNDO)
+    }
+
+    fn validate(&self, config: &Config) -> Vec<Diagnostic> {
+        let fault = hostname::fault(&config.hostname);
+        fault
+            .map(|fault| {
+                let message = format!("{:?} is not a valid host name: {fault}", config.hostname);
+                match suggestion(&config.hostname) {
+                    Some(name) => Diagnostic::error(KEY, message).help(format!("for example {name:?}")),
+                    None => Diagnostic::error(KEY, message),
+                }
+            })
+            .into_iter()
+            .collect()
+    }
+
+    fn observe(&mut self, config: &Config, _context: &Context) -> Result<State, PluginError> {
+        let operation = "cannot look at the host name";
+        let running = hostname::running(&self.host).map_err(|error| name_error(operation, error))?;
+        let persistent = hostname::persistent(&self.host).map_err(|error| name_error(operation, error))?;
+        let file = files::read_text(&self.host.root, hosts::HOSTS).map_err(|error| file_error(operation, error))?;
+        let file = file.unwrap_or_default();
+        let wanted_rows = match hosts::foreign_address(&file, &config.hostname) {
+            Some(_) => Vec::new(),
+            None => hosts::own_rows(self.host.system, &config.hostname),
+        };
+        Ok(State { running, persistent, own_rows: hosts::marked(&file), wanted_rows })
+    }
+
+    fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
+        let name = &config.hostname;
+        let mut steps = Vec::new();
+        if observed.persistent.as_ref() != Some(name) {
+            steps.push(self.persist(name, observed.persistent.as_deref()));
+        }
+        if observed.own_rows != observed.wanted_rows {
+            steps.push(rows(name, observed));
+        }
+        if &observed.running != name {
+            steps.push(run(name, &observed.running));
+        }
+        Ok(steps)
+    }
+
+    fn apply(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
+        change.apply(&self.host, context)
+    }
+
+    fn undo(&mut self, change: &Change, _context: &Context) -> Result<Outcome, PluginError> {
+        change.undo(&self.host)
+    }
+}
+
+impl HostnamePlugin {
+    fn persist(&self, name: &str, previous: Option<&str>) -> PlannedStep<Change> {
+        let change = Change::Persist { name: name.to_owned(), previous: previous.map(str::to_owned) };
+        let path = hostname::persistent_path(self.host.system);
+        let summary = format!("keep the host name {name} for the next boot");
+        PlannedStep::new("write", path, summary, Risk::Safe, change).field("hostname", previous, name)
+    }
+}
+
+fn rows(name: &str, observed: &State) -> PlannedStep<Change> {
+    let (from, to) = (observed.own_rows.clone(), observed.wanted_rows.clone());
+    let change = Change::Rows { rows: to.clone(), previous: from.clone() };
+    let summary = if to.is_empty() {
+        format!("remove our rows, because another row names {name}")
+    } else {
+        format!("give {name} an address of the machine itself")
+    };
+    PlannedStep::new("write", hosts::HOSTS, summary, Risk::Safe, change).field("rows", from, to)
+}
+
+fn run(name: &str, previous: &str) -> PlannedStep<Change> {
+    let change = Change::Run { name: name.to_owned(), previous: previous.to_owned() };
+    let summary = format!("run under the host name {name}");
+    PlannedStep::new("set", "hostname", summary, Risk::Safe, change).field("hostname", previous, name)
+}
+
+/// The nearest valid name, by leaving out what is not allowed; `None` when nothing useful is left.
+fn suggestion(name: &str) -> Option<String> {
+    let labels = name.split('.').map(|label| {
+        let kept = label.chars().map(|c| match c {
+            c if c.is_ascii_alphanumeric() => c,
+            _ => '-',
+        });
+        kept.collect::<String>().trim_matches('-').to_owned()
+    });
+    let labels: Vec<String> = labels.filter(|label| !label.is_empty()).collect();
+    let name = labels.join(".");
+    hostname::fault(&name).is_none().then_some(name)
+}
+
+/// The host name could not be looked at or changed.
+fn name_error(operation: &str, error: HostnameError) -> PluginError {
+    let help = error.help();
+    with_help(PluginError::new(operation).source(error), help)
+}
+
+/// A file could not be looked at or changed.
+fn file_error(operation: &str, error: FileError) -> PluginError {
+    let help = error.help();
+    with_help(PluginError::new(operation).source(error), help)
+}
+
+fn with_help(error: PluginError, help: Option<&'static str>) -> PluginError {
+    match help {
+        Some(help) => error.help(help),
+        None => error,
+    }
+}

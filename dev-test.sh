@@ -119,7 +119,7 @@ check_templates() {
 deny() {
 	cargo deny --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-deny ||
 		{ say "cargo-deny is not installed: cargo install --locked cargo-deny" && return 77; }
-	both cargo deny --log-level error check --config ../deny.toml --hide-inclusion-graph licenses bans sources
+	both cargo deny --log-level error --config ../deny.toml check --hide-inclusion-graph licenses bans sources
 }
 
 other_systems() {

@@ -45,9 +45,8 @@ impl<'a> Dynamic<'a> {
         let Some(segment) = file.segments_of(PT_DYNAMIC).next() else {
             return Ok(Self::default());
         };
-        Self::parse_entries(file, segment.offset, segment.file_bytes).ok_or(ElfError::Damaged {
-            part: "dynamic section",
-        })
+        Self::parse_entries(file, segment.offset, segment.file_bytes)
+            .ok_or(ElfError::Damaged { part: "dynamic section" })
     }
 
     fn parse_entries(file: &ElfFile<'a>, start: u64, bytes: u64) -> Option<Self> {
@@ -79,10 +78,7 @@ impl<'a> Dynamic<'a> {
         if let Some(address) = strings_at {
             dynamic.strings = file.slice(file.offset_of(address)?, strings_bytes)?;
         }
-        dynamic.needed = needed
-            .into_iter()
-            .map(|at| dynamic.string(at))
-            .collect::<Option<_>>()?;
+        dynamic.needed = needed.into_iter().map(|at| dynamic.string(at)).collect::<Option<_>>()?;
         dynamic.soname = match soname {
             Some(at) => Some(dynamic.string(at)?),
             None => None,

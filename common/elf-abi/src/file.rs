@@ -79,9 +79,7 @@ impl fmt::Display for Machine {
             Self::X86 => f.write_str("x86"),
             Self::Arm => f.write_str("arm"),
             Self::RiscV => f.write_str("riscv"),
-            Self::X86_64 | Self::Aarch64 | Self::SparcV9 => {
-                f.write_str(self.triple_name().unwrap_or_default())
-            }
+            Self::X86_64 | Self::Aarch64 | Self::SparcV9 => f.write_str(self.triple_name().unwrap_or_default()),
         }
     }
 }
@@ -110,31 +108,21 @@ pub(crate) struct ElfFile<'a> {
 impl<'a> ElfFile<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, ElfError> {
         if !bytes.starts_with(b"\x7fELF") {
-            return Err(ElfError::NotElf {
-                found: bytes.iter().take(4).copied().collect(),
-            });
+            return Err(ElfError::NotElf { found: bytes.iter().take(4).copied().collect() });
         }
-        let ident = bytes
-            .get(..16)
-            .ok_or(ElfError::Damaged { part: "header" })?;
+        let ident = bytes.get(..16).ok_or(ElfError::Damaged { part: "header" })?;
         let class = match ident[4] {
             1 => Class::Elf32,
             2 => Class::Elf64,
             value => {
-                return Err(ElfError::Header {
-                    field: "class",
-                    value,
-                });
+                return Err(ElfError::Header { field: "class", value });
             }
         };
         let little_endian = match ident[5] {
             1 => true,
             2 => false,
             value => {
-                return Err(ElfError::Header {
-                    field: "byte order",
-                    value,
-                });
+                return Err(ElfError::Header { field: "byte order", value });
             }
         };
         let mut file = Self {
@@ -146,11 +134,8 @@ impl<'a> ElfFile<'a> {
             machine: Machine::Other(0),
             segments: Vec::new(),
         };
-        file.read_header()
-            .ok_or(ElfError::Damaged { part: "header" })?;
-        file.segments = file.read_segments().ok_or(ElfError::Damaged {
-            part: "program header table",
-        })?;
+        file.read_header().ok_or(ElfError::Damaged { part: "header" })?;
+        file.segments = file.read_segments().ok_or(ElfError::Damaged { part: "program header table" })?;
         Ok(file)
     }
 
@@ -173,9 +158,7 @@ impl<'a> ElfFile<'a> {
         if count > MAX_PROGRAM_HEADERS || entry_bytes < least {
             return None;
         }
-        (0..count)
-            .map(|index| self.read_segment(table.checked_add(index * entry_bytes)?))
-            .collect()
+        (0..count).map(|index| self.read_segment(table.checked_add(index * entry_bytes)?)).collect()
     }
 
     fn read_segment(&self, at: u64) -> Option<Segment> {
@@ -197,9 +180,7 @@ impl<'a> ElfFile<'a> {
 
     /// The segments of one kind.
     pub(crate) fn segments_of(&self, kind: u32) -> impl Iterator<Item = &Segment> {
-        self.segments
-            .iter()
-            .filter(move |segment| segment.kind == kind)
+        self.segments.iter().filter(move |segment| segment.kind == kind)
     }
 
     /// The bytes of a segment as they are in the file.
@@ -211,9 +192,7 @@ impl<'a> ElfFile<'a> {
     pub(crate) fn offset_of(&self, address: u64) -> Option<u64> {
         self.segments_of(PT_LOAD).find_map(|segment| {
             let within = address.checked_sub(segment.address)?;
-            (within < segment.file_bytes)
-                .then(|| segment.offset.checked_add(within))
-                .flatten()
+            (within < segment.file_bytes).then(|| segment.offset.checked_add(within)).flatten()
         })
     }
 
@@ -234,29 +213,17 @@ impl<'a> ElfFile<'a> {
 
     pub(crate) fn u16(&self, at: u64) -> Option<u16> {
         let bytes = self.array(at)?;
-        Some(if self.little_endian {
-            u16::from_le_bytes(bytes)
-        } else {
-            u16::from_be_bytes(bytes)
-        })
+        Some(if self.little_endian { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
     }
 
     pub(crate) fn u32(&self, at: u64) -> Option<u32> {
         let bytes = self.array(at)?;
-        Some(if self.little_endian {
-            u32::from_le_bytes(bytes)
-        } else {
-            u32::from_be_bytes(bytes)
-        })
+        Some(if self.little_endian { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     }
 
     pub(crate) fn u64(&self, at: u64) -> Option<u64> {
         let bytes = self.array(at)?;
-        Some(if self.little_endian {
-            u64::from_le_bytes(bytes)
-        } else {
-            u64::from_be_bytes(bytes)
-        })
+        Some(if self.little_endian { u64::from_le_bytes(bytes) } else { u64::from_be_bytes(bytes) })
     }
 
     pub(crate) fn slice(&self, at: u64, length: u64) -> Option<&'a [u8]> {

@@ -18,28 +18,17 @@ impl GlibcVersion {
     /// The release `major.minor`.
     #[must_use]
     pub const fn new(major: u32, minor: u32) -> Self {
-        Self {
-            major,
-            minor,
-            patch: 0,
-        }
+        Self { major, minor, patch: 0 }
     }
 
     /// Reads a symbol version such as `GLIBC_2.2.5`; `None` for one that names no release.
     #[must_use]
     pub fn from_symbol_version(version: &str) -> Option<Self> {
-        let mut numbers = version
-            .strip_prefix("GLIBC_")?
-            .split('.')
-            .map(str::parse::<u32>);
+        let mut numbers = version.strip_prefix("GLIBC_")?.split('.').map(str::parse::<u32>);
         let major = numbers.next()?.ok()?;
         let minor = numbers.next()?.ok()?;
         let patch = numbers.next().unwrap_or(Ok(0)).ok()?;
-        numbers.next().is_none().then_some(Self {
-            major,
-            minor,
-            patch,
-        })
+        numbers.next().is_none().then_some(Self { major, minor, patch })
     }
 
     /// The newest Debian release whose glibc is not newer than this one.
@@ -52,10 +41,7 @@ impl GlibcVersion {
             (GlibcVersion::new(2, 31), "bullseye"),
             (GlibcVersion::new(2, 28), "buster"),
         ];
-        SUITES
-            .iter()
-            .find(|(version, _)| *version <= self)
-            .map(|(_, suite)| *suite)
+        SUITES.iter().find(|(version, _)| *version <= self).map(|(_, suite)| *suite)
     }
 }
 
@@ -81,10 +67,7 @@ impl Glibc {
     #[must_use]
     pub fn from_defined(versions: impl IntoIterator<Item = String>) -> Option<Self> {
         let defined: BTreeSet<String> = versions.into_iter().collect();
-        let newest = defined
-            .iter()
-            .filter_map(|v| GlibcVersion::from_symbol_version(v))
-            .max()?;
+        let newest = defined.iter().filter_map(|v| GlibcVersion::from_symbol_version(v)).max()?;
         Some(Self { newest, defined })
     }
 

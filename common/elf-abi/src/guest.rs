@@ -45,16 +45,9 @@ impl Guest {
         if let Some(glibc) = Glibc::from_defined(versions.iter().cloned()) {
             let machine = file.machine;
             let interpreters = glibc_interpreters(machine, file.class);
-            return Ok(Self {
-                machine,
-                os: Os::Linux,
-                interpreters,
-                glibc: Some(glibc),
-            });
+            return Ok(Self { machine, os: Os::Linux, interpreters, glibc: Some(glibc) });
         }
-        let is_sun = versions
-            .iter()
-            .any(|v| v.starts_with("SUNW_") || v.starts_with("ILLUMOS_"));
+        let is_sun = versions.iter().any(|v| v.starts_with("SUNW_") || v.starts_with("ILLUMOS_"));
         if is_sun || library.os == Os::Illumos {
             return Ok(Self::illumos(file.machine));
         }
@@ -65,21 +58,13 @@ impl Guest {
     #[must_use]
     pub fn illumos(machine: Machine) -> Self {
         let paths: &[&str] = match machine {
-            Machine::X86_64 => &[
-                "/lib/amd64/ld.so.1",
-                "/usr/lib/amd64/ld.so.1",
-                "/lib/64/ld.so.1",
-                "/usr/lib/64/ld.so.1",
-            ],
+            Machine::X86_64 => {
+                &["/lib/amd64/ld.so.1", "/usr/lib/amd64/ld.so.1", "/lib/64/ld.so.1", "/usr/lib/64/ld.so.1"]
+            }
             _ => &["/lib/ld.so.1", "/usr/lib/ld.so.1"],
         };
         let interpreters = paths.iter().map(|path| (*path).to_owned()).collect();
-        Self {
-            machine,
-            os: Os::Illumos,
-            interpreters,
-            glibc: None,
-        }
+        Self { machine, os: Os::Illumos, interpreters, glibc: None }
     }
 
     /// The Rust target whose executables run here, such as `x86_64-unknown-illumos`.
@@ -134,19 +119,11 @@ impl Executable {
         }
         if self.os != guest.os {
             let (found, triple) = (self.os, guest.triple());
-            return Err(Mismatch::Os {
-                found,
-                guest: guest.os,
-                triple,
-            });
+            return Err(Mismatch::Os { found, guest: guest.os, triple });
         }
         if self.machine != guest.machine {
             let (found, triple) = (self.machine, guest.triple());
-            return Err(Mismatch::Machine {
-                found,
-                guest: guest.machine,
-                triple,
-            });
+            return Err(Mismatch::Machine { found, guest: guest.machine, triple });
         }
         self.check_interpreter(guest)?;
         self.check_glibc(guest)
@@ -154,10 +131,9 @@ impl Executable {
 
     fn check_interpreter(&self, guest: &Guest) -> Result<(), Mismatch> {
         match &self.interpreter {
-            Some(path) if !guest.interpreters.contains(path) => Err(Mismatch::Interpreter {
-                path: path.clone(),
-                triple: guest.triple(),
-            }),
+            Some(path) if !guest.interpreters.contains(path) => {
+                Err(Mismatch::Interpreter { path: path.clone(), triple: guest.triple() })
+            }
             _ => Ok(()),
         }
     }
@@ -244,15 +220,11 @@ impl Mismatch {
             Self::NotAProgram { .. } => {
                 "name the executable that `cargo build --release` leaves in `target/release`".into()
             }
-            Self::Os { triple, .. }
-            | Self::Machine { triple, .. }
-            | Self::Interpreter { triple, .. } => {
+            Self::Os { triple, .. } | Self::Machine { triple, .. } | Self::Interpreter { triple, .. } => {
                 format!("build it with `cargo build --release --target {triple}`")
             }
             Self::Glibc { guest, machine, .. } => {
-                let suite = guest
-                    .debian_suite()
-                    .map_or_else(String::new, |suite| format!(" (Debian {suite} has one)"));
+                let suite = guest.debian_suite().map_or_else(String::new, |suite| format!(" (Debian {suite} has one)"));
                 let machine = machine.triple_name().unwrap_or("x86_64");
                 format!(
                     "build it on a system with glibc {guest} or older{suite}, or without glibc: \

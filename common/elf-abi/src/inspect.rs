@@ -110,19 +110,13 @@ pub fn inspect(bytes: &[u8]) -> Result<Executable, ElfError> {
 }
 
 fn read_interpreter(file: &ElfFile<'_>) -> Result<Option<String>, ElfError> {
-    const DAMAGED: ElfError = ElfError::Damaged {
-        part: "interpreter's name",
-    };
+    const DAMAGED: ElfError = ElfError::Damaged { part: "interpreter's name" };
     let Some(segment) = file.segments_of(PT_INTERP).next() else {
         return Ok(None);
     };
     let bytes = file.segment_bytes(segment).ok_or(DAMAGED)?;
     // Linux' PATH_MAX: the kernel refuses a longer one too.
-    let end = bytes
-        .iter()
-        .take(4096)
-        .position(|byte| *byte == 0)
-        .ok_or(DAMAGED)?;
+    let end = bytes.iter().take(4096).position(|byte| *byte == 0).ok_or(DAMAGED)?;
     Ok(Some(String::from_utf8_lossy(&bytes[..end]).into_owned()))
 }
 
@@ -130,9 +124,7 @@ fn object_kind(file: &ElfFile<'_>, dynamic: &Dynamic<'_>, interpreted: bool) -> 
     match file.file_type {
         ET_EXEC => ObjectKind::Executable,
         // A library may have an interpreter, as glibc's own does; what it never is, is a PIE.
-        ET_DYN if dynamic.is_pie || (interpreted && dynamic.soname.is_none()) => {
-            ObjectKind::Executable
-        }
+        ET_DYN if dynamic.is_pie || (interpreted && dynamic.soname.is_none()) => ObjectKind::Executable,
         ET_DYN => ObjectKind::SharedLibrary,
         _ => ObjectKind::Other,
     }
@@ -142,37 +134,18 @@ fn object_kind(file: &ElfFile<'_>, dynamic: &Dynamic<'_>, interpreted: bool) -> 
 ///
 /// `EI_OSABI` alone does not do: Linux programs have 0 or 3 there, illumos ones
 /// 6 when their own linker made them and 0 when GNU's did.
-fn find_os(
-    file: &ElfFile<'_>,
-    dynamic: &Dynamic<'_>,
-    interpreter: Option<&str>,
-    versions: &[VersionNeed],
-) -> Os {
+fn find_os(file: &ElfFile<'_>, dynamic: &Dynamic<'_>, interpreter: Option<&str>, versions: &[VersionNeed]) -> Os {
     os_from_osabi(file.osabi)
         .or_else(|| interpreter.and_then(|path| os_from_interpreter(path, file.machine)))
         .or_else(|| os_from_notes(file))
-        .or_else(|| {
-            versions
-                .iter()
-                .find_map(|need| os_from_version(&need.version))
-        })
-        .or_else(|| {
-            dynamic
-                .needed
-                .iter()
-                .chain(&dynamic.soname)
-                .find_map(|n| os_from_library(n))
-        })
+        .or_else(|| versions.iter().find_map(|need| os_from_version(&need.version)))
+        .or_else(|| dynamic.needed.iter().chain(&dynamic.soname).find_map(|n| os_from_library(n)))
         .or_else(|| dynamic.has_sunw_tags.then_some(Os::Illumos))
         .unwrap_or_else(|| {
             // Of the systems known here only Linux has programs without any mark of
             // their own: static ones, as musl makes them. illumos has no static programs.
             let is_static = interpreter.is_none() && dynamic.needed.is_empty();
-            if is_static && file.osabi == 0 && file.file_type != 1 {
-                Os::Linux
-            } else {
-                Os::Unknown
-            }
+            if is_static && file.osabi == 0 && file.file_type != 1 { Os::Linux } else { Os::Unknown }
         })
 }
 

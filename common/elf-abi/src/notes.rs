@@ -10,8 +10,7 @@ const ABI_TAG: u32 = 1;
 ///
 /// Damaged notes are passed over: they are hints, and other evidence remains.
 pub(crate) fn os_from_notes(file: &ElfFile<'_>) -> Option<Os> {
-    file.segments_of(PT_NOTE)
-        .find_map(|segment| first_system(file, segment.offset, segment.file_bytes))
+    file.segments_of(PT_NOTE).find_map(|segment| first_system(file, segment.offset, segment.file_bytes))
 }
 
 fn first_system(file: &ElfFile<'_>, start: u64, bytes: u64) -> Option<Os> {

@@ -14,18 +14,13 @@ const MAX_ENTRIES: u64 = 16 * 1024;
 const VER_FLG_BASE: u16 = 1;
 
 /// The versions needed, library by library, in the object's own order.
-pub(crate) fn needed_versions(
-    file: &ElfFile<'_>,
-    dynamic: &Dynamic<'_>,
-) -> Result<Vec<VersionNeed>, ElfError> {
+pub(crate) fn needed_versions(file: &ElfFile<'_>, dynamic: &Dynamic<'_>) -> Result<Vec<VersionNeed>, ElfError> {
     let mut needs = Vec::new();
     match dynamic.verneed {
         None => Some(()),
         Some(table) => read_needs(file, dynamic, table, &mut needs),
     }
-    .ok_or(ElfError::Damaged {
-        part: "table of needed versions",
-    })?;
+    .ok_or(ElfError::Damaged { part: "table of needed versions" })?;
     Ok(needs)
 }
 
@@ -46,10 +41,7 @@ fn read_needs(
         for _ in 0..count {
             budget = budget.checked_sub(1)?;
             let version = dynamic.string(u64::from(file.u32(aux.checked_add(8)?)?))?;
-            needs.push(VersionNeed {
-                library: library.clone(),
-                version,
-            });
+            needs.push(VersionNeed { library: library.clone(), version });
             match file.u32(aux.checked_add(12)?)? {
                 0 => break,
                 next => aux = aux.checked_add(u64::from(next))?,
@@ -76,9 +68,7 @@ pub fn defined_versions(bytes: &[u8]) -> Result<Vec<String>, ElfError> {
         None => Some(()),
         Some(table) => read_definitions(&file, &dynamic, table, &mut versions),
     }
-    .ok_or(ElfError::Damaged {
-        part: "table of defined versions",
-    })?;
+    .ok_or(ElfError::Damaged { part: "table of defined versions" })?;
     Ok(versions)
 }
 

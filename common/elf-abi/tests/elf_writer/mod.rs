@@ -47,18 +47,8 @@ pub(crate) fn debian_program() -> ElfWriter {
     ElfWriter {
         interpreter: Some("/lib64/ld-linux-x86-64.so.2"),
         needed: vec!["libgcc_s.so.1", "libc.so.6"],
-        needs: vec![
-            ("libgcc_s.so.1", vec!["GCC_3.0"]),
-            ("libc.so.6", vec!["GLIBC_2.2.5", "GLIBC_2.34", "GLIBC_2.9"]),
-        ],
-        note: Some((
-            b"GNU\0",
-            1,
-            [0u32, 3, 2, 0]
-                .iter()
-                .flat_map(|w| w.to_le_bytes())
-                .collect(),
-        )),
+        needs: vec![("libgcc_s.so.1", vec!["GCC_3.0"]), ("libc.so.6", vec!["GLIBC_2.2.5", "GLIBC_2.34", "GLIBC_2.9"])],
+        note: Some((b"GNU\0", 1, [0u32, 3, 2, 0].iter().flat_map(|w| w.to_le_bytes()).collect())),
         dynamic_tags: vec![(0x6fff_fffb, 0x0800_0001)],
         ..program()
     }
@@ -93,10 +83,7 @@ const BASE: u64 = 0x40_0000;
 
 impl ElfWriter {
     pub(crate) fn build(&self) -> Vec<u8> {
-        let mut image = Image {
-            bytes: vec![0; 1024],
-            writer: self,
-        };
+        let mut image = Image { bytes: vec![0; 1024], writer: self };
         let mut strings = vec![0u8];
         let mut segments: Vec<(u32, u64, u64)> = Vec::new();
 
@@ -138,18 +125,12 @@ impl ElfWriter {
         if !self.needs.is_empty() {
             let table = self.verneed(image, strings);
             let (at, _) = image.append(&table);
-            entries.extend([
-                (0x6fff_fffe, BASE + at),
-                (0x6fff_ffff, self.needs.len() as u64),
-            ]);
+            entries.extend([(0x6fff_fffe, BASE + at), (0x6fff_ffff, self.needs.len() as u64)]);
         }
         if !self.defines.is_empty() {
             let table = self.verdef(image, strings);
             let (at, _) = image.append(&table);
-            entries.extend([
-                (0x6fff_fffc, BASE + at),
-                (0x6fff_fffd, self.defines.len() as u64),
-            ]);
+            entries.extend([(0x6fff_fffc, BASE + at), (0x6fff_fffd, self.defines.len() as u64)]);
         }
         entries.extend_from_slice(&self.dynamic_tags);
         if entries.is_empty() {
@@ -157,23 +138,14 @@ impl ElfWriter {
         }
         let (at, len) = image.append(strings);
         entries.extend([(5, BASE + at), (10, len), (0, 0)]);
-        Some(
-            entries
-                .iter()
-                .flat_map(|(tag, value)| [image.word(*tag), image.word(*value)].concat())
-                .collect(),
-        )
+        Some(entries.iter().flat_map(|(tag, value)| [image.word(*tag), image.word(*value)].concat()).collect())
     }
 
     fn verneed(&self, image: &Image<'_>, strings: &mut Vec<u8>) -> Vec<u8> {
         let mut table = Vec::new();
         for (index, (library, versions)) in self.needs.iter().enumerate() {
             let last = index + 1 == self.needs.len();
-            let next = if last {
-                0
-            } else {
-                16 + 16 * versions.len() as u32
-            };
+            let next = if last { 0 } else { 16 + 16 * versions.len() as u32 };
             table.extend([image.u16(1), image.u16(versions.len() as u16)].concat());
             for word in [intern(strings, library) as u32, 16, next] {
                 table.extend(image.u32(word));
@@ -192,11 +164,7 @@ impl ElfWriter {
     fn verdef(&self, image: &Image<'_>, strings: &mut Vec<u8>) -> Vec<u8> {
         let mut table = Vec::new();
         for (index, version) in self.defines.iter().enumerate() {
-            let next = if index + 1 == self.defines.len() {
-                0
-            } else {
-                28
-            };
+            let next = if index + 1 == self.defines.len() { 0 } else { 28 };
             // The first entry names the library itself.
             let flags = u16::from(index == 0);
             for half in [1, flags, index as u16 + 1, 1] {
@@ -212,12 +180,7 @@ impl ElfWriter {
     fn header(&self, image: &mut Image<'_>, segments: &[(u32, u64, u64)]) {
         let (header_bytes, entry_bytes) = if self.wide { (64u16, 56u16) } else { (52, 32) };
         let mut header = b"\x7fELF".to_vec();
-        header.extend([
-            if self.wide { 2 } else { 1 },
-            if self.little_endian { 1 } else { 2 },
-            1,
-            self.osabi,
-        ]);
+        header.extend([if self.wide { 2 } else { 1 }, if self.little_endian { 1 } else { 2 }, 1, self.osabi]);
         header.resize(16, 0);
         header.extend([image.u16(self.file_type), image.u16(self.machine)].concat());
         header.extend(image.u32(1));
@@ -254,27 +217,18 @@ struct Image<'a> {
 impl Image<'_> {
     /// Appends a part, 8-byte aligned; answers where it is and how long.
     fn append(&mut self, part: &[u8]) -> (u64, u64) {
-        self.bytes
-            .resize(self.bytes.len().next_multiple_of(8), 0xee);
+        self.bytes.resize(self.bytes.len().next_multiple_of(8), 0xee);
         let at = self.bytes.len() as u64;
         self.bytes.extend_from_slice(part);
         (at, part.len() as u64)
     }
 
     fn u16(&self, value: u16) -> Vec<u8> {
-        if self.writer.little_endian {
-            value.to_le_bytes().into()
-        } else {
-            value.to_be_bytes().into()
-        }
+        if self.writer.little_endian { value.to_le_bytes().into() } else { value.to_be_bytes().into() }
     }
 
     fn u32(&self, value: u32) -> Vec<u8> {
-        if self.writer.little_endian {
-            value.to_le_bytes().into()
-        } else {
-            value.to_be_bytes().into()
-        }
+        if self.writer.little_endian { value.to_le_bytes().into() } else { value.to_be_bytes().into() }
     }
 
     fn word(&self, value: u64) -> Vec<u8> {

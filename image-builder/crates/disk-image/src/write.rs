@@ -102,7 +102,7 @@ fn mib(bytes: u64) -> u64 {
 }
 
 fn full_help(path: &Path) -> String {
-    format!("the file system that holds {} is full", path.display())
+    format!("make room: the file system that holds {}, or that of the scratch files, is full", path.display())
 }
 
 fn is_full(error: &io::Error) -> bool {

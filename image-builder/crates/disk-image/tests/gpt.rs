@@ -106,7 +106,8 @@ fn impossible_tables_are_refused() {
     let with = |partitions| Table { partitions, ..good.clone() };
     let long_name = Partition { name: "x".repeat(37), ..partition(0, 256, 300) };
     let astral_name = Partition { name: "🐧".repeat(19), ..partition(0, 256, 300) };
-    let cases: Vec<(Table, fn(&GptError) -> bool)> = vec![
+    type Expected = fn(&GptError) -> bool;
+    let cases: Vec<(Table, Expected)> = vec![
         (Table { entry_count: 0, ..good.clone() }, |e| matches!(e, GptError::EntryCount { count: 0 })),
         (Table { disk_sectors: 60, ..good.clone() }, |e| matches!(e, GptError::DiskTooSmall { .. })),
         (with(vec![partition(128, 256, 300)]), |e| matches!(e, GptError::SlotRange { .. })),

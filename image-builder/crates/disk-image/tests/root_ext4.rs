@@ -384,7 +384,8 @@ fn any_size_of_partition_will_do() {
     let mut s = Scratch::new();
     s.file("/f", &bytes(3_000_000));
     let group = 128 * MIB;
-    for size in [group - 512, group, group + 4096, group + MIB, group + 3 * MIB, 3 * group + 5 * MIB + 512] {
+    for extra in [0, 4096, 800 * 1024, 1000 * 1024, MIB, 1200 * 1024, 2 * MIB, 3 * MIB, 5 * MIB + 512, 126 * MIB] {
+        let size = if extra < 3 * MIB { group } else { 3 * group } + extra;
         let image = s.write("image", size).unwrap_or_else(|error| panic!("{size}: {error:?}"));
         assert!(ext4_reader::content(&image, "/f") == bytes(3_000_000), "{size}");
     }

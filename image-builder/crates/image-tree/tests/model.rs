@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use image_tree::{ChangeKind, Follow, ImagePath, Metadata, Node, NodeKind, Store, Tree, diff};
+use image_tree::{ChangeKind, Follow, ImagePath, Metadata, Node, NodeKind, Tree, diff};
 use proptest::prelude::*;
 use support::{build, mode, plans};
 

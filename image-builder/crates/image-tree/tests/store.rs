@@ -121,7 +121,7 @@ fn readers_seek_and_holes_are_zeros() {
 
     let extents = [(2, 3), (8, 4), (14, 3)].map(|(offset, len)| Extent { offset, len });
     let content = Content::sparse(blob, 20, &extents).unwrap();
-    let whole = b"\0\x00012\0\0\x003456\0\0789\0\0\0";
+    let whole = [&[0, 0][..], b"012", &[0; 3], b"3456", &[0; 2], b"789", &[0; 3]].concat();
     let mut reader = store.open_content(&content).unwrap();
     let mut read = Vec::new();
     reader.read_to_end(&mut read).unwrap();
@@ -141,7 +141,8 @@ fn readers_seek_and_holes_are_zeros() {
 #[test]
 fn impossible_extents_are_refused() {
     let blob = BlobHash::of(b"");
-    let cases: [(&[(u64, u64)], Option<usize>); 8] = [
+    type Case = (&'static [(u64, u64)], Option<usize>);
+    let cases: [Case; 8] = [
         (&[(0, 4), (6, 4)], None),
         (&[(0, 0)], Some(0)),
         (&[(0, 4), (3, 1)], Some(1)),

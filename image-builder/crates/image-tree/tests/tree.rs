@@ -131,7 +131,8 @@ fn missing_parents_get_metadata_of_their_own() {
 fn a_failed_change_changes_nothing() {
     let original = maze();
     let at = path;
-    let failures: [(&str, fn(&mut Tree) -> Result<ImagePath, TreeError>); 13] = [
+    type Change = fn(&mut Tree) -> Result<ImagePath, TreeError>;
+    let failures: [(&str, Change); 13] = [
         ("/usr is a directory", |tree| tree.insert(&path("/usr"), file("x"))),
         ("/ is a directory", |tree| tree.insert(&path("/"), file("x"))),
         ("/etc/file is a regular file, not a directory", |tree| {

@@ -80,7 +80,7 @@ impl Volume for RootExt4<'_> {
         if region.length() < needed {
             return Err(Ext4Error::TooSmall { bytes: region.length(), needed }.into());
         }
-        let blocks = region.length() / BLOCK_BYTES;
+        let blocks = demand.usable_blocks(region.length() / BLOCK_BYTES);
         Ok(pipeline::write(self, &demand, blocks, region, context.work)?)
     }
 }

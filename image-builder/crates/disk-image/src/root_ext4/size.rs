@@ -18,6 +18,8 @@ const BYTES_PER_INODE: u64 = 16 * 1024;
 const GROUP_INODES: u64 = 32_000;
 /// The smallest file system made: room for a journal and then some.
 const LEAST_BLOCKS: u64 = 16 * 1024 * 1024 / BLOCK_BYTES;
+/// Blocks for data that a last group must have to be worth making.
+const SHORTEST_GROUP_ROOM: u64 = 256;
 /// Bytes of a symbolic link's target that fit into the inode.
 const FAST_SYMLINK_BYTES: usize = 59;
 const DIRECT_BLOCKS: u64 = 12;
@@ -103,19 +105,34 @@ impl Demand {
         Plan { inodes: by_size.max(self.least_inodes()), journal_blocks: (journal_mib << 20) / BLOCK_BYTES }
     }
 
+    /// The blocks of a partition that the file system uses: a last group that is too short is left out.
+    ///
+    /// `mke2fs` does so too, but counts on the small inodes that it makes;
+    /// `tune2fs` writes beyond the end when it enlarges those of such a group.
+    pub(super) fn usable_blocks(&self, blocks: u64) -> u64 {
+        let rest = blocks % GROUP_BLOCKS;
+        let too_short = blocks > GROUP_BLOCKS && rest < self.group_overhead(blocks) + SHORTEST_GROUP_ROOM;
+        if too_short { blocks - rest } else { blocks }
+    }
+
+    /// Blocks of a group that hold no data: superblock and all descriptors, two bitmaps, the inodes.
+    fn group_overhead(&self, blocks: u64) -> u64 {
+        let groups = blocks.div_ceil(GROUP_BLOCKS);
+        let descriptors = (groups * 32).div_ceil(BLOCK_BYTES);
+        let inodes = (self.plan(blocks).inodes.div_ceil(groups) * INODE_BYTES).div_ceil(BLOCK_BYTES);
+        // mke2fs rounds the number of inodes up to whole blocks of small ones.
+        3 + descriptors + inodes + 2
+    }
+
     /// Blocks that are neither free nor the tree's.
     fn overhead(&self, blocks: u64) -> u64 {
-        let plan = self.plan(blocks);
-        let groups = blocks.div_ceil(GROUP_BLOCKS);
-        // A superblock and all descriptors in every group, two bitmaps, the inodes.
-        let descriptors = (groups * 32).div_ceil(BLOCK_BYTES);
-        let inodes = (plan.inodes.div_ceil(groups) * INODE_BYTES).div_ceil(BLOCK_BYTES) + 2;
         let lost_and_found = 4;
         // tune2fs wants twice the journal's size to be free when it adds one.
-        let journal = 2 * plan.journal_blocks;
-        // Converting moves blocks about, and mke2fs leaves out a last group that is too short.
-        let slack = blocks / 100 + 1024 + inodes;
-        groups * (3 + descriptors + inodes) + journal + lost_and_found + slack
+        let journal = 2 * self.plan(blocks).journal_blocks;
+        let group = self.group_overhead(blocks);
+        // Converting moves blocks about, and a last group may be left out.
+        let slack = blocks / 100 + 1024 + group + SHORTEST_GROUP_ROOM;
+        blocks.div_ceil(GROUP_BLOCKS) * group + journal + lost_and_found + slack
     }
 }
 

@@ -95,3 +95,31 @@ impl Tool {
         Ext4Error::Complaint { step: self.step, said }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tool(program: &'static str) -> Tool {
+        Tool { step: "try something", program, time: 0 }
+    }
+
+    #[test]
+    fn a_program_that_is_missing_is_named_with_its_package() {
+        let error = tool("no-such-mke2fs").run(&[], Path::new("image")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot try something: no-such-mke2fs is not installed");
+        assert_eq!(error.help().as_deref(), Some("install the Debian package e2fsprogs"));
+    }
+
+    #[test]
+    fn what_a_failing_check_said_is_kept_and_status_1_is_fine_only_after_repairs() {
+        let script = |status: u32| format!("echo found it; exit {status} #");
+        let check = |status, mode| tool("sh").check(&["-c", &script(status), mode], Path::new("image"));
+        assert!(check(0, "-n").is_ok());
+        assert!(check(1, "-y").is_ok());
+        for (status, mode) in [(1, "-n"), (4, "-y"), (8, "-n")] {
+            let error = check(status, mode).unwrap_err();
+            assert!(error.to_string().contains("found it"), "{status} {mode}: {error}");
+        }
+    }
+}

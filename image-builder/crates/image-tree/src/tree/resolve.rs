@@ -68,21 +68,7 @@ impl Tree {
                 position.up();
                 continue;
             }
-            let Some(directory) = position.directory() else {
-                position.down(name, None);
-                continue;
-            };
-            let leaf = match directory.entries.get(name) {
-                None => {
-                    position.down(name, None);
-                    continue;
-                }
-                Some(Entry::Directory(directory)) => {
-                    position.down(name, Some(directory));
-                    continue;
-                }
-                Some(Entry::Leaf(leaf)) => leaf,
-            };
+            let Some(leaf) = position.enter(name) else { continue };
             match &leaf.kind {
                 NodeKind::Symlink(target) if follow == Follow::Yes || !todo.is_empty() => {
                     symlinks += 1;
@@ -96,7 +82,7 @@ impl Tree {
                     todo.extend(parts.filter(|part| !matches!(*part, b"" | b".")));
                 }
                 kind => {
-                    position.down(name, None);
+                    position.below.push((name, None));
                     let path = position.path(path)?;
                     if todo.is_empty() {
                         return Ok(Resolved { path, node: Some(leaf) });
@@ -132,8 +118,15 @@ impl<'t, 'n> Position<'t, 'n> {
         self.below.last().map_or(Some(self.root), |(_, directory)| *directory)
     }
 
-    fn down(&mut self, name: &'n [u8], directory: Option<&'t Arc<Directory>>) {
-        self.below.push((name, directory.map(Arc::as_ref)));
+    /// Goes to `name`, missing or not; unless something other than a directory is there, which is returned.
+    fn enter(&mut self, name: &'n [u8]) -> Option<&'t Node> {
+        let below = match self.directory().and_then(|directory| directory.entries.get(name)) {
+            Some(Entry::Leaf(leaf)) => return Some(leaf),
+            Some(Entry::Directory(directory)) => Some(Arc::as_ref(directory)),
+            None => None,
+        };
+        self.below.push((name, below));
+        None
     }
 
     fn up(&mut self) {

@@ -163,6 +163,12 @@ pub(crate) fn judge(program: &str, install: &str) -> Option<Command> {
         return Some(Command::new(program));
     }
     assert!(std::env::var_os("CI").is_none(), "`{program}` is missing: {install}");
-    eprintln!("SKIPPED, nothing was tested: `{program}` is missing: {install}");
+    skipped(&format!("`{program}` is missing: {install}"));
     None
+}
+
+/// Says that a test, or the rest of it, has tested nothing.
+#[expect(clippy::print_stderr, reason = "a test has nobody else to tell")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("SKIPPED, nothing was tested: {why}");
 }

@@ -236,13 +236,31 @@ impl Engine {
     }
 
     fn obey(&mut self, command: Command) {
-        // A client that went away gets no answer.
         match command {
-            Command::Plan(reply) => drop(reply.send(Ok(self.plan()))),
-            Command::Apply(request, reply) => drop(reply.send(self.apply(&request))),
-            Command::Reload(reply) => drop(reply.send(Ok(self.reload_config()))),
-            Command::PluginRestart(name, reply) => drop(reply.send(self.restart_plugin(&name))),
+            Command::Plan(reply) => {
+                let report = self.plan();
+                self.answer(&reply, Ok(report));
+            }
+            Command::Apply(request, reply) => {
+                let result = self.apply(&request);
+                self.answer(&reply, result);
+            }
+            Command::Reload(reply) => {
+                let report = self.reload_config();
+                self.answer(&reply, Ok(report));
+            }
+            Command::PluginRestart(name, reply) => {
+                let result = self.restart_plugin(&name);
+                self.answer(&reply, result);
+            }
         }
+    }
+
+    /// The board is brought up to date first: whoever has an answer must not read an older status after it.
+    fn answer<T>(&self, reply: &Reply<T>, result: Result<T, ErrorObject>) {
+        self.publish();
+        // A client that went away gets no answer.
+        drop(reply.send(result));
     }
 
     /// Sends a request to a running plugin; a fault ends its process.

@@ -23,18 +23,11 @@ pub(crate) type LineSink = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 impl Capture {
     /// Reads `stream` to its end, keeping at most `limit` bytes.
-    pub(crate) fn start(
-        mut stream: impl Read + Send + 'static,
-        limit: usize,
-        sink: Option<LineSink>,
-    ) -> Self {
+    pub(crate) fn start(mut stream: impl Read + Send + 'static, limit: usize, sink: Option<LineSink>) -> Self {
         let shared = Arc::new(Mutex::new(Shared::default()));
         let theirs = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
-            let mut lines = Lines {
-                sink,
-                pending: Vec::new(),
-            };
+            let mut lines = Lines { sink, pending: Vec::new() };
             let mut buffer = [0_u8; 16 * 1024];
             loop {
                 match stream.read(&mut buffer) {
@@ -56,18 +49,12 @@ impl Capture {
             }
             lines.finish();
         });
-        Self {
-            shared,
-            thread: Some(thread),
-        }
+        Self { shared, thread: Some(thread) }
     }
 
     /// Whether the program has written more than the limit.
     pub(crate) fn overflowed(&self) -> bool {
-        self.shared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .overflow
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).overflow
     }
 
     /// Takes what was read. A grandchild that still holds the pipe is not waited for longer than `grace`.

@@ -92,16 +92,9 @@ impl Output {
     /// The last lines of standard error, or of standard output when that is empty.
     #[must_use]
     pub fn tail(&self) -> String {
-        let stream = if self.stderr.iter().all(u8::is_ascii_whitespace) {
-            &self.stdout
-        } else {
-            &self.stderr
-        };
+        let stream = if self.stderr.iter().all(u8::is_ascii_whitespace) { &self.stdout } else { &self.stderr };
         let text = String::from_utf8_lossy(stream);
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 }
@@ -162,19 +155,14 @@ impl Command {
     /// Adds several arguments.
     #[must_use]
     pub fn args<A: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = A>) -> Self {
-        self.args.extend(
-            arguments
-                .into_iter()
-                .map(|argument| argument.as_ref().to_owned()),
-        );
+        self.args.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
     /// Sets an environment variable.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.env
-            .push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
         self
     }
 
@@ -273,9 +261,7 @@ impl Command {
             let output = self.collect(&mut child);
             match (output, feeder.join()) {
                 (Err(error), _) => Err(error),
-                (Ok(_), Ok(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => {
-                    Err(self.pipe_error(error))
-                }
+                (Ok(_), Ok(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(self.pipe_error(error)),
                 (Ok(output), _) => Ok(output),
             }
         })
@@ -290,18 +276,13 @@ impl Command {
         consume: impl FnOnce(&mut dyn Read) -> Result<T, E>,
     ) -> Result<Result<T, E>, CommandError> {
         let mut child = self.start(Stdio::null(), Stdio::piped())?;
-        let mut stdout = child
-            .stdout
-            .take()
-            .ok_or_else(|| self.pipe_error(io::ErrorKind::BrokenPipe.into()))?;
+        let mut stdout = child.stdout.take().ok_or_else(|| self.pipe_error(io::ErrorKind::BrokenPipe.into()))?;
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| self.collect(&mut child));
             let consumed = consume(&mut stdout);
             // A consumer that gave up must not leave the program blocked on a full pipe.
             drop(stdout);
-            let output = waiter
-                .join()
-                .map_err(|_| self.pipe_error(io::ErrorKind::Other.into()))??;
+            let output = waiter.join().map_err(|_| self.pipe_error(io::ErrorKind::Other.into()))??;
             match &consumed {
                 Ok(_) if !output.success() => Err(CommandError::Failed {
                     command: self.to_string(),
@@ -320,15 +301,10 @@ impl Command {
     /// `NotFound`, `Start` and `Pipe`.
     pub fn run_interactive(&self) -> Result<i32, CommandError> {
         let mut command = self.base();
-        command
-            .stdin(Stdio::inherit())
-            .stdout(Stdio::inherit())
-            .stderr(Stdio::inherit());
+        command.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
         let mut child = command.spawn().map_err(|error| self.start_error(error))?;
         let status = child.wait().map_err(|error| self.pipe_error(error))?;
-        Ok(status
-            .code()
-            .unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
     }
 
     /// Starts the program in a process group of its own, both streams appended to `log`, and leaves it running.
@@ -338,19 +314,12 @@ impl Command {
     pub fn spawn_detached(&self, log: &File) -> Result<Detached, CommandError> {
         let clone = || log.try_clone().map_err(|error| self.start_error(error));
         let mut command = self.base();
-        command
-            .stdin(Stdio::null())
-            .stdout(clone()?)
-            .stderr(clone()?)
-            .process_group(0);
+        command.stdin(Stdio::null()).stdout(clone()?).stderr(clone()?).process_group(0);
         let child = command.spawn().map_err(|error| self.start_error(error))?;
         Ok(Detached { child })
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the seam that every other process start goes through"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the seam that every other process start goes through")]
     fn base(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.args);
@@ -371,17 +340,11 @@ impl Command {
 
     fn start(&self, stdin: Stdio, stdout: Stdio) -> Result<Child, CommandError> {
         let stdin = match &self.stdin {
-            Input::File(path) => {
-                Stdio::from(File::open(path).map_err(|error| self.start_error(error))?)
-            }
+            Input::File(path) => Stdio::from(File::open(path).map_err(|error| self.start_error(error))?),
             Input::Null | Input::Bytes(_) => stdin,
         };
         let mut command = self.base();
-        command
-            .stdin(stdin)
-            .stdout(stdout)
-            .stderr(Stdio::piped())
-            .process_group(0);
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped()).process_group(0);
         command.spawn().map_err(|error| self.start_error(error))
     }
 
@@ -394,55 +357,28 @@ impl Command {
             }))
         };
         let start = |pipe, stream| Capture::start(pipe, CAPTURE_LIMIT, sink(stream));
-        let stdout = child
-            .stdout
-            .take()
-            .map(|pipe| start(Pipe::Out(pipe), Stream::Stdout));
-        let stderr = child
-            .stderr
-            .take()
-            .map(|pipe| start(Pipe::Err(pipe), Stream::Stderr));
-        let overflowed = || {
-            [&stdout, &stderr]
-                .into_iter()
-                .flatten()
-                .any(Capture::overflowed)
-        };
+        let stdout = child.stdout.take().map(|pipe| start(Pipe::Out(pipe), Stream::Stdout));
+        let stderr = child.stderr.take().map(|pipe| start(Pipe::Err(pipe), Stream::Stderr));
+        let overflowed = || [&stdout, &stderr].into_iter().flatten().any(Capture::overflowed);
         let ending = self.wait(child, &overflowed);
-        let take = |capture: Option<Capture>| {
-            capture.map_or(Ok(Vec::new()), |capture| capture.finish(STREAM_GRACE))
-        };
+        let take = |capture: Option<Capture>| capture.map_or(Ok(Vec::new()), |capture| capture.finish(STREAM_GRACE));
         let (stdout, stderr) = (take(stdout), take(stderr));
         let stdout = stdout.map_err(|error| self.pipe_error(error))?;
         let stderr = stderr.map_err(|error| self.pipe_error(error))?;
-        let mut output = Output {
-            code: None,
-            signal: None,
-            stdout,
-            stderr,
-        };
+        let mut output = Output { code: None, signal: None, stdout, stderr };
         match ending? {
             Ending::Exited(status) => {
                 (output.code, output.signal) = (status.code(), status.signal());
                 Ok(output)
             }
-            Ending::Deadline => Err(CommandError::Deadline {
-                command: self.to_string(),
-                deadline: self.deadline,
-                tail: output.tail(),
-            }),
-            Ending::TooMuch => Err(CommandError::TooMuchOutput {
-                command: self.to_string(),
-                limit: CAPTURE_LIMIT,
-            }),
+            Ending::Deadline => {
+                Err(CommandError::Deadline { command: self.to_string(), deadline: self.deadline, tail: output.tail() })
+            }
+            Ending::TooMuch => Err(CommandError::TooMuchOutput { command: self.to_string(), limit: CAPTURE_LIMIT }),
         }
     }
 
-    fn wait(
-        &self,
-        child: &mut Child,
-        overflowed: &dyn Fn() -> bool,
-    ) -> Result<Ending, CommandError> {
+    fn wait(&self, child: &mut Child, overflowed: &dyn Fn() -> bool) -> Result<Ending, CommandError> {
         let until = Instant::now() + self.deadline;
         let mut pause = Duration::from_micros(200);
         loop {
@@ -466,23 +402,14 @@ impl Command {
 
     fn start_error(&self, source: io::Error) -> CommandError {
         if source.kind() == io::ErrorKind::NotFound {
-            CommandError::NotFound {
-                program: self.program.to_string_lossy().into_owned(),
-                source,
-            }
+            CommandError::NotFound { program: self.program.to_string_lossy().into_owned(), source }
         } else {
-            CommandError::Start {
-                command: self.to_string(),
-                source,
-            }
+            CommandError::Start { command: self.to_string(), source }
         }
     }
 
     fn pipe_error(&self, source: io::Error) -> CommandError {
-        CommandError::Pipe {
-            command: self.to_string(),
-            source,
-        }
+        CommandError::Pipe { command: self.to_string(), source }
     }
 }
 
@@ -524,9 +451,7 @@ impl Read for Pipe {
 }
 
 fn kill_group(child: &Child) {
-    let pid = i32::try_from(child.id())
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     if let Some(pid) = pid {
         // It may have ended in this very moment: then there is nothing left to kill.
         let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);

@@ -82,9 +82,5 @@ fn ending(code: Option<i32>, signal: Option<i32>) -> String {
 }
 
 fn tail_note(tail: &str) -> String {
-    if tail.is_empty() {
-        String::new()
-    } else {
-        format!("; it said:\n{tail}")
-    }
+    if tail.is_empty() { String::new() } else { format!("; it said:\n{tail}") }
 }

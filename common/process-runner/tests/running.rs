@@ -11,24 +11,16 @@ fn sh(script: &str) -> Command {
 
 #[test]
 fn both_streams_and_the_status_are_captured() {
-    let output = sh("echo out; echo err >&2; exit 3")
-        .run_any()
-        .expect("sh runs");
+    let output = sh("echo out; echo err >&2; exit 3").run_any().expect("sh runs");
     assert_eq!(
-        (
-            output.code,
-            output.stdout_text().as_str(),
-            output.stderr_text().as_str()
-        ),
+        (output.code, output.stdout_text().as_str(), output.stderr_text().as_str()),
         (Some(3), "out\n", "err\n")
     );
 }
 
 #[test]
 fn a_failure_names_the_command_its_status_and_its_last_words() {
-    let error = sh("echo 'no space left' >&2; exit 7")
-        .run()
-        .expect_err("exit 7 is a failure");
+    let error = sh("echo 'no space left' >&2; exit 7").run().expect_err("exit 7 is a failure");
     assert_eq!(
         error.to_string(),
         "`sh -c 'echo '\\''no space left'\\'' >&2; exit 7'` failed with exit status 7; it said:\nno space left"
@@ -37,59 +29,35 @@ fn a_failure_names_the_command_its_status_and_its_last_words() {
 
 #[test]
 fn a_missing_program_is_told_apart() {
-    let error = Command::new("no-such-program-here")
-        .run()
-        .expect_err("it does not exist");
+    let error = Command::new("no-such-program-here").run().expect_err("it does not exist");
     assert!(error.is_not_found(), "{error}");
 }
 
 #[test]
 fn the_deadline_ends_the_whole_family() {
     let begin = Instant::now();
-    let error = sh("echo begun; sleep 60 & wait")
-        .deadline(Duration::from_millis(300))
-        .run()
-        .expect_err("too slow");
-    assert!(
-        matches!(&error, CommandError::Deadline { tail, .. } if tail == "begun"),
-        "{error}"
-    );
-    assert!(
-        begin.elapsed() < Duration::from_secs(20),
-        "the sleep held the pipe: {:?}",
-        begin.elapsed()
-    );
+    let error = sh("echo begun; sleep 60 & wait").deadline(Duration::from_millis(300)).run().expect_err("too slow");
+    assert!(matches!(&error, CommandError::Deadline { tail, .. } if tail == "begun"), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(20), "the sleep held the pipe: {:?}", begin.elapsed());
 }
 
 #[test]
 fn a_grandchild_that_keeps_the_pipe_does_not_hold_us() {
     let begin = Instant::now();
-    let output = sh("sleep 60 & echo done; echo $! >&2")
-        .run()
-        .expect("sh ends at once");
+    let output = sh("sleep 60 & echo done; echo $! >&2").run().expect("sh ends at once");
     assert_eq!(output.stdout_text(), "done\n");
     assert!(begin.elapsed() < Duration::from_secs(20));
     let pid = output.stderr_text();
-    sh(&format!("kill {}", pid.trim()))
-        .run()
-        .expect("the sleep is ours to end");
+    sh(&format!("kill {}", pid.trim())).run().expect("the sleep is ours to end");
 }
 
 #[test]
 fn input_is_fed_and_a_program_that_reads_nothing_is_fine() {
-    let output = sh("cat")
-        .stdin(Input::Bytes(vec![b'x'; 300_000]))
-        .run()
-        .expect("cat copies");
+    let output = sh("cat").stdin(Input::Bytes(vec![b'x'; 300_000])).run().expect("cat copies");
     assert_eq!(output.stdout.len(), 300_000);
-    let output = sh("exit 0")
-        .stdin(Input::Bytes(vec![b'x'; 300_000]))
-        .run()
-        .expect("unread input is no failure");
+    let output = sh("exit 0").stdin(Input::Bytes(vec![b'x'; 300_000])).run().expect("unread input is no failure");
     assert!(output.stdout.is_empty());
-    let output = sh("wc -c")
-        .run_feeding(|stdin| stdin.write_all(b"12345"))
-        .expect("wc counts");
+    let output = sh("wc -c").run_feeding(|stdin| stdin.write_all(b"12345")).expect("wc counts");
     assert_eq!(output.stdout_text().trim(), "5");
 }
 
@@ -98,18 +66,13 @@ fn output_streams_to_a_consumer() {
     let total = sh("i=0; while [ $i -lt 1000 ]; do echo $i; i=$((i+1)); done")
         .run_reading(|stdout: &mut dyn Read| {
             let mut text = String::new();
-            stdout
-                .read_to_string(&mut text)
-                .map(|_| text.lines().count())
+            stdout.read_to_string(&mut text).map(|_| text.lines().count())
         })
         .expect("sh runs")
         .expect("text is read");
     assert_eq!(total, 1000);
     let outcome = sh("yes | head -c 1000000; exit 0").run_reading(|_| Err::<(), _>("enough"));
-    assert!(
-        matches!(outcome, Ok(Err("enough"))),
-        "a consumer that gives up ends the program"
-    );
+    assert!(matches!(outcome, Ok(Err("enough"))), "a consumer that gives up ends the program");
 }
 
 #[test]
@@ -118,33 +81,19 @@ fn lines_come_as_they_are_written() {
     let sink = Arc::clone(&seen);
     sh("echo one; echo two >&2; printf three")
         .on_line(move |stream, line| {
-            sink.lock()
-                .expect("not poisoned")
-                .push((stream, line.to_owned()));
+            sink.lock().expect("not poisoned").push((stream, line.to_owned()));
         })
         .run()
         .expect("sh runs");
     let mut seen = seen.lock().expect("not poisoned").clone();
     seen.sort_by(|a, b| a.1.cmp(&b.1));
-    let expected = [
-        (Stream::Stdout, "one"),
-        (Stream::Stdout, "three"),
-        (Stream::Stderr, "two"),
-    ];
-    assert_eq!(
-        seen,
-        expected.map(|(stream, line)| (stream, line.to_owned()))
-    );
+    let expected = [(Stream::Stdout, "one"), (Stream::Stdout, "three"), (Stream::Stderr, "two")];
+    assert_eq!(seen, expected.map(|(stream, line)| (stream, line.to_owned())));
 }
 
 #[test]
 fn the_environment_is_what_was_asked_for() {
-    let output = Command::new("/usr/bin/env")
-        .env_clear()
-        .env("A", "1")
-        .env("B", "2")
-        .env_remove("B")
-        .run();
+    let output = Command::new("/usr/bin/env").env_clear().env("A", "1").env("B", "2").env_remove("B").run();
     assert_eq!(output.expect("env prints").stdout_text(), "A=1\n");
 }
 
@@ -152,18 +101,10 @@ fn the_environment_is_what_was_asked_for() {
 fn a_detached_program_logs_and_can_be_ended() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let log = std::fs::File::create(directory.path().join("log")).expect("a log");
-    let mut detached = sh("echo alive; sleep 60")
-        .spawn_detached(&log)
-        .expect("sh starts");
+    let mut detached = sh("echo alive; sleep 60").spawn_detached(&log).expect("sh starts");
     let begin = Instant::now();
-    while std::fs::read(directory.path().join("log"))
-        .expect("the log")
-        .is_empty()
-    {
-        assert!(
-            begin.elapsed() < Duration::from_secs(20),
-            "nothing was logged"
-        );
+    while std::fs::read(directory.path().join("log")).expect("the log").is_empty() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "nothing was logged");
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(detached.try_wait().expect("it can be waited for").is_none());
@@ -173,8 +114,6 @@ fn a_detached_program_logs_and_can_be_ended() {
 
 #[test]
 fn environment_and_input_stay_out_of_the_debug_text() {
-    let command = sh("true")
-        .env("TOKEN", "secret")
-        .stdin(Input::Bytes(b"secret".to_vec()));
+    let command = sh("true").env("TOKEN", "secret").stdin(Input::Bytes(b"secret".to_vec()));
     assert_eq!(format!("{command:?}"), "Command(`sh -c true`)");
 }

@@ -174,11 +174,10 @@ fn everything_that_a_tree_holds_is_there() {
     }
     let s = everything();
     let image = s.write("image", s.size(0)).unwrap();
-    let paths: Vec<String> = s.tree.walk().map(|entry| entry.path.to_string()).collect();
-    let raw: Vec<&str> =
-        s.tree.walk().map(|e| std::str::from_utf8(e.path.as_bytes()).unwrap().to_owned().leak() as &str).collect();
-    let inodes = ext4_reader::stat(&image, &raw);
+    let paths: Vec<String> =
+        s.tree.walk().map(|entry| String::from_utf8(entry.path.as_bytes().to_vec()).unwrap()).collect();
     assert!(paths.len() > 2500);
+    let inodes = ext4_reader::stat(&image, &paths.iter().map(String::as_str).collect::<Vec<_>>());
     for entry in s.tree.walk() {
         let name = std::str::from_utf8(entry.path.as_bytes()).unwrap();
         let (inode, metadata) = (&inodes[name], &entry.node.metadata);

@@ -21,40 +21,60 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Build(Box<BuildError>),
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Self {
+        Self::Build(Box::new(error))
+    }
 }
 
 impl Failure {
     /// Tells it on standard error and answers the exit status.
     pub(crate) fn report(self) -> ExitCode {
         match self {
-            Self::Build(BuildError::Template { diagnostics, .. }) => {
-                say(&Report::new(diagnostics));
-                ExitCode::from(3)
-            }
-            Self::Build(BuildError::Engine(EngineError::Step(diagnostic))) => {
-                say(&Report::new(*diagnostic));
-                ExitCode::FAILURE
-            }
-            other => {
-                let code = match &other {
-                    Self::Check { .. } => 3,
-                    Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
-                    _ => 1,
-                };
-                say(&Report::new(Plain { help: other.help(), failure: other }));
-                ExitCode::from(code)
-            }
+            Self::Build(error) => report_build(*error),
+            other => other.report_plainly(),
         }
+    }
+
+    fn report_plainly(self) -> ExitCode {
+        let code = match &self {
+            Self::Check { .. } => 3,
+            Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
+            _ => 1,
+        };
+        say(&Report::new(Plain { help: self.help(), failure: self }));
+        ExitCode::from(code)
     }
 
     fn help(&self) -> Option<String> {
         match self {
             Self::NoTemplates => Some("give the template root with -T DIR".to_owned()),
-            Self::Workspace(error) | Self::Build(BuildError::Workspace(error)) => error.help(),
-            Self::Build(BuildError::Target(error)) => error.help(),
+            Self::Workspace(error) => error.help(),
+            Self::Build(error) => match error.as_ref() {
+                BuildError::Workspace(error) => error.help(),
+                BuildError::Target(error) => error.help(),
+                _ => None,
+            },
             _ => None,
         }
+    }
+}
+
+/// A template's errors point at their places, and so does a step's.
+fn report_build(error: BuildError) -> ExitCode {
+    match error {
+        BuildError::Template { diagnostics, .. } => {
+            say(&Report::new(diagnostics));
+            ExitCode::from(3)
+        }
+        BuildError::Engine(EngineError::Step(diagnostic)) => {
+            say(&Report::new(*diagnostic));
+            ExitCode::FAILURE
+        }
+        other => Failure::from(other).report_plainly(),
     }
 }
 

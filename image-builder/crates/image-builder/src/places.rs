@@ -58,7 +58,8 @@ const TEMPLATES: &str = "sysconfig/image/templates";
 /// The nearest directory above the current one, or above this program, that holds the templates.
 fn enclosing_repository() -> Option<PathBuf> {
     let starts = [std::env::current_dir().ok(), std::env::current_exe().ok()];
-    starts.into_iter().flatten().find_map(|start| {
-        start.ancestors().find(|directory| directory.join(TEMPLATES).is_dir()).map(Path::to_owned)
-    })
+    starts
+        .into_iter()
+        .flatten()
+        .find_map(|start| start.ancestors().find(|directory| directory.join(TEMPLATES).is_dir()).map(Path::to_owned))
 }

@@ -44,7 +44,8 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
         let templates: Vec<_> = planned
             .iter()
             .map(|template| {
-                let image = template.artifact.as_ref().map(|(path, current)| json!({ "path": path, "current": current }));
+                let image =
+                    template.artifact.as_ref().map(|(path, current)| json!({ "path": path, "current": current }));
                 json!({ "template": template.subject, "steps": template.steps, "image": image })
             })
             .collect();

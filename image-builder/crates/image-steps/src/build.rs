@@ -137,13 +137,7 @@ struct Provider {
 }
 
 impl Session<'_> {
-    fn build(
-        &self,
-        group: &str,
-        name: &str,
-        template: Template,
-        chain: &mut Vec<String>,
-    ) -> Result<Built, BuildError> {
+    fn build(&self, group: &str, name: &str, template: Template, chain: &mut Vec<String>) -> Result<Built, BuildError> {
         self.enter(group, name, chain)?;
         for provider in self.providers(&template, chain)? {
             self.build(&provider.group, &provider.name, provider.template, chain)?;

@@ -119,7 +119,11 @@ pub(crate) fn finish(
 }
 
 /// The image that a template makes, and whether one is there that nobody has touched since it was made.
-pub(crate) fn expected(template: &Template, saved: Option<&SavedState>, context: &Context<'_>) -> Option<(PathBuf, bool)> {
+pub(crate) fn expected(
+    template: &Template,
+    saved: Option<&SavedState>,
+    context: &Context<'_>,
+) -> Option<(PathBuf, bool)> {
     if matches!(template.target, Target::Dataset(_)) {
         return None;
     }
@@ -164,7 +168,7 @@ fn write(disk: &Disk, state: &ImageState, path: &Path, context: &Context<'_>) ->
     let esp = EspVolume::new(&context.seed, "ESP", files).map_err(|error| TargetError::Volume(error.into()))?;
     let root = RootExt4::new(&context.seed, &disk.root_label, &state.root, context.store);
     let root = root.map_err(|error| TargetError::Volume(error.into()))?;
-    let mut layout = DiskLayout::new(context.seed.clone());
+    let mut layout = DiskLayout::new(context.seed);
     let root_size = match disk.size {
         ImageSize::Auto => PartitionSize::Auto { free: disk.root_free * MIB },
         ImageSize::Mib(size) => {

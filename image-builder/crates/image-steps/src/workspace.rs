@@ -167,7 +167,11 @@ impl Workspace {
                 return Ok(path);
             }
             let create = Command::new(&zfs).arg("create").args(options).arg(&dataset).env("LC_ALL", "C");
-            create.run().map_err(|source| WorkspaceError::Zfs { operation: "create", dataset: dataset.clone(), source })?;
+            create.run().map_err(|source| WorkspaceError::Zfs {
+                operation: "create",
+                dataset: dataset.clone(),
+                source,
+            })?;
             mountpoint(&zfs, &dataset, "look up")
         };
         let output = child("output", &[])?;
@@ -184,7 +188,8 @@ impl Workspace {
 }
 
 fn mountpoint(zfs: &Path, dataset: &str, operation: &'static str) -> Result<PathBuf, WorkspaceError> {
-    let command = Command::new(zfs).args(["get", "-Hp", "-o", "value", "mounted,mountpoint", dataset]).env("LC_ALL", "C");
+    let command =
+        Command::new(zfs).args(["get", "-Hp", "-o", "value", "mounted,mountpoint", dataset]).env("LC_ALL", "C");
     let failed = |source| WorkspaceError::Zfs { operation, dataset: dataset.to_owned(), source };
     let text = command.run().map_err(failed)?.stdout_text();
     let mut lines = text.lines();

@@ -159,7 +159,9 @@ fn every_file_step_leaves_what_it_says() {
     assert_eq!(metadata("/etc/shadow"), (0, 0, 0o400));
     assert_eq!(metadata("/etc"), (0, 3, 0o755));
     assert!(tree.get(&at("/etc/x.log")).is_none());
-    assert!(matches!(&tree.get(&at("/etc/link")).expect("the link").kind, NodeKind::Symlink(to) if to == b"../etc/motd"));
+    assert!(
+        matches!(&tree.get(&at("/etc/link")).expect("the link").kind, NodeKind::Symlink(to) if to == b"../etc/motd")
+    );
 }
 
 #[test]
@@ -219,9 +221,13 @@ fn what_a_template_needs_is_built_first() {
 #[test]
 fn stages_continue_each_other_through_snapshots() {
     let bench = Bench::new();
-    let stage = |target: &str, list: &str| format!(r#"{{ "dataset": {{ "name": "d", {target} }}, "steps": [ {list} ] }}"#);
+    let stage =
+        |target: &str, list: &str| format!(r#"{{ "dataset": {{ "name": "d", {target} }}, "steps": [ {list} ] }}"#);
     bench
-        .write("templates/g/one.json", &stage(r#""output_snapshot": "strap""#, &steps(&[DIR, &contents("/etc/a", "a")])))
+        .write(
+            "templates/g/one.json",
+            &stage(r#""output_snapshot": "strap""#, &steps(&[DIR, &contents("/etc/a", "a")])),
+        )
         .write("templates/g/two.json", &stage(r#""input_snapshot": "strap""#, PACK));
     bench.build("two").expect("it builds the first stage, too");
     assert_eq!(bench.text("out.tar", "/etc/a"), "a");
@@ -249,7 +255,8 @@ fn what_is_missing_is_named_with_the_place() {
     bench.template("late", &contents("/no/such/dir", "x"));
     let failure = bench.failure("late");
     assert!(failure.contains("add an ensure_dir step for /no"), "{failure}");
-    bench.template("driver", r#"{ "t": "require_path", "path": "/kernel/drv/amd64/vio9p", "help": "add the package" }"#);
+    bench
+        .template("driver", r#"{ "t": "require_path", "path": "/kernel/drv/amd64/vio9p", "help": "add the package" }"#);
     assert_eq!(bench.failure("driver"), "1: the image has no /kernel/drv/amd64/vio9p [add the package]");
 }
 

@@ -29,9 +29,7 @@ pub enum InheritedFdError {
         variable: String,
     },
     /// The variable does not hold a number that a parent may pass on (3 and up: 0 to 2 are the standard streams).
-    #[error(
-        "environment variable {variable} holds {value:?}, not the number of an inherited descriptor"
-    )]
+    #[error("environment variable {variable} holds {value:?}, not the number of an inherited descriptor")]
     NotANumber {
         /// The variable's name.
         variable: String,
@@ -80,17 +78,12 @@ pub enum InheritedFdError {
 /// See [`InheritedFdError`]. A descriptor that is not taken stays as it was.
 pub fn take_unix_stream(variable: &str) -> Result<UnixStream, InheritedFdError> {
     let value = std::env::var_os(variable)
-        .ok_or_else(|| InheritedFdError::NotSet {
-            variable: variable.to_owned(),
-        })?
+        .ok_or_else(|| InheritedFdError::NotSet { variable: variable.to_owned() })?
         .to_string_lossy()
         .into_owned();
     match value.parse::<RawFd>() {
         Ok(fd) if fd > 2 => take_unix_stream_fd(fd),
-        _ => Err(InheritedFdError::NotANumber {
-            variable: variable.to_owned(),
-            value,
-        }),
+        _ => Err(InheritedFdError::NotANumber { variable: variable.to_owned(), value }),
     }
 }
 
@@ -100,9 +93,7 @@ pub fn take_unix_stream(variable: &str) -> Result<UnixStream, InheritedFdError> 
 ///
 /// See [`InheritedFdError`].
 fn take_unix_stream_fd(fd: RawFd) -> Result<UnixStream, InheritedFdError> {
-    let mut taken = TAKEN
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if taken.contains(&fd) {
         return Err(InheritedFdError::TakenAlready { fd });
     }
@@ -115,10 +106,7 @@ fn take_unix_stream_fd(fd: RawFd) -> Result<UnixStream, InheritedFdError> {
 }
 
 /// Turns the number of an open UNIX stream socket into its owner.
-#[expect(
-    unsafe_code,
-    reason = "a descriptor that is passed on by number cannot be owned in any safe way"
-)]
+#[expect(unsafe_code, reason = "a descriptor that is passed on by number cannot be owned in any safe way")]
 fn adopt(fd: RawFd) -> Result<OwnedFd, InheritedFdError> {
     use std::os::fd::{BorrowedFd, FromRawFd};
 
@@ -128,9 +116,8 @@ fn adopt(fd: RawFd) -> Result<OwnedFd, InheritedFdError> {
     rustix::io::fcntl_getfd(borrowed).map_err(|source| InheritedFdError::NotOpen { fd, source })?;
     let is_stream = rustix::net::sockopt::socket_type(borrowed) == Ok(SocketType::STREAM);
     // Systems differ in what they answer for the unnamed end of a pair; only another family is a refusal.
-    let is_other_family = rustix::net::getsockname(borrowed).is_ok_and(|address| {
-        ![AddressFamily::UNIX, AddressFamily::UNSPEC].contains(&address.address_family())
-    });
+    let is_other_family = rustix::net::getsockname(borrowed)
+        .is_ok_and(|address| ![AddressFamily::UNIX, AddressFamily::UNSPEC].contains(&address.address_family()));
     if !is_stream || is_other_family {
         return Err(InheritedFdError::NotASocket { fd });
     }
@@ -157,52 +144,30 @@ mod tests {
         let mut byte = [0];
         taken.read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"x");
-        assert!(
-            rustix::io::fcntl_getfd(&taken)
-                .unwrap()
-                .contains(FdFlags::CLOEXEC)
-        );
-        assert!(matches!(
-            take_unix_stream_fd(fd),
-            Err(InheritedFdError::TakenAlready { .. })
-        ));
+        assert!(rustix::io::fcntl_getfd(&taken).unwrap().contains(FdFlags::CLOEXEC));
+        assert!(matches!(take_unix_stream_fd(fd), Err(InheritedFdError::TakenAlready { .. })));
     }
 
     #[test]
     fn refuses_what_is_not_a_unix_socket_and_leaves_it_open() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(matches!(
-            take_unix_stream_fd(file.as_raw_fd()),
-            Err(InheritedFdError::NotASocket { .. })
-        ));
+        assert!(matches!(take_unix_stream_fd(file.as_raw_fd()), Err(InheritedFdError::NotASocket { .. })));
         assert!(file.metadata().is_ok());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        assert!(matches!(
-            take_unix_stream_fd(listener.as_raw_fd()),
-            Err(InheritedFdError::NotASocket { .. })
-        ));
+        assert!(matches!(take_unix_stream_fd(listener.as_raw_fd()), Err(InheritedFdError::NotASocket { .. })));
         assert!(listener.local_addr().is_ok());
     }
 
     #[test]
     fn refuses_a_closed_descriptor() {
-        assert!(matches!(
-            take_unix_stream_fd(900_000),
-            Err(InheritedFdError::NotOpen { .. })
-        ));
+        assert!(matches!(take_unix_stream_fd(900_000), Err(InheritedFdError::NotOpen { .. })));
     }
 
     #[test]
     fn refuses_a_variable_without_a_usable_number() {
         let absent = "INHERITED_FD_TEST_VARIABLE_THAT_NOBODY_SETS";
-        assert!(matches!(
-            take_unix_stream(absent),
-            Err(InheritedFdError::NotSet { .. })
-        ));
+        assert!(matches!(take_unix_stream(absent), Err(InheritedFdError::NotSet { .. })));
         // PATH is set in every test run and is no number.
-        assert!(matches!(
-            take_unix_stream("PATH"),
-            Err(InheritedFdError::NotANumber { .. })
-        ));
+        assert!(matches!(take_unix_stream("PATH"), Err(InheritedFdError::NotANumber { .. })));
     }
 }

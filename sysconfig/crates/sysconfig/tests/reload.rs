@@ -129,7 +129,7 @@ fn two_owners_of_a_key_are_both_refused_until_one_goes() {
     assert_eq!(bench.text("a"), None);
     bench.uninstall("a");
     daemon.wait_for("the other one", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
-    assert_eq!(daemon.status().plugins.len(), 1);
+    daemon.wait_for("the status to follow", |daemon| daemon.status().plugins.len() == 1);
     daemon.stop();
 }
 

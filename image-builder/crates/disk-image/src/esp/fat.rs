@@ -1,5 +1,7 @@
 //! Writing a FAT file system: everything is placed first, then written from front to back.
 //!
+//! It is written here because the one published crate that formats and fills FAT,
+//! `fatfs` 0.3, gives `.` and `..` long names and invalid dates, which `fsck.fat` rejects.
 //! Files and directories lie in one piece each, directories first. Boot sector
 //! and tables as in Microsoft's FAT specification (2000-12-06).
 

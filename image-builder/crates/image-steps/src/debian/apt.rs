@@ -64,7 +64,11 @@ impl Apt {
     }
 
     /// Downloads what installing `wishes` needs; `apt` checks each file against the signed lists.
-    pub(super) fn download_install(&self, wishes: &[String], on_line: impl Fn(&str) + Send + Sync + 'static) -> Result<(), CommandError> {
+    pub(super) fn download_install(
+        &self,
+        wishes: &[String],
+        on_line: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<(), CommandError> {
         let command = self.apt_get(&["--yes", "--download-only", "install"]).args(wishes);
         command.on_line(move |_, line| on_line(line)).run().map(drop)
     }

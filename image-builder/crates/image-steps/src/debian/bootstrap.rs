@@ -71,7 +71,9 @@ pub enum BootstrapError {
         source: CommandError,
     },
     /// A locked package is neither in the cache nor in the archive any more.
-    #[error("{count} locked package files are not in {directory}, and the archive does not carry them any more: {first}")]
+    #[error(
+        "{count} locked package files are not in {directory}, and the archive does not carry them any more: {first}"
+    )]
     Gone {
         /// How many.
         count: usize,
@@ -81,7 +83,7 @@ pub enum BootstrapError {
         directory: PathBuf,
         /// What `apt` said.
         #[source]
-        source: CommandError,
+        source: Box<CommandError>,
     },
     /// A package file is not the one that was locked.
     #[error("package file {path} is not the one in the lock: SHA-256 is {found}, locked is {locked}")]
@@ -117,7 +119,9 @@ impl BootstrapError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Host { .. } => Some("make debian-base.tar on a Debian-like host and give it with --base FILE".to_owned()),
+            Self::Host { .. } => {
+                Some("make debian-base.tar on a Debian-like host and give it with --base FILE".to_owned())
+            }
             Self::Missing { package, .. } => Some(format!("apt-get install {package}")),
             Self::NoSubordinateIds { user, .. } => {
                 Some(format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"))
@@ -183,8 +187,11 @@ impl<'a> Bootstrap<'a> {
 
     fn apt(&self) -> Result<Apt, BootstrapError> {
         require("apt-get", "apt")?;
-        Apt::new(&self.directory, &self.wish.architecture)
-            .map_err(|source| BootstrapError::File { operation: "set up", path: self.directory.clone(), source })
+        Apt::new(&self.directory, &self.wish.architecture).map_err(|source| BootstrapError::File {
+            operation: "set up",
+            path: self.directory.clone(),
+            source,
+        })
     }
 
     fn resolve(&self) -> Result<Lock, BootstrapError> {
@@ -232,7 +239,7 @@ impl<'a> Bootstrap<'a> {
             count: missing.len(),
             first: first.file.clone(),
             directory: archives.clone(),
-            source,
+            source: Box::new(source),
         })
     }
 
@@ -243,7 +250,10 @@ impl<'a> Bootstrap<'a> {
             move |source| BootstrapError::File { operation, path, source }
         };
         require("dpkg-deb", "dpkg")?;
-        let stage = tempfile::Builder::new().prefix("image-builder-").tempdir().map_err(failed("make", &std::env::temp_dir()))?;
+        let stage = tempfile::Builder::new()
+            .prefix("image-builder-")
+            .tempdir()
+            .map_err(failed("make", &std::env::temp_dir()))?;
         set_mode(stage.path(), 0o755).map_err(failed("open", stage.path()))?;
         let mut index = String::new();
         for package in &lock.packages {
@@ -276,8 +286,8 @@ impl<'a> Bootstrap<'a> {
             .arg(format!("--architectures={}", self.wish.architecture))
             .arg(format!("--include={}", self.wish.packages.join(",")))
             .arg("--format=tar")
-            // mmdebstrap copies both from the host, whose name and resolver are nobody's business here.
-            .arg("--customize-hook=rm -f \"$1/etc/resolv.conf\" \"$1/etc/hostname\"")
+            // The host's resolver and name, and the path of the temporary archive, are nobody's business there.
+            .arg("--customize-hook=rm -f \"$1/etc/resolv.conf\" \"$1/etc/hostname\" \"$1/etc/apt/sources.list\"")
             .args([self.suite.as_str(), "-"])
             .arg(format!("deb [trusted=yes] copy://{} ./", stage.display()))
             .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
@@ -319,11 +329,7 @@ fn parse_suite(os_release: &str) -> Option<String> {
 }
 
 fn require(program: &'static str, package: &'static str) -> Result<(), BootstrapError> {
-    if find_program(program).is_some() {
-        Ok(())
-    } else {
-        Err(BootstrapError::Missing { program, package })
-    }
+    if find_program(program).is_some() { Ok(()) } else { Err(BootstrapError::Missing { program, package }) }
 }
 
 /// subuid(5): `NAME_OR_UID:START:COUNT` for each range.

@@ -90,8 +90,8 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(LockError::File { operation: "read", path: path.to_owned(), source }),
         };
-        let lock: Self = serde_json::from_slice(&text)
-            .map_err(|source| LockError::Content { path: path.to_owned(), source })?;
+        let lock: Self =
+            serde_json::from_slice(&text).map_err(|source| LockError::Content { path: path.to_owned(), source })?;
         if lock.format != FORMAT {
             return Err(LockError::Format { path: path.to_owned(), found: lock.format });
         }

@@ -19,9 +19,8 @@ use template::{Digest, DigestAlgorithm, Gzip, PackTar, UnpackTar};
 pub(super) fn pack_tar(step: &PackTar, state: &ImageState, context: &Context<'_>) -> Result<String, StepError> {
     let target = context.workspace.output().join(&step.name);
     let failed = |source| StepError::Host { operation: "write", path: target.clone(), source };
-    let relative = |text: &String| {
-        ImagePath::from_relative(text).map_err(|source| StepError::Path { path: text.clone(), source })
-    };
+    let relative =
+        |text: &String| ImagePath::from_relative(text).map_err(|source| StepError::Path { path: text.clone(), source });
     let include: Vec<ImagePath> = step.include.iter().flatten().map(relative).collect::<Result<_, _>>()?;
     let gzip = step.name.ends_with("gz").then_some(6);
     let options = WriteTarOptions { gzip, include, progress: None };

@@ -74,7 +74,8 @@ fn newest_kernel(root: &Tree) -> Result<(String, Content), StepError> {
         .filter_map(|(name, _)| std::str::from_utf8(name).ok()?.strip_prefix("vmlinuz-").map(str::to_owned))
         .collect();
     versions.sort_by_key(|version| numbers(version));
-    let missing = StepError::Boot { what: "kernel at /boot/vmlinuz-*".to_owned(), help: "add a kernel package to the base" };
+    let missing =
+        StepError::Boot { what: "kernel at /boot/vmlinuz-*".to_owned(), help: "add a kernel package to the base" };
     let version = versions.pop().ok_or(missing)?;
     let kernel = tree_content(root, &format!("/boot/vmlinuz-{version}"))?;
     Ok((version, kernel))

@@ -71,8 +71,8 @@ fn check_abi(step: &EnsureFile, content: &Content, root: &Tree, store_: &Store) 
         _ => step.file.clone().into(),
     };
     let bytes = store_.read_blob(content.blob()).map_err(store("read", &step.file))?;
-    let executable = elf_abi::inspect(&bytes)
-        .map_err(|source| StepError::NotExecutable { path: host_path.clone(), source })?;
+    let executable =
+        elf_abi::inspect(&bytes).map_err(|source| StepError::NotExecutable { path: host_path.clone(), source })?;
     let guest = guest_of(root, store_)?;
     executable.check(&guest).map_err(|source| StepError::Abi { path: host_path, source })
 }
@@ -82,7 +82,8 @@ fn guest_of(root: &Tree, content: &Store) -> Result<Guest, StepError> {
     for library in elf_abi::libc_candidates() {
         if let Ok(found) = tree_content(root, library) {
             let bytes = content.read_blob(found.blob()).map_err(store("read", library))?;
-            return Guest::from_libc(&bytes).map_err(|source| StepError::NotExecutable { path: library.into(), source });
+            return Guest::from_libc(&bytes)
+                .map_err(|source| StepError::NotExecutable { path: library.into(), source });
         }
     }
     let help = "unpack or bootstrap the base before the steps that install programs";
@@ -96,7 +97,8 @@ pub(super) fn ensure_dir(step: &EnsureDir, state: &mut ImageState) -> Result<(),
     let existed = state.root.resolve(&at, Follow::Yes).is_ok_and(|resolved| resolved.node.is_some());
     let made = state.root.create_dir(&at, metadata, &written(0, 0, step.mode)).map_err(tree("make", &step.dir))?;
     if existed {
-        set_owner(&mut state.root, &made, (step.owner, step.group), step.mode).map_err(tree("set the mode of", &step.dir))?;
+        set_owner(&mut state.root, &made, (step.owner, step.group), step.mode)
+            .map_err(tree("set the mode of", &step.dir))?;
     }
     Ok(())
 }
@@ -122,7 +124,9 @@ pub(super) fn ensure_symlink(step: &EnsureSymlink, state: &mut ImageState) -> Re
 /// Sets owner and mode of what is there.
 pub(super) fn ensure_perms(step: &EnsurePerms, state: &mut ImageState) -> Result<(), StepError> {
     let at = path(&step.path)?;
-    set_owner(&mut state.root, &at, (step.owner, step.group), step.mode).map(drop).map_err(tree("set the mode of", &step.path))
+    set_owner(&mut state.root, &at, (step.owner, step.group), step.mode)
+        .map(drop)
+        .map_err(tree("set the mode of", &step.path))
 }
 
 /// Removes a file, a directory with everything below it, or every regular file whose name matches.

@@ -3,9 +3,9 @@
 //! Facts: illumos-gate's SUNWcsd (the `/dev` and `/devices` skeleton), svc.configd (the seed
 //! repository is not used unless it is copied), libbe (properties of boot environments).
 
+use super::StepError;
 use super::error::tree;
 use super::files::{put, tree_content};
-use super::StepError;
 use crate::state::{DatasetState, ImageState, written};
 use image_tree::{ImagePath, Node};
 use template::{CreateDataset, SeedSmf};
@@ -49,8 +49,7 @@ pub(super) fn make_bootable(state: &mut ImageState) -> Result<(), StepError> {
 pub(super) fn devfsadm(state: &mut ImageState) -> Result<(), StepError> {
     const DIRECTORIES: [&str; 9] =
         ["/dev", "/devices", "/dev/cfg", "/dev/dsk", "/dev/rdsk", "/dev/usb", "/dev/fd", "/dev/pts", "/dev/term"];
-    const LINKS: [(&str, &str); 3] =
-        [("/dev/stdin", "./fd/0"), ("/dev/stdout", "./fd/1"), ("/dev/stderr", "./fd/2")];
+    const LINKS: [(&str, &str); 3] = [("/dev/stdin", "./fd/0"), ("/dev/stdout", "./fd/1"), ("/dev/stderr", "./fd/2")];
     for directory in DIRECTORIES {
         let at = ImagePath::new(directory).expect("a constant path");
         let metadata = written(0, 3, 0o755);

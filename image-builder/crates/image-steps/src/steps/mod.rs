@@ -144,7 +144,10 @@ pub(crate) fn unsupported(template: &Template) -> Option<String> {
 pub(crate) fn unsupported_step(located: &LocatedStep) -> Option<Diagnostic> {
     let reason = unsupported_reason(&located.step)?;
     let diagnostic = Diagnostic::error("step::unsupported", reason).at(&located.origin, "this step");
-    Some(diagnostic.help("run this template with the illumos image-builder and put what it packs into the output directory"))
+    Some(
+        diagnostic
+            .help("run this template with the illumos image-builder and put what it packs into the output directory"),
+    )
 }
 
 fn unsupported_reason(step: &Step) -> Option<String> {

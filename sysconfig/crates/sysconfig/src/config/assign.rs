@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Map;
 use sysconfig_protocol::method::ClaimedConfig;
 
 use super::tree::{Entry, Kind, Origin, Table};
@@ -48,7 +47,7 @@ fn walk(table: &Table, prefix: &str, claims: &[(String, String)], assignment: &m
     for (key, entry) in table {
         let dotted = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         if let Some((plugin, claim)) = claims.iter().find(|(_, claim)| *claim == dotted) {
-            let part = assignment.parts.entry(plugin.clone()).or_insert_with(Map::new);
+            let part = assignment.parts.entry(plugin.clone()).or_default();
             part.insert(claim.clone(), entry.node.to_json());
             continue;
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 
@@ -31,7 +32,7 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         #[source_code]
-        source_code: NamedSource<String>,
+        source_code: Arc<NamedSource<String>>,
         /// The place.
         #[label("{message}")]
         span: SourceSpan,
@@ -46,7 +47,7 @@ pub enum ConfigError {
         key: String,
         /// The file.
         #[source_code]
-        source_code: NamedSource<String>,
+        source_code: Arc<NamedSource<String>>,
         /// The place.
         #[label("no such key")]
         span: SourceSpan,
@@ -62,7 +63,7 @@ pub enum ConfigError {
         key: String,
         /// The file of the second place.
         #[source_code]
-        source_code: NamedSource<String>,
+        source_code: Arc<NamedSource<String>>,
         /// The second place.
         #[label("set again here")]
         span: SourceSpan,
@@ -78,7 +79,7 @@ pub enum ConfigError {
         message: String,
         /// The file.
         #[source_code]
-        source_code: NamedSource<String>,
+        source_code: Arc<NamedSource<String>>,
         /// The place.
         #[label("here")]
         span: SourceSpan,
@@ -113,8 +114,8 @@ impl ConfigError {
     }
 }
 
-fn named(file: &SourceFile) -> NamedSource<String> {
-    NamedSource::new(file.path.display().to_string(), file.text.clone())
+fn named(file: &SourceFile) -> Arc<NamedSource<String>> {
+    Arc::new(NamedSource::new(file.path.display().to_string(), file.text.clone()))
 }
 
 /// Every fault that was found.

@@ -114,6 +114,8 @@ impl Engine {
         mode: Mode,
         mut approved: BTreeMap<String, Part>,
     ) -> ApplyReport {
+        // Steps may take minutes, and who asks meanwhile is to see what is known so far.
+        self.publish();
         let started = Started::now(trigger);
         let mut plans = Vec::new();
         let mut plugins = Vec::new();
@@ -268,15 +270,15 @@ impl Engine {
         let is_in_force = result.is_success() && managed.pending == 0;
         if is_in_force {
             managed.owes_apply = false;
-            self.record_applied(&result.plugin);
+            self.record_applied(&result.plugin, mode);
         }
         if is_in_force && mode != Mode::Plan && trigger != START {
             self.in_doubt.retain(|step| step.plugin != result.plugin);
         }
     }
 
-    /// Remembers that a plugin's part is in force.
-    fn record_applied(&mut self, name: &str) {
+    /// Remembers that a plugin's part is in force. A look that finds what was recorded before is not written down.
+    fn record_applied(&mut self, name: &str, mode: Mode) {
         let managed = self.plugins.get(name);
         let (Some(live), Some(description), Some(config)) = (
             managed.and_then(|managed| managed.live.as_ref()),
@@ -291,6 +293,10 @@ impl Engine {
             plugin_version: description.version.clone(),
             at_unix_ms: clock::unix_ms(),
         };
+        let is_known = |known: &AppliedPart| known.config == part.config && known.plugin_hash == part.plugin_hash;
+        if mode == Mode::Plan && self.applied.get(name).is_some_and(is_known) {
+            return;
+        }
         if let Err(error) = self.applied.record(name, part) {
             self.log.warn(SELF, self.state_failure(&error).message);
         }

@@ -335,7 +335,7 @@ impl Engine {
         }
         managed.backoff = super::backoff::Backoff::default();
         if managed.live.is_some() {
-            self.exchange(candidate);
+            self.exchange(&candidate);
         } else {
             managed.candidate = Some(candidate.clone());
             managed.set_state(PluginState::Starting);
@@ -351,7 +351,7 @@ impl Engine {
     }
 
     /// Starts the new one beside the old one, and swaps when it answers well; otherwise the old one stays.
-    fn exchange(&mut self, candidate: Candidate) {
+    fn exchange(&mut self, candidate: &Candidate) {
         let name = candidate.name.clone();
         let build = build_id(&candidate.copy);
         let rejected = match greet(&self.launcher, &self.config.settings.plugins.deadlines, candidate.clone()) {
@@ -364,7 +364,7 @@ impl Engine {
                     None => {
                         self.install(greeted, diagnostics);
                         self.reassign();
-                        self.note_live(&candidate);
+                        self.note_live(candidate);
                         return;
                     }
                 },

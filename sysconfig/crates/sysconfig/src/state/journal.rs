@@ -31,7 +31,7 @@ enum Line {
         plugin: String,
         plan: String,
         /// Redacted.
-        step: Step,
+        step: Box<Step>,
     },
     /// The step was answered.
     Result { sequence: u64, at_unix_ms: u64, result: StepResult, error: Option<String> },
@@ -89,7 +89,7 @@ impl Journal {
         self.rotate_when_large()?;
         let sequence = self.next_sequence;
         self.next_sequence += 1;
-        let (plugin, plan, step) = (plugin.to_owned(), plan.to_owned(), step.redacted());
+        let (plugin, plan, step) = (plugin.to_owned(), plan.to_owned(), Box::new(step.redacted()));
         self.append(&Line::Intent { sequence, at_unix_ms: clock::unix_ms(), plugin, plan, step })?;
         Ok(sequence)
     }
@@ -131,7 +131,7 @@ fn replay(bytes: &[u8]) -> (Vec<InDoubt>, u64) {
         match serde_json::from_slice(line) {
             Ok(Line::Intent { sequence, at_unix_ms, plugin, step, .. }) => {
                 last = last.max(sequence);
-                open.push((sequence, InDoubt { plugin, step, at_unix_ms }));
+                open.push((sequence, InDoubt { plugin, step: *step, at_unix_ms }));
             }
             Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
             Err(_) => (),

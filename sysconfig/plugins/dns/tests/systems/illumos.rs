@@ -1,7 +1,7 @@
 //! The plugin on a simulated illumos machine.
 
-use serde_json::{Value, json};
 use crate::support::Fixture;
+use serde_json::{Value, json};
 use sysconfig_platform::fake::illumos::Machine;
 use sysconfig_platform::nwam::NWAM;
 use sysconfig_platform::resolver::{DNS_CLIENT, NAME_CACHE};

@@ -1,8 +1,8 @@
 //! The plugin on simulated Linux machines.
 
+use crate::support::Fixture;
 use serde_json::{Value, json};
 use std::fs;
-use crate::support::Fixture;
 use sysconfig_platform::fake::linux::Machine;
 
 fn dns() -> Value {

@@ -67,16 +67,16 @@ impl Bench {
     }
 
     /// Builds and answers the steps that ran.
-    fn build(&self, name: &str) -> Result<Vec<String>, BuildError> {
+    fn build(&self, name: &str) -> Result<Vec<String>, Box<BuildError>> {
         let ran = Arc::new(Ran::default());
         let progress: Arc<dyn Progress> = Arc::clone(&ran) as Arc<dyn Progress>;
-        build(&self.request(name), &progress)?;
+        build(&self.request(name), &progress).map_err(Box::new)?;
         let ran = ran.0.lock().expect("not poisoned").clone();
         Ok(ran)
     }
 
     fn failure(&self, name: &str) -> String {
-        match self.build(name).expect_err("it fails") {
+        match *self.build(name).expect_err("it fails") {
             BuildError::Engine(EngineError::Step(diagnostic)) => {
                 let origin = diagnostic.origin().map(|origin| format!("{}: ", origin.line())).unwrap_or_default();
                 format!("{origin}{} [{}]", diagnostic.message(), diagnostic.help_text().unwrap_or_default())
@@ -264,7 +264,8 @@ fn what_is_missing_is_named_with_the_place() {
 fn packages_that_cannot_be_installed_are_told_before_any_work() {
     let bench = Bench::new();
     bench.template("ips", &steps(&[DIR, r#"{ "t": "pkg_install", "pkgs": [ "/entire" ] }"#]));
-    let Err(BuildError::Template { diagnostics, .. }) = bench.build("ips") else { panic!("it cannot be built") };
+    let error = bench.build("ips").expect_err("it cannot be built");
+    let BuildError::Template { diagnostics, .. } = *error else { panic!("nothing else is wrong: {error}") };
     assert!(diagnostics.list()[0].message().contains("pkg_install needs an IPS client"));
     assert!(!bench.path("work").exists(), "nothing was made");
 }

@@ -21,7 +21,7 @@ usage: $program [-d WHERE] [-o DIR] [--guest openindiana|debian] [--base FILE]
   -o, --output-dir DIR  copy the finished image there
       --guest GUEST     openindiana (default) or debian
       --base FILE       the root file system of the guest as a tar, instead of
-                        the one in the workspace's output
+                        the one that would be made or is in the workspace's output
       --refresh         lock the newest package versions (Debian)
       --run             boot the image and wait until the guest says ready
       --watch           rebuild sysconfig and its plugins whenever a source changes
@@ -179,7 +179,7 @@ NOBASE
 fi
 
 image=$("$image_builder" build -d "$where" -T "$templates" -E "$external" -g cloudimage -n "$template" \
-	${refresh:+"$refresh"} --print-path)
+	${refresh:+"$refresh"} ${base:+--no-deps} --print-path)
 
 if [ -n "$output_dir" ]; then
 	mkdir -p "$output_dir"

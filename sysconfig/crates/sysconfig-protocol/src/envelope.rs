@@ -31,8 +31,6 @@ pub mod code {
     /// The peers have no protocol version in common.
     pub const NO_COMMON_VERSION: i64 = -32004;
 
-    /// The configuration was refused and the previous one stays in force (admin socket).
-    pub const CONFIG_REJECTED: i64 = -32010;
     /// The plan is no longer the one that was asked for (admin socket).
     pub const PLAN_CHANGED: i64 = -32011;
     /// No plugin has that name (admin socket).

@@ -79,3 +79,26 @@ fn every_recorded_message_is_understood_and_written_the_same() {
     }
     assert!(messages > 20, "the transcripts were found");
 }
+
+#[test]
+fn the_documented_conversation_is_valid() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/formats/plugin-protocol.md");
+    let text = std::fs::read_to_string(file).unwrap();
+    let mut asked = HashMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("    > ").or_else(|| line.strip_prefix("    < "))) {
+        match Message::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}")) {
+            Message::Request(request) => {
+                assert_eq!(params_through(&request.method, &request.params), Some(request.params), "{line}");
+                asked.insert(request.id, request.method);
+            }
+            Message::Notification(notice) => {
+                assert_eq!(params_through(&notice.method, &notice.params), Some(notice.params), "{line}");
+            }
+            Message::Response(response) => {
+                // Members with defaults may be left out, so what is written need not be the same.
+                answer_through(&asked[response.id.as_ref().unwrap()], &response.result.unwrap());
+            }
+        }
+    }
+    assert_eq!(asked.len(), 9, "the conversation was found");
+}

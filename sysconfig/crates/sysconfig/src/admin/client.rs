@@ -55,6 +55,13 @@ pub(super) fn serve(stream: &UnixStream, board: &Board, engine: &Sender<Event>) 
     }
 }
 
+/// Tells somebody who may not connect why not. A fresh socket takes one line without waiting for its reader.
+pub(super) fn refuse(stream: &UnixStream, reason: &str) {
+    let mut stream = stream;
+    let response = refusal(None, ErrorObject::new(code::NOT_PERMITTED, reason));
+    drop(stream.write_all(&response.to_line()));
+}
+
 fn respond(line: &[u8], board: &Board, engine: &Sender<Event>) -> Message {
     match Message::parse(line) {
         Ok(Message::Request(request)) => {

@@ -82,6 +82,7 @@ fn accept_all(listener: &UnixListener, board: &Board, engine: &Sender<Event>, lo
 fn welcome(stream: UnixStream, board: &Board, engine: &Sender<Event>, log: &Log, clients: &Arc<AtomicUsize>) {
     if let Err(reason) = peer::check(&stream) {
         log.warn("admin", format!("refused a connection: {reason}"));
+        client::refuse(&stream, &reason);
         return;
     }
     if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {

@@ -10,7 +10,7 @@ use serde_json::json;
 use sysconfig_protocol::admin::{Activity, Health, PluginState, StepResult};
 
 /// Shell plugins that read the first request and then do something wrong, with the words that tell it.
-const FAULTS: [(&str, &str, &str); 8] = [
+const FAULTS: [(&str, &str, &str); 9] = [
     ("silent", "sleep 600", "did not answer hello within 0.5 s"),
     ("garbage", "echo '{}' >&3; sleep 600", "not the protocol: not a JSON-RPC"),
     ("wrongid", r#"echo '{"jsonrpc":"2.0","id":77,"result":{}}' >&3; sleep 600"#, "answered request 77 instead of 1"),
@@ -18,6 +18,11 @@ const FAULTS: [(&str, &str, &str); 8] = [
     ("half", r#"printf '{"jsonrpc":"2.0",' >&3; exit 3"#, "ended unexpectedly (exit status 3)"),
     ("long", "head -c 5000000 /dev/zero >&3; sleep 600", "a line longer than 4194304 bytes"),
     ("asks", r#"echo '{"jsonrpc":"2.0","id":1,"method":"hello"}' >&3; sleep 600"#, "must not send requests"),
+    (
+        "events",
+        r#"while :; do echo '{"jsonrpc":"2.0","method":"event","params":{"topic":"x"}}'; done >&3"#,
+        "more than 100 events within a second",
+    ),
     ("signal", "kill -SEGV $$", "killed by signal 11"),
 ];
 
@@ -184,6 +189,10 @@ fn after_a_killed_daemon_the_step_in_doubt_is_named_and_the_machine_brought_in_l
     let again = daemon.apply();
     assert!(again.is_success() && again.plugins[0].steps.is_empty(), "the second apply is empty");
     assert_eq!(daemon.problems(), [""; 0], "the doubt is over");
+    daemon.stop();
+    std::fs::remove_file(bench.path("log")).unwrap();
+    let daemon = bench.start();
+    assert_eq!(daemon.problems(), [""; 0], "and is not told again");
     daemon.stop();
 }
 

@@ -186,6 +186,26 @@ fn a_changed_configuration_is_applied_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_part_that_its_plugin_refuses_is_not_applied_and_the_others_are() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.install("b", &json!({}));
+    bench.configure(&format!("{}{}", bench.wants("a", "forbidden"), bench.wants("b", "fine")));
+    let daemon = bench.start();
+    assert_eq!((bench.text("a"), bench.text("b").as_deref()), (None, Some("fine")));
+    let problem = daemon.status().problems.into_iter().find(|problem| problem.subject == "plugin a").unwrap();
+    assert_eq!(problem.message, "test.a.text: the text is forbidden");
+    let text = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    let line = text.lines().position(|line| line.contains("forbidden")).unwrap() + 1;
+    assert_eq!(problem.place.map(|place| place.line), Some(line));
+    assert!(!daemon.apply().is_success());
+    bench.configure(&format!("{}{}", bench.wants("a", "allowed"), bench.wants("b", "fine")));
+    assert!(daemon.request(&Reload {}).unwrap().apply.unwrap().is_success());
+    assert_eq!(bench.text("a").as_deref(), Some("allowed"));
+    daemon.stop();
+}
+
+#[test]
 fn a_restart_keeps_what_was_applied() {
     let bench = Bench::new();
     bench.install("a", &json!({}));

@@ -14,6 +14,7 @@ use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::plugin::CallError;
 use crate::state::applied::AppliedPart;
+use crate::state::journal::InDoubt;
 use crate::state::{StateError, digest_of};
 
 /// The trigger of the cycle that belongs to the daemon's start.
@@ -158,6 +159,9 @@ impl Engine {
             let message = format!("the plugin is not running{}", reason.unwrap_or_default());
             return Part::failed(name, Failure { message, help: None });
         }
+        if self.stop.is_requested() {
+            return Part::failed(name, Failure { message: "the daemon is stopping".to_owned(), help: None });
+        }
         let diagnostics = managed.diagnostics.clone();
         let plugin = name.to_owned();
         if diagnostics.iter().any(Diagnostic::is_error) {
@@ -237,8 +241,11 @@ impl Engine {
             None => self.log.info(&subject, format!("{}: {} ({duration_ms} ms)", word(result), step.summary)),
             Some(error) => self.log.error(&subject, format!("{}: {}: {}", word(result), step.summary, error.message)),
         }
-        // An unknown step stays open in the journal on purpose: only the next observation tells.
-        if result != StepResult::Unknown {
+        if result == StepResult::Unknown {
+            // It stays open in the journal: only the next observation tells.
+            let (plugin, step) = (plugin.to_owned(), step.redacted());
+            self.in_doubt.push(InDoubt { sequence: Some(sequence), plugin, step, at_unix_ms: clock::unix_ms() });
+        } else {
             let message = error.as_ref().map(|error| error.message.clone());
             if let Err(error) = self.journal.result(sequence, result, message) {
                 self.log.warn(SELF, self.state_failure(&error).message);
@@ -272,8 +279,23 @@ impl Engine {
             managed.owes_apply = false;
             self.record_applied(&result.plugin, mode);
         }
-        if is_in_force && mode != Mode::Plan && trigger != START {
-            self.in_doubt.retain(|step| step.plugin != result.plugin);
+        if is_in_force && mode != Mode::Plan {
+            self.resolve_doubts(&result.plugin, trigger);
+        }
+    }
+
+    /// A plugin's part is in force, so it does not matter any more what became of its steps in doubt. Those of a
+    /// daemon that was killed are still told until the next time, because nobody has heard of them yet.
+    fn resolve_doubts(&mut self, plugin: &str, trigger: &str) {
+        for doubt in self.in_doubt.iter_mut().filter(|doubt| doubt.plugin == plugin) {
+            let Some(sequence) = doubt.sequence.take() else { continue };
+            let note = "the plugin's part was in force afterwards".to_owned();
+            if let Err(error) = self.journal.result(sequence, StepResult::Unknown, Some(note)) {
+                self.log.warn(SELF, error);
+            }
+        }
+        if trigger != START {
+            self.in_doubt.retain(|doubt| doubt.plugin != plugin);
         }
     }
 

@@ -205,15 +205,19 @@ impl Engine {
         self.start_watching()?;
         self.is_ready = true;
         self.publish();
-        let status = self.summary();
-        self.log.info(SELF, format!("ready: {status}"));
-        self.readiness.ready(&status);
+        // A service that is stopped while it starts never was ready.
+        if !self.stop.is_requested() {
+            let status = self.summary();
+            self.log.info(SELF, format!("ready: {status}"));
+            self.readiness.ready(&status);
+        }
         while !self.stop.is_requested() {
             match self.events.recv_timeout(self.time_to_next_retry()) {
                 Ok(event) => self.handle(event),
-                Err(RecvTimeoutError::Timeout) => self.retry_due(),
+                Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.retry_due();
             self.publish();
         }
         self.shut_down();

@@ -68,6 +68,7 @@ impl Engine {
     }
 
     fn take_over(&mut self, fresh: Configuration, assignment: Assignment) {
+        self.warn_of_late_settings(&fresh);
         self.config = fresh;
         self.config_loaded_unix_ms = clock::unix_ms();
         self.config_rejected = None;
@@ -84,6 +85,19 @@ impl Engine {
             if before.parts.get(&name) != self.assignment.parts.get(&name) {
                 self.hand_over(&name);
             }
+        }
+    }
+
+    /// Some settings are built into running threads.
+    fn warn_of_late_settings(&self, fresh: &Configuration) {
+        let (old, new) = (&self.config.settings.plugins, &fresh.settings.plugins);
+        let late = [
+            ("hot-reload", old.hot_reload != new.hot_reload),
+            ("poll-interval", old.poll_interval != new.poll_interval),
+            ("deadlines.stop", old.deadlines.stop != new.deadlines.stop),
+        ];
+        for (key, _) in late.iter().filter(|(_, changed)| *changed) {
+            self.log.warn(SELF, format!("plugins.{key} takes effect when the daemon is started anew"));
         }
     }
 

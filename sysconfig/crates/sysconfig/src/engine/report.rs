@@ -53,7 +53,7 @@ impl Engine {
         problems.extend(self.in_doubt.iter().map(|step| Problem {
             subject: subject(&step.plugin),
             message: format!(
-                "nobody knows whether this step was done, because the daemon ended: {}",
+                "nobody knows whether this step was done, because its plugin or the daemon ended: {}",
                 step.step.summary
             ),
             help: Some("sysconfigctl apply brings the machine in line in either case".to_owned()),

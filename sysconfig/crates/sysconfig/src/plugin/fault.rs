@@ -40,6 +40,12 @@ pub enum Fault {
     /// It sends answers faster than requests.
     #[error("sent answers that nobody asked for")]
     Unasked,
+    /// It emits events faster than the daemon can be expected to act on them.
+    #[error("emitted more than {limit} events within a second")]
+    EventFlood {
+        /// The limit.
+        limit: u32,
+    },
     /// Its answer does not have the method's shape.
     #[error("gave {method} an answer of the wrong shape: {reason}")]
     BadAnswer {

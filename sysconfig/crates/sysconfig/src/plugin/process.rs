@@ -20,7 +20,7 @@ use sysconfig_protocol::{Call, Id, Message, Notification, PLUGIN_FD_VARIABLE, Re
 
 use super::fault::{CallError, Fault, StartError};
 use super::output::PluginLog;
-use super::reader::{Reader, Reporter};
+use super::reader::{EventRate, Reader, Reporter};
 use crate::log::Log;
 
 /// The descriptor of a plugin's connection in the plugin.
@@ -117,6 +117,7 @@ impl Launcher {
             responses: sender,
             reporter: self.reporter.clone(),
             log: PluginLog::new(self.log.clone(), subject.clone()),
+            events: EventRate::new(),
         };
         std::thread::Builder::new().name(subject).spawn(move || reader.run()).map_err(error)?;
         Ok(process)

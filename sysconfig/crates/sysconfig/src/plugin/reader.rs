@@ -18,6 +18,9 @@ use super::{Fault, Report};
 /// plugin that keeps the pipe open must not keep the thread.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Events of one plugin within a second; each can make others work.
+const EVENTS_PER_SECOND: u32 = 100;
+
 /// As much of a bad line as a message shows.
 const SHOWN_BYTES: usize = 80;
 
@@ -31,6 +34,29 @@ pub(super) struct Reader {
     pub(super) responses: SyncSender<Result<Response, Fault>>,
     pub(super) reporter: Reporter,
     pub(super) log: PluginLog,
+    pub(super) events: EventRate,
+}
+
+/// Counts the events of the present second.
+#[derive(Debug)]
+pub(super) struct EventRate {
+    second_began: Instant,
+    count: u32,
+}
+
+impl EventRate {
+    pub(super) fn new() -> Self {
+        Self { second_began: Instant::now(), count: 0 }
+    }
+
+    /// Counts one more.
+    fn count(&mut self) -> Result<(), Fault> {
+        if self.second_began.elapsed() >= Duration::from_secs(1) {
+            *self = Self::new();
+        }
+        self.count += 1;
+        if self.count > EVENTS_PER_SECOND { Err(Fault::EventFlood { limit: EVENTS_PER_SECOND }) } else { Ok(()) }
+    }
 }
 
 /// Which of the two has something to read.
@@ -142,7 +168,12 @@ impl Reader {
                 Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
                 Err(TrySendError::Full(_)) => Err(Fault::Unasked),
             },
-            Ok(Message::Notification(notification)) => self.note(notification).map_err(garbage),
+            Ok(Message::Notification(notification)) => {
+                if notification.method == <Event as Notice>::METHOD {
+                    self.events.count()?;
+                }
+                self.note(notification).map_err(garbage)
+            }
             Ok(Message::Request(_)) => Err(garbage("a plugin must not send requests".to_owned())),
             Err(error) => {
                 let source = std::error::Error::source(&error).map(|source| format!(": {source}"));

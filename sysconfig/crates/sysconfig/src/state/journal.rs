@@ -40,6 +40,8 @@ enum Line {
 /// A step of which nobody knows what it did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InDoubt {
+    /// Its number in the journal; none when the journal does not hold it open any more.
+    pub sequence: Option<u64>,
     /// The plugin that was to carry it out.
     pub plugin: String,
     /// The step, redacted.
@@ -131,7 +133,7 @@ fn replay(bytes: &[u8]) -> (Vec<InDoubt>, u64) {
         match serde_json::from_slice(line) {
             Ok(Line::Intent { sequence, at_unix_ms, plugin, step, .. }) => {
                 last = last.max(sequence);
-                open.push((sequence, InDoubt { plugin, step: *step, at_unix_ms }));
+                open.push((sequence, InDoubt { sequence: Some(sequence), plugin, step: *step, at_unix_ms }));
             }
             Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
             Err(_) => (),

@@ -128,9 +128,13 @@ impl Run<'_> {
         };
         let outputs = steps::run(&located.step, &mut state, self.context).map_err(|error| failed(located, &error))?;
         let outputs = self.identify(located, outputs)?;
+        // A file that was replaced while the step read it must not be remembered under its old content.
+        let unchanged = step_key(&self.saved, located, self.context)? == key;
         self.saved = state.save(self.context.store).map_err(cache("write"))?;
         self.live = Some(state);
-        self.pending.push((key, StepRecord { state: self.saved.clone(), outputs }));
+        if unchanged {
+            self.pending.push((key, StepRecord { state: self.saved.clone(), outputs }));
+        }
         if steps::is_expensive(&located.step) {
             self.commit()?;
         }

@@ -25,7 +25,7 @@ pub(super) struct PrintedUri {
 impl Apt {
     /// Sets the directories up below `directory`.
     pub(super) fn new(directory: &Path, architecture: &str) -> std::io::Result<Self> {
-        for sub in ["state/lists/partial", "archives/partial"] {
+        for sub in ["state/lists/partial", "archives/partial", "nothing/partial"] {
             std::fs::create_dir_all(directory.join(sub))?;
         }
         std::fs::write(directory.join("state/status"), "")?;
@@ -59,7 +59,10 @@ impl Apt {
 
     /// Which files installing `wishes` would download.
     pub(super) fn print_uris(&self, wishes: &[String]) -> Result<Vec<PrintedUri>, CommandError> {
-        let output = self.apt_get(&["-qq", "--yes", "--print-uris", "install"]).args(wishes).run()?;
+        // apt leaves out what is in the cache already, so it is asked about an empty one: a lock made with a
+        // filled cache would name only what is new.
+        let empty = format!("Dir::Cache::archives={}", self.directory.join("nothing").display());
+        let output = self.apt_get(&["-qq", "--yes", "--print-uris", "-o", &empty, "install"]).args(wishes).run()?;
         Ok(parse_uris(&output.stdout_text()))
     }
 

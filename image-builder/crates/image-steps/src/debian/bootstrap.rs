@@ -272,6 +272,8 @@ impl<'a> Bootstrap<'a> {
         for (name, text) in [("Packages", index), ("Release", release)] {
             let path = stage.path().join(name);
             fs::write(&path, text).map_err(failed("write", &path))?;
+            // Whatever the umask is: mmdebstrap reads it as another user.
+            set_mode(&path, 0o644).map_err(failed("open", &path))?;
         }
         Ok(stage)
     }

@@ -206,7 +206,7 @@ impl Session<'_> {
         let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
         let group = chain.last().and_then(|subject| subject.split('/').next()).unwrap_or_default();
         for (wanted, located) in wants(template, group) {
-            let Some(provider) = self.find_provider(&wanted) else {
+            let Some(provider) = self.find_provider(&wanted)? else {
                 self.require_present(&wanted, located, None)?;
                 continue;
             };
@@ -220,12 +220,19 @@ impl Session<'_> {
         Ok(providers.into_values().collect())
     }
 
-    fn find_provider(&self, wanted: &Wanted) -> Option<Provider> {
-        let names = template_names(&self.request.roots);
-        names.into_iter().find_map(|(group, name)| {
-            let template = load(self.request, &group, &name).ok()?;
-            gives(&template, &group).contains(wanted).then_some(Provider { group, name, template })
-        })
+    /// The template that makes what is wanted. When none does and one cannot be read, that one may be it.
+    fn find_provider(&self, wanted: &Wanted) -> Result<Option<Provider>, BuildError> {
+        let mut unreadable = None;
+        for (group, name) in template_names(&self.request.roots) {
+            match load(self.request, &group, &name) {
+                Ok(template) if gives(&template, &group).contains(wanted) => {
+                    return Ok(Some(Provider { group, name, template }));
+                }
+                Ok(_) => {}
+                Err(error) => unreadable = unreadable.or(Some(error)),
+            }
+        }
+        unreadable.map_or(Ok(None), Err)
     }
 
     fn require_present(

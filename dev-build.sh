@@ -60,7 +60,144 @@ debian) template=ttys0-debian-dev base_name=debian-base.tar ;;
 openindiana) template=ttya-openindiana-hipster-dev base_name=openindiana-hipster.tar.gz ;;
 *) usage_error "--guest is openindiana or debian, not $guest" ;;
 esac
-[ -z "$base" ] || [ -f "$base" ] || fail "--base $base: no such file"
+
+# ---- interruption ----------------------------------------------------------
+
+. "$here/tools/await.sh"
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'interrupted 130' INT
+trap 'interrupted 143' TERM
+trap 'interrupted 129' HUP
+
+# ---- what can be made here, before anything is made -------------------------
+
+system=$(uname -s) machine=$(uname -m)
+
+# Where the workspace keeps bases and images; empty when the dataset is not mounted yet.
+output_of() {
+	case $1 in
+	/* | ./* | ../* | . | ..) printf '%s\n' "$1/output" ;;
+	*) zfs get -H -o value mountpoint "$1/output" 2>/dev/null | grep '^/' || true ;;
+	esac
+}
+
+case $where in
+/* | ./* | ../* | . | ..) ;;
+*)
+	command -v zfs >/dev/null 2>&1 ||
+		fail "-d $where names a ZFS dataset, and this host has no zfs command. For a directory: -d ./$where"
+	;;
+esac
+
+# candidate PACKAGE: the version that apt would install.
+candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p'; }
+
+# A fresh machine has never asked its archive what there is.
+fetch_package_lists() {
+	[ -z "$(candidate libc6-dev)" ] || return 0
+	[ "$(id -u)" -eq 0 ] || fail "apt has no package lists yet. Run this, then $program again:
+    sudo apt-get update"
+	await apt-get -qq update
+}
+
+# The guest runs what this host builds, so the host has to be of its kind.
+check_host_for_debian() {
+	[ "$system" = Linux ] || fail "the Debian guest runs what is built on Linux, and this is $system"
+	case $machine in
+	x86_64 | amd64) ;;
+	*) fail "the Debian guest is an amd64 one that runs what this host builds, and this host is $machine.
+What works here: ./dev-test.sh --fast, cargo build, cargo test" ;;
+	esac
+	[ -z "$base" ] || return 0
+	suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null) || true
+	if ! command -v apt-get >/dev/null 2>&1 || [ -z "$suite" ]; then
+		fail "the Debian guest is made from the host's own Debian packages, and this system has none.
+Give the root file system that a Debian host made: --base images/output/$base_name"
+	fi
+	fetch_package_lists
+	[ -n "$(candidate linux-image-amd64)" ] ||
+		fail "the Debian guest needs the package linux-image-amd64, which the archive of $suite does not have.
+Give the root file system that a Debian host made: --base images/output/$base_name"
+}
+
+illumos_build=$here/sysconfig/target/x86_64-unknown-illumos/release
+
+check_base_of_openindiana() {
+	present=$(output_of "$where")/$base_name
+	[ -z "$base" ] && [ ! -f "$present" ] || return 0
+	cat >&2 <<NOBASE
+$program: no OpenIndiana base: $present does not exist.
+
+The base is the root file system of an OpenIndiana as a tar. Three stages make it, in this order:
+
+    image-builder build -d DATASET -T $here/sysconfig/image/templates -g openindiana -n hipster-01-strap
+    image-builder build -d DATASET -T $here/sysconfig/image/templates -g openindiana -n hipster-02-image
+    image-builder build -d DATASET -T $here/sysconfig/image/templates -g openindiana -n hipster-03-archive
+
+They install packages with pkg(1), so they run on an illumos host, as root, with the image builder of
+illumos (https://github.com/illumos/image-builder); the one in this repository cannot install IPS packages
+yet, on any host. The result is DATASET's output/$base_name. Bring it here, then:
+
+    $0 -d $where --base FILE
+
+For the development loop without an OpenIndiana, on a Debian host:
+
+    $0 -d $where --guest debian --run
+NOBASE
+	exit 1
+}
+
+# An illumos guest runs illumos executables only. Those of this host are refused when the image is made.
+announce_illumos_build() {
+	[ "$system" != SunOS ] || return 0
+	if [ -n "${CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER:-}" ]; then
+		say "Building sysconfig for illumos with the linker $CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER"
+	elif [ -x "$illumos_build/sysconfig" ] && [ -x "$illumos_build/sysconfigctl" ]; then
+		say "Taking sysconfig for illumos from $illumos_build, which this host does not rebuild"
+	else
+		cat >&2 <<FOREIGN
+Note: what this host builds does not run on illumos, so a base that is one will be refused when sysconfig
+is put into it. Put an illumos build into $illumos_build
+(cargo build --release on an illumos host makes one), or name a linker for illumos in
+CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER.
+FOREIGN
+	fi
+}
+
+# kilobytes FILE, and what is free where a directory is or will be.
+kilobytes() { echo $(($(wc -c <"$1") / 1024 + 1)); }
+free_kilobytes() {
+	directory=$1
+	while [ ! -d "$directory" ]; do directory=$(dirname "$directory"); done
+	df -Pk "$directory" | awk 'END { print $4 }'
+}
+
+check_base_file() {
+	[ -e "$base" ] || fail "--base $base: no such file"
+	[ -f "$base" ] || fail "--base $base: not a regular file"
+	[ -r "$base" ] || fail "--base $base: not readable by $(id -un)"
+	first=$(od -An -tx1 -N 2 "$base" | tr -d ' ')
+	# A tar says so behind its first name, compressed or not.
+	if [ "$first" = 1f8b ]; then
+		magic=$( (gzip -dc "$base" 2>/dev/null || true) | od -An -c -j 257 -N 5 | tr -d ' \n')
+	else
+		magic=$(od -An -c -j 257 -N 5 "$base" 2>/dev/null | tr -d ' \n')
+	fi
+	[ "$magic" = ustar ] || fail "--base $base: neither a tar nor a tar compressed by gzip"
+	destination=$(output_of "$where")
+	[ -n "$destination" ] && ! cmp -s "$base" "$destination/$base_name" || return 0
+	needed=$(kilobytes "$base") available=$(free_kilobytes "$destination")
+	[ "$needed" -le "$available" ] ||
+		fail "--base $base: its copy in $destination needs $((needed / 1024 + 1)) MiB, and $((available / 1024)) MiB are free"
+}
+
+case $guest in
+debian) check_host_for_debian ;;
+openindiana) check_base_of_openindiana ;;
+esac
+[ -z "$base" ] || check_base_file
+[ "$guest" != openindiana ] || announce_illumos_build
 
 # ---- what the machine must have --------------------------------------------
 
@@ -92,7 +229,11 @@ need_rust() {
 			fail "Rust $rust_wanted or newer is needed, this is $version. With rustup: rustup update stable"
 		return
 	fi
-	packaged=$(apt-cache policy rustc 2>/dev/null | sed -n 's/^  Candidate: \([0-9.]*\).*/\1/p')
+	packaged=''
+	if command -v apt-get >/dev/null 2>&1; then
+		fetch_package_lists
+		packaged=$(candidate rustc)
+	fi
 	if [ -n "$packaged" ] && at_least "$packaged" "$rust_wanted"; then
 		missing="$missing cargo rustc"
 	else
@@ -111,14 +252,24 @@ install_missing() {
 	fi
 	say "Installing:$missing"
 	apt-get -qq update
+	# Half-configured packages make apt refuse everything, so this is never interrupted, and what was is mended.
+	dpkg --configure -a >/dev/null
+	to_the_end=yes
 	# The list is wanted as words.
 	# shellcheck disable=SC2086
-	DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends $missing >/dev/null
+	await env DEBIAN_FRONTEND=noninteractive apt-get -qq install -o DPkg::Lock::Timeout=60 \
+		--yes --no-install-recommends $missing >/dev/null
+	to_the_end=''
 }
 
 need_rust
 need gcc cc
-need libc6-dev ldconfig
+if [ "$system" = Linux ] && command -v cc >/dev/null 2>&1; then
+	# A compiler alone cannot link: the C library's own files come in another package.
+	echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - 2>/dev/null || missing="$missing libc6-dev"
+elif [ "$system" = Linux ]; then
+	missing="$missing libc6-dev"
+fi
 if [ "$guest" = debian ] && [ -z "$base" ]; then
 	need mmdebstrap mmdebstrap
 	[ "$(id -u)" -eq 0 ] || need uidmap newuidmap
@@ -139,53 +290,51 @@ need_rust
 
 # ---- programs --------------------------------------------------------------
 
+external=$here/sysconfig/target/release
+if [ "$guest" = openindiana ] && [ "$system" != SunOS ] && [ -x "$illumos_build/sysconfig" ]; then
+	external=$illumos_build
+fi
+
 build_sysconfig() {
-	cargo build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml"
+	await cargo build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml" || return 1
+	[ "$guest" = openindiana ] && [ "$system" != SunOS ] || return 0
+	[ -n "${CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER:-}" ] || return 0
+	await cargo build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml" \
+		--target x86_64-unknown-illumos || return 1
+	external=$illumos_build
 }
 
 say "Building image-builder and dev-vm"
-cargo build --quiet --release --locked --manifest-path "$here/image-builder/Cargo.toml"
+await cargo build --quiet --release --locked --manifest-path "$here/image-builder/Cargo.toml"
 say "Building sysconfig and its plugins"
 build_sysconfig
 
 image_builder=$here/image-builder/target/release/image-builder
 dev_vm=$here/image-builder/target/release/dev-vm
 templates=$here/sysconfig/image/templates
-external=$here/sysconfig/target/release
 
 # ---- base and image --------------------------------------------------------
 
 output=$("$image_builder" workspace -d "$where" --output)
 
-if [ -n "$base" ]; then
+if [ -n "$base" ] && ! cmp -s "$base" "$output/$base_name"; then
 	say "Taking $base as $base_name"
 	# By rename: an interrupted copy leaves the old one.
-	cp "$base" "$output/.$base_name.new"
-	mv -f "$output/.$base_name.new" "$output/$base_name"
-elif [ "$guest" = openindiana ] && [ ! -f "$output/$base_name" ]; then
-	cat >&2 <<NOBASE
-$program: no OpenIndiana base: $output/$base_name does not exist.
-
-These three stages make it, in this order:
-
-    $image_builder build -d $where -g openindiana -n hipster-01-strap
-    $image_builder build -d $where -g openindiana -n hipster-02-image
-    $image_builder build -d $where -g openindiana -n hipster-03-archive
-
-or give one that was made elsewhere: $program -d $where --base FILE
-The Debian guest needs no base: $program -d $where --guest debian
-NOBASE
-	exit 1
+	partial=$output/.$base_name.new
+	await cp "$base" "$partial"
+	mv -f "$partial" "$output/$base_name"
 fi
 
-image=$("$image_builder" build -d "$where" -T "$templates" -E "$external" -g cloudimage -n "$template" \
-	${refresh:+"$refresh"} ${base:+--no-deps} --print-path)
+await "$image_builder" build -d "$where" -T "$templates" -E "$external" -g cloudimage -n "$template" \
+	${refresh:+"$refresh"} ${base:+--no-deps} --print-path >"$scratch/image"
+image=$(cat "$scratch/image")
 
 if [ -n "$output_dir" ]; then
 	mkdir -p "$output_dir"
 	copy=$output_dir/$(basename "$image")
-	cp "$image" "$copy.new"
-	mv -f "$copy.new" "$copy"
+	partial=$copy.new
+	await cp "$image" "$partial"
+	mv -f "$partial" "$copy"
 	image=$copy
 fi
 
@@ -196,7 +345,7 @@ if [ -z "$run" ]; then
 	say ""
 	say "Next:  $dev_vm -d $where up --image $image --share $here"
 else
-	"$dev_vm" -d "$where" up --image "$image" --share "$here"
+	await "$dev_vm" -d "$where" up --image "$image" --share "$here"
 	say ""
 	say "Next:  $dev_vm -d $where ssh"
 fi
@@ -213,7 +362,7 @@ fingerprint() {
 }
 
 if [ -n "$watch" ]; then
-	say "Watching $here/sysconfig; interrupt to end"
+	say "Watching $here/sysconfig; interrupt to end${run:+, which leaves the machine running}"
 	seen=$(fingerprint | cksum)
 	while :; do
 		sleep 0.3 2>/dev/null || sleep 1

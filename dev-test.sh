@@ -2,9 +2,10 @@
 #
 # Runs every test, the fast ones first. "dev-test.sh -h" says how it is used.
 #
-# A judge is a program that nobody here wrote: sgdisk, e2fsck, QEMU. One that is
-# missing is installed when this runs as root on a Debian-like system; otherwise
-# its tests are skipped, loudly, and with CI=true that is a failure.
+# A judge is a program that nobody here wrote: sgdisk, e2fsck, zdb, QEMU. One that
+# is missing is installed when this runs as root on a Debian-like system; otherwise
+# its tests are skipped, loudly, and with CI=true that is a failure. docs/testing.md
+# has the list.
 
 set -u
 
@@ -17,7 +18,8 @@ usage() {
 usage: $program [--fast] [--soak] [-h]
 
       --fast   leave out what boots a virtual machine or builds an image
-      --soak   everything at full size, and the checks that need another toolchain
+      --soak   everything at full size, hours of it: large tests, FUZZ_SECONDS (300) of
+               fuzzing for each reader, the lowest Rust, the kernel's own ZFS
   -h, --help   this text
 USAGE
 }
@@ -33,7 +35,15 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-passed=0 failed=0 skipped=0 failures=''
+passed=0 failed=0 skipped=0 failures='' skips=''
+
+# Where tests of all crates say that they tested nothing; a test that passes is not heard otherwise.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' INT TERM
+SKIPPED_JUDGES=$scratch/skipped
+: >"$SKIPPED_JUDGES"
+export SKIPPED_JUDGES
 
 say() { printf '%s\n' "$*"; }
 
@@ -52,6 +62,8 @@ stage() {
 		say "     ok, $took s"
 	elif [ "$status" -eq 78 ] || { [ "$status" -eq 77 ] && [ "${CI:-}" != true ]; }; then
 		skipped=$((skipped + 1))
+		skips="$skips
+     $name"
 		say "     SKIPPED: $name"
 	else
 		failed=$((failed + 1))
@@ -65,7 +77,7 @@ stage() {
 
 judges="shellcheck:shellcheck gdisk:sgdisk fdisk:sfdisk dosfstools:fsck.fat mtools:mdir e2fsprogs:e2fsck genext2fs:genext2fs
 	mmdebstrap:mmdebstrap uidmap:newuidmap qemu-system-x86:qemu-system-x86_64 qemu-utils:qemu-img
-	openssh-client:ssh libxml2-utils:xmllint python3:python3 gcc:cc"
+	openssh-client:ssh libxml2-utils:xmllint python3:python3 gcc:cc grub-common:grub-fstest procps:ps"
 
 install_judges() {
 	wanted=''
@@ -73,6 +85,13 @@ install_judges() {
 		PATH=$PATH:/usr/sbin:/sbin command -v "${pair#*:}" >/dev/null 2>&1 || wanted="$wanted ${pair%:*}"
 	done
 	ls /usr/share/qemu/firmware/*.json >/dev/null 2>&1 || wanted="$wanted ovmf"
+	if command -v rustup >/dev/null 2>&1; then
+		cargo fmt --version >/dev/null 2>&1 || rustup --quiet component add rustfmt
+		cargo clippy --version >/dev/null 2>&1 || rustup --quiet component add clippy
+	else
+		cargo fmt --version >/dev/null 2>&1 || wanted="$wanted rustfmt"
+		cargo clippy --version >/dev/null 2>&1 || wanted="$wanted rust-clippy"
+	fi
 	[ -n "$wanted" ] || return 0
 	if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
 		say "Installing:$wanted"
@@ -86,6 +105,8 @@ install_judges() {
 	fi
 }
 
+find_zdb() { ZDB=$(tools/zfs-judges) && export ZDB; }
+
 # ---- stages ----------------------------------------------------------------
 
 both() {
@@ -94,19 +115,56 @@ both() {
 	done
 }
 
+check_format() {
+	cargo fmt --version >/dev/null 2>&1 || { say "rustfmt is not installed" && return 77; }
+	both cargo fmt --all --check
+}
+
+check_lints() {
+	cargo clippy --version >/dev/null 2>&1 || { say "clippy is not installed" && return 77; }
+	both cargo clippy --quiet --locked --all-targets -- -D warnings
+}
+
 lint_shell() {
 	command -v shellcheck >/dev/null 2>&1 || { say "shellcheck is not installed" && return 77; }
 	# smf_include.sh is on illumos only.
-	git ls-files -z | xargs -0 grep -lE '^#!/bin/(sh|bash)' | while read -r script; do
+	git ls-files -z | xargs -0 grep -lE '^#!/bin/(sh|bash)|^# shellcheck shell=' | while read -r script; do
 		shellcheck -e SC1091 "$script" && sh -n "$script" || exit 1
 	done
 }
 
-unit_tests() {
+# tests WORKSPACE [--all] [OPTION...]: --all includes those that are too large for every day.
+tests() {
+	workspace=$1 nextest='' libtest=''
+	shift
+	[ "${1:-}" != --all ] || { nextest='--run-ignored all' libtest='--include-ignored' && shift; }
+	# The options are wanted as words.
+	# shellcheck disable=SC2086
 	if cargo nextest --version >/dev/null 2>&1; then
-		(cd "$1" && cargo nextest run --locked --no-fail-fast --status-level slow --final-status-level fail)
+		(cd "$workspace" && cargo nextest run --locked --no-fail-fast --status-level slow --final-status-level fail "$@" $nextest)
 	else
-		(cd "$1" && cargo test --locked --quiet --no-fail-fast)
+		(cd "$workspace" && cargo test --locked --quiet --no-fail-fast "$@" -- $libtest)
+	fi
+}
+
+unit_tests() {
+	if [ "$tier" = soak ]; then
+		PROPTEST_CASES=${PROPTEST_CASES:-2048} tests "$1" --all --release
+	else
+		tests "$1"
+	fi
+}
+
+# Every reader of what others wrote, damaged inputs from a new seed on, for a time; a failure says how to repeat it.
+fuzz() {
+	FUZZ_SECONDS=${FUZZ_SECONDS:-300} FUZZ_START=${FUZZ_START:-$(date +%s)000000}
+	export FUZZ_SECONDS FUZZ_START
+	say "$1: tests named fuzz_*, $FUZZ_SECONDS s each from seed $FUZZ_START"
+	if cargo nextest --version >/dev/null 2>&1; then
+		(cd "$1" && cargo nextest run --locked --release --no-fail-fast --run-ignored all --success-output immediate \
+			-E 'test(/(^|::)fuzz_/)')
+	else
+		(cd "$1" && cargo test --locked --release --no-fail-fast fuzz_ -- --include-ignored --nocapture)
 	fi
 }
 
@@ -123,24 +181,35 @@ deny() {
 }
 
 other_systems() {
-	tools/rust-std-source || return $?
+	compiler=$(tools/rust-std-source) || return $?
 	for target in x86_64-unknown-illumos x86_64-unknown-freebsd; do
 		for workspace in image-builder sysconfig; do
 			# The guest software runs on illumos and Linux only.
 			[ "$workspace/$target" = sysconfig/x86_64-unknown-freebsd ] && continue
 			say "$workspace for $target"
-			(cd "$workspace" && RUSTC_BOOTSTRAP=1 cargo check --quiet --locked -Zbuild-std --target "$target") || return 1
+			(cd "$workspace" && RUSTC=$compiler RUSTC_BOOTSTRAP=1 cargo check --quiet --locked -Zbuild-std --target "$target") || return 1
 		done
 	done
 }
 
+# What tested nothing, told by the reason, because the reason says what to install.
+report_skips() {
+	[ -z "$skips" ] || say "Skipped:$skips"
+	[ -s "$SKIPPED_JUDGES" ] || return 0
+	say "Tests that tested nothing:"
+	sort -u "$SKIPPED_JUDGES" | cut -f 1 | uniq -c | sed 's/^ *\([0-9]*\) /     \1 tests: /'
+}
+
+[ "$tier" != soak ] || export SOAK=1
 say "dev-test.sh, tier $tier, $(date -u +%Y-%m-%dT%H:%M:%SZ), $(rustc --version)"
 stage "judges" install_judges
-stage "format" both cargo fmt --all --check
+stage "format" check_format
 stage "shell scripts" lint_shell
+stage "what dev-build.sh refuses, and its interruption" tests/dev-build
+stage "zdb, from the package archive where it is not installed" find_zdb
 stage "unit and integration tests of image-builder" unit_tests image-builder
 stage "unit and integration tests of sysconfig" unit_tests sysconfig
-stage "clippy" both cargo clippy --quiet --locked --all-targets -- -D warnings
+stage "clippy" check_lints
 stage "templates" check_templates
 stage "licences, bans and sources" deny
 stage "type check for illumos and FreeBSD" other_systems
@@ -148,10 +217,14 @@ if [ "$tier" != fast ]; then
 	stage "development loop in a virtual machine" tests/dev-loop
 fi
 if [ "$tier" = soak ]; then
+	stage "fuzzing of image-builder" fuzz image-builder
+	stage "fuzzing of sysconfig" fuzz sysconfig
 	stage "lowest Rust version" tools/check-lowest-rust
+	stage "pools in a kernel with OpenZFS" tests/zfs-kernel
 fi
 
 say ""
+report_skips
 [ -z "$failures" ] || say "Failed:$failures"
 say "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

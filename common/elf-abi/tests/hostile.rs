@@ -86,3 +86,13 @@ proptest! {
         swallow(&object);
     }
 }
+
+#[test]
+fn fuzz_objects() {
+    let objects = objects();
+    test_judge::fuzz(5000, |random| {
+        let mut object = random.pick(&objects).clone();
+        random.damage(&mut object);
+        swallow(&object);
+    });
+}

@@ -223,7 +223,6 @@ fn what_is_no_elf_object_is_named() {
 
 /// The one executable that is certainly there: this test.
 #[test]
-#[expect(clippy::print_stderr, reason = "a skipped test says so where a person sees it")]
 fn this_very_test_runs_on_this_very_host() {
     let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     let found = inspect(&bytes).unwrap();
@@ -237,9 +236,7 @@ fn this_very_test_runs_on_this_very_host() {
 
     let libc = libc_candidates().iter().find_map(|path| std::fs::read(path).ok());
     let Some(libc) = libc else {
-        eprintln!("SKIPPED: no C library at any of {:?}", libc_candidates());
-        assert!(std::env::var_os("CI").is_none(), "CI must have one");
-        return;
+        return test_judge::skip(&format!("no C library at any of {:?}", libc_candidates()));
     };
     let host = Guest::from_libc(&libc).unwrap();
     assert_eq!(found.check(&host), Ok(()), "on {host}");

@@ -24,6 +24,12 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
+    /// Everything is being ended, so nothing is started any more.
+    #[error("`{command}` was not started: this program is ending")]
+    Ending {
+        /// The quoted command line.
+        command: String,
+    },
     /// Reading the program's output, writing its input, or waiting for it failed.
     #[error("cannot talk to `{command}`")]
     Pipe {

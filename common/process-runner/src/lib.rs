@@ -11,14 +11,22 @@
 //! * [`Command::run_interactive`]: the user's terminal belongs to the program;
 //! * [`Command::spawn_detached`]: a program that outlives us, such as a virtual machine.
 //!
+//! [`end_all`] ends everything that runs, and a [`guard`] sees to that when this process is killed.
+//!
 //! The crate knows nothing of shells: arguments are never joined and parsed
 //! again. [`Command::to_string`] quotes them for people.
 
 mod capture;
 mod command;
 mod error;
+mod groups;
+mod guard;
+mod pipes;
 mod quote;
+mod run;
 
-pub use command::{Command, Detached, Input, Output, Stream};
+pub use command::{Command, Input, Output, Stream};
 pub use error::CommandError;
+pub use groups::{Guarded, end_all, guard};
 pub use quote::shell_quote;
+pub use run::Detached;

@@ -75,6 +75,33 @@ fn output_streams_to_a_consumer() {
     assert!(matches!(outcome, Ok(Err("enough"))), "a consumer that gives up ends the program");
 }
 
+/// A program ended, and its grandchild held the pipe that we wrote to: the feeding thread waited for the grandchild,
+/// whatever the deadline.
+#[test]
+fn a_grandchild_that_keeps_our_end_of_a_pipe_does_not_hold_us() {
+    let begin = Instant::now();
+    let script = "exec 3<&0; sleep 60 <&3 >/dev/null 2>&1 & echo $!";
+    let output = sh(script).stdin(Input::Bytes(vec![b'x'; 300_000])).deadline(Duration::from_secs(5)).run();
+    let pid = output.expect("sh ends at once").stdout_text();
+    let mut text = String::new();
+    let read = sh("sleep 60 2>/dev/null & echo $!").run_reading(|stdout| stdout.read_to_string(&mut text));
+    read.expect("sh ends at once").expect("text is read");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    sh(&format!("kill {} {}", pid.trim(), text.trim())).run().expect("both are ours to end");
+}
+
+#[test]
+fn a_program_that_reads_too_slowly_is_ended_at_its_deadline() {
+    let begin = Instant::now();
+    let ended = sh("sleep 60").deadline(Duration::from_millis(300)).run_feeding(|stdin| {
+        loop {
+            stdin.write_all(&[b'x'; 300_000])?;
+        }
+    });
+    assert!(matches!(ended, Err(CommandError::Deadline { .. })), "{ended:?}");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
 #[test]
 fn lines_come_as_they_are_written() {
     let seen = Arc::new(Mutex::new(Vec::new()));

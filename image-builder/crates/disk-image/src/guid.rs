@@ -114,7 +114,9 @@ impl DiskSeed {
         u32::from_le_bytes([hash[0], hash[1], hash[2], hash[3]])
     }
 
-    fn bytes(&self, role: &str) -> [u8; 32] {
+    /// 32 bytes for `role`, for what derives its own identifiers from a seed, such as a ZFS pool.
+    #[must_use]
+    pub fn bytes(&self, role: &str) -> [u8; 32] {
         let mut input = self.0.to_vec();
         input.extend_from_slice(role.as_bytes());
         derive("role", &input)

@@ -8,6 +8,9 @@ use crate::{DiskSeed, Guid, Volume, VolumeError, partition_guid};
 /// Bytes of the usual alignment: 1 MiB.
 const MIB: u64 = 1024 * 1024;
 
+/// Bytes of sector 0 that are code; the disk signature and the partition records follow.
+pub const BOOT_CODE_BYTES: usize = 440;
+
 /// How large a partition is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionSize {
@@ -72,6 +75,8 @@ pub struct DiskLayout<'a> {
     pub alignment: u64,
     /// Bytes of the whole disk; as large as the partitions need when `None`.
     pub disk_bytes: Option<u64>,
+    /// What a BIOS runs: the code of sector 0, before the disk signature and the partition records.
+    pub boot_code: Option<[u8; BOOT_CODE_BYTES]>,
     /// The partitions in the order in which they lie on the disk.
     pub partitions: Vec<PartitionSpec<'a>>,
 }
@@ -86,6 +91,7 @@ impl DiskLayout<'_> {
             entry_count: 128,
             alignment: MIB,
             disk_bytes: None,
+            boot_code: None,
             partitions: Vec::new(),
         }
     }

@@ -3,8 +3,8 @@
 //! A [`DiskLayout`] names the partitions, their sizes and a [`Volume`] for the
 //! content of each; [`write_disk`] places them, lets every volume write itself
 //! into its [`Region`] of a sparse file, and puts the finished file in place by
-//! rename. [`esp`] and [`root_ext4`] are the two volumes made here; a ZFS pool
-//! is another implementation of [`Volume`], made elsewhere.
+//! rename. [`esp`], [`root_ext4`] and [`PoolVolume`] are the volumes made here;
+//! [`illumos`] puts a pool and what boots it together.
 //!
 //! The same layout over the same inputs gives the same bytes: identifiers come
 //! from a [`DiskSeed`], times from the content, never from a clock. What an
@@ -16,6 +16,8 @@
 pub mod esp;
 pub mod gpt;
 mod guid;
+pub mod illumos;
+mod image_file;
 mod layout;
 mod qcow2;
 mod region;
@@ -23,9 +25,10 @@ pub mod root_ext4;
 mod volume;
 mod write;
 
+pub use image_file::{ImageFile, ImageStream, OpenImageError, Qcow2ReadError};
 pub use guid::{DiskSeed, Guid, ParseGuidError, partition_guid};
-pub use layout::{DiskLayout, LayoutError, PartitionSize, PartitionSpec};
+pub use layout::{BOOT_CODE_BYTES, DiskLayout, LayoutError, PartitionSize, PartitionSpec};
 pub use qcow2::{Qcow2Error, convert_qcow2};
 pub use region::Region;
 pub use volume::{Volume, VolumeContext, VolumeError};
-pub use write::{DiskError, DiskReport, PartitionReport, write_disk};
+pub use write::{DiskError, DiskReport, PartitionReport, extract_partition, write_bare, write_disk};

@@ -1,6 +1,7 @@
 //! What fills a partition.
 
 use std::error::Error;
+use std::io;
 use std::path::Path;
 
 use crate::Region;
@@ -54,6 +55,13 @@ pub enum VolumeError {
     /// An ext4 root file system.
     #[error(transparent)]
     Ext4(#[from] Ext4Error),
+    /// The boot blocks of a pool's partition.
+    #[error("cannot write the boot blocks")]
+    BootBlocks {
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
     /// A volume made outside this crate.
     #[error(transparent)]
     Other(Box<dyn Error + Send + Sync>),
@@ -65,7 +73,7 @@ impl VolumeError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Ext4(error) => error.help(),
-            Self::Esp(_) | Self::Other(_) => None,
+            Self::Esp(_) | Self::BootBlocks { .. } | Self::Other(_) => None,
         }
     }
 }

@@ -7,8 +7,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::gpt::{Partition, Table};
-use crate::{DiskLayout, Guid, LayoutError, Region, VolumeContext, VolumeError};
+use crate::gpt::{Partition, SectorSize, Table};
+use crate::layout::BOOT_CODE_BYTES;
+use crate::{DiskLayout, Guid, LayoutError, Region, Volume, VolumeContext, VolumeError};
 
 /// A disk that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,15 @@ pub enum DiskError {
         #[source]
         source: VolumeError,
     },
+    /// The content of an image without partitions could not be written.
+    #[error("cannot write {}", path.display())]
+    Bare {
+        /// The image.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: VolumeError,
+    },
 }
 
 impl DiskError {
@@ -82,7 +92,7 @@ impl DiskError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::File { source, path, .. } if is_full(source) => Some(full_help(path)),
-            Self::Volume { source, path, .. } => {
+            Self::Volume { source, path, .. } | Self::Bare { source, path } => {
                 source.help().or_else(|| caused_by_full(source).then(|| full_help(path)))
             }
             Self::Layout(LayoutError::Measure { source, .. }) => source.help(),
@@ -142,20 +152,75 @@ pub fn write_disk(
     stage: &mut dyn FnMut(&str),
 ) -> Result<DiskReport, DiskError> {
     let table = layout.place()?;
+    let report = appearing(output, |partial| write_partial(&mut layout, &table, partial, work, stage))?;
+    Ok(DiskReport { path: output.to_owned(), ..report })
+}
+
+/// Writes `content` alone, without any partition table, to a file of `bytes` bytes at `output`.
+///
+/// It appears as the file of [`write_disk`] does. Answers the bytes of content, as the volume counts them.
+///
+/// # Errors
+/// See [`DiskError`]; the file under construction is removed.
+pub fn write_bare(
+    content: &mut dyn Volume,
+    sector_size: SectorSize,
+    bytes: u64,
+    output: &Path,
+    work: &Path,
+) -> Result<u64, DiskError> {
+    appearing(output, |partial| {
+        let failed = |action| move |source| DiskError::File { action, path: partial.to_owned(), source };
+        let file = create(partial, bytes)?;
+        let context = VolumeContext { sector_size, first_lba: 0, work };
+        let written = content.write(&mut Region::new(&file, 0, bytes), &context);
+        let written = written.map_err(|source| DiskError::Bare { path: partial.to_owned(), source })?;
+        file.sync_all().map_err(failed("make durable"))?;
+        Ok(written)
+    })
+}
+
+/// Copies a partition of the finished disk `disk` to a file of its own, holes kept.
+///
+/// It appears as the file of [`write_disk`] does.
+///
+/// # Errors
+/// See [`DiskError`]; the file under construction is removed.
+pub fn extract_partition(disk: &Path, partition: &PartitionReport, output: &Path) -> Result<(), DiskError> {
+    appearing(output, |partial| {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
+            move |source| DiskError::File { action, path, source }
+        };
+        let source = File::open(disk).map_err(failed("open", disk))?;
+        let file = create(partial, partition.bytes)?;
+        Region::new(&file, 0, partition.bytes)
+            .copy_sparse_range(&source, partition.offset, partition.bytes)
+            .map_err(failed("copy a partition to", partial))?;
+        file.sync_all().map_err(failed("make durable", partial))
+    })
+}
+
+/// Lets `write` make a file beside `output`, and gives it that name when it is complete.
+fn appearing<T>(output: &Path, write: impl FnOnce(&Path) -> Result<T, DiskError>) -> Result<T, DiskError> {
     let mut partial = OsString::from(output);
     partial.push(".tmp");
     let partial = PathBuf::from(partial);
-
-    let written = write_partial(&mut layout, &table, &partial, work, stage)
-        .and_then(|report| put_in_place(&partial, output).map(|()| report));
-    match written {
-        Ok(report) => Ok(DiskReport { path: output.to_owned(), ..report }),
-        Err(error) => {
-            // The partial file is useless, and the error that matters is the first one.
-            let _ = fs::remove_file(&partial);
-            Err(error)
-        }
+    let written = write(&partial).and_then(|value| put_in_place(&partial, output).map(|()| value));
+    if written.is_err() {
+        // The partial file is useless, and the error that matters is the first one.
+        let _ = fs::remove_file(&partial);
     }
+    written
+}
+
+/// An empty file of `bytes` zeros, none of them allocated.
+fn create(path: &Path, bytes: u64) -> Result<File, DiskError> {
+    let failed = |action| move |source| DiskError::File { action, path: path.to_owned(), source };
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).map_err(failed("create"))?;
+    file.set_len(bytes).map_err(failed("set the size of"))?;
+    Ok(file)
 }
 
 fn write_partial(
@@ -167,10 +232,8 @@ fn write_partial(
 ) -> Result<DiskReport, DiskError> {
     let failed = |action| move |source| DiskError::File { action, path: path.to_owned(), source };
     let sector = table.sector_size.bytes();
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path).map_err(failed("create"))?;
     let disk_bytes = table.disk_sectors * sector;
-    file.set_len(disk_bytes).map_err(failed("set the size of"))?;
+    let file = create(path, disk_bytes)?;
 
     let mut partitions = Vec::new();
     for (spec, placed) in layout.partitions.iter_mut().zip(&table.partitions) {
@@ -187,7 +250,10 @@ fn write_partial(
         partitions.push(PartitionReport { name, slot, guid, offset, bytes, content_bytes });
     }
 
-    let encoded = table.encode().map_err(DiskError::Table)?;
+    let mut encoded = table.encode().map_err(DiskError::Table)?;
+    if let Some(code) = &layout.boot_code {
+        encoded.head[..BOOT_CODE_BYTES].copy_from_slice(code);
+    }
     file.write_all_at(&encoded.head, 0)
         .and_then(|()| file.write_all_at(&encoded.tail, encoded.tail_offset))
         .map_err(failed("write the partition table of"))?;

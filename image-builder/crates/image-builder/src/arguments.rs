@@ -3,7 +3,8 @@
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
-const EXIT_CODES: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong.";
+const EXIT_CODES: &str =
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong, 4 an image is damaged or images differ.";
 
 /// Builds bootable images from templates, on any host and without root.
 #[derive(Debug, Parser)]
@@ -23,6 +24,63 @@ pub(crate) enum Verb {
     Check(Check),
     /// Make the workspace and say where it is.
     Workspace(WorkspaceArguments),
+    /// Read all of an image and check it: partition table, every checksum, every file of its pool.
+    Verify(Verify),
+    /// List what is in an image: partitions and datasets, or files.
+    Ls(Ls),
+    /// Write a file of an image to standard output.
+    Cat(Cat),
+    /// Say what differs between two images.
+    Diff(Diff),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// A raw or qcow2 image, with a partition table or as a bare pool.
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: String,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// The image, and the dataset that PATH is in [default: the one that boots].
+    #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
+    pub(crate) image: String,
+    /// A file or directory in the dataset; without one, and without DATASET, partitions and datasets are listed.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// List everything below PATH.
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    /// Print the list as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// The image, and the dataset that PATH is in [default: the one that boots].
+    #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
+    pub(crate) image: String,
+    /// A regular file in the dataset; links are followed inside it.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The image before; with DATASET only this one is compared.
+    #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
+    pub(crate) first: String,
+    /// The image after.
+    #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
+    pub(crate) second: String,
+    /// Print the differences as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which template, with which features.

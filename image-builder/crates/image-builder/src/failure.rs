@@ -1,8 +1,10 @@
 //! What can end a run, and how it is told.
 
-use image_steps::{BuildError, EngineError, WorkspaceError};
+use crate::inspect::InspectError;
+use image_steps::{BuildError, EngineError, TargetError, WorkspaceError};
 use miette::{Diagnostic, Report};
 use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use template::FeatureError;
@@ -18,6 +20,17 @@ pub(crate) enum Failure {
     Feature(#[source] FeatureError),
     #[error("{wrong} of {all} templates are wrong")]
     Check { wrong: usize, all: usize },
+    #[error("cannot watch for signals")]
+    Signals {
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Inspect(#[from] InspectError),
+    #[error("{} is damaged: {problems} problems", image.display())]
+    Damaged { image: PathBuf, problems: usize },
+    #[error("the images differ in {count} places")]
+    Different { count: usize },
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
@@ -31,6 +44,11 @@ impl From<BuildError> for Failure {
 }
 
 impl Failure {
+    /// Standard output does not take more.
+    pub(crate) fn from_output(source: io::Error) -> Self {
+        Self::Inspect(InspectError::Output { source })
+    }
+
     /// Tells it on standard error and answers the exit status.
     pub(crate) fn report(self) -> ExitCode {
         match self {
@@ -42,6 +60,7 @@ impl Failure {
     fn report_plainly(self) -> ExitCode {
         let code = match &self {
             Self::Check { .. } => 3,
+            Self::Damaged { .. } | Self::Different { .. } => 4,
             Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
             _ => 1,
         };
@@ -53,9 +72,13 @@ impl Failure {
         match self {
             Self::NoTemplates => Some("give the template root with -T DIR".to_owned()),
             Self::Workspace(error) => error.help(),
+            Self::Inspect(error) => error.help(),
             Self::Build(error) => match error.as_ref() {
                 BuildError::Workspace(error) => error.help(),
                 BuildError::Target(error) => error.help(),
+                BuildError::Store { source, .. } | BuildError::Engine(EngineError::Cache { source, .. }) => {
+                    source.hint().map(str::to_owned)
+                }
                 _ => None,
             },
             _ => None,
@@ -70,7 +93,7 @@ fn report_build(error: BuildError) -> ExitCode {
             say(&Report::new(diagnostics));
             ExitCode::from(3)
         }
-        BuildError::Engine(EngineError::Step(diagnostic)) => {
+        BuildError::Engine(EngineError::Step(diagnostic)) | BuildError::Target(TargetError::Template(diagnostic)) => {
             say(&Report::new(*diagnostic));
             ExitCode::FAILURE
         }

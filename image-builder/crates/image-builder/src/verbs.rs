@@ -66,7 +66,12 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
 
 fn print_plan(template: &PlannedTemplate) {
     println!("\n{}", template.subject);
+    let mut awaits = None;
     for step in &template.steps {
+        if awaits != step.awaits.as_ref() {
+            awaits = step.awaits.as_ref();
+            println!("  unknown until {} is built:", awaits.map_or("what it needs", String::as_str));
+        }
         let mark = match step.cached {
             Some(true) => "cached",
             Some(false) => "run",
@@ -75,7 +80,13 @@ fn print_plan(template: &PlannedTemplate) {
         println!("  {mark:6}  {}  ({})", step.title, step.origin);
     }
     if let Some((path, current)) = &template.artifact {
-        println!("  {:6}  {}", if *current { "there" } else { "write" }, path.display());
+        let is_known = template.steps.last().is_none_or(|step| step.awaits.is_none());
+        let mark = match (is_known, *current) {
+            (false, _) => "after",
+            (true, true) => "there",
+            (true, false) => "write",
+        };
+        println!("  {mark:6}  {}", path.display());
     }
 }
 

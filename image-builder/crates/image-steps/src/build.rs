@@ -1,17 +1,20 @@
 //! One build: the template that was asked for, after those whose results it needs.
 
 use crate::engine::{self, EngineError, PlannedStep};
+use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
+use crate::providers::{Wanted, gives, snapshot_name, wanted_snapshot};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
 use crate::target::{self, Artifact, TargetError};
 use crate::workspace::{Location, Workspace, WorkspaceError};
 use disk_image::DiskSeed;
 use image_tree::{Store, StoreError};
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
-use template::{Diagnostic, Diagnostics, Features, HostFiles, LocatedStep, Request, Step, Target, Template};
+use std::sync::{Arc, Mutex};
+use template::{Diagnostic, Diagnostics, Features, HostFiles, Request, Target, Template};
 
 /// What is to be built, and of what.
 #[derive(Clone, Debug)]
@@ -43,7 +46,7 @@ pub struct BuildRequest {
 pub struct Built {
     /// The image, unless the target is a dataset.
     pub artifact: Option<Artifact>,
-    /// Warnings of the template.
+    /// Warnings of the template and of those that were built for it, each once.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -97,59 +100,110 @@ pub enum BuildError {
 
 /// Builds a template, and first whatever other templates of the same roots make for it.
 ///
+/// The workspace is locked meanwhile. What a killed run has left half made is removed first, and what it has done is
+/// taken up.
+///
 /// # Errors
-/// Static errors of the template before any work; otherwise the first thing that fails.
+/// Static errors of the template before any work; [`WorkspaceError::Busy`]; otherwise the first thing that fails.
 pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Built, BuildError> {
-    let template = load(request, &request.group, &request.name)?;
+    let mut template = load(request, &request.group, &request.name)?;
     refuse_unsupported(&request.group, &request.name, &template)?;
     let workspace = Workspace::open(&request.location)?;
+    let lock = WorkspaceLock::acquire(&workspace)?;
+    if let Some(holder) = lock.was_killed() {
+        progress.message(&format!("going on where a run was ended ({holder})"));
+    }
     let store = open_store(&workspace, progress)?;
-    let session = Session { request, workspace: &workspace, store: &store, progress };
-    session.build(&request.group, &request.name, template, &mut Vec::new())
+    let mut session = Session::new(request, &workspace, &store, progress);
+    let mut main = |session: &Session<'_>| session.build(&request.group, &request.name, &mut template, &mut Vec::new());
+    let artifact = match main(&session) {
+        Err(error) if is_lost(&error) => {
+            progress.message("the content store lacks something that an earlier build had made; making it again");
+            session.distrust = true;
+            main(&session)
+        }
+        done => done,
+    }?;
+    Ok(Built { artifact, warnings: session.told.into_inner().warnings })
 }
 
-/// Tells what `build` would do. Nothing is written, nothing is resolved.
+/// Tells what `build` would do. Nothing is made, written, resolved or locked; a workspace that is not there is an
+/// empty one.
 ///
 /// # Errors
 /// As for [`build`], as far as it goes.
 pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<PlannedTemplate>, BuildError> {
     let template = load(request, &request.group, &request.name)?;
-    let workspace = Workspace::open(&request.location)?;
-    let store = open_store(&workspace, progress)?;
-    let session = Session { request, workspace: &workspace, store: &store, progress };
-    let mut planned = Vec::new();
+    let workspace = Workspace::look(&request.location)?;
+    let path = workspace.store();
+    let store = Store::open_dry(&path).map_err(|source| BuildError::Store { path, source })?;
+    let session = Session::new(request, &workspace, &store, progress);
+    let mut planned = Plan::default();
     session.plan(&request.group, &request.name, &template, &mut Vec::new(), &mut planned)?;
-    Ok(planned)
+    Ok(planned.templates)
 }
 
-struct Session<'a> {
-    request: &'a BuildRequest,
-    workspace: &'a Workspace,
-    store: &'a Store,
+/// One run: what it was asked for and what it works with.
+pub(crate) struct Session<'a> {
+    pub(crate) request: &'a BuildRequest,
+    pub(crate) workspace: &'a Workspace,
+    pub(crate) store: &'a Store,
     progress: &'a Arc<dyn Progress>,
+    /// See [`Context`].
+    distrust: bool,
+    refreshed: Mutex<BTreeSet<PathBuf>>,
+    told: RefCell<Told>,
 }
 
-/// A template that makes something that another one takes.
-struct Provider {
-    group: String,
-    name: String,
-    template: Template,
+/// The warnings of all templates that were begun. One may be begun more than once.
+#[derive(Default)]
+struct Told {
+    begun: BTreeSet<String>,
+    warnings: Vec<Diagnostic>,
 }
 
-impl Session<'_> {
-    fn build(&self, group: &str, name: &str, template: Template, chain: &mut Vec<String>) -> Result<Built, BuildError> {
+/// What has been planned.
+#[derive(Default)]
+struct Plan {
+    templates: Vec<PlannedTemplate>,
+    /// What will be made, so that nobody knows it yet; and the template that makes it.
+    awaited: BTreeMap<Wanted, String>,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        request: &'a BuildRequest,
+        workspace: &'a Workspace,
+        store: &'a Store,
+        progress: &'a Arc<dyn Progress>,
+    ) -> Self {
+        let (refreshed, told) = Default::default();
+        Self { request, workspace, store, progress, distrust: false, refreshed, told }
+    }
+
+    fn build(
+        &self,
+        group: &str,
+        name: &str,
+        template: &mut Template,
+        chain: &mut Vec<String>,
+    ) -> Result<Option<Artifact>, BuildError> {
         self.enter(group, name, chain)?;
-        for provider in self.providers(&template, chain)? {
-            self.build(&provider.group, &provider.name, provider.template, chain)?;
+        let warnings = std::mem::take(&mut template.warnings);
+        if self.told.borrow_mut().begun.insert(format!("{group}/{name}")) {
+            self.told.borrow_mut().warnings.extend(warnings);
+        }
+        for mut provider in self.providers(template, chain)? {
+            self.build(&provider.group, &provider.name, &mut provider.template, chain)?;
         }
         self.progress.template(group, name, template.steps.len());
         let context = self.context(group, name, false);
-        let start = self.start(group, &template, &context)?;
-        let saved = engine::run(&template, start, &context, self.progress.as_ref())?;
-        self.keep_snapshot(group, &template, &saved)?;
-        let artifact = target::finish(&template, &saved, &context)?;
+        let start = self.start(group, template, &context)?;
+        let saved = engine::run(template, start, &context, self.progress.as_ref())?;
+        self.keep_snapshot(group, template, &saved)?;
+        let artifact = target::finish(template, &saved, &context)?;
         chain.pop();
-        Ok(Built { artifact, warnings: template.warnings })
+        Ok(artifact)
     }
 
     fn plan(
@@ -158,17 +212,27 @@ impl Session<'_> {
         name: &str,
         template: &Template,
         chain: &mut Vec<String>,
-        planned: &mut Vec<PlannedTemplate>,
+        planned: &mut Plan,
     ) -> Result<(), BuildError> {
         self.enter(group, name, chain)?;
         for provider in self.providers(template, chain)? {
             self.plan(&provider.group, &provider.name, &provider.template, chain, planned)?;
         }
         let context = self.context(group, name, true);
-        let start = self.start(group, template, &context)?;
-        let (steps, saved) = engine::plan(template, &start, &context)?;
+        let subject = format!("{group}/{name}");
+        let waits_for = |wanted: &Wanted| planned.awaited.get(wanted).cloned();
+        let snapshot = wanted_snapshot(template, group);
+        let start = match snapshot.as_ref().and_then(&waits_for) {
+            Some(provider) => Err(provider),
+            None => Ok(self.start(group, template, &context)?),
+        };
+        let (steps, saved) =
+            engine::plan(template, start, &context, &|output| waits_for(&Wanted::Output(output.to_owned())))?;
         let artifact = target::expected(template, saved.as_ref(), &context);
-        planned.push(PlannedTemplate { subject: format!("{group}/{name}"), steps, artifact });
+        if steps.iter().any(|step| step.cached != Some(true)) {
+            planned.awaited.extend(gives(template, group).into_iter().map(|given| (given, subject.clone())));
+        }
+        planned.templates.push(PlannedTemplate { subject, steps, artifact });
         chain.pop();
         Ok(())
     }
@@ -194,78 +258,10 @@ impl Session<'_> {
             seed: DiskSeed::new(&output_name),
             output_name,
             refresh: self.request.refresh,
+            refreshed: &self.refreshed,
+            distrust: self.distrust,
             dry,
         }
-    }
-
-    /// The templates that make what `template` takes from the output directory or from a snapshot.
-    fn providers(&self, template: &Template, chain: &[String]) -> Result<Vec<Provider>, BuildError> {
-        if self.request.no_deps {
-            return Ok(Vec::new());
-        }
-        let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
-        let group = chain.last().and_then(|subject| subject.split('/').next()).unwrap_or_default();
-        for (wanted, located) in wants(template, group) {
-            let Some(provider) = self.find_provider(&wanted)? else {
-                self.require_present(&wanted, located, None)?;
-                continue;
-            };
-            if let Some(reason) = steps::unsupported(&provider.template) {
-                // It cannot run here, so what is there counts, wherever it came from.
-                self.require_present(&wanted, located, Some((&provider, &reason)))?;
-                continue;
-            }
-            providers.insert((provider.group.clone(), provider.name.clone()), provider);
-        }
-        Ok(providers.into_values().collect())
-    }
-
-    /// The template that makes what is wanted. When none does and one cannot be read, that one may be it.
-    fn find_provider(&self, wanted: &Wanted) -> Result<Option<Provider>, BuildError> {
-        let mut unreadable = None;
-        for (group, name) in template_names(&self.request.roots) {
-            match load(self.request, &group, &name) {
-                Ok(template) if gives(&template, &group).contains(wanted) => {
-                    return Ok(Some(Provider { group, name, template }));
-                }
-                Ok(_) => {}
-                Err(error) => unreadable = unreadable.or(Some(error)),
-            }
-        }
-        unreadable.map_or(Ok(None), Err)
-    }
-
-    fn require_present(
-        &self,
-        wanted: &Wanted,
-        located: Option<&LocatedStep>,
-        provider: Option<(&Provider, &str)>,
-    ) -> Result<(), BuildError> {
-        let (what, is_there) = match wanted {
-            Wanted::Output(name) => {
-                let path = self.workspace.output().join(name);
-                (path.display().to_string(), path.is_file())
-            }
-            Wanted::Snapshot(name) => {
-                let known = self.store.record_get("snapshot", name.as_bytes()).ok().flatten();
-                (format!("snapshot {name}"), known.is_some())
-            }
-        };
-        if is_there {
-            return Ok(());
-        }
-        let mut diagnostic = Diagnostic::error("build::missing-input", format!("{what} does not exist"));
-        if let Some(located) = located {
-            diagnostic = diagnostic.at(&located.origin, "needed by this step");
-        }
-        let help = match provider {
-            Some((provider, reason)) => format!(
-                "{}/{} makes it, which is not possible here ({reason}); build it where it is, or put one there",
-                provider.group, provider.name
-            ),
-            None => "no template under the template roots makes it; put one there".to_owned(),
-        };
-        Err(EngineError::Step(Box::new(diagnostic.help(help))).into())
     }
 
     /// The state that the steps begin with.
@@ -292,51 +288,6 @@ impl Session<'_> {
         }
         Ok(())
     }
-}
-
-/// What one template takes from another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
-    /// A file in the output directory.
-    Output(String),
-    /// `GROUP/DATASET@SNAPSHOT`.
-    Snapshot(String),
-}
-
-fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> String {
-    format!("{group}/{dataset}@{snapshot}")
-}
-
-fn wants<'t>(template: &'t Template, group: &str) -> Vec<(Wanted, Option<&'t LocatedStep>)> {
-    let mut wanted = Vec::new();
-    if let Target::Dataset(dataset) = &template.target {
-        if let Some(snapshot) = &dataset.input_snapshot {
-            wanted.push((Wanted::Snapshot(snapshot_name(group, &dataset.name, snapshot)), None));
-        }
-    }
-    let own = gives(template, group);
-    for located in &template.steps {
-        if let Some(name) = steps::takes_output(&located.step) {
-            let output = Wanted::Output(name.to_owned());
-            if !own.contains(&output) {
-                wanted.push((output, Some(located)));
-            }
-        }
-    }
-    wanted
-}
-
-fn gives(template: &Template, group: &str) -> Vec<Wanted> {
-    let packed = template.steps.iter().filter_map(|located| match &located.step {
-        Step::PackTar(pack) => Some(Wanted::Output(pack.name.clone())),
-        _ => None,
-    });
-    let mut given: Vec<Wanted> = packed.collect();
-    if let Target::Dataset(dataset) = &template.target {
-        let snapshot = dataset.output_snapshot.iter();
-        given.extend(snapshot.map(|snapshot| Wanted::Snapshot(snapshot_name(group, &dataset.name, snapshot))));
-    }
-    given
 }
 
 /// Every main template below the roots, in order: `(group, name)`.
@@ -399,9 +350,16 @@ fn open_store(workspace: &Workspace, progress: &Arc<dyn Progress>) -> Result<Sto
     let path = workspace.store();
     let store = Store::open(&path).map_err(|source| BuildError::Store { path, source })?;
     for recovered in store.recovered() {
-        progress.message(&format!("recovered after an interrupted build: {recovered:?}"));
+        let (pack, kept, lost) = (recovered.pack.display(), recovered.kept_bytes >> 10, recovered.lost_bytes >> 10);
+        let files = recovered.kept_blobs;
+        progress.message(&format!("{pack} was not finished: kept {files} contents, {kept} KiB; cut off {lost} KiB"));
     }
     Ok(store)
+}
+
+/// Whether something is not in the store that should be: then it is there after a build that trusts nothing.
+fn is_lost(error: &BuildError) -> bool {
+    matches!(error, BuildError::Engine(EngineError::Lost(_))) || steps::lacks_content(error)
 }
 
 fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {

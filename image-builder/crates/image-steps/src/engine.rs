@@ -9,7 +9,7 @@ use crate::inputs::FileIdentity;
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context, StepError};
-use image_tree::{LoadError, StoreError};
+use image_tree::{Content, LoadError, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use template::{Diagnostic, LocatedStep, Template};
 
@@ -31,6 +31,9 @@ pub enum EngineError {
         #[source]
         source: StoreError,
     },
+    /// The store lacks content that a step needs.
+    #[error("content of an earlier build is not there any more")]
+    Lost(#[source] Box<StepError>),
     /// A state that the cache knows is not whole in the store.
     #[error("cannot take up the result of an earlier build")]
     Load(#[source] LoadError),
@@ -44,8 +47,10 @@ pub struct PlannedStep {
     /// Where it is written: file, line and column.
     pub origin: String,
     /// `Some(true)`: the result is known. `Some(false)`: the step will run.
-    /// `None`: that depends on a step before it.
+    /// `None`: that depends on a step before it, or on another template.
     pub cached: Option<bool>,
+    /// The template, group and name, that has to be built before anything is known of this step.
+    pub awaits: Option<String>,
 }
 
 /// What is kept of a step that was done.
@@ -81,23 +86,33 @@ pub(crate) fn run(
 
 /// Tells which steps would run, without running or writing anything; and the last state, if it is known.
 ///
+/// `start` is the state to begin with, or the template that will make it; `waits_for` answers the template that will
+/// make a file of the output directory.
+///
 /// # Errors
 /// When an input cannot be read, or the cache.
 pub(crate) fn plan(
     template: &Template,
-    start: &SavedState,
+    start: Result<SavedState, String>,
     context: &Context<'_>,
+    waits_for: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Vec<PlannedStep>, Option<SavedState>), EngineError> {
-    let mut saved = Some(start.clone());
+    let (mut saved, mut awaits) = match start {
+        Ok(saved) => (Some(saved), None),
+        Err(provider) => (None, Some(provider)),
+    };
     let mut planned = Vec::new();
     for located in &template.steps {
+        if let Some(provider) = steps::takes_output(&located.step).and_then(waits_for) {
+            (saved, awaits) = (None, awaits.or(Some(provider)));
+        }
         let record = match &saved {
             Some(saved) => step_key(saved, located, context).and_then(|key| known(&key, context))?,
             None => None,
         };
         let cached = saved.is_some().then_some(record.is_some());
         saved = record.map(|record| record.state);
-        planned.push(PlannedStep { title: title(located), origin: origin(located), cached });
+        planned.push(PlannedStep { title: title(located), origin: origin(located), cached, awaits: awaits.clone() });
     }
     Ok((planned, saved))
 }
@@ -126,7 +141,11 @@ impl Run<'_> {
             Some(state) => state,
             None => ImageState::load(self.context.store, &self.saved).map_err(EngineError::Load)?,
         };
-        let outputs = steps::run(&located.step, &mut state, self.context).map_err(|error| failed(located, &error))?;
+        let outputs = steps::run(&located.step, &mut state, self.context).map_err(|error| {
+            // What a build makes that trusts nothing cannot be made again.
+            let is_lost = !self.context.distrust && steps::lacks_content(&error);
+            if is_lost { EngineError::Lost(Box::new(error)) } else { failed(located, &error) }
+        })?;
         let outputs = self.identify(located, outputs)?;
         // A file that was replaced while the step read it must not be remembered under its old content.
         let unchanged = step_key(&self.saved, located, self.context)? == key;
@@ -184,7 +203,23 @@ fn known(key: &[u8], context: &Context<'_>) -> Result<Option<StepRecord>, Engine
     let is_there = |(name, identity): &(String, FileIdentity)| {
         FileIdentity::of(&context.workspace.output().join(name)).is_ok_and(|found| found == *identity)
     };
-    Ok(record.filter(|record| record.outputs.iter().all(is_there)))
+    let record = record.filter(|record| record.outputs.iter().all(is_there));
+    match record {
+        Some(record) if context.distrust && !is_whole(&record.state, context)? => Ok(None),
+        record => Ok(record),
+    }
+}
+
+/// Whether the store has everything that a state is made of.
+fn is_whole(saved: &SavedState, context: &Context<'_>) -> Result<bool, EngineError> {
+    let state = match ImageState::load(context.store, saved) {
+        Ok(state) => state,
+        Err(error) if error.is_missing() => return Ok(false),
+        Err(error) => return Err(EngineError::Load(error)),
+    };
+    let trees = [Some(&state.root), Some(&state.esp), state.scratch.as_ref()];
+    let contents = trees.into_iter().flatten().flat_map(Tree::walk).filter_map(|entry| entry.node.content());
+    Ok(contents.map(Content::blob).all(|blob| context.store.contains(blob)))
 }
 
 fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {

@@ -1,11 +1,13 @@
 //! Where a build keeps what it reads and writes: a plain directory, or a ZFS dataset of the host.
 
+use crate::lock::{Holder, busy};
 use crate::output::{find_program, set_mode};
+use crate::users::name_of;
 use process_runner::{Command, CommandError};
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// What `-d` names.
@@ -61,6 +63,37 @@ pub enum WorkspaceError {
         #[source]
         source: io::Error,
     },
+    /// Another process works in it.
+    #[error("{}", busy(path, holder.as_ref()))]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// Who that is, as far as it has said so.
+        holder: Option<Holder>,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot {operation} {path}")]
+    Lock {
+        /// What was being done.
+        operation: &'static str,
+        /// The lock file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Something in it was made by another user, so that it could not be changed, or would become a mixture.
+    #[error("{path} belongs to {}, and this program runs as {}", name_of(*owner), name_of(*user))]
+    Owner {
+        /// What belongs to somebody else.
+        path: PathBuf,
+        /// The directory of the workspace.
+        root: PathBuf,
+        /// User id of its owner.
+        owner: u32,
+        /// User id of this process.
+        user: u32,
+    },
     /// A dataset was named on a host without ZFS.
     #[error("{dataset} names a ZFS dataset, and this host has no `zfs` command")]
     NoZfs {
@@ -98,6 +131,20 @@ impl WorkspaceError {
                 Some(format!("zfs create {dataset}, or use a directory: -d ./{dataset}"))
             }
             Self::NotMounted { dataset, .. } => Some(format!("zfs mount {dataset}")),
+            Self::Busy { holder, .. } => Some(busy_help(holder.as_ref())),
+            Self::Owner { owner, user: 0, .. } => {
+                let name = name_of(*owner);
+                Some(format!(
+                    "run it as that user (sudo -u {name} …), or use another workspace, for instance -d ./images-root"
+                ))
+            }
+            Self::Owner { root, user, .. } => {
+                let name = name_of(*user);
+                Some(format!(
+                    "sudo chown -R {name}: {}, or use another workspace, for instance -d ./images-{name}",
+                    root.display()
+                ))
+            }
             _ => None,
         }
     }
@@ -110,12 +157,33 @@ impl Workspace {
     /// exist; `output` and `work` below it are made, `work` with `sync=disabled`.
     ///
     /// # Errors
-    /// When it is neither there nor can be made.
+    /// When it is neither there nor can be made; [`WorkspaceError::Owner`] when another user has worked in it.
     pub fn open(location: &Location) -> Result<Self, WorkspaceError> {
         match location {
             Location::Directory(path) => Self::open_directory(path),
             Location::Dataset(name) => Self::open_dataset(name),
         }
+    }
+
+    /// The workspace as it is, to look at it: nothing is made, and nothing of it need be there.
+    ///
+    /// # Errors
+    /// When a dataset does not exist or is not mounted.
+    pub fn look(location: &Location) -> Result<Self, WorkspaceError> {
+        let root = match location {
+            Location::Directory(path) => {
+                let failed = |source| WorkspaceError::Directory { operation: "find", path: path.to_owned(), source };
+                fs::canonicalize(path).or_else(|_| std::path::absolute(path)).map_err(failed)?
+            }
+            Location::Dataset(name) => {
+                let zfs = find_zfs(name)?;
+                let root = mountpoint(&zfs, name, "look up")?;
+                // A dataset below it is mounted somewhere else only if somebody has wanted it so.
+                let child = |leaf| mountpoint(&zfs, &format!("{name}/{leaf}"), "look up").unwrap_or(root.join(leaf));
+                return Ok(Self { output: child("output"), work: child("work"), root });
+            }
+        };
+        Ok(Self { output: root.join("output"), work: root.join("work"), root })
     }
 
     /// The directory that holds everything else.
@@ -149,17 +217,24 @@ impl Workspace {
     }
 
     fn open_directory(path: &Path) -> Result<Self, WorkspaceError> {
-        make_private(path)?;
         let failed = |source| WorkspaceError::Directory { operation: "enter", path: path.to_owned(), source };
+        if let Ok(metadata) = fs::metadata(path) {
+            // Its content cannot even be seen, so there is nothing else to blame.
+            if fs::read_dir(path).is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied) {
+                let (path, root) = (path.to_owned(), path.to_owned());
+                let user = rustix::process::geteuid().as_raw();
+                return Err(WorkspaceError::Owner { path, root, owner: metadata.uid(), user });
+            }
+        }
+        make_private(path)?;
         let root = fs::canonicalize(path).map_err(failed)?;
         let workspace = Self { output: root.join("output"), work: root.join("work"), root };
+        workspace.refuse_mixture(rustix::process::geteuid().as_raw())?;
         workspace.make_directories()
     }
 
     fn open_dataset(name: &str) -> Result<Self, WorkspaceError> {
-        let Some(zfs) = find_program("zfs") else {
-            return Err(WorkspaceError::NoZfs { dataset: name.to_owned() });
-        };
+        let zfs = find_zfs(name)?;
         let root = mountpoint(&zfs, name, "look up")?;
         let child = |leaf: &str, options: &[&str]| -> Result<PathBuf, WorkspaceError> {
             let dataset = format!("{name}/{leaf}");
@@ -176,7 +251,25 @@ impl Workspace {
         };
         let output = child("output", &[])?;
         let work = child("work", &["-o", "sync=disabled"])?;
-        Self { root, output, work }.make_directories()
+        let workspace = Self { root, output, work };
+        workspace.refuse_mixture(rustix::process::geteuid().as_raw())?;
+        workspace.make_directories()
+    }
+
+    /// Nothing that is written to may belong to another user. Content and records are in directories that were
+    /// made with them, so looking at these and at what is directly in them is enough.
+    fn refuse_mixture(&self, user: u32) -> Result<(), WorkspaceError> {
+        let (store, debian) = (self.store(), self.debian());
+        let made_here = [self.root.join("lock"), self.output.clone(), self.work.clone(), store.clone(), debian.clone()];
+        let listed = [store.clone(), store.join("packs"), store.join("records"), debian.clone(), debian.join("state")];
+        let entries = listed.iter().flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten());
+        for path in made_here.into_iter().chain(entries.map(|entry| entry.path())) {
+            let owner = fs::symlink_metadata(&path).map_or(user, |metadata| metadata.uid());
+            if owner != user {
+                return Err(WorkspaceError::Owner { path, root: self.root.clone(), owner, user });
+            }
+        }
+        Ok(())
     }
 
     fn make_directories(self) -> Result<Self, WorkspaceError> {
@@ -185,6 +278,15 @@ impl Workspace {
         }
         Ok(self)
     }
+}
+
+fn find_zfs(dataset: &str) -> Result<PathBuf, WorkspaceError> {
+    find_program("zfs").ok_or_else(|| WorkspaceError::NoZfs { dataset: dataset.to_owned() })
+}
+
+fn busy_help(holder: Option<&Holder>) -> String {
+    let end = holder.map_or(String::new(), |holder| format!(", or end it with `kill {}`", holder.pid));
+    format!("wait until it has ended{end}; in another workspace, for instance -d ./images-2, both can work at once")
 }
 
 fn mountpoint(zfs: &Path, dataset: &str, operation: &'static str) -> Result<PathBuf, WorkspaceError> {
@@ -233,5 +335,32 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
         assert_eq!((mode(&parent.path().join("a/images")), mode(workspace.output())), (0o700, 0o700));
         Workspace::open(&location).expect("it is opened again");
+    }
+
+    /// Files of root in a user's workspace were errors of the store, one by one.
+    #[test]
+    fn a_workspace_in_which_another_user_has_worked_is_refused_with_the_way_out() {
+        let parent = tempfile::tempdir().expect("a temporary directory");
+        let workspace = Workspace::open(&Location::Directory(parent.path().join("images"))).expect("it is made");
+        let own = rustix::process::geteuid().as_raw();
+        workspace.refuse_mixture(own).expect("it is ours");
+        for (user, way_out) in [(own + 4242, format!("sudo chown -R {}: ", own + 4242)), (0, "sudo -u ".to_owned())] {
+            if user == own {
+                continue;
+            }
+            let error = workspace.refuse_mixture(user).expect_err("it is another user's");
+            let (text, help) = (error.to_string(), error.help().expect("a way out"));
+            assert!(text.contains(&format!("output belongs to {}, and", name_of(own))), "{text}");
+            assert!(help.contains(&way_out) && help.contains("-d ./images-"), "{help}");
+        }
+    }
+
+    #[test]
+    fn looking_makes_nothing() {
+        let parent = tempfile::tempdir().expect("a temporary directory");
+        let location = Location::Directory(parent.path().join("images"));
+        let looked = Workspace::look(&location).expect("it need not be there");
+        assert!(!looked.root().exists());
+        assert_eq!(looked.output(), Workspace::open(&location).expect("it is made").output());
     }
 }

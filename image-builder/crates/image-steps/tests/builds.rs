@@ -1,121 +1,13 @@
 //! Whole builds of small templates, looked at through the archives that they pack.
 
-use image_steps::{BuildError, BuildRequest, EngineError, Location, Progress, StepState, build, plan};
-use image_tree::{Follow, ImagePath, NodeKind, ReadTarOptions, Store, Tree, read_tar};
+mod support;
+
+use image_steps::{BuildError, Progress, plan};
+use image_tree::NodeKind;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use template::Features;
-
-/// Templates, external files and a workspace in a temporary directory.
-struct Bench {
-    directory: tempfile::TempDir,
-}
-
-/// Remembers which steps ran.
-#[derive(Default)]
-struct Ran(Mutex<Vec<String>>);
-
-impl Progress for Ran {
-    fn template(&self, _group: &str, _name: &str, _steps: usize) {}
-    fn step(&self, _index: usize, title: &str, state: StepState) {
-        if state == StepState::Running {
-            self.0.lock().expect("not poisoned").push(title.to_owned());
-        }
-    }
-    fn message(&self, _text: &str) {}
-    fn detail(&self, _text: &str) {}
-}
-
-impl Bench {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        for sub in ["templates/g/files", "ext"] {
-            fs::create_dir_all(directory.path().join(sub)).expect("a directory");
-        }
-        Self { directory }
-    }
-
-    fn path(&self, text: &str) -> PathBuf {
-        self.directory.path().join(text)
-    }
-
-    fn write(&self, path: &str, text: &str) -> &Self {
-        fs::write(self.path(path), text).expect("a file is written");
-        self
-    }
-
-    /// A template of group `g` with a dataset target of its own name.
-    fn template(&self, name: &str, steps: &str) -> &Self {
-        let text = format!(r#"{{ "dataset": {{ "name": "{name}" }}, "steps": [ {steps} ] }}"#);
-        self.write(&format!("templates/g/{name}.json"), &text)
-    }
-
-    fn request(&self, name: &str) -> BuildRequest {
-        BuildRequest {
-            location: Location::Directory(self.path("work")),
-            roots: vec![self.path("templates")],
-            external: vec![self.path("ext")],
-            group: "g".to_owned(),
-            name: name.to_owned(),
-            output_name: None,
-            features: Features::default(),
-            lenient: false,
-            no_deps: false,
-            refresh: false,
-        }
-    }
-
-    /// Builds and answers the steps that ran.
-    fn build(&self, name: &str) -> Result<Vec<String>, Box<BuildError>> {
-        let ran = Arc::new(Ran::default());
-        let progress: Arc<dyn Progress> = Arc::clone(&ran) as Arc<dyn Progress>;
-        build(&self.request(name), &progress).map_err(Box::new)?;
-        let ran = ran.0.lock().expect("not poisoned").clone();
-        Ok(ran)
-    }
-
-    fn failure(&self, name: &str) -> String {
-        match *self.build(name).expect_err("it fails") {
-            BuildError::Engine(EngineError::Step(diagnostic)) => {
-                let origin = diagnostic.origin().map(|origin| format!("{}: ", origin.line())).unwrap_or_default();
-                format!("{origin}{} [{}]", diagnostic.message(), diagnostic.help_text().unwrap_or_default())
-            }
-            other => other.to_string(),
-        }
-    }
-
-    fn packed(&self, name: &str) -> (Tree, Store) {
-        let store = Store::open(self.path("reading")).expect("a store");
-        let file = fs::File::open(self.path("work/output").join(name)).expect("the archive is there");
-        let tree = read_tar(file, &store, ReadTarOptions::default()).expect("it can be read").tree;
-        (tree, store)
-    }
-
-    fn text(&self, archive: &str, path: &str) -> String {
-        let (tree, store) = self.packed(archive);
-        let (_, node) = tree.lookup(&at(path), Follow::Yes).expect("the file is there");
-        let blob = node.content().expect("a regular file").blob();
-        String::from_utf8(store.read_blob(blob).expect("its content")).expect("text")
-    }
-}
-
-fn at(path: &str) -> ImagePath {
-    ImagePath::new(path).expect("a path")
-}
-
-const DIR: &str = r#"{ "t": "ensure_dir", "dir": "/etc", "owner": "root", "group": "sys", "mode": "755" }"#;
-const OWNER: &str = r#""owner": "root", "group": "root", "mode": "644""#;
-
-fn contents(file: &str, text: &str) -> String {
-    format!(r#"{{ "t": "ensure_file", "file": "{file}", "contents": "{text}", {OWNER} }}"#)
-}
-
-fn steps(steps: &[&str]) -> String {
-    steps.join(", ")
-}
-
-const PACK: &str = r#"{ "t": "pack_tar", "name": "out.tar" }"#;
+use std::path::Path;
+use std::sync::Arc;
+use support::{Bench, DIR, OWNER, PACK, at, contents, steps};
 
 #[test]
 fn every_file_step_leaves_what_it_says() {

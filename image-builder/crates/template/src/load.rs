@@ -49,6 +49,7 @@ pub struct Template {
     pub target: Target,
     /// Where the target stands.
     pub target_origin: Origin,
+    target_values: Vec<(String, Span)>,
     /// The features in force: those of the request, and declared defaults.
     pub features: Features,
     /// The features that the template declares; `None` when it declares nothing, and so allows any.
@@ -61,6 +62,15 @@ pub struct Template {
     pub files_read: Vec<PathBuf>,
     /// What is suspicious but does not stop a build.
     pub warnings: Vec<Diagnostic>,
+}
+
+impl Template {
+    /// The place of one of the target's values, or of the whole target when it has no such field.
+    #[must_use]
+    pub fn target_origin_of(&self, key: &str) -> Origin {
+        let found = self.target_values.iter().rev().find(|(name, _)| name == key);
+        found.map_or_else(|| self.target_origin.clone(), |(_, span)| self.target_origin.with_span(*span))
+    }
 }
 
 /// A step and where it stands.
@@ -159,13 +169,14 @@ fn load_main(lookup: &Lookup<'_>, found: &mut Vec<Diagnostic>) -> Option<Templat
     *found = env.diagnostics;
     let files_read = documents.into_files_read();
     let (_, target) = target?;
-    let (target, target_origin) = target?;
+    let FoundTarget { target, origin: target_origin, values: target_values } = target?;
     let Request { group, name, .. } = lookup.request;
     Some(Template {
         group: group.clone(),
         name: name.clone(),
         target,
         target_origin,
+        target_values,
         features,
         declared,
         steps,
@@ -234,10 +245,17 @@ fn similar_groups(lookup: &Lookup<'_>) -> String {
     format!("\nsimilar groups that exist: {}", quoted_list(groups.iter().map(String::as_str)))
 }
 
-/// The target's kind, and the target itself if it has no errors.
-type FoundTarget = (&'static str, Option<(Target, Origin)>);
+/// A target without errors, and where it and its values stand.
+struct FoundTarget {
+    target: Target,
+    origin: Origin,
+    values: Vec<(String, Span)>,
+}
 
-fn read_main(env: &mut Env<'_>, place: &Origin, members: &[Member]) -> Option<FoundTarget> {
+/// The target's kind, and the target itself if it has no errors.
+type NamedTarget = (&'static str, Option<FoundTarget>);
+
+fn read_main(env: &mut Env<'_>, place: &Origin, members: &[Member]) -> Option<NamedTarget> {
     let mut keys = vec!["$schema", "features", "steps"];
     keys.extend(TARGETS.iter().map(|target| target.name));
     let mut fields = Fields::new(env, place.clone(), "a template", members);
@@ -270,7 +288,7 @@ fn read_main(env: &mut Env<'_>, place: &Origin, members: &[Member]) -> Option<Fo
     }
 }
 
-fn read_target(fields: &mut Fields<'_, '_, '_>, member: &Member) -> Option<FoundTarget> {
+fn read_target(fields: &mut Fields<'_, '_, '_>, member: &Member) -> Option<NamedTarget> {
     let target_type = TARGETS.iter().find(|target| target.name == member.key)?;
     let Node { span, value } = &member.node;
     let Value::Object(members) = value else {
@@ -281,5 +299,6 @@ fn read_target(fields: &mut Fields<'_, '_, '_>, member: &Member) -> Option<Found
     let mut inner = Fields::new(fields.env, place.clone(), format!("target `{}`", member.key), members);
     inner.check_keys(&(target_type.keys)());
     let target = (target_type.read)(&mut inner);
-    Some((target_type.name, target.map(|target| (target, place))))
+    let values = members.iter().map(|member| (member.key.clone(), member.node.span)).collect();
+    Some((target_type.name, target.map(|target| FoundTarget { target, origin: place, values })))
 }

@@ -1,6 +1,8 @@
 //! What a template builds: exactly one target per main template.
 
 use serde::{Serialize, Serializer};
+use zfs_format::feature::FeatureSet;
+use zfs_format::{name, property};
 
 use crate::diagnostic::Diagnostic;
 use crate::field::{
@@ -73,10 +75,12 @@ field_set! {
         name: String = POOL_NAME.required();
         /// The image's size in MiB, or `"auto"` for what the content needs.
         size: ImageSize = SizeOrAuto.required();
+        /// Free space in the pool in MiB when `size` is `"auto"`.
+        free: u64 = Integer { min: 0, max: MAX_SIZE_MIB }.or(1024_u64);
         /// The boot environment's name; the builder chooses when absent.
-        bename: Option<String> = DATASET_NAME.optional();
+        bename: Option<String> = ENVIRONMENT_NAME.optional();
         /// Binary logarithm of the smallest block.
-        ashift: u8 = Integer { min: 0_u8, max: u8::MAX }.or(9_u8);
+        ashift: u8 = Integer { min: 9_u8, max: 13_u8 }.or(9_u8);
         /// An EFI system partition of 256 MiB before the pool.
         uefi: bool = FLAG.or(false);
         /// A partition table; without one the image is the bare pool.
@@ -89,28 +93,84 @@ field_set! {
         compression: String = COMPRESSION.or("on");
         /// The property `autoexpand`.
         autoexpand: bool = FLAG.or(false);
-        /// Leaves free space unallocated in the image.
+        /// Leaves free space unallocated in the image, which is so in any case here.
         trim: bool = FLAG.or(true);
         /// Further pool properties, each `name=value`.
-        options: Vec<String> = PROPERTY.expanded().list().or(Empty);
+        options: Vec<String> = POOL_PROPERTY.expanded().list().or(Empty);
         /// Further properties of the root dataset, each `name=value`.
-        fsoptions: Vec<String> = PROPERTY.expanded().list().or(Empty);
+        fsoptions: Vec<String> = DATASET_PROPERTY.expanded().list().or(Empty);
+        /// Further forms of the finished image, beside the raw one.
+        formats: Vec<String> = FORMAT.list().or(Empty);
     }
 }
 
-const POOL_NAME: Text = Text::with_rule(|name| {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    if !name.starts_with(|first: char| first.is_ascii_alphabetic()) || !name.bytes().all(good) {
-        let fault = Fault::value("is not a pool name");
-        return Err(fault.help("it starts with a letter and goes on with letters, digits, `-`, `_`, `.` and `:`"));
+const FORMAT: Text = Text::with_rule(|format| {
+    if format == "qcow2" {
+        return Ok(());
     }
-    Ok(())
+    Err(Fault::value("has an unknown format").help("the only one beside raw is `qcow2`"))
 });
 
-const PROPERTY: Text = Text::with_rule(|property| match property.split_once('=') {
-    Some((name, _)) if !name.is_empty() => Ok(()),
-    _ => Err(Fault::value("has an element that is not `name=value`")),
+/// What ZFS itself says of a name or a property.
+fn refused(error: impl std::fmt::Display) -> Fault {
+    Fault::value(format!("is refused by ZFS: {error}"))
+}
+
+const POOL_NAME: Text = Text::with_rule(|name| name::check_pool(name).map_err(refused));
+
+const ENVIRONMENT_NAME: Text = Text::with_rule(|name| name::check_boot_environment(name).map_err(refused));
+
+fn name_and_value(property: &str) -> Result<(&str, &str), Fault> {
+    match property.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name, value)),
+        _ => Err(Fault::value("has an element that is not `name=value`")),
+    }
+}
+
+/// A property that another part of the template decides.
+fn decided_elsewhere(name: &str, how: &'static str) -> Fault {
+    Fault::value(format!("has an element for `{name}`, which the template says elsewhere")).help(how)
+}
+
+const POOL_PROPERTY: Text = Text::with_rule(|property| {
+    let (name, value) = name_and_value(property)?;
+    match name {
+        "ashift" => Err(decided_elsewhere(name, "use the field `ashift`")),
+        "bootfs" => Err(decided_elsewhere(name, "the step `make_bootable` sets it")),
+        "bootsize" => Err(decided_elsewhere(name, "with `uefi` it is 256 MiB, without there is none")),
+        _ if name.starts_with("feature@") => {
+            let (feature, enabled) = property::parse_feature(name, value).map_err(refused)?;
+            if enabled { FeatureSet::none().enable(feature.name).map_err(refused) } else { Ok(()) }
+        }
+        _ => property::parse_pool(name, value).map(drop).map_err(refused),
+    }
 });
+
+const DATASET_PROPERTY: Text = Text::with_rule(|property| {
+    let (name, value) = name_and_value(property)?;
+    match name {
+        "compression" | "compress" => Err(decided_elsewhere(name, "use the field `compression`")),
+        _ => property::parse_dataset(name, value).map(drop).map_err(refused),
+    }
+});
+
+impl Pool {
+    /// The features that the pool has: none or the named set, changed by `feature@NAME=enabled` or `disabled`.
+    #[must_use]
+    pub fn features(&self) -> FeatureSet {
+        let mut features = if self.no_features { FeatureSet::none() } else { FeatureSet::illumos() };
+        for option in &self.options {
+            let Some((name, value)) = option.split_once('=') else { continue };
+            match property::parse_feature(name, value) {
+                // The loader has tried whether it can be enabled.
+                Ok((feature, true)) => features.enable(feature.name).unwrap_or_default(),
+                Ok((feature, false)) => features.disable(feature.name),
+                Err(_) => {}
+            }
+        }
+        features
+    }
+}
 
 field_set! {
     /// A bare UFS image, for boot archives.
@@ -174,6 +234,8 @@ field_set! {
         root_free: u64 = Integer { min: 0, max: MAX_SIZE_MIB }.or(1024_u64);
         /// The root file system's label.
         root_label: String = EXT_LABEL.or("root");
+        /// Further forms of the finished image, beside the raw one.
+        formats: Vec<String> = FORMAT.list().or(Empty);
     }
 }
 
@@ -269,7 +331,7 @@ macro_rules! target_type {
 /// Every kind of target.
 pub(crate) const TARGETS: &[TargetType] = &[
     target_type!("dataset", Dataset),
-    target_type!("pool", Pool),
+    TargetType { name: "pool", keys: Pool::keys, specs: Pool::specs, read: read_pool },
     target_type!("ufs", Ufs),
     target_type!("pcfs", Pcfs),
     TargetType { name: "iso", keys: Iso::keys, specs: Iso::specs, read: read_iso },
@@ -291,4 +353,56 @@ fn read_iso(fields: &mut Fields<'_, '_, '_>) -> Option<Target> {
         return fields.fail(span, "", error);
     }
     Some(Target::Iso(iso))
+}
+
+/// MiB of the smallest vdev that ZFS takes (`SPA_MINDEVSIZE`).
+const SMALLEST_POOL_MIB: u64 = 64;
+/// MiB of the EFI system partition.
+const ESP_MIB: u64 = 256;
+/// MiB of the reserved partition and the tables.
+const LABEL_MIB: u64 = 9;
+
+fn read_pool(fields: &mut Fields<'_, '_, '_>) -> Option<Target> {
+    let pool = Pool::read(fields)?;
+    let mut good = Some(());
+    let place = |fields: &Fields<'_, '_, '_>, key: &str| {
+        fields.member(key).map_or(fields.place().span(), |member| member.node.span)
+    };
+    let table = if pool.label { LABEL_MIB + if pool.uefi { ESP_MIB } else { 0 } } else { 0 };
+    if let ImageSize::Mib(size) = pool.size {
+        let least = SMALLEST_POOL_MIB + table;
+        if size < least {
+            let message = format!("`size` is too small for any pool: {size} MiB");
+            let error = Diagnostic::error("template::bad-value", message);
+            let help = format!("this one needs at least {least} MiB, without any content");
+            good = fields.fail(place(fields, "size"), "", error.help(help));
+        }
+    }
+    if pool.compression == "lz4" && !pool.features().contains("lz4_compress") {
+        let message = "`compression` is refused by ZFS: a pool without the feature `lz4_compress` has no lz4";
+        let error = Diagnostic::error("template::bad-value", message);
+        let help = "say `\"no_features\": false`, or use `on`, which is lzjb in such a pool";
+        good = fields.fail(place(fields, "compression"), "", error.help(help));
+    }
+    for (key, options) in [("options", &pool.options), ("fsoptions", &pool.fsoptions)] {
+        if let Some(name) = repeated(options, pool.autoexpand && key == "options") {
+            let message = format!("`{key}` has the property `{name}` twice");
+            let error = Diagnostic::error("template::bad-value", message).help("ZFS takes each property once");
+            good = fields.fail(place(fields, key), "", error);
+        }
+    }
+    good.map(|()| Target::Pool(pool))
+}
+
+/// The first property that is set again; `autoexpand` may be set by the field of that name.
+fn repeated(options: &[String], autoexpand: bool) -> Option<&str> {
+    let mut seen: Vec<&str> = if autoexpand { vec!["autoexpand"] } else { Vec::new() };
+    options.iter().find_map(|option| {
+        let name = option.split_once('=').map_or(option.as_str(), |(name, _)| name);
+        if seen.contains(&name) {
+            return Some(name);
+        }
+        seen.push(name);
+        None
+    })
 }

@@ -264,8 +264,9 @@ pub enum PluginState {
     Backoff,
     /// Failed too often; stays down until its file changes or [`PluginRestart`].
     Quarantined,
-    /// Never started, or stopped, because of what it is: built for another system, not trusted, or claiming a key
-    /// of another plugin. Stays down until its file changes.
+    /// Never started, or stopped, because of what it is: built for another system, not trusted, claiming a key of
+    /// another plugin, or refusing a configuration that the plugin accepts whose successor it would be. Stays down
+    /// until its file changes.
     Refused,
 }
 
@@ -276,8 +277,10 @@ pub struct PluginReload {
     pub at_unix_ms: u64,
     /// What was decided.
     pub result: ReloadResult,
-    /// From the file's appearance (its change time, by the clock of the system that keeps the file) to the new
-    /// plugin being live; only for [`ReloadResult::Live`], and none when the two clocks disagree.
+    /// From the poll that first saw the file as it is now to the new plugin being live, by the daemon's own clock;
+    /// only for [`ReloadResult::Live`]. What passes between the file's appearance and that poll is not in it: at
+    /// most one `poll-interval`, and on a share what the file system takes to pass the change on. The file's own
+    /// times cannot tell, because a share's are of another machine's clock.
     #[serde(default)]
     pub latency_ms: Option<u64>,
     /// The build id of the file in question.

@@ -32,6 +32,8 @@ struct Script {
     die_in_apply_while: Option<PathBuf>,
     /// Ends the process in `hello`.
     die_at_start: bool,
+    /// Ends the process in `validate`.
+    die_in_validate: bool,
     /// Refuses every configuration.
     refuse: bool,
     destructive: bool,
@@ -103,6 +105,9 @@ impl Plugin for Scripted {
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {
+        if self.script.die_in_validate {
+            std::process::exit(8);
+        }
         let key = config.0.keys().next().cloned().unwrap_or_default();
         match self.wanted(config) {
             _ if self.script.refuse => vec![Diagnostic::error(key, "this build refuses everything")],

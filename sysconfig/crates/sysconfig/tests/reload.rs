@@ -150,3 +150,61 @@ fn a_renamed_plugin_takes_over_when_the_old_file_is_deleted() {
     assert_eq!(names, ["new"]);
     daemon.stop();
 }
+
+/// A plugin was renamed, and its first build under the new name was a bad one: the old process was dismissed as soon
+/// as the new one had said hello, before anybody knew whether it would take the configuration. Nothing was at work
+/// then, though a good build was running a moment before.
+#[test]
+fn a_renamed_plugin_that_does_not_work_leaves_the_old_one_at_work() {
+    let bench = Bench::new();
+    bench.install("old", &json!({ "claims": ["test.a"] }));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let before = daemon.plugin("old");
+    let kept = |reason: &str| {
+        daemon.wait_for_plugin("new", reason, |plugin| {
+            plugin.last_error.as_ref().is_some_and(|error| error.contains(reason))
+        });
+        let now = daemon.plugin("old");
+        assert_eq!((now.pid, now.build_id, now.state), (before.pid, before.build_id.clone(), PluginState::Running));
+        // Not only alive: it still owns its key.
+        std::fs::write(bench.path("a"), "spoilt").unwrap();
+        assert!(daemon.apply().is_success(), "{}", daemon.log());
+        assert_eq!(bench.text("a").as_deref(), Some("text"));
+    };
+    bench.uninstall("old");
+    bench.install("new", &json!({ "claims": ["test.a"], "die_in_validate": true, "prefix": "new " }));
+    kept("ended unexpectedly");
+    bench.install("new", &json!({ "claims": ["test.a"], "die_at_start": true }));
+    kept("exit status 9");
+    bench.install("new", &json!({ "claims": ["test.a"], "refuse": true, "prefix": "new " }));
+    kept("refuses the configuration in force: test.a: this build refuses everything");
+
+    bench.install("new", &json!({ "claims": ["test.a"], "prefix": "new " }));
+    daemon.wait_for("the successor", |daemon| daemon.bench.text("a").as_deref() == Some("new text"));
+    daemon.wait_for("the status to follow", |daemon| daemon.status().plugins.len() == 1);
+    let old = before.pid.unwrap();
+    daemon.wait_for("the old process to end", |daemon| !daemon.bench.plugin_processes().contains(&old));
+    assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());
+    daemon.stop();
+}
+
+/// A running plugin grows by the key of one that was deleted, and that build does not work either.
+#[test]
+fn a_build_that_takes_over_another_plugins_key_and_does_not_work_displaces_nobody() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.install("b", &json!({}));
+    bench.configure(&format!("{}{}", bench.wants("a", "text"), bench.wants("b", "fine")));
+    let daemon = bench.start();
+    let pids = [daemon.plugin("a").pid, daemon.plugin("b").pid];
+    bench.uninstall("b");
+    daemon.wait_for("the absence", |daemon| daemon.problems().iter().any(|problem| problem.contains("is gone")));
+    bench.install("a", &json!({ "claims": ["test.a", "test.b"], "refuse": true }));
+    daemon.wait_for_plugin("a", "the refusal", |plugin| {
+        plugin.last_error.as_ref().is_some_and(|error| error.contains("refuses the configuration in force"))
+    });
+    assert_eq!([daemon.plugin("a").pid, daemon.plugin("b").pid], pids);
+    assert!(daemon.apply().is_success(), "{}", daemon.log());
+    daemon.stop();
+}

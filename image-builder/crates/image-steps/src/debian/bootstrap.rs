@@ -1,9 +1,12 @@
 //! Resolving and building a Debian root.
 
 use super::apt::Apt;
+use super::architecture;
 use super::lock::{FORMAT, Lock, LockError, LockedPackage};
+use super::scratch::Scratch;
 use crate::output::{find_program, hex, set_mode};
 use crate::progress::Progress;
+use crate::users::name_of;
 use image_tree::{ReadTarOptions, Store, TarError, Tree};
 use process_runner::{Command, CommandError, Stream};
 use sha2::{Digest, Sha256};
@@ -26,6 +29,7 @@ const SOURCE_DATE_EPOCH: &str = "1735689600";
 pub struct Bootstrap<'a> {
     wish: &'a DebBootstrap,
     suite: String,
+    architecture: String,
     directory: PathBuf,
     progress: Arc<dyn Progress>,
 }
@@ -138,13 +142,14 @@ impl<'a> Bootstrap<'a> {
     /// A root for `wish`; package files and locks are kept below `directory`.
     ///
     /// # Errors
-    /// When the suite is the host's and the host does not say which it has.
+    /// When suite or architecture are the host's and the host does not say which it has.
     pub fn new(wish: &'a DebBootstrap, directory: &Path, progress: Arc<dyn Progress>) -> Result<Self, BootstrapError> {
         let suite = match wish.suite.as_str() {
             "host" => host_suite()?,
             named => named.to_owned(),
         };
-        Ok(Self { wish, suite, directory: directory.to_owned(), progress })
+        let architecture = architecture::of(wish)?;
+        Ok(Self { wish, suite, architecture, directory: directory.to_owned(), progress })
     }
 
     /// Where the lock of this wish is: another wish has another lock.
@@ -152,7 +157,7 @@ impl<'a> Bootstrap<'a> {
     pub fn lock_path(&self) -> PathBuf {
         let wish = serde_json::to_vec(self.wish).expect("a wish is plain text");
         let hash = blake3::hash(&wish).to_hex();
-        self.directory.join(format!("{}-{}-{}.lock", self.suite, self.wish.architecture, &hash[..12]))
+        self.directory.join(format!("{}-{}-{}.lock", self.suite, self.architecture, &hash[..12]))
     }
 
     /// The lock: the one that is there, or a new one when there is none or `refresh` asks for it.
@@ -181,13 +186,14 @@ impl<'a> Bootstrap<'a> {
         }
         let apt = self.apt()?;
         self.fetch_missing(lock, &apt)?;
-        let stage = self.stage(lock, &apt.archives())?;
-        self.run_mmdebstrap(stage.path(), store)
+        let scratch = self.scratch()?;
+        let archive = self.stage(lock, &apt.archives(), scratch.path())?;
+        self.run_mmdebstrap(&archive, &scratch.temporary(), store)
     }
 
     fn apt(&self) -> Result<Apt, BootstrapError> {
         require("apt-get", "apt")?;
-        Apt::new(&self.directory, &self.wish.architecture).map_err(|source| BootstrapError::File {
+        Apt::new(&self.directory, &self.architecture).map_err(|source| BootstrapError::File {
             operation: "set up",
             path: self.directory.clone(),
             source,
@@ -215,7 +221,7 @@ impl<'a> Bootstrap<'a> {
             packages.push(LockedPackage { sha256: sha256_of(&path)?, size: uri.size, file: uri.file });
         }
         packages.sort();
-        Ok(Lock { format: FORMAT, suite: self.suite.clone(), architecture: self.wish.architecture.clone(), packages })
+        Ok(Lock { format: FORMAT, suite: self.suite.clone(), architecture: self.architecture.clone(), packages })
     }
 
     /// What `apt` is asked for: what `mmdebstrap`'s variant stands for, then the packages by name.
@@ -224,8 +230,12 @@ impl<'a> Bootstrap<'a> {
         if self.wish.variant == "minbase" {
             wishes.push("?priority(required)".to_owned());
         }
-        wishes.extend(self.wish.packages.iter().cloned());
+        wishes.extend(self.packages());
         wishes
+    }
+
+    fn packages(&self) -> Vec<String> {
+        architecture::packages(self.wish, &self.architecture, &os_release().unwrap_or_default())
     }
 
     fn fetch_missing(&self, lock: &Lock, apt: &Apt) -> Result<(), BootstrapError> {
@@ -243,26 +253,31 @@ impl<'a> Bootstrap<'a> {
         })
     }
 
+    fn scratch(&self) -> Result<Scratch, BootstrapError> {
+        let path = std::env::temp_dir();
+        Scratch::new(&self.directory).map_err(|source| BootstrapError::File { operation: "make", path, source })
+    }
+
     /// A flat archive of just the locked files, where the subordinate ids of `mmdebstrap` can read it.
-    fn stage(&self, lock: &Lock, archives: &Path) -> Result<tempfile::TempDir, BootstrapError> {
+    fn stage(&self, lock: &Lock, archives: &Path, scratch: &Path) -> Result<PathBuf, BootstrapError> {
         let failed = |operation, path: &Path| {
             let path = path.to_owned();
             move |source| BootstrapError::File { operation, path, source }
         };
         require("dpkg-deb", "dpkg")?;
-        let stage = tempfile::Builder::new()
-            .prefix("image-builder-")
-            .tempdir()
-            .map_err(failed("make", &std::env::temp_dir()))?;
-        set_mode(stage.path(), 0o755).map_err(failed("open", stage.path()))?;
+        let stage = scratch.join("archive");
+        fs::create_dir(&stage).map_err(failed("make", &stage))?;
+        set_mode(&stage, 0o755).map_err(failed("open", &stage))?;
         let mut index = String::new();
         for package in &lock.packages {
-            let (from, to) = (archives.join(&package.file), stage.path().join(&package.file));
+            let (from, to) = (archives.join(&package.file), stage.join(&package.file));
             let found = sha256_of(&from)?;
             if found != package.sha256 {
                 return Err(BootstrapError::Digest { path: from, found, locked: package.sha256.clone() });
             }
             fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).map_err(failed("copy", &from))?;
+            // Whatever the umask is: mmdebstrap reads all of it as another user.
+            set_mode(&to, 0o644).map_err(failed("open", &to))?;
             let control = Command::new("dpkg-deb").arg("-f").arg(&to).run();
             let control = control.map_err(|source| BootstrapError::Command { operation: "read a package", source })?;
             index.push_str(control.stdout_text().trim_end());
@@ -270,28 +285,28 @@ impl<'a> Bootstrap<'a> {
         }
         let release = release_text(lock, &index);
         for (name, text) in [("Packages", index), ("Release", release)] {
-            let path = stage.path().join(name);
+            let path = stage.join(name);
             fs::write(&path, text).map_err(failed("write", &path))?;
-            // Whatever the umask is: mmdebstrap reads it as another user.
             set_mode(&path, 0o644).map_err(failed("open", &path))?;
         }
         Ok(stage)
     }
 
-    fn run_mmdebstrap(&self, stage: &Path, store: &Store) -> Result<Tree, BootstrapError> {
+    fn run_mmdebstrap(&self, archive: &Path, temporary: &Path, store: &Store) -> Result<Tree, BootstrapError> {
         let mode = if rustix::process::geteuid().is_root() { "root" } else { "unshare" };
         self.progress.message(&format!("mmdebstrap makes the root (mode {mode})"));
         let progress = Arc::clone(&self.progress);
         let command = Command::new("mmdebstrap")
             .arg(format!("--mode={mode}"))
             .arg(format!("--variant={}", self.wish.variant))
-            .arg(format!("--architectures={}", self.wish.architecture))
-            .arg(format!("--include={}", self.wish.packages.join(",")))
+            .arg(format!("--architectures={}", self.architecture))
+            .arg(format!("--include={}", self.packages().join(",")))
             .arg("--format=tar")
             // The host's resolver and name, and the path of the temporary archive, are nobody's business there.
             .arg("--customize-hook=rm -f \"$1/etc/resolv.conf\" \"$1/etc/hostname\" \"$1/etc/apt/sources.list\"")
             .args([self.suite.as_str(), "-"])
-            .arg(format!("deb [trusted=yes] copy://{} ./", stage.display()))
+            .arg(format!("deb [trusted=yes] copy://{} ./", archive.display()))
+            .env("TMPDIR", temporary)
             .env("SOURCE_DATE_EPOCH", SOURCE_DATE_EPOCH)
             .env("LC_ALL", "C")
             .deadline(BOOTSTRAP_DEADLINE)
@@ -317,9 +332,13 @@ fn release_text(lock: &Lock, index: &str) -> String {
     )
 }
 
+fn os_release() -> Option<String> {
+    fs::read_to_string("/etc/os-release").ok()
+}
+
 fn host_suite() -> Result<String, BootstrapError> {
     let host = |reason: &str| BootstrapError::Host { reason: reason.to_owned() };
-    let text = fs::read_to_string("/etc/os-release").map_err(|_| host("it has no /etc/os-release"))?;
+    let text = os_release().ok_or_else(|| host("it has no /etc/os-release"))?;
     parse_suite(&text).ok_or_else(|| host("its /etc/os-release has no VERSION_CODENAME"))
 }
 
@@ -337,13 +356,7 @@ fn require(program: &'static str, package: &'static str) -> Result<(), Bootstrap
 /// subuid(5): `NAME_OR_UID:START:COUNT` for each range.
 fn check_subordinate_ids() -> Result<(), BootstrapError> {
     let uid = rustix::process::getuid().as_raw();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid.to_string()).then(|| name.to_owned())
-    });
-    let user = name.unwrap_or_else(|| uid.to_string());
+    let user = name_of(uid);
     for file in ["/etc/subuid", "/etc/subgid"] {
         let text = fs::read_to_string(file).unwrap_or_default();
         let owns = |line: &str| line.split(':').next().is_some_and(|owner| owner == user || owner == uid.to_string());

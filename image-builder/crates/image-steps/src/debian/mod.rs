@@ -9,8 +9,12 @@
 //! no lock, or when a new one is asked for.
 
 mod apt;
+mod architecture;
 mod bootstrap;
 mod lock;
+mod scratch;
 
+pub(crate) use architecture::unsupported;
 pub use bootstrap::{Bootstrap, BootstrapError};
 pub use lock::{Lock, LockedPackage};
+pub(crate) use scratch::remove_leftovers;

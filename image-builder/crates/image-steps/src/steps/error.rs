@@ -4,6 +4,7 @@ use crate::debian::BootstrapError;
 use crate::inputs::InputError;
 use elf_abi::{ElfError, Mismatch};
 use image_tree::{ImagePath, PathError, StoreError, TarError, TreeError, WriteTarError};
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -131,6 +132,14 @@ pub enum StepError {
         /// How it gets there.
         help: &'static str,
     },
+    /// The image lacks what an illumos system needs to boot.
+    #[error("the image cannot boot: it has no {missing}")]
+    NotBootable {
+        /// What is missing.
+        missing: String,
+        /// The packages that have it.
+        help: String,
+    },
     /// The Debian root could not be made.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
@@ -153,7 +162,7 @@ impl StepError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Required { help, .. } => Some(help.clone()),
+            Self::Required { help, .. } | Self::NotBootable { help, .. } => Some(help.clone()),
             Self::Boot { help, .. } => Some((*help).to_owned()),
             Self::Abi { source, .. } => Some(source.help()),
             Self::Bootstrap(error) => error.help(),
@@ -163,6 +172,16 @@ impl StepError {
             _ => None,
         }
     }
+}
+
+/// Whether the reason of an error is that the store does not have something that it should have.
+pub(crate) fn lacks_content(error: &(dyn Error + 'static)) -> bool {
+    if matches!(error.downcast_ref(), Some(StoreError::Missing { .. })) {
+        return true;
+    }
+    // An I/O error's source is that of what it holds, not what it holds.
+    let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    held.is_some_and(|held| lacks_content(held)) || error.source().is_some_and(lacks_content)
 }
 
 /// Turns a tree's refusal into a step's.

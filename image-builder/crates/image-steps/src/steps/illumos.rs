@@ -3,27 +3,48 @@
 //! Facts: illumos-gate's SUNWcsd (the `/dev` and `/devices` skeleton), svc.configd (the seed
 //! repository is not used unless it is copied), libbe (properties of boot environments).
 
-use super::StepError;
+mod boot_archive;
+mod cpio;
+mod required;
+
+pub(crate) use boot_archive::update as update_boot_archive;
+
 use super::error::tree;
 use super::files::{put, tree_content};
+use super::{Context, StepError};
 use crate::state::{DatasetState, ImageState, written};
-use image_tree::{ImagePath, Node};
-use template::{CreateDataset, SeedSmf};
+use image_tree::{Follow, ImagePath, Node};
+use template::{CreateDataset, Profile, SeedSmf};
+
+/// The dataset that holds the boot environments.
+pub(crate) const CONTAINER: &str = "ROOT";
 
 /// Notes that the pool gets a boot environment; the pool writer makes it.
 pub(super) fn create_be(state: &mut ImageState) -> Result<(), StepError> {
     if state.pool.boot_environment {
         return Err(StepError::Order { reason: "create_be was done already" });
     }
+    if state.pool.datasets.iter().any(|dataset| dataset.name == CONTAINER) {
+        return Err(StepError::Order { reason: "create_be makes the dataset ROOT itself, which is there already" });
+    }
     state.pool.boot_environment = true;
     Ok(())
 }
 
 /// Notes a dataset; its parent has to be noted before it.
+///
+/// Below `ROOT` nothing more is known here, as the target knows the boot environment's name.
 pub(super) fn create_dataset(step: &CreateDataset, state: &mut ImageState) -> Result<(), StepError> {
-    let exists = |name: &str| state.pool.datasets.iter().any(|dataset| dataset.name == name);
-    if exists(&step.name) {
+    let has_container = state.pool.boot_environment;
+    let exists = |name: &str| {
+        let is_environment = name.strip_prefix(CONTAINER).is_some_and(|rest| rest.matches('/').count() <= 1);
+        state.pool.datasets.iter().any(|dataset| dataset.name == name) || (has_container && is_environment)
+    };
+    if state.pool.datasets.iter().any(|dataset| dataset.name == step.name) {
         return Err(StepError::Order { reason: "create_dataset was done already for this name" });
+    }
+    if has_container && step.name == CONTAINER {
+        return Err(StepError::Order { reason: "create_be has made the dataset ROOT already" });
     }
     if let Some((parent, _)) = step.name.rsplit_once('/') {
         if !exists(parent) {
@@ -34,12 +55,21 @@ pub(super) fn create_dataset(step: &CreateDataset, state: &mut ImageState) -> Re
     Ok(())
 }
 
-/// Notes that the pool writer sets `bootfs` and writes the boot loader.
-pub(super) fn make_bootable(state: &mut ImageState) -> Result<(), StepError> {
+/// Checks that the image can boot, makes the boot archive, and notes that the pool writer sets `bootfs` and writes
+/// the boot loader.
+pub(super) fn make_bootable(state: &mut ImageState, context: &Context<'_>) -> Result<(), StepError> {
     if !state.pool.boot_environment {
         return Err(StepError::Order { reason: "make_bootable needs a create_be before it" });
     }
+    required::check(&state.root)?;
+    let archive = update_boot_archive(state, context)?;
     state.pool.bootable = true;
+    context.progress.message(&format!(
+        "boot archive: {} entries, {} KiB, {} KiB packed",
+        archive.entries,
+        archive.bytes.div_ceil(1024),
+        archive.packed_bytes.div_ceil(1024)
+    ));
     Ok(())
 }
 
@@ -61,14 +91,57 @@ pub(super) fn devfsadm(state: &mut ImageState) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Puts the seed repository in place; the first boot imports the manifests.
-pub(super) fn seed_smf(step: &SeedSmf, state: &mut ImageState) -> Result<(), StepError> {
+/// Puts the seed repository in place; the first boot imports the manifests and applies the profiles.
+///
+/// Only svccfg of an illumos host could do that here. What it means is told: a service that a profile disables
+/// may run for a moment at the first boot, which takes longer.
+pub(super) fn seed_smf(step: &SeedSmf, state: &mut ImageState, context: &Context<'_>) -> Result<(), StepError> {
     let Some(seed) = &step.seed else {
         return Err(StepError::Unsupported { step: "seed_smf with skip_seed" });
     };
-    if step.debug || !step.profiles.is_empty() {
-        return Err(StepError::Unsupported { step: "seed_smf with debug or profiles" });
+    if step.debug {
+        return Err(StepError::Unsupported { step: "seed_smf with debug" });
     }
-    let content = tree_content(&state.root, &format!("/lib/svc/seed/{seed}.db"))?;
-    put(&mut state.root, "/etc/svc/repository.db", Node::regular(content, written(0, 3, 0o600)))
+    let path = format!("/lib/svc/seed/{seed}.db");
+    let content = tree_content(&state.root, &path)?;
+    put(&mut state.root, "/etc/svc/repository.db", Node::regular(content, written(0, 3, 0o600)))?;
+    context.progress.message(&format!(
+        "SMF: {path} is the repository as it stands; manifests and profiles were not imported here, the first boot does it"
+    ));
+    for profile in &step.profiles {
+        let (profile, found) = arrange_profile(*profile, state)?;
+        context.progress.message(&format!("SMF: the first boot applies profile {profile}, {found}"));
+    }
+    warn_without_generic(state, context);
+    Ok(())
+}
+
+/// Sees to it that the first boot finds a profile; answers its name and where it is.
+fn arrange_profile(profile: Profile, state: &mut ImageState) -> Result<(&'static str, &'static str), StepError> {
+    const GENERIC: &str = "/etc/svc/profile/generic.xml";
+    const SITE: &str = "/var/svc/profile/site.xml";
+    const SITE_LINK: &str = "/etc/svc/profile/site/site.xml";
+    match profile {
+        Profile::Generic => tree_content(&state.root, GENERIC).map(|_| ("generic", GENERIC)),
+        Profile::Platform => Ok(("platform", "which it links for the machine that it runs on")),
+        Profile::Site => {
+            tree_content(&state.root, SITE)?;
+            let directory = ImagePath::new("/etc/svc/profile/site").expect("a constant path");
+            let metadata = written(0, 3, 0o755);
+            state.root.create_dir(&directory, metadata.clone(), &metadata).map_err(tree("make", SITE_LINK))?;
+            let link = Node::symlink("../../../../var/svc/profile/site.xml", written(0, 0, 0o777));
+            put(&mut state.root, SITE_LINK, link)?;
+            Ok(("site", SITE_LINK))
+        }
+    }
+}
+
+fn warn_without_generic(state: &ImageState, context: &Context<'_>) {
+    let generic = ImagePath::new("/etc/svc/profile/generic.xml").expect("a constant path");
+    if state.root.lookup(&generic, Follow::Yes).is_err() {
+        context.progress.message(
+            "SMF: /etc/svc/profile/generic.xml leads nowhere, so no service is enabled by it; \
+             make it a link to generic_limited_net.xml or generic_open.xml",
+        );
+    }
 }

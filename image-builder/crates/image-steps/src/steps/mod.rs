@@ -12,16 +12,20 @@ mod illumos;
 
 pub(crate) use boot::ROOT_ROLE;
 pub use error::StepError;
+pub(crate) use error::lacks_content;
+pub(crate) use illumos::{CONTAINER, update_boot_archive};
 
-use crate::debian::Bootstrap;
+use crate::debian::{self, Bootstrap};
 use crate::inputs::hash_file;
 use crate::progress::Progress;
 use crate::state::ImageState;
+use crate::tools;
 use crate::workspace::Workspace;
 use disk_image::DiskSeed;
 use image_tree::{BlobHash, Store};
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use template::{Diagnostic, FileSource, LocatedStep, Step, Template};
 
 /// What steps are run with.
@@ -39,6 +43,10 @@ pub(crate) struct Context<'a> {
     pub(crate) output_name: String,
     /// Package locks are made anew.
     pub(crate) refresh: bool,
+    /// Those that were made anew already: once in a run is enough, however often a key is made of them.
+    pub(crate) refreshed: &'a Mutex<BTreeSet<PathBuf>>,
+    /// The store lacks something that it should have: a known result counts only if it is whole.
+    pub(crate) distrust: bool,
     /// Nothing may be fetched or written: this is a plan.
     pub(crate) dry: bool,
 }
@@ -58,7 +66,11 @@ pub(crate) fn inputs(step: &Step, context: &Context<'_>) -> Result<Vec<String>, 
         Step::UnpackTar(unpack) => vec![output(&unpack.name)?],
         Step::Gzip(gzip) => vec![output(&gzip.src)?],
         Step::Digest(digest) => vec![output(&digest.src)?],
-        Step::DebBootstrap(wish) => vec![package_lock(wish, context)?],
+        Step::DebBootstrap(wish) => {
+            let mut inputs = tools::versions(&tools::BOOTSTRAP, context.store);
+            inputs.push(package_lock(wish, context)?);
+            inputs
+        }
         // What it writes names the root partition, whose identifier comes from the seed.
         Step::SystemdBoot(_) => vec![boot::root_partition(context).to_string()],
         _ => Vec::new(),
@@ -77,7 +89,9 @@ fn package_lock(wish: &template::DebBootstrap, context: &Context<'_>) -> Result<
     let text = if context.dry {
         std::fs::read_to_string(bootstrap.lock_path()).unwrap_or_default()
     } else {
-        bootstrap.lock(context.refresh)?.to_json()
+        let mut refreshed = context.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
+        let refresh = context.refresh && refreshed.insert(bootstrap.lock_path());
+        bootstrap.lock(refresh)?.to_json()
     };
     Ok(BlobHash::of(text.as_bytes()).to_string())
 }
@@ -108,9 +122,9 @@ pub(crate) fn run(step: &Step, state: &mut ImageState, context: &Context<'_>) ->
         Step::SystemdBoot(step) => boot::systemd_boot(step, state, context)?,
         Step::CreateBe(_) => illumos::create_be(state)?,
         Step::CreateDataset(step) => illumos::create_dataset(step, state)?,
-        Step::MakeBootable(_) => illumos::make_bootable(state)?,
+        Step::MakeBootable(_) => illumos::make_bootable(state, context)?,
         Step::Devfsadm(_) => illumos::devfsadm(state)?,
-        Step::SeedSmf(step) => illumos::seed_smf(step, state)?,
+        Step::SeedSmf(step) => illumos::seed_smf(step, state, context)?,
         other => return Err(StepError::Unsupported { step: other.name() }),
     }
     Ok(Vec::new())
@@ -144,14 +158,18 @@ pub(crate) fn unsupported(template: &Template) -> Option<String> {
 pub(crate) fn unsupported_step(located: &LocatedStep) -> Option<Diagnostic> {
     let reason = unsupported_reason(&located.step)?;
     let diagnostic = Diagnostic::error("step::unsupported", reason).at(&located.origin, "this step");
-    Some(
-        diagnostic
-            .help("run this template with the illumos image-builder and put what it packs into the output directory"),
-    )
+    let help = match located.step {
+        Step::DebBootstrap(_) => {
+            "build it on a host of that architecture and put what it packs into the output directory"
+        }
+        _ => "run this template with the illumos image-builder and put what it packs into the output directory",
+    };
+    Some(diagnostic.help(help))
 }
 
 fn unsupported_reason(step: &Step) -> Option<String> {
     match step {
+        Step::DebBootstrap(wish) => debian::unsupported(wish),
         Step::PkgImageCreate(_)
         | Step::PkgSetPublisher(_)
         | Step::PkgApproveCaCert(_)

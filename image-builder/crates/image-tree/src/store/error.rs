@@ -97,6 +97,12 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The store was opened only to look at it.
+    #[error("content store {} was opened to be looked at, not to be changed", dir.display())]
+    Dry {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A root of a collection is not complete in the store; nothing was removed.
     #[error("content store: what is to be kept is not complete")]
     Root {

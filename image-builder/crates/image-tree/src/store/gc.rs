@@ -40,10 +40,15 @@ impl Store {
     /// missing or damaged; the disk is full. After any error everything that was in the store still is.
     pub fn gc(&mut self, roots: &GcRoots) -> Result<GcReport, StoreError> {
         self.seal()?;
+        let Some(lock) = self.lock.take().filter(|_| !self.is_dry) else {
+            return Err(StoreError::Dry { dir: self.dir.clone() });
+        };
         let admin = AdminLock::acquire(&self.dir)?;
-        self.lock.make_exclusive(&admin)?;
-        let result = self.collect(roots, &admin);
-        self.lock.share()?;
+        let result = lock.make_exclusive(&admin).and_then(|()| {
+            let result = self.collect(roots, &admin);
+            lock.share().and(result)
+        });
+        self.lock = Some(lock);
         result
     }
 

@@ -48,6 +48,17 @@ impl StoreLock {
         Ok(Self { file, dir: dir.to_path_buf() })
     }
 
+    /// The lock of a store that is only looked at: nothing is created for it.
+    pub(super) fn shared_if_there(dir: &Path) -> Result<Option<Self>, StoreError> {
+        let path = dir.join("lock");
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(StoreError::access("open", &path))?,
+        };
+        apply(&file, &path, FlockOperation::LockShared)?;
+        Ok(Some(Self { file, dir: dir.to_path_buf() }))
+    }
+
     /// Makes the lock exclusive. The caller holds the admin lock, and calls [`share`](Self::share) before it
     /// gives that up.
     pub(super) fn make_exclusive(&self, _admin: &AdminLock) -> Result<(), StoreError> {

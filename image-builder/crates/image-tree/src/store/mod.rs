@@ -5,6 +5,7 @@
 //! an index. A pack without an index whose lock is free belonged to a process that was killed; the
 //! next one to open the store keeps its whole records and cuts off the rest.
 
+mod dry;
 mod error;
 mod files;
 mod gc;
@@ -74,11 +75,14 @@ impl DiskUse {
 pub struct Store {
     dir: PathBuf,
     options: StoreOptions,
-    lock: StoreLock,
+    /// None for a store that is only looked at and has no lock file.
+    lock: Option<StoreLock>,
     recovered: Vec<Recovered>,
     catalogue: RwLock<Catalogue>,
     /// Packs of this process that no thread is writing to right now.
     idle_writers: Mutex<Vec<PackWriter>>,
+    /// What is put is not kept; see [`open_dry`](Self::open_dry).
+    is_dry: bool,
 }
 
 /// All blobs this process knows of, and the packs they are in.
@@ -118,9 +122,9 @@ impl Store {
         let dir = dir.as_ref().to_path_buf();
         files::create(&dir, options)?;
         let admin = AdminLock::acquire(&dir)?;
-        let lock = StoreLock::shared(&dir, &admin)?;
+        let lock = Some(StoreLock::shared(&dir, &admin)?);
         let (catalogue, idle_writers) = (RwLock::default(), Mutex::default());
-        let mut store = Self { dir, options, lock, recovered: Vec::new(), catalogue, idle_writers };
+        let mut store = Self { dir, options, lock, recovered: Vec::new(), catalogue, idle_writers, is_dry: false };
         store.recovered = store.take_up_all(&admin)?;
         Ok(store)
     }
@@ -151,7 +155,7 @@ impl Store {
     /// A pack cannot be written. The store remains whole.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Content, StoreError> {
         let hash = BlobHash::of(bytes);
-        if !self.contains(hash) {
+        if !self.is_dry && !self.contains(hash) {
             self.with_writer(|writer| {
                 let offset = writer.append(hash, bytes)?;
                 self.register(writer, hash, offset, bytes.len() as u64)
@@ -169,6 +173,9 @@ impl Store {
         fill(&mut buffer, &mut reader).map_err(|source| StoreError::Source { source })?;
         if buffer.len() < BUFFER_BYTES {
             return self.put_bytes(&buffer);
+        }
+        if self.is_dry {
+            return Self::measure(buffer, &mut reader);
         }
         self.with_writer(|writer| {
             let (hash, offset, len) = writer.append_stream(&mut buffer, &mut reader)?;

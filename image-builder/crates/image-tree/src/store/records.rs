@@ -30,6 +30,9 @@ impl Store {
     /// The name space is impossible, or the record cannot be written.
     pub fn record_put(&self, namespace: &str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
         let path = self.record_path(namespace, key)?;
+        if self.is_dry {
+            return Ok(());
+        }
         if let Some(parent) = path.parent() {
             files::private_dir(parent)?;
         }
@@ -50,7 +53,8 @@ impl Store {
     /// # Errors
     /// The name space is impossible, or the record cannot be removed.
     pub fn record_remove(&self, namespace: &str, key: &[u8]) -> Result<(), StoreError> {
-        files::remove_file(&self.record_path(namespace, key)?)
+        let path = self.record_path(namespace, key)?;
+        if self.is_dry { Ok(()) } else { files::remove_file(&path) }
     }
 
     /// All records of a name space, ordered by key.

@@ -153,22 +153,8 @@ fn sparse(store: &Store, runs: &[(u8, u8)]) -> Content {
     Content::sparse(store.put_bytes(&data).unwrap().blob(), length, &extents).unwrap()
 }
 
-/// A program that nobody here wrote, to judge our work by; none, loudly, if it is missing. In CI (the
-/// variable `CI` is set) a missing one is a failure.
-pub(crate) fn judge(program: &str, install: &str) -> Option<Command> {
+/// A program that nobody here wrote, to judge our work by.
+pub(crate) fn judge(program: &str, package: &str) -> Option<Command> {
     #[expect(clippy::disallowed_methods, reason = "the judge is no part of the product")]
-    let mut version = Command::new(program);
-    if version.arg("--version").output().is_ok_and(|output| output.status.success()) {
-        #[expect(clippy::disallowed_methods, reason = "the judge is no part of the product")]
-        return Some(Command::new(program));
-    }
-    assert!(std::env::var_os("CI").is_none(), "`{program}` is missing: {install}");
-    skipped(&format!("`{program}` is missing: {install}"));
-    None
-}
-
-/// Says that a test, or the rest of it, has tested nothing.
-#[expect(clippy::print_stderr, reason = "a test has nobody else to tell")]
-pub(crate) fn skipped(why: &str) {
-    eprintln!("SKIPPED, nothing was tested: {why}");
+    test_judge::find(program, package).map(Command::new)
 }

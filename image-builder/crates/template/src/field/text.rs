@@ -1,5 +1,7 @@
 //! Fields that hold text: the rules for paths and names, and lists of texts.
 
+use std::borrow::Cow;
+
 use super::{Fields, Kind, Shape};
 use crate::diagnostic::Diagnostic;
 use crate::json::{Node, Value};
@@ -8,21 +10,21 @@ use crate::json::{Node, Value};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) code: &'static str,
-    pub(crate) message: &'static str,
-    pub(crate) help: Option<&'static str>,
+    pub(crate) message: Cow<'static, str>,
+    pub(crate) help: Option<Cow<'static, str>>,
 }
 
 impl Fault {
-    pub(crate) const fn path(message: &'static str) -> Self {
-        Self { code: "template::bad-path", message, help: None }
+    pub(crate) fn path(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: "template::bad-path", message: message.into(), help: None }
     }
 
-    pub(crate) const fn value(message: &'static str) -> Self {
-        Self { code: "template::bad-value", message, help: None }
+    pub(crate) fn value(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code: "template::bad-value", message: message.into(), help: None }
     }
 
-    pub(crate) const fn help(mut self, help: &'static str) -> Self {
-        self.help = Some(help);
+    pub(crate) fn help(mut self, help: impl Into<Cow<'static, str>>) -> Self {
+        self.help = Some(help.into());
         self
     }
 }

@@ -1,6 +1,8 @@
 //! Steps about pools, devices and boot loaders.
 
-use crate::field::{DATASET_NAME, Fault, Integer, Kind, NOT_EMPTY, TEXT, Text, field_set};
+use zfs_format::name;
+
+use crate::field::{Fault, Integer, Kind, NOT_EMPTY, TEXT, Text, field_set};
 
 field_set! {
     /// Makes the boot environment's datasets; what follows is written into it.
@@ -11,11 +13,19 @@ field_set! {
     /// Makes a dataset in the pool, beside the boot environment.
     pub struct CreateDataset {
         /// Its name without the pool's; parents must exist.
-        name: String = DATASET_NAME.required();
+        name: String = BELOW_POOL.required();
         /// The property `mountpoint`: a path, `none` or `legacy`.
         mountpoint: Option<String> = MOUNTPOINT.optional();
     }
 }
+
+const BELOW_POOL: Text = Text::with_rule(|text| {
+    if text.split('/').count() >= name::NESTING_MAX || text.len() >= name::NAME_BYTES_MAX {
+        return Err(Fault::value("is longer, or deeper, than ZFS allows"));
+    }
+    let checked = text.split('/').try_for_each(name::check_snapshot_component);
+    checked.map_err(|error| Fault::value(format!("is refused by ZFS: {error}")))
+});
 
 const MOUNTPOINT: Text = Text::with_rule(|text| {
     if text.starts_with('/') || text == "none" || text == "legacy" {

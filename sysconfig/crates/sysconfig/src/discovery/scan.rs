@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use sysconfig_protocol::PLUGIN_FILE_PREFIX;
 
@@ -57,9 +58,9 @@ pub struct Candidate {
     pub path: PathBuf,
     /// What is started.
     pub copy: Arc<PrivateCopy>,
-    /// When the file was put in place: its change time, which `link` and `rename` set, in the clock of the system
-    /// that keeps it.
-    pub linked_unix_ms: u64,
+    /// When a poll first saw the file as it is now. Its own times are of another machine's clock when it comes
+    /// from a share.
+    pub seen: Instant,
     /// When its contents were made.
     pub modified_unix_ms: u64,
 }
@@ -90,10 +91,12 @@ impl Identity {
 type Location = (PathBuf, Option<Identity>);
 
 /// What is known of a plugin's name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tracked {
     /// The files of the last poll.
     seen: Vec<Location>,
+    /// Since when they are as they are.
+    since: Instant,
     /// The files that the last finding was about.
     settled: Option<Vec<Location>>,
 }
@@ -141,9 +144,13 @@ impl Scanner {
         let names: BTreeSet<_> = self.tracked.keys().chain(present.keys()).cloned().collect();
         for name in names {
             let locations = present.get(&name).cloned().unwrap_or_default();
-            let tracked = self.tracked.entry(name.clone()).or_default();
+            let unknown = || Tracked { seen: Vec::new(), since: Instant::now(), settled: None };
+            let tracked = self.tracked.entry(name.clone()).or_insert_with(unknown);
             let is_stable = tracked.seen == locations;
-            tracked.seen.clone_from(&locations);
+            if !is_stable {
+                tracked.seen.clone_from(&locations);
+                tracked.since = Instant::now();
+            }
             if !is_stable || tracked.settled.as_ref() == Some(&locations) {
                 continue;
             }
@@ -153,9 +160,11 @@ impl Scanner {
                 continue;
             }
             // A file that changes while it is read is looked at again by the next polls.
-            if let Some(finding) = self.evaluate(&name, &locations) {
-                findings.push(finding);
-                self.tracked.entry(name).or_default().settled = Some(locations);
+            let since = tracked.since;
+            let Some(finding) = self.evaluate(&name, &locations, since) else { continue };
+            findings.push(finding);
+            if let Some(tracked) = self.tracked.get_mut(&name) {
+                tracked.settled = Some(locations);
             }
         }
         findings
@@ -177,10 +186,10 @@ impl Scanner {
     }
 
     /// Takes the first file that can be started. None when a file changed meanwhile.
-    fn evaluate(&self, name: &str, locations: &[Location]) -> Option<Finding> {
+    fn evaluate(&self, name: &str, locations: &[Location], seen: Instant) -> Option<Finding> {
         let mut refusal = None;
         for (path, identity) in locations {
-            match self.examine(name, path, identity.as_ref()) {
+            match self.examine(name, path, identity.as_ref(), seen) {
                 Ok(candidate) => return Some(Finding::Candidate(candidate)),
                 Err(Unusable::Changed) => return None,
                 Err(Unusable::Refused { message, help }) => {
@@ -192,7 +201,13 @@ impl Scanner {
         refusal
     }
 
-    fn examine(&self, name: &str, path: &Path, identity: Option<&Identity>) -> Result<Candidate, Unusable> {
+    fn examine(
+        &self,
+        name: &str,
+        path: &Path,
+        identity: Option<&Identity>,
+        seen: Instant,
+    ) -> Result<Candidate, Unusable> {
         let file = File::open(path).map_err(|error| Unusable::refused(format!("cannot be opened: {error}")))?;
         let metadata = file.metadata().map_err(|error| Unusable::refused(format!("cannot be looked at: {error}")))?;
         if identity != Some(&Identity::of(&metadata)) {
@@ -222,7 +237,7 @@ impl Scanner {
             name: name.to_owned(),
             path: path.to_owned(),
             copy,
-            linked_unix_ms: milliseconds(metadata.ctime(), metadata.ctime_nsec()),
+            seen,
             modified_unix_ms: milliseconds(metadata.mtime(), metadata.mtime_nsec()),
         })
     }

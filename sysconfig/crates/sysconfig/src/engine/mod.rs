@@ -5,12 +5,14 @@
 //! the middle of one, and there is no lock around the machine's state. Whoever must not wait reads the [`Board`].
 //!
 //! * `start`: bringing plugins up, at the beginning, after a fault, and when a file changed;
+//! * `exchange`: whether a new process may take the place of old ones, and the change of places;
 //! * `cycle`: observe → plan → apply → verify → record;
 //! * `reconfigure`: taking over changed configuration files;
 //! * `report`: what goes onto the board.
 
 mod backoff;
 mod cycle;
+mod exchange;
 mod managed;
 mod order;
 mod reconfigure;

@@ -1,31 +1,31 @@
-//! Bringing plugins up and exchanging them.
+//! Bringing plugins up, at the beginning, after a fault, and when a file changed.
 
 use std::time::Instant;
 
-use sysconfig_protocol::admin::{Failure, PluginReload, PluginState, PluginStatus, ReloadResult};
+use sysconfig_protocol::admin::{Failure, PluginState, PluginStatus};
 use sysconfig_protocol::envelope::code;
-use sysconfig_protocol::method::{Configure, Hello, Validate};
-use sysconfig_protocol::{Description, Diagnostic, ErrorObject, Event, PLUGIN_FILE_PREFIX, ProtocolRange};
+use sysconfig_protocol::method::Hello;
+use sysconfig_protocol::{Description, ErrorObject, Event, PLUGIN_FILE_PREFIX, ProtocolRange};
 
 use super::backoff::Verdict;
 use super::cycle::Mode;
-use super::managed::{Live, Managed, build_id};
+use super::exchange::{common_key, conflict, keys};
+use super::managed::{Managed, build_id};
 use super::{Engine, SELF, shown, subject};
-use crate::clock;
-use crate::config::{Deadlines, assign, overlaps};
+use crate::config::Deadlines;
 use crate::discovery::{Candidate, Finding};
 use crate::plugin::{CallError, Fault, Launcher, PluginProcess};
 
 /// A process that answered `hello`, and is not the plugin yet.
 pub(super) struct Greeted {
-    candidate: Candidate,
-    process: PluginProcess,
-    description: Description,
+    pub(super) candidate: Candidate,
+    pub(super) process: PluginProcess,
+    pub(super) description: Description,
 }
 
 /// Why a started process does not become the plugin.
-struct Rejection {
-    failure: Failure,
+pub(super) struct Rejection {
+    pub(super) failure: Failure,
     /// Starting it again would not help.
     is_final: bool,
     conflicts: bool,
@@ -36,7 +36,12 @@ impl Rejection {
         Self { failure: Failure { message, help: None }, is_final: false, conflicts: false }
     }
 
-    fn of_call(method: &str, error: &CallError) -> Self {
+    /// Another plugin has what it claims.
+    pub(super) fn conflict(failure: Failure) -> Self {
+        Self { failure, is_final: true, conflicts: true }
+    }
+
+    pub(super) fn of_call(method: &str, error: &CallError) -> Self {
         let help = match error {
             CallError::Refused(object) => object.advice().map(str::to_owned),
             CallError::Fault(_) => None,
@@ -97,18 +102,18 @@ impl Engine {
                 None => admitted.push(greeted),
                 Some(failure) => {
                     let name = greeted.candidate.name.clone();
-                    self.turn_away(&name, Rejection { failure, is_final: true, conflicts: true });
+                    self.turn_away(&name, Rejection::conflict(failure));
                 }
             }
         }
         admitted
     }
 
-    /// Makes a greeted process the plugin where none runs; its findings about the configuration do not matter yet.
+    /// Makes a greeted process the plugin where none of its name runs.
     fn admit_new(&mut self, mut greeted: Greeted) {
         let name = greeted.candidate.name.clone();
-        match self.configure(&mut greeted) {
-            Ok(diagnostics) => {
+        match self.vet(&mut greeted) {
+            Ok(vetted) => {
                 self.log.info(
                     &subject(&name),
                     format!(
@@ -118,44 +123,9 @@ impl Engine {
                         shown(&greeted.candidate.path)
                     ),
                 );
-                self.install(greeted, diagnostics);
+                self.install(greeted, vetted);
             }
             Err(rejection) => self.turn_away(&name, rejection),
-        }
-    }
-
-    /// Gives a process its part of the configuration in force, and asks what it thinks of it.
-    fn configure(&self, greeted: &mut Greeted) -> Result<Vec<Diagnostic>, Rejection> {
-        let name = &greeted.candidate.name;
-        let claims: Vec<_> = keys(&greeted.description).into_iter().map(|key| (name.clone(), key)).collect();
-        let Some(config) = assign(&self.config.machine, &claims).parts.remove(name) else { return Ok(Vec::new()) };
-        let deadline = self.config.settings.plugins.deadlines.answer;
-        let process = &mut greeted.process;
-        process
-            .call(&Configure { config: config.clone() }, deadline)
-            .map_err(|error| Rejection::of_call("configure", &error))?;
-        let findings =
-            process.call(&Validate { config }, deadline).map_err(|error| Rejection::of_call("validate", &error))?;
-        Ok(findings.diagnostics)
-    }
-
-    /// Makes a process the plugin; the one before is dismissed.
-    fn install(&mut self, greeted: Greeted, diagnostics: Vec<Diagnostic>) {
-        let Greeted { candidate, process, description } = greeted;
-        let name = candidate.name.clone();
-        let managed = self.plugins.entry(name).or_insert_with(|| Managed::new(candidate.path.clone()));
-        managed.path.clone_from(&candidate.path);
-        let old = managed.live.replace(Live { process, copy: candidate.copy.clone() });
-        managed.candidate = Some(candidate);
-        managed.description = Some(description);
-        managed.diagnostics = diagnostics;
-        managed.set_state(PluginState::Running);
-        managed.last_error = None;
-        managed.conflicts = false;
-        managed.retry_at = None;
-        managed.file_gone = false;
-        if let Some(old) = old {
-            self.dismiss(old);
         }
     }
 
@@ -245,10 +215,7 @@ impl Engine {
         let name = candidate.name.clone();
         match greet(&self.launcher, &self.config.settings.plugins.deadlines, candidate) {
             Err(rejection) => self.turn_away(&name, rejection),
-            Ok(greeted) => match self.find_conflict(&greeted) {
-                Some(failure) => self.turn_away(&name, Rejection { failure, is_final: true, conflicts: true }),
-                None => self.admit_new(greeted),
-            },
+            Ok(greeted) => self.admit_new(greeted),
         }
         self.reassign();
     }
@@ -317,7 +284,8 @@ impl Engine {
             .filter_map(|(_, managed)| managed.candidate.clone())
             .collect();
         for candidate in waiting {
-            self.take_candidate(candidate);
+            // What changed for it is what changed just now.
+            self.take_candidate(Candidate { seen: Instant::now(), ..candidate });
         }
     }
 
@@ -348,105 +316,6 @@ impl Engine {
         }
         self.catch_up(&name, &format!("reload of plugin {name}"));
         self.store.collect();
-    }
-
-    /// Starts the new one beside the old one, and swaps when it answers well; otherwise the old one stays.
-    fn exchange(&mut self, candidate: &Candidate) {
-        let name = candidate.name.clone();
-        let build = build_id(&candidate.copy);
-        let rejected = match greet(&self.launcher, &self.config.settings.plugins.deadlines, candidate.clone()) {
-            Err(rejection) => rejection.failure,
-            Ok(mut greeted) => match (self.find_conflict(&greeted), self.configure(&mut greeted)) {
-                (Some(failure), _) => failure,
-                (None, Err(rejection)) => rejection.failure,
-                (None, Ok(diagnostics)) => match self.worse_than_before(&name, &diagnostics) {
-                    Some(failure) => failure,
-                    None => {
-                        self.install(greeted, diagnostics);
-                        self.reassign();
-                        self.note_live(candidate);
-                        return;
-                    }
-                },
-            },
-        };
-        self.keep_old(&name, rejected, Some(build));
-    }
-
-    /// A new build that refuses a configuration that the old one accepted does not get in.
-    fn worse_than_before(&self, name: &str, diagnostics: &[Diagnostic]) -> Option<Failure> {
-        let error = diagnostics.iter().find(|diagnostic| diagnostic.is_error())?;
-        let was_bad = self.plugins.get(name)?.diagnostics.iter().any(Diagnostic::is_error);
-        (!was_bad).then(|| Failure {
-            message: format!("the new build refuses the configuration in force: {}: {}", error.key, error.message),
-            help: error.help.clone(),
-        })
-    }
-
-    fn note_live(&mut self, candidate: &Candidate) {
-        let Some(managed) = self.plugins.get_mut(&candidate.name) else { return };
-        if managed.live.is_none() {
-            return;
-        }
-        let now = clock::unix_ms();
-        let latency_ms = now.checked_sub(candidate.linked_unix_ms);
-        let build = build_id(&candidate.copy);
-        let after = latency_ms.map(|latency| format!(", {latency} ms after its file appeared")).unwrap_or_default();
-        self.log.info(&subject(&candidate.name), format!("build {build} is live{after}"));
-        managed.reload = Some(PluginReload {
-            at_unix_ms: now,
-            result: ReloadResult::Live,
-            latency_ms,
-            build_id: Some(build),
-            error: None,
-        });
-    }
-
-    /// The newest file is of no use. What runs goes on running; what does not run stays down.
-    fn keep_old(&mut self, name: &str, failure: Failure, build_id: Option<String>) {
-        let Some(managed) = self.plugins.get_mut(name) else { return };
-        managed.reload = Some(PluginReload {
-            at_unix_ms: clock::unix_ms(),
-            result: ReloadResult::Kept,
-            latency_ms: None,
-            build_id,
-            error: Some(failure.message.clone()),
-        });
-        if managed.live.is_some() {
-            self.log.warn(&subject(name), format!("the old build keeps running: {}", failure.message));
-        } else {
-            self.log.error(&subject(name), format!("not started: {}", failure.message));
-            // A plugin that is waiting to be started again keeps its last good file.
-            if managed.candidate.is_none() {
-                managed.set_state(PluginState::Refused);
-            }
-        }
-        managed.last_error = Some(failure);
-    }
-
-    /// Whether another plugin owns a key that this one claims. A plugin whose file is gone gives way: its successor
-    /// under another name is there.
-    fn find_conflict(&mut self, greeted: &Greeted) -> Option<Failure> {
-        let claimed = keys(&greeted.description);
-        let own = &greeted.candidate.name;
-        let rivals: Vec<_> = self
-            .plugins
-            .iter()
-            .filter(|(name, managed)| *name != own && managed.owns_claims())
-            .filter_map(|(name, managed)| Some((name.clone(), common_key(&claimed, &managed.claims())?)))
-            .collect();
-        for (name, key) in rivals {
-            let Some(rival) = self.plugins.get_mut(&name) else { continue };
-            if !rival.file_gone {
-                let rival = rival.candidate.clone()?;
-                return Some(conflict(&key, &greeted.candidate, &rival));
-            }
-            self.log.info(&subject(&name), format!("its file is gone, and plugin {own} takes over {key}"));
-            if let Some(live) = self.plugins.remove(&name).and_then(|managed| managed.live) {
-                self.dismiss(live);
-            }
-        }
-        None
     }
 
     /// Passes an event to the plugins that subscribed to its topic, which then bring their part in line with it.
@@ -488,7 +357,7 @@ fn greet_all(
 }
 
 /// Starts a process and says hello to it.
-fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Result<Greeted, Rejection> {
+pub(super) fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Result<Greeted, Rejection> {
     let mut process = launcher.start(&candidate.name, &candidate.copy.path).map_err(|error| {
         let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
         Rejection::retry(format!("{error}{}", source.unwrap_or_default()))
@@ -516,26 +385,4 @@ fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Re
         return refusal(format!("it speaks protocol versions {} to {} only", range.min, range.max));
     }
     Ok(Greeted { candidate, process, description })
-}
-
-fn keys(description: &Description) -> Vec<String> {
-    description.claims.iter().map(|claim| claim.key.clone()).collect()
-}
-
-/// A key that both lists claim, or that lies within a claim of the other.
-fn common_key(one: &[String], other: &[String]) -> Option<String> {
-    one.iter().find(|key| other.iter().any(|rival| overlaps(key, rival))).cloned()
-}
-
-/// Two plugins claim one key. Cargo leaves the executable of a renamed plugin where it was, so the older file is
-/// the likely mistake.
-fn conflict(key: &str, candidate: &Candidate, rival: &Candidate) -> Failure {
-    let older = if rival.modified_unix_ms <= candidate.modified_unix_ms { rival } else { candidate };
-    Failure {
-        message: format!("it claims {key}, and so does plugin {} ({})", rival.name, shown(&rival.path)),
-        help: Some(format!(
-            "if {} is left over from a renamed plugin, delete it: it is the older one",
-            shown(&older.path)
-        )),
-    }
 }

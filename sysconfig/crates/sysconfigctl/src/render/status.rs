@@ -124,7 +124,7 @@ fn reloaded(reload: &PluginReload, now: u64) -> String {
     let build = clean(reload.build_id.as_deref().unwrap_or("unknown"));
     match reload.result {
         ReloadResult::Live => {
-            let latency = reload.latency_ms.map(|latency| format!(", {} after its file appeared", duration(latency)));
+            let latency = reload.latency_ms.map(|latency| format!(", {} after its file was seen", duration(latency)));
             format!("build {build} went live {when}{}", latency.unwrap_or_default())
         }
         ReloadResult::Kept => {

@@ -1,0 +1,133 @@
+//! The process groups that run right now, so that all of them can be ended together.
+//!
+//! Every program runs in a process group of its own, so a signal from the terminal does not reach it, and nobody
+//! ends it when this process dies. Hence two ways out: [`end_all`] for a process that ends in good order, and a
+//! [`guard`] for one that is killed.
+
+use crate::guard::Guard;
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+static GROUPS: Mutex<Groups> = Mutex::new(Groups { running: Vec::new(), is_ending: false, guard: None });
+
+struct Groups {
+    /// The heads of the groups; none of them has been waited for, so that no id is another process's by now.
+    running: Vec<Pid>,
+    is_ending: bool,
+    guard: Option<Guard>,
+}
+
+/// Starts a program and notes its group; `None` when everything is being ended.
+pub(crate) fn start(command: &mut Command) -> io::Result<Option<Child>> {
+    let mut groups = lock();
+    if groups.is_ending {
+        return Ok(None);
+    }
+    if let Some(guard) = &mut groups.guard {
+        guard.start();
+    }
+    let child = command.spawn()?;
+    if let Some(pid) = pid(&child) {
+        groups.running.push(pid);
+        if let Some(guard) = &mut groups.guard {
+            guard.add(pid);
+        }
+    }
+    Ok(Some(child))
+}
+
+/// Whether the program has ended, and how; then its group is forgotten.
+pub(crate) fn try_wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    // Under the lock: once it is waited for, its id may be given to another process at any time.
+    let mut groups = lock();
+    let status = child.try_wait()?;
+    if status.is_some() {
+        groups.forget(child);
+    }
+    Ok(status)
+}
+
+/// Kills the whole group and waits for its head.
+pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
+    if let Some(pid) = pid(child) {
+        // It may have ended in this very moment: then there is nothing left to kill.
+        let _ = kill_process_group(pid, Signal::KILL);
+    }
+    while try_wait(child)?.is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}
+
+/// Ends every program that runs, for a process that is about to exit: no program is started from now on.
+///
+/// Each gets `TERM`, so that it can remove what it has begun, and after `grace` whatever is left is killed.
+/// Programs that were started detached or on the user's terminal are left alone.
+pub fn end_all(grace: Duration) {
+    lock().is_ending = true;
+    for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, Duration::from_secs(1))] {
+        for pid in &lock().running {
+            let _ = kill_process_group(*pid, signal);
+        }
+        // The threads that started the programs wait for them; here their groups disappear from the list.
+        let until = Instant::now() + patience;
+        while !lock().running.is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Has the programs that are started from now on ended even when this process is killed.
+///
+/// A shell waits beside them for the end of this process; when it comes, it does what [`end_all`] does. It keeps
+/// `held` open for so long: a lock that belongs to the open file is free only when nothing works under it any
+/// more. The shell is started with the first program. There is one guard at a time: where another is still
+/// needed, this one has no effect.
+#[must_use = "the guard ends with the value"]
+pub fn guard(held: OwnedFd) -> Guarded {
+    let mut groups = lock();
+    let is_ours = groups.guard.is_none();
+    if is_ours {
+        groups.guard = Some(Guard::new(held));
+    }
+    Guarded { is_ours }
+}
+
+/// As long as this lives, programs do not outlive this process. See [`guard`].
+#[derive(Debug)]
+pub struct Guarded {
+    is_ours: bool,
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let guard = lock().guard.take();
+            // Not under the lock: it waits for the shell.
+            drop(guard);
+        }
+    }
+}
+
+impl Groups {
+    fn forget(&mut self, child: &Child) {
+        let Some(pid) = pid(child) else { return };
+        self.running.retain(|running| *running != pid);
+        if let Some(guard) = &mut self.guard {
+            guard.remove(pid);
+        }
+    }
+}
+
+fn pid(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+fn lock() -> MutexGuard<'static, Groups> {
+    // Every critical section leaves the list whole.
+    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
+}

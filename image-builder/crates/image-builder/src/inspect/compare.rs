@@ -1,0 +1,293 @@
+//! `image-builder diff`: what differs between two images.
+
+use super::image::{Image, Part};
+use super::long::{mode_text, shown, time_text};
+use super::place::Place;
+use super::print;
+use super::walk::{Found, join, sorted_entries};
+use super::InspectError;
+use crate::arguments::Diff;
+use crate::failure::Failure;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use zfs_image::reader::{File, FileSystem, Pool, ReadError};
+
+/// What is compared at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// Directories inside each other; an image with more goes in circles.
+const DEPTH_MAX: usize = 2048;
+
+/// One difference.
+struct Difference {
+    /// `-` only in the first, `+` only in the second, `~` in both.
+    sign: char,
+    /// A dataset, path or partition.
+    what: String,
+    /// How it differs.
+    how: Vec<String>,
+}
+
+/// `image-builder diff`.
+pub(crate) fn diff(arguments: &Diff) -> Result<(), Failure> {
+    let places = [Place::parse(&arguments.first), Place::parse(&arguments.second)];
+    let images = [Image::open(&places[0])?, Image::open(&places[1])?];
+    let mut found = Vec::new();
+    let is_pool = |image: &Image| image.parts().iter().any(|part| part.is_pool);
+    if images.iter().all(is_pool) {
+        compare_pools(&images, &places, &mut found)?;
+    } else if places.iter().any(|place| place.dataset.is_some()) {
+        // Says which image has no pool.
+        images[0].pool()?;
+        images[1].pool()?;
+    }
+    if places.iter().all(|place| place.dataset.is_none()) {
+        compare_parts(&images, &mut found)?;
+    }
+    print(|output| {
+        if arguments.json {
+            let list: Vec<Value> =
+                found.iter().map(|one| json!({ "sign": one.sign, "what": one.what, "how": one.how })).collect();
+            return writeln!(output, "{}", json!({ "differences": list })).map_err(Failure::from_output);
+        }
+        let line = |one: &Difference| match one.how.is_empty() {
+            true => format!("{} {}", one.sign, one.what),
+            false => format!("{} {}: {}", one.sign, one.what, one.how.join(", ")),
+        };
+        found.iter().try_for_each(|one| writeln!(output, "{}", line(one))).map_err(Failure::from_output)
+    })?;
+    if found.is_empty() { Ok(()) } else { Err(Failure::Different { count: found.len() }) }
+}
+
+fn compare_pools(images: &[Image; 2], places: &[Place; 2], found: &mut Vec<Difference>) -> Result<(), Failure> {
+    let pools = [images[0].pool()?, images[1].pool()?];
+    let pairs = match (&places[0].dataset, &places[1].dataset) {
+        (None, None) => common_datasets(images, &pools, found)?,
+        (first, second) => {
+            let first = images[0].dataset(&pools[0], first.as_deref())?.name;
+            let second = images[1].dataset(&pools[1], second.as_deref())?.name;
+            vec![(first, second)]
+        }
+    };
+    for (first, second) in pairs {
+        let failed = [images[0].inside(&first), images[1].inside(&second)];
+        let first = images[0].file_system(&pools[0], &images[0].dataset(&pools[0], Some(&first))?)?;
+        let second_name = second.clone();
+        let second = images[1].file_system(&pools[1], &images[1].dataset(&pools[1], Some(&second))?)?;
+        let comparison = Comparison { sides: [&first, &second], dataset: &second_name };
+        comparison.run(found).map_err(|(side, error)| failed[side](error))?;
+    }
+    Ok(())
+}
+
+/// Names of the datasets and snapshots that both pools have; the others, and other properties, are differences.
+fn common_datasets(
+    images: &[Image; 2],
+    pools: &[Pool<'_>; 2],
+    found: &mut Vec<Difference>,
+) -> Result<Vec<(String, String)>, InspectError> {
+    let mut lists: Vec<BTreeMap<String, (String, BTreeMap<String, String>)>> = Vec::new();
+    for (image, pool) in images.iter().zip(pools) {
+        let failed = image.inside("the list of datasets");
+        let mut list = BTreeMap::new();
+        for directory in pool.directories().map_err(&failed)? {
+            if directory.is_internal() {
+                continue;
+            }
+            let properties = pool.properties(&directory).map_err(&failed)?;
+            let heads = directory.head.iter().map(|head| (head, properties.clone()));
+            for (dataset, properties) in heads.chain(directory.snapshots.iter().map(|one| (one, BTreeMap::new()))) {
+                // Without the pool's name, so that renamed pools compare.
+                let below = dataset.name[pool.name().len()..].to_owned();
+                list.insert(below, (dataset.name.clone(), properties));
+            }
+        }
+        lists.push(list);
+    }
+    let mut pairs = Vec::new();
+    let names: BTreeSet<&String> = lists[0].keys().chain(lists[1].keys()).collect();
+    for name in names {
+        match (lists[0].get(name), lists[1].get(name)) {
+            (Some((first, before)), Some((second, after))) => {
+                let how = property_changes(before, after);
+                if !how.is_empty() {
+                    found.push(Difference { sign: '~', what: second.clone(), how });
+                }
+                pairs.push((first.clone(), second.clone()));
+            }
+            (Some((first, _)), None) => found.push(Difference { sign: '-', what: first.clone(), how: Vec::new() }),
+            (None, Some((second, _))) => found.push(Difference { sign: '+', what: second.clone(), how: Vec::new() }),
+            (None, None) => {}
+        }
+    }
+    Ok(pairs)
+}
+
+fn property_changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let value = |map: &BTreeMap<String, String>, name: &String| map.get(name).map_or("-".to_owned(), |v| shown(v.as_bytes()));
+    let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    changed.map(|name| format!("{name} {} → {}", value(before, name), value(after, name))).collect()
+}
+
+/// The same dataset in both images.
+struct Comparison<'a, 'p> {
+    sides: [&'a FileSystem<'p>; 2],
+    dataset: &'a str,
+}
+
+/// Which side could not be read, and why.
+type SideError = (usize, ReadError);
+
+impl Comparison<'_, '_> {
+    fn run(&self, found: &mut Vec<Difference>) -> Result<(), SideError> {
+        let root = |side: usize| self.sides[side].file(self.sides[side].root()).map_err(|error| (side, error));
+        let mut open = vec![(b"/".to_vec(), root(0)?, root(1)?, 0)];
+        self.compare(b"/", &open[0].1, &open[0].2, found)?;
+        while let Some((path, first, second, depth)) = open.pop() {
+            if depth > DEPTH_MAX {
+                return Err((0, ReadError::Limit { what: "directories inside each other", limit: DEPTH_MAX as u64 }));
+            }
+            let entries = |side: usize, directory: &File| {
+                let entries = sorted_entries(self.sides[side], directory).map_err(|error| (side, error))?;
+                Ok::<_, SideError>(entries.into_iter().collect::<BTreeMap<_, _>>())
+            };
+            let (before, after) = (entries(0, &first)?, entries(1, &second)?);
+            let names: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
+            let mut below = Vec::new();
+            for name in names {
+                let at = join(&path, name);
+                let file = |side: usize, object: u64| self.sides[side].file(object).map_err(|error| (side, error));
+                match (before.get(name), after.get(name)) {
+                    (Some(old), Some(new)) => {
+                        let (old, new) = (file(0, *old)?, file(1, *new)?);
+                        self.compare(&at, &old, &new, found)?;
+                        if old.is_directory() && new.is_directory() {
+                            below.push((at, old, new, depth + 1));
+                        }
+                    }
+                    (Some(old), None) => self.alone(0, &Found { path: at, file: file(0, *old)? }, found),
+                    (None, Some(new)) => self.alone(1, &Found { path: at, file: file(1, *new)? }, found),
+                    (None, None) => {}
+                }
+            }
+            open.extend(below.into_iter().rev());
+        }
+        Ok(())
+    }
+
+    fn what(&self, path: &[u8]) -> String {
+        format!("{} {}", self.dataset, shown(path))
+    }
+
+    /// Something that one side does not have; what is below it goes without saying.
+    fn alone(&self, side: usize, one: &Found, found: &mut Vec<Difference>) {
+        let sign = if side == 0 { '-' } else { '+' };
+        let how = if one.file.is_directory() { vec!["a directory with all that is in it".to_owned()] } else { Vec::new() };
+        found.push(Difference { sign, what: self.what(&one.path), how });
+    }
+
+    fn compare(&self, path: &[u8], old: &File, new: &File, found: &mut Vec<Difference>) -> Result<(), SideError> {
+        let mut how = Vec::new();
+        let (before, after) = (&old.znode, &new.znode);
+        if before.mode != after.mode {
+            how.push(format!("mode {} → {}", mode_text(before.mode), mode_text(after.mode)));
+        }
+        if (before.uid, before.gid) != (after.uid, after.gid) {
+            how.push(format!("owner {}:{} → {}:{}", before.uid, before.gid, after.uid, after.gid));
+        }
+        if before.rdev != after.rdev {
+            how.push("device number".to_owned());
+        }
+        // The link count of a directory is that of its entries, which are told themselves.
+        if !old.is_directory() && before.links != after.links {
+            how.push(format!("{} → {} names", before.links, after.links));
+        }
+        if (before.mtime.secs, before.mtime.nanos) != (after.mtime.secs, after.mtime.nanos) {
+            how.push(format!("time {} → {}", time_text(before.mtime.secs), time_text(after.mtime.secs)));
+        }
+        if old.kind() == new.kind() && !self.same_content(old, new)? {
+            how.push("content".to_owned());
+        }
+        let xattrs = |side: usize, file: &File| self.sides[side].xattrs(file).map_err(|error| (side, error));
+        if xattrs(0, old)? != xattrs(1, new)? {
+            how.push("extended attributes".to_owned());
+        }
+        if !how.is_empty() {
+            found.push(Difference { sign: '~', what: self.what(path), how });
+        }
+        Ok(())
+    }
+
+    fn same_content(&self, old: &File, new: &File) -> Result<bool, SideError> {
+        if old.is_symlink() {
+            let target = |side: usize, file: &File| self.sides[side].read_link(file).map_err(|error| (side, error));
+            return Ok(target(0, old)? == target(1, new)?);
+        }
+        if !old.is_regular() {
+            return Ok(true);
+        }
+        if old.znode.size != new.znode.size {
+            return Ok(false);
+        }
+        let mut buffers = [vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]];
+        let mut offset = 0;
+        while offset < old.znode.size {
+            let mut counts = [0; 2];
+            for (side, file) in [old, new].into_iter().enumerate() {
+                let read = self.sides[side].read_at(file, &mut buffers[side], offset);
+                counts[side] = read.map_err(|error| (side, error))?;
+            }
+            if buffers[0][..counts[0]] != buffers[1][..counts[1]] {
+                return Ok(false);
+            }
+            offset += counts[0].max(1) as u64;
+        }
+        Ok(true)
+    }
+}
+
+/// Partitions that are not read inside are compared byte by byte.
+fn compare_parts(images: &[Image; 2], found: &mut Vec<Difference>) -> Result<(), InspectError> {
+    let parts = images.each_ref().map(|image| image.parts());
+    if images[0].file.length() != images[1].file.length() {
+        let how = vec![format!("{} → {} bytes", images[0].file.length(), images[1].file.length())];
+        found.push(Difference { sign: '~', what: "size of the image".to_owned(), how });
+    }
+    for old in &parts[0] {
+        match parts[1].iter().find(|new| new.title == old.title) {
+            None => found.push(Difference { sign: '-', what: old.title.clone(), how: Vec::new() }),
+            Some(new) => {
+                let mut how = Vec::new();
+                if (old.offset, old.bytes) != (new.offset, new.bytes) {
+                    how.push("place or size".to_owned());
+                } else if !(old.is_pool && new.is_pool) && !same_bytes(images, old)? {
+                    how.push(format!("bytes of the {}, which is not read inside", old.purpose));
+                }
+                if !how.is_empty() {
+                    found.push(Difference { sign: '~', what: old.title.clone(), how });
+                }
+            }
+        }
+    }
+    let added = parts[1].iter().filter(|new| parts[0].iter().all(|old| old.title != new.title));
+    found.extend(added.map(|new| Difference { sign: '+', what: new.title.clone(), how: Vec::new() }));
+    Ok(())
+}
+
+fn same_bytes(images: &[Image; 2], part: &Part) -> Result<bool, InspectError> {
+    let mut buffers = [vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]];
+    let mut offset = part.offset;
+    let end = part.offset.saturating_add(part.bytes);
+    while offset < end {
+        let count = (end - offset).min(CHUNK_BYTES as u64) as usize;
+        for (image, buffer) in images.iter().zip(&mut buffers) {
+            let failed = |source| InspectError::Read { path: image.path.clone(), source };
+            image.file.read_exact_at(&mut buffer[..count], offset).map_err(failed)?;
+        }
+        if buffers[0][..count] != buffers[1][..count] {
+            return Ok(false);
+        }
+        offset += count as u64;
+    }
+    Ok(true)
+}

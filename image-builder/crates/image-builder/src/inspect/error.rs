@@ -1,0 +1,59 @@
+//! Why an image cannot be looked into.
+
+use disk_image::OpenImageError;
+use std::io;
+use std::path::PathBuf;
+use zfs_image::reader::ReadError;
+
+/// An image, or something in it, cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InspectError {
+    #[error(transparent)]
+    Open(#[from] OpenImageError),
+    #[error("the partition table of {} is damaged: {problem}", path.display())]
+    Table { path: PathBuf, problem: String },
+    #[error("{} has no ZFS pool: {found}", path.display())]
+    NoPool { path: PathBuf, found: String },
+    #[error("the pool in {}", path.display())]
+    Pool {
+        path: PathBuf,
+        #[source]
+        source: ReadError,
+    },
+    #[error("{what} in {}", path.display())]
+    Inside {
+        path: PathBuf,
+        what: String,
+        #[source]
+        source: ReadError,
+    },
+    #[error("{what} in {} is a directory", path.display())]
+    Directory { path: PathBuf, what: String },
+    #[error("{what} in {} is no regular file", path.display())]
+    NotRegular { path: PathBuf, what: String },
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write to standard output")]
+    Output {
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl InspectError {
+    /// How to go on.
+    pub(crate) fn help(&self) -> Option<String> {
+        match self {
+            Self::NoPool { .. } => Some("only ZFS pools are read; `image-builder ls IMAGE` lists the partitions".to_owned()),
+            Self::Inside { source: ReadError::NotFound(_), path, .. } => {
+                Some(format!("`image-builder ls {}` lists the datasets", path.display()))
+            }
+            Self::Directory { .. } => Some("`image-builder ls` lists it".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Looking into finished images: `ls`, `cat`, `diff`, `verify`.
+//!
+//! Images are raw or qcow2 files, with a partition table or as a bare pool. Inside, ZFS pools are read by our own
+//! reader; what lies in other partitions is not read, and each verb says so.
+
+mod compare;
+mod contents;
+mod error;
+mod image;
+mod listing;
+mod long;
+mod place;
+mod verify;
+mod walk;
+
+pub(crate) use compare::diff;
+pub(crate) use contents::cat;
+pub(crate) use error::InspectError;
+pub(crate) use listing::ls;
+pub(crate) use verify::verify;
+
+use crate::failure::Failure;
+use std::io::{self, BufWriter, Write};
+
+/// Standard output as the verbs write to it: whoever stops reading it ends the run without a complaint.
+fn print(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut output = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    let done = write(&mut output).and_then(|()| output.flush().map_err(Failure::from_output));
+    match done {
+        Err(Failure::Inspect(InspectError::Output { source })) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,215 @@
+//! Builds that are interrupted, killed, or started twice, and what they leave.
+//!
+//! The program under test is the real `image-builder`; the tools of a Debian host are played by scripts, so that no
+//! network is needed and their processes can be counted.
+
+mod scene;
+
+use scene::{Scene, names_below, one_line};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// How often something is tried at random: a little, or with `SOAK=1` until one believes it.
+fn times(few: usize, many: usize) -> usize {
+    if std::env::var_os("SOAK").is_some() { many } else { few }
+}
+
+/// Numbers that look random and are the same each time (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
+    }
+}
+
+/// Ctrl-C ended only the builder: what it had started went on, and its directories stayed.
+#[test]
+fn a_signal_ends_everything_and_says_so() {
+    let Some(scene) = Scene::new() else { return };
+    scene.pause.set("0.5");
+    for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let mut build = scene.start("work", "archive");
+        build.wait_until_said("mmdebstrap makes the root");
+        scene::wait_for(|| scene.processes_left().len() >= 2);
+        build.signal(signal);
+        assert_eq!(build.end(), status, "{}", build.said());
+        assert_eq!(scene.processes_left(), Vec::<String>::new(), "after {signal}");
+        assert_eq!(scene.temporary_files(), Vec::<std::path::PathBuf>::new(), "after {signal}");
+        let said = build.said();
+        assert!(said.trim_end().ends_with("the next run goes on from there"), "{said}");
+        assert!(!said.contains("failed") && !said.contains("cannot"), "{said}");
+    }
+    scene.pause.set("0.01");
+    scene.build("work", "archive");
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let Some(scene) = Scene::new() else { return };
+    scene.pause.set("0.5");
+    // A tool that does not end when it is asked.
+    let tool = scene.path("tools/mmdebstrap");
+    let script = fs::read_to_string(&tool).unwrap();
+    fs::write(&tool, script.replace("trap tidy TERM", "trap '' TERM")).unwrap();
+    let mut build = scene.start("work", "archive");
+    build.wait_until_said("mmdebstrap makes the root");
+    let begin = Instant::now();
+    build.signal("TERM");
+    build.wait_for(Duration::from_millis(300));
+    build.signal("TERM");
+    assert_eq!(build.end(), 143);
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    scene.wait_until_no_process_is_left();
+}
+
+#[test]
+fn a_second_build_names_the_first() {
+    let Some(scene) = Scene::new() else { return };
+    scene.pause.set("0.5");
+    let mut first = scene.start("work", "archive");
+    first.wait_until_said("mmdebstrap makes the root");
+    let second = scene.run("work", "archive");
+    let said = one_line(&second.stderr_text());
+    assert_eq!(second.code, Some(1), "{said}");
+    for part in [format!("process {}", first.pid()), format!("kill {}", first.pid()), "-g g -n archive".to_owned()] {
+        assert!(said.contains(&part), "{part} is not in: {said}");
+    }
+    let plan = scene.command("work", &["plan", "-g", "g", "-n", "archive"]).run_any().unwrap();
+    assert!(plan.success(), "{}", plan.stderr_text());
+    // Killed, not ended: the lock is free as soon as its tools are gone, and the next run says what it goes on from.
+    first.signal("KILL");
+    assert_eq!(first.end(), 137);
+    scene.pause.set("0.01");
+    let third = scene.run("work", "archive");
+    assert!(third.success(), "{}", third.stderr_text());
+    assert!(third.stderr_text().contains("going on where a run was ended (process"), "{}", third.stderr_text());
+    scene.wait_until_no_process_is_left();
+}
+
+/// The lock was truncated when some packages were in the cache already: `apt` leaves those out.
+#[test]
+fn a_lock_names_every_package_also_after_a_killed_download() {
+    let Some(scene) = Scene::new() else { return };
+    let locked = |workspace: &str| {
+        let names = names_below(&scene.path(workspace).join("debian"));
+        let lock = names.iter().find(|name| name.ends_with(".lock")).unwrap();
+        fs::read(scene.path(workspace).join("debian").join(lock)).unwrap()
+    };
+    scene.build("whole", "archive");
+    scene.pause.set("0.3");
+    let mut build = scene.start("killed", "archive");
+    let archives = scene.path("killed/debian/archives");
+    scene::wait_for(|| names_below(&archives).iter().any(|name| name.ends_with(".deb")));
+    build.signal("KILL");
+    build.end();
+    scene.pause.set("0.01");
+    scene.build("killed", "archive");
+    assert_eq!(locked("killed"), locked("whole"));
+}
+
+/// A refresh fetched the lists and resolved the packages twice.
+#[test]
+fn a_refresh_resolves_once() {
+    let Some(scene) = Scene::new() else { return };
+    scene.build("work", "archive");
+    let asked =
+        || fs::read_to_string(scene.path("apt.log")).unwrap().lines().filter(|line| *line == "update no").count();
+    assert_eq!(asked(), 1);
+    fs::write(scene.path("pool/more_1_all.deb"), "more").unwrap();
+    let refreshed = scene.command("work", &["build", "--refresh", "-g", "g", "-n", "archive"]).run_any().unwrap();
+    assert!(refreshed.success(), "{}", refreshed.stderr_text());
+    assert!(refreshed.stderr_text().contains("mmdebstrap makes the root"), "{}", refreshed.stderr_text());
+    assert_eq!(asked(), 2);
+}
+
+/// Another version of the program may make another root of the same packages.
+#[test]
+fn another_mmdebstrap_makes_the_root_anew() {
+    let Some(scene) = Scene::new() else { return };
+    scene.build("work", "archive");
+    let bootstraps = || scene.run("work", "archive").stderr_text().contains("mmdebstrap makes the root");
+    assert!(!bootstraps());
+    let tool = scene.path("tools/mmdebstrap");
+    let script = fs::read_to_string(&tool).unwrap();
+    fs::write(&tool, script.replace("1.3.5", "1.4.0")).unwrap();
+    assert!(bootstraps());
+    assert!(!bootstraps());
+}
+
+#[test]
+fn the_umask_does_not_matter() {
+    let Some(scene) = Scene::new() else { return };
+    let usual = scene.build("usual", "archive");
+    let private = scene.command("private", &["build", "-g", "g", "-n", "archive"]);
+    let output = scene.in_shell(&format!("umask 077; exec {private}")).run_any().unwrap();
+    assert!(output.success(), "{}", output.stderr_text());
+    assert_eq!(scene.image("private", "archive").unwrap(), usual);
+}
+
+/// Kills builds at many points and goes on; what is there is always whole, and the end is always the same.
+fn kill_and_go_on(name: &str, few: usize, many: usize) {
+    let Some(scene) = Scene::new() else { return };
+    let mut images = Vec::new();
+    let begin = Instant::now();
+    for variant in 0..2 {
+        scene.set_variant(variant);
+        images.push(scene.build(&format!("whole{variant}"), name));
+    }
+    assert_ne!(images[0], images[1]);
+    let usual = begin.elapsed() / 2;
+    let lines = 14;
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    for round in 0..times(few, many) {
+        let variant = round % 2;
+        scene.set_variant(variant);
+        let signal = if random.below(3) == 0 { "TERM" } else { "KILL" };
+        let mut build = scene.start("work", name);
+        // Half of them when a step or message comes, and the others at any time.
+        if random.below(2) == 0 {
+            build.wait_for_lines(1 + usize::try_from(random.below(lines)).unwrap());
+        } else {
+            build.wait_for(Duration::from_micros(random.below(u64::try_from(usual.as_micros()).unwrap())));
+        }
+        build.signal(signal);
+        let status = build.end();
+        let context = format!("round {round}, {signal}, status {status}:\n{}", build.said());
+        assert!([0, 137, 143].contains(&status), "{context}");
+        let there = scene.image("work", name);
+        assert!(there.is_none_or(|image| images.contains(&image)), "half an image, {context}");
+        if status == 143 {
+            assert!(scene.processes_left().is_empty() && scene.temporary_files().is_empty(), "{context}");
+        }
+        if random.below(2) == 0 {
+            assert!(scene.build("work", name) == images[variant], "another image, {context}");
+            scene.wait_until_no_process_is_left();
+            assert!(scene.temporary_files().is_empty(), "{context}");
+            assert!(names_below(&scene.path("work/work")).is_empty(), "{context}");
+            let unfinished = names_below(&scene.path("work/output")).into_iter().find(|name| name.contains(".tmp"));
+            assert_eq!(unfinished, None, "{context}");
+        }
+        if random.below(4) == 0 {
+            scene.wait_until_no_process_is_left();
+            fs::remove_dir_all(scene.path("work")).unwrap();
+            let _ = fs::remove_dir_all(scene.path("tmp"));
+            fs::create_dir(scene.path("tmp")).unwrap();
+        }
+    }
+    scene.set_variant(0);
+    assert!(scene.build("work", name) == images[0]);
+}
+
+#[test]
+fn an_archive_build_that_is_killed_anywhere_goes_on() {
+    kill_and_go_on("archive", 24, 2000);
+}
+
+#[test]
+fn a_disk_build_that_is_killed_anywhere_goes_on() {
+    if Scene::can_make_disks() {
+        kill_and_go_on("disk", 12, 1000);
+    }
+}

@@ -1,0 +1,256 @@
+//! A repository with templates, tools that play the parts of the real ones, and the program under test.
+
+use process_runner::{Command, Detached, Output};
+use std::cell::Cell;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const TOOLS: [(&str, &str); 6] = [
+    ("apt-get", include_str!("tools/apt-get")),
+    ("mmdebstrap", include_str!("tools/mmdebstrap")),
+    ("dpkg-deb", include_str!("tools/dpkg-deb")),
+    ("dpkg", include_str!("tools/dpkg")),
+    ("newuidmap", include_str!("tools/newuidmap")),
+    ("common", include_str!("tools/common")),
+];
+const BASE: &str = r#"{ "dataset": { "name": "base" }, "steps": [
+    { "t": "deb_bootstrap", "suite": "host", "architecture": "host", "packages": [ "linux-image", "less" ] },
+    { "t": "pack_tar", "name": "base.tar" }
+] }"#;
+const STEPS: &str = r#"
+    { "t": "unpack_tar", "name": "base.tar" },
+    { "t": "ensure_file", "file": "/etc/motd", "src": "motd", "owner": "root", "group": "root", "mode": "644" }"#;
+
+pub(crate) struct Scene {
+    directory: tempfile::TempDir,
+    pub(crate) pause: Cell<&'static str>,
+}
+
+/// A build that goes on.
+pub(crate) struct Running {
+    process: Detached,
+    log: PathBuf,
+}
+
+/// Says that something is not tested, which is a failure in CI.
+#[expect(clippy::print_stderr, reason = "a skipped test says so where a person sees it")]
+fn skip(why: &str) {
+    eprintln!("SKIPPED: {why}");
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI nothing may be skipped: {why}");
+}
+
+impl Scene {
+    /// `None`, told loudly, on a host where `deb_bootstrap` cannot even be tried.
+    pub(crate) fn new() -> Option<Self> {
+        let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+        if !os_release.contains("VERSION_CODENAME=") {
+            skip("this host is not a Debian-like system");
+            return None;
+        }
+        let scene = Self { directory: tempfile::tempdir().unwrap(), pause: Cell::new("0.01") };
+        for sub in ["templates/g/files", "tools", "pool", "tmp", "ext"] {
+            fs::create_dir_all(scene.path(sub)).unwrap();
+        }
+        // A sticky directory for everybody, as the real one is.
+        fs::set_permissions(scene.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        for (name, text) in TOOLS {
+            fs::write(scene.path("tools").join(name), text).unwrap();
+            fs::set_permissions(scene.path("tools").join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        for package in ["less", "linux-image-amd64", "systemd"] {
+            fs::write(scene.path("pool").join(format!("{package}_1_all.deb")), package.repeat(500)).unwrap();
+        }
+        fs::write(scene.path("templates/g/base.json"), BASE).unwrap();
+        let pack = format!(
+            r#"{{ "dataset": {{ "name": "i" }}, "steps": [ {STEPS}, {{ "t": "pack_tar", "name": "image.tar" }} ] }}"#
+        );
+        fs::write(scene.path("templates/g/archive.json"), pack).unwrap();
+        let disk = r#""disk": { "size": "auto", "esp_size": 36, "root_free": 8, "root_label": "root" }"#;
+        fs::write(scene.path("templates/g/disk.json"), format!(r#"{{ {disk}, "steps": [ {STEPS} ] }}"#)).unwrap();
+        scene.set_variant(0);
+        scene.make_root();
+        Some(scene)
+    }
+
+    /// Whether the programs are there that a disk is made with.
+    pub(crate) fn can_make_disks() -> bool {
+        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
+        let is_there = |program: &str| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+        let missing: Vec<_> = ["genext2fs", "mke2fs"].into_iter().filter(|program| !is_there(program)).collect();
+        if !missing.is_empty() {
+            skip(&format!("{} missing; install the packages genext2fs and e2fsprogs", missing.join(" and ")));
+        }
+        missing.is_empty()
+    }
+
+    pub(crate) fn path(&self, text: &str) -> PathBuf {
+        self.directory.path().join(text)
+    }
+
+    /// The content of one file of the image.
+    pub(crate) fn set_variant(&self, variant: usize) {
+        fs::write(self.path("templates/g/files/motd"), format!("variant {variant}\n")).unwrap();
+    }
+
+    /// What the bootstrap makes: a file of a megabyte in a directory, packed by the program under test.
+    fn make_root(&self) {
+        let text: String = (0..150_000).map(|number| format!("{number:06x}\n")).collect();
+        fs::write(self.path("templates/g/files/large"), text).unwrap();
+        let owner = r#""owner": "root", "group": "root", "mode""#;
+        let root = format!(
+            r#"{{ "dataset": {{ "name": "r" }}, "steps": [
+                {{ "t": "ensure_dir", "dir": "/etc", {owner}: "755" }},
+                {{ "t": "ensure_file", "file": "/etc/large", "src": "large", {owner}: "644" }},
+                {{ "t": "pack_tar", "name": "root.tar" }} ] }}"#
+        );
+        fs::write(self.path("templates/g/root.json"), root).unwrap();
+        let output = self.command("make-root", &["build", "-g", "g", "-n", "root"]).run_any().unwrap();
+        assert!(output.success(), "{}", output.stderr_text());
+        fs::rename(self.path("make-root/output/root.tar"), self.path("root.tar")).unwrap();
+        fs::remove_file(self.path("templates/g/root.json")).unwrap();
+    }
+
+    /// The program with a verb and its arguments, in a workspace below the scene.
+    pub(crate) fn command(&self, workspace: &str, arguments: &[&str]) -> Command {
+        let command = Command::new(env!("CARGO_BIN_EXE_image-builder")).args(arguments);
+        let command = command.arg("-d").arg(self.path(workspace)).arg("-T").arg(self.path("templates"));
+        self.surround(command.arg("-E").arg(self.path("ext")))
+    }
+
+    /// A shell among the same tools.
+    pub(crate) fn in_shell(&self, script: &str) -> Command {
+        self.surround(Command::new("sh").args(["-c", script]))
+    }
+
+    fn surround(&self, command: Command) -> Command {
+        let mut path = OsString::from(self.path("tools"));
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap());
+        command
+            .current_dir(self.directory.path())
+            .env("PATH", path)
+            .env("FAKE", self.directory.path())
+            .env("FAKE_PAUSE", self.pause.get())
+            .env("TMPDIR", self.path("tmp"))
+            .env("NO_COLOR", "1")
+    }
+
+    pub(crate) fn run(&self, workspace: &str, name: &str) -> Output {
+        self.command(workspace, &["build", "-g", "g", "-n", name]).run_any().unwrap()
+    }
+
+    /// Builds to the end and answers the image.
+    pub(crate) fn build(&self, workspace: &str, name: &str) -> Vec<u8> {
+        let output = self.run(workspace, name);
+        assert!(output.success(), "{}", output.stderr_text());
+        self.image(workspace, name).unwrap()
+    }
+
+    pub(crate) fn image(&self, workspace: &str, name: &str) -> Option<Vec<u8>> {
+        let file = if name == "disk" { "g-disk.raw" } else { "image.tar" };
+        fs::read(self.path(workspace).join("output").join(file)).ok()
+    }
+
+    pub(crate) fn start(&self, workspace: &str, name: &str) -> Running {
+        let log = self.path("log");
+        let command = self.command(workspace, &["build", "-g", "g", "-n", name]);
+        let process = command.spawn_detached(&File::create(&log).unwrap()).unwrap();
+        Running { process, log }
+    }
+
+    /// The processes of all builds so far that are still at work.
+    pub(crate) fn processes_left(&self) -> Vec<String> {
+        let pids = fs::read_to_string(self.path("processes")).unwrap_or_default();
+        let is_alive = |pid: &&str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // proc(5): the state follows the name, which is in parentheses; Z is one that nobody has waited for.
+            let is_working = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'));
+            let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            let is_ours = String::from_utf8_lossy(&environment).contains(&*self.directory.path().to_string_lossy());
+            is_working && is_ours
+        };
+        pids.lines().filter(is_alive).map(str::to_owned).collect()
+    }
+
+    pub(crate) fn wait_until_no_process_is_left(&self) {
+        wait_for(|| self.processes_left().is_empty());
+        let _ = fs::remove_file(self.path("processes"));
+    }
+
+    /// What is in the directory for temporary files.
+    pub(crate) fn temporary_files(&self) -> Vec<PathBuf> {
+        fs::read_dir(self.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        Command::new("sh").args(["-c", &format!("kill -s {name} {}", self.pid())]).run_any().unwrap();
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub(crate) fn wait_until_said(&mut self, text: &str) {
+        wait_for(|| self.said().contains(text) || self.process.try_wait().unwrap().is_some());
+        assert!(self.said().contains(text), "{}", self.said());
+    }
+
+    /// Waits until it has said so many lines, or has ended.
+    pub(crate) fn wait_for_lines(&mut self, count: usize) {
+        wait_for(|| self.said().lines().count() >= count || self.process.try_wait().unwrap().is_some());
+    }
+
+    pub(crate) fn wait_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until && self.process.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    /// Waits for the end; answers the exit status, or 128 and the signal.
+    pub(crate) fn end(&mut self) -> i32 {
+        let mut status: Option<ExitStatus> = None;
+        wait_for(|| {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        let status = status.unwrap();
+        status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+    }
+}
+
+pub(crate) fn wait_for(mut happened: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !happened() {
+        assert!(Instant::now() < until, "it did not happen in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Both texts in one piece, for a message that a terminal's width would break.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ")
+}
+
+/// Everything below a directory, by its path from there.
+pub(crate) fn names_below(directory: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        names.push(entry.file_name().into_string().unwrap());
+    }
+    names.sort();
+    names
+}

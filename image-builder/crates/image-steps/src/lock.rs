@@ -1,0 +1,260 @@
+//! One build at a time in a workspace.
+//!
+//! Two at once would write the same image under construction and let two `apt` work in the same directories. The
+//! lock is a `flock` of `WORKSPACE/lock`, which the kernel frees when its holder dies, however it dies; the file's
+//! content is only there to name the holder.
+
+use crate::leftovers;
+use crate::workspace::{Workspace, WorkspaceError};
+use process_runner::{Guarded, shell_quote};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long the programs of a killed holder are waited for, which keep the lock until they have ended.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(20);
+
+/// The workspaces that this process has locked.
+static HELD: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
+
+/// Whoever has this is the only one that writes to the workspace.
+///
+/// The programs that it starts end with it, even when this process is killed.
+#[derive(Debug)]
+pub struct WorkspaceLock {
+    file: File,
+    root: PathBuf,
+    was_killed: Option<Holder>,
+    _guard: Option<Guarded>,
+}
+
+/// The process that has a workspace locked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// When it began, in Coordinated Universal Time, as in RFC 3339.
+    pub since: String,
+    /// Its command line, quoted for a shell.
+    pub command: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}, since {}: {}", self.pid, self.since, self.command)
+    }
+}
+
+impl WorkspaceLock {
+    /// Takes the lock, and removes what a killed run has left half made.
+    ///
+    /// It is not waited for, unless its holder is dead and only the programs are left that are being ended for it.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Busy`] when another process has it; when the file cannot be used.
+    pub fn acquire(workspace: &Workspace) -> Result<Self, WorkspaceError> {
+        let path = workspace.root().join("lock");
+        let failed = |operation| {
+            let path = path.clone();
+            move |source| WorkspaceError::Lock { operation, path, source }
+        };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(&path).map_err(failed("open"))?;
+        if !lock(&mut file).map_err(failed("lock"))? {
+            return Err(WorkspaceError::Busy { path, holder: Holder::read(&mut file) });
+        }
+        let was_killed = Holder::read(&mut file);
+        Holder::this_process().write(&mut file).map_err(failed("write"))?;
+        held().push(workspace.clone());
+        let guard = file.try_clone().ok().map(|file| process_runner::guard(OwnedFd::from(file)));
+        let locked = Self { file, root: workspace.root().to_owned(), was_killed, _guard: guard };
+        
+        Ok(locked)
+    }
+
+    /// The process that had the lock last, when it was killed.
+    #[must_use]
+    pub fn was_killed(&self) -> Option<&Holder> {
+        self.was_killed.as_ref()
+    }
+}
+
+impl Drop for WorkspaceLock {
+    fn drop(&mut self) {
+        let mut held = held();
+        if let Some(index) = held.iter().position(|workspace| workspace.root() == self.root) {
+            held.remove(index);
+        }
+        // An empty file says that the holder has ended in good order. The lock is given up explicitly, because the
+        // guard has the same open file.
+        let _ = self.file.set_len(0);
+        let _ = flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
+/// Ends every program and removes everything half made, for a process that is about to exit.
+///
+/// No program can be started afterwards. `grace` is what the programs are given to tidy up.
+pub fn abandon(grace: Duration) {
+    process_runner::end_all(grace);
+    for workspace in held().iter() {
+        // What cannot be removed now is removed by the next run.
+        let _ = leftovers::remove(workspace);
+    }
+}
+
+/// Whether the lock was free. One whose holder is dead is waited for.
+fn lock(file: &mut File) -> io::Result<bool> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) => {
+                let is_ending = Holder::read(file).is_some_and(|holder| !holder.is_alive());
+                if !is_ending || Instant::now() >= until {
+                    return Ok(false);
+                }
+                std::thread::sleep(POLL);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn held() -> std::sync::MutexGuard<'static, Vec<Workspace>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Holder {
+    fn this_process() -> Self {
+        let words: Vec<String> = std::env::args_os().map(|word| shell_quote(&word)).collect();
+        #[expect(clippy::disallowed_methods, reason = "for people, in a file that is no part of an image")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { pid: std::process::id(), since: utc(now.as_secs()), command: words.join(" ").replace('\n', " ") }
+    }
+
+    fn write(&self, file: &mut File) -> io::Result<()> {
+        file.set_len(0)?;
+        file.rewind()?;
+        write!(file, "pid {}\nsince {}\ncommand {}\n", self.pid, self.since, self.command)
+    }
+
+    /// What the file says; nothing when it says nothing, or not all of it.
+    fn read(file: &mut File) -> Option<Self> {
+        let mut text = String::new();
+        file.rewind().and_then(|()| file.read_to_string(&mut text)).ok()?;
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let (since, command) = (field("since")?.to_owned(), field("command")?.to_owned());
+        text.ends_with('\n').then_some(Self { pid: field("pid")?.parse().ok()?, since, command })
+    }
+
+    fn is_alive(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw);
+        pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(Errno::SRCH))
+    }
+}
+
+/// Seconds since 1970 as RFC 3339 writes them. A year of the Gregorian calendar is counted from March here, so
+/// that the leap day is its last day; 400 of them have 146 097 days.
+fn utc(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// What a workspace's lock file is called in messages.
+pub(crate) fn busy(path: &Path, holder: Option<&Holder>) -> String {
+    let workspace = path.parent().unwrap_or(path).display();
+    match holder {
+        Some(holder) => format!("workspace {workspace} is being worked in by {holder}"),
+        None => format!("workspace {workspace} is being worked in by another process"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Location;
+
+    fn workspace(directory: &Path) -> Workspace {
+        Workspace::open(&Location::Directory(directory.to_owned())).expect("a workspace")
+    }
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_of_the_first() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let workspace = workspace(directory.path());
+        let first = WorkspaceLock::acquire(&workspace).expect("it is free");
+        assert_eq!(first.was_killed(), None);
+        let error = WorkspaceLock::acquire(&workspace).expect_err("it is taken");
+        let (text, help) = (error.to_string(), error.help().expect("a way out"));
+        let pid = std::process::id();
+        assert!(text.contains(&format!("worked in by process {pid}, since 20")), "{text}");
+        assert!(text.contains(": ") && help.contains(&format!("kill {pid}")), "{text} {help}");
+        drop(first);
+        let again = WorkspaceLock::acquire(&workspace).expect("it is free again");
+        assert_eq!(again.was_killed(), None, "the first one ended in good order");
+    }
+
+    #[test]
+    fn what_a_killed_holder_has_left_is_removed_and_it_is_named() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let workspace = workspace(directory.path());
+        let holder = Holder { pid: 1, since: utc(0), command: "image-builder build".to_owned() };
+        let mut file = File::create(workspace.root().join("lock")).expect("the lock of the killed one");
+        holder.write(&mut file).expect("it is written");
+        for path in ["output/x.raw.tmp", "output/.packing-x", "work/scratch", "debian/.writing-x", "output/x.raw"] {
+            std::fs::write(workspace.root().join(path), "").expect("a file");
+        }
+        std::fs::create_dir_all(workspace.work().join("root-ext4-x/attributes")).expect("a directory");
+        let locked = WorkspaceLock::acquire(&workspace).expect("a dead holder blocks nobody");
+        assert_eq!(locked.was_killed(), Some(&holder));
+        let names = |path: &Path| {
+            let entries = std::fs::read_dir(path).expect("it is there");
+            entries.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(workspace.output()), ["x.raw"]);
+        assert!(names(workspace.work()).is_empty() && names(&workspace.debian()).is_empty());
+    }
+
+    #[test]
+    fn the_calendar_is_right() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_735_689_600, "2025-01-01T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(utc(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_not_written_completely_names_nobody() {
+        for text in ["", "pid 12", "pid 12\nsince x\ncommand y", "pid x\nsince x\ncommand y\n"] {
+            assert_eq!(Holder::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Which templates make what another one takes.
+
+use crate::build::{BuildError, Session, load, template_names};
+use crate::engine::EngineError;
+use crate::steps;
+use std::collections::BTreeMap;
+use template::{Diagnostic, LocatedStep, Step, Target, Template};
+
+/// A template that makes something that another one takes.
+pub(crate) struct Provider {
+    pub(crate) group: String,
+    pub(crate) name: String,
+    pub(crate) template: Template,
+}
+
+impl Session<'_> {
+    /// The templates that make what `template` takes from the output directory or from a snapshot.
+    ///
+    /// # Errors
+    /// When something is not there and cannot be made here, or a template that may make it cannot be read.
+    pub(crate) fn providers(&self, template: &Template, chain: &[String]) -> Result<Vec<Provider>, BuildError> {
+        let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
+        let group = chain.last().and_then(|subject| subject.split('/').next()).unwrap_or_default();
+        for (wanted, located) in wants(template, group) {
+            if self.request.no_deps {
+                self.require_present(&wanted, located, None)?;
+                continue;
+            }
+            let Some(provider) = self.find_provider(&wanted)? else {
+                self.require_present(&wanted, located, None)?;
+                continue;
+            };
+            if let Some(reason) = steps::unsupported(&provider.template) {
+                // It cannot run here, so what is there counts, wherever it came from.
+                self.require_present(&wanted, located, Some((&provider, &reason)))?;
+                continue;
+            }
+            providers.insert((provider.group.clone(), provider.name.clone()), provider);
+        }
+        Ok(providers.into_values().collect())
+    }
+
+    /// The template that makes what is wanted. When none does and one cannot be read, that one may be it.
+    fn find_provider(&self, wanted: &Wanted) -> Result<Option<Provider>, BuildError> {
+        let mut unreadable = None;
+        for (group, name) in template_names(&self.request.roots) {
+            match load(self.request, &group, &name) {
+                Ok(template) if gives(&template, &group).contains(wanted) => {
+                    return Ok(Some(Provider { group, name, template }));
+                }
+                Ok(_) => {}
+                Err(error) => unreadable = unreadable.or(Some(error)),
+            }
+        }
+        unreadable.map_or(Ok(None), Err)
+    }
+
+    fn require_present(
+        &self,
+        wanted: &Wanted,
+        located: Option<&LocatedStep>,
+        provider: Option<(&Provider, &str)>,
+    ) -> Result<(), BuildError> {
+        let (what, is_there) = match wanted {
+            Wanted::Output(name) => {
+                let path = self.workspace.output().join(name);
+                (path.display().to_string(), path.is_file())
+            }
+            Wanted::Snapshot(name) => {
+                let known = self.store.record_get("snapshot", name.as_bytes()).ok().flatten();
+                (format!("snapshot {name}"), known.is_some())
+            }
+        };
+        if is_there {
+            return Ok(());
+        }
+        let mut diagnostic = Diagnostic::error("build::missing-input", format!("{what} does not exist"));
+        if let Some(located) = located {
+            diagnostic = diagnostic.at(&located.origin, "needed by this step");
+        }
+        let help = match provider {
+            Some((provider, reason)) => format!(
+                "{}/{} makes it, which is not possible here ({reason}); build it where it is, or put one there",
+                provider.group, provider.name
+            ),
+            None if self.request.no_deps => "build it first, or leave --no-deps out".to_owned(),
+            None => "no template under the template roots makes it; put one there".to_owned(),
+        };
+        Err(EngineError::Step(Box::new(diagnostic.help(help))).into())
+    }
+}
+
+/// What one template takes from another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Wanted {
+    /// A file in the output directory.
+    Output(String),
+    /// `GROUP/DATASET@SNAPSHOT`.
+    Snapshot(String),
+}
+
+/// What a snapshot is called between templates.
+pub(crate) fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> String {
+    format!("{group}/{dataset}@{snapshot}")
+}
+
+fn wants<'t>(template: &'t Template, group: &str) -> Vec<(Wanted, Option<&'t LocatedStep>)> {
+    let mut wanted: Vec<_> = wanted_snapshot(template, group).into_iter().map(|snapshot| (snapshot, None)).collect();
+    let own = gives(template, group);
+    for located in &template.steps {
+        if let Some(name) = steps::takes_output(&located.step) {
+            let output = Wanted::Output(name.to_owned());
+            if !own.contains(&output) {
+                wanted.push((output, Some(located)));
+            }
+        }
+    }
+    wanted
+}
+
+/// The snapshot that a template begins with.
+pub(crate) fn wanted_snapshot(template: &Template, group: &str) -> Option<Wanted> {
+    let Target::Dataset(dataset) = &template.target else { return None };
+    let snapshot = dataset.input_snapshot.as_ref()?;
+    Some(Wanted::Snapshot(snapshot_name(group, &dataset.name, snapshot)))
+}
+
+/// What a template makes for others.
+pub(crate) fn gives(template: &Template, group: &str) -> Vec<Wanted> {
+    let packed = template.steps.iter().filter_map(|located| match &located.step {
+        Step::PackTar(pack) => Some(Wanted::Output(pack.name.clone())),
+        _ => None,
+    });
+    let mut given: Vec<Wanted> = packed.collect();
+    if let Target::Dataset(dataset) = &template.target {
+        let snapshot = dataset.output_snapshot.iter();
+        given.extend(snapshot.map(|snapshot| Wanted::Snapshot(snapshot_name(group, &dataset.name, snapshot))));
+    }
+    given
+}

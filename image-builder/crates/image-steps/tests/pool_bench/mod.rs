@@ -1,0 +1,136 @@
+//! Templates and a workspace in a temporary directory, for builds of pools.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use crate::illumos_root::IllumosRoot;
+use image_steps::{BuildError, BuildRequest, Built, EngineError, Location, Progress, StepState, TargetError, build};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use template::Features;
+
+/// Everything that a build says.
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) steps: Mutex<Vec<String>>,
+    pub(crate) messages: Mutex<Vec<String>>,
+}
+
+impl Progress for Log {
+    fn template(&self, _group: &str, _name: &str, _steps: usize) {}
+    fn step(&self, _index: usize, title: &str, state: StepState) {
+        if state == StepState::Running {
+            self.steps.lock().expect("not poisoned").push(title.to_owned());
+        }
+    }
+    fn message(&self, text: &str) {
+        self.messages.lock().expect("not poisoned").push(text.to_owned());
+    }
+    fn detail(&self, _text: &str) {}
+}
+
+pub(crate) struct Bench {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) log: Arc<Log>,
+}
+
+impl Bench {
+    /// A bench whose output directory has the root as `base.tar`.
+    pub(crate) fn new(change: impl FnOnce(&mut IllumosRoot)) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        for sub in ["templates/g/files", "ext", "work/output"] {
+            fs::create_dir_all(directory.path().join(sub)).expect("a directory");
+        }
+        let mut root = IllumosRoot::new(directory.path());
+        change(&mut root);
+        root.write(&directory.path().join("work/output/base.tar"));
+        Self { directory, log: Arc::default() }
+    }
+
+    pub(crate) fn path(&self, text: &str) -> PathBuf {
+        self.directory.path().join(text)
+    }
+
+    pub(crate) fn output(&self, name: &str) -> PathBuf {
+        self.path("work/output").join(name)
+    }
+
+    /// A template of group `g` with a pool; `pool` are further fields of it.
+    pub(crate) fn template(&self, name: &str, pool: &str, steps: &[&str]) -> &Self {
+        let comma = if pool.is_empty() { "" } else { ", " };
+        let text = format!(
+            "{{\n  \"pool\": {{ \"name\": \"rpool\"{comma}{pool} }},\n  \"steps\": [\n    {}\n  ]\n}}\n",
+            steps.join(",\n    ")
+        );
+        fs::write(self.path(&format!("templates/g/{name}.json")), text).expect("a template");
+        self
+    }
+
+    pub(crate) fn request(&self, name: &str) -> BuildRequest {
+        BuildRequest {
+            location: Location::Directory(self.path("work")),
+            roots: vec![self.path("templates")],
+            external: vec![self.path("ext")],
+            group: "g".to_owned(),
+            name: name.to_owned(),
+            output_name: None,
+            features: Features::default(),
+            lenient: false,
+            no_deps: false,
+            refresh: false,
+        }
+    }
+
+    pub(crate) fn build(&self, name: &str) -> Result<Built, Box<BuildError>> {
+        self.log.steps.lock().expect("not poisoned").clear();
+        self.log.messages.lock().expect("not poisoned").clear();
+        let progress: Arc<dyn Progress> = Arc::clone(&self.log) as Arc<dyn Progress>;
+        build(&self.request(name), &progress).map_err(Box::new)
+    }
+
+    /// The image that the template makes.
+    pub(crate) fn image(&self, name: &str) -> PathBuf {
+        let built = self.build(name).unwrap_or_else(|error| panic!("{}", told(&error)));
+        built.artifact.expect("a pool has an image").path
+    }
+
+    pub(crate) fn failure(&self, name: &str) -> String {
+        told(&self.build(name).expect_err("it fails"))
+    }
+
+    pub(crate) fn ran(&self) -> Vec<String> {
+        self.log.steps.lock().expect("not poisoned").clone()
+    }
+
+    pub(crate) fn messages(&self) -> String {
+        self.log.messages.lock().expect("not poisoned").join("\n")
+    }
+}
+
+/// An error as a person sees it: place, message and help.
+pub(crate) fn told(error: &BuildError) -> String {
+    match error {
+        BuildError::Engine(EngineError::Step(diagnostic)) | BuildError::Target(TargetError::Template(diagnostic)) => {
+            let origin = diagnostic.origin();
+            let place = origin.map(|origin| format!("{}:{}: ", origin.line(), origin.column())).unwrap_or_default();
+            format!("{place}{} [{}]", diagnostic.message(), diagnostic.help_text().unwrap_or_default())
+        }
+        BuildError::Template { diagnostics, .. } => {
+            diagnostics.list().iter().map(|diagnostic| diagnostic.message().to_owned()).collect::<Vec<_>>().join("; ")
+        }
+        other => {
+            let mut text = other.to_string();
+            let mut cause = std::error::Error::source(other);
+            while let Some(inner) = cause {
+                text.push_str(&format!(": {inner}"));
+                cause = inner.source();
+            }
+            text
+        }
+    }
+}
+
+/// The root of the repository's own templates.
+pub(crate) fn repository_templates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../sysconfig/image/templates")
+}

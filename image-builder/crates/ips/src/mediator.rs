@@ -1,0 +1,286 @@
+//! Mediators: which of several links that want the same path is made.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::manifest::{Action, AttributeError};
+use crate::version::DotSequence;
+
+/// What a mediated link belongs to, and what a mediator can be set to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Mediation {
+    /// The version, such as `3.9` of Python.
+    pub version: Option<DotSequence>,
+    /// The implementation with its own version, such as `perl-threads@5.22`.
+    pub implementation: Option<Implementation>,
+}
+
+/// The name of an implementation, and its version if it has one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Implementation {
+    /// The name.
+    pub name: String,
+    /// What follows the `@`.
+    pub version: Option<DotSequence>,
+}
+
+impl Implementation {
+    /// Reads `name` or `name@version`; none if the version is not one.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('@') {
+            Some((name, version)) => Some(Self { name: name.to_owned(), version: Some(version.parse().ok()?) }),
+            None => Some(Self { name: text.to_owned(), version: None }),
+        }
+    }
+
+    /// Whether this one is what was asked for by `wanted`; without a version, that is any of the name.
+    fn is_one_of(&self, wanted: &Self) -> bool {
+        self.name == wanted.name && (wanted.version.is_none() || wanted.version == self.version)
+    }
+}
+
+impl std::fmt::Display for Implementation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name)?;
+        self.version.iter().try_for_each(|version| write!(f, "@{version}"))
+    }
+}
+
+/// Who decided about a mediator, the strongest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The user of the image.
+    Local,
+    /// A package of the site.
+    Site,
+    /// A package of the distribution that says so.
+    Vendor,
+    /// The order of versions.
+    System,
+}
+
+impl Source {
+    /// The word in the configuration of an image.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Site => "site",
+            Self::Vendor => "vendor",
+            Self::System => "system",
+        }
+    }
+
+    /// The source with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Local, Self::Site, Self::Vendor, Self::System].into_iter().find(|source| source.name() == name)
+    }
+}
+
+/// What a mediator is set to, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// What is chosen.
+    pub mediation: Mediation,
+    /// Who chose the version.
+    pub version_source: Source,
+    /// Who chose the implementation.
+    pub implementation_source: Source,
+}
+
+/// The mediators of an image by name.
+pub type Mediators = BTreeMap<String, Choice>;
+
+/// A link that is made only if its mediator is set to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediatedLink {
+    /// The name of the mediator.
+    pub mediator: String,
+    /// To what it has to be set.
+    pub mediation: Mediation,
+    /// How much the package insists.
+    pub priority: Source,
+}
+
+impl MediatedLink {
+    /// What a `link` or `hardlink` action says of mediation; none if it is an ordinary one.
+    ///
+    /// # Errors
+    /// A version is not one, the priority is unknown, or a mediator has neither version nor implementation.
+    pub fn of(action: &Action) -> Result<Option<Self>, AttributeError> {
+        let Some(mediator) = action.optional("mediator")? else { return Ok(None) };
+        let wrong_version = |name, value| action.invalid(name, value, "a dotted version");
+        let version = match action.optional("mediator-version")? {
+            Some(text) => Some(text.parse().map_err(|_| wrong_version("mediator-version", text))?),
+            None => None,
+        };
+        let implementation = match action.optional("mediator-implementation")? {
+            Some(text) => {
+                let parsed = Implementation::parse(text);
+                Some(parsed.ok_or_else(|| wrong_version("mediator-implementation", text))?)
+            }
+            None => None,
+        };
+        let priority = match action.optional("mediator-priority")? {
+            None => Source::System,
+            Some("vendor") => Source::Vendor,
+            Some("site") => Source::Site,
+            Some(other) => return Err(action.invalid("mediator-priority", other, "`site` or `vendor`")),
+        };
+        if version.is_none() && implementation.is_none() {
+            return Err(action.invalid("mediator", mediator, "with a `mediator-version` or `mediator-implementation`"));
+        }
+        let mediation = Mediation { version, implementation };
+        Ok(Some(Self { mediator: mediator.to_owned(), mediation, priority }))
+    }
+
+    /// The order in which links are preferred, the best first: priority, highest version, implementation by name, of one
+    /// implementation the highest version.
+    fn cmp_preference(&self, other: &Self) -> Ordering {
+        let key = |link: &Self| {
+            let implementation = link.mediation.implementation.clone();
+            let implementation = implementation.map(|of| (of.name, Reverse(of.version)));
+            (link.priority, Reverse(link.mediation.version.clone()), implementation)
+        };
+        key(self).cmp(&key(other))
+    }
+}
+
+/// Decides about all mediators: what the user set (source [`Source::Local`] in `configured`) is kept, the rest follows
+/// from what the links of installed packages offer. Mediators that nobody offers and the user did not set are dropped.
+#[must_use]
+pub fn choose<'a>(configured: &Mediators, offers: impl Iterator<Item = &'a MediatedLink>) -> Mediators {
+    let mut by_name: BTreeMap<&str, Vec<&MediatedLink>> = BTreeMap::new();
+    offers.for_each(|link| by_name.entry(&link.mediator).or_default().push(link));
+    let set = configured.iter().filter(|(_, choice)| is_local(choice)).map(|(name, _)| name.as_str());
+    let names: BTreeSet<&str> = by_name.keys().copied().chain(set).collect();
+    let mut chosen = Mediators::new();
+    for name in names {
+        let wanted = configured.get(name).filter(|choice| is_local(choice));
+        let mut fitting = by_name.remove(name).unwrap_or_default();
+        fitting.retain(|link| wanted.is_none_or(|wanted| link.fits(wanted)));
+        let best = fitting.into_iter().min_by(|a, b| a.cmp_preference(b));
+        let choice = match (wanted, best) {
+            (Some(wanted), best) => complete(wanted, best),
+            (None, Some(best)) => Choice {
+                mediation: best.mediation.clone(),
+                version_source: best.priority,
+                implementation_source: best.priority,
+            },
+            (None, None) => continue,
+        };
+        chosen.insert(name.to_owned(), choice);
+    }
+    chosen
+}
+
+fn is_local(choice: &Choice) -> bool {
+    choice.version_source == Source::Local || choice.implementation_source == Source::Local
+}
+
+/// What the user left open is taken from the best link that fits.
+fn complete(wanted: &Choice, best: Option<&MediatedLink>) -> Choice {
+    let mut choice = wanted.clone();
+    let offered = best.map(|link| (link.mediation.clone(), link.priority));
+    if choice.version_source != Source::Local {
+        choice.mediation.version = offered.as_ref().and_then(|(mediation, _)| mediation.version.clone());
+        choice.version_source = offered.as_ref().map_or(Source::System, |(_, priority)| *priority);
+    }
+    if choice.implementation_source != Source::Local {
+        choice.mediation.implementation = offered.as_ref().and_then(|(mediation, _)| mediation.implementation.clone());
+        choice.implementation_source = offered.map_or(Source::System, |(_, priority)| priority);
+    } else if let Some((Mediation { implementation: Some(implementation), .. }, _)) = offered {
+        choice.mediation.implementation = Some(implementation);
+    }
+    choice
+}
+
+impl MediatedLink {
+    /// Whether the link is one of those that the user wants.
+    fn fits(&self, wanted: &Choice) -> bool {
+        let version_fits = wanted.version_source != Source::Local || self.mediation.version == wanted.mediation.version;
+        let implementation_fits = wanted.implementation_source != Source::Local
+            || match (&self.mediation.implementation, &wanted.mediation.implementation) {
+                (Some(own), Some(wanted)) => own.is_one_of(wanted),
+                (own, wanted) => own.is_none() && wanted.is_none(),
+            };
+        version_fits && implementation_fits
+    }
+
+    /// Whether the link is made, as the mediators are set.
+    #[must_use]
+    pub fn is_chosen(&self, mediators: &Mediators) -> bool {
+        mediators.get(&self.mediator).is_some_and(|choice| choice.mediation == self.mediation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(text: &str) -> MediatedLink {
+        let action: Action = format!("link path=a target=b mediator=m {text}").parse().unwrap();
+        MediatedLink::of(&action).unwrap().unwrap()
+    }
+
+    fn chosen(configured: &[(Option<&str>, Option<&str>)], offers: &[&str]) -> Option<String> {
+        let configured = configured.iter().map(|(version, implementation)| {
+            let source = |set: bool| if set { Source::Local } else { Source::System };
+            let mediation = Mediation {
+                version: version.map(|text| text.parse().unwrap()),
+                implementation: implementation.and_then(Implementation::parse),
+            };
+            let (version_source, implementation_source) = (source(version.is_some()), source(implementation.is_some()));
+            ("m".to_owned(), Choice { mediation, version_source, implementation_source })
+        });
+        let offers: Vec<MediatedLink> = offers.iter().map(|text| link(text)).collect();
+        let chosen = choose(&configured.collect(), offers.iter());
+        let made: Vec<usize> = (0..offers.len()).filter(|at| offers[*at].is_chosen(&chosen)).collect();
+        chosen.get("m").map(|choice| {
+            let version = choice.mediation.version.as_ref().map_or("-".to_owned(), ToString::to_string);
+            let implementation = choice.mediation.implementation.as_ref().map_or("-".to_owned(), ToString::to_string);
+            let sources = (choice.version_source.name(), choice.implementation_source.name());
+            format!("{version} {implementation} {}/{} {made:?}", sources.0, sources.1)
+        })
+    }
+
+    #[test]
+    fn the_best_offer_is_chosen() {
+        let v = |version: &str| format!("mediator-version={version}");
+        for (offers, expected) in [
+            (vec![v("3.4"), v("3.10"), v("2.7")], "3.10 - system/system [1]"),
+            (vec![v("3.4"), v("2.7 mediator-priority=vendor")], "2.7 - vendor/vendor [1]"),
+            (vec![v("3 mediator-priority=vendor"), v("2 mediator-priority=site"), v("3")], "2 - site/site [1]"),
+            (vec![v("1"), v("1")], "1 - system/system [0, 1]"),
+            (
+                ["b", "a@1", "a@1.2"].map(|name| format!("mediator-implementation={name}")).to_vec(),
+                "- a@1.2 system/system [2]",
+            ),
+        ] {
+            let offers: Vec<&str> = offers.iter().map(String::as_str).collect();
+            assert_eq!(chosen(&[], &offers).as_deref(), Some(expected), "{offers:?}");
+        }
+        assert_eq!(chosen(&[], &[]), None);
+    }
+
+    #[test]
+    fn what_the_user_set_is_kept() {
+        let offers = ["mediator-version=3.9", "mediator-version=2.7"];
+        assert_eq!(chosen(&[(Some("2.7"), None)], &offers).as_deref(), Some("2.7 - local/system [1]"));
+        assert_eq!(chosen(&[(Some("1"), None)], &offers).as_deref(), Some("1 - local/system []"));
+        let offers = ["mediator-implementation=a@1", "mediator-implementation=a@2", "mediator-implementation=b"];
+        assert_eq!(chosen(&[(None, Some("a"))], &offers).as_deref(), Some("- a@2 system/local [1]"));
+        assert_eq!(chosen(&[(None, Some("a@1"))], &offers).as_deref(), Some("- a@1 system/local [0]"));
+    }
+
+    #[test]
+    fn what_is_no_mediation() {
+        for text in ["", "mediator-version=x", "mediator-implementation=a@x", "mediator-version=1 mediator-priority=me"]
+        {
+            let action: Action = format!("link path=a target=b mediator=m {text}").parse().unwrap();
+            assert!(MediatedLink::of(&action).is_err(), "{text}");
+        }
+    }
+}

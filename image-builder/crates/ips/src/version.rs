@@ -1,0 +1,405 @@
+//! Package versions: grammar, order, and the two ways in which a version is compared with a wanted one.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
+
+/// The longest version that is read, in bytes. Published ones have less than 80.
+pub const VERSION_BYTES_MAX: usize = 1024;
+
+/// Text that is no version, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a package version: {reason}")]
+pub struct VersionError {
+    /// The text as given, shortened.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+/// Non-negative integers joined by dots, such as `5.11` or `2024.0.0.1`.
+///
+/// The integers have no limit: they are kept as text and compared as numbers. A sequence sorts before every
+/// longer one that begins with it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct DotSequence(Box<str>);
+
+impl DotSequence {
+    /// Reads a sequence; the error says what is wrong.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        for part in text.split('.') {
+            if part.is_empty() {
+                return Err("a part between dots is empty");
+            }
+            if !part.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err("a part between dots is no number");
+            }
+            if part.len() > 1 && part.starts_with('0') {
+                return Err("a number has a leading zero");
+            }
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The sequence as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `longer` begins with the numbers of this sequence, or is equal to it.
+    #[must_use]
+    pub fn is_prefix_of(&self, longer: &Self) -> bool {
+        longer.0.strip_prefix(&*self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+}
+
+impl Ord for DotSequence {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Without leading zeros, the longer of two numbers is the greater.
+        let key = |part| (str::len(part), part);
+        self.0.split('.').map(key).cmp(other.0.split('.').map(key))
+    }
+}
+
+impl PartialOrd for DotSequence {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for DotSequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for DotSequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for DotSequence {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        if text.len() > VERSION_BYTES_MAX {
+            return Err(error(text, "it is too long"));
+        }
+        Self::parse(text).map_err(|reason| error(text, reason))
+    }
+}
+
+/// When a package was published: `YYYYMMDDTHHMMSSZ`, a real date and time in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PublicationTime([u8; 16]);
+
+impl PublicationTime {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let Ok(bytes) = <[u8; 16]>::try_from(text.as_bytes()) else {
+            return Err("its timestamp is not of the form YYYYMMDDTHHMMSSZ");
+        };
+        let is_shaped = bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 => *byte == b'T',
+            15 => *byte == b'Z',
+            _ => byte.is_ascii_digit(),
+        });
+        if !is_shaped {
+            return Err("its timestamp is not of the form YYYYMMDDTHHMMSSZ");
+        }
+        let number = |from: usize, to: usize| bytes[from..to].iter().fold(0, |n, d| n * 10 + u32::from(d - b'0'));
+        let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
+        let is_real = year > 0
+            && (1..=12).contains(&month)
+            && (1..=days_in_month(year, month)).contains(&day)
+            && number(9, 11) < 24
+            && number(11, 13) < 60
+            && number(13, 15) < 60;
+        if is_real { Ok(Self(bytes)) } else { Err("its timestamp is no date and time") }
+    }
+
+    /// The 16 characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Only digits, `T` and `Z` get through `parse`.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Seconds since 1970-01-01 UTC, negative before.
+    #[must_use]
+    pub fn unix_seconds(&self) -> i64 {
+        let number = |from: usize, to: usize| self.0[from..to].iter().fold(0, |n, d| n * 10 + i64::from(d - b'0'));
+        let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
+        // Years are counted from March, so that the leap day is the last one of a year.
+        let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+        days * 86_400 + number(9, 11) * 3600 + number(11, 13) * 60 + number(13, 15)
+    }
+}
+
+fn days_in_month(year: u32, month: u32) -> u32 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+impl fmt::Display for PublicationTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for PublicationTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PublicationTime {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        Self::parse(text).map_err(|reason| error(text, reason))
+    }
+}
+
+/// A version: `<release>[,<build>][-<branch>][:<timestamp>]`.
+///
+/// Versions compare by release, then branch (none before any), then timestamp (none before any). The build
+/// part says for which system release a package was built; it has no part in order, equality or hash.
+#[derive(Clone)]
+pub struct Version {
+    /// The version of the packaged software.
+    pub release: DotSequence,
+    /// The release of the system that it was built for; printed, never compared.
+    pub build: Option<DotSequence>,
+    /// The version of the packaging.
+    pub branch: Option<DotSequence>,
+    /// When it was published.
+    pub timestamp: Option<PublicationTime>,
+}
+
+impl Version {
+    /// Whether `candidate` lies within this version: each part that is given here is a prefix of the same
+    /// part there (the timestamp: equal). This is how `incorporate` dependencies and versions in patterns match:
+    /// `1.2` admits `1.2`, `1.2.3` and `1.2-9`, but not `1.20`.
+    #[must_use]
+    pub fn admits(&self, candidate: &Self) -> bool {
+        let branch_fits = self.branch.as_ref().is_none_or(|wanted| {
+            let branch = candidate.branch.as_ref();
+            branch.is_some_and(|branch| wanted.is_prefix_of(branch))
+        });
+        self.release.is_prefix_of(&candidate.release)
+            && branch_fits
+            && (self.timestamp.is_none() || self.timestamp == candidate.timestamp)
+    }
+
+    /// The version with everything but the timestamp, as it is shown where the time of publication says nothing.
+    #[must_use]
+    pub fn without_timestamp(&self) -> Self {
+        Self { timestamp: None, ..self.clone() }
+    }
+
+    /// The text without build and timestamp, as `pkg list` shows it.
+    #[must_use]
+    pub fn short(&self) -> String {
+        Self { build: None, timestamp: None, ..self.clone() }.to_string()
+    }
+
+    fn key(&self) -> (&DotSequence, Option<&DotSequence>, Option<&PublicationTime>) {
+        (&self.release, self.branch.as_ref(), self.timestamp.as_ref())
+    }
+
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.len() > VERSION_BYTES_MAX {
+            return Err("it is too long");
+        }
+        let (rest, timestamp) = match text.split_once(':') {
+            Some((rest, timestamp)) => (rest, Some(PublicationTime::parse(timestamp)?)),
+            None => (text, None),
+        };
+        let (rest, branch) = match rest.split_once('-') {
+            Some((rest, branch)) => (rest, Some(DotSequence::parse(branch)?)),
+            None => (rest, None),
+        };
+        let (release, build) = match rest.split_once(',') {
+            Some((release, build)) => (release, Some(DotSequence::parse(build)?)),
+            None => (rest, None),
+        };
+        Ok(Self { release: DotSequence::parse(release)?, build, branch, timestamp })
+    }
+}
+
+impl PartialEq for Version {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Version {}
+
+impl Hash for Version {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+impl Ord for Version {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Version {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.release)?;
+        self.build.iter().try_for_each(|build| write!(f, ",{build}"))?;
+        self.branch.iter().try_for_each(|branch| write!(f, "-{branch}"))?;
+        self.timestamp.iter().try_for_each(|timestamp| write!(f, ":{timestamp}"))
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for Version {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        Self::parse(text).map_err(|reason| error(text, reason))
+    }
+}
+
+fn error(text: &str, reason: &'static str) -> VersionError {
+    VersionError { text: crate::text::shown(text), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(text: &str) -> Version {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn versions_in_ascending_order() {
+        let ascending = [
+            "0",
+            "1",
+            "1-0",
+            "1-0:20200101T000000Z",
+            "1-1",
+            "1-1.0",
+            "1-10",
+            "1.2",
+            "1.2:20200101T000000Z",
+            "1.2:20200101T000001Z",
+            "1.2-0",
+            "1.10",
+            "1.10-1:19990101T000000Z",
+            "1.10-1:20200101T000000Z",
+            "1.10.0",
+            "2",
+            "10",
+            "99999999999999999999999999999999999999999",
+            "100000000000000000000000000000000000000000",
+        ];
+        for (i, a) in ascending.iter().enumerate() {
+            for (j, b) in ascending.iter().enumerate() {
+                assert_eq!(version(a).cmp(&version(b)), i.cmp(&j), "{a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_build_part_is_printed_and_not_compared() {
+        assert!(version("1.10.0,5.10-1") > version("1.10,5.11-1"));
+        assert_eq!(version("1,5.10-1"), version("1,5.11-1"));
+        assert_eq!(version("1,5.10-1").to_string(), "1,5.10-1");
+        assert_eq!(version("1,5.10-1:20200101T000000Z").short(), "1-1");
+    }
+
+    #[test]
+    fn what_is_no_version() {
+        for (text, reason) in [
+            ("", "empty"),
+            ("1.", "empty"),
+            (".1", "empty"),
+            ("1..2", "empty"),
+            ("1-", "empty"),
+            ("1,-2", "empty"),
+            ("01", "leading zero"),
+            ("1.00", "leading zero"),
+            ("1,5.011", "leading zero"),
+            ("1-2,5.11", "no number"),
+            ("1-2-3", "no number"),
+            ("1a", "no number"),
+            ("-1", "empty"),
+            ("+1", "no number"),
+            ("1 ", "no number"),
+            ("١", "no number"),
+            ("1:", "form"),
+            ("1:20200101T000000", "form"),
+            ("1:20200101 000000Z", "form"),
+            ("1:20200101T000000Z:", "form"),
+            ("1:20201301T000000Z", "no date"),
+            ("1:20210229T000000Z", "no date"),
+            ("1:19000229T000000Z", "no date"),
+            ("1:20200101T240000Z", "no date"),
+            ("1:20200101T006000Z", "no date"),
+            ("1:20200101T000060Z", "no date"),
+            (&"1".repeat(VERSION_BYTES_MAX + 1), "too long"),
+        ] {
+            let error = text.parse::<Version>().unwrap_err();
+            assert!(error.reason.contains(reason), "{text}: {}", error.reason);
+        }
+        assert!("1:20000229T235959Z".parse::<Version>().is_ok());
+    }
+
+    #[test]
+    fn what_a_version_admits() {
+        for (wanted, candidate, expected) in [
+            ("1.2.3", "1.2.3-7", true),
+            ("1.2.3", "1.2.3.4", true),
+            ("1.2.3", "1.2.30", false),
+            ("1.2.3", "1.2", false),
+            ("1.1,5.11-2024.0.2", "1.1,5.11-2024.0.2.5", true),
+            ("1.1,5.11-2024.0.2", "1.1,5.11-2024.0.20", false),
+            ("1.1-2024", "1.1", false),
+            ("1", "1.10.0", true),
+            ("1-1:20200101T000000Z", "1-1:20200101T000000Z", true),
+            ("1-1:20200101T000000Z", "1-1:20200101T000001Z", false),
+            ("1-1", "1-1:20200101T000001Z", true),
+        ] {
+            assert_eq!(version(wanted).admits(&version(candidate)), expected, "{wanted} and {candidate}");
+        }
+    }
+
+    #[test]
+    fn publication_times_are_seconds_since_the_epoch() {
+        for (text, seconds) in [
+            ("19700101T000000Z", 0),
+            ("19691231T235959Z", -1),
+            ("20000229T000000Z", 951_782_400),
+            ("20240301T010203Z", 1_709_254_923),
+            ("00010101T000000Z", -62_135_596_800),
+        ] {
+            assert_eq!(text.parse::<PublicationTime>().unwrap().unix_seconds(), seconds, "{text}");
+        }
+    }
+}

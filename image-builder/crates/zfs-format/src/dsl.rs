@@ -1,0 +1,451 @@
+//! The dataset layer: DSL directories and datasets, lists of freed blocks, the pool's history.
+//!
+//! All structures are arrays of little-endian 64-bit words in bonus buffers; offsets below are in words.
+//!
+//! Sources: `dsl_dir.h` (`dsl_dir_phys_t`), `dsl_dataset.h` (`dsl_dataset_phys_t`), `bpobj.h`, `dsl_deadlist.h`,
+//! `spa_history.c` and `spa.h` (`spa_history_phys_t`).
+
+/// Bytes of a `dsl_dir_phys_t`.
+pub const DIR_BYTES: usize = 256;
+/// Bytes of a `dsl_dataset_phys_t`.
+pub const DATASET_BYTES: usize = 320;
+/// Where the block pointer stands in a `dsl_dataset_phys_t`, in bytes.
+pub const DATASET_BP_OFFSET: usize = 128;
+/// Bytes of a block pointer.
+const BLOCK_POINTER_BYTES: usize = 128;
+/// Bytes of a `bpobj_phys_t` with sub-objects (`BPOBJ_SIZE_V2`), as pools without the feature `livelist` have it.
+pub const BPOBJ_BYTES: usize = 48;
+/// Bytes of a `dsl_deadlist_phys_t`.
+pub const DEADLIST_BYTES: usize = 320;
+/// Bytes of a `spa_history_phys_t`.
+pub const HISTORY_BYTES: usize = 40;
+
+/// `DD_FLAG_USED_BREAKDOWN`: [`DslDirPhys::used_breakdown`] is kept.
+pub const DIR_FLAG_USED_BREAKDOWN: u64 = 1;
+/// `DS_FLAG_INCONSISTENT`: a receive was not finished.
+pub const DATASET_FLAG_INCONSISTENT: u64 = 1;
+/// `DS_FLAG_UNIQUE_ACCURATE`: [`DslDatasetPhys::unique_bytes`] is kept.
+pub const DATASET_FLAG_UNIQUE_ACCURATE: u64 = 4;
+
+/// The names that a pool's root directory has beside its datasets: they can be no dataset names.
+pub mod internal_dir {
+    /// `MOS_DIR_NAME`: what the meta object set itself uses.
+    pub const MOS: &str = "$MOS";
+    /// `ORIGIN_DIR_NAME`: the empty snapshot that all datasets are clones of.
+    pub const ORIGIN: &str = "$ORIGIN";
+    /// `FREE_DIR_NAME`: what is being freed.
+    pub const FREE: &str = "$FREE";
+    /// `LEAK_DIR_NAME`: what could not be freed.
+    pub const LEAK: &str = "$LEAK";
+}
+
+/// How the space of a directory is made up: `dd_used_t`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UsedBreakdown {
+    /// The head dataset.
+    pub head: u64,
+    /// Its snapshots.
+    pub snapshots: u64,
+    /// Children.
+    pub children: u64,
+    /// Reservations of children beyond what they use.
+    pub child_reservations: u64,
+    /// The reservation of the head dataset beyond what it uses.
+    pub reference_reservation: u64,
+}
+
+/// A directory of the DSL: the place of one dataset, its snapshots and its children. `dsl_dir_phys_t`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DslDirPhys {
+    /// Seconds since 1970.
+    pub creation_time: u64,
+    /// Object of the dataset; 0 in directories without one, such as `$MOS`.
+    pub head_dataset: u64,
+    /// Object of the directory above; 0 in the root.
+    pub parent: u64,
+    /// Object of the snapshot that the dataset is a clone of; 0 for the pool's root.
+    pub origin: u64,
+    /// ZAP of the children: name to directory.
+    pub child_map: u64,
+    /// Bytes used by the dataset, its snapshots and its children, with reservations.
+    pub used_bytes: u64,
+    /// Bytes after compression.
+    pub compressed_bytes: u64,
+    /// Bytes before compression.
+    pub uncompressed_bytes: u64,
+    /// Most bytes that may be used; 0 is no limit.
+    pub quota: u64,
+    /// Bytes that are kept free for it.
+    pub reserved: u64,
+    /// ZAP of the properties set here.
+    pub props: u64,
+    /// ZAP of the delegated permissions; 0 is none.
+    pub delegation: u64,
+    /// `DD_FLAG_*`.
+    pub flags: u64,
+    /// How `used_bytes` is made up.
+    pub used_breakdown: UsedBreakdown,
+    /// ZAP of the datasets whose origin is a snapshot here; 0 is none.
+    pub clones: u64,
+}
+
+impl DslDirPhys {
+    /// The bonus buffer.
+    #[must_use]
+    pub fn encode(&self) -> [u8; DIR_BYTES] {
+        let used = self.used_breakdown;
+        words([
+            self.creation_time,
+            self.head_dataset,
+            self.parent,
+            self.origin,
+            self.child_map,
+            self.used_bytes,
+            self.compressed_bytes,
+            self.uncompressed_bytes,
+            self.quota,
+            self.reserved,
+            self.props,
+            self.delegation,
+            self.flags,
+            used.head,
+            used.snapshots,
+            used.children,
+            used.child_reservations,
+            used.reference_reservation,
+            self.clones,
+        ])
+    }
+
+    /// Reads a bonus buffer; none if it is too short.
+    #[must_use]
+    pub fn decode(bonus: &[u8]) -> Option<Self> {
+        let bonus = bonus.get(..DIR_BYTES)?;
+        let word = |index: usize| word(bonus, index);
+        Some(Self {
+            creation_time: word(0),
+            head_dataset: word(1),
+            parent: word(2),
+            origin: word(3),
+            child_map: word(4),
+            used_bytes: word(5),
+            compressed_bytes: word(6),
+            uncompressed_bytes: word(7),
+            quota: word(8),
+            reserved: word(9),
+            props: word(10),
+            delegation: word(11),
+            flags: word(12),
+            used_breakdown: UsedBreakdown {
+                head: word(13),
+                snapshots: word(14),
+                children: word(15),
+                child_reservations: word(16),
+                reference_reservation: word(17),
+            },
+            clones: word(18),
+        })
+    }
+}
+
+/// A dataset or snapshot: `dsl_dataset_phys_t`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DslDatasetPhys {
+    /// Object of its directory.
+    pub dir: u64,
+    /// Object of the snapshot before; 0 for none.
+    pub previous_snapshot: u64,
+    /// Transaction group of that snapshot: what was born later is not shared with it.
+    pub previous_snapshot_txg: u64,
+    /// Object of the snapshot or dataset after; only snapshots have one.
+    pub next_snapshot: u64,
+    /// ZAP of the snapshots: name to dataset; 0 in a snapshot.
+    pub snapshot_names: u64,
+    /// Of a snapshot, how many datasets come directly after it; 0 in a head dataset.
+    pub children: u64,
+    /// Seconds since 1970.
+    pub creation_time: u64,
+    /// Transaction group of its creation.
+    pub creation_txg: u64,
+    /// Object of the deadlist: blocks of the snapshot before that are no longer referenced.
+    pub deadlist: u64,
+    /// Bytes that the object set reaches.
+    pub referenced_bytes: u64,
+    /// Those bytes after compression.
+    pub compressed_bytes: u64,
+    /// Those bytes before compression.
+    pub uncompressed_bytes: u64,
+    /// Bytes that no other dataset reaches.
+    pub unique_bytes: u64,
+    /// Identifies the mounted file system; below 2 to the 56, unique among all that are open.
+    pub fsid_guid: u64,
+    /// Identifies the dataset for good, also in streams.
+    pub guid: u64,
+    /// `DS_FLAG_*`.
+    pub flags: u64,
+    /// The object set's block pointer, as it stands on disk.
+    pub block_pointer: [u8; BLOCK_POINTER_BYTES],
+    /// Of a snapshot, ZAP of the datasets that begin with it; 0 for none.
+    pub next_clones: u64,
+    /// Of a snapshot, ZAP of its properties; 0 for none.
+    pub props: u64,
+    /// Of a snapshot, ZAP of its holds; 0 for none.
+    pub user_references: u64,
+}
+
+impl Default for DslDatasetPhys {
+    fn default() -> Self {
+        Self {
+            dir: 0,
+            previous_snapshot: 0,
+            previous_snapshot_txg: 0,
+            next_snapshot: 0,
+            snapshot_names: 0,
+            children: 0,
+            creation_time: 0,
+            creation_txg: 0,
+            deadlist: 0,
+            referenced_bytes: 0,
+            compressed_bytes: 0,
+            uncompressed_bytes: 0,
+            unique_bytes: 0,
+            fsid_guid: 0,
+            guid: 0,
+            flags: 0,
+            block_pointer: [0; BLOCK_POINTER_BYTES],
+            next_clones: 0,
+            props: 0,
+            user_references: 0,
+        }
+    }
+}
+
+impl DslDatasetPhys {
+    /// The bonus buffer.
+    #[must_use]
+    pub fn encode(&self) -> [u8; DATASET_BYTES] {
+        let mut bonus: [u8; DATASET_BYTES] = words([
+            self.dir,
+            self.previous_snapshot,
+            self.previous_snapshot_txg,
+            self.next_snapshot,
+            self.snapshot_names,
+            self.children,
+            self.creation_time,
+            self.creation_txg,
+            self.deadlist,
+            self.referenced_bytes,
+            self.compressed_bytes,
+            self.uncompressed_bytes,
+            self.unique_bytes,
+            self.fsid_guid,
+            self.guid,
+            self.flags,
+        ]);
+        bonus[DATASET_BP_OFFSET..][..BLOCK_POINTER_BYTES].copy_from_slice(&self.block_pointer);
+        let after: [u8; 24] = words([self.next_clones, self.props, self.user_references]);
+        bonus[DATASET_BP_OFFSET + BLOCK_POINTER_BYTES..][..24].copy_from_slice(&after);
+        bonus
+    }
+
+    /// Reads a bonus buffer; none if it is too short.
+    #[must_use]
+    pub fn decode(bonus: &[u8]) -> Option<Self> {
+        let bonus = bonus.get(..DATASET_BYTES)?;
+        let word = |index: usize| word(bonus, index);
+        Some(Self {
+            dir: word(0),
+            previous_snapshot: word(1),
+            previous_snapshot_txg: word(2),
+            next_snapshot: word(3),
+            snapshot_names: word(4),
+            children: word(5),
+            creation_time: word(6),
+            creation_txg: word(7),
+            deadlist: word(8),
+            referenced_bytes: word(9),
+            compressed_bytes: word(10),
+            uncompressed_bytes: word(11),
+            unique_bytes: word(12),
+            fsid_guid: word(13),
+            guid: word(14),
+            flags: word(15),
+            block_pointer: *bonus.get(DATASET_BP_OFFSET..)?.first_chunk()?,
+            next_clones: word(32),
+            props: word(33),
+            user_references: word(34),
+        })
+    }
+}
+
+/// The header of a list of block pointers: `bpobj_phys_t`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BpobjPhys {
+    /// Pointers in the object itself.
+    pub block_pointers: u64,
+    /// Bytes of all the blocks, those of the sub-objects too.
+    pub bytes: u64,
+    /// Those bytes after compression.
+    pub compressed_bytes: u64,
+    /// Those bytes before compression.
+    pub uncompressed_bytes: u64,
+    /// Object with the numbers of the sub-objects; 0 for none.
+    pub subobjects: u64,
+    /// How many sub-objects there are.
+    pub subobject_count: u64,
+}
+
+impl BpobjPhys {
+    /// The bonus buffer.
+    #[must_use]
+    pub fn encode(&self) -> [u8; BPOBJ_BYTES] {
+        words([
+            self.block_pointers,
+            self.bytes,
+            self.compressed_bytes,
+            self.uncompressed_bytes,
+            self.subobjects,
+            self.subobject_count,
+        ])
+    }
+
+    /// Reads a bonus buffer; those of old pools are shorter, and what is missing is 0. None below 16 bytes.
+    #[must_use]
+    pub fn decode(bonus: &[u8]) -> Option<Self> {
+        (bonus.len() >= 16).then(|| Self {
+            block_pointers: word(bonus, 0),
+            bytes: word(bonus, 1),
+            compressed_bytes: word(bonus, 2),
+            uncompressed_bytes: word(bonus, 3),
+            subobjects: word(bonus, 4),
+            subobject_count: word(bonus, 5),
+        })
+    }
+}
+
+/// The header of a deadlist, whose ZAP leads from transaction groups to bpobjs: `dsl_deadlist_phys_t`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeadlistPhys {
+    /// Bytes of all blocks in it.
+    pub used_bytes: u64,
+    /// Those bytes after compression.
+    pub compressed_bytes: u64,
+    /// Those bytes before compression.
+    pub uncompressed_bytes: u64,
+}
+
+impl DeadlistPhys {
+    /// The bonus buffer.
+    #[must_use]
+    pub fn encode(&self) -> [u8; DEADLIST_BYTES] {
+        words([self.used_bytes, self.compressed_bytes, self.uncompressed_bytes])
+    }
+
+    /// Reads a bonus buffer; none if it is too short.
+    #[must_use]
+    pub fn decode(bonus: &[u8]) -> Option<Self> {
+        (bonus.len() >= 24).then(|| Self {
+            used_bytes: word(bonus, 0),
+            compressed_bytes: word(bonus, 1),
+            uncompressed_bytes: word(bonus, 2),
+        })
+    }
+}
+
+/// Where the records of the pool's history are in their object, which is a ring after its first part:
+/// `spa_history_phys_t`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HistoryPhys {
+    /// Bytes of the record of the pool's creation, which is never overwritten.
+    pub pool_create_bytes: u64,
+    /// Where the ring ends.
+    pub physical_max: u64,
+    /// Logical offset of the oldest record.
+    pub begin: u64,
+    /// Logical offset after the newest record.
+    pub end: u64,
+    /// Records that were overwritten.
+    pub records_lost: u64,
+}
+
+impl HistoryPhys {
+    /// The bonus buffer.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HISTORY_BYTES] {
+        words([self.pool_create_bytes, self.physical_max, self.begin, self.end, self.records_lost])
+    }
+
+    /// Reads a bonus buffer; none if it is too short.
+    #[must_use]
+    pub fn decode(bonus: &[u8]) -> Option<Self> {
+        (bonus.len() >= HISTORY_BYTES).then(|| Self {
+            pool_create_bytes: word(bonus, 0),
+            physical_max: word(bonus, 1),
+            begin: word(bonus, 2),
+            end: word(bonus, 3),
+            records_lost: word(bonus, 4),
+        })
+    }
+}
+
+/// The first words of a buffer; the rest of it is 0.
+fn words<const BYTES: usize, const WORDS: usize>(words: [u64; WORDS]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+/// The word of that index, 0 beyond the end.
+fn word(bytes: &[u8], index: usize) -> u64 {
+    bytes.get(index * 8..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A buffer in which every word is its own index, so that a field in the wrong place shows.
+    fn counted<const BYTES: usize>() -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        for (index, place) in bytes.chunks_exact_mut(8).enumerate() {
+            place.copy_from_slice(&(index as u64).to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn directories_are_laid_out_as_in_the_header_of_zfs() {
+        let dir = DslDirPhys::decode(&counted::<DIR_BYTES>()).expect("long enough");
+        assert_eq!((dir.creation_time, dir.child_map, dir.used_bytes, dir.props, dir.flags), (0, 4, 5, 10, 12));
+        assert_eq!((dir.used_breakdown.head, dir.used_breakdown.reference_reservation, dir.clones), (13, 17, 18));
+        assert_eq!(dir.encode()[..19 * 8], counted::<DIR_BYTES>()[..19 * 8]);
+        assert!(dir.encode()[19 * 8..].iter().all(|byte| *byte == 0));
+        assert_eq!(DslDirPhys::decode(&[0; DIR_BYTES - 1]), None);
+    }
+
+    #[test]
+    fn datasets_are_laid_out_as_in_the_header_of_zfs() {
+        let dataset = DslDatasetPhys::decode(&counted::<DATASET_BYTES>()).expect("long enough");
+        assert_eq!((dataset.snapshot_names, dataset.deadlist, dataset.guid, dataset.flags), (4, 8, 14, 15));
+        assert_eq!(dataset.block_pointer[..8], 16_u64.to_le_bytes());
+        assert_eq!((dataset.next_clones, dataset.props, dataset.user_references), (32, 33, 34));
+        assert_eq!(dataset.encode()[..35 * 8], counted::<DATASET_BYTES>()[..35 * 8]);
+        assert_eq!(DslDatasetPhys::decode(&[0; DATASET_BYTES - 1]), None);
+    }
+
+    #[test]
+    fn smaller_headers_are_read_back() {
+        let bpobj = BpobjPhys { block_pointers: 3, bytes: 4096, subobject_count: 1, ..BpobjPhys::default() };
+        assert_eq!(BpobjPhys::decode(&bpobj.encode()), Some(bpobj));
+        assert_eq!(
+            BpobjPhys::decode(&bpobj.encode()[..16]).map(|old| (old.bytes, old.subobject_count)),
+            Some((4096, 0))
+        );
+        let deadlist = DeadlistPhys { used_bytes: 1, compressed_bytes: 2, uncompressed_bytes: 3 };
+        assert_eq!(DeadlistPhys::decode(&deadlist.encode()), Some(deadlist));
+        let history = HistoryPhys { pool_create_bytes: 1, physical_max: 2, begin: 3, end: 4, records_lost: 5 };
+        assert_eq!(HistoryPhys::decode(&history.encode()), Some(history));
+    }
+}

@@ -1,0 +1,5 @@
+//! ZFS pools as data: a writer, a reader and a dumper that need neither root nor a ZFS module.
+
+pub mod dump;
+pub mod reader;
+pub mod writer;

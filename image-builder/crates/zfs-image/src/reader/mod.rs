@@ -1,0 +1,19 @@
+//! Reading pools: written from the format, not from the writer, so that it can judge what the writer makes.
+//!
+//! Nothing that is read is trusted. Whatever an image holds, reading it ends, with a result or an error, and takes
+//! memory by what is in the image, not by what the image says of itself.
+
+mod blocks;
+mod dataset;
+mod error;
+mod files;
+mod objset;
+mod pool;
+mod source;
+
+pub use dataset::{Dataset, Directory};
+pub use error::ReadError;
+pub use files::{DirEntry, File, FileSystem};
+pub use objset::{Objset, Visit};
+pub use pool::{LabelState, Pool, Vdev};
+pub use source::{ReadAt, Window};

@@ -1,0 +1,33 @@
+//! Writing a pool: trees in, one disk vdev out, nothing of the host in between.
+//!
+//! The order is from the leaves to the root: data, indirect blocks, dnodes and the object set of each dataset, one
+//! dataset after the other; then the objects of the pool itself; then, in places that were set aside, the space maps,
+//! which tell of all these places and their own; at last the labels. The same description and the same content give
+//! the same bytes whatever the number of threads.
+
+mod allocate;
+mod dsl;
+mod error;
+mod indirect;
+mod labels;
+mod late;
+mod mos;
+mod object;
+mod objset;
+mod output;
+mod pipeline;
+mod plan;
+mod pool;
+mod report;
+mod seed;
+mod settings;
+mod size;
+mod spec;
+mod zpl;
+
+pub use error::{SpecError, WriteError};
+pub use output::{FileWindow, Output};
+pub use pool::{WriteOptions, write_pool};
+pub use report::{DatasetReport, PoolReport};
+pub use size::minimum_bytes;
+pub use spec::{DatasetSpec, DeviceNumbers, PoolSpec, VdevSpec};

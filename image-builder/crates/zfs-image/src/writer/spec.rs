@@ -1,0 +1,157 @@
+//! What a pool is to be: everything that decides its bytes, beside the content of the files.
+
+use std::collections::BTreeSet;
+
+use image_tree::{Timestamp, Tree};
+use zfs_format::feature::FeatureSet;
+use zfs_format::name;
+use zfs_format::property::{self, EncodedProperty};
+
+use super::error::SpecError;
+use super::settings::resolve;
+
+/// A pool on one disk.
+#[derive(Debug, Clone)]
+pub struct PoolSpec {
+    /// Its name, which is also that of its root dataset.
+    pub name: String,
+    /// Binary logarithm of the smallest block in bytes, 9 to 13.
+    pub ashift: u8,
+    /// The features that are enabled.
+    pub features: FeatureSet,
+    /// Decides all guids and salts. Two pools with the same seed cannot be imported at the same time.
+    pub seed: [u8; 32],
+    /// Properties of the pool, as `zpool create -o` takes them, without `bootfs`.
+    pub properties: Vec<(String, String)>,
+    /// The full name of the dataset to boot from.
+    pub bootfs: Option<String>,
+    /// The datasets, parents before children. That with the pool's name is the root dataset; without it, the
+    /// root dataset is an empty directory.
+    pub datasets: Vec<DatasetSpec>,
+    /// What the labels say of the disk.
+    pub vdev: VdevSpec,
+    /// The time of creation of everything.
+    pub time: Timestamp,
+    /// How device numbers are stored.
+    pub devices: DeviceNumbers,
+}
+
+/// A file system.
+#[derive(Debug, Clone)]
+pub struct DatasetSpec {
+    /// Its full name.
+    pub name: String,
+    /// Native and user properties that are set on it, as `zfs create -o` takes them.
+    pub properties: Vec<(String, String)>,
+    /// What is in it; none is an empty root directory, owned by root, with the mode 0755.
+    pub tree: Option<Tree>,
+    /// Snapshots of it, oldest first, without the dataset's name.
+    pub snapshots: Vec<String>,
+}
+
+/// What the labels say of the disk, where the kernel looks for it first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VdevSpec {
+    /// The device node, an absolute path. Without it the kernel does not open the vdev, but it may be wrong.
+    pub path: String,
+    /// The path in the device tree; wrong ones cost a scan of all disks.
+    pub phys_path: Option<String>,
+    /// The device id.
+    pub devid: Option<String>,
+    /// Whether the whole disk, with its partition table, is the pool's, so that it may grow.
+    pub whole_disk: bool,
+}
+
+/// How the numbers of a device stand in its 64-bit attribute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceNumbers {
+    /// Major in the upper 32 bits, minor in the lower.
+    Illumos,
+    /// Major from bit 20 on, minor below: `huge_encode_dev` as OpenZFS on Linux stores it.
+    Linux,
+}
+
+impl DeviceNumbers {
+    /// The attribute of a device; none if the numbers are too large for the form.
+    #[must_use]
+    pub fn encode(self, major: u32, minor: u32) -> Option<u64> {
+        match self {
+            Self::Illumos => Some(u64::from(major) << 32 | u64::from(minor)),
+            Self::Linux => (minor < 1 << 20).then_some(u64::from(major) << 20 | u64::from(minor)),
+        }
+    }
+}
+
+impl PoolSpec {
+    /// Checks everything that can be checked without the store.
+    ///
+    /// # Errors
+    /// The first thing that ZFS would refuse, or that contradicts another.
+    pub fn validate(&self) -> Result<(), SpecError> {
+        name::check_pool(&self.name)?;
+        if !(9..=13).contains(&self.ashift) {
+            return Err(SpecError::Ashift(self.ashift));
+        }
+        if !self.vdev.path.starts_with('/') {
+            return Err(SpecError::VdevPath(self.vdev.path.clone()));
+        }
+        self.check_names()?;
+        let boots = |boot: &&String| **boot != self.name && self.datasets.iter().all(|dataset| dataset.name != **boot);
+        if let Some(missing) = self.bootfs.as_ref().filter(boots) {
+            return Err(SpecError::BootDataset(missing.clone()));
+        }
+        self.pool_properties()?;
+        resolve(self).map(|_| ())
+    }
+
+    fn check_names(&self) -> Result<(), SpecError> {
+        let mut names: BTreeSet<&str> = BTreeSet::from([self.name.as_str()]);
+        let mut root_seen = false;
+        for dataset in &self.datasets {
+            name::check_dataset(&dataset.name)?;
+            if dataset.name == self.name {
+                if std::mem::replace(&mut root_seen, true) {
+                    return Err(SpecError::Duplicate(dataset.name.clone()));
+                }
+            } else {
+                let parent = dataset.name.rsplit_once('/').map_or("", |(parent, _)| parent);
+                if dataset.name.split('/').next() != Some(self.name.as_str()) {
+                    return Err(SpecError::OtherPool { dataset: dataset.name.clone(), pool: self.name.clone() });
+                }
+                if !names.contains(parent) {
+                    return Err(SpecError::NoParent(dataset.name.clone()));
+                }
+                if !names.insert(&dataset.name) {
+                    return Err(SpecError::Duplicate(dataset.name.clone()));
+                }
+            }
+            check_snapshots(dataset)?;
+        }
+        Ok(())
+    }
+
+    /// The properties of the pool, encoded.
+    pub(super) fn pool_properties(&self) -> Result<Vec<EncodedProperty>, SpecError> {
+        let encode = |(name, value): &(String, String)| {
+            property::parse_pool(name, value).map_err(|source| SpecError::PoolProperty {
+                pool: self.name.clone(),
+                property: name.clone(),
+                source,
+            })
+        };
+        self.properties.iter().map(encode).collect()
+    }
+}
+
+fn check_snapshots(dataset: &DatasetSpec) -> Result<(), SpecError> {
+    let mut names = BTreeSet::new();
+    for snapshot in &dataset.snapshots {
+        let full = format!("{}@{snapshot}", dataset.name);
+        name::check_snapshot(&full)
+            .map_err(|source| SpecError::Snapshot { dataset: dataset.name.clone(), source })?;
+        if !names.insert(snapshot) {
+            return Err(SpecError::Duplicate(full));
+        }
+    }
+    Ok(())
+}

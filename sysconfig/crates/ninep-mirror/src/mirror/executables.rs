@@ -1,0 +1,87 @@
+//! The executables that nobody tracks: what cargo leaves in its output directories.
+
+use std::collections::BTreeSet;
+
+use super::copy::list;
+use super::error::MirrorError;
+use super::limits::Limits;
+use crate::path::SharePath;
+use crate::selection::{Glob, is_literal, name_matches};
+use crate::session::Session;
+
+/// What a look into the directories found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// What may be an executable, by its name.
+    pub(super) candidates: BTreeSet<SharePath>,
+    /// Directories that could not be listed, with the reason. What is in them is unknown, not gone.
+    pub(super) unlisted: Vec<(Option<SharePath>, String)>,
+}
+
+/// The directories that the patterns mean. Those that a pattern spells out are named whether they exist or not.
+pub(super) fn directories(
+    session: &mut Session,
+    patterns: &[Glob],
+    limits: &Limits,
+) -> Result<BTreeSet<Option<SharePath>>, MirrorError> {
+    let mut all = BTreeSet::new();
+    for pattern in patterns {
+        let Some((_, parts)) = pattern.parts().split_last() else { continue };
+        let mut reached = vec![None];
+        for part in parts {
+            let mut next = Vec::new();
+            for directory in &reached {
+                next.extend(step(session, directory.as_ref(), part, limits)?.into_iter().map(Some));
+            }
+            reached = next;
+        }
+        all.extend(reached);
+    }
+    Ok(all)
+}
+
+/// Where one part of a pattern leads from a directory.
+fn step(
+    session: &mut Session,
+    directory: Option<&SharePath>,
+    part: &[u8],
+    limits: &Limits,
+) -> Result<Vec<SharePath>, MirrorError> {
+    if is_literal(part) {
+        return Ok(SharePath::entry(directory, part).into_iter().collect());
+    }
+    let names = match list(session, directory, limits.entries) {
+        Ok(names) => names.unwrap_or_default(),
+        // The look into the directories will find the same and tell it.
+        Err(error) if error.leaves_session_usable() => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    // Names that begin with a dot are cargo's own.
+    let fits = |name: &&Vec<u8>| name.first() != Some(&b'.') && name_matches(part, name);
+    Ok(names.iter().filter(fits).filter_map(|name| SharePath::entry(directory, name).ok()).collect())
+}
+
+/// Lists the directories.
+pub(super) fn find(
+    session: &mut Session,
+    directories: &BTreeSet<Option<SharePath>>,
+    wants: impl Fn(&SharePath) -> bool,
+    limits: &Limits,
+) -> Result<Found, MirrorError> {
+    let mut found = Found::default();
+    for directory in directories {
+        match list(session, directory.as_ref(), limits.entries) {
+            Ok(names) => {
+                let paths =
+                    names.into_iter().flatten().filter_map(|name| SharePath::entry(directory.as_ref(), &name).ok());
+                found.candidates.extend(paths.filter(&wants));
+            }
+            Err(error) if error.leaves_session_usable() => found.unlisted.push((directory.clone(), error.to_string())),
+            Err(error) => return Err(error.into()),
+        }
+        if found.candidates.len() > limits.entries {
+            return Err(MirrorError::Limit { what: "executables", limit: limits.entries });
+        }
+    }
+    Ok(found)
+}

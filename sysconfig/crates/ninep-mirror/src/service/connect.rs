@@ -1,0 +1,161 @@
+//! Finding the share and beginning a session with its server.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+
+use super::endpoint::{Endpoint, connect_socket, connect_tcp};
+use crate::mirror::{Mirror, MirrorError};
+use crate::path::SharePath;
+use crate::report::chain;
+use crate::session::{DEVICE_MSIZE, MessageSize, Session, SessionError, SessionOptions};
+use crate::transport::vio9p::Driver;
+use crate::transport::{Device, Stream, Transport};
+
+/// There is no session.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The machine has no device with a share.
+    #[error("there is no device of the vio9p driver in {}", crate::transport::vio9p::DIRECTORY)]
+    NoDevice,
+    /// The devices cannot be listed.
+    #[error("cannot list {}", crate::transport::vio9p::DIRECTORY)]
+    List(#[source] io::Error),
+    /// Somebody else uses the device.
+    #[error("{} is busy: another program holds it (fuser names it)", path.display())]
+    Busy {
+        /// The device.
+        path: PathBuf,
+    },
+    /// The device or socket cannot be opened.
+    #[error("cannot open {endpoint}")]
+    Open {
+        /// Which.
+        endpoint: String,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The server does not take part.
+    #[error("cannot begin a session with {endpoint}")]
+    Session {
+        /// Which.
+        endpoint: String,
+        /// Why.
+        #[source]
+        source: SessionError,
+    },
+    /// It is another share than the one that is wanted.
+    #[error("cannot use {endpoint}")]
+    Share {
+        /// Which.
+        endpoint: String,
+        /// Why.
+        #[source]
+        source: MirrorError,
+    },
+    /// There are several shares and no way to tell them apart.
+    #[error("there are {count} devices: name one with --device, or what its share holds with --expect")]
+    Ambiguous {
+        /// How many.
+        count: usize,
+    },
+    /// None of several devices has the share.
+    #[error("no device has the share: {reasons}")]
+    NoneFits {
+        /// What is wrong with each of them.
+        reasons: String,
+    },
+}
+
+/// Begins sessions, and remembers what did not work.
+#[derive(Debug)]
+pub struct Connector<D> {
+    endpoint: Endpoint,
+    driver: D,
+    options: SessionOptions,
+    expected: Option<SharePath>,
+}
+
+impl<D: Driver> Connector<D> {
+    /// For a share that holds `expected`, if that is given.
+    pub fn new(endpoint: Endpoint, driver: D, options: SessionOptions, expected: Option<SharePath>) -> Self {
+        Self { endpoint, driver, options, expected }
+    }
+
+    /// Begins a session. Answers it with the name of where it leads.
+    ///
+    /// # Errors
+    ///
+    /// When there is no server, no 9P2000.L, or not the expected share.
+    pub fn connect(&self) -> Result<(Session, String), ConnectError> {
+        let name = self.endpoint.to_string();
+        let open = |source| ConnectError::Open { endpoint: name.clone(), source };
+        let transport: Box<dyn Transport> = match &self.endpoint {
+            Endpoint::AnyDevice => return self.find_device(),
+            Endpoint::Device(path) => return self.open_device(path),
+            Endpoint::Socket(path) => Box::new(Stream::new(connect_socket(path).map_err(open)?)),
+            Endpoint::Tcp(address) => {
+                let connected = connect_tcp(address, self.options.request_timeout);
+                Box::new(Stream::new(connected.map_err(open)?))
+            }
+        };
+        self.begin(transport, name)
+    }
+
+    /// Learns from the failure of a session: a driver that takes large messages and never delivers the large answers
+    /// shows as a server that does not answer.
+    pub fn session_failed(&mut self, error: &MirrorError, msize: u32) {
+        let is_device = matches!(self.endpoint, Endpoint::AnyDevice | Endpoint::Device(_));
+        let automatic = self.options.message_size == MessageSize::Automatic;
+        if let MirrorError::Session(error) = error {
+            if is_device && automatic && msize > DEVICE_MSIZE && error.may_be_message_size() {
+                self.options.message_size = MessageSize::AtMost(DEVICE_MSIZE);
+            }
+        }
+    }
+
+    fn begin(&self, transport: Box<dyn Transport>, endpoint: String) -> Result<(Session, String), ConnectError> {
+        let mut session = match Session::open(transport, &self.options) {
+            Ok(session) => session,
+            Err(source) => return Err(ConnectError::Session { endpoint, source }),
+        };
+        match Mirror::check_share(&mut session, self.expected.as_ref()) {
+            Ok(()) => Ok((session, endpoint)),
+            Err(source) => {
+                session.close();
+                Err(ConnectError::Share { endpoint, source })
+            }
+        }
+    }
+
+    fn open_device(&self, path: &Path) -> Result<(Session, String), ConnectError> {
+        let file = self.driver.open(path).map_err(|source| match Errno::from_io_error(&source) {
+            Some(Errno::BUSY) => ConnectError::Busy { path: path.to_owned() },
+            _ => ConnectError::Open { endpoint: path.display().to_string(), source },
+        })?;
+        self.begin(Box::new(Device::new(file)), path.display().to_string())
+    }
+
+    /// Takes the device whose share holds what is expected. The mount tag would tell it, too, but not for a device in
+    /// use, and asking for it takes a system call that no safe interface has.
+    fn find_device(&self) -> Result<(Session, String), ConnectError> {
+        let devices = self.driver.devices().map_err(ConnectError::List)?;
+        match &*devices {
+            [] => return Err(ConnectError::NoDevice),
+            [only] => return self.open_device(only),
+            several if self.expected.is_none() => return Err(ConnectError::Ambiguous { count: several.len() }),
+            _ => {}
+        }
+        let mut reasons = Vec::new();
+        for device in &devices {
+            match self.open_device(device) {
+                Ok(found) => return Ok(found),
+                Err(error) => reasons.push(chain(&error)),
+            }
+        }
+        Err(ConnectError::NoneFits { reasons: reasons.join("; ") })
+    }
+}

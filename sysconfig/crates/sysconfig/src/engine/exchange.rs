@@ -1,0 +1,184 @@
+//! Whether a new process may take the place of old ones, and the change of places.
+//!
+//! Everything that can go wrong goes wrong beside the old process, which is at work until the new one was started,
+//! greeted, configured and asked for its opinion.
+
+use sysconfig_protocol::admin::{Failure, PluginReload, PluginState, ReloadResult};
+use sysconfig_protocol::method::{Configure, Validate};
+use sysconfig_protocol::{Description, Diagnostic};
+
+use super::managed::{Live, Managed, build_id};
+use super::start::{Greeted, Rejection, greet};
+use super::{Engine, shown, subject};
+use crate::clock;
+use crate::config::{assign, overlaps};
+use crate::discovery::Candidate;
+
+/// What is known of a greeted process that may become the plugin.
+#[derive(Debug)]
+pub(super) struct Vetted {
+    diagnostics: Vec<Diagnostic>,
+    /// The plugins of other names whose keys it takes over, because their files are gone.
+    predecessors: Vec<String>,
+}
+
+impl Engine {
+    /// Configures a greeted process and decides whether it may become the plugin. Nobody is displaced yet.
+    pub(super) fn vet(&self, greeted: &mut Greeted) -> Result<Vetted, Rejection> {
+        let predecessors = self.predecessors(greeted).map_err(Rejection::conflict)?;
+        let diagnostics = self.configure(greeted)?;
+        match self.worse_than_before(&greeted.candidate.name, &predecessors, &diagnostics) {
+            // Its predecessors keep the keys that it claims.
+            Some(failure) => Err(Rejection::conflict(failure)),
+            None => Ok(Vetted { diagnostics, predecessors }),
+        }
+    }
+
+    /// The plugins that own a key that this one claims. One whose file is gone gives way: its successor under
+    /// another name is there. Any other is a conflict.
+    fn predecessors(&self, greeted: &Greeted) -> Result<Vec<String>, Failure> {
+        let claimed = keys(&greeted.description);
+        let own = &greeted.candidate.name;
+        let mut predecessors = Vec::new();
+        for (name, managed) in self.plugins.iter().filter(|(name, managed)| *name != own && managed.owns_claims()) {
+            let Some(key) = common_key(&claimed, &managed.claims()) else { continue };
+            match &managed.candidate {
+                Some(rival) if !managed.file_gone => return Err(conflict(&key, &greeted.candidate, rival)),
+                _ => predecessors.push(name.clone()),
+            }
+        }
+        Ok(predecessors)
+    }
+
+    /// Gives a process its part of the configuration in force, and asks what it thinks of it.
+    fn configure(&self, greeted: &mut Greeted) -> Result<Vec<Diagnostic>, Rejection> {
+        let name = &greeted.candidate.name;
+        let claims: Vec<_> = keys(&greeted.description).into_iter().map(|key| (name.clone(), key)).collect();
+        let Some(config) = assign(&self.config.machine, &claims).parts.remove(name) else { return Ok(Vec::new()) };
+        let deadline = self.config.settings.plugins.deadlines.answer;
+        let process = &mut greeted.process;
+        process
+            .call(&Configure { config: config.clone() }, deadline)
+            .map_err(|error| Rejection::of_call("configure", &error))?;
+        let findings =
+            process.call(&Validate { config }, deadline).map_err(|error| Rejection::of_call("validate", &error))?;
+        Ok(findings.diagnostics)
+    }
+
+    /// A new build that refuses a configuration that all those accepted whose work it would take does not get in.
+    /// Where nobody is at work, one that refuses is better than none: it says what is wrong.
+    fn worse_than_before(&self, name: &str, predecessors: &[String], diagnostics: &[Diagnostic]) -> Option<Failure> {
+        let error = diagnostics.iter().find(|diagnostic| diagnostic.is_error())?;
+        let names = predecessors.iter().map(String::as_str).chain([name]);
+        let mut at_work = names.filter_map(|name| self.plugins.get(name)).filter(|managed| managed.live.is_some());
+        let first = at_work.next()?;
+        let was_bad = |managed: &Managed| managed.diagnostics.iter().any(Diagnostic::is_error);
+        (!was_bad(first) && !at_work.any(was_bad)).then(|| Failure {
+            message: format!("the new build refuses the configuration in force: {}: {}", error.key, error.message),
+            help: error.help.clone(),
+        })
+    }
+
+    /// Makes a process the plugin; the one before and those whose keys it takes over are dismissed.
+    pub(super) fn install(&mut self, greeted: Greeted, vetted: Vetted) {
+        let Greeted { candidate, process, description } = greeted;
+        let name = candidate.name.clone();
+        for predecessor in &vetted.predecessors {
+            self.log.info(&subject(predecessor), format!("its file is gone, and plugin {name} takes over its keys"));
+            if let Some(live) = self.plugins.remove(predecessor).and_then(|managed| managed.live) {
+                self.dismiss(live);
+            }
+        }
+        let managed = self.plugins.entry(name).or_insert_with(|| Managed::new(candidate.path.clone()));
+        managed.path.clone_from(&candidate.path);
+        let old = managed.live.replace(Live { process, copy: candidate.copy.clone() });
+        managed.candidate = Some(candidate);
+        managed.description = Some(description);
+        managed.diagnostics = vetted.diagnostics;
+        managed.set_state(PluginState::Running);
+        managed.last_error = None;
+        managed.conflicts = false;
+        managed.retry_at = None;
+        managed.file_gone = false;
+        if let Some(old) = old {
+            self.dismiss(old);
+        }
+    }
+
+    /// Starts the new one beside the old one, and swaps when it answers well; otherwise the old one stays.
+    pub(super) fn exchange(&mut self, candidate: &Candidate) {
+        let started = greet(&self.launcher, &self.config.settings.plugins.deadlines, candidate.clone());
+        let vetted = started.and_then(|mut greeted| self.vet(&mut greeted).map(|vetted| (greeted, vetted)));
+        match vetted {
+            Ok((greeted, vetted)) => {
+                self.install(greeted, vetted);
+                self.reassign();
+                self.note_live(candidate);
+            }
+            Err(rejection) => self.keep_old(&candidate.name, rejection.failure, Some(build_id(&candidate.copy))),
+        }
+    }
+
+    /// Records that a new file is at work, and how long that took since it was seen.
+    pub(super) fn note_live(&mut self, candidate: &Candidate) {
+        let Some(managed) = self.plugins.get_mut(&candidate.name) else { return };
+        if managed.live.is_none() {
+            return;
+        }
+        let latency_ms = clock::as_ms(candidate.seen.elapsed());
+        let build = build_id(&candidate.copy);
+        self.log
+            .info(&subject(&candidate.name), format!("build {build} is live, {latency_ms} ms after its file was seen"));
+        managed.reload = Some(PluginReload {
+            at_unix_ms: clock::unix_ms(),
+            result: ReloadResult::Live,
+            latency_ms: Some(latency_ms),
+            build_id: Some(build),
+            error: None,
+        });
+    }
+
+    /// The newest file is of no use. What runs goes on running; what does not run stays down.
+    pub(super) fn keep_old(&mut self, name: &str, failure: Failure, build_id: Option<String>) {
+        let Some(managed) = self.plugins.get_mut(name) else { return };
+        managed.reload = Some(PluginReload {
+            at_unix_ms: clock::unix_ms(),
+            result: ReloadResult::Kept,
+            latency_ms: None,
+            build_id,
+            error: Some(failure.message.clone()),
+        });
+        if managed.live.is_some() {
+            self.log.warn(&subject(name), format!("the old build keeps running: {}", failure.message));
+        } else {
+            self.log.error(&subject(name), format!("not started: {}", failure.message));
+            // A plugin that is waiting to be started again keeps its last good file.
+            if managed.candidate.is_none() {
+                managed.set_state(PluginState::Refused);
+            }
+        }
+        managed.last_error = Some(failure);
+    }
+}
+
+pub(super) fn keys(description: &Description) -> Vec<String> {
+    description.claims.iter().map(|claim| claim.key.clone()).collect()
+}
+
+/// A key that both lists claim, or that lies within a claim of the other.
+pub(super) fn common_key(one: &[String], other: &[String]) -> Option<String> {
+    one.iter().find(|key| other.iter().any(|rival| overlaps(key, rival))).cloned()
+}
+
+/// Two plugins claim one key. Cargo leaves the executable of a renamed plugin where it was, so the older file is
+/// the likely mistake.
+pub(super) fn conflict(key: &str, candidate: &Candidate, rival: &Candidate) -> Failure {
+    let older = if rival.modified_unix_ms <= candidate.modified_unix_ms { rival } else { candidate };
+    Failure {
+        message: format!("it claims {key}, and so does plugin {} ({})", rival.name, shown(&rival.path)),
+        help: Some(format!(
+            "if {} is left over from a renamed plugin, delete it: it is the older one",
+            shown(&older.path)
+        )),
+    }
+}

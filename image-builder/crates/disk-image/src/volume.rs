@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::Path;
 
+use zfs_image::writer::WriteError;
+
 use crate::Region;
 use crate::esp::EspError;
 use crate::gpt::SectorSize;
@@ -55,6 +57,9 @@ pub enum VolumeError {
     /// An ext4 root file system.
     #[error(transparent)]
     Ext4(#[from] Ext4Error),
+    /// A ZFS pool.
+    #[error(transparent)]
+    Pool(Box<WriteError>),
     /// The boot blocks of a pool's partition.
     #[error("cannot write the boot blocks")]
     BootBlocks {
@@ -73,7 +78,7 @@ impl VolumeError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Ext4(error) => error.help(),
-            Self::Esp(_) | Self::BootBlocks { .. } | Self::Other(_) => None,
+            Self::Esp(_) | Self::Pool(_) | Self::BootBlocks { .. } | Self::Other(_) => None,
         }
     }
 }

@@ -77,7 +77,7 @@ impl WorkspaceLock {
         held().push(workspace.clone());
         let guard = file.try_clone().ok().map(|file| process_runner::guard(OwnedFd::from(file)));
         let locked = Self { file, root: workspace.root().to_owned(), was_killed, _guard: guard };
-        
+        leftovers::remove(workspace)?;
         Ok(locked)
     }
 

@@ -30,7 +30,7 @@ impl Session<'_> {
                 self.require_present(&wanted, located, None)?;
                 continue;
             };
-            if let Some(reason) = steps::unsupported(&provider.template) {
+            if let Some(reason) = self.impossible(&provider, &mut Vec::new())? {
                 // It cannot run here, so what is there counts, wherever it came from.
                 self.require_present(&wanted, located, Some((&provider, &reason)))?;
                 continue;
@@ -55,13 +55,33 @@ impl Session<'_> {
         unreadable.map_or(Ok(None), Err)
     }
 
-    fn require_present(
-        &self,
-        wanted: &Wanted,
-        located: Option<&LocatedStep>,
-        provider: Option<(&Provider, &str)>,
-    ) -> Result<(), BuildError> {
-        let (what, is_there) = match wanted {
+    /// Why a template cannot be built here: because of one of its own steps, or because it takes something that is not
+    /// there from a template that cannot.
+    fn impossible(&self, provider: &Provider, seen: &mut Vec<String>) -> Result<Option<String>, BuildError> {
+        if let Some(reason) = steps::unsupported(&provider.template) {
+            return Ok(Some(reason));
+        }
+        let subject = format!("{}/{}", provider.group, provider.name);
+        if seen.contains(&subject) {
+            // Building them tells of the circle.
+            return Ok(None);
+        }
+        seen.push(subject);
+        for (wanted, _) in wants(&provider.template, &provider.group) {
+            if self.is_present(&wanted).1 {
+                continue;
+            }
+            let Some(before) = self.find_provider(&wanted)? else { continue };
+            if let Some(reason) = self.impossible(&before, seen)? {
+                return Ok(Some(format!("it needs {}/{}, and {reason}", before.group, before.name)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is wanted, in words, and whether it is there.
+    fn is_present(&self, wanted: &Wanted) -> (String, bool) {
+        match wanted {
             Wanted::Output(name) => {
                 let path = self.workspace.output().join(name);
                 (path.display().to_string(), path.is_file())
@@ -70,7 +90,16 @@ impl Session<'_> {
                 let known = self.store.record_get("snapshot", name.as_bytes()).ok().flatten();
                 (format!("snapshot {name}"), known.is_some())
             }
-        };
+        }
+    }
+
+    fn require_present(
+        &self,
+        wanted: &Wanted,
+        located: Option<&LocatedStep>,
+        provider: Option<(&Provider, &str)>,
+    ) -> Result<(), BuildError> {
+        let (what, is_there) = self.is_present(wanted);
         if is_there {
             return Ok(());
         }

@@ -175,6 +175,26 @@ fn a_base_that_cannot_be_made_here_is_taken_as_it_is() {
     bench.build("image").expect("it takes the base");
 }
 
+/// The base of an image is often made in stages, of which only the first ones need another system.
+#[test]
+fn a_base_whose_first_stage_cannot_be_made_here_is_taken_as_it_is() {
+    let bench = Bench::new();
+    let stage =
+        |target: &str, list: &str| format!(r#"{{ "dataset": {{ "name": "d", {target} }}, "steps": [ {list} ] }}"#);
+    let install = r#"{ "t": "pkg_install", "pkgs": [ "/entire" ] }"#;
+    bench
+        .write("templates/g/first.json", &stage(r#""output_snapshot": "strap""#, install))
+        .write("templates/g/second.json", &stage(r#""input_snapshot": "strap""#, PACK))
+        .template("image", &steps(&[r#"{ "t": "unpack_tar", "name": "out.tar" }"#, DIR]));
+    let failure = bench.failure("image");
+    assert!(failure.contains("out.tar does not exist"), "{failure}");
+    assert!(failure.contains("g/second makes it, which is not possible here (it needs g/first, and pkg_install needs"), "{failure}");
+    bench.template("given", &steps(&[DIR, r#"{ "t": "pack_tar", "name": "given.tar" }"#]));
+    bench.build("given").expect("it builds");
+    fs::rename(bench.path("work/output/given.tar"), bench.path("work/output/out.tar")).expect("a base is put there");
+    bench.build("image").expect("it takes the base");
+}
+
 #[test]
 fn a_program_of_another_system_is_refused() {
     let bench = Bench::new();

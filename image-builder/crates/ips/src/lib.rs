@@ -5,6 +5,7 @@ pub mod facet;
 pub mod fmri;
 pub mod manifest;
 pub mod mediator;
+pub mod resolve;
 pub mod text;
 pub mod time;
 pub mod variant;

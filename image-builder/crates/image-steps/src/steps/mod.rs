@@ -180,6 +180,9 @@ fn unsupported_reason(step: &Step) -> Option<String> {
         | Step::PkgChangeFacet(_)
         | Step::PkgPurgeHistory(_)
         | Step::Onu(_) => Some(format!("{} needs an IPS client, which image-builder does not have yet", step.name())),
+        Step::SeedSmf(step) if step.debug || step.seed.is_none() => {
+            Some("seed_smf with `debug` or `skip_seed` needs the svccfg of an illumos system".to_owned())
+        }
         _ => None,
     }
 }

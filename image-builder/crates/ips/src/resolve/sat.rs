@@ -156,7 +156,9 @@ impl<P: Provider> Solver<P> {
                 continue;
             }
             let Some(decision) = self.next_choice() else {
-                return Outcome::Solved(self.trail.iter().filter(|lit| lit.is_positive()).map(|lit| lit.var()).collect());
+                return Outcome::Solved(
+                    self.trail.iter().filter(|lit| lit.is_positive()).map(|lit| lit.var()).collect(),
+                );
             };
             self.levels.push((self.trail.len(), self.cursors));
             self.assign(decision, None);
@@ -232,11 +234,12 @@ impl<P: Provider> Solver<P> {
             let var = lit.var();
             if lit.is_positive() && !self.is_expanded[var as usize] {
                 self.is_expanded[var as usize] = true;
-                let mut conflict = None;
-                for new in self.provider.expand(var) {
-                    // All of them are added, for nobody asks a second time.
-                    conflict = conflict.or(self.add(new.lits, Some(new.cause), Box::default(), new.priority));
-                }
+                // All of them are added, for nobody asks a second time.
+                let new = self.provider.expand(var).into_iter();
+                let added: Vec<_> =
+                    new.map(|new| self.add(new.lits, Some(new.cause), Box::default(), new.priority)).collect();
+                // A clause with a single literal is not watched: it has to be the one that is learned from.
+                let conflict = added.into_iter().flatten().min_by_key(|id| self.clauses[*id].lits.len());
                 if conflict.is_some() {
                     return conflict;
                 }
@@ -444,7 +447,8 @@ mod tests {
     use super::*;
 
     fn clause(lits: &[i32]) -> Vec<Lit> {
-        let lit = |n: &i32| if *n > 0 { Lit::positive(n.unsigned_abs() - 1) } else { Lit::negative(n.unsigned_abs() - 1) };
+        let lit =
+            |n: &i32| if *n > 0 { Lit::positive(n.unsigned_abs() - 1) } else { Lit::negative(n.unsigned_abs() - 1) };
         lits.iter().map(lit).collect()
     }
 

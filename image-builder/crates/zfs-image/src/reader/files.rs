@@ -25,6 +25,7 @@ pub struct FileSystem<'p> {
     registry: Registry,
     root: u64,
     delete_queue: Option<u64>,
+    shares: Option<u64>,
 }
 
 /// A file, directory or anything else with attributes.
@@ -100,6 +101,7 @@ impl<'p> FileSystem<'p> {
         };
         let root = number(master_node::ROOT)?.ok_or_else(|| missing(master_node::ROOT))?;
         let delete_queue = number(master_node::DELETE_QUEUE)?;
+        let shares = number(master_node::SHARES)?;
         let registry = match number(master_node::SA_ATTRS)? {
             Some(attributes) => {
                 let zap = |key: &str| -> Result<_, ReadError> {
@@ -110,7 +112,7 @@ impl<'p> FileSystem<'p> {
             }
             None => Registry::default(),
         };
-        Ok(Self { objset, registry, root, delete_queue })
+        Ok(Self { objset, registry, root, delete_queue, shares })
     }
 
     /// The object set.
@@ -135,6 +137,12 @@ impl<'p> FileSystem<'p> {
     #[must_use]
     pub fn delete_queue(&self) -> Option<u64> {
         self.delete_queue
+    }
+
+    /// The object of the directory of shares, which has no name.
+    #[must_use]
+    pub fn shares(&self) -> Option<u64> {
+        self.shares
     }
 
     /// The file of that object number.

@@ -4,16 +4,22 @@
 //! memory by what is in the image, not by what the image says of itself.
 
 mod blocks;
+mod compare;
 mod dataset;
 mod error;
 mod files;
 mod objset;
 mod pool;
 mod source;
+mod tree;
+mod verify;
 
+pub use compare::differences;
 pub use dataset::{Dataset, Directory};
 pub use error::ReadError;
 pub use files::{DirEntry, File, FileSystem};
 pub use objset::{Objset, Visit};
 pub use pool::{LabelState, Pool, Vdev};
 pub use source::{ReadAt, Window};
+pub use tree::{TreeLimits, tree};
+pub use verify::{BlockCounts, Problem, ProblemKind, Verification, VerifyOptions};

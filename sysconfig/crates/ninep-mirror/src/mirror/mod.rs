@@ -192,11 +192,8 @@ impl Mirror {
 
     /// Sees as gone what is recorded and not wanted any more.
     fn see_unwanted(&mut self) {
-        let unwanted = |path: &&SharePath| {
-            !self.is_listed(path)
-                && !(self.plan.rules.wants_executable(path) && self.directories.contains(&path.parent()))
-                && !self.listing.as_ref().is_some_and(|listing| listing.is_unknown(path))
-        };
+        let unknown = |path: &SharePath| self.listing.as_ref().is_some_and(|listing| listing.is_unknown(path));
+        let unwanted = |path: &&SharePath| !(self.is_wanted(path) || unknown(path));
         let unwanted: Vec<_> = self.records.paths().filter(unwanted).cloned().collect();
         for path in unwanted {
             self.see(&path, None);
@@ -326,6 +323,16 @@ impl Mirror {
         }
         self.records_saved = Instant::now();
         Ok(())
+    }
+
+    /// Whether a file at this path is wanted, if there is one; of some only those that are executable.
+    fn is_wanted(&self, path: &SharePath) -> bool {
+        self.is_listed(path) || self.is_executables_place(path)
+    }
+
+    /// Whether this is where executables are that nobody tracks.
+    fn is_executables_place(&self, path: &SharePath) -> bool {
+        self.plan.rules.wants_executable(path) && self.directories.contains(&path.parent())
     }
 
     fn is_listed(&self, path: &SharePath) -> bool {

@@ -28,7 +28,7 @@ impl Mirror {
         if self.is_listed(path) {
             return copy::look(session, path);
         }
-        if self.plan.rules.wants_executable(path) && self.directories.contains(&path.parent()) {
+        if self.is_executables_place(path) {
             return Ok(copy::look(session, path)?.filter(Version::is_executable));
         }
         Ok(None)

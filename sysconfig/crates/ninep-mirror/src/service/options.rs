@@ -71,6 +71,9 @@ pub struct Options {
     /// The user as whom the server reads
     #[arg(long, value_name = "UID", default_value_t = 0)]
     pub user: u32,
+    /// Which tree of a server that has several; virtual machines have one for each share
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub tree: String,
     /// End after one complete round
     #[arg(long)]
     pub once: bool,

@@ -100,6 +100,7 @@ fn connector(options: &Options, stop: &Stop) -> Connector<System> {
     let session = SessionOptions {
         message_size: options.message_size(),
         user_id: options.user,
+        tree: options.tree.clone().into_bytes(),
         request_timeout: options.request_timeout,
         stop: stop.clone(),
     };

@@ -31,6 +31,8 @@ pub struct SessionOptions {
     pub message_size: MessageSize,
     /// The user as whom the server reads; 0 is root.
     pub user_id: u32,
+    /// Which tree of a server that has several; empty for the only one.
+    pub tree: Vec<u8>,
     /// How long the server may take for one answer.
     pub request_timeout: Duration,
     /// Ends all waiting.
@@ -88,7 +90,7 @@ impl Session {
         };
         session.negotiate(options.message_size)?;
         let user_name: &[u8] = if options.user_id == 0 { b"root" } else { b"" };
-        let attach = Request::Attach { fid: ROOT_FID, user_id: options.user_id, user_name, tree: b"" };
+        let attach = Request::Attach { fid: ROOT_FID, user_id: options.user_id, user_name, tree: &options.tree };
         match session.call(&attach)? {
             Reply::Attach(_) => Ok(session),
             _ => Err(unexpected(&attach)),

@@ -1,0 +1,157 @@
+//! The `vio9p` driver's rules, enforced by an imitation of it.
+
+mod common;
+
+use std::time::Duration;
+
+use common::device::FakeDriver;
+use common::server::message;
+use common::share::Sent;
+use common::{Bench, Share, path, round, session_options};
+use ninep_mirror::service::{ConnectError, Connector, Endpoint};
+use ninep_mirror::session::SessionOptions;
+use ninep_mirror::transport::vio9p::Driver;
+
+const OLD_DRIVER: usize = 8192;
+const NEW_DRIVER: usize = 65_536;
+
+fn options(bench: &Bench) -> SessionOptions {
+    SessionOptions { request_timeout: Duration::from_millis(500), ..session_options(&bench.stop) }
+}
+
+fn connector(bench: &Bench, driver: &FakeDriver) -> Connector<FakeDriver> {
+    Connector::new(Endpoint::AnyDevice, driver.clone(), options(bench), bench.plan.expected.clone())
+}
+
+fn device(bench: &Bench, buffer_bytes: usize) -> FakeDriver {
+    let driver = FakeDriver::default();
+    driver.add(&bench.share, buffer_bytes);
+    driver
+}
+
+#[test]
+fn a_share_is_mirrored_through_either_version_of_the_driver() {
+    for buffer_bytes in [OLD_DRIVER, NEW_DRIVER] {
+        let bench = Bench::with_files();
+        bench.share.executable("sysconfig/target/release/large", &[7; 300_000]);
+        let driver = device(&bench, buffer_bytes);
+        let (mut session, endpoint) = connector(&bench, &driver).connect().unwrap();
+        assert_eq!(endpoint, "/dev/9p/0");
+        assert_eq!(session.msize() as usize, buffer_bytes, "the size of the driver's buffer is found out");
+        let round = round(&mut bench.mirror(), &mut session).unwrap();
+        assert_eq!((round.files, round.problems), (5, 0));
+        let copy = std::fs::read(bench.destination().join("sysconfig/target/release/large")).unwrap();
+        assert_eq!(copy, [7; 300_000]);
+        driver.channel(0, |channel| {
+            assert_eq!(channel.most_outstanding, 1, "never more than one request is under way");
+            assert!(channel.lost.is_empty());
+        });
+    }
+}
+
+#[test]
+fn slow_interrupted_and_short_of_buffer_calls_are_repeated() {
+    let bench = Bench::with_files();
+    let driver = device(&bench, OLD_DRIVER);
+    driver.channel(0, |channel| {
+        channel.delay = 5;
+        channel.interruptions = 40;
+        channel.smallest_read = 100_000;
+    });
+    let (mut session, _) = connector(&bench, &driver).connect().unwrap();
+    assert_eq!(round(&mut bench.mirror(), &mut session).unwrap().files, 4);
+    driver.channel(0, |channel| assert_eq!(channel.interruptions, 0));
+}
+
+#[test]
+fn replies_to_an_earlier_opener_are_passed_over() {
+    let bench = Bench::with_files();
+    let driver = device(&bench, NEW_DRIVER);
+    let rversion = [&1_000_000_u32.to_le_bytes(), b"\x08\x009P2000.L".as_slice()].concat();
+    driver.channel(0, |channel| {
+        // An answer to a version that asked for more, one larger than what will be agreed on, one to anything.
+        channel.stale_reply(&message(101, 0xFFFF, &rversion));
+        let body = [&60_000_u32.to_le_bytes(), [1; 60_000].as_slice()].concat();
+        channel.stale_reply(&message(117, 77, &body));
+        channel.stale_reply(&message(121, 78, &[]));
+    });
+    bench.share.host().quirks.msize = 8192;
+    let (mut session, _) = connector(&bench, &driver).connect().unwrap();
+    driver.channel(0, |channel| channel.stale_reply(&message(7, 0xFFFF, &5_u32.to_le_bytes())));
+    assert_eq!(round(&mut bench.mirror(), &mut session).unwrap().problems, 0);
+    assert!(session.statistics().foreign_replies >= 3, "{:?}", session.statistics());
+}
+
+#[test]
+fn a_driver_that_never_delivers_large_answers_gets_small_ones() {
+    let bench = Bench::with_files();
+    bench.share.executable("sysconfig/target/release/large", &[7; 100_000]);
+    let driver = device(&bench, NEW_DRIVER);
+    // The probe says that large messages are taken, and yet large answers vanish.
+    bench.share.host().mangle =
+        Some(Box::new(|_, reply| Sent::Messages(if reply.len() > OLD_DRIVER { Vec::new() } else { vec![reply] })));
+    let mut connector = connector(&bench, &driver);
+    let mut mirror = bench.mirror();
+    let (mut session, _) = connector.connect().unwrap();
+    let msize = session.msize();
+    assert_eq!(msize as usize, NEW_DRIVER);
+    let error = round(&mut mirror, &mut session).unwrap_err();
+    connector.session_failed(&error, msize);
+    mirror.session_ended();
+    drop(session);
+    let (mut session, _) = connector.connect().unwrap();
+    assert_eq!(session.msize() as usize, OLD_DRIVER);
+    assert_eq!(round(&mut mirror, &mut session).unwrap().problems, 0);
+}
+
+#[test]
+fn a_probe_that_is_answered_late_is_not_taken_for_a_refusal() {
+    let bench = Bench::with_files();
+    let driver = device(&bench, NEW_DRIVER);
+    let mut late = None;
+    let mut versions = 0;
+    bench.share.host().mangle = Some(Box::new(move |kind, reply| {
+        versions += usize::from(kind == 100);
+        match (kind, versions) {
+            (100, 1) => {
+                late = Some(reply);
+                Sent::Messages(Vec::new())
+            }
+            (100, 2) => Sent::Messages(late.take().into_iter().chain([reply]).collect()),
+            _ => Sent::Messages(vec![reply]),
+        }
+    }));
+    let (session, _) = connector(&bench, &driver).connect().unwrap();
+    assert_eq!(session.msize() as usize, OLD_DRIVER, "without an answer the safe size is taken");
+}
+
+#[test]
+fn a_device_in_use_is_named_and_free_again_afterwards() {
+    let bench = Bench::with_files();
+    let driver = device(&bench, OLD_DRIVER);
+    let (session, _) = connector(&bench, &driver).connect().unwrap();
+    let error = connector(&bench, &driver).connect().unwrap_err();
+    assert!(matches!(&error, ConnectError::Busy { path } if path.ends_with("0")), "{error}");
+    session.close();
+    connector(&bench, &driver).connect().unwrap();
+}
+
+#[test]
+fn the_device_with_the_expected_share_is_taken() {
+    let mut bench = Bench::with_files();
+    let (driver, other) = (FakeDriver::default(), Share::default());
+    other.file("keys/authorized_keys", "key");
+    assert!(matches!(connector(&bench, &driver).connect(), Err(ConnectError::NoDevice)));
+    driver.add(&other, OLD_DRIVER);
+    driver.add(&bench.share, OLD_DRIVER);
+    assert!(matches!(connector(&bench, &driver).connect(), Err(ConnectError::Ambiguous { count: 2 })));
+    bench.plan.expected = Some(path("docs/guide.md"));
+    let (_session, endpoint) = connector(&bench, &driver).connect().unwrap();
+    assert_eq!(endpoint, "/dev/9p/1");
+    let error = connector(&bench, &driver).connect().unwrap_err().to_string();
+    assert!(
+        error.contains("/dev/9p/0") && error.contains("docs/guide.md") && error.contains("/dev/9p/1 is busy"),
+        "{error}"
+    );
+    driver.open("/dev/9p/0".as_ref()).unwrap();
+}

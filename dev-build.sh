@@ -251,15 +251,13 @@ install_missing() {
 		exit 1
 	fi
 	say "Installing:$missing"
-	apt-get -qq update
+	await apt-get -qq update
 	# Half-configured packages make apt refuse everything, so this is never interrupted, and what was is mended.
 	dpkg --configure -a >/dev/null
-	to_the_end=yes
 	# The list is wanted as words.
 	# shellcheck disable=SC2086
-	await env DEBIAN_FRONTEND=noninteractive apt-get -qq install -o DPkg::Lock::Timeout=60 \
+	await_to_the_end env DEBIAN_FRONTEND=noninteractive apt-get -qq install -o DPkg::Lock::Timeout=60 \
 		--yes --no-install-recommends $missing >/dev/null
-	to_the_end=''
 }
 
 need_rust
@@ -295,17 +293,24 @@ if [ "$guest" = openindiana ] && [ "$system" != SunOS ] && [ -x "$illumos_build/
 	external=$illumos_build
 fi
 
+# cargo_build WORKSPACE [OPTION...]: the guest and we look for the programs here, whatever the user's Cargo is told.
+cargo_build() {
+	workspace=$here/$1
+	shift
+	await cargo build --quiet --release --locked --manifest-path "$workspace/Cargo.toml" \
+		--target-dir "$workspace/target" "$@"
+}
+
 build_sysconfig() {
-	await cargo build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml" || return 1
+	cargo_build sysconfig || return 1
 	[ "$guest" = openindiana ] && [ "$system" != SunOS ] || return 0
 	[ -n "${CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER:-}" ] || return 0
-	await cargo build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml" \
-		--target x86_64-unknown-illumos || return 1
+	cargo_build sysconfig --target x86_64-unknown-illumos || return 1
 	external=$illumos_build
 }
 
 say "Building image-builder and dev-vm"
-await cargo build --quiet --release --locked --manifest-path "$here/image-builder/Cargo.toml"
+cargo_build image-builder
 say "Building sysconfig and its plugins"
 build_sysconfig
 

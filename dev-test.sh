@@ -133,6 +133,11 @@ lint_shell() {
 	done
 }
 
+lint_manifests() {
+	command -v xmllint >/dev/null 2>&1 || { say "xmllint is not installed" && return 77; }
+	git ls-files -z '*.xml' | xargs -0 xmllint --nonet --noout
+}
+
 # tests WORKSPACE [--all] [OPTION...]: --all includes those that are too large for every day.
 tests() {
 	workspace=$1 nextest='' libtest=''
@@ -169,8 +174,8 @@ fuzz() {
 }
 
 check_templates() {
-	cargo build --quiet --release --locked --manifest-path sysconfig/Cargo.toml &&
-		cargo build --quiet --release --locked --manifest-path image-builder/Cargo.toml &&
+	cargo build --quiet --release --locked --manifest-path sysconfig/Cargo.toml --target-dir sysconfig/target &&
+		cargo build --quiet --release --locked --manifest-path image-builder/Cargo.toml --target-dir image-builder/target &&
 		image-builder/target/release/image-builder check
 }
 
@@ -205,6 +210,7 @@ say "dev-test.sh, tier $tier, $(date -u +%Y-%m-%dT%H:%M:%SZ), $(rustc --version)
 stage "judges" install_judges
 stage "format" check_format
 stage "shell scripts" lint_shell
+stage "service manifests" lint_manifests
 stage "what dev-build.sh refuses, and its interruption" tests/dev-build
 stage "zdb, from the package archive where it is not installed" find_zdb
 stage "unit and integration tests of image-builder" unit_tests image-builder

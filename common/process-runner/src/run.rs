@@ -53,25 +53,34 @@ impl Command {
     /// for something else can take longer.
     ///
     /// # Errors
-    /// Every [`CommandError`] but `Failed`; an error of `feed` other than a broken pipe as `Pipe`.
+    /// Every [`CommandError`] but `Failed`; an error of `feed` other than a broken pipe as `Pipe`, and then the
+    /// program was killed.
     pub fn run_feeding(
         &self,
         feed: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send,
     ) -> Result<Output, CommandError> {
         let mut child = self.start(Stdio::piped(), Stdio::piped())?;
         let stdin = child.stdin.take();
-        let has_ended = AtomicBool::new(false);
+        let (has_ended, has_failed) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
-            let feeder = scope.spawn(|| match stdin {
-                Some(stdin) => feed(&mut Feed::new(stdin, &has_ended)?),
-                None => Ok(()),
+            let feeder = scope.spawn(|| {
+                let failed = SetOnDrop(&has_failed);
+                let fed = match stdin {
+                    Some(stdin) => Feed::new(stdin, &has_ended).and_then(|mut pipe| feed(&mut pipe)),
+                    None => Ok(()),
+                };
+                if fed.as_ref().err().is_none_or(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                    std::mem::forget(failed);
+                }
+                fed
             });
-            let output = self.collect(&mut child);
+            // Half an input may be one that the program never ends with: genext2fs reads at its end for ever.
+            let output = self.collect(&mut child, &|| has_failed.load(Ordering::Acquire));
             has_ended.store(true, Ordering::Release);
             match (output, feeder.join()) {
-                (Err(error), _) => Err(error),
-                (Ok(_), Ok(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(self.pipe_error(error)),
-                (Ok(output), _) => Ok(output),
+                (_, Err(panic)) => std::panic::resume_unwind(panic),
+                (_, Ok(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(self.pipe_error(error)),
+                (output, _) => output,
             }
         })
     }
@@ -92,7 +101,7 @@ impl Command {
         let mut stdout = Tap::new(stdout, &has_ended, STREAM_GRACE);
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                let output = self.collect(&mut child);
+                let output = self.collect(&mut child, &|| false);
                 has_ended.store(true, Ordering::Release);
                 output
             });
@@ -166,8 +175,8 @@ impl Command {
         started.ok_or_else(|| CommandError::Ending { command: self.to_string() })
     }
 
-    /// Captures what is captured and waits, not longer than the deadline.
-    fn collect(&self, child: &mut Child) -> Result<Output, CommandError> {
+    /// Captures what is captured and waits, not longer than the deadline, and not once there is no use in it.
+    fn collect(&self, child: &mut Child, is_useless: &dyn Fn() -> bool) -> Result<Output, CommandError> {
         let sink = |stream: Stream| -> Option<LineSink> {
             let on_line = self.on_line.clone()?;
             Some(Arc::new(move |line: &[u8]| {
@@ -178,7 +187,7 @@ impl Command {
         let stdout = child.stdout.take().map(|pipe| start(Pipe::Out(pipe), Stream::Stdout));
         let stderr = child.stderr.take().map(|pipe| start(Pipe::Err(pipe), Stream::Stderr));
         let overflowed = || [&stdout, &stderr].into_iter().flatten().any(Capture::overflowed);
-        let ending = self.wait(child, &overflowed);
+        let ending = self.wait(child, &overflowed, is_useless);
         let take = |capture: Option<Capture>| capture.map_or(Ok(Vec::new()), |capture| capture.finish(STREAM_GRACE));
         let (stdout, stderr) = (take(stdout), take(stderr));
         let stdout = stdout.map_err(|error| self.pipe_error(error))?;
@@ -196,7 +205,12 @@ impl Command {
         }
     }
 
-    fn wait(&self, child: &mut Child, overflowed: &dyn Fn() -> bool) -> Result<Ending, CommandError> {
+    fn wait(
+        &self,
+        child: &mut Child,
+        overflowed: &dyn Fn() -> bool,
+        is_useless: &dyn Fn() -> bool,
+    ) -> Result<Ending, CommandError> {
         let until = Instant::now() + self.deadline;
         let mut pause = Duration::from_micros(200);
         loop {
@@ -208,6 +222,10 @@ impl Command {
                 (_, true) => Some(Ending::Deadline),
                 _ => None,
             };
+            if is_useless() {
+                groups::kill(child).map_err(|error| self.pipe_error(error))?;
+                continue;
+            }
             if let Some(verdict) = verdict {
                 groups::kill(child).map_err(|error| self.pipe_error(error))?;
                 return Ok(verdict);
@@ -257,6 +275,15 @@ impl Detached {
     /// Kills the whole process group and waits for its head.
     pub fn kill(&mut self) {
         let _ = groups::kill(&mut self.child);
+    }
+}
+
+/// Says that its thread did not come to a good end, unless it is forgotten.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

@@ -90,6 +90,21 @@ fn a_grandchild_that_keeps_our_end_of_a_pipe_does_not_hold_us() {
     sh(&format!("kill {} {}", pid.trim(), text.trim())).run().expect("both are ours to end");
 }
 
+/// A program that takes the end of half an input for something to wait for ran until its deadline.
+#[test]
+fn a_program_whose_input_fails_is_ended_at_once() {
+    let begin = Instant::now();
+    let endless = sh("cat >/dev/null; while :; do sleep 1; done");
+    let ended = endless.run_feeding(|stdin| {
+        stdin.write_all(b"half")?;
+        Err(std::io::Error::other("the source is damaged"))
+    });
+    assert!(matches!(&ended, Err(CommandError::Pipe { source, .. }) if source.to_string().contains("damaged")));
+    let thread = std::thread::spawn(move || endless.run_feeding(|_| panic!("the source is a mess")).is_ok());
+    assert!(thread.join().is_err(), "a panic goes through");
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}
+
 #[test]
 fn a_program_that_reads_too_slowly_is_ended_at_its_deadline() {
     let begin = Instant::now();

@@ -26,8 +26,8 @@ pub mod root_ext4;
 mod volume;
 mod write;
 
-pub use image_file::{ImageFile, ImageStream, OpenImageError, Qcow2ReadError};
 pub use guid::{DiskSeed, Guid, ParseGuidError, partition_guid};
+pub use image_file::{ImageFile, ImageStream, OpenImageError, Qcow2ReadError};
 pub use layout::{BOOT_CODE_BYTES, DiskLayout, LayoutError, PartitionSize, PartitionSpec};
 pub use pool::PoolVolume;
 pub use qcow2::{Qcow2Error, convert_qcow2};

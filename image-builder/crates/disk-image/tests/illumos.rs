@@ -9,8 +9,8 @@ use std::path::Path;
 
 use disk_image::gpt::{SectorSize, decode, types};
 use disk_image::illumos::{
-    BootBlocks, BootError, EfiLoaders, IllumosDisk, IllumosDiskError, esp_bytes, multiboot_header, pool_bytes, pool_lba,
-    smallest_disk,
+    BootBlockState, BootBlocks, BootError, EfiLoaders, IllumosDisk, IllumosDiskError, esp_bytes, inspect_boot_blocks,
+    multiboot_header, pool_bytes, pool_lba, smallest_disk,
 };
 use disk_image::{
     DiskReport, DiskSeed, Guid, Region, Volume, VolumeContext, VolumeError, extract_partition, write_bare, write_disk,
@@ -95,11 +95,8 @@ fn partitions_lie_where_zpool_create_puts_them() {
         if with_esp {
             expected.insert(0, (types::EFI_SYSTEM, 0, 256, zfs - 1, "loader"));
         }
-        let found: Vec<_> = table
-            .partitions
-            .iter()
-            .map(|p| (p.type_guid, p.slot, p.first_lba, p.last_lba, p.name.as_str()))
-            .collect();
+        let found: Vec<_> =
+            table.partitions.iter().map(|p| (p.type_guid, p.slot, p.first_lba, p.last_lba, p.name.as_str())).collect();
         assert_eq!(found, expected);
         assert_eq!((table.entry_count, table.first_usable_lba(), table.last_usable_lba()), (9, first_usable, last));
         assert_eq!(pool_lba(sector_size, with_esp), zfs);
@@ -159,10 +156,31 @@ fn boot_blocks_are_where_the_firmware_and_each_other_look() {
     let mut expected = stage2;
     expected[1024 + 24..1024 + 32].copy_from_slice(&zfs.to_le_bytes());
     assert!(bytes_at(&file, offset + STAGE2, expected.len()) == expected);
+    let state = || inspect_boot_blocks(&|bytes, at| file.read_exact_at(bytes, at), offset, SectorSize::B512).unwrap();
+    assert_eq!(state(), BootBlockState::Good);
     // The pool's own data is as it was.
     assert_eq!(bytes_at(&file, offset + 16 * 1024, 1000), [0xA1; 1000]);
     assert_eq!(bytes_at(&file, offset + 4 * MIB, 1000), [0xA2; 1000]);
     assert_eq!((report.partitions[1].offset, report.partitions[1].content_bytes), (offset, 2000));
+
+    let write = File::options().write(true).open(&output).unwrap();
+    for (at, length, expected) in [
+        (0xFE, 8, "sector 0 loads 1 sectors from"),
+        (offset + 0xFC, 2, "stage 1 loads"),
+        (offset + 0xFE, 8, "not stage 2 at 525568"),
+        (0x106, 16, "do not belong together"),
+        (offset + STAGE2 + 1024, 4, "no multiboot header"),
+        (offset + STAGE2 + 1024 + 24, 8, "stage 2 looks for the pool at sector"),
+    ] {
+        let good = bytes_at(&file, at, length);
+        write.write_all_at(&vec![0xFF; length], at).unwrap();
+        let BootBlockState::Broken(problem) = state() else { panic!("{expected} is not seen") };
+        assert!(problem.contains(expected), "{problem}");
+        write.write_all_at(&good, at).unwrap();
+    }
+    write.write_all_at(&[0; 440], 0).unwrap();
+    write.write_all_at(&[0; 512], offset).unwrap();
+    assert_eq!(state(), BootBlockState::None);
 }
 
 #[test]
@@ -182,10 +200,10 @@ fn the_efi_system_partition_holds_the_loaders_which_know_the_pools_place() {
         assert_eq!(&kind, b"FAT32");
         let image = judge::text(&esp);
         let Some(listed) = judge::approve("mdir", "mtools", &["-b", "-/", "-i", image, "::"]) else { return };
-        assert_eq!(listed.lines().filter(|line| !line.ends_with('/')).collect::<Vec<_>>(), [
-            "::/EFI/BOOT/BOOTIA32.EFI",
-            "::/EFI/BOOT/BOOTX64.EFI"
-        ]);
+        assert_eq!(
+            listed.lines().filter(|line| !line.ends_with('/')).collect::<Vec<_>>(),
+            ["::/EFI/BOOT/BOOTIA32.EFI", "::/EFI/BOOT/BOOTX64.EFI"]
+        );
         let lba = pool_lba(sector_size, true);
         for (path, header, original) in [
             ("::/efi/boot/bootx64.efi", 4096, loaders().loader64.unwrap()),

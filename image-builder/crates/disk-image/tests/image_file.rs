@@ -18,7 +18,8 @@ fn raw(path: &Path) -> Vec<u8> {
     for (index, byte) in bytes[MIB..2 * MIB].iter_mut().enumerate() {
         *byte = (index / 1000) as u8;
     }
-    let noise: Vec<u8> = (0..16_384_u64).flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes()).collect();
+    let noise: Vec<u8> =
+        (0..16_384_u64).flat_map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29).to_le_bytes()).collect();
     bytes[3 * MIB + 100..3 * MIB + 100 + noise.len()].copy_from_slice(&noise);
     bytes[5 * MIB + 511] = 7;
     fs::write(path, &bytes).unwrap();

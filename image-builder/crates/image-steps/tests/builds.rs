@@ -188,7 +188,10 @@ fn a_base_whose_first_stage_cannot_be_made_here_is_taken_as_it_is() {
         .template("image", &steps(&[r#"{ "t": "unpack_tar", "name": "out.tar" }"#, DIR]));
     let failure = bench.failure("image");
     assert!(failure.contains("out.tar does not exist"), "{failure}");
-    assert!(failure.contains("g/second makes it, which is not possible here (it needs g/first, and pkg_install needs"), "{failure}");
+    assert!(
+        failure.contains("g/second makes it, which is not possible here (it needs g/first, and pkg_install needs"),
+        "{failure}"
+    );
     bench.template("given", &steps(&[DIR, r#"{ "t": "pack_tar", "name": "given.tar" }"#]));
     bench.build("given").expect("it builds");
     fs::rename(bench.path("work/output/given.tar"), bench.path("work/output/out.tar")).expect("a base is put there");

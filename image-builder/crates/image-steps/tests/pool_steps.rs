@@ -113,9 +113,11 @@ fn the_boot_archive_holds_what_the_kernel_needs_and_the_first_boot_finds_it_curr
         assert_eq!(mode & 0o170_000, 0o100_000, "{name}");
         assert!(*content == root.bytes(&format!("/{name}")), "{name}");
     }
-    assert!(entries.keys().all(|name| ["kernel", "platform/i86pc/kernel", "etc/", "boot/solaris/bootenv.rc"]
-        .iter()
-        .any(|listed| name.starts_with(listed))));
+    assert!(entries.keys().all(|name| {
+        ["kernel", "platform/i86pc/kernel", "etc/", "boot/solaris/bootenv.rc"]
+            .iter()
+            .any(|listed| name.starts_with(listed))
+    }));
     assert_eq!(entries["etc/system.d/.self-assembly"].1, b"set first=1\nset more=1\n");
     assert_eq!(entries["kernel/drv"].0 & 0o170_000, 0o040_000);
 
@@ -150,7 +152,9 @@ fn the_boot_archive_holds_what_the_kernel_needs_and_the_first_boot_finds_it_curr
 fn an_archive_of_the_same_files_is_not_made_again() {
     let bench = Bench::new(|_| {});
     let note = |text: &str| {
-        format!(r#"{{ "t": "ensure_file", "file": "/mnt/note", "contents": "{text}", "owner": "root", "group": "sys", "mode": "644" }}"#)
+        format!(
+            r#"{{ "t": "ensure_file", "file": "/mnt/note", "contents": "{text}", "owner": "root", "group": "sys", "mode": "644" }}"#
+        )
     };
     let archives = |bench: &Bench| Packed::of(bench).bytes("/platform/i86pc/amd64/boot_archive");
     bench.template("image", r#""size": "auto""#, &[BE, UNPACK, &note("a"), SEED, BOOTABLE, PACK]);

@@ -3,6 +3,8 @@
 pub mod catalog;
 pub mod facet;
 pub mod fmri;
+pub mod install;
+pub mod lock;
 pub mod manifest;
 pub mod mediator;
 pub mod resolve;

@@ -14,13 +14,18 @@ const MAIN: &str = r#"{
         { "t": "make_bootable" }
     ]
 }"#;
-const PART: &str = r#"{ "steps": [ { "t": "remove_files", "pattern": "*.log" }, { "t": "include", "name": "part" } ] }"#;
+const PART: &str =
+    r#"{ "steps": [ { "t": "remove_files", "pattern": "*.log" }, { "t": "include", "name": "part" } ] }"#;
 
 #[test]
 fn fuzz_templates() {
     test_judge::fuzz(2000, |random| {
         let (mut main, mut part) = (MAIN.as_bytes().to_vec(), PART.as_bytes().to_vec());
-        if random.below(4) == 0 { random.damage(&mut part) } else { random.damage(&mut main) }
+        if random.below(4) == 0 {
+            random.damage(&mut part)
+        } else {
+            random.damage(&mut main)
+        }
         let features = template::Features::from_directives(&["feature=value"]).expect("a directive");
         let request =
             Request { roots: vec!["t".into()], group: "g".into(), name: "main".into(), features, ..Request::default() };

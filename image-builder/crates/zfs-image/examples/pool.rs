@@ -12,13 +12,13 @@ use std::time::Instant;
 use image_tree::{ReadTarOptions, Store, StoreOptions, Timestamp, Tree, read_tar};
 use zfs_format::feature::FeatureSet;
 use zfs_image::writer::{
-    DatasetSpec, DeviceNumbers, FileWindow, PoolSpec, VdevSpec, WriteOptions, minimum_bytes, write_pool,
+    DatasetSpec, DeviceNumbers, FileWindow, PoolReport, PoolSpec, VdevSpec, WriteOptions, minimum_bytes, write_pool,
 };
 
 const USAGE: &str = "usage: pool --store DIRECTORY --out FILE [--size BYTES[K|M|G] | --size auto] [--tar ARCHIVE]
     [--into DATASET] [--pool NAME] [--ashift N] [--features none|illumos|NAME,...] [--set DATASET:PROPERTY=VALUE]...
     [--pool-set PROPERTY=VALUE]... [--dataset NAME]... [--snapshot DATASET@NAME]... [--bootfs DATASET]
-    [--threads N] [--seed TEXT] [--devices illumos|linux] [--path DEVICE] [--no-sync]";
+    [--threads N] [--seed TEXT] [--devices illumos|linux] [--path DEVICE] [--repeat N] [--no-sync]";
 
 struct Arguments {
     spec: PoolSpec,
@@ -28,6 +28,7 @@ struct Arguments {
     tar: Option<String>,
     into: Option<String>,
     threads: Option<NonZeroUsize>,
+    repeat: usize,
     sync: bool,
 }
 
@@ -45,19 +46,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         dataset(&mut arguments.spec, &into).tree = Some(tree);
     }
     let start = Instant::now();
-    let needed = minimum_bytes(&arguments.spec, &store)?;
+    let needed = minimum_bytes(&arguments.spec)?;
     told("minimum size", start);
     println!("{needed} bytes are enough");
     let size = arguments.size.unwrap_or(needed);
-    let _ = fs::remove_file(&arguments.out);
+    for _ in 1..arguments.repeat {
+        write(&arguments, &store, size)?;
+    }
+    println!("{:#?}", write(&arguments, &store, size)?);
+    Ok(())
+}
+
+fn write(arguments: &Arguments, store: &Store, size: u64) -> Result<PoolReport, Box<dyn Error>> {
+    if fs::exists(&arguments.out)? {
+        fs::remove_file(&arguments.out)?;
+    }
     let file = File::create_new(&arguments.out)?;
     file.set_len(size)?;
     let start = Instant::now();
     let options = WriteOptions { threads: arguments.threads, ..WriteOptions::default() };
-    let report = write_pool(&arguments.spec, &store, &FileWindow::new(&file, 0), size, &options)?;
+    let report = write_pool(&arguments.spec, store, &FileWindow::new(&file, 0), size, &options)?;
     told("write the pool", start);
-    println!("{report:#?}");
-    Ok(())
+    Ok(report)
 }
 
 fn told(what: &str, start: Instant) {
@@ -126,6 +136,7 @@ fn parse() -> Result<Arguments, Box<dyn Error>> {
         tar: one("--tar"),
         into: one("--into"),
         threads: one("--threads").map(|text| text.parse()).transpose()?,
+        repeat: one("--repeat").map_or(Ok(1), |text| text.parse())?,
         sync: one("--no-sync").is_none(),
     })
 }

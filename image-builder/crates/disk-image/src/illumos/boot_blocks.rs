@@ -10,27 +10,27 @@ use crate::gpt::SectorSize;
 use crate::{BOOT_CODE_BYTES, Guid, Region, Volume, VolumeContext, VolumeError};
 
 /// Bytes of stage 1: one sector of a BIOS.
-const STAGE1_BYTES: usize = 512;
+pub(super) const STAGE1_BYTES: usize = 512;
 /// Where the disk parameters of stage 1 are, which the sector that it replaces keeps.
 const PARAMETERS: std::ops::Range<usize> = 3..62;
 /// Field of stage 1: how many sectors it loads.
-const LOAD_SECTORS: usize = 0xFC;
+pub(super) const LOAD_SECTORS: usize = 0xFC;
 /// Field of stage 1: which sector it loads them from.
-const LOAD_LBA: usize = 0xFE;
+pub(super) const LOAD_LBA: usize = 0xFE;
 /// Field of stage 1: an identifier that says that both copies belong together.
-const BOOT_ID: usize = 0x106;
+pub(super) const BOOT_ID: usize = 0x106;
 /// Where stage 2 lies in the pool's partition: behind the first two labels.
-const STAGE2_OFFSET: u64 = 512 * 1024;
+pub(super) const STAGE2_OFFSET: u64 = 512 * 1024;
 /// The room there: 3.5 MiB, up to the pool's own data.
-const STAGE2_BYTES_MAX: usize = 7 << 19;
+pub(super) const STAGE2_BYTES_MAX: usize = 7 << 19;
 
 /// How far into a program its multiboot header may lie.
-const MULTIBOOT_SEARCH: usize = 64 * 1024;
+pub(super) const MULTIBOOT_SEARCH: usize = 64 * 1024;
 const MULTIBOOT_MAGIC: u32 = 0x1BAD_B002;
 /// The header says by itself where the program lies in memory, which is all that these do.
 const MULTIBOOT_FLAGS: u32 = 0x0001_0000;
 /// Field of the header: its last 8 bytes, where `installboot` puts the pool's first sector.
-const MULTIBOOT_LBA: usize = 24;
+pub(super) const MULTIBOOT_LBA: usize = 24;
 const MULTIBOOT_BYTES: usize = 32;
 
 /// A boot program is not one that `installboot` would install.

@@ -6,8 +6,10 @@
 //! Facts: illumos-gate, `zpool_label_disk` of libzfs, and libefi.
 
 mod boot_blocks;
+mod inspect;
 
 pub use boot_blocks::{BootBlocks, BootError, multiboot_header, patch_program};
+pub use inspect::{BootBlockState, inspect_boot_blocks};
 
 use crate::esp::{EspError, EspFile, EspVolume};
 use crate::gpt::{SectorSize, Table, types};
@@ -57,7 +59,10 @@ pub struct IllumosDisk<'a> {
 
 impl std::fmt::Debug for IllumosDisk<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("IllumosDisk").field("seed", &self.seed).field("disk_bytes", &self.disk_bytes).finish_non_exhaustive()
+        f.debug_struct("IllumosDisk")
+            .field("seed", &self.seed)
+            .field("disk_bytes", &self.disk_bytes)
+            .finish_non_exhaustive()
     }
 }
 

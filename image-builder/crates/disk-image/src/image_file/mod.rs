@@ -8,8 +8,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-pub use qcow2::Qcow2ReadError;
 use qcow2::Qcow2File;
+pub use qcow2::Qcow2ReadError;
 
 /// An image that is open for reading; any number of threads may read it at once.
 #[derive(Debug)]
@@ -62,8 +62,8 @@ impl ImageFile {
         if length < 4 || file.read_exact_at(&mut magic, 0).is_err() || magic != qcow2::MAGIC {
             return Ok(Self { form: Form::Raw(file), length });
         }
-        let qcow2 = Qcow2File::open(file, length)
-            .map_err(|source| OpenImageError::Qcow2 { path: path.to_owned(), source })?;
+        let qcow2 =
+            Qcow2File::open(file, length).map_err(|source| OpenImageError::Qcow2 { path: path.to_owned(), source })?;
         Ok(Self { length: qcow2.virtual_bytes(), form: Form::Qcow2(Box::new(qcow2)) })
     }
 

@@ -1,11 +1,11 @@
 //! `image-builder diff`: what differs between two images.
 
+use super::InspectError;
 use super::image::{Image, Part};
 use super::long::{mode_text, shown, time_text};
 use super::place::Place;
 use super::print;
 use super::walk::{Found, join, sorted_entries};
-use super::InspectError;
 use crate::arguments::Diff;
 use crate::failure::Failure;
 use serde_json::{Value, json};
@@ -124,7 +124,8 @@ fn common_datasets(
 
 fn property_changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let value = |map: &BTreeMap<String, String>, name: &String| map.get(name).map_or("-".to_owned(), |v| shown(v.as_bytes()));
+    let value =
+        |map: &BTreeMap<String, String>, name: &String| map.get(name).map_or("-".to_owned(), |v| shown(v.as_bytes()));
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     changed.map(|name| format!("{name} {} → {}", value(before, name), value(after, name))).collect()
 }
@@ -182,7 +183,8 @@ impl Comparison<'_, '_> {
     /// Something that one side does not have; what is below it goes without saying.
     fn alone(&self, side: usize, one: &Found, found: &mut Vec<Difference>) {
         let sign = if side == 0 { '-' } else { '+' };
-        let how = if one.file.is_directory() { vec!["a directory with all that is in it".to_owned()] } else { Vec::new() };
+        let how =
+            if one.file.is_directory() { vec!["a directory with all that is in it".to_owned()] } else { Vec::new() };
         found.push(Difference { sign, what: self.what(&one.path), how });
     }
 

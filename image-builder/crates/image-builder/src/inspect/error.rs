@@ -48,7 +48,9 @@ impl InspectError {
     /// How to go on.
     pub(crate) fn help(&self) -> Option<String> {
         match self {
-            Self::NoPool { .. } => Some("only ZFS pools are read; `image-builder ls IMAGE` lists the partitions".to_owned()),
+            Self::NoPool { .. } => {
+                Some("only ZFS pools are read; `image-builder ls IMAGE` lists the partitions".to_owned())
+            }
             Self::Inside { source: ReadError::NotFound(_), path, .. } => {
                 Some(format!("`image-builder ls {}` lists the datasets", path.display()))
             }

@@ -110,7 +110,11 @@ impl Image {
         }
     }
 
-    pub(crate) fn file_system<'p>(&self, pool: &'p Pool<'_>, dataset: &Dataset) -> Result<FileSystem<'p>, InspectError> {
+    pub(crate) fn file_system<'p>(
+        &self,
+        pool: &'p Pool<'_>,
+        dataset: &Dataset,
+    ) -> Result<FileSystem<'p>, InspectError> {
         pool.file_system(dataset).map_err(self.inside(&dataset.name))
     }
 

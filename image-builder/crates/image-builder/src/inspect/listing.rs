@@ -102,12 +102,19 @@ fn overview(image: &Image, as_json: bool) -> Result<(), Failure> {
                 .map(|part| json!({ "name": part.title, "purpose": part.purpose, "offset": part.offset, "bytes": part.bytes }))
                 .collect();
             let datasets: Vec<Value> = datasets.iter().map(Described::json).collect();
-            let pool = pool.as_ref().map(|pool| json!({ "name": pool.name(), "guid": pool.guid(), "datasets": datasets }));
+            let pool =
+                pool.as_ref().map(|pool| json!({ "name": pool.name(), "guid": pool.guid(), "datasets": datasets }));
             return write_json(output, &json!({ "bytes": image.file.length(), "partitions": parts, "pool": pool }));
         }
         let mut lines = Vec::new();
         for part in parts.iter().filter(|_| has_table) {
-            lines.push(format!("{:28} {:>10} KiB at {:>10} KiB  {}", part.title, part.bytes >> 10, part.offset >> 10, part.purpose));
+            lines.push(format!(
+                "{:28} {:>10} KiB at {:>10} KiB  {}",
+                part.title,
+                part.bytes >> 10,
+                part.offset >> 10,
+                part.purpose
+            ));
         }
         if let Some(pool) = &pool {
             lines.push(format!("pool {}, guid {}", shown(pool.name().as_bytes()), pool.guid()));

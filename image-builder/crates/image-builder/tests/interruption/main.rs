@@ -8,23 +8,7 @@ mod scene;
 use scene::{Scene, names_below, one_line};
 use std::fs;
 use std::time::{Duration, Instant};
-
-/// How often something is tried at random: a little, or with `SOAK=1` until one believes it.
-fn times(few: usize, many: usize) -> usize {
-    if std::env::var_os("SOAK").is_some() { many } else { few }
-}
-
-/// Numbers that look random and are the same each time (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % limit
-    }
-}
+use test_judge::{fuzz, soak};
 
 /// Ctrl-C ended only the builder: what it had started went on, and its directories stayed.
 #[test]
@@ -151,7 +135,7 @@ fn the_umask_does_not_matter() {
 }
 
 /// Kills builds at many points and goes on; what is there is always whole, and the end is always the same.
-fn kill_and_go_on(name: &str, few: usize, many: usize) {
+fn kill_and_go_on(name: &str, few: u64, many: u64) {
     let Some(scene) = Scene::new() else { return };
     let mut images = Vec::new();
     let begin = Instant::now();
@@ -161,22 +145,20 @@ fn kill_and_go_on(name: &str, few: usize, many: usize) {
     }
     assert_ne!(images[0], images[1]);
     let usual = begin.elapsed() / 2;
-    let lines = 14;
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    for round in 0..times(few, many) {
-        let variant = round % 2;
+    fuzz(if soak() { many } else { few }, |random| {
+        let variant = random.below(2);
         scene.set_variant(variant);
         let signal = if random.below(3) == 0 { "TERM" } else { "KILL" };
         let mut build = scene.start("work", name);
         // Half of them when a step or message comes, and the others at any time.
         if random.below(2) == 0 {
-            build.wait_for_lines(1 + usize::try_from(random.below(lines)).unwrap());
+            build.wait_for_lines(1 + random.below(14));
         } else {
-            build.wait_for(Duration::from_micros(random.below(u64::try_from(usual.as_micros()).unwrap())));
+            build.wait_for(usual.mul_f64(random.below(1000) as f64 / 1000.0));
         }
         build.signal(signal);
         let status = build.end();
-        let context = format!("round {round}, {signal}, status {status}:\n{}", build.said());
+        let context = format!("{signal}, status {status}:\n{}", build.said());
         assert!([0, 137, 143].contains(&status), "{context}");
         let there = scene.image("work", name);
         assert!(there.is_none_or(|image| images.contains(&image)), "half an image, {context}");
@@ -197,7 +179,7 @@ fn kill_and_go_on(name: &str, few: usize, many: usize) {
             let _ = fs::remove_dir_all(scene.path("tmp"));
             fs::create_dir(scene.path("tmp")).unwrap();
         }
-    }
+    });
     scene.set_variant(0);
     assert!(scene.build("work", name) == images[0]);
 }

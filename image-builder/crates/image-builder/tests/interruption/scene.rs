@@ -38,19 +38,12 @@ pub(crate) struct Running {
     log: PathBuf,
 }
 
-/// Says that something is not tested, which is a failure in CI.
-#[expect(clippy::print_stderr, reason = "a skipped test says so where a person sees it")]
-fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI nothing may be skipped: {why}");
-}
-
 impl Scene {
     /// `None`, told loudly, on a host where `deb_bootstrap` cannot even be tried.
     pub(crate) fn new() -> Option<Self> {
         let os_release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         if !os_release.contains("VERSION_CODENAME=") {
-            skip("this host is not a Debian-like system");
+            test_judge::skip("this host is not a Debian-like system");
             return None;
         }
         let scene = Self { directory: tempfile::tempdir().unwrap(), pause: Cell::new("0.01") };
@@ -80,13 +73,8 @@ impl Scene {
 
     /// Whether the programs are there that a disk is made with.
     pub(crate) fn can_make_disks() -> bool {
-        let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-        let is_there = |program: &str| std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
-        let missing: Vec<_> = ["genext2fs", "mke2fs"].into_iter().filter(|program| !is_there(program)).collect();
-        if !missing.is_empty() {
-            skip(&format!("{} missing; install the packages genext2fs and e2fsprogs", missing.join(" and ")));
-        }
-        missing.is_empty()
+        let programs = [("genext2fs", "genext2fs"), ("mke2fs", "e2fsprogs")];
+        programs.into_iter().all(|(program, package)| test_judge::find(program, package).is_some())
     }
 
     pub(crate) fn path(&self, text: &str) -> PathBuf {

@@ -314,7 +314,9 @@ impl Root<'_> {
         ] {
             assert!(names.iter().any(|archived| archived == name), "{name} is not archived");
         }
-        for listed in self.text("/boot/solaris/filelist.ramdisk").lines().filter(|listed| self.has(&format!("/{listed}"))) {
+        for listed in
+            self.text("/boot/solaris/filelist.ramdisk").lines().filter(|listed| self.has(&format!("/{listed}")))
+        {
             assert!(names.iter().any(|archived| archived == listed), "{listed} is not archived");
         }
         let hash: String = Sha1::digest(&archive).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -339,8 +341,13 @@ impl Root<'_> {
         let repository = self.files.lookup(b"/etc/svc/repository.db", false).expect("there");
         assert_eq!(repository.znode.mode & 0o7777, 0o600);
         assert!(self.has("/etc/svc/profile/generic.xml"));
-        for directory in ["/devices", "/dev", "/system/contract", "/proc", "/etc/svc/volatile", "/system/object", "/system/boot"] {
-            assert!(self.files.lookup(at(directory).as_bytes(), false).is_ok_and(|file| file.is_directory()), "{directory}");
+        for directory in
+            ["/devices", "/dev", "/system/contract", "/proc", "/etc/svc/volatile", "/system/object", "/system/boot"]
+        {
+            assert!(
+                self.files.lookup(at(directory).as_bytes(), false).is_ok_and(|file| file.is_directory()),
+                "{directory}"
+            );
         }
         for file in ["/etc/mnttab", "/etc/dfs/sharetab", "/etc/vfstab"] {
             assert!(self.files.lookup(file.as_bytes(), false).is_ok_and(|file| file.is_regular()), "{file}");

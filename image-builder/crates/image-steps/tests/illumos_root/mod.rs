@@ -139,7 +139,8 @@ impl IllumosRoot {
         let file = std::io::BufReader::new(File::open(path).expect("the underlay"));
         self.tree = read_tar(file, &self.store, ReadTarOptions::default()).expect("an archive").tree;
         // Its programs are not what the image's are to be checked against, and its links are in the way.
-        for path in ["/usr/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6", "/lib", "/dev", "/proc"] {
+        for path in ["/usr/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libc.so.6", "/lib", "/dev", "/proc"]
+        {
             let _ = self.tree.remove_subtree(&at(path));
         }
     }
@@ -220,7 +221,10 @@ impl IllumosRoot {
         self.node("/bin", Node::symlink("./usr/bin", plain.clone()));
         self.file_with("/usr/bin/su", &noise(9_000, 9), Metadata::new(0, 2, 0o4555));
         self.node("/var/run/pipe", Node { kind: NodeKind::Fifo, metadata: plain });
-        let metadata = Metadata { xattrs: [(b"user.note".to_vec(), b"an attribute".to_vec())].into(), ..Metadata::new(1, 4, 0o640) };
+        let metadata = Metadata {
+            xattrs: [(b"user.note".to_vec(), b"an attribute".to_vec())].into(),
+            ..Metadata::new(1, 4, 0o640)
+        };
         self.file_with("/var/adm/attributed", b"has an attribute\n", metadata);
         self.node("/export/home/somebody", Node::directory(Metadata::new(101, 10, 0o700)));
         self.file_with("/export/home/somebody/notes", b"mine\n", Metadata::new(101, 10, 0o600));

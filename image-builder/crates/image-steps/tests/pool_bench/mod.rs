@@ -35,16 +35,22 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// A bench whose output directory has the root as `base.tar`.
-    pub(crate) fn new(change: impl FnOnce(&mut IllumosRoot)) -> Self {
+    /// A bench without anything to build of.
+    pub(crate) fn empty() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         for sub in ["templates/g/files", "ext", "work/output"] {
             fs::create_dir_all(directory.path().join(sub)).expect("a directory");
         }
-        let mut root = IllumosRoot::new(directory.path());
-        change(&mut root);
-        root.write(&directory.path().join("work/output/base.tar"));
         Self { directory, log: Arc::default() }
+    }
+
+    /// A bench whose output directory has the root as `base.tar`.
+    pub(crate) fn new(change: impl FnOnce(&mut IllumosRoot)) -> Self {
+        let bench = Self::empty();
+        let mut root = IllumosRoot::new(bench.directory.path());
+        change(&mut root);
+        root.write(&bench.output("base.tar"));
+        bench
     }
 
     pub(crate) fn path(&self, text: &str) -> PathBuf {

@@ -65,42 +65,33 @@ pub enum PropertyError {
     #[error("there is no property `{name}`{}", suggestion.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
     Unknown {
         /// The name as given.
-        name: String,
+        name: Box<str>,
         /// The nearest one that there is.
         suggestion: Option<&'static str>,
     },
     /// ZFS computes this property.
     #[error("the property `{0}` is read-only")]
-    ReadOnly(String),
+    ReadOnly(Box<str>),
     /// The property exists, but an image cannot have it, for this reason.
     #[error("the property `{name}` cannot be set in an image: {reason}")]
     NotInImages {
         /// The name.
-        name: String,
+        name: Box<str>,
         /// Why.
         reason: &'static str,
     },
     /// The value is none of the keywords.
-    #[error("`{value}` is no value of `{name}`; there are {allowed}{}", suggestion.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
-    Keyword {
-        /// The property.
-        name: String,
-        /// The value as given.
-        value: String,
-        /// The values that there are.
-        allowed: String,
-        /// The nearest of them.
-        suggestion: Option<&'static str>,
-    },
+    #[error(transparent)]
+    Keyword(#[from] Box<WrongKeyword>),
     /// The value is no number, or no size.
     #[error("`{value}` is no value of `{name}`: {reason}")]
     Value {
         /// The property.
-        name: String,
+        name: Box<str>,
         /// The value as given.
-        value: String,
+        value: Box<str>,
         /// What is wrong with it.
-        reason: String,
+        reason: Box<str>,
     },
     /// A user property with a name that ZFS refuses.
     #[error(transparent)]
@@ -108,6 +99,20 @@ pub enum PropertyError {
     /// A feature that is not known or cannot be had.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+}
+
+/// A value that is none of a property's keywords.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` is no value of `{name}`; there are {allowed}{}", suggestion.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+pub struct WrongKeyword {
+    /// The property.
+    pub name: String,
+    /// The value as given.
+    pub value: String,
+    /// The values that there are.
+    pub allowed: String,
+    /// The nearest of them.
+    pub suggestion: Option<&'static str>,
 }
 
 /// Checks a property of a file system and encodes its value. Names with a colon are user properties.
@@ -139,12 +144,12 @@ pub fn parse_feature(name: &str, value: &str) -> Result<(&'static feature::Featu
     match value {
         "enabled" => Ok((found, true)),
         "disabled" => Ok((found, false)),
-        _ => Err(PropertyError::Keyword {
+        _ => Err(PropertyError::from(Box::new(WrongKeyword {
             name: name.to_owned(),
             value: value.to_owned(),
             allowed: "enabled | disabled".to_owned(),
             suggestion: nearest(value, ["enabled", "disabled"].into_iter()),
-        }),
+        }))),
     }
 }
 
@@ -163,12 +168,12 @@ fn parse_native(table: &'static [Property], name: &str, value: &str) -> Result<E
     let property = found.ok_or_else(|| {
         let names =
             table.iter().map(|property| property.name).chain(table.iter().filter_map(|property| property.short));
-        PropertyError::Unknown { name: name.to_owned(), suggestion: nearest(name, names) }
+        PropertyError::Unknown { name: name.into(), suggestion: nearest(name, names) }
     })?;
     match property.storage {
-        Storage::ReadOnly => return Err(PropertyError::ReadOnly(property.name.to_owned())),
+        Storage::ReadOnly => return Err(PropertyError::ReadOnly(property.name.into())),
         Storage::Refused(reason) => {
-            return Err(PropertyError::NotInImages { name: property.name.to_owned(), reason });
+            return Err(PropertyError::NotInImages { name: property.name.into(), reason });
         }
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! The native properties of file systems and pools.
 
-use super::PropertyError;
+use super::{PropertyError, WrongKeyword};
 
 /// A keyword and the number that stands for it.
 pub type Keyword = (&'static str, u64);
@@ -283,17 +283,12 @@ fn mountpoint(value: &str) -> Result<(), &'static str> {
     }
 }
 
-/// The words of a keyword property, for messages.
-pub(super) fn allowed(words: &[Keyword]) -> String {
-    words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | ")
-}
-
 /// The error of a property whose value is none of the words.
 pub(super) fn no_keyword(property: &Property, words: &'static [Keyword], value: &str) -> PropertyError {
-    PropertyError::Keyword {
+    PropertyError::from(Box::new(WrongKeyword {
         name: property.name.to_owned(),
         value: value.to_owned(),
-        allowed: allowed(words),
+        allowed: words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | "),
         suggestion: super::nearest(value, words.iter().map(|(word, _)| *word)),
-    }
+    }))
 }

@@ -36,8 +36,8 @@ pub(super) fn check_text(name: &str, text: &str) -> Result<(), PropertyError> {
     if text.contains('\0') { Err(error(name, text, "it contains a NUL")) } else { Ok(()) }
 }
 
-pub(super) fn error(name: &str, value: &str, reason: impl Into<String>) -> PropertyError {
-    PropertyError::Value { name: name.to_owned(), value: value.to_owned(), reason: reason.into() }
+pub(super) fn error(name: &str, value: &str, reason: impl Into<Box<str>>) -> PropertyError {
+    PropertyError::Value { name: name.into(), value: value.into(), reason: reason.into() }
 }
 
 /// A size as `zfs set` reads it: digits, a fraction if a unit follows, and a unit of 1024s such as `K`, `GB` or

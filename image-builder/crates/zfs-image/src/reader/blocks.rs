@@ -98,7 +98,8 @@ impl Pool<'_> {
         for dva in block.dvas.iter().filter(|dva| !dva.is_empty()) {
             let read = self.read_copy(block, dva).map_err(|error| error.to_string());
             match read.and_then(|stored| unpack(block.compression, &stored, block.logical_bytes)) {
-                Ok(content) => {
+                Ok(mut content) => {
+                    self.tamper(pointer, &mut content);
                     if cached {
                         self.lock_cache().insert(key, &content);
                     }
@@ -108,6 +109,15 @@ impl Pool<'_> {
             }
         }
         Err(ReadError::Block { place: place(&block.dvas[0]), reason: reasons.join("; ") })
+    }
+
+    /// What tests do to blocks.
+    pub(super) fn tamper(&self, pointer: &BlockPointer, content: &mut Arc<[u8]>) {
+        if let Some(tamper) = &self.tamper {
+            let mut changed = content.to_vec();
+            tamper(pointer, &mut changed);
+            *content = changed.into();
+        }
     }
 
     fn lock_cache(&self) -> std::sync::MutexGuard<'_, Cache> {
@@ -170,11 +180,11 @@ impl Pool<'_> {
                 return Err(CopyError::Gang("a member is not smaller than the whole"));
             }
             let copies = member.dvas.iter().filter(|dva| !dva.is_empty());
-            let read = copies.map(|dva| match dva.gang {
+            let mut read = copies.map(|dva| match dva.gang {
                 true => self.read_gang(&member, dva, deeper),
                 false => self.read_copy(&member, dva),
             });
-            let part = read.fold(Err(CopyError::Gang("a member has no copy")), |best, next| best.or(next))?;
+            let part = read.find(Result::is_ok).unwrap_or(Err(CopyError::Gang("a member has no good copy")))?;
             stored.extend_from_slice(&part);
             if stored.len() > block.physical_bytes as usize {
                 return Err(CopyError::Gang("the members are longer than the whole"));
@@ -208,4 +218,92 @@ pub(super) fn unpack(compression: Compression, stored: &[u8], logical_bytes: u32
     let mut content = vec![0; logical_bytes as usize];
     decompress(compression, stored, &mut content).map_err(|error| error.to_string())?;
     Ok(content.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use zfs_format::object::ObjectType;
+
+    use super::*;
+
+    const DEVICE_BYTES: usize = 4 << 20;
+
+    fn block(offset: u64, asize: u32, bytes: &[u8]) -> DataBlock {
+        DataBlock {
+            dvas: [Dva { vdev: 0, offset, asize, gang: false }, Dva::default(), Dva::default()],
+            kind: ObjectType::PLAIN_FILE_CONTENTS,
+            level: 0,
+            compression: Compression::Off,
+            checksum: ChecksumKind::Fletcher4,
+            logical_bytes: bytes.len() as u32,
+            physical_bytes: bytes.len() as u32,
+            dedup: false,
+            encrypted: false,
+            birth: 4,
+            physical_birth: 0,
+            fill: 1,
+            digest: checksum::fletcher4(bytes),
+            byte_order: ByteOrder::Little,
+        }
+    }
+
+    /// A device with a block of 1536 bytes in three parts, and the pointer to it.
+    fn ganged() -> (Vec<u8>, BlockPointer, Vec<u8>) {
+        let content: Vec<u8> = (0..1536_u32).map(|at| (at % 251) as u8).collect();
+        let mut device = vec![0; START_BYTES as usize + DEVICE_BYTES];
+        let mut header = Vec::new();
+        for (index, part) in content.chunks(512).enumerate() {
+            let offset = 0x10_000 + index as u64 * 0x1000;
+            device[(START_BYTES + offset) as usize..][..512].copy_from_slice(part);
+            header.extend(BlockPointer::Data(block(offset, 512, part)).encode());
+        }
+        header.resize(GANG_HEADER_BYTES, 0);
+        let at = GANG_HEADER_BYTES - checksum::EMBEDDED_CHECKSUM_BYTES;
+        header[at..at + 8].copy_from_slice(&0x0210_da7a_b10c_7a11_u64.to_le_bytes());
+        put_words(&mut header[at + 8..], [0, 0x8000, 4, 0]);
+        let digest = checksum::sha256(&header);
+        put_words(&mut header[at + 8..], digest);
+        device[START_BYTES as usize + 0x8000..][..GANG_HEADER_BYTES].copy_from_slice(&header);
+        let mut whole = block(0x8000, 2048, &content);
+        whole.dvas[0].gang = true;
+        (device, BlockPointer::Data(whole), content)
+    }
+
+    fn read(device: &[u8], pointer: &BlockPointer) -> Result<Arc<[u8]>, ReadError> {
+        Pool::over_blocks(device, DEVICE_BYTES as u64).read_block(pointer)
+    }
+
+    #[test]
+    fn gang_blocks_are_put_together() {
+        let (device, pointer, content) = ganged();
+        assert_eq!(*read(&device, &pointer).expect("whole"), *content);
+    }
+
+    #[test]
+    fn damaged_gang_blocks_are_refused() {
+        let (device, pointer, _) = ganged();
+        let reason = |place: usize| {
+            let mut device = device.clone();
+            device[START_BYTES as usize + place] ^= 1;
+            read(&device, &pointer).expect_err("damaged").to_string()
+        };
+        assert!(reason(0x8000).ends_with("has a wrong checksum"));
+        assert!(reason(0x8000 + 500).ends_with("has a wrong checksum"));
+        assert!(reason(0x11_000).ends_with("is a damaged gang block: a member has no good copy"));
+        let BlockPointer::Data(mut elsewhere) = pointer else { panic!("a block") };
+        elsewhere.birth = 5;
+        let error = read(&device, &BlockPointer::Data(elsewhere)).expect_err("another birth");
+        assert!(error.to_string().ends_with("has a wrong checksum"));
+    }
+
+    #[test]
+    fn addresses_beyond_the_device_are_refused() {
+        let (device, _, content) = ganged();
+        for offset in [DEVICE_BYTES as u64 - 512, DEVICE_BYTES as u64, u64::MAX >> 1 & !0x1ff] {
+            let error = read(&device, &BlockPointer::Data(block(offset, 1536, &content))).expect_err("outside");
+            assert!(error.to_string().ends_with("lies outside of the device"), "{error}");
+        }
+        let error = read(&device, &BlockPointer::Data(block(0, 512, &content))).expect_err("short");
+        assert!(error.to_string().ends_with("is shorter than its content"), "{error}");
+    }
 }

@@ -8,6 +8,7 @@ mod compare;
 mod dataset;
 mod error;
 mod files;
+pub mod fuzz;
 mod objset;
 mod pool;
 mod source;

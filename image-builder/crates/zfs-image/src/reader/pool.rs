@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Mutex;
 
+use zfs_format::block::BlockPointer;
 use zfs_format::dnode::ObjsetPhys;
 use zfs_format::feature;
 use zfs_format::label::{self, LABEL_BYTES, LabelError};
@@ -73,7 +74,11 @@ pub struct Pool<'s> {
     config: NvList,
     uberblock: Uberblock,
     mos: ObjsetPhys,
+    pub(super) tamper: Option<Tamper<'s>>,
 }
+
+/// Changes the content of a block after its checksum was verified: for tests that reach behind the checksums.
+pub(super) type Tamper<'s> = Box<dyn Fn(&BlockPointer, &mut [u8]) + Send + Sync + 's>;
 
 impl fmt::Debug for Pool<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -87,7 +92,15 @@ impl<'s> Pool<'s> {
     /// # Errors
     /// There is no pool, it is damaged above its datasets, or it uses what is not supported here.
     pub fn open(source: impl ReadAt + 's, len: u64) -> Result<Self, ReadError> {
-        let source: Box<dyn ReadAt + 's> = Box::new(source);
+        Self::open_with(Box::new(source), len, None)
+    }
+
+    /// As [`Pool::open`], with every block changed by `tamper` after it was read.
+    pub(super) fn open_with(
+        source: Box<dyn ReadAt + 's>,
+        len: u64,
+        tamper: Option<Tamper<'s>>,
+    ) -> Result<Self, ReadError> {
         let labels = read_labels(source.as_ref(), len);
         let config = best_config(&labels)?.clone();
         let vdev = vdev_of(&config, len)?;
@@ -102,7 +115,8 @@ impl<'s> Pool<'s> {
                 .map_or(Vec::new(), |list| list.pairs().iter().map(|(name, _)| name.clone()).collect()),
         )?;
         // The meta object set can only be read through a pool, so that one begins without it.
-        let mut pool = Self { source, cache: Mutex::default(), vdev, labels, config, uberblock, mos: empty_objset() };
+        let (cache, mos) = (Mutex::default(), empty_objset());
+        let mut pool = Self { source, cache, vdev, labels, config, uberblock, mos, tamper };
         let root = pool.read_block(&uberblock.root)?;
         pool.mos = ObjsetPhys::decode(&root)?;
         if pool.mos.kind != ObjsetType::Meta {
@@ -113,6 +127,29 @@ impl<'s> Pool<'s> {
         }
         pool.check_active_features()?;
         Ok(pool)
+    }
+
+    /// Nothing but blocks on a device with `asize` usable bytes.
+    #[cfg(test)]
+    pub(super) fn over_blocks(source: impl ReadAt + 's, asize: u64) -> Self {
+        Self {
+            source: Box::new(source),
+            cache: Mutex::default(),
+            vdev: Vdev { guid: 1, ashift: 9, asize, metaslab_array: 0, metaslab_shift: 20 },
+            labels: Vec::new(),
+            config: NvList::new(),
+            uberblock: Uberblock {
+                version: 5000,
+                txg: 4,
+                guid_sum: 0,
+                timestamp: 0,
+                root: BlockPointer::ABSENT,
+                software_version: 5000,
+                checkpoint_txg: 0,
+            },
+            mos: empty_objset(),
+            tamper: None,
+        }
     }
 
     /// The pool's name.

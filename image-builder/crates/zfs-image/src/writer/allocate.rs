@@ -1,8 +1,9 @@
 //! Giving out the space of the vdev.
 //!
 //! Space is divided into metaslabs, and no block crosses the border of two. There are three cursors, one for each
-//! copy of a block, that begin in the first, the second and the last third of the vdev: copies are then far apart, and
-//! each kind is written from front to back. A cursor that finds its part full goes on where there is room.
+//! copy of a block: the first begins at the front, the others, which only metadata needs, behind three quarters and
+//! seven eighths of the vdev. Copies are then far apart, and each kind is written from front to back. A cursor
+//! that finds its part full goes on where there is room, in another metaslab than the other copies while there is one.
 
 use std::collections::BTreeMap;
 
@@ -75,12 +76,12 @@ pub(super) struct Allocator {
 
 impl Allocator {
     pub(super) fn new(geometry: Geometry) -> Self {
-        let third = |index| geometry.metaslab(geometry.metaslabs * index / 3).start;
+        let eighths = |count| geometry.metaslab(geometry.metaslabs * count / 8).start;
         let whole = |index| (geometry.metaslab(index).start, geometry.metaslab(index + 1).start);
         Self {
             geometry,
             free: (0..geometry.metaslabs).map(whole).collect(),
-            cursors: [0, third(1), third(2)],
+            cursors: [0, eighths(6), eighths(7)],
             allocated: 0,
         }
     }
@@ -97,18 +98,22 @@ impl Allocator {
     /// Gives out `copies` (1 to 3) places of `asize` bytes; none if there is no room.
     pub(super) fn allocate(&mut self, asize: u32, copies: usize) -> Option<[Dva; 3]> {
         let mut dvas = [Dva::default(); 3];
-        for (copy, dva) in dvas.iter_mut().enumerate().take(copies) {
-            let offset = self.take(copy, u64::from(asize))?;
-            *dva = Dva { vdev: 0, offset, asize, gang: false };
+        for copy in 0..copies.min(3) {
+            let offset = self.take(copy, u64::from(asize), &dvas[..copy])?;
+            dvas[copy] = Dva { vdev: 0, offset, asize, gang: false };
         }
         Some(dvas)
     }
 
-    fn take(&mut self, cursor: usize, bytes: u64) -> Option<u64> {
+    fn take(&mut self, cursor: usize, bytes: u64, others: &[Dva]) -> Option<u64> {
         let from = self.cursors[cursor];
         let fits = |(start, end): &(&u64, &u64)| **end - **start >= bytes;
-        let found = self.free.range(from..).find(fits).or_else(|| self.free.range(..from).find(fits));
-        let (start, end) = found.map(|(start, end)| (*start, *end))?;
+        let metaslab = |offset: u64| offset >> self.geometry.metaslab_shift;
+        let apart = |start: u64| others.iter().all(|other| metaslab(other.offset) != metaslab(start));
+        let mut ranges = self.free.range(from..).chain(self.free.range(..from)).filter(fits);
+        let nearest = ranges.next()?;
+        let found = if apart(*nearest.0) { nearest } else { ranges.find(|range| apart(*range.0)).unwrap_or(nearest) };
+        let (start, end) = (*found.0, *found.1);
         self.free.remove(&start);
         if start + bytes < end {
             self.free.insert(start + bytes, end);
@@ -188,6 +193,16 @@ mod tests {
             (0..geometry.metaslabs).flat_map(|index| allocator.allocated_in(index)).map(|range| range.len).sum();
         assert_eq!(counted, allocator.allocated());
         assert!(geometry.capacity() - counted < 4 * MIB, "{counted} bytes of {}", geometry.capacity());
+    }
+
+    #[test]
+    fn copies_are_in_different_metaslabs_while_there_are_some() {
+        let mut allocator = Allocator::new(Geometry::new(64 * MIB, 12));
+        for block in 0..300 {
+            let dvas = allocator.allocate(65_536, 3).expect("room");
+            let metaslabs: std::collections::BTreeSet<u64> = dvas.iter().map(|dva| dva.offset >> 24).collect();
+            assert!(metaslabs.len() == 3 || block > 250, "block {block}: {dvas:?}");
+        }
     }
 
     #[test]

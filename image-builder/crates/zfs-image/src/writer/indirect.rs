@@ -98,11 +98,6 @@ impl Assembler {
         self.height
     }
 
-    /// The space of all blocks so far.
-    pub(super) fn usage(&self) -> Usage {
-        self.usage
-    }
-
     /// Adds the next pointer of a level.
     pub(super) fn push(&mut self, level: u8, pointer: BlockPointer) {
         self.usage.add(Usage::of(&pointer));

@@ -80,7 +80,7 @@ impl<'a> Object<'a> {
     }
 
     /// The runs of blocks with data, first and one after the last; everything else is holes.
-    fn data_runs(&self) -> Vec<(u64, u64)> {
+    pub(super) fn data_runs(&self) -> Vec<(u64, u64)> {
         let block_bytes = u64::from(self.block_bytes);
         match &self.data {
             Data::Blocks(blocks) => vec![(0, blocks.len() as u64)],

@@ -62,11 +62,6 @@ impl DnodeBlocks {
         let fill = std::mem::take(&mut self.fill);
         (!open.is_empty()).then_some((open, fill))
     }
-
-    /// One more than the highest object number.
-    pub(super) fn next(&self) -> u64 {
-        self.next
-    }
 }
 
 /// The object set of a file system as it is being written.

@@ -25,7 +25,7 @@ use super::plan::Plan;
 use super::report::{DatasetReport, PoolReport};
 use super::seed::Seed;
 use super::settings::{self, RECORD_BYTES_DEFAULT, Settings};
-use super::size::minimum_bytes;
+use super::size::{is_hopeless, minimum_bytes};
 use super::spec::{DatasetSpec, PoolSpec};
 use super::zpl::{FileSystem, write_file_system};
 
@@ -64,11 +64,19 @@ pub fn write_pool(
 ) -> Result<PoolReport, WriteError> {
     spec.validate()?;
     let geometry = Geometry::new(usable_bytes(bytes), spec.ashift);
-    let needed = minimum_bytes(spec, store)?;
+    if geometry.metaslabs == 0 || is_hopeless(spec, geometry.capacity())? {
+        return Err(WriteError::TooSmall { pool: spec.name.clone(), bytes, needed: minimum_bytes(spec)? });
+    }
     let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let pipeline = Pipeline::new(store, output, threads, Allocator::new(geometry), options.progress);
     let writer = PoolWriter { spec, pipeline: &pipeline, geometry, bytes };
-    writer.write().map_err(|fault| writer.error(fault, needed))
+    writer.write().map_err(|fault| match fault {
+        Fault::Full => match minimum_bytes(spec) {
+            Ok(needed) => WriteError::NoSpace { pool: spec.name.clone(), bytes, needed },
+            Err(error) => error,
+        },
+        other => writer.error(other),
+    })
 }
 
 struct PoolWriter<'w, 'a> {
@@ -224,11 +232,11 @@ impl PoolWriter<'_, '_> {
         Ok(())
     }
 
-    fn error(&self, fault: Fault, needed: u64) -> WriteError {
+    fn error(&self, fault: Fault) -> WriteError {
         let pool = self.spec.name.clone();
         match fault {
             Fault::Refused(error) => *error,
-            Fault::Full => WriteError::NoSpace { pool, bytes: self.bytes, needed },
+            Fault::Full => WriteError::NoSpace { pool, bytes: self.bytes, needed: 0 },
             Fault::Output { position, bytes, source } => WriteError::Output { pool, position, bytes, source },
             Fault::Format(reason) => WriteError::Format { pool, object: "an object".to_owned(), reason },
             Fault::Content { source, .. } => {

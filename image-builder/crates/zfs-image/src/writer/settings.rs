@@ -40,10 +40,6 @@ impl Settings {
         let found = self.own.iter().find(|property| property.storage == storage);
         found.and_then(EncodedProperty::number).unwrap_or(0)
     }
-
-    pub(super) fn named(&self, name: &str) -> Option<u64> {
-        self.own.iter().find(|property| property.name == name).and_then(EncodedProperty::number)
-    }
 }
 
 /// The settings of all datasets by name, that of the root included even if it is not described.

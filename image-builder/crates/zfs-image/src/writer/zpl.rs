@@ -198,15 +198,8 @@ impl<'t> Nodes<'_, 't> {
         Ok((object.map_err(|error| error.to_string())?, entries.len() as u64))
     }
 
-    /// A file of `len` bytes: one block as long as it has to be, or blocks of the record size.
     fn file(&self, number: u64, len: u64, data: Data<'t>) -> Object<'t> {
-        let record_bytes = self.file_system.record_bytes;
-        let block_bytes = match u32::try_from(len) {
-            Ok(len) if len <= record_bytes => len.next_multiple_of(512).max(BLOCK_BYTES_MIN),
-            _ => record_bytes,
-        };
-        let kind = ObjectType::PLAIN_FILE_CONTENTS;
-        Object { data, ..Object::of_blocks(number, kind, block_bytes, Vec::new()) }
+        Object { data, ..file_object(number, len, self.file_system.record_bytes) }
     }
 
     fn set_attributes(&mut self, object: &mut Object<'_>, znode: &Znode) -> Result<(), String> {
@@ -252,6 +245,15 @@ impl<'t> Nodes<'_, 't> {
         }
         Ok(())
     }
+}
+
+/// A file of `len` bytes: one block as long as it has to be, or blocks of the record size.
+pub(super) fn file_object(number: u64, len: u64, record_bytes: u32) -> Object<'static> {
+    let block_bytes = match u32::try_from(len) {
+        Ok(len) if len <= record_bytes => len.next_multiple_of(512).max(BLOCK_BYTES_MIN),
+        _ => record_bytes,
+    };
+    Object::of_blocks(number, ObjectType::PLAIN_FILE_CONTENTS, block_bytes, Vec::new())
 }
 
 /// The attributes that follow from metadata and kind; size, parent, links and the like are left at 0.

@@ -51,13 +51,17 @@ impl Destination {
         let own = make_and_open(&root, OWN_DIRECTORY.as_bytes()).map_err(|errno| fail("use", errno.into()))?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let lock = rustix::fs::openat(&own, LOCK, flags, Mode::from_raw_mode(0o600));
-        let lock = File::from(lock.map_err(|errno| fail("lock", errno.into()))?);
+        let mut lock = File::from(lock.map_err(|errno| fail("lock", errno.into()))?);
         // A record lock: it ends with the process and works on every file system of every guest.
         match rustix::fs::fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), root, own, _lock: lock }),
-            Err(Errno::AGAIN | Errno::ACCESS) => Err(DestinationError::Busy { path: path.to_owned() }),
-            Err(errno) => Err(fail("lock", errno.into())),
+            Ok(()) => {}
+            Err(Errno::AGAIN | Errno::ACCESS) => return Err(DestinationError::Busy { path: path.to_owned() }),
+            Err(errno) => return Err(fail("lock", errno.into())),
         }
+        // The number is only for people.
+        let noted = lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id()));
+        noted.map_err(|source| fail("lock", source))?;
+        Ok(Self { path: path.to_owned(), root, own, _lock: lock })
     }
 
     /// Where it is.

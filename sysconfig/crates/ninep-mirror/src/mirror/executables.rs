@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::copy::list;
+use super::copy::{attributes, list};
 use super::error::MirrorError;
 use super::limits::Limits;
 use crate::path::SharePath;
 use crate::selection::{Glob, is_literal, name_matches};
 use crate::session::Session;
+use crate::wire::FileKind;
 
 /// What a look into the directories found.
 #[derive(Debug, Default)]
@@ -35,9 +36,29 @@ pub(super) fn directories(
             }
             reached = next;
         }
+        if !parts.iter().all(|part| is_literal(part)) {
+            reached = existing(session, reached)?;
+        }
         all.extend(reached);
     }
     Ok(all)
+}
+
+/// Those of the directories that there are. Most of what fits a pattern leads nowhere, and looking there several times a
+/// second would be for nothing.
+fn existing(session: &mut Session, reached: Vec<Option<SharePath>>) -> Result<Vec<Option<SharePath>>, MirrorError> {
+    let mut existing = Vec::new();
+    for directory in reached {
+        let Some(path) = &directory else { continue };
+        match attributes(session, path) {
+            Ok(Some(attributes)) if attributes.file_kind() == FileKind::Directory => existing.push(directory),
+            Ok(_) => {}
+            // Nobody knows. The look into it will find the same and tell it.
+            Err(error) if error.leaves_session_usable() => existing.push(directory),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(existing)
 }
 
 /// Where one part of a pattern leads from a directory.

@@ -26,79 +26,97 @@ const PROBE_BYTES: usize = 9000;
 /// The probe is answered at once or not at all.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the probe of the driver's buffer left behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Probe {
-    /// Nothing.
-    Done,
-    /// The answer may still come, and must not be taken for that to the real request.
-    Unanswered,
+/// What a server says to a version.
+enum Answer {
+    /// It speaks 9P2000.L, with messages of this size.
+    Granted(u32),
+    /// It does not, in these words.
+    Refused(String),
+    /// Something else.
+    Unrelated,
 }
 
 impl Session {
     /// Agrees with the server on protocol and size of messages.
     pub(super) fn negotiate(&mut self, size: MessageSize) -> Result<(), SessionError> {
-        let (proposed, probe) = match size {
-            MessageSize::AtMost(msize) => (msize, Probe::Done),
+        let proposed = match size {
+            MessageSize::AtMost(msize) => msize,
             MessageSize::Automatic if self.transport.has_unknown_limit() => self.probe()?,
-            MessageSize::Automatic => (STREAM_MSIZE, Probe::Done),
+            MessageSize::Automatic => STREAM_MSIZE,
         };
         self.msize = proposed.max(SMALLEST_MSIZE);
-        self.propose(probe)
+        self.propose()
     }
 
     /// Finds out how large the driver's buffer is: by a message that only the larger one holds.
-    fn probe(&mut self) -> Result<(u32, Probe), SessionError> {
+    fn probe(&mut self) -> Result<u32, SessionError> {
         let version = vec![b'?'; PROBE_BYTES];
         let request = Request::Version { msize: DEVICE_MSIZE, version: &version };
+        let operation = request.operation();
         // Until something is agreed on, the answers of an earlier session may be of any size.
         self.msize = LATER_DEVICE_MSIZE;
         let deadline = self.deadline(PROBE_TIMEOUT);
         match self.send(&request, NO_TAG, &deadline) {
-            Err(SessionError::Transport { source: TransportError::TooLarge { .. }, .. }) => {
-                return Ok((DEVICE_MSIZE, Probe::Done));
-            }
+            Err(SessionError::Transport { source: TransportError::TooLarge { .. }, .. }) => return Ok(DEVICE_MSIZE),
             result => result?,
         }
-        let operation = request.operation();
-        match self.await_tag(operation, NO_TAG, &deadline) {
-            Ok(()) => Ok((LATER_DEVICE_MSIZE, Probe::Done)),
-            Err(SessionError::Transport { source: TransportError::TimedOut, .. }) => {
-                Ok((DEVICE_MSIZE, Probe::Unanswered))
+        loop {
+            match self.await_tag(operation, NO_TAG, &deadline) {
+                Ok(()) => {}
+                Err(SessionError::Transport { source: TransportError::TimedOut, .. }) => return Ok(DEVICE_MSIZE),
+                Err(error) => return Err(error),
             }
-            Err(error) => Err(error),
+            // Nobody grants this version; whatever is granted was asked for by an earlier opener of the device.
+            if let Answer::Refused(_) = self.version_answer(operation)? {
+                return Ok(LATER_DEVICE_MSIZE);
+            }
         }
     }
 
-    fn propose(&mut self, mut probe: Probe) -> Result<(), SessionError> {
+    fn propose(&mut self) -> Result<(), SessionError> {
         let request = Request::Version { msize: self.msize, version: VERSION };
         let operation = request.operation();
-        let deadline = self.deadline(self.timeout);
+        let mut deadline = self.deadline(self.timeout);
         self.send(&request, NO_TAG, &deadline)?;
+        let mut refusal = None;
         loop {
-            self.await_tag(operation, NO_TAG, &deadline)?;
-            let answer = match self.reply(operation)? {
-                Reply::Version { msize, version: VERSION } if msize > self.msize => {
-                    // Nobody may grant more than was asked for: this answers an earlier opener of the device.
-                    continue;
+            match (self.await_tag(operation, NO_TAG, &deadline), refusal.take()) {
+                (Ok(()), before) => refusal = before,
+                (Err(SessionError::Transport { source: TransportError::TimedOut, .. }), Some(answer)) => {
+                    return Err(SessionError::Version { answer });
                 }
-                Reply::Version { msize, version: VERSION } => {
-                    if msize < SMALLEST_MSIZE {
-                        return Err(SessionError::SmallMessages { msize });
-                    }
+                (Err(error), _) => return Err(error),
+            }
+            match self.version_answer(operation)? {
+                // Nobody may grant more than was asked for: this answers an earlier opener of the device.
+                Answer::Granted(msize) if msize > self.msize => {}
+                Answer::Granted(msize) if msize < SMALLEST_MSIZE => return Err(SessionError::SmallMessages { msize }),
+                Answer::Granted(msize) => {
                     self.msize = msize;
                     return Ok(());
                 }
-                Reply::Version { version, .. } => format!("version {:?}", String::from_utf8_lossy(version)),
-                Reply::Error { code } => format!("error {code}"),
-                Reply::OldError { message } => format!("{:?}", String::from_utf8_lossy(message)),
-                _ => continue,
-            };
-            if probe == Probe::Done {
-                return Err(SessionError::Version { answer });
+                // On a device this may be the late answer to a probe. Then the right one follows soon.
+                Answer::Refused(answer) if self.transport.has_unknown_limit() && refusal.is_none() => {
+                    refusal = Some(answer);
+                    deadline = self.deadline(PROBE_TIMEOUT);
+                }
+                Answer::Refused(answer) => return Err(SessionError::Version { answer }),
+                Answer::Unrelated => {}
             }
-            probe = Probe::Done;
         }
+    }
+
+    /// What the message that was received last says to a version.
+    fn version_answer(&self, operation: &'static str) -> Result<Answer, SessionError> {
+        Ok(match self.reply(operation)? {
+            Reply::Version { msize, version: VERSION } => Answer::Granted(msize),
+            Reply::Version { version, .. } => {
+                Answer::Refused(format!("version {:?}", String::from_utf8_lossy(version)))
+            }
+            Reply::Error { code } => Answer::Refused(format!("error {code}")),
+            Reply::OldError { message } => Answer::Refused(format!("{:?}", String::from_utf8_lossy(message))),
+            _ => Answer::Unrelated,
+        })
     }
 
     /// Ends the session so that the server forgets it: the channel of a device outlives its opener, and so would the

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod device;
+pub(crate) mod program;
 pub(crate) mod server;
 pub(crate) mod share;
 

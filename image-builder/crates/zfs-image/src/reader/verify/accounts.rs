@@ -105,8 +105,7 @@ impl Verifier<'_> {
         directories: &[Directory],
         by_object: &HashMap<u64, &Dataset>,
     ) {
-        let place =
-            Place { dataset: Some(directory.name.as_str().into()), ..Place::default() }.object(directory.object);
+        let place = Place { dataset: Some(directory.name.as_str().into()), ..Place::default() };
         let phys = &directory.phys;
         let own = directory.snapshots.iter().chain(&directory.head).fold(Space::default(), |sum, dataset| {
             sum.plus(&self.spaces.get(&dataset.object).copied().unwrap_or_default())

@@ -246,7 +246,9 @@ impl Verifier<'_> {
         space.compressed += u64::from(block.physical_bytes);
         space.uncompressed += u64::from(if metadata { block.physical_bytes } else { block.logical_bytes });
         self.count(block);
-        content
+        let mut content = content?;
+        self.pool.tamper(&BlockPointer::Data(*block), &mut content);
+        Some(content)
     }
 
     fn count(&mut self, block: &DataBlock) {

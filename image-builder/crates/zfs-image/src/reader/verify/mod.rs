@@ -310,3 +310,6 @@ impl<'p> Verifier<'p> {
 fn datasets(directories: &[Directory]) -> impl Iterator<Item = &Dataset> {
     directories.iter().flat_map(|directory| directory.snapshots.iter().chain(&directory.head))
 }
+
+#[cfg(test)]
+mod tests;

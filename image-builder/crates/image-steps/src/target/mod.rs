@@ -1,0 +1,214 @@
+//! From the finished state to the image file.
+
+mod datasets;
+mod disk;
+mod pool;
+
+use crate::inputs::FileIdentity;
+use crate::output::set_mode;
+use crate::state::{ImageState, SavedState};
+use crate::steps::{Context, StepError};
+pub use datasets::DatasetError;
+use disk_image::illumos::IllumosDiskError;
+use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
+use image_tree::{LoadError, Store, StoreError};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+use template::{Diagnostic, Target, Template};
+
+/// Changes when the same state would become other bytes.
+const TARGET_VERSION: &str = "target 2";
+
+/// A finished image.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same image in other forms: the pool's partition alone, other formats.
+    pub also: Vec<PathBuf>,
+    /// All of it was there already, made of the same state.
+    pub unchanged: bool,
+}
+
+/// The image could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The state cannot be read back.
+    #[error("cannot read the finished state from the content store")]
+    State(#[source] LoadError),
+    /// A file of the EFI system partition cannot be read back.
+    #[error("cannot read a file of the EFI system partition from the content store")]
+    Content(#[source] StoreError),
+    /// What was done cannot be remembered.
+    #[error("cannot remember the finished image {path}")]
+    Remember {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: StoreError,
+    },
+    /// The disk could not be written; an older image is as it was.
+    #[error("cannot write image {path}")]
+    Disk {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<DiskError>,
+    },
+    /// The content of a partition cannot be put together.
+    #[error("cannot put a partition together")]
+    Volume(#[source] VolumeError),
+    /// The finished file cannot be looked at.
+    #[error("cannot finish image {path}")]
+    File {
+        /// The image.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// What the template asks for is not possible with this content; the diagnostic points at it.
+    #[error("{}", _0.message())]
+    Template(Box<Diagnostic>),
+    /// The files cannot be divided among the datasets of a pool.
+    #[error(transparent)]
+    Datasets(#[from] DatasetError),
+    /// The pool is not a possible one.
+    #[error("the pool cannot be written")]
+    Pool(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What boots the pool cannot be put onto the disk.
+    #[error("cannot make {path} bootable")]
+    Illumos {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: IllumosDiskError,
+    },
+    /// The boot archive cannot be brought up to date.
+    #[error("cannot bring the boot archive up to date")]
+    BootArchive(#[source] StepError),
+    /// The image is there, but not in another form that is asked for.
+    #[error("cannot convert the finished image")]
+    Convert(#[source] Qcow2Error),
+    /// This kind of image is not written yet.
+    #[error("{target} images cannot be written yet")]
+    Unsupported {
+        /// The target's word.
+        target: &'static str,
+    },
+}
+
+impl TargetError {
+    /// How to go on.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Disk { source, .. } => source.help(),
+            Self::Volume(source) => source.help(),
+            Self::Template(diagnostic) => diagnostic.help_text().map(str::to_owned),
+            Self::Datasets(source) => source.help(),
+            Self::BootArchive(source) => source.help(),
+            Self::Convert(source) => source.help(),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Finished {
+    key: String,
+    files: Vec<FileIdentity>,
+}
+
+/// Writes the image, unless it is there and made of this very state.
+pub(crate) fn finish(
+    template: &Template,
+    saved: &SavedState,
+    context: &Context<'_>,
+) -> Result<Option<Artifact>, TargetError> {
+    let Some(files) = files(&template.target, context) else { return Ok(None) };
+    let key = key(&template.target, saved, context);
+    let artifact = |unchanged| Artifact { path: files[0].clone(), also: files[1..].to_vec(), unchanged };
+    if is_current(&files, &key, context.store) {
+        return Ok(Some(artifact(true)));
+    }
+    let mut state = ImageState::load(context.store, saved).map_err(TargetError::State)?;
+    match &template.target {
+        Target::Disk(disk) => disk::write(disk, &state, &files[0], context)?,
+        Target::Pool(pool) => pool::write(pool, template, &mut state, &files[0], context)?,
+        other => return Err(TargetError::Unsupported { target: other.name() }),
+    }
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == QCOW2)) {
+        convert_qcow2(&files[0], file).map_err(TargetError::Convert)?;
+    }
+    let identify = |file: &PathBuf| set_mode(file, 0o644).and_then(|()| FileIdentity::of(file));
+    let identify = |file: &PathBuf| identify(file).map_err(|source| TargetError::File { path: file.clone(), source });
+    let finished = Finished { key, files: files.iter().map(identify).collect::<Result<_, _>>()? };
+    let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");
+    let remember = |source| TargetError::Remember { path: files[0].clone(), source };
+    context.store.record_put("target", path_key(&files[0]), &value).map_err(remember)?;
+    Ok(Some(artifact(false)))
+}
+
+/// The image that a template makes, and whether one is there that nobody has touched since it was made.
+pub(crate) fn expected(
+    template: &Template,
+    saved: Option<&SavedState>,
+    context: &Context<'_>,
+) -> Option<(PathBuf, bool)> {
+    let files = files(&template.target, context)?;
+    let current = saved.is_some_and(|saved| is_current(&files, &key(&template.target, saved, context), context.store));
+    Some((files[0].clone(), current))
+}
+
+/// What is wrong with building this kind of image here.
+pub(crate) fn unsupported(target: &Target) -> Option<Diagnostic> {
+    if matches!(target, Target::Dataset(_) | Target::Disk(_) | Target::Pool(_)) {
+        return None;
+    }
+    let message = format!("a target of type `{}` cannot be written yet", target.name());
+    let help = "`check` and `plan` work; use the illumos image-builder to build this template";
+    Some(Diagnostic::error("target::unsupported", message).help(help))
+}
+
+const QCOW2: &str = "qcow2";
+
+/// The files that a target becomes in the output directory, the raw image first; none for a dataset.
+fn files(target: &Target, context: &Context<'_>) -> Option<Vec<PathBuf>> {
+    let file = |extension: &str| context.workspace.output().join(format!("{}.{extension}", context.output_name));
+    let mut files = vec![file("raw")];
+    let formats = match target {
+        Target::Dataset(_) => return None,
+        Target::Pool(pool) => {
+            // Without a partition table there is no partition to be written alone.
+            files.extend((pool.label && pool.partition_only).then(|| file(pool::PARTITION_EXTENSION)));
+            pool.formats.as_slice()
+        }
+        Target::Disk(disk) => disk.formats.as_slice(),
+        Target::Ufs(_) | Target::Pcfs(_) | Target::Iso(_) => &[],
+    };
+    files.extend(formats.iter().map(|format| file(format)));
+    files.dedup();
+    Some(files)
+}
+
+fn path_key(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
+fn key(target: &Target, saved: &SavedState, context: &Context<'_>) -> String {
+    let version = (TARGET_VERSION, pool::format_version());
+    let material = serde_json::to_vec(&(version, target, saved, &context.output_name));
+    blake3::hash(&material.expect("hashes, names and numbers are JSON")).to_hex().to_string()
+}
+
+fn is_current(files: &[PathBuf], key: &str, store: &Store) -> bool {
+    let bytes = store.record_get("target", path_key(&files[0])).ok().flatten();
+    let finished = bytes.and_then(|bytes| serde_json::from_slice::<Finished>(&bytes).ok());
+    let identities: Option<Vec<FileIdentity>> = files.iter().map(|file| FileIdentity::of(file).ok()).collect();
+    finished.is_some_and(|finished| finished.key == key && Some(finished.files) == identities)
+}

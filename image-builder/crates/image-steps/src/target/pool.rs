@@ -1,0 +1,266 @@
+//! A disk with a ZFS pool, as illumos boots it.
+//!
+//! The datasets and their properties are those that `create_be` and libbe make, the disk is the one that
+//! `zpool create -B` and `installboot` make. Nothing is random: guids and identifiers come from the image's name,
+//! and what must differ between machines is changed by each of them (`zpool reguid`).
+
+use super::TargetError;
+use super::datasets::{Dataset, DatasetPlan, divide};
+use crate::state::{BUILD_TIME, ImageState, written};
+use crate::steps::{CONTAINER, Context, update_boot_archive};
+use disk_image::gpt::SectorSize;
+use disk_image::illumos::{EfiLoaders, IllumosDisk, POOL_PARTITION, esp_bytes, smallest_disk};
+use disk_image::{DiskError, DiskReport, PoolVolume, VolumeError, extract_partition, write_bare, write_disk};
+use image_tree::{Follow, ImagePath, Node, Tree};
+use std::path::Path;
+use template::{Diagnostic, ImageSize, Pool, Template};
+use zfs_image::writer::{
+    DatasetSpec, DeviceNumbers, PoolReport, PoolSpec, VdevSpec, WriteError, WriteOptions, minimum_bytes,
+};
+
+const MIB: u64 = 1 << 20;
+/// What the name of the file with the pool's partition alone ends in.
+pub(super) const PARTITION_EXTENSION: &str = "partonly";
+/// Virtual disks have 512-byte sectors unless they are told otherwise.
+const SECTOR: SectorSize = SectorSize::B512;
+
+/// Changes when the same pool would become other bytes.
+pub(super) fn format_version() -> u32 {
+    1
+}
+
+/// Writes the pool's disk to `path`, and its partition alone beside it if that is asked for.
+pub(super) fn write(
+    pool: &Pool,
+    template: &Template,
+    state: &mut ImageState,
+    path: &Path,
+    context: &Context<'_>,
+) -> Result<(), TargetError> {
+    if state.pool.bootable {
+        // Steps after make_bootable may have changed what it archived.
+        update_boot_archive(state, context).map_err(TargetError::BootArchive)?;
+    }
+    let spec = spec(pool, state, context)?;
+    spec.validate().map_err(|error| TargetError::Pool(Box::new(error)))?;
+    let disk_bytes = disk_bytes(pool, &spec, context)?;
+    let mut report = None;
+    let mut volume = PoolVolume::new(&spec, context.store, WriteOptions::default(), &mut report);
+    let written = match pool.label {
+        true => write_labelled(pool, state, volume, disk_bytes, path, context).map(Some),
+        false => write_bare(&mut volume, SECTOR, disk_bytes, path, context.workspace.work())
+            .map(|_| None)
+            .map_err(|source| disk_error(path, source)),
+    };
+    let disk = written.map_err(|error| at_its_size(error, pool, template))?;
+    if let Some(disk) = disk.filter(|_| pool.partition_only) {
+        write_partition(&disk, path)?;
+    }
+    tell(&spec, report.as_ref(), context);
+    Ok(())
+}
+
+/// Bytes of the image: what the template says, or what certainly holds the content.
+fn disk_bytes(pool: &Pool, spec: &PoolSpec, context: &Context<'_>) -> Result<u64, TargetError> {
+    match pool.size {
+        ImageSize::Mib(size) => Ok(size * MIB),
+        ImageSize::Auto => {
+            let needed = minimum_bytes(spec, context.store).map_err(|error| TargetError::Pool(Box::new(error)))?;
+            Ok(image_bytes(pool, needed.saturating_add(pool.free * MIB)))
+        }
+    }
+}
+
+/// Bytes of the image whose pool has so many.
+fn image_bytes(pool: &Pool, pool_bytes: u64) -> u64 {
+    if pool.label {
+        return smallest_disk(SECTOR, pool.uefi, pool_bytes);
+    }
+    pool_bytes.saturating_add(MIB - 1) / MIB * MIB
+}
+
+/// A pool that did not fit is the template's `size`.
+fn at_its_size(error: TargetError, pool: &Pool, template: &Template) -> TargetError {
+    let (ImageSize::Mib(size), TargetError::Disk { source, .. }) = (pool.size, &error) else { return error };
+    let (DiskError::Volume { source, .. } | DiskError::Bare { source, .. }) = source.as_ref() else { return error };
+    let VolumeError::Pool(source) = source else { return error };
+    let (WriteError::TooSmall { needed, .. } | WriteError::NoSpace { needed, .. }) = source.as_ref() else {
+        return error;
+    };
+    let least = image_bytes(pool, *needed) / MIB;
+    let message = format!("an image of {size} MiB is too small for what is in it");
+    let help = format!("give it a `size` of at least {least}, or \"auto\"");
+    let origin = template.target_origin_of("size");
+    let diagnostic = Diagnostic::error("target::too-small", message).at(&origin, "needs more").help(help);
+    TargetError::Template(Box::new(diagnostic))
+}
+
+fn write_labelled(
+    pool: &Pool,
+    state: &ImageState,
+    volume: PoolVolume<'_>,
+    disk_bytes: u64,
+    path: &Path,
+    context: &Context<'_>,
+) -> Result<DiskReport, TargetError> {
+    let disk = IllumosDisk {
+        seed: context.seed,
+        sector_size: SECTOR,
+        disk_bytes,
+        loaders: efi_loaders(pool, state, context)?,
+        bios: bios_loaders(state, context)?,
+        pool: Box::new(volume),
+    };
+    if state.pool.bootable && !pool.uefi && disk.bios.is_none() {
+        return Err(cannot_boot("/boot/pmbr and /boot/gptzfsboot, and the template does not say `uefi`"));
+    }
+    let layout = disk.layout().map_err(|source| TargetError::Illumos { path: path.to_owned(), source })?;
+    let progress = context.progress;
+    write_disk(layout, path, context.workspace.work(), &mut |stage| progress.message(stage))
+        .map_err(|source| disk_error(path, source))
+}
+
+fn write_partition(disk: &DiskReport, path: &Path) -> Result<(), TargetError> {
+    let output = path.with_extension(PARTITION_EXTENSION);
+    match disk.partitions.iter().find(|partition| partition.name == POOL_PARTITION) {
+        Some(partition) => extract_partition(path, partition, &output).map_err(|source| disk_error(&output, source)),
+        None => Ok(()),
+    }
+}
+
+fn disk_error(path: &Path, source: DiskError) -> TargetError {
+    TargetError::Disk { path: path.to_owned(), source: Box::new(source) }
+}
+
+fn cannot_boot(missing: &str) -> TargetError {
+    let message = format!("the image cannot boot: it has no {missing}");
+    let help = "add the package system/boot/loader to the base";
+    TargetError::Template(Box::new(Diagnostic::error("target::not-bootable", message).help(help)))
+}
+
+/// The image's own loaders for the EFI system partition; an image that does not boot gets an empty one.
+fn efi_loaders(pool: &Pool, state: &ImageState, context: &Context<'_>) -> Result<Option<EfiLoaders>, TargetError> {
+    if !pool.uefi {
+        return Ok(None);
+    }
+    let mut loaders = EfiLoaders::default();
+    if state.pool.bootable {
+        loaders.loader64 = file(state, "/boot/loader64.efi", context)?;
+        loaders.loader32 = file(state, "/boot/loader32.efi", context)?;
+        if loaders.loader64.is_none() {
+            return Err(cannot_boot("/boot/loader64.efi"));
+        }
+    }
+    Ok(Some(loaders))
+}
+
+/// Stage 1 and stage 2 for a BIOS, where the image has them.
+fn bios_loaders(state: &ImageState, context: &Context<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>, TargetError> {
+    if !state.pool.bootable {
+        return Ok(None);
+    }
+    let stage1 = file(state, "/boot/pmbr", context)?;
+    let stage2 = file(state, "/boot/gptzfsboot", context)?;
+    Ok(stage1.zip(stage2))
+}
+
+/// The content of a regular file of the image, if there is one.
+fn file(state: &ImageState, path: &str, context: &Context<'_>) -> Result<Option<Vec<u8>>, TargetError> {
+    let at = ImagePath::new(path).expect("a constant path");
+    let found = state.root.lookup(&at, Follow::Yes).ok();
+    let content = found.and_then(|(_, node)| node.content());
+    content.map(|content| context.store.read_blob(content.blob()).map_err(TargetError::Content)).transpose()
+}
+
+/// Everything about the pool but its size.
+fn spec(pool: &Pool, state: &ImageState, context: &Context<'_>) -> Result<PoolSpec, TargetError> {
+    let bename = boot_environment(pool, context);
+    let uuid = context.seed.guid("boot environment").to_string();
+    let mut root_properties = vec![("compression".to_owned(), pool.compression.clone())];
+    root_properties.extend(pool.fsoptions.iter().filter_map(|option| split(option)));
+    let plan = DatasetPlan {
+        pool: &pool.name,
+        properties: root_properties,
+        boot_environment: state.pool.boot_environment.then_some((bename.as_str(), uuid)),
+        datasets: &state.pool.datasets,
+    };
+    let mut datasets = divide(&plan, &state.root)?;
+    let bootfs = state.pool.bootable.then(|| format!("{}/{CONTAINER}/{bename}", pool.name));
+    if let (Some(bootfs), Some(root)) = (&bootfs, datasets.first_mut()) {
+        add_menu(&mut root.tree, &bename, bootfs, context)?;
+    }
+    let slice = if pool.uefi { "s1" } else { "s0" };
+    Ok(PoolSpec {
+        name: pool.name.clone(),
+        ashift: pool.ashift,
+        features: pool.features(),
+        seed: context.seed.bytes("zfs pool"),
+        properties: pool_properties(pool),
+        bootfs,
+        datasets: datasets.into_iter().map(dataset_spec).collect(),
+        vdev: VdevSpec {
+            path: format!("/dev/dsk/c1t0d0{}", if pool.label { slice } else { "p0" }),
+            phys_path: None,
+            devid: None,
+            whole_disk: pool.label,
+        },
+        time: BUILD_TIME,
+        devices: DeviceNumbers::Illumos,
+    })
+}
+
+/// The boot environment's name: the template's, or eight digits that depend on the image's name alone.
+fn boot_environment(pool: &Pool, context: &Context<'_>) -> String {
+    pool.bename.clone().unwrap_or_else(|| format!("{:08x}", context.seed.number("boot environment")))
+}
+
+fn split(option: &str) -> Option<(String, String)> {
+    option.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+fn pool_properties(pool: &Pool) -> Vec<(String, String)> {
+    let mut properties = Vec::new();
+    if pool.label && pool.uefi {
+        properties.push(("bootsize".to_owned(), esp_bytes(SECTOR).to_string()));
+    }
+    if pool.autoexpand {
+        properties.push(("autoexpand".to_owned(), "on".to_owned()));
+    }
+    let is_feature = |option: &&String| option.starts_with("feature@");
+    properties.extend(pool.options.iter().filter(|option| !is_feature(option)).filter_map(|option| split(option)));
+    properties
+}
+
+fn dataset_spec(dataset: Dataset) -> DatasetSpec {
+    let Dataset { name, properties, tree } = dataset;
+    DatasetSpec { name, properties, tree: Some(tree), snapshots: Vec::new() }
+}
+
+/// The loader's list of boot environments; one that the template brings stays.
+fn add_menu(tree: &mut Tree, bename: &str, bootfs: &str, context: &Context<'_>) -> Result<(), TargetError> {
+    let path = ImagePath::new("/boot/menu.lst").expect("a constant path");
+    if tree.get(&path).is_some() {
+        return Ok(());
+    }
+    let text = format!("title {bename}\nbootfs {bootfs}\n");
+    let content = context.store.put_bytes(text.as_bytes()).map_err(TargetError::Content)?;
+    let metadata = written(0, 0, 0o755);
+    let directory = path.parent().expect("a constant path below a directory");
+    tree.create_dir(&directory, metadata.clone(), &metadata)
+        .and_then(|_| tree.insert(&path, Node::regular(content, written(0, 0, 0o644))))
+        .map(drop)
+        .map_err(|source| super::DatasetError::Tree { name: "of the pool itself".to_owned(), source }.into())
+}
+
+/// What was written, and what two machines of one image share.
+fn tell(spec: &PoolSpec, report: Option<&PoolReport>, context: &Context<'_>) {
+    if let Some(report) = report {
+        context.progress.message(&format!("pool {}: {} MiB used", spec.name, report.allocated_bytes / MIB));
+    }
+    context.progress.message(&format!(
+        "every machine that starts from this image has pool guid {}; where pools of two of them meet, \
+         run `zpool reguid {}` in each at its first boot",
+        report.map_or(0, |report| report.pool_guid),
+        spec.name
+    ));
+}

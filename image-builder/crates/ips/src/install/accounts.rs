@@ -1,0 +1,246 @@
+//! Users and groups: `/etc/passwd`, `/etc/shadow`, `/etc/group` and `/etc/ftpd/ftpusers`.
+
+use std::collections::BTreeSet;
+
+use super::error::InstallError;
+use super::execute::Run;
+use super::objects::Delivered;
+use super::table::{Table, lowest_free};
+use crate::manifest::Action;
+use crate::time::OperationTime;
+
+const PASSWD: &str = "etc/passwd";
+const SHADOW: &str = "etc/shadow";
+const GROUP: &str = "etc/group";
+const FTPUSERS: &str = "etc/ftpd/ftpusers";
+/// Left behind by whoever locks the tables.
+const LOCK: &str = "etc/.pwd.lock";
+
+/// How many fields the lines of the tables have.
+const PASSWD_FIELDS: usize = 7;
+const SHADOW_FIELDS: usize = 9;
+const GROUP_FIELDS: usize = 4;
+
+/// The fields of `/etc/shadow` after name and password, as attributes are called.
+const AGING: [&str; 7] = ["lastchg", "min", "max", "warn", "inactive", "expire", "flag"];
+
+/// The tables, as far as they are there.
+#[derive(Debug)]
+pub(super) struct Accounts {
+    pub(super) passwd: Option<Table>,
+    shadow: Option<Table>,
+    pub(super) group: Option<Table>,
+    ftpusers: Option<Table>,
+    time: OperationTime,
+    warnings: Vec<String>,
+    is_locked: bool,
+}
+
+impl Accounts {
+    pub(super) fn load(run: &Run<'_>) -> Result<Self, InstallError> {
+        Ok(Self {
+            passwd: run.read_table(PASSWD)?,
+            shadow: run.read_table(SHADOW)?,
+            group: run.read_table(GROUP)?,
+            ftpusers: run.read_table(FTPUSERS)?,
+            time: run.time(),
+            warnings: Vec::new(),
+            is_locked: false,
+        })
+    }
+
+    pub(super) fn store(self, run: &mut Run<'_>) -> Result<(), InstallError> {
+        let tables = [(PASSWD, self.passwd), (SHADOW, self.shadow), (GROUP, self.group), (FTPUSERS, self.ftpusers)];
+        for (path, table) in tables {
+            run.write_table(path, table.as_ref())?;
+        }
+        if self.is_locked && !run.exists(LOCK) {
+            run.add_file(LOCK, b"", 0o644)?;
+        }
+        run.warnings.extend(self.warnings);
+        Ok(())
+    }
+
+    /// Adds a group, or gives it another number; false if the table is not there yet.
+    pub(super) fn install_group(&mut self, delivered: Delivered<'_>) -> Result<bool, InstallError> {
+        let Some(table) = &mut self.group else { return Ok(false) };
+        let (name, gid) = (name_of(delivered, "group", "groupname")?, number(delivered, "gid")?);
+        let entry: Option<Vec<String>> = table.entry(name, GROUP_FIELDS).map(|entry| owned(&entry));
+        let gid = match (gid, &entry) {
+            (Some(gid), _) => gid,
+            (None, Some(_)) => return Ok(true),
+            (None, None) => {
+                let free = lowest_free(table.entries(GROUP_FIELDS).map(|entry| entry[2]));
+                free.ok_or_else(|| account_error(delivered, "group", name, "no number below 100 is free"))?.to_string()
+            }
+        };
+        match entry {
+            Some(entry) => table.set_entry(&[name, &entry[1], &gid, &entry[3]]),
+            None => table.set_entry(&[name, "", &gid, ""]),
+        }
+        Ok(true)
+    }
+
+    /// Adds a user or sets it up anew; false if the tables are not there yet.
+    pub(super) fn install_user(
+        &mut self,
+        delivered: Delivered<'_>,
+        old: Option<Delivered<'_>>,
+    ) -> Result<bool, InstallError> {
+        let action = delivered.action;
+        let name = name_of(delivered, "user", "username")?;
+        let may_ftp = action.get("ftpuser").is_none_or(|value| value == "true");
+        let (Some(passwd), Some(shadow), Some(group)) = (&mut self.passwd, &mut self.shadow, &mut self.group) else {
+            return Ok(false);
+        };
+        if !may_ftp && self.ftpusers.is_none() {
+            return Ok(false);
+        }
+        self.is_locked = true;
+        let main_group = action.required("group").map_err(|source| delivered.unusable(source))?;
+        let gid = group.entry(main_group, GROUP_FIELDS).map(|entry| entry[2].to_owned());
+        let gid =
+            gid.ok_or_else(|| account_error(delivered, "user", name, &format!("there is no group `{main_group}`")))?;
+        let known = passwd.entry(name, PASSWD_FIELDS).map(|entry| owned(&entry));
+        let uid = match (number(delivered, "uid")?, &known) {
+            (Some(uid), _) => uid,
+            (None, Some(entry)) => entry[2].clone(),
+            (None, None) => {
+                let free = lowest_free(passwd.entries(PASSWD_FIELDS).map(|entry| entry[2]));
+                free.ok_or_else(|| account_error(delivered, "user", name, "no number below 100 is free"))?.to_string()
+            }
+        };
+        let field = |attribute, default| safe(delivered, name, attribute, action.get(attribute).unwrap_or(default));
+        let (gcos, home, shell) = (field("gcos-field", "& User")?, field("home-dir", "/")?, field("login-shell", "")?);
+        passwd.set_entry(&[name, "x", &uid, &gid, gcos, home, shell]);
+        let on_disk = shadow.entry(name, SHADOW_FIELDS).map(|entry| owned(&entry));
+        let entry = shadow_entry(delivered, name, old.map(|old| old.action), on_disk.as_deref(), self.time)?;
+        shadow.set_entry(&entry.iter().map(String::as_str).collect::<Vec<_>>());
+        let wanted: BTreeSet<&str> = action.values("group-list").collect();
+        set_groups(group, name, &wanted);
+        for missing in wanted.iter().filter(|wanted| group.entry(wanted, GROUP_FIELDS).is_none()) {
+            self.warnings.push(format!("user {name} is to be in group {missing}, which is not there"));
+        }
+        if let Some(ftpusers) = &mut self.ftpusers {
+            set_ftp(ftpusers, name, may_ftp);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn remove_user(&mut self, name: &str) {
+        self.is_locked = true;
+        for (table, fields) in [(&mut self.passwd, PASSWD_FIELDS), (&mut self.shadow, SHADOW_FIELDS)] {
+            if let Some(table) = table {
+                table.remove_entry(name, fields);
+            }
+        }
+        if let Some(group) = &mut self.group {
+            set_groups(group, name, &BTreeSet::new());
+        }
+        if let Some(ftpusers) = &mut self.ftpusers {
+            set_ftp(ftpusers, name, true);
+        }
+    }
+
+    /// Removes a group, unless somebody is in it.
+    pub(super) fn remove_group(&mut self, name: &str) {
+        if let Some(group) = &mut self.group {
+            if group.entry(name, GROUP_FIELDS).is_some_and(|entry| entry[3].is_empty()) {
+                group.remove_entry(name, GROUP_FIELDS);
+            }
+        }
+    }
+}
+
+fn owned(entry: &[&str]) -> Vec<String> {
+    entry.iter().map(|field| (*field).to_owned()).collect()
+}
+
+fn account_error(delivered: Delivered<'_>, what: &'static str, name: &str, reason: &str) -> InstallError {
+    let (name, reason) = (crate::text::shown(name), reason.to_owned());
+    InstallError::Account { package: delivered.package_name(), what, name, reason }
+}
+
+fn name_of<'d>(delivered: Delivered<'d>, what: &'static str, key: &'static str) -> Result<&'d str, InstallError> {
+    let name = delivered.action.required(key).map_err(|source| delivered.unusable(source))?;
+    let is_possible = !name.is_empty() && !name.contains([':', ',', ' ', '\t']) && !name.starts_with(['+', '-', '#']);
+    if is_possible { Ok(name) } else { Err(account_error(delivered, what, name, "the name cannot stand in a table")) }
+}
+
+/// A number as the text that stands in the tables.
+fn number(delivered: Delivered<'_>, attribute: &'static str) -> Result<Option<String>, InstallError> {
+    let number = delivered.action.number::<u32>(attribute).map_err(|source| delivered.unusable(source))?;
+    Ok(number.map(|number| number.to_string()))
+}
+
+/// A value that would add fields or lines to a table is refused.
+fn safe<'v>(delivered: Delivered<'_>, name: &str, attribute: &str, value: &'v str) -> Result<&'v str, InstallError> {
+    if value.contains([':', '\r']) {
+        return Err(account_error(delivered, "user", name, &format!("`{attribute}` has a colon")));
+    }
+    Ok(value)
+}
+
+/// The line for `/etc/shadow`. The manifest wins and what it does not say gets its default, with two exceptions: a
+/// password of `""` or `UP` leaves password and aging as they are; and on an update, so do fields that
+/// somebody changed since the package set them.
+fn shadow_entry(
+    delivered: Delivered<'_>,
+    name: &str,
+    old: Option<&Action>,
+    on_disk: Option<&[String]>,
+    time: OperationTime,
+) -> Result<Vec<String>, InstallError> {
+    let action = delivered.action;
+    let keeps_all = matches!(action.get("password"), Some("" | "UP"));
+    let mut entry = vec![name.to_owned()];
+    for (at, attribute) in std::iter::once("password").chain(AGING).enumerate() {
+        let default = match attribute {
+            "password" => "*LK*".to_owned(),
+            "lastchg" => time.days().to_string(),
+            _ => String::new(),
+        };
+        let wanted = safe(delivered, name, attribute, action.get(attribute).unwrap_or(&default))?.to_owned();
+        let found = on_disk.map(|fields| &fields[at + 1]);
+        let was_changed = |old: &Action| {
+            let set_before = old.get(attribute).map_or_else(|| default.clone(), str::to_owned);
+            let is_unset_time = attribute == "lastchg" && old.get(attribute).is_none();
+            is_unset_time || found.is_some_and(|found| *found != set_before)
+        };
+        let is_locked = attribute == "password" && matches!(wanted.as_str(), "NP" | "*LK*") && old.is_none();
+        let keeps = keeps_all || (old.is_some_and(was_changed) && !is_locked);
+        entry.push(match found {
+            Some(found) if keeps => found.clone(),
+            _ => wanted,
+        });
+    }
+    Ok(entry)
+}
+
+/// Makes a user a member of exactly these groups (beside the main one).
+fn set_groups(group: &mut Table, name: &str, wanted: &BTreeSet<&str>) {
+    group.rewrite(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [group_name, password, gid, members] = fields[..] else { return None };
+        if line.starts_with(['+', '-']) {
+            return None;
+        }
+        let is_member = members.split(',').any(|member| member == name);
+        let is_wanted = wanted.contains(group_name);
+        if is_member == is_wanted {
+            return None;
+        }
+        let others = members.split(',').filter(|member| *member != name && !member.is_empty());
+        let members: Vec<&str> = others.chain(is_wanted.then_some(name)).collect();
+        Some([group_name, password, gid, &members.join(",")].join(":"))
+    });
+}
+
+/// The table has the names of those who may not use FTP.
+fn set_ftp(ftpusers: &mut Table, name: &str, may: bool) {
+    if may {
+        ftpusers.remove(|line| line == name);
+    } else {
+        ftpusers.push_new(name.to_owned());
+    }
+}

@@ -1,0 +1,209 @@
+//! What a set of packages delivers, thing by thing, after variants, facets, mediators and overlays.
+
+use std::collections::BTreeMap;
+
+use image_tree::ImagePath;
+
+use super::error::InstallError;
+use super::{Package, PackageSet};
+use crate::manifest::{Action, ActionKind, AttributeError};
+use crate::mediator::{self, MediatedLink, Mediators};
+
+/// An action and the package that it is from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delivered<'p> {
+    pub(super) package: &'p Package,
+    pub(super) action: &'p Action,
+}
+
+impl Delivered<'_> {
+    pub(super) fn package_name(&self) -> String {
+        self.package.id.short()
+    }
+
+    pub(super) fn unusable(&self, source: AttributeError) -> InstallError {
+        InstallError::Attribute { package: self.package_name(), source: Box::new(source) }
+    }
+}
+
+/// Everything that packages deliver, each thing once.
+#[derive(Debug, Default)]
+pub(super) struct Objects<'p> {
+    /// Directories, files and links.
+    pub(super) paths: BTreeMap<ImagePath, Delivered<'p>>,
+    pub(super) users: BTreeMap<&'p str, Delivered<'p>>,
+    pub(super) groups: BTreeMap<&'p str, Delivered<'p>>,
+    pub(super) drivers: BTreeMap<&'p str, Delivered<'p>>,
+    pub(super) legacy: BTreeMap<&'p str, Delivered<'p>>,
+    /// Licences by the path that they are kept at.
+    pub(super) licenses: BTreeMap<ImagePath, Delivered<'p>>,
+    /// What the mediators are set to.
+    pub(super) mediators: Mediators,
+}
+
+impl<'p> Objects<'p> {
+    pub(super) fn collect(set: &PackageSet<'p>, configured: &Mediators) -> Result<Self, InstallError> {
+        let mut objects = Self::default();
+        let mut by_path: BTreeMap<ImagePath, Vec<(Delivered<'p>, Option<MediatedLink>)>> = BTreeMap::new();
+        for package in set.packages {
+            let wanted = package.manifest.actions.iter();
+            for action in wanted.filter(|action| set.variants.allow(action) && set.facets.allow(action)) {
+                let delivered = Delivered { package, action };
+                match action.kind() {
+                    ActionKind::Dir | ActionKind::File | ActionKind::Link | ActionKind::Hardlink => {
+                        let path = action.path().map_err(|source| delivered.unusable(source))?;
+                        let mediated = MediatedLink::of(action).map_err(|source| delivered.unusable(source))?;
+                        by_path.entry(path).or_default().push((delivered, mediated));
+                    }
+                    ActionKind::User => single(&mut objects.users, "user", "username", delivered)?,
+                    ActionKind::Group => single(&mut objects.groups, "group", "groupname", delivered)?,
+                    ActionKind::Driver => single(&mut objects.drivers, "driver", "name", delivered)?,
+                    ActionKind::Legacy => add_legacy(&mut objects.legacy, delivered)?,
+                    ActionKind::License => {
+                        let path = super::sundry::license_path(&delivered)?;
+                        objects.licenses.entry(path).or_insert(delivered);
+                    }
+                    ActionKind::Set | ActionKind::Depend | ActionKind::Unknown | ActionKind::Signature => {}
+                }
+            }
+        }
+        let offers = by_path.values().flatten().filter_map(|(_, mediated)| mediated.as_ref());
+        objects.mediators = mediator::choose(configured, offers);
+        for (path, delivered) in by_path {
+            if let Some(one) = one_of(&path, delivered, &objects.mediators)? {
+                objects.paths.insert(path, one);
+            }
+        }
+        objects.check_parents()?;
+        Ok(objects)
+    }
+
+    /// Nothing can be below something that is no directory.
+    fn check_parents(&self) -> Result<(), InstallError> {
+        for (path, delivered) in &self.paths {
+            let mut above = path.parent();
+            while let Some(parent) = above {
+                if let Some(at_parent) = self.paths.get(&parent) {
+                    if at_parent.action.kind() != ActionKind::Dir {
+                        let kind = at_parent.action.kind();
+                        let reason = format!("{parent} is a {kind} there, and {path} is below it");
+                        return Err(conflict(parent.to_string(), &[*at_parent, *delivered], reason));
+                    }
+                    // What is above a delivered directory was looked at with it.
+                    break;
+                }
+                above = parent.parent();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn conflict(what: String, delivered: &[Delivered<'_>], reason: String) -> InstallError {
+    let mut packages: Vec<String> = delivered.iter().map(Delivered::package_name).collect();
+    packages.dedup();
+    InstallError::Conflict { what, packages, reason }
+}
+
+/// Adds a thing that one action only may deliver.
+fn single<'p>(
+    things: &mut BTreeMap<&'p str, Delivered<'p>>,
+    what: &str,
+    key: &'static str,
+    delivered: Delivered<'p>,
+) -> Result<(), InstallError> {
+    let name = delivered.action.required(key).map_err(|source| delivered.unusable(source))?;
+    match things.insert(name, delivered) {
+        None => Ok(()),
+        Some(other) => {
+            Err(conflict(format!("the {what} {name}"), &[other, delivered], "only one package may do it".to_owned()))
+        }
+    }
+}
+
+/// Several packages may stand for one SVR4 package, if they say the same of it.
+fn add_legacy<'p>(legacy: &mut BTreeMap<&'p str, Delivered<'p>>, delivered: Delivered<'p>) -> Result<(), InstallError> {
+    const COMPARED: [&str; 10] =
+        ["category", "desc", "hotline", "name", "vendor", "version", "basedir", "pkginst", "pstamp", "sunw_prodvers"];
+    let name = delivered.action.required("pkg").map_err(|source| delivered.unusable(source))?;
+    let is_one_name = !matches!(name, "" | "." | "..") && !name.contains('/');
+    if !is_one_name {
+        return Err(delivered.unusable(delivered.action.invalid("pkg", name, "the name of a package")));
+    }
+    let Some(other) = legacy.get(name).copied() else {
+        legacy.insert(name, delivered);
+        return Ok(());
+    };
+    match COMPARED.into_iter().find(|attribute| other.action.get(attribute) != delivered.action.get(attribute)) {
+        None => Ok(()),
+        Some(attribute) => {
+            Err(conflict(format!("the SVR4 package {name}"), &[other, delivered], format!("`{attribute}` differs")))
+        }
+    }
+}
+
+/// What is made at a path that several actions may want; none if all of them are links that are not chosen.
+fn one_of<'p>(
+    path: &ImagePath,
+    mut wanted: Vec<(Delivered<'p>, Option<MediatedLink>)>,
+    mediators: &Mediators,
+) -> Result<Option<Delivered<'p>>, InstallError> {
+    let mediated = wanted.iter().filter(|(_, mediated)| mediated.is_some()).count();
+    if mediated > 0 && mediated < wanted.len() {
+        let all: Vec<Delivered<'_>> = wanted.iter().map(|(delivered, _)| *delivered).collect();
+        return Err(conflict(path.to_string(), &all, "only some of them leave it to a mediator".to_owned()));
+    }
+    wanted.retain(|(_, mediated)| mediated.as_ref().is_none_or(|link| link.is_chosen(mediators)));
+    let mut rest = wanted.into_iter().map(|(delivered, _)| delivered);
+    let Some(mut first) = rest.next() else { return Ok(None) };
+    for other in rest {
+        first = agree(path, first, other)?;
+    }
+    Ok(Some(first))
+}
+
+/// Of two actions for one path, the one that is executed.
+fn agree<'p>(path: &ImagePath, a: Delivered<'p>, b: Delivered<'p>) -> Result<Delivered<'p>, InstallError> {
+    let refuse = |reason: String| conflict(path.to_string(), &[a, b], reason);
+    let (kind, other) = (a.action.kind(), b.action.kind());
+    if kind != other {
+        return Err(refuse(format!("it is a {kind} in one and a {other} in the other")));
+    }
+    match kind {
+        ActionKind::Dir => match different_metadata(a, b)? {
+            None => Ok(a),
+            Some(attribute) => Err(refuse(format!("`{attribute}` differs"))),
+        },
+        ActionKind::File => overlay(a, b).map_err(refuse),
+        _ if a.action.get("target") == b.action.get("target") => Ok(a),
+        _ => Err(refuse("`target` differs".to_owned())),
+    }
+}
+
+fn different_metadata(a: Delivered<'_>, b: Delivered<'_>) -> Result<Option<&'static str>, InstallError> {
+    let mode = |delivered: Delivered<'_>| delivered.action.mode().map_err(|source| delivered.unusable(source));
+    let differs = |attribute: &&'static str| a.action.get(attribute) != b.action.get(attribute);
+    Ok(if mode(a)? != mode(b)? { Some("mode") } else { ["owner", "group"].into_iter().find(differs) })
+}
+
+/// One package may put its file over that of another, if both say so.
+fn overlay<'p>(a: Delivered<'p>, b: Delivered<'p>) -> Result<Delivered<'p>, String> {
+    let is = |delivered: Delivered<'_>, word| delivered.action.get("overlay") == Some(word);
+    let (over, under) = if is(a, "true") && is(b, "allow") {
+        (a, b)
+    } else if is(b, "true") && is(a, "allow") {
+        (b, a)
+    } else {
+        return Err("only one package may deliver a file, unless one has `overlay=true` and the other \
+                    `overlay=allow`"
+            .to_owned());
+    };
+    if under.action.get("preserve").is_none() {
+        return Err("a file with `overlay=allow` needs `preserve`".to_owned());
+    }
+    match different_metadata(over, under) {
+        Ok(None) => Ok(over),
+        Ok(Some(attribute)) => Err(format!("`{attribute}` of a file and its overlay differs")),
+        Err(_) => Err("`mode` of a file or its overlay is missing".to_owned()),
+    }
+}

@@ -1,0 +1,56 @@
+//! Licences, and the entries of SVR4 packages.
+
+use image_tree::ImagePath;
+
+use super::error::InstallError;
+use super::execute::Run;
+use super::objects::Delivered;
+use crate::manifest::AttributeError;
+use crate::text::quote_component;
+
+/// Where the licence of a package is kept: quoted names of package and licence.
+pub(super) fn license_path(delivered: &Delivered<'_>) -> Result<ImagePath, InstallError> {
+    let name = delivered.action.required("license").map_err(|source| delivered.unusable(source))?;
+    let stem = quote_component(delivered.package.id.stem.as_str());
+    let path = format!("var/pkg/license/{stem}/license.{}", quote_component(name));
+    let kind = delivered.action.kind();
+    ImagePath::from_relative(path).map_err(|source| delivered.unusable(AttributeError::Path { kind, source }))
+}
+
+/// The directory of a SVR4 package.
+pub(super) fn legacy_dir(name: &str) -> String {
+    format!("var/sadm/pkg/{name}")
+}
+
+/// The text of a `pkginfo` file: what the action says, else what follows from the package; the arguments are the
+/// architecture and the time of installation.
+pub(super) fn pkginfo(delivered: Delivered<'_>, run: &Run<'_>, arch: &str) -> String {
+    const SUMMARY_CHARS_MAX: usize = 256;
+    let action = delivered.action;
+    let summary: String =
+        delivered.package.manifest.summary().unwrap_or_default().chars().take(SUMMARY_CHARS_MAX).collect();
+    let version = delivered.package.id.version.to_string();
+    let name = action.get("pkg").unwrap_or_default();
+    let lines = [
+        ("arch", arch),
+        ("basedir", "/"),
+        ("category", "system"),
+        ("desc", ""),
+        ("hotline", ""),
+        ("name", &summary),
+        ("pkg", name),
+        ("pkginst", name),
+        ("pstamp", ""),
+        ("sunw_prodvers", ""),
+        ("vendor", ""),
+        ("version", &version),
+    ];
+    let mut text = String::new();
+    for (attribute, default) in lines {
+        let value = action.get(attribute).unwrap_or(default);
+        if !value.is_empty() {
+            text += &format!("{}={value}\n", attribute.to_uppercase());
+        }
+    }
+    text + &format!("INSTDATE={}\n", run.time().svr4())
+}

@@ -138,25 +138,23 @@ lint_manifests() {
 	git ls-files -z '*.xml' | xargs -0 xmllint --nonet --noout
 }
 
-# tests WORKSPACE [--all] [OPTION...]: --all includes those that are too large for every day.
-tests() {
-	workspace=$1 nextest='' libtest=''
-	shift
-	[ "${1:-}" != --all ] || { nextest='--run-ignored all' libtest='--include-ignored' && shift; }
-	# The options are wanted as words.
-	# shellcheck disable=SC2086
+unit_tests() {
 	if cargo nextest --version >/dev/null 2>&1; then
-		(cd "$workspace" && cargo nextest run --locked --no-fail-fast --status-level slow --final-status-level fail "$@" $nextest)
+		(cd "$1" && cargo nextest run --locked --no-fail-fast --status-level slow --final-status-level fail)
 	else
-		(cd "$workspace" && cargo test --locked --quiet --no-fail-fast "$@" -- $libtest)
+		(cd "$1" && cargo test --locked --quiet --no-fail-fast)
 	fi
 }
 
-unit_tests() {
-	if [ "$tier" = soak ]; then
-		PROPTEST_CASES=${PROPTEST_CASES:-2048} tests "$1" --all --release
+# And those that are too large for every day. What is called other_process or play_qemu is no test, but a process that
+# the others start.
+large_tests() {
+	export PROPTEST_CASES="${PROPTEST_CASES:-2048}"
+	if cargo nextest --version >/dev/null 2>&1; then
+		(cd "$1" && cargo nextest run --locked --release --no-fail-fast --status-level slow --final-status-level fail \
+			--run-ignored all -E 'not test(/(^|::)(other_process|play_qemu)$/)')
 	else
-		tests "$1"
+		(cd "$1" && cargo test --locked --release --quiet --no-fail-fast -- --include-ignored --skip other_process --skip play_qemu)
 	fi
 }
 
@@ -213,8 +211,9 @@ stage "shell scripts" lint_shell
 stage "service manifests" lint_manifests
 stage "what dev-build.sh refuses, and its interruption" tests/dev-build
 stage "zdb, from the package archive where it is not installed" find_zdb
-stage "unit and integration tests of image-builder" unit_tests image-builder
-stage "unit and integration tests of sysconfig" unit_tests sysconfig
+if [ "$tier" = soak ]; then unit_tests=large_tests; else unit_tests=unit_tests; fi
+stage "unit and integration tests of image-builder" "$unit_tests" image-builder
+stage "unit and integration tests of sysconfig" "$unit_tests" sysconfig
 stage "clippy" check_lints
 stage "templates" check_templates
 stage "licences, bans and sources" deny

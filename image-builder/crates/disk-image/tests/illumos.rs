@@ -9,8 +9,8 @@ use std::path::Path;
 
 use disk_image::gpt::{SectorSize, decode, types};
 use disk_image::illumos::{
-    BootBlockState, BootBlocks, BootError, EfiLoaders, IllumosDisk, IllumosDiskError, esp_bytes, inspect_boot_blocks,
-    multiboot_header, pool_bytes, pool_lba, smallest_disk,
+    BiosLoaders, BootBlockState, BootBlocks, BootError, EfiLoaders, IllumosDisk, IllumosDiskError, esp_bytes,
+    inspect_boot_blocks, multiboot_header, pool_bytes, pool_lba, smallest_disk,
 };
 use disk_image::{
     DiskReport, DiskSeed, Guid, Region, Volume, VolumeContext, VolumeError, extract_partition, write_bare, write_disk,
@@ -129,7 +129,7 @@ fn boot_blocks_are_where_the_firmware_and_each_other_look() {
     let stage2 = program(100_003, 1024);
     let mut wanted = disk(1024 * MIB, SectorSize::B512);
     wanted.loaders = Some(loaders());
-    wanted.bios = Some((stage1(), stage2.clone()));
+    wanted.bios = Some(BiosLoaders { stage1: stage1(), stage2: stage2.clone() });
     let report = write(wanted, &output);
     judge::approve_gpt(&output);
     let file = File::open(&output).unwrap();
@@ -275,7 +275,7 @@ fn programs_that_installboot_would_refuse_are_refused() {
     assert!(BootBlocks::new(&stage1(), &large[..3_670_016], 256, id).is_ok());
 
     let mut with_bios = disk(1024 * MIB, SectorSize::B4096);
-    with_bios.bios = Some((stage1(), good));
+    with_bios.bios = Some(BiosLoaders { stage1: stage1(), stage2: good });
     let error = with_bios.layout().unwrap_err();
     assert!(matches!(error, IllumosDiskError::Boot(BootError::SectorSize { bytes: 4096 })), "{error}");
     let mut with_script = disk(1024 * MIB, SectorSize::B512);

@@ -54,7 +54,7 @@ impl Scene {
             .expect("image-builder runs");
         // A person's terminal may be narrow; what was said is the same.
         let stderr = output.stderr_text().replace("\n  │ ", " ");
-        Answer { status: output.status_code(), stdout: output.stdout_text(), stderr }
+        Answer { status: output.code, stdout: output.stdout_text(), stderr }
     }
 
     /// Runs and expects success; answers standard output.

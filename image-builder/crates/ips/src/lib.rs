@@ -3,10 +3,12 @@
 pub mod catalog;
 pub mod facet;
 pub mod fmri;
+pub mod image;
 pub mod install;
 pub mod lock;
 pub mod manifest;
 pub mod mediator;
+pub mod repository;
 pub mod resolve;
 pub mod text;
 pub mod time;

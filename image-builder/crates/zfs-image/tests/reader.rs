@@ -2,12 +2,22 @@
 
 mod fixture;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use fixture::{Fixture, Patched, noise, text};
 use zfs_format::label::START_BYTES;
 use zfs_format::sa::DeviceNumbers;
 use zfs_image::reader::{Pool, ProblemKind, ReadError, TreeLimits, VerifyOptions, Visit, Window, differences, tree};
+
+/// The pool that most tests read: writing it takes longer than reading it.
+fn shared() -> Arc<Vec<u8>> {
+    static IMAGE: OnceLock<Arc<Vec<u8>>> = OnceLock::new();
+    let make = || {
+        let fixture = Fixture::new();
+        Arc::new(fixture.write(&fixture.spec()))
+    };
+    Arc::clone(IMAGE.get_or_init(make))
+}
 
 fn open(image: &[u8]) -> Pool<'_> {
     Pool::open(image, image.len() as u64).unwrap_or_else(|error| panic!("{}", error.chain()))
@@ -45,8 +55,7 @@ fn a_pool_of_the_writer_is_clean_and_holds_what_went_in() {
 
 #[test]
 fn datasets_and_properties_are_found() {
-    let fixture = Fixture::new();
-    let image = fixture.write(&fixture.spec());
+    let image = shared();
     let pool = open(&image);
     let names: Vec<String> = pool.datasets().expect("datasets").into_iter().map(|dataset| dataset.name).collect();
     assert_eq!(names, ["rpool", "rpool/ROOT", "rpool/ROOT/be", "rpool/export"]);
@@ -66,8 +75,7 @@ fn datasets_and_properties_are_found() {
 
 #[test]
 fn files_are_found_by_path_and_read_in_parts() {
-    let fixture = Fixture::new();
-    let image = fixture.write(&fixture.spec());
+    let image = shared();
     let pool = open(&image);
     let files = pool.file_system(&pool.dataset("rpool/ROOT/be").expect("it is there")).expect("a file system");
 
@@ -98,8 +106,7 @@ fn files_are_found_by_path_and_read_in_parts() {
 
 #[test]
 fn a_pool_inside_a_disk_is_read_through_a_window() {
-    let fixture = Fixture::new();
-    let image = fixture.write(&fixture.spec());
+    let image = shared();
     let mut disk = vec![0xee; 256 * 512];
     disk.extend_from_slice(&image);
     disk.extend_from_slice(&[0xee; 4096]);
@@ -114,8 +121,7 @@ fn what_is_no_pool_is_refused_in_words() {
     for image in [&[][..], &[0; 100], &vec![0; 1 << 20], &text(2 << 20)] {
         assert!(refuse(image).starts_with("there is no ZFS pool here"), "{} bytes", image.len());
     }
-    let fixture = Fixture::new();
-    let image = fixture.write(&fixture.spec());
+    let image = shared();
     let short = refuse(&image[..image.len() / 2]);
     assert!(short.contains("usable bytes, in an image of"), "{short}");
 }
@@ -138,8 +144,7 @@ fn first_block(pool: &Pool<'_>, dataset: &str, path: &str) -> Vec<(u64, u32)> {
 
 #[test]
 fn one_flipped_bit_is_found_where_it_is() {
-    let fixture = Fixture::new();
-    let image = Arc::new(fixture.write(&fixture.spec()));
+    let image = shared();
     let (at, len) = first_block(&open(&image), "rpool/ROOT/be", "/etc/records")[0];
     let at = at + u64::from(len) / 2;
     let byte = image[at as usize] ^ 0x10;
@@ -159,8 +164,7 @@ fn one_flipped_bit_is_found_where_it_is() {
 
 #[test]
 fn a_second_copy_is_read_when_the_first_is_bad() {
-    let fixture = Fixture::new();
-    let image = Arc::new(fixture.write(&fixture.spec()));
+    let image = shared();
     let copies = first_block(&open(&image), "rpool/export", "/note");
     if copies.is_empty() {
         // Five bytes may be embedded in the pointer; then there is nothing to damage.
@@ -178,8 +182,7 @@ fn a_second_copy_is_read_when_the_first_is_bad() {
 
 #[test]
 fn every_label_is_needed_and_any_one_suffices() {
-    let fixture = Fixture::new();
-    let image = Arc::new(fixture.write(&fixture.spec()));
+    let image = shared();
     let offsets = zfs_format::label::label_offsets(image.len() as u64);
     for kept in 0..4 {
         let lost = offsets.iter().enumerate().filter(|(index, _)| *index != kept);

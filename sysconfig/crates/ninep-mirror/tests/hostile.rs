@@ -13,22 +13,7 @@ use ninep_mirror::mirror::MirrorError;
 use ninep_mirror::session::SessionError;
 use ninep_mirror::wire;
 use proptest::prelude::*;
-
-/// A small generator (SplitMix64), so that a failure names the seed that repeats it.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit.max(1) as u64).unwrap()
-    }
-}
+use test_judge::Random;
 
 /// What is around the destination, which nobody may touch.
 fn surroundings(bench: &Bench) -> BTreeMap<String, String> {
@@ -265,7 +250,7 @@ fn corrupt(random: &mut Random, reply: &mut Vec<u8>) {
         let start = if random.below(8) == 0 { 0 } else { 7 };
         let at = start + random.below(reply.len().saturating_sub(start));
         if let Some(byte) = reply.get_mut(at) {
-            *byte = [0, 1, 0x7F, 0x80, 0xFF, b'/', b'.', random.next().to_le_bytes()[0]][random.below(8)];
+            *byte = [0, 1, 0x7F, 0x80, 0xFF, b'/', b'.', random.next_u64().to_le_bytes()[0]][random.below(8)];
         }
     }
     match random.below(12) {
@@ -280,17 +265,12 @@ fn corrupt(random: &mut Random, reply: &mut Vec<u8>) {
     }
 }
 
-/// The number of seeds: some in each run, many with `NINEP_MIRROR_SEEDS`.
-fn seeds() -> u64 {
-    std::env::var("NINEP_MIRROR_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
-}
-
 #[test]
-fn corrupted_replies_never_reach_outside_and_everything_ends() {
+fn fuzz_replies_never_reach_outside_and_everything_ends() {
     let mut refused = 0;
-    for seed in 0..seeds() {
+    test_judge::fuzz(60, |random| {
         let mut bench = guarded_bench();
-        bench.plan.tracked_only = seed % 2 == 0;
+        bench.plan.tracked_only = random.below(2) == 0;
         bench.plan.limits.patience = Duration::from_millis(30);
         bench.plan.limits.settle = Duration::from_millis(2);
         let before = surroundings(&bench);
@@ -298,8 +278,7 @@ fn corrupted_replies_never_reach_outside_and_everything_ends() {
         options.request_timeout = Duration::from_millis(50);
         let stream = ninep_mirror::transport::Stream::new(common::server::connect(&bench.share));
         let mut session = ninep_mirror::session::Session::open(Box::new(stream), &options).unwrap();
-        let mut random = Random(seed);
-        let one_in = 2 + random.below(40);
+        let (one_in, mut random) = (2 + random.below(40), random.clone());
         bench.share.host().mangle = Some(Box::new(move |_, mut reply| {
             if random.below(one_in) == 0 {
                 corrupt(&mut random, &mut reply);
@@ -311,22 +290,19 @@ fn corrupted_replies_never_reach_outside_and_everything_ends() {
         for _ in 0..3 {
             refused += usize::from(round(&mut mirror, &mut session).is_err());
         }
-        assert!(begin.elapsed() < PATIENCE, "seed {seed}");
-        let mut after = tree(bench.directory.path());
-        after.retain(|name, _| !name.starts_with("repo/"));
-        assert_eq!(after, before, "seed {seed}");
+        assert!(begin.elapsed() < PATIENCE);
+        assert_eq!(surroundings(&bench), before);
         for (name, text) in bench.files() {
             let inside = text.strip_prefix("-> ").is_none_or(|target| path(&name).link_stays_inside(target.as_bytes()));
-            assert!(inside, "seed {seed}: {name} {text}");
+            assert!(inside, "{name} {text}");
         }
-    }
+    });
     assert!(refused > 0, "the corruption was noticed");
 }
 
 #[test]
-fn random_indexes_choose_nothing_outside() {
-    for seed in 0..seeds() {
-        let mut random = Random(seed);
+fn fuzz_indexes_choose_nothing_outside() {
+    test_judge::fuzz(100, |random| {
         let bench = guarded_bench();
         let names =
             ["..", ".git", ".", "", "a", "docs", "README.md", "outside", "\n", "\u{1b}[2J", ".ninep-mirror", "x\0y"];
@@ -335,9 +311,9 @@ fn random_indexes_choose_nothing_outside() {
             let parts: Vec<_> = (0..=random.below(4)).map(|_| names[random.below(names.len())]).collect();
             index.push(parts.join("/"));
         }
-        // A server that says to everything that it is a file.
         let paths: Vec<_> = index.iter().map(String::as_str).collect();
         bench.share.track(&paths);
+        // A server that says to everything that it is a file.
         for name in index.iter().filter(|name| !name.is_empty()) {
             bench.share.host().nodes.entry(name.clone()).or_insert_with(|| {
                 let (time, content) = ((1, 1), Content::File(b"x".to_vec()));
@@ -347,29 +323,56 @@ fn random_indexes_choose_nothing_outside() {
         let before = surroundings(&bench);
         // Any outcome will do but reaching outside.
         drop(round(&mut bench.mirror(), &mut bench.session()));
-        assert_eq!(surroundings(&bench), before, "seed {seed}: {index:?}");
+        assert_eq!(surroundings(&bench), before, "{index:?}");
         let own: Vec<_> = tree(&bench.destination().join(".ninep-mirror")).into_keys().collect();
-        assert!(own.iter().all(|name| ["lock", "stamp", "state"].contains(&name.as_str())), "seed {seed}: {own:?}");
-        assert!(!bench.files().keys().any(|name| name.starts_with(".git")), "seed {seed}");
-    }
+        assert!(own.iter().all(|name| ["lock", "stamp", "state"].contains(&name.as_str())), "{own:?}");
+        assert!(!bench.files().keys().any(|name| name.starts_with(".git")));
+    });
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn any_bytes_decode_to_a_message_or_an_error(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), kind in 0..6_usize) {
+#[test]
+fn fuzz_messages_decode_to_a_message_or_an_error() {
+    test_judge::fuzz(20_000, |random| {
+        let mut bytes: Vec<_> = (0..random.below(300)).map(|_| random.next_u64().to_le_bytes()[0]).collect();
         if bytes.len() >= 7 {
             let size = u32::try_from(bytes.len()).unwrap();
             bytes[..4].copy_from_slice(&size.to_le_bytes());
-            bytes[4] = [T_LOPEN, T_READLINK, T_GETATTR, T_READDIR, T_WALK, T_READ][kind] + 1;
+            bytes[4] = [T_LOPEN, T_READLINK, T_GETATTR, T_READDIR, T_WALK, T_READ][random.below(6)] + 1;
+        }
+        if matches!(bytes.get(4), Some(41 | 117)) && bytes.len() >= 11 && random.below(4) > 0 {
+            let count = u32::try_from(bytes.len() - 11).unwrap();
+            bytes[7..11].copy_from_slice(&count.to_le_bytes());
         }
         if let Ok((_, wire::Reply::ReadDir(entries))) = wire::decode(&bytes) {
             let length: usize = entries.flatten().map(|entry| entry.name.len() + 24).sum();
-            prop_assert!(length <= bytes.len());
+            assert!(length <= bytes.len());
         }
-    }
+    });
+}
 
+#[test]
+fn fuzz_git_indexes_are_read_or_refused() {
+    let bench = guarded_bench();
+    let Content::File(whole) = bench.share.host().nodes[".git/index"].content.clone() else { unreachable!() };
+    test_judge::fuzz(20_000, |random| {
+        let mut bytes = whole.clone();
+        bytes[7] = 2 + random.next_u64().to_le_bytes()[0] % 3;
+        for _ in 0..random.below(6) {
+            let at = random.below(bytes.len());
+            bytes[at] = [0, 1, 0x7F, 0x80, 0xFF, b'/', b'.', random.next_u64().to_le_bytes()[0]][random.below(8)];
+        }
+        bytes.truncate(bytes.len() - random.below(bytes.len()) * usize::from(random.below(4) == 0));
+        for hash_bytes in [20, 32] {
+            let Ok(tracked) = ninep_mirror::selection::read_index(&mut bytes.as_slice(), hash_bytes, 1000) else {
+                continue;
+            };
+            let escapes = |name: &[u8]| matches!(name, b"" | b"." | b"..") || name.contains(&0);
+            assert!(!tracked.paths.iter().any(|path| path.names().any(escapes)));
+        }
+    });
+}
+
+proptest! {
     #[test]
     fn requests_say_their_own_size(names in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..16), tag: u16) {
         let names: Vec<_> = names.iter().map(Vec::as_slice).collect();

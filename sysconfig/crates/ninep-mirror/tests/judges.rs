@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::program::{find_judge, mirror, program};
+use common::program::{mirror, program};
 use common::{PATIENCE, RELEASE, tree};
 use ninep_mirror::selection::read_index;
 
@@ -21,7 +21,7 @@ struct Diod {
 
 impl Diod {
     fn start() -> Option<Self> {
-        let program = find_judge("diod", "diod")?;
+        let program = test_judge::find("diod", "diod")?;
         let directory = tempfile::tempdir().unwrap();
         let share = directory.path().join("share");
         std::fs::create_dir(&share).unwrap();
@@ -136,7 +136,7 @@ fn diod_serves_what_the_mirror_copies() {
         std::fs::remove_dir_all(&repo).unwrap();
     }
     // Changes: content, mode, a new file, a vanished one, and all over again.
-    diod.mirror("--tcp").arg("--once").status().unwrap();
+    assert!(diod.mirror("--tcp").arg("--once").output().unwrap().status.success());
     diod.write("README.md", b"READ ME", 0o644);
     diod.write("tools/script", b"#!/bin/sh\n", 0o644);
     diod.write("docs/new/file", b"new", 0o644);
@@ -165,7 +165,7 @@ fn diod_may_be_started_again() {
 
 #[test]
 fn git_and_the_mirror_agree_on_what_is_tracked() {
-    if find_judge("git", "git").is_none() {
+    if test_judge::find("git", "git").is_none() {
         return;
     }
     for format in ["sha1", "sha256"] {

@@ -202,6 +202,38 @@ fn an_error_is_no_evidence_that_a_file_is_gone() {
 }
 
 #[test]
+fn what_cannot_be_listed_is_unknown_and_not_gone() {
+    let mut bench = Bench::with_files();
+    bench.plan.tracked_only = false;
+    bench.round();
+    let before = bench.files();
+    for (kind, name, code) in [(T_READDIR, "docs", 5), (T_WALK, "docs", 13), (T_GETATTR, "docs/guide.md", 5)] {
+        bench.share.host().quirks.errors = vec![(kind, name.to_owned(), code)];
+        assert!(bench.round().problems > 0, "{kind} {name}");
+        assert_eq!(bench.files(), before, "{kind} {name}");
+    }
+}
+
+#[test]
+fn a_file_that_is_away_for_a_moment_is_not_removed() {
+    let bench = Bench::with_files();
+    let (mut mirror, mut session) = (bench.mirror(), bench.session());
+    round(&mut mirror, &mut session).unwrap();
+    // cargo and git unlink a file before they make the new one, and the look falls in between.
+    let old = bench.share.host().nodes.remove("README.md").unwrap();
+    let mut looks = 0;
+    bench.share.host().before = Some(Box::new(move |host, kind, path| {
+        looks += usize::from(kind == T_WALK && path == "README.md");
+        if looks == 2 {
+            host.nodes.insert("README.md".to_owned(), old.clone());
+        }
+    }));
+    round(&mut mirror, &mut session).unwrap();
+    assert!(!bench.log.take().contains(&"removed README.md".to_owned()));
+    assert_eq!(bench.files()["README.md"], "read me");
+}
+
+#[test]
 fn another_share_or_an_empty_one_changes_nothing() {
     let mut bench = Bench::with_files();
     bench.plan.expected = Some(path("docs/guide.md"));

@@ -62,7 +62,7 @@ fn once_ends_with_what_came_of_it() {
 #[test]
 fn without_a_device_the_program_ends_at_once_and_says_why() {
     if std::path::Path::new("/dev/9p").exists() {
-        common::program::skip("this machine has /dev/9p");
+        test_judge::skip("this machine has /dev/9p");
         return;
     }
     let bench = Bench::new();

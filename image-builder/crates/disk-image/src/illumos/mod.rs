@@ -41,6 +41,15 @@ pub struct EfiLoaders {
     pub loader32: Option<Vec<u8>>,
 }
 
+/// The two stages for a BIOS, as the image has them.
+#[derive(Debug, Clone)]
+pub struct BiosLoaders {
+    /// `/boot/pmbr`.
+    pub stage1: Vec<u8>,
+    /// `/boot/gptzfsboot`.
+    pub stage2: Vec<u8>,
+}
+
 /// What goes onto an illumos disk.
 pub struct IllumosDisk<'a> {
     /// What every identifier is derived from.
@@ -51,8 +60,8 @@ pub struct IllumosDisk<'a> {
     pub disk_bytes: u64,
     /// Makes an EFI system partition with these in it.
     pub loaders: Option<EfiLoaders>,
-    /// Stage 1 and stage 2 of a BIOS, as the image has them.
-    pub bios: Option<(Vec<u8>, Vec<u8>)>,
+    /// Makes boot blocks of these.
+    pub bios: Option<BiosLoaders>,
     /// The pool.
     pub pool: Box<dyn Volume + 'a>,
 }
@@ -125,7 +134,9 @@ impl<'a> IllumosDisk<'a> {
             Some(_) if self.sector_size != SectorSize::B512 => {
                 return Err(BootError::SectorSize { bytes: self.sector_size.bytes() }.into());
             }
-            Some((stage1, stage2)) => Some(BootBlocks::new(stage1, stage2, pool_lba, self.seed.guid("boot blocks"))?),
+            Some(BiosLoaders { stage1, stage2 }) => {
+                Some(BootBlocks::new(stage1, stage2, pool_lba, self.seed.guid("boot blocks"))?)
+            }
             None => None,
         };
         let boot_code = boot_blocks.as_ref().map(BootBlocks::disk_code);

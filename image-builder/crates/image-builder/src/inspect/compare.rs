@@ -5,7 +5,7 @@ use super::image::{Image, Part};
 use super::long::{mode_text, shown, time_text};
 use super::place::Place;
 use super::print;
-use super::walk::{Found, join, sorted_entries};
+use super::walk::{Entered, Found, join, sorted_entries};
 use crate::arguments::Diff;
 use crate::failure::Failure;
 use serde_json::{Value, json};
@@ -14,8 +14,11 @@ use zfs_image::reader::{File, FileSystem, Pool, ReadError};
 
 /// What is compared at once.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// Directories inside each other; an image with more goes in circles.
-const DEPTH_MAX: usize = 2048;
+
+type Properties = BTreeMap<String, String>;
+
+/// Datasets and snapshots by their names without the pool's: the full name, and what is set on each.
+type Listed = BTreeMap<String, (String, Properties)>;
 
 /// One difference.
 struct Difference {
@@ -85,7 +88,7 @@ fn common_datasets(
     pools: &[Pool<'_>; 2],
     found: &mut Vec<Difference>,
 ) -> Result<Vec<(String, String)>, InspectError> {
-    let mut lists: Vec<BTreeMap<String, (String, BTreeMap<String, String>)>> = Vec::new();
+    let mut lists: Vec<Listed> = Vec::new();
     for (image, pool) in images.iter().zip(pools) {
         let failed = image.inside("the list of datasets");
         let mut list = BTreeMap::new();
@@ -122,10 +125,9 @@ fn common_datasets(
     Ok(pairs)
 }
 
-fn property_changes(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
+fn property_changes(before: &Properties, after: &Properties) -> Vec<String> {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let value =
-        |map: &BTreeMap<String, String>, name: &String| map.get(name).map_or("-".to_owned(), |v| shown(v.as_bytes()));
+    let value = |map: &Properties, name: &String| map.get(name).map_or("-".to_owned(), |v| shown(v.as_bytes()));
     let changed = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
     changed.map(|name| format!("{name} {} → {}", value(before, name), value(after, name))).collect()
 }
@@ -142,12 +144,12 @@ type SideError = (usize, ReadError);
 impl Comparison<'_, '_> {
     fn run(&self, found: &mut Vec<Difference>) -> Result<(), SideError> {
         let root = |side: usize| self.sides[side].file(self.sides[side].root()).map_err(|error| (side, error));
-        let mut open = vec![(b"/".to_vec(), root(0)?, root(1)?, 0)];
+        let mut open = vec![(b"/".to_vec(), root(0)?, root(1)?)];
+        let mut entered = [Entered::default(), Entered::default()];
         self.compare(b"/", &open[0].1, &open[0].2, found)?;
-        while let Some((path, first, second, depth)) = open.pop() {
-            if depth > DEPTH_MAX {
-                return Err((0, ReadError::Limit { what: "directories inside each other", limit: DEPTH_MAX as u64 }));
-            }
+        while let Some((path, first, second)) = open.pop() {
+            entered[0].enter(&first).map_err(|error| (0, error))?;
+            entered[1].enter(&second).map_err(|error| (1, error))?;
             let entries = |side: usize, directory: &File| {
                 let entries = sorted_entries(self.sides[side], directory).map_err(|error| (side, error))?;
                 Ok::<_, SideError>(entries.into_iter().collect::<BTreeMap<_, _>>())
@@ -163,7 +165,7 @@ impl Comparison<'_, '_> {
                         let (old, new) = (file(0, *old)?, file(1, *new)?);
                         self.compare(&at, &old, &new, found)?;
                         if old.is_directory() && new.is_directory() {
-                            below.push((at, old, new, depth + 1));
+                            below.push((at, old, new));
                         }
                     }
                     (Some(old), None) => self.alone(0, &Found { path: at, file: file(0, *old)? }, found),
@@ -250,7 +252,7 @@ impl Comparison<'_, '_> {
 
 /// Partitions that are not read inside are compared byte by byte.
 fn compare_parts(images: &[Image; 2], found: &mut Vec<Difference>) -> Result<(), InspectError> {
-    let parts = images.each_ref().map(|image| image.parts());
+    let parts = images.each_ref().map(Image::parts);
     if images[0].file.length() != images[1].file.length() {
         let how = vec![format!("{} → {} bytes", images[0].file.length(), images[1].file.length())];
         found.push(Difference { sign: '~', what: "size of the image".to_owned(), how });
@@ -260,9 +262,10 @@ fn compare_parts(images: &[Image; 2], found: &mut Vec<Difference>) -> Result<(),
             None => found.push(Difference { sign: '-', what: old.title.clone(), how: Vec::new() }),
             Some(new) => {
                 let mut how = Vec::new();
+                let is_read = old.is_pool && new.is_pool;
                 if (old.offset, old.bytes) != (new.offset, new.bytes) {
                     how.push("place or size".to_owned());
-                } else if !(old.is_pool && new.is_pool) && !same_bytes(images, old)? {
+                } else if !is_read && !same_bytes(images, old)? {
                     how.push(format!("bytes of the {}, which is not read inside", old.purpose));
                 }
                 if !how.is_empty() {

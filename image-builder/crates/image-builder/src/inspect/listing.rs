@@ -57,12 +57,10 @@ impl From<ReadError> for ListError {
     }
 }
 
-fn list_from(
-    files: &FileSystem<'_>,
-    start: &Found,
-    recursive: bool,
-    tell: &mut dyn FnMut(&[u8], &File) -> Result<(), ListError>,
-) -> Result<(), ListError> {
+/// Takes a file with the name that it is to be listed under.
+type Tell<'a> = dyn FnMut(&[u8], &File) -> Result<(), ListError> + 'a;
+
+fn list_from(files: &FileSystem<'_>, start: &Found, recursive: bool, tell: &mut Tell<'_>) -> Result<(), ListError> {
     if !start.file.is_directory() {
         return tell(&start.path, &start.file);
     }

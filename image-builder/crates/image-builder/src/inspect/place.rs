@@ -14,7 +14,7 @@ impl Place {
     /// Reads the argument. Both file names and dataset names may have colons, so the file system decides: the
     /// shortest beginning that ends at a colon and is a file is the image, unless all of the text is one.
     pub(crate) fn parse(text: &str) -> Self {
-        Self::parse_by(text, |path| path.exists())
+        Self::parse_by(text, Path::exists)
     }
 
     fn parse_by(text: &str, exists: impl Fn(&Path) -> bool) -> Self {

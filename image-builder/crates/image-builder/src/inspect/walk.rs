@@ -1,9 +1,27 @@
 //! Walking the files of a dataset in the order of their paths, however the image is made.
 
+use std::collections::HashSet;
 use zfs_image::reader::{File, FileSystem, ReadError};
 
-/// Deeper than any path that a system could name; an image that goes deeper goes in circles.
-const DEPTH_MAX: usize = 2048;
+/// The directories that were entered. A damaged image may lead into one again, and then there would be no end.
+#[derive(Debug, Default)]
+pub(crate) struct Entered(HashSet<u64>);
+
+impl Entered {
+    /// Notes that a directory is entered.
+    ///
+    /// # Errors
+    /// It was entered before.
+    pub(crate) fn enter(&mut self, directory: &File) -> Result<(), ReadError> {
+        match self.0.insert(directory.object) {
+            true => Ok(()),
+            false => Err(ReadError::Structure {
+                object: directory.object,
+                what: "a directory has more than one name".to_owned(),
+            }),
+        }
+    }
+}
 
 /// A file with its path from the root of the dataset.
 #[derive(Debug)]
@@ -26,6 +44,8 @@ pub(crate) fn walk_below<E: From<ReadError>>(
     start: &Found,
     visit: &mut dyn FnMut(&Found) -> Result<(), E>,
 ) -> Result<(), E> {
+    let mut entered = Entered::default();
+    entered.enter(&start.file)?;
     let mut open = vec![(start.path.clone(), sorted_entries(files, &start.file)?.into_iter())];
     while let Some((directory, entries)) = open.last_mut() {
         let Some((name, object)) = entries.next() else {
@@ -35,9 +55,7 @@ pub(crate) fn walk_below<E: From<ReadError>>(
         let found = Found { path: join(directory, &name), file: files.file(object)? };
         visit(&found)?;
         if found.file.is_directory() {
-            if open.len() >= DEPTH_MAX {
-                return Err(ReadError::Limit { what: "directories inside each other", limit: DEPTH_MAX as u64 }.into());
-            }
+            entered.enter(&found.file)?;
             let entries = sorted_entries(files, &found.file)?;
             open.push((found.path, entries.into_iter()));
         }

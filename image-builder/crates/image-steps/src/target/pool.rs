@@ -9,7 +9,7 @@ use super::datasets::{Dataset, DatasetPlan, divide};
 use crate::state::{BUILD_TIME, ImageState, written};
 use crate::steps::{CONTAINER, Context, update_boot_archive};
 use disk_image::gpt::SectorSize;
-use disk_image::illumos::{EfiLoaders, IllumosDisk, POOL_PARTITION, esp_bytes, smallest_disk};
+use disk_image::illumos::{BiosLoaders, EfiLoaders, IllumosDisk, POOL_PARTITION, esp_bytes, smallest_disk};
 use disk_image::{DiskError, DiskReport, PoolVolume, VolumeError, extract_partition, write_bare, write_disk};
 use image_tree::{Follow, ImagePath, Node, Tree};
 use std::path::Path;
@@ -43,7 +43,7 @@ pub(super) fn write(
     }
     let spec = spec(pool, state, context)?;
     spec.validate().map_err(|error| TargetError::Pool(Box::new(error)))?;
-    let disk_bytes = disk_bytes(pool, &spec, context)?;
+    let disk_bytes = disk_bytes(pool, &spec)?;
     let mut report = None;
     let mut volume = PoolVolume::new(&spec, context.store, WriteOptions::default(), &mut report);
     let written = match pool.label {
@@ -61,11 +61,11 @@ pub(super) fn write(
 }
 
 /// Bytes of the image: what the template says, or what certainly holds the content.
-fn disk_bytes(pool: &Pool, spec: &PoolSpec, context: &Context<'_>) -> Result<u64, TargetError> {
+fn disk_bytes(pool: &Pool, spec: &PoolSpec) -> Result<u64, TargetError> {
     match pool.size {
         ImageSize::Mib(size) => Ok(size * MIB),
         ImageSize::Auto => {
-            let needed = minimum_bytes(spec, context.store).map_err(|error| TargetError::Pool(Box::new(error)))?;
+            let needed = minimum_bytes(spec).map_err(|error| TargetError::Pool(Box::new(error)))?;
             Ok(image_bytes(pool, needed.saturating_add(pool.free * MIB)))
         }
     }
@@ -155,13 +155,13 @@ fn efi_loaders(pool: &Pool, state: &ImageState, context: &Context<'_>) -> Result
 }
 
 /// Stage 1 and stage 2 for a BIOS, where the image has them.
-fn bios_loaders(state: &ImageState, context: &Context<'_>) -> Result<Option<(Vec<u8>, Vec<u8>)>, TargetError> {
+fn bios_loaders(state: &ImageState, context: &Context<'_>) -> Result<Option<BiosLoaders>, TargetError> {
     if !state.pool.bootable {
         return Ok(None);
     }
     let stage1 = file(state, "/boot/pmbr", context)?;
     let stage2 = file(state, "/boot/gptzfsboot", context)?;
-    Ok(stage1.zip(stage2))
+    Ok(stage1.zip(stage2).map(|(stage1, stage2)| BiosLoaders { stage1, stage2 }))
 }
 
 /// The content of a regular file of the image, if there is one.

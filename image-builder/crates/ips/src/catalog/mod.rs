@@ -18,7 +18,10 @@ pub use signature::{Signed, check_signature, sign};
 pub use update::{UpdateLog, UpdateOperation};
 pub use write::CatalogFiles;
 
+use crate::facet;
 use crate::fmri::{PackageId, Publisher, Stem};
+use crate::manifest::{Action, ActionKind, Manifest};
+use crate::variant;
 use crate::version::Version;
 
 /// The file that names all others of a catalog.
@@ -54,6 +57,27 @@ impl CatalogEntry {
     #[must_use]
     pub fn new(version: Version) -> Self {
         Self { version, manifest_sha1: None, dependency: Vec::new(), summary: Vec::new() }
+    }
+
+    /// What a catalog takes from a manifest: dependencies and what else decides about a solution into one part, other
+    /// statements about the package into the other.
+    #[must_use]
+    pub fn of_manifest(version: Version, manifest: &Manifest) -> Self {
+        let mut entry = Self::new(version);
+        for action in &manifest.actions {
+            let name = action.get("name").unwrap_or_default();
+            let decides = name.starts_with("pkg.depend.") || matches!(name, "pkg.obsolete" | "pkg.renamed");
+            match action.kind() {
+                ActionKind::Depend => entry.dependency.push(action.to_string()),
+                ActionKind::Set if name == "pkg.fmri" => {}
+                ActionKind::Set if decides || name.starts_with(variant::PREFIX) || is_optional(action) => {
+                    entry.dependency.push(action.to_string());
+                }
+                ActionKind::Set => entry.summary.push(action.to_string()),
+                _ => {}
+            }
+        }
+        entry
     }
 
     /// All actions that the catalog has of the package.
@@ -202,6 +226,11 @@ impl Catalog {
             entries.sort_by(|a, b| a.version.cmp(&b.version));
         }
     }
+}
+
+/// Whether facets or variants may leave the action out.
+fn is_optional(action: &Action) -> bool {
+    action.attributes().any(|(name, _)| name.starts_with(facet::PREFIX) || name.starts_with(variant::PREFIX))
 }
 
 fn id(publisher: &Publisher, stem: &Stem, version: &Version) -> PackageId {

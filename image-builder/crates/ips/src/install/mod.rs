@@ -59,6 +59,8 @@ pub struct PackageSet<'a> {
     pub variants: &'a Variants,
     /// The facets of the image.
     pub facets: &'a Facets,
+    /// What the mediators are set to; only what the user set is binding.
+    pub mediators: &'a Mediators,
 }
 
 /// What is to be done to a tree.
@@ -68,8 +70,6 @@ pub struct Operation<'a> {
     pub before: PackageSet<'a>,
     /// What shall be in the tree.
     pub after: PackageSet<'a>,
-    /// What the mediators were set to, by the user or by earlier operations.
-    pub mediators: &'a Mediators,
     /// The time that is written wherever one has to be.
     pub time: OperationTime,
 }
@@ -112,8 +112,8 @@ pub trait ContentSource {
 /// Packages contradict each other, an action is unusable, a payload is not to be had, or what is in the tree stands in
 /// the way. The tree of the caller is as it was.
 pub fn apply(tree: &Tree, operation: &Operation<'_>, content: &dyn ContentSource) -> Result<Applied, InstallError> {
-    let before = objects::Objects::collect(&operation.before, operation.mediators)?;
-    let after = objects::Objects::collect(&operation.after, operation.mediators)?;
+    let before = objects::Objects::collect(&operation.before)?;
+    let after = objects::Objects::collect(&operation.after)?;
     let mut run = execute::Run::new(tree, operation, content);
     run.execute(&before, &after)?;
     Ok(Applied { tree: run.tree, mediators: after.mediators, warnings: run.warnings })

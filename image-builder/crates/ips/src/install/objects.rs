@@ -42,7 +42,7 @@ pub(super) struct Objects<'p> {
 }
 
 impl<'p> Objects<'p> {
-    pub(super) fn collect(set: &PackageSet<'p>, configured: &Mediators) -> Result<Self, InstallError> {
+    pub(super) fn collect(set: &PackageSet<'p>) -> Result<Self, InstallError> {
         let mut objects = Self::default();
         let mut by_path: BTreeMap<ImagePath, Vec<(Delivered<'p>, Option<MediatedLink>)>> = BTreeMap::new();
         for package in set.packages {
@@ -68,7 +68,7 @@ impl<'p> Objects<'p> {
             }
         }
         let offers = by_path.values().flatten().filter_map(|(_, mediated)| mediated.as_ref());
-        objects.mediators = mediator::choose(configured, offers);
+        objects.mediators = mediator::choose(set.mediators, offers);
         for (path, delivered) in by_path {
             if let Some(one) = one_of(&path, delivered, &objects.mediators)? {
                 objects.paths.insert(path, one);

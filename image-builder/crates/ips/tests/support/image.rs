@@ -67,6 +67,7 @@ pub(crate) struct Image {
     pub(crate) variants: Variants,
     pub(crate) facets: Facets,
     pub(crate) mediators: Mediators,
+    installed_with: Mediators,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -79,6 +80,7 @@ impl Image {
             variants: Variants::new("i386"),
             facets: Facets::default(),
             mediators: Mediators::new(),
+            installed_with: Mediators::new(),
             warnings: Vec::new(),
         }
     }
@@ -121,13 +123,18 @@ impl Image {
         facets: &Facets,
     ) -> Result<(), InstallError> {
         let operation = Operation {
-            before: PackageSet { packages: &self.packages, variants: &self.variants, facets: &self.facets },
-            after: PackageSet { packages: &packages, variants, facets },
-            mediators: &self.mediators,
+            before: PackageSet {
+                packages: &self.packages,
+                variants: &self.variants,
+                facets: &self.facets,
+                mediators: &self.installed_with,
+            },
+            after: PackageSet { packages: &packages, variants, facets, mediators: &self.mediators },
             time: OperationTime::from_unix_seconds(TIME),
         };
         let Applied { tree, mediators, warnings } = apply(&self.tree, &operation, &self.contents)?;
         (self.tree, self.mediators, self.warnings, self.packages) = (tree, mediators, warnings, packages);
+        self.installed_with = self.mediators.clone();
         (self.variants, self.facets) = (variants.clone(), facets.clone());
         Ok(())
     }

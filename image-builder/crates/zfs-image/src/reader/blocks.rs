@@ -15,7 +15,7 @@ const GANG_HEADER_BYTES: usize = 512;
 /// `SPA_GBH_NBLKPTRS`.
 const GANG_POINTERS: usize = 3;
 /// Gang blocks of gang blocks of gang blocks: more do not occur, because blocks have at most 16 MiB.
-const GANG_DEPTH_MAX: u8 = 8;
+pub(super) const GANG_DEPTH_MAX: u8 = 8;
 /// How much decompressed metadata is kept.
 const CACHE_BYTES: usize = 48 << 20;
 

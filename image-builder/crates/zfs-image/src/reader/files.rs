@@ -15,7 +15,7 @@ pub(super) const ENTRY_OBJECT_MASK: u64 = (1 << 48) - 1;
 const LINKS_MAX: usize = 40;
 /// A path longer than this is no path.
 const SYMLINK_BYTES_MAX: u64 = 64 << 10;
-/// Attributes longer than this are left alone; systems have far lower limits.
+/// Attributes of a file that are longer than this together are left alone; systems have far lower limits.
 const XATTR_BYTES_MAX: u64 = 16 << 20;
 
 /// A file system of an open pool.
@@ -294,11 +294,11 @@ impl<'p> FileSystem<'p> {
         let mut values = BTreeMap::new();
         let Some(object) = file.znode.xattr else { return Ok(values) };
         let directory = self.file(object)?;
+        let mut left = XATTR_BYTES_MAX;
         for entry in self.read_dir(&directory)? {
             let attribute = self.file(entry.object)?;
-            if attribute.znode.size > XATTR_BYTES_MAX {
-                return Err(ReadError::Limit { what: "bytes in an extended attribute", limit: XATTR_BYTES_MAX });
-            }
+            let limit = ReadError::Limit { what: "bytes in extended attributes", limit: XATTR_BYTES_MAX };
+            left = left.checked_sub(attribute.znode.size).ok_or(limit)?;
             let mut value = vec![0; attribute.znode.size as usize];
             self.objset.read_exact(&attribute.dnode, &mut value, 0)?;
             values.insert(entry.name, value);

@@ -260,7 +260,7 @@ impl<'p> Objset<'p> {
 
 impl Pool<'_> {
     /// More blocks than this cannot be in the pool: a sector each, and those embedded in them.
-    fn blocks_max(&self) -> u64 {
+    pub(super) fn blocks_max(&self) -> u64 {
         (self.vdev.asize >> 9).saturating_mul(8).saturating_add(1 << 10)
     }
 }

@@ -45,6 +45,7 @@ pub fn tree(
         limits: *limits,
         nodes: 0,
         content_bytes: 0,
+        pointers_left: pool.blocks_max(),
         names: HashMap::from([(root.object, ImagePath::root())]),
     };
     let mut open = vec![(ImagePath::root(), root)];
@@ -62,6 +63,8 @@ struct Reader<'a> {
     limits: TreeLimits,
     nodes: u64,
     content_bytes: u64,
+    /// Files do not share blocks, so that all together have no more pointers than the pool has blocks.
+    pointers_left: u64,
     /// The first path of every object that may have more, and of every directory.
     names: HashMap<u64, ImagePath>,
 }
@@ -114,7 +117,9 @@ impl Reader<'_> {
     }
 
     fn content(&mut self, file: &File) -> Result<Content, ReadError> {
-        let extents = extents(&self.files, file)?;
+        let (extents, pointers) = extents(&self.files, file)?;
+        let limit = ReadError::Limit { what: "blocks in files", limit: self.files.objset().pool().blocks_max() };
+        self.pointers_left = self.pointers_left.checked_sub(pointers).ok_or(limit)?;
         let bytes = extents.iter().fold(0_u64, |sum, extent| sum.saturating_add(extent.len));
         self.content_bytes = self.content_bytes.saturating_add(bytes);
         if self.content_bytes > self.limits.content_bytes {
@@ -131,11 +136,13 @@ impl Reader<'_> {
     }
 }
 
-/// The runs of blocks that are there, cut at the end of the file.
-pub(super) fn extents(files: &FileSystem<'_>, file: &File) -> Result<Vec<Extent>, ReadError> {
+/// The runs of blocks that are there, cut at the end of the file, and how many pointers led to them.
+pub(super) fn extents(files: &FileSystem<'_>, file: &File) -> Result<(Vec<Extent>, u64), ReadError> {
     let block_bytes = u64::from(file.dnode.data_block_bytes);
     let mut extents: Vec<Extent> = Vec::new();
+    let mut pointers = 0;
     files.objset().for_each_pointer(&file.dnode, |level, number, _| {
+        pointers += 1;
         let offset = number.saturating_mul(block_bytes);
         if level > 0 || offset >= file.znode.size {
             return Ok(Visit::Descend);
@@ -147,7 +154,7 @@ pub(super) fn extents(files: &FileSystem<'_>, file: &File) -> Result<Vec<Extent>
         }
         Ok(Visit::Descend)
     })?;
-    Ok(extents)
+    Ok((extents, pointers))
 }
 
 /// The data of a file without its holes, as the store wants it.

@@ -72,6 +72,7 @@ pub(super) struct Allocator {
     free: BTreeMap<u64, u64>,
     cursors: [u64; 3],
     allocated: u64,
+    blocks: u64,
 }
 
 impl Allocator {
@@ -83,6 +84,7 @@ impl Allocator {
             free: (0..geometry.metaslabs).map(whole).collect(),
             cursors: [0, eighths(6), eighths(7)],
             allocated: 0,
+            blocks: 0,
         }
     }
 
@@ -95,6 +97,11 @@ impl Allocator {
         self.allocated
     }
 
+    /// Blocks that have places.
+    pub(super) fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
     /// Gives out `copies` (1 to 3) places of `asize` bytes; none if there is no room.
     pub(super) fn allocate(&mut self, asize: u32, copies: usize) -> Option<[Dva; 3]> {
         let mut dvas = [Dva::default(); 3];
@@ -102,6 +109,7 @@ impl Allocator {
             let offset = self.take(copy, u64::from(asize), &dvas[..copy])?;
             dvas[copy] = Dva { vdev: 0, offset, asize, gang: false };
         }
+        self.blocks += 1;
         Some(dvas)
     }
 

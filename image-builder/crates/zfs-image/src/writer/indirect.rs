@@ -21,11 +21,11 @@ impl Usage {
     pub(super) fn of(pointer: &BlockPointer) -> Self {
         match pointer {
             BlockPointer::Hole(_) => Self::default(),
+            // `BP_GET_PSIZE` of embedded data is 0.
             BlockPointer::Embedded(embedded) => {
                 let metadata = embedded.level > 0 || embedded.kind.is_metadata();
-                let compressed = u64::from(embedded.physical_bytes);
-                let uncompressed = if metadata { compressed } else { u64::from(embedded.logical_bytes) };
-                Self { used: 0, compressed, uncompressed }
+                let uncompressed = if metadata { 0 } else { u64::from(embedded.logical_bytes) };
+                Self { used: 0, compressed: 0, uncompressed }
             }
             BlockPointer::Data(block) => {
                 let metadata = block.level > 0 || block.kind.is_metadata();

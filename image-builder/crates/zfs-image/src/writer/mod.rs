@@ -30,4 +30,5 @@ pub use output::{FileWindow, Output};
 pub use pool::{WriteOptions, write_pool};
 pub use report::{DatasetReport, PoolReport};
 pub use size::minimum_bytes;
-pub use spec::{DatasetSpec, DeviceNumbers, PoolSpec, VdevSpec};
+pub use spec::{DatasetSpec, PoolSpec, VdevSpec};
+pub use zfs_format::sa::DeviceNumbers;

@@ -196,6 +196,7 @@ impl PoolWriter<'_, '_> {
             txg: identity.txg,
             capacity_bytes: self.geometry.capacity(),
             allocated_bytes: allocator.allocated(),
+            blocks: allocator.blocks(),
             metadata_bytes: usage.used,
             metadata_objects: late.objects(),
             datasets: written.iter().map(report).collect(),

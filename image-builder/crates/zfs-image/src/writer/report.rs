@@ -13,7 +13,9 @@ pub struct PoolReport {
     pub capacity_bytes: u64,
     /// Bytes that blocks use, all copies and the pool's own included.
     pub allocated_bytes: u64,
-    /// Bytes of these that the meta object set takes.
+    /// Blocks on the device; those in their pointers and holes do not count, and several copies are one.
+    pub blocks: u64,
+    /// Bytes that the meta object set takes.
     pub metadata_bytes: u64,
     /// Objects of the meta object set.
     pub metadata_objects: u64,

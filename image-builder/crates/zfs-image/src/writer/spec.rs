@@ -6,6 +6,7 @@ use image_tree::{Timestamp, Tree};
 use zfs_format::feature::FeatureSet;
 use zfs_format::name;
 use zfs_format::property::{self, EncodedProperty};
+use zfs_format::sa::DeviceNumbers;
 
 use super::error::SpecError;
 use super::settings::resolve;
@@ -60,26 +61,6 @@ pub struct VdevSpec {
     pub devid: Option<String>,
     /// Whether the whole disk, with its partition table, is the pool's, so that it may grow.
     pub whole_disk: bool,
-}
-
-/// How the numbers of a device stand in its 64-bit attribute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeviceNumbers {
-    /// Major in the upper 32 bits, minor in the lower.
-    Illumos,
-    /// Major from bit 20 on, minor below: `huge_encode_dev` as OpenZFS on Linux stores it.
-    Linux,
-}
-
-impl DeviceNumbers {
-    /// The attribute of a device; none if the numbers are too large for the form.
-    #[must_use]
-    pub fn encode(self, major: u32, minor: u32) -> Option<u64> {
-        match self {
-            Self::Illumos => Some(u64::from(major) << 32 | u64::from(minor)),
-            Self::Linux => (minor < 1 << 20).then_some(u64::from(major) << 20 | u64::from(minor)),
-        }
-    }
 }
 
 impl PoolSpec {

@@ -6,7 +6,7 @@ use image_tree::{Metadata, Node, NodeKind};
 use zfs_format::acl;
 use zfs_format::dnode::flags;
 use zfs_format::object::{MASTER_NODE_OBJECT, ObjectType, master_node};
-use zfs_format::sa::{self, Layouts, Time, Znode};
+use zfs_format::sa::{self, DeviceNumbers, Layouts, Time, Znode};
 use zfs_format::zap::{self, Options, ZapEntry, ZapError};
 
 use super::error::WriteError;
@@ -15,7 +15,6 @@ use super::objset::{ObjsetWriter, WrittenObjset};
 use super::pipeline::{Fault, Pipeline};
 use super::plan::{DELETE_QUEUE_OBJECT, Plan, Planned, ROOT_OBJECT, type_bits};
 use super::seed::Seed;
-use super::spec::DeviceNumbers;
 
 /// `ZPL_VERSION_SA`.
 const ZPL_VERSION: u64 = 5;

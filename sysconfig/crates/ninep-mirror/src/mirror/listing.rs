@@ -31,7 +31,7 @@ pub(super) struct Listing {
     pub(super) source: Source,
     /// Sorted.
     pub(super) paths: Vec<SharePath>,
-    /// Directories that could not be listed, with the reason. What is in them is unknown, not gone.
+    /// What could not be listed or looked at, with the reason. It and what is in it are unknown, not gone.
     pub(super) unlisted: Vec<(Option<SharePath>, String)>,
     /// Directories with a name in them that is none, and one such name.
     pub(super) refused: Vec<(Option<SharePath>, String)>,
@@ -45,7 +45,7 @@ impl Listing {
 
     /// Whether nobody knows if the path is wanted.
     pub(super) fn is_unknown(&self, path: &SharePath) -> bool {
-        self.unlisted.iter().any(|(directory, _)| directory.as_ref().is_none_or(|it| path.is_inside(it)))
+        self.unlisted.iter().any(|(directory, _)| directory.as_ref().is_none_or(|it| path == it || path.is_inside(it)))
     }
 }
 

@@ -75,21 +75,3 @@ impl Drop for Running {
         drop(self.child.wait());
     }
 }
-
-/// Says that something is not tested, which is a failure in CI.
-#[expect(clippy::print_stderr, reason = "a skipped test says so where a person sees it")]
-pub(crate) fn skip(why: &str) {
-    eprintln!("SKIPPED: {why}");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "in CI nothing may be skipped: {why}");
-}
-
-/// Where a program is, also where ordinary users of Debian do not search; none when it is not installed, which is said.
-pub(crate) fn find_judge(name: &str, package: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{path}:/usr/sbin:/sbin");
-    let found = path.split(':').map(|directory| Path::new(directory).join(name)).find(|file| file.is_file());
-    if found.is_none() {
-        skip(&format!("{name} is missing; install the package {package}"));
-    }
-    found
-}

@@ -8,7 +8,7 @@ use zfs_format::dnode::{DNODE_BYTES, Dnode, ObjsetPhys, flags};
 use zfs_format::dsl::BpobjPhys;
 use zfs_format::object::{ObjectType, pool_directory};
 
-use super::super::blocks::unpack;
+use super::super::blocks::{GANG_DEPTH_MAX, place as address_of, unpack};
 use super::super::objset::{decode_pointer, dnodes, pointer_shift};
 use super::accounts::Space;
 use super::{Place, ProblemKind, Verifier};
@@ -227,7 +227,7 @@ impl Verifier<'_> {
         let mut content = None;
         let mut allocated = 0;
         for (copy, dva) in block.dvas.iter().enumerate().filter(|(_, dva)| !dva.is_empty()) {
-            if !self.reach(place, block, dva) {
+            if !self.reach(place, block, dva, GANG_DEPTH_MAX) {
                 return None;
             }
             allocated += u64::from(dva.asize);
@@ -260,17 +260,17 @@ impl Verifier<'_> {
     }
 
     /// Marks the bytes of a copy as used. Answers whether they are new.
-    fn reach(&mut self, place: &Place, block: &DataBlock, dva: &Dva) -> bool {
+    fn reach(&mut self, place: &Place, block: &DataBlock, dva: &Dva, depth_left: u8) -> bool {
         let sector = 1_u64 << self.pool.vdev().ashift;
         let stored = u64::from(block.physical_bytes).next_multiple_of(sector);
         if dva.offset % sector != 0 || (!dva.gang && u64::from(dva.asize) != stored) {
-            let address = super::super::blocks::place(dva);
+            let address = address_of(dva);
             self.structure(place, format!("the address {address} does not fit {stored:#x} bytes in whole sectors"));
         }
         let outside = |end: u64| dva.vdev != 0 || end > self.pool.vdev().asize;
         let len = if dva.gang { sector } else { u64::from(dva.asize) };
         if len == 0 || dva.offset.checked_add(len).is_none_or(outside) {
-            self.structure(place, format!("the address {} is outside of the device", super::super::blocks::place(dva)));
+            self.structure(place, format!("the address {} is outside of the device", address_of(dva)));
             return false;
         }
         if let Err((start, len)) = self.reached.insert(dva.offset, len) {
@@ -279,16 +279,23 @@ impl Verifier<'_> {
             }
             return false;
         }
-        if dva.gang {
-            match self.pool.gang_pointers(block, dva) {
-                Ok(members) => return self.reach_members(place, &members),
-                Err(error) => self.structure(place, error.to_string()),
+        if !dva.gang {
+            return true;
+        }
+        let Some(deeper) = depth_left.checked_sub(1) else {
+            self.structure(place, "gang blocks are too deep inside each other");
+            return false;
+        };
+        match self.pool.gang_pointers(block, dva) {
+            Ok(members) => self.reach_members(place, &members, deeper),
+            Err(error) => {
+                self.structure(place, error.to_string());
+                true
             }
         }
-        true
     }
 
-    fn reach_members(&mut self, place: &Place, members: &[BlockPointer]) -> bool {
+    fn reach_members(&mut self, place: &Place, members: &[BlockPointer], depth_left: u8) -> bool {
         let blocks = members.iter().filter_map(|member| match member {
             BlockPointer::Data(block) => Some(*block),
             _ => None,
@@ -296,7 +303,7 @@ impl Verifier<'_> {
         let mut new = true;
         for member in blocks.collect::<Vec<_>>() {
             for dva in member.dvas.iter().filter(|dva| !dva.is_empty()) {
-                new &= self.reach(place, &member, dva);
+                new &= self.reach(place, &member, dva, depth_left);
             }
         }
         new
@@ -325,12 +332,15 @@ impl Verifier<'_> {
             return self.structure(&place, "the header of a list of blocks is too short");
         };
         for index in 0..header.block_pointers {
+            if !self.spend(&place, 1) {
+                return;
+            }
             let mut bytes = [0; BLOCK_POINTER_BYTES];
             let read = mos.read_exact(&dnode, &mut bytes, index.saturating_mul(BLOCK_POINTER_BYTES as u64));
             match read.map(|()| BlockPointer::decode(&bytes)) {
                 Ok(Ok(BlockPointer::Data(block))) => {
                     for dva in block.dvas.iter().filter(|dva| !dva.is_empty()) {
-                        self.reach(&place, &block, dva);
+                        self.reach(&place, &block, dva, GANG_DEPTH_MAX);
                     }
                     self.count(&block);
                 }
@@ -352,6 +362,9 @@ impl Verifier<'_> {
             return self.structure(&place, "a list of blocks lost its parts");
         };
         for index in 0..header.subobject_count {
+            if !self.spend(&place, 1) {
+                return;
+            }
             let mut bytes = [0; 8];
             match mos.read_exact(&list, &mut bytes, index.saturating_mul(8)) {
                 Ok(()) => self.bpobj(u64::from_le_bytes(bytes), depth_left - 1),

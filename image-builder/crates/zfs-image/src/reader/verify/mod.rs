@@ -184,6 +184,9 @@ pub(super) struct Verifier<'p> {
     reached: RangeSet,
     /// The blocks of each dataset that its previous snapshot does not have, by the dataset's object.
     spaces: HashMap<u64, Space>,
+    /// How many entries of lists and words of space maps may still be read. Nothing honest comes near: lists could lead
+    /// to the same blocks over and over without one of them being wrong.
+    entries_left: u64,
 }
 
 impl Pool<'_> {
@@ -196,6 +199,7 @@ impl Pool<'_> {
             report: Verification::default(),
             reached: RangeSet::default(),
             spaces: HashMap::new(),
+            entries_left: self.blocks_max().saturating_mul(4),
         };
         verifier.run();
         verifier.report
@@ -275,6 +279,19 @@ impl<'p> Verifier<'p> {
                 }
             }
         }
+    }
+
+    /// Takes from what may still be read. Answers false, and says so, when it is used up.
+    fn spend(&mut self, place: &Place, entries: u64) -> bool {
+        let left = self.entries_left.checked_sub(entries);
+        if left.is_none() {
+            self.structure(
+                place,
+                "lists and space maps are longer than the pool could hold; the rest was not verified",
+            );
+        }
+        self.entries_left = left.unwrap_or(0);
+        left.is_some()
     }
 
     fn is_full(&self) -> bool {

@@ -10,6 +10,9 @@ use super::{Place, ProblemKind, Verifier};
 /// With this feature active, the newest allocations are in a log and not yet in the space maps.
 const LOG_SPACEMAP: &[u8] = b"com.delphix:log_spacemap";
 
+/// `zfs_vdev_ms_count_limit` is 131 072; grown pools may have more.
+const METASLABS_MAX: u64 = 1 << 22;
+
 impl Verifier<'_> {
     pub(super) fn space_maps(&mut self) {
         let place = Place::default();
@@ -20,8 +23,9 @@ impl Verifier<'_> {
         let pool = self.pool;
         let mos = pool.mos();
         let vdev = *pool.vdev();
-        let Some(metaslab_bytes) = u32::try_from(vdev.metaslab_shift).ok().and_then(|shift| 1_u64.checked_shl(shift))
-        else {
+        let shift = u32::try_from(vdev.metaslab_shift).ok().filter(|shift| *shift >= u32::from(vdev.ashift));
+        let metaslab_bytes = shift.and_then(|shift| 1_u64.checked_shl(shift));
+        let Some(metaslab_bytes) = metaslab_bytes.filter(|bytes| vdev.asize / bytes <= METASLABS_MAX) else {
             return self.structure(&place, format!("metaslabs of two to the {} bytes", vdev.metaslab_shift));
         };
         let array = match mos.dnode(vdev.metaslab_array) {
@@ -75,6 +79,9 @@ impl Verifier<'_> {
         let block_bytes = u64::from(dnode.data_block_bytes.max(1));
         let mut own = RangeSet::default();
         for number in 0..header.length.div_ceil(block_bytes) {
+            if !self.spend(&place, block_bytes / 8) {
+                return Ok(());
+            }
             let block = mos.block(&dnode, number)?;
             let hole = || ReadError::Structure { object, what: "a space map ends before its length".to_owned() };
             let block = block.ok_or_else(hole)?;

@@ -1,0 +1,355 @@
+//! What an image knows of itself, below `var/pkg`: the configuration, the installed packages, their manifests.
+//!
+//! [`Image::load`] reads it from a tree, [`Image::change`] installs other packages and writes it anew. What the
+//! packaging client of the running image can make again by itself (indexes, caches, the catalogs of
+//! publishers) is left to it.
+
+mod config;
+mod ini;
+pub mod state;
+
+use std::collections::BTreeMap;
+
+use image_tree::{Follow, ImagePath, Metadata, Node, Timestamp, Tree, TreeError};
+use sha1::{Digest, Sha1};
+
+pub use config::{ConfigError, ImageConfig, PublisherConfig, with_slash};
+pub use state::{InstalledEntry, StateError};
+
+use crate::fmri::{Fmri, PackageId, Stem};
+use crate::install::{Applied, ContentError, ContentSource, InstallError, Operation, Package, PackageSet, apply};
+use crate::manifest::{ActionKind, ManifestError, to_hex};
+use crate::resolve::{AvoidReason, ImageState, RankedPublisher, Universe};
+use crate::text::quote_component;
+use crate::time::OperationTime;
+
+/// Where everything is.
+const PKG: &str = "var/pkg";
+const CONFIG: &str = "var/pkg/pkg5.image";
+const STATE: &str = "var/pkg/state";
+const PUBLISHERS: &str = "var/pkg/publisher";
+
+/// An image with its packages.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// How it is set up.
+    pub config: ImageConfig,
+    /// The installed packages by name, and when each was installed.
+    packages: BTreeMap<Stem, (Package, String)>,
+    /// Names that groups do not pull in.
+    pub avoided: BTreeMap<Stem, AvoidReason>,
+    /// Names and versions that must not be left.
+    pub freezes: Vec<Fmri>,
+    /// The configuration that the packages in the tree were installed with.
+    installed_with: ImageConfig,
+}
+
+/// The metadata of an image cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The configuration is damaged.
+    #[error("/{CONFIG} cannot be used")]
+    Config(#[source] ConfigError),
+    /// A file is not text.
+    #[error("{path} is not UTF-8")]
+    NotText {
+        /// The file.
+        path: String,
+    },
+    /// A file of the state is damaged.
+    #[error("{path} cannot be used")]
+    State {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: StateError,
+    },
+    /// A package is installed, but its manifest is not there.
+    #[error("{package} is installed, but its manifest {path} is not there")]
+    NoManifest {
+        /// The package.
+        package: String,
+        /// Where the manifest has to be.
+        path: String,
+    },
+    /// The manifest of an installed package is damaged.
+    #[error("{path} cannot be used")]
+    Manifest {
+        /// The manifest.
+        path: String,
+        /// What is wrong.
+        #[source]
+        source: ManifestError,
+    },
+    /// A content could not be read or kept.
+    #[error("{path} cannot be read or written")]
+    Content {
+        /// The file.
+        path: String,
+        /// The reason.
+        #[source]
+        source: ContentError,
+    },
+    /// The tree refused a change.
+    #[error("{path} cannot be written")]
+    Tree {
+        /// The path.
+        path: String,
+        /// The reason.
+        #[source]
+        source: Box<TreeError>,
+    },
+    /// The packages cannot be installed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+}
+
+impl Image {
+    /// An image without packages.
+    #[must_use]
+    pub fn new(config: ImageConfig) -> Self {
+        Self {
+            installed_with: config.clone(),
+            config,
+            packages: BTreeMap::new(),
+            avoided: BTreeMap::new(),
+            freezes: Vec::new(),
+        }
+    }
+
+    /// Reads the image in a tree; none if there is no image in it.
+    ///
+    /// # Errors
+    /// The metadata is damaged or incomplete.
+    pub fn load(tree: &Tree, content: &dyn ContentSource) -> Result<Option<Self>, ImageError> {
+        let Some(text) = read(tree, content, CONFIG)? else { return Ok(None) };
+        let text = String::from_utf8(text).map_err(|_| ImageError::NotText { path: format!("/{CONFIG}") })?;
+        let mut image = Self::new(ImageConfig::parse(&text).map_err(ImageError::Config)?);
+        let base = format!("{STATE}/installed/{}", crate::catalog::BASE);
+        let state_error = |path: &str, source| ImageError::State { path: format!("/{path}"), source };
+        for entry in match read(tree, content, &base)? {
+            Some(bytes) => state::parse(&bytes).map_err(|source| state_error(&base, source))?,
+            None => Vec::new(),
+        } {
+            let path = manifest_path(&entry.id);
+            let Some(text) = read(tree, content, &path)? else {
+                return Err(ImageError::NoManifest { package: entry.id.short(), path: format!("/{path}") });
+            };
+            let package = Package::new(entry.id.clone(), text);
+            let package = package.map_err(|source| ImageError::Manifest { path: format!("/{path}"), source })?;
+            image.packages.insert(entry.id.stem.clone(), (package, entry.last_install));
+        }
+        let avoided = format!("{STATE}/avoid_set");
+        if let Some(bytes) = read(tree, content, &avoided)? {
+            image.avoided = state::parse_avoided(&bytes).map_err(|source| state_error(&avoided, source))?;
+        }
+        let freezes = format!("{STATE}/frozen_list");
+        if let Some(bytes) = read(tree, content, &freezes)? {
+            image.freezes = state::parse_freezes(&bytes).map_err(|source| state_error(&freezes, source))?;
+        }
+        Ok(Some(image))
+    }
+
+    /// The installed packages, by name.
+    pub fn packages(&self) -> impl Iterator<Item = &Package> {
+        self.packages.values().map(|(package, _)| package)
+    }
+
+    /// The installed package of this name.
+    #[must_use]
+    pub fn package(&self, stem: &Stem) -> Option<&Package> {
+        self.packages.get(stem).map(|(package, _)| package)
+    }
+
+    /// A universe with the installed packages, to which catalogs can be added.
+    #[must_use]
+    pub fn universe(&self) -> Universe {
+        let mut universe = Universe::new(self.config.variants.clone(), self.config.facets.clone());
+        for package in self.packages() {
+            let kinds = [ActionKind::Set, ActionKind::Depend];
+            let actions = package.manifest.actions.iter().filter(|action| kinds.contains(&action.kind()));
+            universe.add_package(package.id.clone(), actions.map(ToString::to_string).collect());
+        }
+        universe
+    }
+
+    /// What resolution needs of the image; hand it to [`ResolutionInput::state`].
+    #[must_use]
+    pub fn resolution_input(&self) -> ResolutionInput {
+        ResolutionInput {
+            publishers: self.config.ranked_publishers(),
+            installed: self.packages().map(|package| package.id.clone()).collect(),
+            freezes: self.freezes.clone(),
+            avoided: self.avoided.keys().cloned().collect(),
+        }
+    }
+
+    /// Makes `packages` the packages of the image, seen with the configuration as it is now, and writes the
+    /// metadata. The result is the tree and what there is to warn of.
+    ///
+    /// # Errors
+    /// The packages cannot be installed, or the metadata not be written. Nothing is changed then.
+    pub fn change(
+        &mut self,
+        tree: &Tree,
+        packages: Vec<Package>,
+        content: &dyn ContentSource,
+        time: OperationTime,
+    ) -> Result<(Tree, Vec<String>), ImageError> {
+        let before: Vec<Package> = self.packages().cloned().collect();
+        let operation = Operation {
+            before: package_set(&before, &self.installed_with),
+            after: package_set(&packages, &self.config),
+            time,
+        };
+        let Applied { tree, mediators, warnings } = apply(tree, &operation, content)?;
+        let mut changed = self.clone();
+        changed.config.mediators = mediators;
+        changed.installed_with = changed.config.clone();
+        changed.packages.clear();
+        for package in packages {
+            let known = self.packages.get(&package.id.stem).filter(|(known, _)| known.id == package.id);
+            let since = known.map_or_else(|| time.with_microseconds(), |(_, since)| since.clone());
+            changed.packages.insert(package.id.stem.clone(), (package, since));
+        }
+        let tree = changed.write(tree, content, time, &before)?;
+        *self = changed;
+        Ok((tree, warnings))
+    }
+
+    /// Writes the metadata into a tree, without installing anything: for changed publishers and properties. Changed
+    /// variants, facets and mediators want [`change`](Self::change) with the same packages.
+    ///
+    /// # Errors
+    /// The metadata cannot be written.
+    pub fn save(&self, tree: &Tree, content: &dyn ContentSource, time: OperationTime) -> Result<Tree, ImageError> {
+        let own: Vec<Package> = self.packages().cloned().collect();
+        self.write(tree.clone(), content, time, &own)
+    }
+
+    fn write(
+        &self,
+        tree: Tree,
+        content: &dyn ContentSource,
+        time: OperationTime,
+        before: &[Package],
+    ) -> Result<Tree, ImageError> {
+        let mut writer = Writer { tree, content, time };
+        for old in before.iter().filter(|old| self.package(&old.id.stem).is_none_or(|new| new.id != old.id)) {
+            writer.remove(&manifest_path(&old.id))?;
+        }
+        let mut entries = Vec::new();
+        for (package, since) in self.packages.values() {
+            writer.write(&manifest_path(&package.id), &package.text)?;
+            entries.push(InstalledEntry {
+                id: package.id.clone(),
+                last_install: since.clone(),
+                manifest_sha1: Some(to_hex(&Sha1::digest(&package.text))),
+            });
+        }
+        let (attrs, base) = state::write(&entries, time);
+        for directory in ["installed", "known"] {
+            writer.write(&format!("{STATE}/{directory}/{}", crate::catalog::ATTRS), attrs.as_bytes())?;
+            writer.write(&format!("{STATE}/{directory}/{}", crate::catalog::BASE), base.as_bytes())?;
+        }
+        let avoided = format!("{STATE}/avoid_set");
+        if self.avoided.is_empty() {
+            writer.remove(&avoided)?;
+        } else {
+            writer.write(&avoided, state::write_avoided(&self.avoided).as_bytes())?;
+        }
+        writer.write(CONFIG, self.config.to_text().as_bytes())?;
+        Ok(writer.tree)
+    }
+}
+
+fn package_set<'a>(packages: &'a [Package], config: &'a ImageConfig) -> PackageSet<'a> {
+    let ImageConfig { variants, facets, mediators, .. } = config;
+    PackageSet { packages, variants, facets, mediators }
+}
+
+/// What of an image matters for resolution, held together.
+#[derive(Debug, Clone, Default)]
+pub struct ResolutionInput {
+    publishers: Vec<RankedPublisher>,
+    installed: Vec<PackageId>,
+    freezes: Vec<Fmri>,
+    avoided: Vec<Stem>,
+}
+
+impl ResolutionInput {
+    /// The view that resolution takes.
+    #[must_use]
+    pub fn state(&self) -> ImageState<'_> {
+        ImageState {
+            publishers: &self.publishers,
+            installed: &self.installed,
+            freezes: &self.freezes,
+            avoided: &self.avoided,
+        }
+    }
+}
+
+/// Where the manifest of an installed package is.
+fn manifest_path(id: &PackageId) -> String {
+    format!("{PUBLISHERS}/{}/pkg/{}", quote_component(id.publisher.as_str()), id.manifest_path())
+}
+
+fn image_path(path: &str) -> Result<ImagePath, ImageError> {
+    ImagePath::from_relative(path).map_err(|source| {
+        let source = TreeError::Path { path: ImagePath::root(), source };
+        ImageError::Tree { path: format!("/{path}"), source: Box::new(source) }
+    })
+}
+
+fn read(tree: &Tree, content: &dyn ContentSource, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
+    let Ok((_, node)) = tree.lookup(&image_path(path)?, Follow::Yes) else { return Ok(None) };
+    let Some(found) = node.content() else { return Ok(None) };
+    let bytes = content.read(found);
+    bytes.map(Some).map_err(|source| ImageError::Content { path: format!("/{path}"), source })
+}
+
+/// Writes files of the metadata, all of root's.
+struct Writer<'c> {
+    tree: Tree,
+    content: &'c dyn ContentSource,
+    time: OperationTime,
+}
+
+impl Writer<'_> {
+    fn metadata(&self, mode: u16) -> Metadata {
+        let mtime = Timestamp { secs: self.time.unix_seconds(), nanos: 0 };
+        Metadata { mtime, ..Metadata::new(0, 0, mode) }
+    }
+
+    /// A file whose content is there already is left as it is, its time included.
+    fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), ImageError> {
+        let at = image_path(path)?;
+        let content = self.content.keep(bytes);
+        let content = content.map_err(|source| ImageError::Content { path: format!("/{path}"), source })?;
+        if self.tree.get(&at).and_then(Node::content) == Some(&content) {
+            return Ok(());
+        }
+        let directory = self.metadata(0o755);
+        let fail = |source| ImageError::Tree { path: format!("/{path}"), source: Box::new(source) };
+        let parent = at.parent().unwrap_or_else(ImagePath::root);
+        self.tree.create_dir(&parent, directory.clone(), &directory).map_err(fail)?;
+        self.tree.insert(&at, Node::regular(content, self.metadata(0o644))).map_err(fail)?;
+        Ok(())
+    }
+
+    /// Removes a file, and the directories that are empty then.
+    fn remove(&mut self, path: &str) -> Result<(), ImageError> {
+        let mut at = Some(image_path(path)?);
+        let stop = image_path(PKG)?;
+        while let Some(gone) = at.filter(|gone| gone.starts_with(&stop) && *gone != stop) {
+            // A directory with something else in it ends the way up.
+            if self.tree.remove(&gone).is_err() {
+                break;
+            }
+            at = gone.parent();
+        }
+        Ok(())
+    }
+}

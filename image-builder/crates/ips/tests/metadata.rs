@@ -1,0 +1,199 @@
+//! The metadata of images: written, read back, and used for the next operation.
+
+#[path = "support/image.rs"]
+#[allow(dead_code, reason = "every test binary uses another part of this")]
+mod image;
+
+use image::Contents;
+use image_tree::{ImagePath, Metadata, Node, Tree};
+use ips::fmri::Stem;
+use ips::image::{ConfigError, Image, ImageConfig, ImageError, PublisherConfig};
+use ips::install::Package;
+use ips::resolve::{AvoidReason, Request, resolve};
+use ips::time::OperationTime;
+
+fn config() -> ImageConfig {
+    let mut config = ImageConfig::new("i386");
+    for (name, origins) in [("b.org", &["http://b.org"][..]), ("a", &["https://a/x/", "file:///it's"])] {
+        config.publishers.push(PublisherConfig::new(name.parse().unwrap(), origins));
+    }
+    config.publishers[1].is_sticky = false;
+    config.publishers[1].mirrors.push("http://m/".to_owned());
+    config.facets.set("doc.*", Some(false));
+    config.facets.set_inherited("locale.*", Some(true));
+    config.variants.set("debug.illumos", "false");
+    config.set_property("signature-policy", "ignore");
+    config
+}
+
+fn package(name: &str, text: &str) -> Package {
+    let id = format!("pkg://a/{name},5.11:20200101T000000Z").parse().unwrap();
+    Package::new(id, text.as_bytes()).unwrap()
+}
+
+fn time(seconds: i64) -> OperationTime {
+    OperationTime::from_unix_seconds(seconds)
+}
+
+fn text(contents: &Contents, tree: &Tree, path: &str) -> String {
+    let node = tree.get(&ImagePath::new(path).unwrap()).unwrap_or_else(|| panic!("{path}"));
+    String::from_utf8(contents.store.read_blob(node.content().unwrap().blob()).unwrap()).unwrap()
+}
+
+#[test]
+fn the_configuration_as_the_client_of_the_image_reads_it() {
+    assert_eq!(
+        config().to_text(),
+        "[CONFIGURATION]\nversion = 3\n\n\
+         [authority_a]\napproved_ca_certs = []\ndisabled = False\nmirror_info = [{'uri': 'http://m/', 'proxy': '', \
+         'disabled': 'false'}]\nmirrors = ['http://m/']\norigin_info = [{'uri': 'https://a/x/', 'proxy': '', 'disabled': 'false'}, \
+         {'uri': \"file:///it's/\", 'proxy': '', 'disabled': 'false'}]\norigins = ['https://a/x/', \"file:///it's/\"]\n\
+         prefix = a\nsticky = False\n\n\
+         [authority_b.org]\napproved_ca_certs = []\ndisabled = False\nmirror_info = []\nmirrors = []\n\
+         origin_info = [{'uri': 'http://b.org/', 'proxy': '', 'disabled': 'false'}]\norigins = ['http://b.org/']\n\
+         prefix = b.org\nsticky = True\n\n\
+         [facet]\nfacet.doc.%2A = False\n\n[image]\nversion = 4\n\n[inherited_facet]\nfacet.locale.%2A = True\n\n\
+         [property]\npublisher-search-order = ['b.org', 'a']\nsignature-policy = ignore\n\n\
+         [variant]\nvariant.arch = i386\nvariant.debug.illumos = false\nvariant.opensolaris.imagetype = full\n\
+         variant.opensolaris.zone = global\n\n"
+    );
+    let mut config = config();
+    let read = ImageConfig::parse(&config.to_text()).unwrap();
+    assert_eq!(read.to_text(), config.to_text());
+    assert_eq!(read.publishers, config.publishers);
+    assert_eq!((&read.variants, &read.facets), (&config.variants, &config.facets));
+    // What nobody here understands is kept.
+    let with_uuid = config.to_text().replace("prefix = a\n", "prefix = a\nuuid = 1-2-3\n") + "[linked_x]\nname = y\n";
+    let read = ImageConfig::parse(&with_uuid).unwrap().to_text();
+    assert!(read.contains("uuid = 1-2-3") && read.contains("[linked_x]\nname = y\n"));
+    config.publishers.clear();
+    let read = ImageConfig::parse(&config.to_text()).unwrap();
+    assert!(read.publishers.is_empty());
+}
+
+#[test]
+fn configurations_that_are_none() {
+    let whole = config().to_text();
+    for (from, to, expected) in [
+        ("version = 4", "version = 3", "format 3"),
+        ("[image]", "[other]", "format none"),
+        ("prefix = a", "prefix", "line 11: it is no `name = value`"),
+        ("[CONFIGURATION]\n", "", "line 1: it is in no section"),
+        ("[CONFIGURATION]", " x", "line 1: there is nothing that it continues"),
+        ("'b.org', 'a']", "'b.org'", "not a list of publishers"),
+        ("['http://m/']", "[1]", "not a list of texts"),
+        ("%2A = False", "%2A = maybe", "not `True` or `False`"),
+    ] {
+        assert!(whole.contains(from), "{from}");
+        let error: ConfigError = ImageConfig::parse(&whole.replacen(from, to, 1)).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn an_image_is_written_and_read_back() {
+    let contents = Contents::new();
+    let mut image = Image::new(config());
+    let link = "set name=pkg.summary value=A\nlink path=bin/py mediator=py mediator-version=3 target=py3\n\
+        depend type=incorporate fmri=lib/b@1\n";
+    let packages = vec![package("a@1", link), package("lib/b@1", "dir path=b mode=0755 owner=root group=root")];
+    // Owners come from actions and tables; here are the tables.
+    let mut tree = Tree::default();
+    for (path, text) in [("/etc/passwd", "root:x:0:0::/:\n"), ("/etc/group", "root::0:\n")] {
+        let metadata = Metadata::new(0, 0, 0o755);
+        let path = ImagePath::new(path).unwrap();
+        tree.create_dir(&path.parent().unwrap(), metadata.clone(), &metadata).unwrap();
+        tree.insert(&path, Node::regular(contents.store.put_bytes(text.as_bytes()).unwrap(), metadata)).unwrap();
+    }
+    let (first, warnings) = image.change(&tree, packages.clone(), &contents, time(0)).unwrap();
+    assert!(warnings.is_empty());
+    let manifest = "/var/pkg/publisher/a/pkg/lib%2Fb/1%2C5.11%3A20200101T000000Z";
+    assert_eq!(text(&contents, &first, manifest), "dir path=b mode=0755 owner=root group=root");
+    let base = text(&contents, &first, "/var/pkg/state/installed/catalog.base.C");
+    let entry = |sha1: &str, since: &str| {
+        format!(
+            "[{{\"metadata\":{{\"last-install\":\"{since}\",\"states\":[0,2,7]}},\"signature-sha-1\":\"{sha1}\",\
+             \"version\":\"1,5.11:20200101T000000Z\"}}]"
+        )
+    };
+    let sha1 = |package: &Package| {
+        use sha1::Digest as _;
+        ips::manifest::to_hex(&sha1::Sha1::digest(&package.text))
+    };
+    let epoch = "19700101T000000.000000Z";
+    let expected = |since_b: &str| {
+        format!(
+            "{{\"a\":{{\"a\":{},\"lib/b\":{}}}}}\n",
+            entry(&sha1(&packages[0]), epoch),
+            entry(&sha1(&packages[1]), since_b)
+        )
+    };
+    assert_eq!(base, expected(epoch));
+    assert_eq!(text(&contents, &first, "/var/pkg/state/known/catalog.base.C"), base);
+    assert_eq!(
+        text(&contents, &first, "/var/pkg/state/installed/catalog.attrs"),
+        format!(
+            "{{\"created\":\"{epoch}\",\"last-modified\":\"{epoch}\",\"package-count\":2,\"package-version-count\":2,\
+             \"parts\":{{\"catalog.base.C\":{{\"last-modified\":\"{epoch}\"}}}},\"updates\":{{}},\"version\":1}}\n"
+        )
+    );
+    let config = text(&contents, &first, "/var/pkg/pkg5.image");
+    assert!(config.contains("[mediators]\npy.version = 3\npy.version-source = system\n"), "{config}");
+
+    let mut read = Image::load(&first, &contents).unwrap().unwrap();
+    assert_eq!(read.packages().map(|p| p.id.short()).collect::<Vec<_>>(), ["a@1", "lib/b@1"]);
+    assert_eq!(read.config.to_text(), image.config.to_text());
+    // The same again changes nothing; a new version has its own time, and the old manifest is gone.
+    let (same, _) = read.change(&first, packages, &contents, time(0)).unwrap();
+    assert_eq!(same, first);
+    let newer = vec![package("a@1", link), package("lib/b@2", "")];
+    let stem: Stem = "lib/x".parse().unwrap();
+    read.avoided.insert(stem.clone(), AvoidReason::Obsolete);
+    let (second, _) = read.change(&first, newer, &contents, time(86_400)).unwrap();
+    assert!(second.get(&ImagePath::new(manifest).unwrap()).is_none());
+    assert_eq!(text(&contents, &second, "/var/pkg/state/avoid_set"), "[1,{\"lib/x\":\"obsolete\"}]");
+    let base = text(&contents, &second, "/var/pkg/state/installed/catalog.base.C");
+    assert!(base.contains(epoch) && base.contains("19700102T000000.000000Z"), "{base}");
+    let read = Image::load(&second, &contents).unwrap().unwrap();
+    assert_eq!(read.avoided[&stem], AvoidReason::Obsolete);
+}
+
+#[test]
+fn the_next_request_begins_with_what_is_installed() {
+    let contents = Contents::new();
+    let mut image = Image::new(config());
+    let installed = vec![package("e@1", "depend type=incorporate fmri=b@1")];
+    let (tree, _) = image.change(&Tree::default(), installed, &contents, time(0)).unwrap();
+    let image = Image::load(&tree, &contents).unwrap().unwrap();
+    let mut universe = image.universe();
+    for name in ["b@1.5", "b@2", "e@2"] {
+        universe.add_package(package(name, "").id, Vec::new());
+    }
+    let input = image.resolution_input();
+    let request = Request { install: vec!["b".parse().unwrap()], ..Request::default() };
+    let solution = resolve(&universe, &input.state(), &request).unwrap();
+    assert_eq!(solution.packages.iter().map(ips::fmri::PackageId::short).collect::<Vec<_>>(), ["b@1.5", "e@1"]);
+}
+
+#[test]
+fn damaged_metadata_is_told() {
+    let contents = Contents::new();
+    assert!(Image::load(&Tree::default(), &contents).unwrap().is_none());
+    let mut image = Image::new(config());
+    let (tree, _) = image.change(&Tree::default(), vec![package("a@1", "")], &contents, time(0)).unwrap();
+    let with = |path: &str, text: &[u8]| {
+        let mut tree = tree.clone();
+        let node = Node::regular(contents.store.put_bytes(text).unwrap(), Metadata::new(0, 0, 0o644));
+        tree.insert(&ImagePath::new(path).unwrap(), node).unwrap();
+        Image::load(&tree, &contents)
+    };
+    let manifest = "/var/pkg/publisher/a/pkg/a/1%2C5.11%3A20200101T000000Z";
+    assert!(matches!(with("/var/pkg/pkg5.image", b"\xff"), Err(ImageError::NotText { .. })));
+    assert!(matches!(with("/var/pkg/pkg5.image", b"x"), Err(ImageError::Config(_))));
+    assert!(matches!(with("/var/pkg/state/installed/catalog.base.C", b"["), Err(ImageError::State { .. })));
+    assert!(matches!(with(manifest, b"x"), Err(ImageError::Manifest { .. })));
+    let mut without = tree.clone();
+    without.remove(&ImagePath::new(manifest).unwrap()).unwrap();
+    let error = Image::load(&without, &contents).unwrap_err().to_string();
+    assert!(error.contains("a@1 is installed, but its manifest"), "{error}");
+}

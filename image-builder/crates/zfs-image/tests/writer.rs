@@ -1,0 +1,214 @@
+//! The writer by itself: the same bytes every time, sizes at every boundary, and what it refuses.
+
+mod fixture;
+
+use std::num::NonZeroUsize;
+
+use fixture::{Fixture, Memory, noise, path_of, text};
+use image_tree::{Content, Extent, Metadata, Node, Store, Tree};
+use zfs_format::feature::FeatureSet;
+use zfs_format::sa::DeviceNumbers;
+use zfs_image::reader::{Pool, TreeLimits, VerifyOptions, differences, tree};
+use zfs_image::writer::{DatasetSpec, PoolSpec, SpecError, WriteError, WriteOptions, minimum_bytes, write_pool};
+
+fn write(spec: &PoolSpec, store: &Store, threads: usize) -> Vec<u8> {
+    let bytes = minimum_bytes(spec).expect("a size");
+    let device = Memory::new(bytes);
+    let options = WriteOptions { threads: NonZeroUsize::new(threads), ..WriteOptions::default() };
+    write_pool(spec, store, &device, bytes, &options).expect("written");
+    device.into_bytes()
+}
+
+/// A pool of one dataset.
+fn pool_of(fixture: &Fixture, tree: Tree, properties: &[(&str, &str)]) -> PoolSpec {
+    let mut spec = fixture.spec();
+    let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    spec.datasets = vec![DatasetSpec { name: "rpool".to_owned(), properties, tree: Some(tree), snapshots: vec![] }];
+    spec.bootfs = None;
+    spec
+}
+
+/// Writes the pool and reads the tree of its root dataset back; everything has to verify and be the same.
+fn round_trip(fixture: &Fixture, spec: &PoolSpec) {
+    let image = write(spec, &fixture.store, 2);
+    let pool = Pool::open(&image[..], image.len() as u64).expect("a pool");
+    let problems = pool.verify(&VerifyOptions::default()).problems;
+    assert!(problems.is_empty(), "{}", problems[0]);
+    let out = Store::open(tempfile::tempdir().expect("a directory").path().join("out")).expect("a store");
+    let dataset = pool.dataset("rpool").expect("a dataset");
+    let found = tree(&pool, &dataset, &out, DeviceNumbers::Illumos, &TreeLimits::default());
+    let found = found.unwrap_or_else(|error| panic!("{}", error.chain()));
+    let expected = spec.datasets[0].tree.as_ref().expect("a tree");
+    let differences = differences((expected, &fixture.store), (&found, &out)).expect("compared");
+    assert_eq!(differences, Vec::<String>::new());
+}
+
+#[test]
+fn threads_and_stores_change_no_byte() {
+    let fixture = Fixture::new();
+    let spec = fixture.spec();
+    let image = write(&spec, &fixture.store, 1);
+    for threads in [2, 7] {
+        assert!(write(&spec, &fixture.store, threads) == image, "{threads} threads");
+    }
+    // Content that came into another store in another order.
+    let other = Fixture::new();
+    other.store.put_bytes(b"something else first").expect("stored");
+    let spec = other.spec();
+    assert!(write(&spec, &other.store, 2) == image, "another store");
+}
+
+/// The bytes of a pool are part of what a build's cache key promises: when this changes, so must the writer's version
+/// in that key.
+#[test]
+fn the_bytes_are_pinned() {
+    let fixture = Fixture::new();
+    let image = write(&fixture.spec(), &fixture.store, 2);
+    let hash = image_tree::BlobHash::of(&image).to_string();
+    insta::assert_snapshot!(hash);
+}
+
+#[test]
+fn sizes_at_every_boundary_come_back() {
+    let fixture = Fixture::new();
+    let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
+    let record = 128 << 10;
+    let sizes = [0, 1, 511, 512, 513, 4095, 4097, record - 1, record, record + 1, 2 * record, (1 << 20) - 1, (1 << 20) + 1];
+    for size in sizes {
+        let whole = noise(size);
+        tree.insert(&path_of(&format!("/noise-{size}")), fixture.file(&whole, 0o644)).expect("inserted");
+        tree.insert(&path_of(&format!("/text-{size}")), fixture.file(&text(size), 0o644)).expect("inserted");
+        tree.insert(&path_of(&format!("/zeros-{size}")), fixture.file(&vec![0; size], 0o644)).expect("inserted");
+    }
+    for compression in ["off", "lz4"] {
+        for record in ["512", "128K", "1M"] {
+            let properties = [("compression", compression), ("recordsize", record)];
+            round_trip(&fixture, &pool_of(&fixture, tree.clone(), &properties));
+        }
+    }
+}
+
+#[test]
+fn holes_stay_holes_whatever_the_size() {
+    let fixture = Fixture::new();
+    let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
+    let end = (5_u64 << 30) + 77;
+    for (name, len, offsets) in [
+        ("empty", end, vec![]),
+        ("begin", end, vec![0]),
+        ("end", end, vec![end - 6]),
+        ("middle", end, vec![(1 << 30) + 131_071]),
+        ("many", end, (0..2000).map(|index| index * (1 << 21)).collect()),
+        ("huge", 1 << 60, vec![1 << 59]),
+    ] {
+        let extents: Vec<Extent> = offsets.iter().map(|offset| Extent { offset: *offset, len: 6 }).collect();
+        let data = fixture.store.put_bytes(&text(6 * extents.len())).expect("stored");
+        let content = Content::sparse(data.blob(), len, &extents).expect("sparse");
+        tree.insert(&path_of(&format!("/{name}")), Node::regular(content, Metadata::new(0, 0, 0o600))).expect("in");
+    }
+    let spec = pool_of(&fixture, tree, &[]);
+    let bytes = minimum_bytes(&spec).expect("a size");
+    assert!(bytes < 1 << 30, "{bytes}");
+    let device = Memory::new(bytes);
+    let report = write_pool(&spec, &fixture.store, &device, bytes, &WriteOptions::default()).expect("written");
+    // 2003 records with data, and little else.
+    assert!(report.allocated_bytes < 2003 * (128 << 10) + (8 << 20), "{report:?}");
+    let image = device.into_bytes();
+    let pool = Pool::open(&image[..], image.len() as u64).expect("a pool");
+    let problems = pool.verify(&VerifyOptions::default()).problems;
+    assert!(problems.is_empty(), "{}", problems[0]);
+}
+
+#[test]
+fn directories_of_every_size_come_back() {
+    let fixture = Fixture::new();
+    let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
+    let metadata = Metadata::new(0, 0, 0o755);
+    for count in [0, 1, 2, 7, 8, 50, 51, 2047, 2048, 10_000] {
+        let directory = path_of(&format!("/{count}"));
+        tree.create_dir(&directory, metadata.clone(), &metadata).expect("created");
+        for index in 0..count {
+            let name = directory.join(format!("entry-{index}")).expect("a path");
+            tree.insert(&name, Node::symlink("x", Metadata::new(0, 0, 0o777))).expect("inserted");
+        }
+    }
+    for name in [vec![b'n'; 255], vec![0xff, 0xfe, b' ', b'\n'], b"-".to_vec()] {
+        let path = path_of("/7").join(name).expect("a path");
+        tree.insert(&path, fixture.file(b"named", 0o644)).expect("inserted");
+    }
+    let mut deep = path_of("/deep");
+    for _ in 0..1000 {
+        deep = deep.join("d").expect("a path");
+    }
+    tree.create_dir(&deep, metadata.clone(), &metadata).expect("created");
+    round_trip(&fixture, &pool_of(&fixture, tree, &[]));
+}
+
+#[test]
+fn too_small_a_device_is_told_what_it_needs() {
+    let fixture = Fixture::new();
+    let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
+    for index in 0..12 {
+        let mut content = noise(8 << 20);
+        content[0] = index;
+        tree.insert(&path_of(&format!("/{index}")), fixture.file(&content, 0o644)).expect("inserted");
+    }
+    let spec = pool_of(&fixture, tree.clone(), &[]);
+    let device = Memory::new(64 << 20);
+    let error = write_pool(&spec, &fixture.store, &device, 64 << 20, &WriteOptions::default()).expect_err("too small");
+    let needed = minimum_bytes(&spec).expect("a size");
+    assert!(matches!(error, WriteError::TooSmall { needed: told, .. } if told == needed), "{error}");
+    assert!(device.into_bytes().iter().all(|byte| *byte == 0), "nothing was written");
+
+    let spec = pool_of(&fixture, tree, &[("compression", "lz4")]);
+    let device = Memory::new(64 << 20);
+    let error = write_pool(&spec, &fixture.store, &device, 64 << 20, &WriteOptions::default()).expect_err("no room");
+    assert!(matches!(error, WriteError::NoSpace { needed: told, .. } if told == needed), "{error}");
+    let image = device.into_bytes();
+    assert!(Pool::open(&image[..], image.len() as u64).is_err(), "what is there is no pool");
+}
+
+#[test]
+fn what_zfs_would_refuse_is_refused() {
+    let fixture = Fixture::new();
+    let said = |change: fn(&mut PoolSpec)| {
+        let mut spec = fixture.spec();
+        change(&mut spec);
+        let error: SpecError = spec.validate().expect_err("refused");
+        let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        format!("{error}{source}")
+    };
+    let all = [
+        said(|spec| spec.name = "mirror".to_owned()),
+        said(|spec| spec.ashift = 8),
+        said(|spec| spec.vdev.path = "c1t0d0".to_owned()),
+        said(|spec| spec.bootfs = Some("rpool/ROOT/other".to_owned())),
+        said(|spec| spec.datasets[3].name = "tank/export".to_owned()),
+        said(|spec| spec.datasets[3].name = "rpool/export/home".to_owned()),
+        said(|spec| spec.datasets[3].name = "rpool/ROOT".to_owned()),
+        said(|spec| spec.datasets[3].name = "rpool/a b/@".to_owned()),
+        said(|spec| spec.datasets[2].snapshots.push("install".to_owned())),
+        said(|spec| spec.datasets[2].snapshots.push("a/b".to_owned())),
+        said(|spec| spec.datasets[2].properties.push(("canmont".to_owned(), "on".to_owned()))),
+        said(|spec| spec.datasets[2].properties[3].1 = "lz5".to_owned()),
+        said(|spec| spec.datasets[2].properties.push(("compress".to_owned(), "off".to_owned()))),
+        said(|spec| spec.datasets[3].properties.push(("reservation".to_owned(), "2G".to_owned()))),
+        said(|spec| spec.properties.push(("autoexpnd".to_owned(), "on".to_owned()))),
+        said(|spec| spec.features = FeatureSet::none()),
+    ];
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn content_that_is_missing_names_the_file() {
+    let fixture = Fixture::new();
+    let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
+    let content = Content::plain(image_tree::BlobHash::of(b"never stored"), 12);
+    let metadata = Metadata::new(0, 0, 0o644);
+    tree.create_dir(&path_of("/etc"), metadata.clone(), &metadata).expect("created");
+    tree.insert(&path_of("/etc/passwd"), Node::regular(content, metadata)).expect("inserted");
+    let spec = pool_of(&fixture, tree, &[]);
+    let device = Memory::new(128 << 20);
+    let error = write_pool(&spec, &fixture.store, &device, 128 << 20, &WriteOptions::default()).expect_err("missing");
+    assert_eq!(error.to_string(), "content of `/etc/passwd` in the dataset `rpool`");
+}

@@ -100,7 +100,7 @@ fn listings_show_what_is_in_an_image() {
     for (line, expected) in lines.iter().zip([
         "partition 1 `loader`",
         "partition 2 `zfs`",
-        "partition 9 ``",
+        "partition 9 ",
         "pool rpool, guid ",
         "  rpool ",
         "  rpool/ROOT ",

@@ -218,6 +218,11 @@ fn services_are_seeded_and_the_log_says_what_that_means() {
     assert!(without.messages().contains("/etc/svc/profile/generic.xml leads nowhere"));
     without.template("site", r#""size": "auto""#, &[BE, UNPACK, seed]);
     assert!(without.failure("site").contains("cannot read /etc/svc/profile/generic.xml"));
+    // What only svccfg can do is refused before any work.
+    for option in [r#""debug": true"#, r#""skip_seed": true"#] {
+        without.template("svccfg", r#""size": "auto""#, &[&format!(r#"{{ "t": "seed_smf", {option} }}"#)]);
+        assert!(without.failure("svccfg").contains("needs the svccfg of an illumos system"));
+    }
 }
 
 #[test]

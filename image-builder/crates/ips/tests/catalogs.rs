@@ -6,6 +6,7 @@ use ips::catalog::{
     ATTRS, BASE, Catalog, CatalogAttrs, CatalogEntry, CatalogErrorKind, CatalogFiles, CatalogText, DEPENDENCY, SUMMARY,
     UpdateLog, UpdateOperation, check_signature, sign,
 };
+use ips::contracts;
 use ips::time::OperationTime;
 use proptest::prelude::*;
 
@@ -155,33 +156,18 @@ fn update_logs_lead_from_one_catalog_to_the_next() {
     assert!(UpdateLog::parse("update.C", unknown.as_bytes()).is_err());
 }
 
-/// The contract of the readers: an error or a catalog that writes and reads the same; no panic.
-fn check_bytes(bytes: &[u8]) {
-    let attrs = sign("{\"version\":1,\"parts\":{}}").0;
-    let read = |base, dependency| {
-        Catalog::parse(CatalogText { attrs: attrs.as_bytes(), base: Some(base), dependency, summary: None })
-    };
-    if let Ok(catalog) = read(bytes, None) {
-        let files = CatalogFiles::new(&catalog, OperationTime::default());
-        assert_eq!(Catalog::parse(text(&files)).unwrap().counts(), catalog.counts());
-    }
-    drop(read(b"{}", Some(bytes)));
-    drop(CatalogAttrs::parse(bytes));
-    drop(UpdateLog::parse("update.C", bytes));
-}
-
 #[test]
 fn damaged_catalogs_are_errors_and_no_panics() {
     let files = files();
     for seed in files.files.values() {
         let body = seed.split(",\"_SIGNATURE\"").next().unwrap();
-        support::mutations(format!("{body}}}").as_bytes(), 3000, check_bytes);
+        support::mutations(format!("{body}}}").as_bytes(), 3000, contracts::catalog);
     }
 }
 
 proptest! {
     #[test]
     fn no_text_is_a_surprise(text in "[{}\\[\\]\":,a-z0-9_.-]{0,60}") {
-        check_bytes(text.as_bytes());
+        contracts::catalog(text.as_bytes());
     }
 }

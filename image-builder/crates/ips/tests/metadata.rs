@@ -1,5 +1,7 @@
 //! The metadata of images: written, read back, and used for the next operation.
 
+mod support;
+
 #[path = "support/image.rs"]
 #[allow(dead_code, reason = "every test binary uses another part of this")]
 mod image;
@@ -196,4 +198,16 @@ fn damaged_metadata_is_told() {
     without.remove(&ImagePath::new(manifest).unwrap()).unwrap();
     let error = Image::load(&without, &contents).unwrap_err().to_string();
     assert!(error.contains("a@1 is installed, but its manifest"), "{error}");
+}
+
+#[test]
+fn damaged_texts_are_errors_and_no_panics() {
+    let lock = "ips-lock 1\npackage pkg://p/a@1,5.11:20200101T000000Z \
+        sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n";
+    let state = "{\"a\":{\"b\":[{\"version\":\"1\",\"metadata\":{\"last-install\":\"x\",\"states\":[0,2,7]}}]}}";
+    let config =
+        config().to_text() + "[mediators]\nm.version = 1\nm.implementation = a\nm.implementation-version = 2\n";
+    for seed in [lock, state, &config, "[1,{\"a\":\"obsolete\"}]", "[1,{\"a\":[\"1\",\"why\",0.5]}]"] {
+        support::mutations(seed.as_bytes(), 4000, ips::contracts::image);
+    }
 }

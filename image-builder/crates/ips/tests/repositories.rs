@@ -59,12 +59,11 @@ fn distribution(root: &Path) {
             file path=etc/shadow mode=0400 owner=root group=sys preserve=true <- root:NP:1::::::
             file path=etc/group mode=0644 owner=root group=sys preserve=true <- root::0:
             file path=etc/name_to_major mode=0644 owner=root group=sys preserve=true <- clone 0
-            file path=etc/driver_aliases mode=0644 owner=root group=sys preserve=true <-
+            file path=etc/driver_aliases mode=0644 owner=root group=sys preserve=true <- # aliases
             file path=etc/minor_perm mode=0644 owner=root group=sys preserve=true <- clone:x 0600 root sys
             license license=CDDL <- The text of the licence
             legacy pkg=SUNWcs version=11.11"
-        )
-        .replace("preserve=true <-\n", "preserve=true\n"),
+        ),
     );
     let mut incorporation = String::new();
     for at in 0..PACKAGES {

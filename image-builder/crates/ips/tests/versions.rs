@@ -1,8 +1,11 @@
 //! Versions and FMRIs against the plainest possible model of their order.
 
+mod support;
+
 use std::cmp::Ordering;
 
-use ips::fmri::{Fmri, PackageId, Pattern};
+use ips::contracts;
+use ips::fmri::Fmri;
 use ips::version::Version;
 use proptest::prelude::*;
 
@@ -84,17 +87,15 @@ proptest! {
 
     #[test]
     fn no_text_is_a_surprise(text in "\\PC{0,40}|[a-z0-9@:/,.T-]{0,40}") {
-        if let Ok(fmri) = text.parse::<Fmri>() {
-            prop_assert_eq!(fmri.to_string().parse::<Fmri>().unwrap(), fmri);
-        }
-        if let Ok(pattern) = text.parse::<Pattern>() {
-            prop_assert_eq!(pattern.to_string().parse::<Pattern>().unwrap(), pattern);
-        }
-        if let Ok(id) = text.parse::<PackageId>() {
-            prop_assert_eq!(id.to_string().parse::<PackageId>().unwrap(), id);
-        }
-        if let Ok(version) = text.parse::<Version>() {
-            prop_assert_eq!(version.to_string().parse::<Version>().unwrap(), version);
-        }
+        contracts::fmri(text.as_bytes());
     }
+}
+
+#[test]
+fn damaged_names_are_errors_and_no_panics() {
+    support::mutations(
+        b"pkg://openindiana.org/web/c++@1.20.3,5.11-2024.0.0.1:20240229T010203Z",
+        20_000,
+        contracts::fmri,
+    );
 }

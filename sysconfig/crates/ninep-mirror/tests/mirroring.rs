@@ -5,7 +5,7 @@ mod common;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use common::server::{T_GETATTR, T_READ, T_READDIR, T_WALK};
+use common::server::{T_GETATTR, T_LOPEN, T_READ, T_READDIR, T_WALK};
 use common::share::{Content, Sent};
 use common::{Bench, RELEASE, path, round};
 use ninep_mirror::mirror::MirrorError;
@@ -330,6 +330,25 @@ fn without_an_index_everything_is_copied_and_that_is_said() {
     bench.share.remove("untracked");
     bench.round();
     assert!(!keys(&bench).contains(&"untracked/file".to_owned()));
+}
+
+#[test]
+fn an_index_that_cannot_be_read_is_as_none_at_first_and_as_before_later() {
+    let bench = Bench::with_files();
+    bench.share.file("untracked", "x");
+    let deny = |bench: &Bench| bench.share.host().quirks.errors = vec![(T_LOPEN, ".git/index".to_owned(), 13)];
+    deny(&bench);
+    bench.round();
+    assert!(bench.files().contains_key("untracked"));
+    bench.share.host().quirks.errors.clear();
+    let (mut mirror, mut session) = (bench.mirror(), bench.session());
+    round(&mut mirror, &mut session).unwrap();
+    assert!(!bench.files().contains_key("untracked"), "the index counts when it can be read");
+    deny(&bench);
+    bench.share.track(&["untracked"]);
+    let before = bench.files();
+    round(&mut mirror, &mut session).unwrap();
+    assert_eq!(bench.files(), before);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An open image: its partitions, and the pool in one of them.
 
 use super::InspectError;
+use super::long::shown;
 use super::place::Place;
 use disk_image::gpt::{GptError, SectorSize, Table, decode, types};
 use disk_image::{Guid, ImageFile};
@@ -68,7 +69,10 @@ impl Image {
             .map(|partition| {
                 let known = PURPOSES.iter().find(|(guid, _)| *guid == partition.type_guid);
                 Part {
-                    title: format!("partition {} `{}`", partition.slot + 1, partition.name),
+                    title: match partition.name.as_str() {
+                        "" => format!("partition {}", partition.slot + 1),
+                        name => format!("partition {} `{}`", partition.slot + 1, shown(name.as_bytes())),
+                    },
                     purpose: known.map_or("partition of another type", |(_, purpose)| purpose),
                     offset: partition.first_lba * sector,
                     bytes: (partition.last_lba - partition.first_lba + 1) * sector,

@@ -24,10 +24,8 @@ pub(super) const PARTITION_EXTENSION: &str = "partonly";
 /// Virtual disks have 512-byte sectors unless they are told otherwise.
 const SECTOR: SectorSize = SectorSize::B512;
 
-/// Changes when the same pool would become other bytes.
-pub(super) fn format_version() -> u32 {
-    1
-}
+/// Changes when the pool writer would make other bytes of the same pool.
+pub(super) const POOL_VERSION: &str = "pool 1";
 
 /// Writes the pool's disk to `path`, and its partition alone beside it if that is asked for.
 pub(super) fn write(

@@ -211,8 +211,8 @@ impl PackageId {
 
 impl Ord for PackageId {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |id: &Self| (id.stem.clone(), id.version.clone(), id.publisher.clone());
-        self.stem.cmp(&other.stem).then_with(|| key(self).cmp(&key(other)))
+        let by_stem = self.stem.cmp(&other.stem);
+        by_stem.then_with(|| self.version.cmp(&other.version)).then_with(|| self.publisher.cmp(&other.publisher))
     }
 }
 

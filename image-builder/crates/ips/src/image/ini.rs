@@ -31,6 +31,9 @@ impl Ini {
                 let (key, value) = trimmed.split_once(['=', ':']).ok_or_else(|| fail("it is no `name = value`"))?;
                 let (section, last) = place.as_mut().ok_or_else(|| fail("it is in no section"))?;
                 let key = key.trim().to_owned();
+                if key.is_empty() {
+                    return Err(fail("there is no name before the value"));
+                }
                 sections.entry(section.clone()).or_default().insert(key.clone(), value.trim().to_owned());
                 *last = Some(key);
             }

@@ -18,7 +18,7 @@ impl Run<'_> {
     /// Removes what is not delivered any more, or as something else, from the deepest path up.
     pub(super) fn remove_paths(&mut self, before: &Objects<'_>, after: &Objects<'_>) -> Result<(), InstallError> {
         let stays = |path: &ImagePath, old: &Delivered<'_>| {
-            after.paths.get(path).is_some_and(|new| (new.action.kind() == ActionKind::Dir) == is_dir(old))
+            after.paths.get(path).is_some_and(|new| new.action.kind() == old.action.kind())
         };
         for (path, old) in before.paths.iter().rev().filter(|(path, old)| !is_dir(old) && !stays(path, old)) {
             match old.action.kind() {

@@ -128,12 +128,12 @@ impl Action {
     /// The permission bits in `mode`, an octal number.
     ///
     /// # Errors
-    /// It is missing, no octal number, or beyond 07777.
+    /// It is missing, no octal number, beyond 07777, or 0, which nobody means.
     pub fn mode(&self) -> Result<u16, AttributeError> {
         let value = self.required("mode")?;
         let mode = u16::from_str_radix(value, 8).ok().filter(|mode| mode & !image_tree::MODE_MASK == 0);
-        mode.filter(|_| !value.starts_with('+'))
-            .ok_or_else(|| self.invalid("mode", value, "an octal number up to 7777"))
+        mode.filter(|mode| *mode != 0 && !value.starts_with('+'))
+            .ok_or_else(|| self.invalid("mode", value, "an octal number from 1 to 7777"))
     }
 
     /// The path that the action delivers, from the root of the image. A slash before and after it is tolerated.

@@ -5,7 +5,7 @@ use image_tree::{BlobHash, Content, Store, StoreError};
 use super::{Repository, RepositoryError, Transport};
 use crate::facet::Facets;
 use crate::install::{ContentError, ContentSource, Package};
-use crate::manifest::{ActionKind, Payload};
+use crate::manifest::{Action, ActionKind, Payload};
 use crate::variant::Variants;
 
 /// The records of the store that lead from the hash of a payload to its content: `<blob> <length>`.
@@ -35,7 +35,7 @@ impl<'s> Payloads<'s> {
             let is_installed = matches!(action.kind(), ActionKind::File | ActionKind::License);
             is_installed && variants.allow(action) && facets.allow(action)
         });
-        wanted.filter_map(|action| action.payload()).filter(|payload| !matches!(self.find(payload), Ok(Some(_))))
+        wanted.filter_map(Action::payload).filter(|payload| !matches!(self.find(payload), Ok(Some(_))))
     }
 
     /// Fetches a payload into the store, unless it is there.

@@ -91,7 +91,7 @@ pub(super) fn copy(
 }
 
 /// Gives a fid back and hands on the result. A failure to do so matters only when there was none before.
-fn release<T>(session: &mut Session, fid: Fid, result: Result<T, SessionError>) -> Result<T, SessionError> {
+pub(super) fn release<T>(session: &mut Session, fid: Fid, result: Result<T, SessionError>) -> Result<T, SessionError> {
     match result {
         Err(error) if !error.leaves_session_usable() => return Err(error),
         _ => {}

@@ -2,15 +2,15 @@
 
 use std::io::{self, Read};
 
-use super::copy::{attributes, list, look};
+use super::copy::{look, release};
 use super::error::MirrorError;
+use super::everything;
 use super::limits::Limits;
 use super::version::{EntryKind, Version};
-use crate::path::{SharePath, printable};
+use crate::path::SharePath;
 use crate::report::chain;
 use crate::selection::{IndexError, Rules, TrackedFiles, read_index};
 use crate::session::{Fid, Session, SessionError};
-use crate::wire::FileKind;
 
 const INDEX: &[u8] = b".git/index";
 /// Lengths of the object names of a repository: SHA-1, SHA-256.
@@ -38,6 +38,17 @@ pub(super) struct Listing {
 }
 
 impl Listing {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, paths: Vec::new(), unlisted: Vec::new(), refused: Vec::new() }
+    }
+
+    /// With the paths in order, each once.
+    pub(super) fn sorted(mut self) -> Self {
+        self.paths.sort_unstable();
+        self.paths.dedup();
+        self
+    }
+
     /// Whether the path is wanted.
     pub(super) fn has(&self, path: &SharePath) -> bool {
         self.paths.binary_search(path).is_ok()
@@ -57,54 +68,109 @@ pub(super) fn refresh(
     tracked_only: bool,
     known: Option<&Listing>,
 ) -> Result<Option<Listing>, MirrorError> {
-    if !tracked_only {
-        return everything(session, rules, limits, "all files are wanted".to_owned()).map(Some);
-    }
-    let index = SharePath::parse(INDEX).expect("the path of the index is a path");
-    let version = match look(session, &index)? {
-        Some(version) if version.kind == EntryKind::File => version,
-        _ => return everything(session, rules, limits, "the share has no .git/index".to_owned()).map(Some),
-    };
-    if known.is_some_and(|known| known.source == Source::Index(version)) {
-        return Ok(None);
-    }
-    match tracked(session, &index, &version, limits)? {
-        Ok(tracked) => {
-            let mut paths = tracked.paths;
-            paths.retain(|path| rules.wants(path));
-            paths.sort_unstable();
-            paths.dedup();
-            Ok(Some(Listing { source: Source::Index(version), paths, unlisted: Vec::new(), refused: Vec::new() }))
+    let reason = if tracked_only {
+        let known_index = match known {
+            Some(Listing { source: Source::Index(version), .. }) => Some(version),
+            _ => None,
+        };
+        match from_index(session, rules, limits, known_index)? {
+            FromIndex::Fresh(listing) => return Ok(Some(listing)),
+            FromIndex::AsKnown => return Ok(None),
+            // It is being replaced, or damaged; what was tracked before is a better guess than everything.
+            FromIndex::Unusable(_) if known_index.is_some() => return Ok(None),
+            FromIndex::Unusable(reason) | FromIndex::Nothing(reason) => reason,
         }
-        // It is being replaced, or damaged; what was tracked before is a better guess than everything.
-        Err(_) if matches!(known, Some(Listing { source: Source::Index(_), .. })) => Ok(None),
-        Err(error) => everything(session, rules, limits, format!(".git/index: {}", chain(&error))).map(Some),
-    }
+    } else {
+        "untracked files are wanted, too".to_owned()
+    };
+    let mut walk = everything::Walk::new(rules, limits, Source::Everything(reason));
+    walk.run(session)?;
+    Ok(Some(walk.into_listing()))
 }
 
+/// What git's index says.
+enum FromIndex {
+    Fresh(Listing),
+    AsKnown,
+    /// There is one, and it cannot be used.
+    Unusable(String),
+    /// There is none.
+    Nothing(String),
+}
+
+fn from_index(
+    session: &mut Session,
+    rules: &Rules,
+    limits: &Limits,
+    known: Option<&Version>,
+) -> Result<FromIndex, MirrorError> {
+    let index = SharePath::parse(INDEX).expect("the path of the index is a path");
+    let version = match look(session, &index) {
+        Ok(Some(version)) if version.kind == EntryKind::File => version,
+        Ok(_) => return Ok(FromIndex::Nothing("the share has no .git/index".to_owned())),
+        Err(error) if error.leaves_session_usable() => return Ok(FromIndex::Unusable(format!(".git/index: {error}"))),
+        Err(error) => return Err(error.into()),
+    };
+    if known == Some(&version) {
+        return Ok(FromIndex::AsKnown);
+    }
+    Ok(match tracked(session, &index, &version, limits)? {
+        Ok(tracked) => {
+            let mut listing = Listing::new(Source::Index(version));
+            listing.paths = tracked.paths;
+            listing.paths.retain(|path| rules.wants(path));
+            FromIndex::Fresh(listing.sorted())
+        }
+        Err(reason) => FromIndex::Unusable(format!(".git/index: {reason}")),
+    })
+}
+
+/// Reads the index in this version; the inner error says why it cannot be used.
 fn tracked(
     session: &mut Session,
     path: &SharePath,
     version: &Version,
     limits: &Limits,
-) -> Result<Result<TrackedFiles, IndexError>, MirrorError> {
-    let mut result = Err(IndexError::Signature);
+) -> Result<Result<TrackedFiles, String>, MirrorError> {
+    let mut result = Err(String::new());
     for hash_bytes in HASH_BYTES {
-        let names: Vec<_> = path.names().collect();
-        let fid = session.walk(&names)?;
-        let chunk_bytes = session.open_for_reading(&fid)?;
-        let mut reader = RemoteFile { session, fid: &fid, chunk_bytes, offset: 0, left: version.size, failure: None };
-        result = read_index(&mut io::BufReader::with_capacity(1 << 14, &mut reader), hash_bytes, limits.entries);
-        if let Some(error) = reader.failure {
-            return Err(error.into());
-        }
-        session.clunk(fid)?;
-        if !matches!(result, Err(IndexError::Entry { .. } | IndexError::Read(_))) {
+        result = match read_tracked(session, path, version.size, hash_bytes, limits.entries) {
+            Ok(Ok(tracked)) => Ok(tracked),
+            // With the other length of hashes, entries are elsewhere.
+            Ok(Err(error @ (IndexError::Entry { .. } | IndexError::Read(_)))) => Err(chain(&error)),
+            Ok(Err(error)) => return Ok(Err(chain(&error))),
+            Err(error) if error.leaves_session_usable() => return Ok(Err(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        if result.is_ok() {
             break;
         }
     }
     // A look afterwards: git replaces the file while it is read, and some servers then read on in the new one.
-    Ok(if look(session, path)? == Some(*version) { result } else { Err(IndexError::Signature) })
+    let same = look(session, path)? == Some(*version);
+    Ok(if same { result } else { Err("it changed while it was read".to_owned()) })
+}
+
+fn read_tracked(
+    session: &mut Session,
+    path: &SharePath,
+    size: u64,
+    hash_bytes: usize,
+    limit: usize,
+) -> Result<Result<TrackedFiles, IndexError>, SessionError> {
+    let names: Vec<_> = path.names().collect();
+    let fid = session.walk(&names)?;
+    let chunk_bytes = match session.open_for_reading(&fid) {
+        Ok(chunk_bytes) => chunk_bytes,
+        Err(error) => return release(session, fid, Err(error)),
+    };
+    let mut reader = RemoteFile { session, fid: &fid, chunk_bytes, offset: 0, left: size, failure: None };
+    let read = read_index(&mut io::BufReader::with_capacity(1 << 14, &mut reader), hash_bytes, limit);
+    let result = match reader.failure {
+        Some(error) => Err(error),
+        None => Ok(read),
+    };
+    release(session, fid, result)
 }
 
 /// A file of the share as a stream.
@@ -135,59 +201,4 @@ impl Read for RemoteFile<'_> {
             }
         }
     }
-}
-
-/// Goes through all directories that may hold something wanted.
-fn everything(session: &mut Session, rules: &Rules, limits: &Limits, reason: String) -> Result<Listing, MirrorError> {
-    let mut listing =
-        Listing { source: Source::Everything(reason), paths: Vec::new(), unlisted: Vec::new(), refused: Vec::new() };
-    let started = std::time::Instant::now();
-    let mut entries = 0;
-    let mut directories = vec![None];
-    while let Some(directory) = directories.pop() {
-        if started.elapsed() > limits.pass_time {
-            let what = "listing the share".to_owned();
-            return Err(MirrorError::TooSlow { what, seconds: limits.pass_time.as_secs() });
-        }
-        let names = match list(session, directory.as_ref(), limits.entries) {
-            Ok(names) => names.unwrap_or_default(),
-            Err(error) if error.leaves_session_usable() => {
-                listing.unlisted.push((directory, error.to_string()));
-                continue;
-            }
-            Err(error) => return Err(error.into()),
-        };
-        entries += names.len();
-        if entries > limits.entries {
-            return Err(MirrorError::Limit { what: "files", limit: limits.entries });
-        }
-        let mut refusal = None;
-        for name in names {
-            let path = match SharePath::entry(directory.as_ref(), &name) {
-                Ok(path) => path,
-                Err(error) => {
-                    refusal = Some(format!("{}: {error}", printable(&name)));
-                    continue;
-                }
-            };
-            if !rules.enters(&path) {
-                continue;
-            }
-            // Directory entries do not say reliably what they are.
-            match attributes(session, &path) {
-                Ok(Some(attributes)) => match attributes.file_kind() {
-                    FileKind::Directory => directories.push(Some(path)),
-                    FileKind::Regular | FileKind::Link if rules.wants(&path) => listing.paths.push(path),
-                    _ => {}
-                },
-                Ok(None) => {}
-                Err(error) if error.leaves_session_usable() => listing.unlisted.push((Some(path), error.to_string())),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        listing.refused.extend(refusal.map(|what| (directory, what)));
-    }
-    listing.paths.sort_unstable();
-    listing.paths.dedup();
-    Ok(listing)
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 mod copy;
 mod destination;
 mod error;
+mod everything;
 mod executables;
 mod limits;
 mod listing;

@@ -10,7 +10,7 @@ pub(super) const DELETE_QUEUE_OBJECT: u64 = MASTER_NODE_OBJECT + 1;
 /// The root directory: the first object that is a node of the tree.
 pub(super) const ROOT_OBJECT: u64 = DELETE_QUEUE_OBJECT + 1;
 
-/// Where the number of a node's object begins in the value of a directory entry: `ZFS_DIRENT_TYPE`.
+/// Where the type begins in the value of a directory entry: `ZFS_DIRENT_TYPE`.
 const TYPE_SHIFT: u32 = 60;
 
 /// A node with its object number. Its extended attributes have the numbers that follow: first their directory, then
@@ -66,7 +66,7 @@ impl<'t> Plan<'t> {
             let known = entry.links.as_ref().and_then(|links| linked.get(&links.id()).copied());
             let number = known.unwrap_or(plan.end);
             if let Some(above) = above {
-                plan.directories[above].entries.push(u64::from(type_number(entry.node)) << TYPE_SHIFT | number);
+                plan.directories[above].entries.push(entry_value(&entry.node.kind, number));
             }
             if known.is_some() {
                 continue;
@@ -120,9 +120,9 @@ impl<'t> Plan<'t> {
     }
 }
 
-/// `IFTODT`: the type in a directory entry.
-fn type_number(node: &Node) -> u8 {
-    (type_bits(&node.kind) >> 12) as u8
+/// The value of a directory entry: the type (`IFTODT`) and the object.
+pub(super) fn entry_value(kind: &NodeKind, number: u64) -> u64 {
+    (type_bits(kind) >> 12) << TYPE_SHIFT | number
 }
 
 /// The type as it stands in the mode.

@@ -1,8 +1,8 @@
 //! From a tree to the objects of a file system: files, directories, links, devices and extended attributes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use image_tree::{Metadata, Node, NodeKind};
+use image_tree::{Content, Metadata, NodeKind};
 use zfs_format::acl;
 use zfs_format::dnode::flags;
 use zfs_format::object::{MASTER_NODE_OBJECT, ObjectType, master_node};
@@ -13,7 +13,7 @@ use super::error::WriteError;
 use super::object::{Data, Object, Policies, write_objects};
 use super::objset::{ObjsetWriter, WrittenObjset};
 use super::pipeline::{Fault, Pipeline};
-use super::plan::{DELETE_QUEUE_OBJECT, Plan, Planned, ROOT_OBJECT, type_bits};
+use super::plan::{DELETE_QUEUE_OBJECT, Plan, Planned, ROOT_OBJECT, entry_value, type_bits};
 use super::seed::Seed;
 
 /// `ZPL_VERSION_SA`.
@@ -214,19 +214,19 @@ impl<'t> Nodes<'_, 't> {
     /// The hidden directory of a node's extended attributes, and the files in it.
     fn xattrs(&mut self, directory: u64, owner: u64, metadata: &'t Metadata) -> Result<(), String> {
         let count = metadata.xattrs.len() as u64;
-        let kind = |regular: bool| u64::from(if regular { 8_u8 } else { 4 }) << 60;
+        let regular = NodeKind::Regular(Content::empty());
         let entries: Vec<ZapEntry> = metadata
             .xattrs
             .keys()
             .zip(directory + 1..)
-            .map(|(name, number)| ZapEntry::integer(name.as_slice(), kind(true) | number))
+            .map(|(name, number)| ZapEntry::integer(name.as_slice(), entry_value(&regular, number)))
             .collect();
         let named = |error: ZapError| format!("its extended attributes: {error}");
         let mut object =
             zap_object(directory, ObjectType::DIRECTORY_CONTENTS, &entries, self.file_system.seed).map_err(named)?;
-        // The directory is as open as its owner's file, and searchable by those who may read that.
-        let mut shared = Metadata { xattrs: Default::default(), ..metadata.clone() };
-        shared.mode = 0o755;
+        // Open to all, as `zfs_make_xattrdir` makes it: the owner's own permissions are what counts.
+        let mut shared = Metadata { xattrs: BTreeMap::new(), ..metadata.clone() };
+        shared.mode = 0o1777;
         let mut znode = znode(&shared, &NodeKind::Directory, self.file_system.generation);
         (znode.parent, znode.links, znode.size) = (owner, 2, count + 2);
         znode.flags |= acl::flag::XATTR;
@@ -235,8 +235,7 @@ impl<'t> Nodes<'_, 't> {
         shared.mode = 0o644;
         for (value, number) in metadata.xattrs.values().zip(directory + 1..) {
             let mut object = self.file(number, value.len() as u64, Data::Slice(value));
-            let regular = Node::regular(image_tree::Content::empty(), shared.clone());
-            let mut znode = self::znode(&shared, &regular.kind, self.file_system.generation);
+            let mut znode = self::znode(&shared, &regular, self.file_system.generation);
             (znode.parent, znode.links, znode.size) = (directory, 1, value.len() as u64);
             znode.flags |= acl::flag::XATTR;
             self.set_attributes(&mut object, &znode)?;

@@ -74,7 +74,8 @@ fn sizes_at_every_boundary_come_back() {
     let fixture = Fixture::new();
     let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
     let record = 128 << 10;
-    let sizes = [0, 1, 511, 512, 513, 4095, 4097, record - 1, record, record + 1, 2 * record, (1 << 20) - 1, (1 << 20) + 1];
+    let sizes =
+        [0, 1, 511, 512, 513, 4095, 4097, record - 1, record, record + 1, 2 * record, (1 << 20) - 1, (1 << 20) + 1];
     for size in sizes {
         let whole = noise(size);
         tree.insert(&path_of(&format!("/noise-{size}")), fixture.file(&whole, 0o644)).expect("inserted");

@@ -64,8 +64,12 @@ fn metadata() -> impl Strategy<Value = Metadata> {
 fn seedling() -> impl Strategy<Value = Seedling> {
     let byte = prop_oneof![4 => b'a'..=b'z', 1 => 1_u8..=255].prop_filter("no slash", |byte| *byte != b'/');
     let name = prop::collection::vec(byte, 1..=255).prop_filter("a name", |name| name != b"." && name != b"..");
-    (any::<prop::sample::Index>(), name, kind(), metadata())
-        .prop_map(|(place, name, kind, metadata)| Seedling { place, name, kind, metadata })
+    (any::<prop::sample::Index>(), name, kind(), metadata()).prop_map(|(place, name, kind, metadata)| Seedling {
+        place,
+        name,
+        kind,
+        metadata,
+    })
 }
 
 fn grow(fixture: &Fixture, seedlings: &[Seedling]) -> Tree {

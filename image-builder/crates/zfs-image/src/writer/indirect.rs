@@ -85,13 +85,7 @@ pub(super) fn height(blocks: u64, pointers: u64, indirect_shift: u8) -> u8 {
 
 impl Assembler {
     pub(super) fn new(kind: ObjectType, indirect_shift: u8, height: u8) -> Self {
-        Self {
-            kind,
-            indirect_shift,
-            height,
-            levels: vec![Vec::new(); usize::from(height)],
-            usage: Usage::default(),
-        }
+        Self { kind, indirect_shift, height, levels: vec![Vec::new(); usize::from(height)], usage: Usage::default() }
     }
 
     pub(super) fn height(&self) -> u8 {

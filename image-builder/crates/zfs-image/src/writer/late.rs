@@ -112,17 +112,7 @@ impl Late {
             space_maps.push(SpaceMap { metaslab, object, bytes, place });
         }
         let array_object = next;
-        Some(Self {
-            array_object,
-            array_bytes,
-            array_place,
-            space_maps,
-            dnodes,
-            indirect,
-            root,
-            birth,
-            has_histogram,
-        })
+        Some(Self { array_object, array_bytes, array_place, space_maps, dnodes, indirect, root, birth, has_histogram })
     }
 
     /// Refuses blocks that are too long, for which the pool would have to be of a size that no image has.
@@ -185,12 +175,7 @@ impl Late {
         Ok(dnodes)
     }
 
-    fn write_space_map(
-        &self,
-        pipeline: &Pipeline<'_>,
-        allocator: &Allocator,
-        map: &SpaceMap,
-    ) -> Result<Dnode, Fault> {
+    fn write_space_map(&self, pipeline: &Pipeline<'_>, allocator: &Allocator, map: &SpaceMap) -> Result<Dnode, Fault> {
         let mut block = entries(allocator, map.metaslab, self.birth);
         let header = SpaceMapPhys {
             object: map.object,

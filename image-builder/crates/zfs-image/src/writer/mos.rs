@@ -51,8 +51,7 @@ impl<'s> Mos<'s> {
         let counts = features.iter().map(|feature| (feature.guid, u64::from(feature.active_when_enabled))).collect();
         let first = POOL_DIRECTORY_OBJECT + 1;
         let enabled_txg = features.contains("enabled_txg").then_some(first + 3);
-        let feature_zaps =
-            FeatureZaps { for_read: first, for_write: first + 1, descriptions: first + 2, enabled_txg };
+        let feature_zaps = FeatureZaps { for_read: first, for_write: first + 1, descriptions: first + 2, enabled_txg };
         Self {
             seed,
             features,

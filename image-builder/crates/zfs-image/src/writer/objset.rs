@@ -182,8 +182,7 @@ impl<'p, 'a> ObjsetWriter<'p, 'a> {
 
     /// Writes an account: ids in hexadecimal, and bytes. `number` is the object's, counted back from the highest.
     fn account(&mut self, number: u64, bytes_by_id: &BTreeMap<u64, u64>) -> Result<Option<Dnode>, Fault> {
-        let entries: Vec<ZapEntry> =
-            bytes_by_id.iter().map(|(id, bytes)| ZapEntry::integer_key(*id, *bytes)).collect();
+        let entries: Vec<ZapEntry> = bytes_by_id.iter().map(|(id, bytes)| ZapEntry::integer_key(*id, *bytes)).collect();
         let zap = zap::encode(&entries, number, &Options::default())
             .map_err(|error| Fault::Format(format!("account of space: {error}")))?;
         let object = Object::of_blocks(number, ObjectType::USERGROUP_USED, zap.block_bytes as u32, zap.blocks);

@@ -230,7 +230,11 @@ impl Shared<'_, '_> {
 enum Encoded {
     Done(BlockPointer),
     /// The block without its addresses, and where its bytes are in the buffer.
-    Stored { block: DataBlock, at: usize, copies: usize },
+    Stored {
+        block: DataBlock,
+        at: usize,
+        copies: usize,
+    },
 }
 
 /// What one thread works with.
@@ -285,8 +289,7 @@ impl<'w, 'a> Worker<'w, 'a> {
         if let Some(stored) = compress(policy.compression, &self.buffer[at..at + logical], &mut self.scratch) {
             if policy.embed && block.level == 0 && can_embed(block.kind) && stored.len() <= EMBEDDED_BYTES_MAX {
                 let Block { kind, level, logical_bytes, .. } = *block;
-                let embedded =
-                    Embedded::new(kind, level, policy.compression, logical_bytes, stored, policy.birth);
+                let embedded = Embedded::new(kind, level, policy.compression, logical_bytes, stored, policy.birth);
                 if let Some(embedded) = embedded {
                     return Ok((Encoded::Done(BlockPointer::Embedded(embedded)), 0));
                 }

@@ -153,8 +153,7 @@ mod tests {
         tree.insert(&path("/a/file"), Node { kind: NodeKind::Fifo, metadata: rich }).expect("inserted");
         tree.hard_link(&path("/a/file"), &path("/a/b/link")).expect("linked");
         let plan = Plan::new(&tree);
-        let seen: Vec<_> =
-            plan.nodes.iter().map(|planned| (planned.number, planned.parent, planned.links)).collect();
+        let seen: Vec<_> = plan.nodes.iter().map(|planned| (planned.number, planned.parent, planned.links)).collect();
         // Root, a, b, and the pipe, which is met first as /a/b/link.
         assert_eq!(seen, [(3, 3, 3), (4, 3, 3), (5, 4, 2), (6, 5, 2)]);
         assert_eq!(plan.end, 9);

@@ -104,10 +104,7 @@ impl PoolWriter<'_, '_> {
     }
 
     fn write_dataset<'s>(&self, dataset: &'s DatasetSpec, settings: &'s Settings) -> Result<Written<'s>, Fault> {
-        let empty = Tree::new(image_tree::Metadata {
-            mtime: self.spec.time,
-            ..image_tree::Metadata::new(0, 0, 0o755)
-        });
+        let empty = Tree::new(image_tree::Metadata { mtime: self.spec.time, ..image_tree::Metadata::new(0, 0, 0o755) });
         let plan = Plan::new(dataset.tree.as_ref().unwrap_or(&empty));
         let file_system = FileSystem {
             dataset: &dataset.name,
@@ -240,9 +237,7 @@ impl PoolWriter<'_, '_> {
             Fault::Full => WriteError::NoSpace { pool, bytes: self.bytes, needed: 0 },
             Fault::Output { position, bytes, source } => WriteError::Output { pool, position, bytes, source },
             Fault::Format(reason) => WriteError::Format { pool, object: "an object".to_owned(), reason },
-            Fault::Content { source, .. } => {
-                WriteError::Content { dataset: pool, path: "/".to_owned(), source }
-            }
+            Fault::Content { source, .. } => WriteError::Content { dataset: pool, path: "/".to_owned(), source },
             Fault::Read { source, .. } => WriteError::Read { dataset: pool, path: "/".to_owned(), source },
         }
     }

@@ -128,7 +128,8 @@ impl Bounds {
         let blocks: u64 = runs.iter().map(|(first, end)| end - first).sum();
         let reach = runs.last().map_or(0, |(_, end)| *end);
         // Each run may begin and end in an indirect block of its own.
-        let spread = if runs.len() > 1 { self.indirects(blocks, 1).max(self.indirect(1) * runs.len() as u64 * 2) } else { 0 };
+        let spread =
+            if runs.len() > 1 { self.indirects(blocks, 1).max(self.indirect(1) * runs.len() as u64 * 2) } else { 0 };
         let indirects = if reach > 1 { self.indirects(blocks, 1) + spread } else { 0 };
         let metadata_copies = u64::from((storing.copies + 1).min(3));
         blocks * self.asize(object.block_bytes) * u64::from(storing.copies) + indirects * metadata_copies

@@ -128,8 +128,7 @@ fn check_snapshots(dataset: &DatasetSpec) -> Result<(), SpecError> {
     let mut names = BTreeSet::new();
     for snapshot in &dataset.snapshots {
         let full = format!("{}@{snapshot}", dataset.name);
-        name::check_snapshot(&full)
-            .map_err(|source| SpecError::Snapshot { dataset: dataset.name.clone(), source })?;
+        name::check_snapshot(&full).map_err(|source| SpecError::Snapshot { dataset: dataset.name.clone(), source })?;
         if !names.insert(snapshot) {
             return Err(SpecError::Duplicate(full));
         }

@@ -5,12 +5,16 @@
 //! [`guard`] for one that is killed.
 
 use crate::guard::Guard;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// How long the other members of a group are waited for when its head has ended.
+const MEMBERS_GRACE: Duration = Duration::from_secs(1);
 
 static GROUPS: Mutex<Groups> = Mutex::new(Groups { running: Vec::new(), is_ending: false, guard: None });
 
@@ -65,20 +69,43 @@ pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
 
 /// Ends every program that runs, for a process that is about to exit: no program is started from now on.
 ///
-/// Each gets `TERM`, so that it can remove what it has begun, and after `grace` whatever is left is killed.
-/// Programs that were started detached or on the user's terminal are left alone.
+/// Each gets `TERM`, so that it can remove what it has begun, and after `grace` whatever is left is killed; what a
+/// program leaves of its group when it ends has a second. Programs that were started detached or on the user's
+/// terminal are left alone.
 pub fn end_all(grace: Duration) {
-    lock().is_ending = true;
-    for (signal, patience) in [(Signal::TERM, grace), (Signal::KILL, Duration::from_secs(1))] {
-        for pid in &lock().running {
-            let _ = kill_process_group(*pid, signal);
-        }
-        // The threads that started the programs wait for them; here their groups disappear from the list.
-        let until = Instant::now() + patience;
-        while !lock().running.is_empty() && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(2));
-        }
+    let mut left = {
+        let mut groups = lock();
+        groups.is_ending = true;
+        groups.running.clone()
+    };
+    for pid in &left {
+        let _ = kill_process_group(*pid, Signal::TERM);
     }
+    // The threads that started the programs wait for them; so their heads disappear from the list.
+    wait_until(grace, || lock().running.is_empty());
+    // An id is not given away as long as a group has it, and this looks too often to miss its end.
+    let mut all_gone = || {
+        left.retain(|pid| test_kill_process_group(*pid) != Err(Errno::SRCH));
+        left.is_empty()
+    };
+    if !wait_until(MEMBERS_GRACE, &mut all_gone) {
+        for pid in &left {
+            let _ = kill_process_group(*pid, Signal::KILL);
+        }
+        wait_until(MEMBERS_GRACE, || lock().running.is_empty());
+    }
+}
+
+/// Whether it happened in time.
+fn wait_until(patience: Duration, mut happened: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + patience;
+    while !happened() {
+        if Instant::now() >= until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
 }
 
 /// Has the programs that are started from now on ended even when this process is killed.

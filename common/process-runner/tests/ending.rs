@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Says who it and its child are, and tidies up when it is asked to end; for a minute at most.
 const TIDY: &str = "trap 'echo tidied >tidied; exit 1' TERM; sleep 60 & echo $$ $! >pids.new; mv pids.new pids; wait";
-/// The same, but cannot be asked.
+/// Ends when it is asked, but its child does not.
+const CARELESS: &str = "sh -c 'trap \"\" TERM; sleep 60; sleep 60' & echo $$ $! >pids.new; mv pids.new pids; wait";
+/// Cannot be asked.
 const STUBBORN: &str = "trap '' TERM; sleep 60 & echo $$ $! >pids.new; mv pids.new pids; wait; wait";
 
 #[test]
@@ -40,7 +42,7 @@ fn other_process() {
                     process_runner::end_all(Duration::from_millis(300));
                 }
             });
-            let ended = script(if directory.join("stubborn").exists() { STUBBORN } else { TIDY }).run();
+            let ended = script(&fs::read_to_string(directory.join("script")).unwrap()).run();
             let refused = ender.join().map(|()| script("exit 0").run());
             let refused = matches!(refused, Ok(Err(CommandError::Ending { .. })));
             fs::write(directory.join("ended"), format!("{} {refused}", ended.is_err())).unwrap();
@@ -94,17 +96,15 @@ fn a_killed_process_leaves_no_program_and_its_lock_until_all_have_ended() {
 
 #[test]
 fn everything_is_ended_on_request_and_nothing_starts_any_more() {
-    for stubborn in [false, true] {
+    for text in [TIDY, CARELESS, STUBBORN] {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        if stubborn {
-            File::create(at("stubborn")).unwrap();
-        }
+        fs::write(at("script"), text).unwrap();
         let mut process = start("ending", directory.path());
         wait_for(|| at("ended").exists() && !fs::read(at("ended")).unwrap().is_empty());
-        assert_eq!(fs::read_to_string(at("ended")).unwrap(), "true true", "stubborn: {stubborn}");
-        assert!(!is_any_alive(directory.path()), "stubborn: {stubborn}");
-        assert_eq!(at("tidied").exists(), !stubborn);
+        assert_eq!(fs::read_to_string(at("ended")).unwrap(), "true true", "{text}");
+        assert!(!is_any_alive(directory.path()), "{text}");
+        assert_eq!(at("tidied").exists(), text == TIDY);
         wait_for(|| process.try_wait().unwrap().is_some());
     }
 }

@@ -180,7 +180,7 @@ proptest! {
 fn a_large_directory_comes_back() {
     let fixture = Fixture::new();
     let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
-    let count = if test_judge::soak() { 300_000 } else { 30_000 };
+    let count: u64 = if test_judge::soak() { 300_000 } else { 30_000 };
     for index in 0..count {
         let path = ImagePath::new(format!("/{index}-{}", index * 7919)).expect("a path");
         tree.insert(&path, Node { kind: NodeKind::Fifo, metadata: Metadata::new(0, 0, 0o644) }).expect("inserted");

@@ -9,7 +9,7 @@ use common::server::message;
 use common::share::Sent;
 use common::{Bench, Share, path, round, session_options};
 use ninep_mirror::service::{ConnectError, Connector, Endpoint};
-use ninep_mirror::session::SessionOptions;
+use ninep_mirror::session::{MessageSize, SessionOptions};
 use ninep_mirror::transport::vio9p::Driver;
 
 const OLD_DRIVER: usize = 8192;
@@ -80,6 +80,19 @@ fn replies_to_an_earlier_opener_are_passed_over() {
     driver.channel(0, |channel| channel.stale_reply(&message(7, 0xFFFF, &5_u32.to_le_bytes())));
     assert_eq!(round(&mut bench.mirror(), &mut session).unwrap().problems, 0);
     assert!(session.statistics().foreign_replies >= 3, "{:?}", session.statistics());
+}
+
+#[test]
+fn nobody_is_granted_more_than_was_asked_for() {
+    let bench = Bench::with_files();
+    let driver = device(&bench, OLD_DRIVER);
+    // An earlier opener asked for more and ended before the answer came.
+    let rversion = [&65_536_u32.to_le_bytes(), b"\x08\x009P2000.L".as_slice()].concat();
+    driver.channel(0, |channel| channel.stale_reply(&message(101, 0xFFFF, &rversion)));
+    let options = SessionOptions { message_size: MessageSize::AtMost(8192), ..options(&bench) };
+    let connector = Connector::new(Endpoint::AnyDevice, driver.clone(), options, None);
+    let (session, _) = connector.connect().unwrap();
+    assert_eq!(session.msize(), 8192);
 }
 
 #[test]

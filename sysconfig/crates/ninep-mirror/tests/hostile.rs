@@ -95,6 +95,22 @@ fn links_that_lead_outside_are_not_made_and_links_inside_are_not_followed() {
 }
 
 #[test]
+fn nothing_is_removed_through_a_link() {
+    let bench = guarded_bench();
+    bench.share.file("docs/README.md", "copied");
+    bench.share.track(&["docs/README.md"]);
+    bench.round();
+    // Somebody puts a link in the place of the directory, and then the file vanishes from the share.
+    std::fs::remove_dir_all(bench.destination().join("docs")).unwrap();
+    std::os::unix::fs::symlink("../outside", bench.destination().join("docs")).unwrap();
+    let before = surroundings(&bench);
+    bench.share.track(&["README.md"]);
+    bench.round();
+    assert_eq!(surroundings(&bench), before);
+    assert_eq!(before["outside/README.md"], "precious");
+}
+
+#[test]
 fn endless_directories_end() {
     let mut bench = guarded_bench();
     bench.plan.tracked_only = false;

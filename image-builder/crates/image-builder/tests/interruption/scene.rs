@@ -167,7 +167,17 @@ impl Scene {
     }
 
     pub(crate) fn wait_until_no_process_is_left(&self) {
-        wait_for(|| self.processes_left().is_empty());
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = self.processes_left();
+            if left.is_empty() {
+                break;
+            }
+            let command = |pid: &String| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let commands: Vec<_> = left.iter().map(command).collect();
+            assert!(Instant::now() < until, "still at work: {commands:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let _ = fs::remove_file(self.path("processes"));
     }
 

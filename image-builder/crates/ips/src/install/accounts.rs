@@ -101,15 +101,7 @@ impl Accounts {
         let gid = group.entry(main_group, GROUP_FIELDS).map(|entry| entry[2].to_owned());
         let gid =
             gid.ok_or_else(|| account_error(delivered, "user", name, &format!("there is no group `{main_group}`")))?;
-        let known = passwd.entry(name, PASSWD_FIELDS).map(|entry| owned(&entry));
-        let uid = match (number(delivered, "uid")?, &known) {
-            (Some(uid), _) => uid,
-            (None, Some(entry)) => entry[2].clone(),
-            (None, None) => {
-                let free = lowest_free(passwd.entries(PASSWD_FIELDS).map(|entry| entry[2]));
-                free.ok_or_else(|| account_error(delivered, "user", name, "no number below 100 is free"))?.to_string()
-            }
-        };
+        let uid = uid_of(delivered, name, passwd)?;
         let field = |attribute, default| safe(delivered, name, attribute, action.get(attribute).unwrap_or(default));
         let (gcos, home, shell) = (field("gcos-field", "& User")?, field("home-dir", "/")?, field("login-shell", "")?);
         passwd.set_entry(&[name, "x", &uid, &gid, gcos, home, shell]);
@@ -165,6 +157,17 @@ fn name_of<'d>(delivered: Delivered<'d>, what: &'static str, key: &'static str) 
     let name = delivered.action.required(key).map_err(|source| delivered.unusable(source))?;
     let is_possible = !name.is_empty() && !name.contains([':', ',', ' ', '\t']) && !name.starts_with(['+', '-', '#']);
     if is_possible { Ok(name) } else { Err(account_error(delivered, what, name, "the name cannot stand in a table")) }
+}
+
+/// The number that the manifest says, else the one that the user has, else the lowest that is free.
+fn uid_of(delivered: Delivered<'_>, name: &str, passwd: &Table) -> Result<String, InstallError> {
+    let known = passwd.entry(name, PASSWD_FIELDS).map(|entry| entry[2].to_owned());
+    if let Some(uid) = number(delivered, "uid")?.or(known) {
+        return Ok(uid);
+    }
+    let free = lowest_free(passwd.entries(PASSWD_FIELDS).map(|entry| entry[2]));
+    let free = free.ok_or_else(|| account_error(delivered, "user", name, "no number below 100 is free"))?;
+    Ok(free.to_string())
 }
 
 /// A number as the text that stands in the tables.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use image_tree::{Content, ImagePath, Node, Timestamp};
+use image_tree::{Content, Follow, ImagePath, Metadata, Node, Timestamp};
 
 use super::error::InstallError;
 use super::execute::{Run, tree_error};
@@ -59,11 +59,7 @@ impl Run<'_> {
                 Some(moved.old)
             }
             (None, None) => {
-                let is_there = self.tree.get(path).is_some_and(|node| node.content().is_some());
-                if is_there && preserve.is_some() {
-                    self.salvage(path)?;
-                    self.find_parent(path, delivered)?;
-                }
+                self.salvage_unpackaged(path, delivered)?;
                 None
             }
         };
@@ -72,28 +68,48 @@ impl Run<'_> {
             metadata.mtime = time;
         }
         let place = self.place_of(path, delivered, old)?;
-        let to = match place {
-            Place::Untouched => return Ok(()),
+        let Some(to) = self.make_place(path, &place, &metadata)? else { return Ok(()) };
+        let content = self.payload(delivered, &path.to_string())?;
+        self.clear(&to)?;
+        self.insert(&to, Node::regular(content, metadata))
+    }
+
+    /// A file that is there before a package first delivers it is somebody's, if the package says that such files matter.
+    fn salvage_unpackaged(&mut self, path: &ImagePath, delivered: Delivered<'_>) -> Result<(), InstallError> {
+        let is_there = self.tree.get(path).is_some_and(|node| node.content().is_some());
+        if is_there && delivered.action.get("preserve").is_some() {
+            self.salvage(path)?;
+            self.find_parent(path, delivered)?;
+        }
+        Ok(())
+    }
+
+    /// Does with the old content what has to be done; the result is where the new one goes, if it goes anywhere.
+    fn make_place(
+        &mut self,
+        path: &ImagePath,
+        place: &Place,
+        metadata: &Metadata,
+    ) -> Result<Option<ImagePath>, InstallError> {
+        match place {
+            Place::Untouched => Ok(None),
             Place::KeepContent => {
-                let changed = self.tree.update_metadata(path, image_tree::Follow::No, |kept| {
+                let changed = self.tree.update_metadata(path, Follow::No, |kept| {
                     (kept.uid, kept.gid, kept.mode) = (metadata.uid, metadata.gid, metadata.mode);
                 });
-                return changed.map(drop).map_err(|source| tree_error(path, source));
+                changed.map(|_| None).map_err(|source| tree_error(path, source))
             }
-            Place::Replace => path.clone(),
-            Place::Beside => with_suffix(path, ".new")?,
+            Place::Replace => Ok(Some(path.clone())),
+            Place::Beside => with_suffix(path, ".new").map(Some),
             Place::MoveOld(suffix) => {
                 let to = with_suffix(path, suffix)?;
                 if let Some(node) = self.tree.get(path).cloned() {
                     self.clear(&to)?;
                     self.insert(&to, node)?;
                 }
-                path.clone()
+                Ok(Some(path.clone()))
             }
-        };
-        let content = self.payload(delivered, &path.to_string())?;
-        self.clear(&to)?;
-        self.insert(&to, Node::regular(content, metadata))
+        }
     }
 
     /// Removes a file that is not delivered any more. What somebody edited is not thrown away.
@@ -118,10 +134,11 @@ impl Run<'_> {
     ) -> Result<Place, InstallError> {
         let preserve = delivered.action.get("preserve");
         let disk = self.tree.get(path).and_then(Node::content);
-        let (Some(old), Some(preserve), Some(disk)) = (old, preserve, disk) else { return Ok(Place::Replace) };
-        if preserve == "abandon" {
+        // A file that is abandoned is not made again either, if somebody removed it.
+        if old.is_some() && preserve == Some("abandon") {
             return Ok(Place::Untouched);
         }
+        let (Some(old), Some(preserve), Some(disk)) = (old, preserve, disk) else { return Ok(Place::Replace) };
         if !self.is_edited(path, old, disk)? {
             return Ok(Place::Replace);
         }

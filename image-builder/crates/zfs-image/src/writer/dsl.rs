@@ -32,6 +32,29 @@ pub(super) struct Written<'s> {
     pub(super) has_large_blocks: bool,
 }
 
+impl Written<'_> {
+    /// What nothing but the dataset itself reaches: snapshots have all that it has.
+    fn unique_bytes(&self) -> u64 {
+        if self.snapshots.is_empty() { self.objset.usage.used } else { 0 }
+    }
+
+    /// What does not depend on the other datasets, of the snapshot of that index, or behind them of the dataset.
+    fn phys(&self, index: usize, seed: Seed<'_>) -> DslDatasetPhys {
+        let purpose = format!("dataset@{}", self.snapshots.get(index).map_or("", String::as_str));
+        DslDatasetPhys {
+            referenced_bytes: self.objset.usage.used,
+            compressed_bytes: self.objset.usage.compressed,
+            uncompressed_bytes: self.objset.usage.uncompressed,
+            unique_bytes: self.unique_bytes(),
+            fsid_guid: seed.fsid(&purpose),
+            guid: seed.guid(&purpose),
+            flags: DATASET_FLAG_UNIQUE_ACCURATE,
+            block_pointer: self.objset.root.encode(),
+            ..DslDatasetPhys::default()
+        }
+    }
+}
+
 /// A directory while it is being put together.
 struct Dir {
     number: u64,
@@ -163,7 +186,6 @@ impl Dsl {
         for (index, object) in chain.iter().enumerate() {
             let is_head = *object == head;
             let creation_txg = CREATION_TXG + if is_head { 0 } else { index as u64 + 1 };
-            let full_name = dataset.snapshots.get(index).map_or("", String::as_str);
             let seed = Seed::new(common.seed, dataset.name);
             let phys = DslDatasetPhys {
                 dir: self.dirs[place].number,
@@ -175,25 +197,15 @@ impl Dsl {
                 creation_time: common.time,
                 creation_txg,
                 deadlist: mos.add_deadlist(&keys)?,
-                referenced_bytes: dataset.objset.usage.used,
-                compressed_bytes: dataset.objset.usage.compressed,
-                uncompressed_bytes: dataset.objset.usage.uncompressed,
-                unique_bytes: if snapshots.is_empty() { dataset.objset.usage.used } else { 0 },
-                fsid_guid: seed.fsid(&format!("dataset@{full_name}")),
-                guid: seed.guid(&format!("dataset@{full_name}")),
-                flags: DATASET_FLAG_UNIQUE_ACCURATE,
-                block_pointer: dataset.objset.root.encode(),
-                ..DslDatasetPhys::default()
+                ..dataset.phys(index, seed)
             };
-            if is_head {
-                self.dirs[place].unique = phys.unique_bytes;
-            }
             put_dataset(mos, *object, &phys, dataset.has_large_blocks, seed)?;
             keys.push(previous_txg);
             (previous, previous_txg) = (*object, creation_txg);
         }
         let dir = &mut self.dirs[place];
         dir.own = dataset.objset.usage;
+        dir.unique = dataset.unique_bytes();
         dir.phys.head_dataset = head;
         dir.phys.origin = common.origin;
         Ok((head, chain[0]))

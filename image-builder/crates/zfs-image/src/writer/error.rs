@@ -160,13 +160,11 @@ pub enum WriteError {
         reason: String,
     },
     /// A structure would not be one that ZFS reads; this is a mistake of the writer.
-    #[error("{object} of the pool `{pool}`: {reason}")]
+    #[error("the pool `{pool}` cannot be put together: {reason}")]
     Format {
         /// The pool.
         pool: String,
-        /// Which object.
-        object: String,
-        /// What the format says.
+        /// Which object, and what the format says of it.
         reason: String,
     },
 }

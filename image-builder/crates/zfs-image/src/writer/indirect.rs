@@ -226,8 +226,8 @@ mod tests {
             }
             seen.push('|');
         }
-        assert_eq!(seen, "|8:8 -2 |8:1 |-7 |");
-        // 20 holes: two blocks of 8, four left; then 1 pointer, 2 holes and one of the 64 fill a block.
+        // Of the 20 holes, two blocks of 8 go up; the four that are left, a pointer and two more want one of the 64.
+        assert_eq!(seen, "|8:8 -2 ||8:1 -7 |8:1 |");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod seed;
 mod settings;
 mod size;
 mod spec;
+mod worker;
 mod zpl;
 
 pub use error::{SpecError, WriteError};

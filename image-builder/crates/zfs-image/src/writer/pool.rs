@@ -1,9 +1,10 @@
 //! Putting the parts of a pool together.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use image_tree::{NodeKind, Store, Tree};
-use zfs_format::dnode::Dnode;
+use zfs_format::block::BlockPointer;
 use zfs_format::label::usable_bytes;
 use zfs_format::nvlist::NvList;
 use zfs_format::object::{ObjectType, pool_directory};
@@ -137,57 +138,72 @@ impl PoolWriter<'_, '_> {
     /// Writes the pool's own objects, and what makes it a pool.
     fn write_meta(&self, written: &[Written<'_>], identity: &Identity) -> Result<PoolReport, Fault> {
         let spec = self.spec;
-        let time = u64::try_from(spec.time.secs).unwrap_or(0);
         let mut mos = Mos::new(Seed::new(&spec.seed, "MOS"), &spec.features);
         let config_object = mos.number();
-        let dsl = Dsl::build(&mut mos, &spec.seed, time, written)?;
-        self.add_pool_objects(&mut mos, &dsl, config_object, time)?;
+        let dsl = Dsl::build(&mut mos, &spec.seed, self.time(), written)?;
+        self.add_pool_objects(&mut mos, &dsl, config_object)?;
         // The array of the metaslabs, which the configuration names, comes behind all these objects.
-        let policies = settings::pool_policies(&spec.features, identity.txg);
-        let has_histogram = spec.features.contains("spacemap_histogram");
         let array_object = mos.end();
-        let config = labels::config(spec, identity, &self.geometry, array_object);
-        mos.put_config(config_object, &config);
-        let mut dnodes = std::collections::BTreeMap::new();
-        let mut usage = Usage::default();
+        mos.put_config(config_object, &labels::config(spec, identity, &self.geometry, array_object));
         let objects = mos.finish(self.geometry.metaslabs)?;
+        let (mut dnodes, mut usage) = (BTreeMap::new(), Usage::default());
+        let policies = settings::pool_policies(&spec.features, identity.txg);
         write_objects(self.pipeline, &policies, objects.into_values().map(Ok::<_, Fault>), |number, dnode, used| {
             usage.add(used);
             dnodes.insert(number, dnode);
             Ok(())
         })?;
+        let has_histogram = spec.features.contains("spacemap_histogram");
         let late = Late::reserve(&mut self.pipeline.allocator(), array_object, identity.txg, has_histogram)?;
         usage.add(late.usage());
         let allocator = self.pipeline.allocator().clone();
         dnodes.extend(late.write_space_maps(self.pipeline, &allocator)?);
-        let datasets = dsl.datasets.clone();
+        let report = self.report(written, identity, &dsl, (&allocator, usage, late.objects()));
         for (number, bonus) in dsl.directories(usage) {
             if let Some(dnode) = dnodes.get_mut(&number) {
                 dnode.bonus = bonus;
             }
         }
-        let in_order = dnodes.iter().map(|(number, dnode): (&u64, &Dnode)| (*number, dnode));
-        let root = late.write_root(self.pipeline, in_order)?;
+        let root = late.write_root(self.pipeline, dnodes.iter().map(|(number, dnode)| (*number, dnode)))?;
+        self.write_labels(identity, late.array_object(), root)?;
+        Ok(report)
+    }
+
+    /// The time of creation, in seconds since 1970.
+    fn time(&self) -> u64 {
+        u64::try_from(self.spec.time.secs).unwrap_or(0)
+    }
+
+    fn write_labels(&self, identity: &Identity, array_object: u64, root: BlockPointer) -> Result<(), Fault> {
         let uberblock = Uberblock {
             version: POOL_VERSION,
             txg: identity.txg,
             guid_sum: identity.guid_sum(),
-            timestamp: time,
+            timestamp: self.time(),
             root,
             software_version: POOL_VERSION,
             checkpoint_txg: 0,
         };
-        let place = (&self.geometry, late.array_object());
-        labels::write_labels(self.pipeline, spec, identity, place, (self.bytes, uberblock))?;
-        let report = |dataset: &Written<'_>| DatasetReport {
+        let place = (&self.geometry, array_object);
+        labels::write_labels(self.pipeline, self.spec, identity, place, (self.bytes, uberblock))
+    }
+
+    fn report(
+        &self,
+        written: &[Written<'_>],
+        identity: &Identity,
+        dsl: &Dsl,
+        (allocator, usage, objects): (&Allocator, Usage, u64),
+    ) -> PoolReport {
+        let dataset = |dataset: &Written<'_>| DatasetReport {
             name: dataset.name.to_owned(),
-            object: datasets.get(dataset.name).copied().unwrap_or(0),
+            object: dsl.datasets.get(dataset.name).copied().unwrap_or(0),
             objects: dataset.objset.objects,
             referenced_bytes: dataset.objset.usage.used,
             compressed_bytes: dataset.objset.usage.compressed,
             uncompressed_bytes: dataset.objset.usage.uncompressed,
         };
-        Ok(PoolReport {
+        PoolReport {
             pool_guid: identity.pool_guid,
             vdev_guid: identity.vdev_guid,
             txg: identity.txg,
@@ -195,13 +211,13 @@ impl PoolWriter<'_, '_> {
             allocated_bytes: allocator.allocated(),
             blocks: allocator.blocks(),
             metadata_bytes: usage.used,
-            metadata_objects: late.objects(),
-            datasets: written.iter().map(report).collect(),
-        })
+            metadata_objects: objects,
+            datasets: written.iter().map(dataset).collect(),
+        }
     }
 
     /// What is in a pool beside its datasets.
-    fn add_pool_objects(&self, mos: &mut Mos<'_>, dsl: &Dsl, config: u64, time: u64) -> Result<(), Fault> {
+    fn add_pool_objects(&self, mos: &mut Mos<'_>, dsl: &Dsl, config: u64) -> Result<(), Fault> {
         let spec = self.spec;
         mos.name(pool_directory::CONFIG, config);
         for name in [pool_directory::SYNC_BPOBJ, pool_directory::FREE_BPOBJ] {
@@ -212,7 +228,7 @@ impl PoolWriter<'_, '_> {
         mos.name(pool_directory::CREATION_VERSION, POOL_VERSION);
         let record = NvList::new()
             .with("history command", format!("zpool create {}", spec.name))
-            .with("history time", time)
+            .with("history time", self.time())
             .with("history zone", "global")
             .with("history who", 0_u64);
         let history = mos.add_history(&record, self.geometry.capacity());
@@ -236,7 +252,7 @@ impl PoolWriter<'_, '_> {
             Fault::Refused(error) => *error,
             Fault::Full => WriteError::NoSpace { pool, bytes: self.bytes, needed: 0 },
             Fault::Output { position, bytes, source } => WriteError::Output { pool, position, bytes, source },
-            Fault::Format(reason) => WriteError::Format { pool, object: "an object".to_owned(), reason },
+            Fault::Format(reason) => WriteError::Format { pool, reason },
             Fault::Content { source, .. } => WriteError::Content { dataset: pool, path: "/".to_owned(), source },
             Fault::Read { source, .. } => WriteError::Read { dataset: pool, path: "/".to_owned(), source },
         }

@@ -56,11 +56,11 @@ impl PendingChanges {
         self.changes.remove(path)
     }
 
-    /// What has stayed the same long enough. Removals come first and from the depth upwards, so that directories are
-    /// empty when files take their names.
+    /// What has stayed the same long enough. Removals come first, so that directories are gone when files take their
+    /// names.
     pub(super) fn due(&self, settle: Duration) -> Vec<(SharePath, Pending)> {
         let due = || self.changes.iter().filter(|(_, pending)| pending.since.elapsed() >= pending.wait(settle));
-        let removals = due().rev().filter(|(_, pending)| pending.seen.is_none());
+        let removals = due().filter(|(_, pending)| pending.seen.is_none());
         let copies = due().filter(|(_, pending)| pending.seen.is_some());
         removals.chain(copies).map(|(path, pending)| (path.clone(), *pending)).collect()
     }

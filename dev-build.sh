@@ -153,7 +153,7 @@ announce_illumos_build() {
 	[ "$system" != SunOS ] || return 0
 	if [ -n "${CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER:-}" ]; then
 		say "Building sysconfig for illumos with the linker $CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER"
-	elif [ -x "$illumos_build/sysconfig" ] && [ -x "$illumos_build/sysconfigctl" ]; then
+	elif [ -x "$illumos_build/sysconfig" ] && [ -x "$illumos_build/sysconfigctl" ] && [ -x "$illumos_build/ninep-mirror" ]; then
 		say "Taking sysconfig for illumos from $illumos_build, which this host does not rebuild"
 	else
 		cat >&2 <<FOREIGN

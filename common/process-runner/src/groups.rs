@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,29 +20,35 @@ const MEMBERS_GRACE: Duration = Duration::from_secs(1);
 static GROUPS: Mutex<Groups> = Mutex::new(Groups { running: Vec::new(), is_ending: false, guard: None });
 
 struct Groups {
-    /// The heads of the groups; none of them has been waited for, so that no id is another process's by now.
-    running: Vec<Pid>,
+    /// None of the heads has been waited for, so that no id is another process's by now.
+    running: Vec<Group>,
     is_ending: bool,
     guard: Option<Guard>,
 }
 
-/// Starts a program and notes its group; `None` when everything is being ended.
+/// A program that runs.
+struct Group {
+    head: Pid,
+    /// The id of its process group.
+    id: Pid,
+    /// A process that does nothing, for which the group was made. See [`Guard::make_group`].
+    keeper: Option<Child>,
+}
+
+/// Starts a program in a group of its own, which is noted; `None` when everything is being ended.
 pub(crate) fn start(command: &mut Command) -> io::Result<Option<Child>> {
     let mut groups = lock();
     if groups.is_ending {
         return Ok(None);
     }
-    if let Some(guard) = &mut groups.guard {
-        guard.start();
+    let mut keeper = groups.guard.as_mut().and_then(Guard::make_group);
+    let group = keeper.as_ref().and_then(pid);
+    let started = command.process_group(group.map_or(0, |group| group.as_raw_nonzero().get())).spawn();
+    match started.as_ref().ok().and_then(pid) {
+        Some(head) => groups.running.push(Group { head, id: group.unwrap_or(head), keeper }),
+        None => groups.let_go(group, keeper.as_mut()),
     }
-    let child = command.spawn()?;
-    if let Some(pid) = pid(&child) {
-        groups.running.push(pid);
-        if let Some(guard) = &mut groups.guard {
-            guard.add(pid);
-        }
-    }
-    Ok(Some(child))
+    started.map(Some)
 }
 
 /// Whether the program has ended, and how; then its group is forgotten.
@@ -57,9 +64,10 @@ pub(crate) fn try_wait(child: &mut Child) -> io::Result<Option<ExitStatus>> {
 
 /// Kills the whole group and waits for its head.
 pub(crate) fn kill(child: &mut Child) -> io::Result<()> {
-    if let Some(pid) = pid(child) {
+    let group = |head: Pid| lock().running.iter().find(|group| group.head == head).map_or(head, |group| group.id);
+    if let Some(group) = pid(child).map(group) {
         // It may have ended in this very moment: then there is nothing left to kill.
-        let _ = kill_process_group(pid, Signal::KILL);
+        let _ = kill_process_group(group, Signal::KILL);
     }
     while try_wait(child)?.is_none() {
         std::thread::sleep(Duration::from_millis(1));
@@ -76,7 +84,7 @@ pub fn end_all(grace: Duration) {
     let mut left = {
         let mut groups = lock();
         groups.is_ending = true;
-        groups.running.clone()
+        groups.running.iter().map(|group| group.id).collect::<Vec<_>>()
     };
     for pid in &left {
         let _ = kill_process_group(*pid, Signal::TERM);
@@ -142,10 +150,20 @@ impl Drop for Guarded {
 
 impl Groups {
     fn forget(&mut self, child: &Child) {
-        let Some(pid) = pid(child) else { return };
-        self.running.retain(|running| *running != pid);
-        if let Some(guard) = &mut self.guard {
-            guard.remove(pid);
+        let head = pid(child);
+        if let Some(index) = self.running.iter().position(|group| Some(group.head) == head) {
+            let mut group = self.running.swap_remove(index);
+            self.let_go(Some(group.id), group.keeper.as_mut());
+        }
+    }
+
+    fn let_go(&mut self, group: Option<Pid>, keeper: Option<&mut Child>) {
+        if let (Some(guard), Some(group)) = (&mut self.guard, group) {
+            guard.remove(group);
+        }
+        if let Some(keeper) = keeper {
+            // It has ended when it was not ours to keep it, and is waited for in any case.
+            let _ = keeper.kill().and_then(|()| keeper.wait());
         }
     }
 }

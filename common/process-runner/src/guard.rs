@@ -45,19 +45,29 @@ impl Guard {
         Self { held: Some(held), shell: None }
     }
 
+    /// Makes a process group that the shell knows, for a program to be started in.
+    ///
+    /// The shell could be told of the program's own group only after its start, and if this process were killed in
+    /// between, never. So the group is that of a process that does nothing: it ends with its input, which is ours.
+    #[expect(clippy::disallowed_methods, reason = "the seam cannot go through itself")]
+    pub(crate) fn make_group(&mut self) -> Option<Child> {
+        self.start();
+        let mut keeper = Command::new("cat");
+        keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let keeper = keeper.spawn().ok()?;
+        self.say('+', i32::try_from(keeper.id()).ok().and_then(Pid::from_raw)?);
+        Some(keeper)
+    }
+
     /// Starts the shell unless it runs. A host without one has no guard, which is no reason not to work.
     #[expect(clippy::disallowed_methods, reason = "the seam cannot go through itself")]
-    pub(crate) fn start(&mut self) {
+    fn start(&mut self) {
         let Some(held) = self.held.take() else { return };
         let mut command = Command::new("sh");
         command.args(["-c", SCRIPT, "process-guard"]).current_dir("/").process_group(0);
         // What is to be held open is its standard output, to which it writes nothing.
         command.stdin(Stdio::piped()).stdout(held).stderr(Stdio::null());
         self.shell = command.spawn().ok();
-    }
-
-    pub(crate) fn add(&mut self, group: Pid) {
-        self.say('+', group);
     }
 
     pub(crate) fn remove(&mut self, group: Pid) {

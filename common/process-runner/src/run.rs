@@ -170,7 +170,7 @@ impl Command {
             Input::Null | Input::Bytes(_) => stdin,
         };
         let mut command = self.base();
-        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped()).process_group(0);
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
         let started = groups::start(&mut command).map_err(|error| self.start_error(error))?;
         started.ok_or_else(|| CommandError::Ending { command: self.to_string() })
     }

@@ -26,7 +26,7 @@ fn development_image(bench: &Bench) -> PathBuf {
     fs::create_dir_all(bench.path("images/output")).expect("a directory");
     let root = illumos_root::IllumosRoot::new(&bench.path("images"));
     root.write(&bench.path("images/output/openindiana-hipster.tar.gz"));
-    for program in ["sysconfig", "sysconfigctl"] {
+    for program in ["sysconfig", "sysconfigctl", "ninep-mirror"] {
         fs::write(bench.path("ext").join(program), illumos_root::elf(2)).expect("a program");
     }
     let request = BuildRequest {

@@ -10,9 +10,9 @@ pub const PATH_BYTES_MAX: usize = 4095;
 /// The longest name of one component, in bytes, on every file system that an image may become.
 pub const NAME_BYTES_MAX: usize = 255;
 
-/// The deepest path, in components: as many as fit into the longest path of illumos. It bounds everything
-/// that recurses over directories.
-pub const DEPTH_MAX: usize = 512;
+/// The deepest path, in components. A process can get to twice the depth that fits into a path of illumos' 1024
+/// bytes, one directory after the other. It bounds everything that recurses over directories.
+pub const DEPTH_MAX: usize = 1024;
 
 /// An absolute path inside an image, without `.`, `..`, empty components or a trailing slash.
 ///

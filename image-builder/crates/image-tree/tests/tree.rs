@@ -290,7 +290,7 @@ fn differences_name_what_changed() {
     assert_eq!(diff(&old, &new), wanted.map(|(at, kind)| Change { path: path(at), kind }));
 }
 
-/// Everything that recurses over directories, each in a thread with half the usual stack.
+/// Everything that recurses over directories, each in a thread with the usual stack.
 #[test]
 fn the_deepest_tree_fits_into_the_stack_of_a_thread() {
     let scratch = tempfile::tempdir().unwrap();
@@ -320,7 +320,7 @@ fn the_deepest_tree_fits_into_the_stack_of_a_thread() {
 
 fn in_small_thread<T: Send>(what: &str, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
-        let builder = std::thread::Builder::new().name(what.to_owned()).stack_size(1 << 20);
+        let builder = std::thread::Builder::new().name(what.to_owned()).stack_size(2 << 20);
         builder.spawn_scoped(scope, work).unwrap().join().unwrap()
     })
 }

@@ -59,14 +59,13 @@ fn threads_and_stores_change_no_byte() {
     assert!(write(&spec, &other.store, 2) == image, "another store");
 }
 
-/// The bytes of a pool are part of what a build's cache key promises: when this changes, so must the writer's version
-/// in that key.
+/// The bytes of a pool are part of what a build's cache key promises: when the hash changes, so must the version.
 #[test]
 fn the_bytes_are_pinned() {
     let fixture = Fixture::new();
     let image = write(&fixture.spec(), &fixture.store, 2);
     let hash = image_tree::BlobHash::of(&image).to_string();
-    insta::assert_snapshot!(hash);
+    insta::assert_snapshot!(format!("layout {}: {hash}", zfs_image::writer::LAYOUT_VERSION));
 }
 
 #[test]

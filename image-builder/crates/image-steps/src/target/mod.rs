@@ -201,7 +201,7 @@ fn path_key(path: &Path) -> &[u8] {
 }
 
 fn key(target: &Target, saved: &SavedState, context: &Context<'_>) -> String {
-    let version = (TARGET_VERSION, pool::POOL_VERSION);
+    let version = (TARGET_VERSION, zfs_image::writer::LAYOUT_VERSION);
     let material = serde_json::to_vec(&(version, target, saved, &context.output_name));
     blake3::hash(&material.expect("hashes, names and numbers are JSON")).to_hex().to_string()
 }

@@ -24,9 +24,6 @@ pub(super) const PARTITION_EXTENSION: &str = "partonly";
 /// Virtual disks have 512-byte sectors unless they are told otherwise.
 const SECTOR: SectorSize = SectorSize::B512;
 
-/// Changes when the pool writer would make other bytes of the same pool.
-pub(super) const POOL_VERSION: &str = "pool 1";
-
 /// Writes the pool's disk to `path`, and its partition alone beside it if that is asked for.
 pub(super) fn write(
     pool: &Pool,

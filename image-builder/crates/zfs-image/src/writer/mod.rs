@@ -26,6 +26,9 @@ mod spec;
 mod worker;
 mod zpl;
 
+/// Changes when the same description and content give other bytes than before.
+pub const LAYOUT_VERSION: u32 = 1;
+
 pub use error::{SpecError, WriteError};
 pub use output::{FileWindow, Output};
 pub use pool::{WriteOptions, write_pool};

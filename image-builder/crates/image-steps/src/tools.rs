@@ -23,7 +23,6 @@ pub(crate) const BOOTSTRAP: [Tool; 2] =
     [Tool { program: "mmdebstrap", argument: "--version" }, Tool { program: "dpkg", argument: "--version" }];
 
 /// What makes an ext4 root of a tree; the other programs of e2fsprogs have the same version as `mke2fs`.
-#[cfg_attr(not(test), expect(dead_code, reason = "the key of a disk is to hold them"))]
 pub(crate) const EXT4: [Tool; 2] =
     [Tool { program: "genext2fs", argument: "-V" }, Tool { program: "mke2fs", argument: "-V" }];
 

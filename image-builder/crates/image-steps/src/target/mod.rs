@@ -8,6 +8,7 @@ use crate::inputs::FileIdentity;
 use crate::output::set_mode;
 use crate::state::{ImageState, SavedState};
 use crate::steps::{Context, StepError};
+use crate::tools;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
@@ -201,8 +202,13 @@ fn path_key(path: &Path) -> &[u8] {
 }
 
 fn key(target: &Target, saved: &SavedState, context: &Context<'_>) -> String {
-    let version = (TARGET_VERSION, zfs_image::writer::LAYOUT_VERSION);
-    let material = serde_json::to_vec(&(version, target, saved, &context.output_name));
+    // What decides the bytes beside the inputs: our own writer of pools, the programs that make an ext4 root.
+    let writers = match target {
+        Target::Pool(_) => vec![format!("zfs-image {}", zfs_image::writer::LAYOUT_VERSION)],
+        Target::Disk(_) => tools::versions(&tools::EXT4, context.store),
+        _ => Vec::new(),
+    };
+    let material = serde_json::to_vec(&(TARGET_VERSION, writers, target, saved, &context.output_name));
     blake3::hash(&material.expect("hashes, names and numbers are JSON")).to_hex().to_string()
 }
 

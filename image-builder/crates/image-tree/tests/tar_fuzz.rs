@@ -15,11 +15,8 @@ fn archive(store: &Store, gzip: Option<u32>) -> Vec<u8> {
     add_file(&mut tree, store, &format!("/{}", "long".repeat(50)), b"more");
     add(&mut tree, "/pipe", Node { kind: NodeKind::Fifo, metadata: mode(0o600) });
     tree.hard_link(&path("/empty"), &path("/directory/link")).unwrap();
-    tree.insert(
-        &path("/way"),
-        Node { kind: NodeKind::Symlink(b"../directory".to_vec().into()), metadata: mode(0o777) },
-    )
-    .unwrap();
+    tree.insert(&path("/way"), Node { kind: NodeKind::Symlink(b"../directory".to_vec()), metadata: mode(0o777) })
+        .unwrap();
     write_tar(&tree, store, Vec::new(), WriteTarOptions { gzip, ..WriteTarOptions::default() }).unwrap()
 }
 

@@ -22,11 +22,11 @@ fn fuzz_templates() {
     test_judge::fuzz(2000, |random| {
         let (mut main, mut part) = (MAIN.as_bytes().to_vec(), PART.as_bytes().to_vec());
         if random.below(4) == 0 {
-            random.damage(&mut part)
+            random.damage(&mut part);
         } else {
-            random.damage(&mut main)
+            random.damage(&mut main);
         }
-        let features = template::Features::from_directives(&["feature=value"]).expect("a directive");
+        let features = template::Features::from_directives(["feature=value"]).expect("a directive");
         let request =
             Request { roots: vec!["t".into()], group: "g".into(), name: "main".into(), features, ..Request::default() };
         let files = MemoryFiles::new().file("t/g/main.json", main).file("t/include/part.json", part);

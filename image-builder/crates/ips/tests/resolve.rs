@@ -174,6 +174,13 @@ fn conditions_choices_and_groups() {
     );
 }
 
+/// The newest c is obsolete and cannot be what d requires; that makes the one before it a sound choice, not an old one.
+#[test]
+fn a_choice_whose_newest_version_is_obsolete_is_met_by_the_one_before() {
+    let universe = "d@1: require-any c@1 b\nc@1\nc@2: require b@1\nc@3: obsolete\nb@1";
+    check(universe, &[("", "d", "b@1 c@2 d@1"), ("", "d -c", "b@1 d@1"), ("", "d c", "b@1 d@1")]);
+}
+
 #[test]
 fn groups_remember_what_is_avoided() {
     let universe = universe("g@1: group m; group n; group old\nm@1\nn@1\nold@1: obsolete");
@@ -486,8 +493,15 @@ proptest! {
                     visible.iter().enumerate().all(|(stem, version)| *version == 0 || justified.contains(&stem))
                 });
                 prop_assert!(reasoned, "{visible:?} has more than is needed\n{}", model.text());
-                // No other possible choice has all of these at least as new, and one newer.
+                // No other possible choice has all of these at least as new, and one newer. That a name became obsolete is
+                // not newer, unless the user asked for it: what requires it was content with what it was.
+                let gives_up = |own: &[usize], other: &[usize]| (0..own.len()).any(|stem| {
+                    other[stem] != own[stem] && is_obsolete(stem, other[stem]) && !model.asked.contains(&stem)
+                });
                 let better = possible.iter().find(|choice| agreeing.iter().all(|agreeing| {
+                    if gives_up(agreeing, choice) {
+                        return false;
+                    }
                     let common = || agreeing.iter().zip(choice.iter()).filter(|(own, _)| **own > 0);
                     common().all(|(own, other)| other >= own) && common().any(|(own, other)| other > own)
                         && agreeing.iter().zip(choice.iter()).all(|(own, other)| (*own > 0) == (*other > 0))

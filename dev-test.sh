@@ -223,7 +223,7 @@ stage "judges" install_judges
 stage "format" check_format
 stage "shell scripts" lint_shell
 stage "service manifests" lint_manifests
-stage "what dev-build.sh refuses, and its interruption" tests/dev-build
+stage "what dev-build.sh refuses, does and leaves when interrupted" tests/dev-build
 stage "zdb, from the package archive where it is not installed" find_zdb
 if [ "$tier" = soak ]; then unit_tests=large_tests; else unit_tests=unit_tests; fi
 stage "unit and integration tests of image-builder" "$unit_tests" image-builder

@@ -99,7 +99,7 @@ trap 'interrupted 129' HUP
 
 # ---- what can be made here, before anything is made -------------------------
 
-system=$(uname -s) machine=$(uname -m)
+system=$(uname -s)
 illumos_build=$here/sysconfig/target/x86_64-unknown-illumos/release
 . "$here/tools/can-build.sh"
 
@@ -224,8 +224,8 @@ say ""
 say "Image: $image"
 say "Size:  $(du -k "$image" | awk '{ printf "%d MiB on disk", $1 / 1024 }'), $(wc -c <"$image" | awk '{ printf "%d MiB as a disk", $1 / 1048576 }')"
 vm_command="$(quoted "$dev_vm") -d $(quoted "$where")"
-# These two exit statuses of dev-vm (see its --help) have a next step that only this script knows.
-runs_already=9 image_changed=8
+# These exit statuses of dev-vm (see its --help) mean a next step here.
+image_changed=8 runs_already=9 not_well=10
 run_status=0
 
 run_machine() {
@@ -242,7 +242,8 @@ run_machine() {
 	"$image_changed")
 		fail "what the guest wrote belongs to another image. To throw it away and boot this one: $program … --run --recreate"
 		;;
-	*) [ -n "$watch" ] || exit "$run_status" ;;
+	"$not_well") ;; # What is wrong was said, and the machine is there to look at it.
+	*) exit "$run_status" ;;
 	esac
 }
 
@@ -273,3 +274,4 @@ if [ -n "$watch" ]; then
 		fi
 	done
 fi
+exit "$run_status"

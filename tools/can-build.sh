@@ -26,6 +26,7 @@ fetch_package_lists() {
 # The guest runs what this host builds, so the host has to be of its kind.
 check_host_for_debian() {
 	[ "$system" = Linux ] || fail "the Debian guest runs what is built on Linux, and this is $system"
+	machine=$(uname -m)
 	case $machine in
 	x86_64 | amd64) ;;
 	*) fail "the Debian guest is an amd64 one that runs what this host builds, and this host is $machine.

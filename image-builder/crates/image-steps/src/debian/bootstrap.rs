@@ -8,7 +8,7 @@ use crate::output::{find_program, hex, set_mode};
 use crate::progress::Progress;
 use crate::users::name_of;
 use image_tree::{ReadTarOptions, Store, TarError, Tree};
-use process_runner::{Command, CommandError, Stream};
+use process_runner::{Command, CommandError, ReadError, Stream};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -73,6 +73,15 @@ pub enum BootstrapError {
         /// How the program failed.
         #[source]
         source: CommandError,
+    },
+    /// `mmdebstrap` failed, and what it had written until then is no whole archive.
+    #[error("cannot {operation}")]
+    Program {
+        /// What was being done.
+        operation: &'static str,
+        /// How the program failed, and what is wrong with the archive.
+        #[source]
+        source: Box<ReadError<TarError>>,
     },
     /// A locked package is neither in the cache nor in the archive any more.
     #[error(
@@ -315,9 +324,15 @@ impl<'a> Bootstrap<'a> {
                     progress.detail(line);
                 }
             });
-        let failed = |source| BootstrapError::Command { operation: "make the root with mmdebstrap", source };
         let read = command.run_reading(|tar| image_tree::read_tar(tar, store, ReadTarOptions::default()));
-        Ok(read.map_err(failed)?.map_err(|error| BootstrapError::Tar(Box::new(error)))?.tree)
+        let operation = "make the root with mmdebstrap";
+        Ok(read
+            .map_err(|error| match error {
+                ReadError::Command(source) => BootstrapError::Command { operation, source },
+                ReadError::Reader(error) => BootstrapError::Tar(Box::new(error)),
+                both @ ReadError::Both { .. } => BootstrapError::Program { operation, source: Box::new(both) },
+            })?
+            .tree)
     }
 }
 

@@ -4,7 +4,7 @@ use super::apt::Apt;
 use super::architecture;
 use super::lock::{FORMAT, Lock, LockError, LockedPackage};
 use super::scratch::Scratch;
-use crate::output::{find_program, hex, set_mode};
+use crate::output::{hex, set_mode};
 use crate::progress::Progress;
 use crate::users::name_of;
 use image_tree::{ReadTarOptions, Store, TarError, Tree};
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use template::DebBootstrap;
+use workspace_location::find_program;
 
 /// Unpacking and configuring a root takes a minute on a fast machine.
 const BOOTSTRAP_DEADLINE: Duration = Duration::from_secs(3600);

@@ -176,12 +176,15 @@ pub(crate) fn unsupported(target: &Target) -> Option<Diagnostic> {
     Some(Diagnostic::error("target::unsupported", message).help(help))
 }
 
+const RAW: &str = "raw";
 const QCOW2: &str = "qcow2";
+/// How the names of images end.
+pub(crate) const EXTENSIONS: [&str; 3] = [RAW, QCOW2, pool::PARTITION_EXTENSION];
 
 /// The files that a target becomes in the output directory, the raw image first; none for a dataset.
 fn files(target: &Target, context: &Context<'_>) -> Option<Vec<PathBuf>> {
     let file = |extension: &str| context.workspace.output().join(format!("{}.{extension}", context.output_name));
-    let mut files = vec![file("raw")];
+    let mut files = vec![file(RAW)];
     let formats = match target {
         Target::Dataset(_) => return None,
         Target::Pool(pool) => {

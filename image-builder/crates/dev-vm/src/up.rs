@@ -3,12 +3,13 @@
 use crate::Vm;
 use crate::accelerator::Accelerator;
 use crate::config::{FORMAT, RunRecord};
-use crate::console_log::{self, ReadyWatch, TAIL_LINES};
+use crate::console_log::{self, TAIL_LINES};
 use crate::error::{LaunchError, StateError};
 use crate::hypervisor::Hypervisor;
 use crate::launch::Prepared;
 use crate::port;
 use crate::qmp::Qmp;
+use crate::ready::{ReadyWatch, Service};
 use process_runner::{Command, Detached};
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt;
@@ -85,6 +86,8 @@ pub struct Ready {
     pub after: Option<Duration>,
     /// The port on 127.0.0.1 that leads to the guest's port 22.
     pub ssh_port: u16,
+    /// What the guest said of its services when it was ready.
+    pub services: Vec<Service>,
 }
 
 impl Vm {
@@ -106,7 +109,7 @@ impl Vm {
         // From here on others may look at the machine, and stop it: the run lock is the child's now.
         drop(prepared);
         match options.timeout {
-            None => Ok(Ready { after: None, ssh_port: record.ssh_port }),
+            None => Ok(Ready { after: None, ssh_port: record.ssh_port, services: Vec::new() }),
             Some(timeout) => self.wait_for_guest(child, record, started, timeout, progress),
         }
     }
@@ -207,10 +210,10 @@ impl Vm {
             // First the process, then the log: what it wrote last is read after it ended.
             let ended = child.try_wait().map_err(read)?;
             let elapsed = started.elapsed();
-            if watch.poll().map_err(read)? {
+            if let Some(services) = watch.poll().map_err(read)? {
                 record.ready_after_seconds = Some(elapsed.as_secs_f64());
                 record.store(&self.directory)?;
-                return Ok(Ready { after: Some(elapsed), ssh_port: record.ssh_port });
+                return Ok(Ready { after: Some(elapsed), ssh_port: record.ssh_port, services });
             }
             if let Some(status) = ended {
                 return Err(LaunchError::Died {

@@ -20,6 +20,7 @@ Exit status:
   7    the machine stopped before the guest was ready, or QEMU did not start
   8    the image changed since the machine's disk was made
   9    the machine runs already
+  10   `up`, `wait`, `reboot`: the guest is ready, but a service in it is not well
 `ssh` and `exec` end with the remote program's status, and with 255 when it was not run.";
 
 /// Starts, stops and reaches the development virtual machine.

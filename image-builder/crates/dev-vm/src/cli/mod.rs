@@ -41,14 +41,15 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Down { force, timeout } => stop(&vm, force, timeout),
         Verb::Status { json } => status(&vm, json),
         Verb::Wait { timeout } => {
-            vm.wait(Duration::from_secs(timeout), &mut StderrProgress::default())?;
-            Ok(exit::OK)
+            let services = vm.wait(Duration::from_secs(timeout), &mut StderrProgress::default())?;
+            say("ready");
+            Ok(output::tell_services(&services))
         }
         Verb::Reboot { timeout } => {
             let timeout = Duration::from_secs(timeout);
-            let took = vm.reboot(timeout, &mut StderrProgress::default())?;
-            say(&format!("ready again after {:.1} s", took.as_secs_f64()));
-            Ok(exit::OK)
+            let ready = vm.reboot(timeout, &mut StderrProgress::default())?;
+            say(&format!("ready again after {:.1} s", ready.after.unwrap_or_default().as_secs_f64()));
+            Ok(output::tell_services(&ready.services))
         }
         Verb::Console => {
             say("attached to the serial console; Ctrl-] detaches, Enter shows the prompt");
@@ -96,11 +97,12 @@ fn start(vm: &Vm, up: UpArguments) -> Result<u8, Failure> {
         Some(after) => say(&format!("ready after {:.1} s", after.as_secs_f64())),
         None => say("started; `dev-vm wait` waits until it is ready"),
     }
+    let code = output::tell_services(&ready.services);
     say("`dev-vm ssh` enters it, `dev-vm console` attaches to its console, `dev-vm down` stops it");
     if json {
         write_json(&vm.status()?);
     }
-    Ok(exit::OK)
+    Ok(code)
 }
 
 fn stop(vm: &Vm, force: bool, timeout: u64) -> Result<u8, Failure> {

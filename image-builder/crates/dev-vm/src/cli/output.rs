@@ -2,7 +2,7 @@
 
 use dev_vm::accelerator::ProbeError;
 use dev_vm::image::ImageError;
-use dev_vm::{ControlError, GuestError, LaunchError, Progress, SnapshotInfo, State, StateError, Status};
+use dev_vm::{ControlError, GuestError, LaunchError, Progress, Service, SnapshotInfo, State, StateError, Status};
 use miette::{Diagnostic, Report};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -20,6 +20,7 @@ pub(super) mod exit {
     pub(crate) const DIED: u8 = 7;
     pub(crate) const IMAGE_CHANGED: u8 = 8;
     pub(crate) const RUNS_ALREADY: u8 = 9;
+    pub(crate) const UNHEALTHY: u8 = 10;
 }
 
 /// Says something to the person at the terminal.
@@ -190,6 +191,19 @@ impl Drop for StderrProgress {
     }
 }
 
+/// Tells what is wrong with the guest's services, and where to look; answers the exit status.
+pub(super) fn tell_services(services: &[Service]) -> u8 {
+    let mut code = exit::OK;
+    for service in services.iter().filter(|service| !service.healthy) {
+        code = exit::UNHEALTHY;
+        let [log, now] = service.commands();
+        say(&format!("but the guest's service {} is {}:", service.name, service.state));
+        say(&format!("  dev-vm exec -- {log}"));
+        say(&format!("  dev-vm exec -- {now}"));
+    }
+    code
+}
+
 /// `status` for people.
 pub(super) fn status_text(status: &Status) -> String {
     let mut text = String::new();
@@ -201,6 +215,11 @@ pub(super) fn status_text(status: &Status) -> String {
     let ready = ready.map(|s| format!(" (after {s:.1} s)"));
     line("name", status.name.clone());
     line("state", format!("{}{}", status.state.as_str(), ready.unwrap_or_default()));
+    if !status.services.is_empty() {
+        let word = |service: &Service| format!("{} {}", service.name, service.state);
+        let words: Vec<String> = status.services.iter().map(word).collect();
+        line("services", format!("{} (when it became ready)", words.join(", ")));
+    }
     if let Some(unusual) = status.run_state.as_ref().filter(|state| *state != "running") {
         line("processors", unusual.clone());
     }

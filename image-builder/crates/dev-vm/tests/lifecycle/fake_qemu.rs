@@ -21,6 +21,8 @@ const PORT_TAKEN: &str = "qemu-system-x86_64: -netdev user: Could not set up hos
 pub(crate) enum Mode {
     /// Boots, says that it is ready, and powers off when asked.
     Ready,
+    /// As `Ready`, but a service has failed.
+    Unwell,
     /// Boots and says nothing more.
     Silent,
     /// Boots and dies.
@@ -35,8 +37,9 @@ pub(crate) enum Mode {
     Deaf,
 }
 
-const MODES: [(Mode, &str); 7] = [
+const MODES: [(Mode, &str); 8] = [
     (Mode::Ready, "ready"),
+    (Mode::Unwell, "unwell"),
     (Mode::Silent, "silent"),
     (Mode::Dies, "dies"),
     (Mode::Rejects, "rejects"),
@@ -125,7 +128,8 @@ fn boot(mode: Mode) {
             std::thread::sleep(Duration::from_millis(700));
             std::process::exit(complain("internal error of the emulator"));
         }
-        _ => writeln!(log, "dev-vm: ready fake\r").unwrap(),
+        Mode::Unwell => writeln!(log, "dev-vm: ready sysconfig=failed dev-9p-mount=active\r").unwrap(),
+        _ => writeln!(log, "dev-vm: ready sysconfig=active dev-9p-mount=active\r").unwrap(),
     }
 }
 

@@ -38,6 +38,26 @@ fn up_status_and_down() {
     assert!(text(&down).contains("was not running"), "{}", text(&down));
 }
 
+/// It said "ready", with exit status 0, although the service had failed that the machine is there for.
+#[test]
+fn a_guest_whose_service_failed_is_up_and_not_well() {
+    let scene = Scene::new();
+    let up = scene.expect(10, Mode::Unwell, &["up"]);
+    for part in ["ready after", "sysconfig is failed", "dev-vm exec -- journalctl", "dev-vm exec -- systemctl status"] {
+        assert!(text(&up).contains(part), "{part} is missing in {}", text(&up));
+    }
+    assert!(!text(&up).contains("dev-9p-mount is"), "{}", text(&up));
+    let services = &scene.status("dev")["services"];
+    assert_eq!(services[0], serde_json::json!({ "name": "sysconfig", "state": "failed", "healthy": false }));
+    assert_eq!(services[1]["healthy"], true);
+    let status = scene.expect(0, Mode::Unwell, &["status"]);
+    assert!(text(&status).contains("sysconfig failed, dev-9p-mount active"), "{}", text(&status));
+    scene.expect(10, Mode::Unwell, &["wait"]);
+    scene.expect(0, Mode::Unwell, &["down"]);
+    let up = scene.expect(0, Mode::Ready, &["up"]);
+    assert!(!text(&up).contains("but the guest"), "{}", text(&up));
+}
+
 #[test]
 fn a_killed_qemu_leaves_nothing_that_blocks_the_next_up() {
     let scene = Scene::new();

@@ -49,14 +49,20 @@ pub enum StateError {
         /// The lock that it holds.
         lock: PathBuf,
     },
+    /// There is no place for what no guest may see.
+    #[error(
+        "cannot tell where the machines' keys are kept: neither XDG_STATE_HOME nor HOME is set to an absolute path"
+    )]
+    #[diagnostic(help("set one of them; the keys are in $XDG_STATE_HOME/dev-vm, or else in ~/.local/state/dev-vm"))]
+    NoStateDirectory,
     /// There is no machine of that name.
-    #[error("there is no machine `{name}` ({} does not exist)", directory.display())]
+    #[error("there is no machine `{name}` ({} does not exist)", missing.display())]
     #[diagnostic(help("{}", no_vm_hint(known)))]
     NoVm {
         /// The name that was asked for.
         name: VmName,
-        /// Where it would be.
-        directory: PathBuf,
+        /// Its directory or its settings.
+        missing: PathBuf,
         /// The machines that are there.
         known: Vec<String>,
     },

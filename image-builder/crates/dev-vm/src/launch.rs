@@ -45,6 +45,7 @@ impl Vm {
         let Some(run_lock) = RunLock::try_acquire(&self.directory.run_lock())? else {
             return Ok(None);
         };
+        self.directory.hide_secrets()?;
         Ok(Some(Stopped { run_lock, operation }))
     }
 
@@ -65,6 +66,7 @@ impl Vm {
         if self.is_running()? {
             return Err(already_running());
         }
+        self.warn_of_exposure(config.share.as_ref(), progress);
         let cache = self.directory.accelerator_cache();
         let acceleration = accelerator::choose(&self.host, &cache, options.accelerator)?;
         self.directory.create()?;
@@ -127,6 +129,18 @@ impl Vm {
             firmware: remembered.and_then(|saved| saved.firmware.clone()),
         };
         Ok((config, image))
+    }
+
+    /// Says so when what is kept from guests lies in what is shown to them.
+    fn warn_of_exposure(&self, share: Option<&Share>, progress: &mut dyn Progress) {
+        let private = self.directory.private();
+        if let Some(share) = share.filter(|share| private.starts_with(&share.path)) {
+            progress.note(&format!(
+                "warning: the guest can read this machine's key, which is in {}: {} is shared",
+                private.display(),
+                share.path.display()
+            ));
+        }
     }
 
     fn prepare_overlay(

@@ -48,6 +48,8 @@ pub struct Status {
     pub state: State,
     /// Its directory.
     pub directory: PathBuf,
+    /// The directory with its settings and its key, which no guest is to see.
+    pub private_directory: PathBuf,
     /// The hypervisor's process, while it runs.
     pub pid: Option<i32>,
     /// QEMU's own word for what the guest's processors do, while it answers: `running`, `paused`,
@@ -99,6 +101,7 @@ impl Vm {
             name: self.directory.name().to_string(),
             state,
             directory: self.directory.path().to_owned(),
+            private_directory: self.directory.private().to_owned(),
             pid: self.hypervisor_pid()?.map(Pid::as_raw_pid),
             run_state: self.run_state(state),
             ssh_port: config.ssh_port,

@@ -81,7 +81,7 @@ fn qemu_reads_and_writes_our_overlays_and_never_the_image() {
     bytes.resize(3 * 512, 0);
     fs::write(&image, &bytes).unwrap();
     fs::File::options().write(true).open(&image).unwrap().set_len((600 << 20) + 512).unwrap();
-    let directory = VmDirectory::new(root.path(), "dev".parse().unwrap()).unwrap();
+    let directory = VmDirectory::new(root.path(), &root.path().join("state"), "dev".parse().unwrap()).unwrap();
     directory.create().unwrap();
     let vm = Vm::new(directory.clone(), host.clone());
     let identity = ImageIdentity::of(&image).unwrap();
@@ -139,7 +139,7 @@ fn qemu_accepts_the_whole_command_and_obeys() {
     fs::write(root.path().join("empty.raw"), vec![0u8; 1 << 20]).unwrap();
     let share = root.path().join("a share, with a comma");
     fs::create_dir(&share).unwrap();
-    let directory = VmDirectory::new(root.path(), "real".parse().unwrap()).unwrap();
+    let directory = VmDirectory::new(root.path(), &root.path().join("state"), "real".parse().unwrap()).unwrap();
     let vm = Vm::new(directory, host);
     let options = UpOptions {
         image: None,

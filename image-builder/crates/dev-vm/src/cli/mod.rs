@@ -5,7 +5,9 @@ mod output;
 
 use arguments::{Arguments, SnapshotArguments, UpArguments, Verb};
 use clap::Parser;
-use dev_vm::{DownOptions, GdbTarget, Host, LaunchError, LogOptions, State, Stopped, Vm, VmDirectory, VmName};
+use dev_vm::{
+    DownOptions, GdbTarget, Host, LaunchError, LogOptions, State, StateError, Stopped, Vm, VmDirectory, VmName,
+};
 use output::{Failure, StderrProgress, exit, say, write_json, write_out};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,11 +33,12 @@ pub(crate) fn run() -> ExitCode {
 
 fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     let images = arguments.dir.unwrap_or_else(default_images);
+    let host = Host::from_environment();
+    let state = host.state_directory.clone().ok_or(StateError::NoStateDirectory)?;
     if let Verb::List { json } = arguments.verb {
-        return list(&images, json);
+        return list(&VmDirectory::list(&images, &state)?, &host, json);
     }
-    let directory = VmDirectory::new(&images, arguments.name)?;
-    let vm = Vm::new(directory, Host::from_environment());
+    let vm = Vm::new(VmDirectory::new(&images, &state, arguments.name)?, host);
     match arguments.verb {
         Verb::Up(up) => start(&vm, up),
         Verb::Down { force, timeout } => stop(&vm, force, timeout),
@@ -130,12 +133,9 @@ fn status(vm: &Vm, json: bool) -> Result<u8, Failure> {
     })
 }
 
-fn list(images: &Path, json: bool) -> Result<u8, Failure> {
-    let mut all = Vec::new();
-    for name in VmDirectory::list(images)? {
-        let directory = VmDirectory::new(images, name)?;
-        all.push(Vm::new(directory, Host::from_environment()).status()?);
-    }
+fn list(machines: &[VmDirectory], host: &Host, json: bool) -> Result<u8, Failure> {
+    let status = |machine: &VmDirectory| Vm::new(machine.clone(), host.clone()).status();
+    let all = machines.iter().map(status).collect::<Result<Vec<_>, _>>()?;
     if json {
         write_json(&all);
     } else {

@@ -243,6 +243,7 @@ pub(super) fn status_text(status: &Status) -> String {
     });
     line("share", share.unwrap_or_else(|| "none".to_owned()));
     line("directory", status.directory.display().to_string());
+    line("settings", status.private_directory.display().to_string());
     if !status.snapshots.is_empty() {
         line("snapshots", status.snapshots.join(", "));
     }

@@ -58,6 +58,60 @@ fn a_guest_whose_service_failed_is_up_and_not_well() {
     assert!(!text(&up).contains("but the guest"), "{}", text(&up));
 }
 
+/// Every guest could read the keys of all machines: they lay in the checkout, which guests see.
+#[test]
+fn what_no_guest_may_see_is_in_no_share() {
+    let scene = Scene::new();
+    let share = scene.image().parent().unwrap().to_str().unwrap().to_owned();
+    let up = scene.expect(0, Mode::Ready, &["up", "--share", &share]);
+    assert!(!text(&up).contains("warning"), "{}", text(&up));
+    let private = scene.private("dev");
+    assert!(private.starts_with(scene.root().join("state/dev-vm")), "{private:?}");
+    for name in ["ssh_key", "ssh_key.pub", "vm.json", "run.json"] {
+        assert!(private.join(name).is_file() && !scene.machine("dev").join(name).exists(), "{name}");
+    }
+    scene.expect(0, Mode::Ready, &["down"]);
+    let root = scene.root();
+    let up = scene.expect(0, Mode::Ready, &["up", "--share", root.to_str().unwrap()]);
+    assert!(text(&up).contains("the guest can read this machine's key"), "{}", text(&up));
+    scene.expect(0, Mode::Ready, &["down"]);
+
+    // A machine that is thrown away with its directory is not remembered.
+    scene.expect(0, Mode::Ready, &["up", "--memory", "512"]);
+    scene.expect(0, Mode::Ready, &["down"]);
+    fs::remove_dir_all(scene.machine("dev")).unwrap();
+    scene.expect(4, Mode::Ready, &["status"]);
+    scene.expect(0, Mode::Ready, &["up"]);
+    assert_eq!(scene.status("dev")["memory_mib"], 2048);
+}
+
+#[test]
+fn a_machine_of_an_earlier_version_goes_on_and_its_key_is_moved() {
+    let scene = Scene::new();
+    scene.expect(0, Mode::Ready, &["up", "--memory", "512"]);
+    let (private, machine) = (scene.private("dev"), scene.machine("dev"));
+    let key = fs::read(private.join("ssh_key")).unwrap();
+    for name in ["ssh_key", "ssh_key.pub", "vm.json", "run.json"] {
+        fs::copy(private.join(name), machine.join(name)).unwrap();
+    }
+    fs::remove_dir_all(&private).unwrap();
+    assert_eq!(scene.status("dev")["state"], "ready", "also while it runs");
+    assert_eq!(scene.run(Mode::Ready, &["list"]).stdout_text().lines().count(), 1);
+    scene.expect(0, Mode::Ready, &["down"]);
+    scene.expect(0, Mode::Ready, &["up"]);
+    assert_eq!(scene.status("dev")["memory_mib"], 512);
+    assert_eq!(fs::read(private.join("ssh_key")).unwrap(), key);
+    assert!(!machine.join("ssh_key").exists() && !machine.join("vm.json").exists());
+}
+
+#[test]
+fn without_a_home_there_is_no_place_for_keys() {
+    let scene = Scene::new();
+    let said = text(&scene.run_without_home(&["up"]));
+    assert!(said.contains("XDG_STATE_HOME") && said.contains("HOME"), "{said}");
+    assert!(!scene.machine("dev").exists());
+}
+
 #[test]
 fn a_killed_qemu_leaves_nothing_that_blocks_the_next_up() {
     let scene = Scene::new();

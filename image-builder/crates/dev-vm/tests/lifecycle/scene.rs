@@ -99,6 +99,7 @@ impl Scene {
             .current_dir(&root)
             .env("PATH", path)
             .env("XDG_CONFIG_HOME", root.join("config"))
+            .env("XDG_STATE_HOME", root.join("state"))
             // Error messages in one piece, whatever the terminal.
             .env("NO_COLOR", "1")
             .env(MODE, mode.name())
@@ -118,6 +119,13 @@ impl Scene {
     pub(crate) fn run_with_path(&self, path: &str, arguments: &[&str], code: i32) -> Output {
         let output = self.command(Mode::Ready, arguments).env("PATH", path).run_any().unwrap();
         assert_eq!(output.code, Some(code), "{arguments:?}: {}", text(&output));
+        output
+    }
+
+    pub(crate) fn run_without_home(&self, arguments: &[&str]) -> Output {
+        let command = self.command(Mode::Ready, arguments).env_remove("HOME").env("XDG_STATE_HOME", "relative");
+        let output = command.run_any().unwrap();
+        assert_eq!(output.code, Some(1), "{}", text(&output));
         output
     }
 
@@ -145,7 +153,8 @@ impl Scene {
         let command = self.command(Mode::Ready, &[]);
         let path = command.argv().next().unwrap().to_owned();
         assert_eq!(path, env!("CARGO_BIN_EXE_dev-vm"));
-        let shell = Command::new("sh").args(["-c", &script]).spawn_detached(&log).unwrap();
+        let shell = Command::new("sh").args(["-c", &script]).env("XDG_STATE_HOME", self.root().join("state"));
+        let shell = shell.spawn_detached(&log).unwrap();
         self.wait_for(|| self.started_output().contains("login:").then_some(()));
         shell
     }
@@ -155,10 +164,16 @@ impl Scene {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)))
     }
 
+    /// The directory with what no guest may see.
+    pub(crate) fn private(&self, name: &str) -> PathBuf {
+        PathBuf::from(self.status(name)["private_directory"].as_str().unwrap())
+    }
+
     pub(crate) fn wait_for_state(&self, name: &str, state: &str) {
         self.wait_for(|| {
-            let exists = self.machine(name).join("vm.json").exists();
-            (exists && self.status(name)["state"] == state).then_some(())
+            let output = self.run(Mode::Ready, &["status", "--json", "--name", name]);
+            let status: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+            status.filter(|status| status["state"] == state).map(|_| ())
         });
     }
 
@@ -180,12 +195,12 @@ impl Scene {
     }
 
     pub(crate) fn ssh_arguments(&self, name: &str) -> Vec<String> {
-        let text = fs::read_to_string(self.machine(name).join("ssh-arguments")).unwrap();
+        let text = fs::read_to_string(self.private(name).join("ssh-arguments")).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
     pub(crate) fn change_config(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        let path = self.machine(name).join("vm.json");
+        let path = self.private(name).join("vm.json");
         let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut config);
         fs::write(&path, config.to_string()).unwrap();

@@ -114,6 +114,7 @@ impl TargetError {
             Self::Datasets(source) => source.help(),
             Self::BootArchive(source) => source.help(),
             Self::Convert(source) => source.help(),
+            Self::Remember { source, .. } | Self::Content(source) => source.hint().map(str::to_owned),
             _ => None,
         }
     }

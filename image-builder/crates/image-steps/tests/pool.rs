@@ -78,7 +78,7 @@ fn the_development_image_holds_all_that_a_boot_needs() {
         bench.path("images/output/cloudimage-ttya-openindiana-hipster-dev.raw").canonicalize().expect("there")
     );
     let metadata = fs::metadata(&image).expect("there");
-    assert_eq!((metadata.len(), metadata.permissions().mode() & 0o7777), (8192 * MIB, 0o644));
+    assert_eq!((metadata.len(), metadata.permissions().mode() & 0o7777), (8192 * MIB, 0o600));
     assert!(metadata.blocks() * 512 < 2048 * MIB, "free space is a hole: {} bytes", metadata.blocks() * 512);
     checklist::check(&image, "openindiana");
     if let Some(said) = approve("sgdisk", "gdisk", &["-v", text(&image)]) {
@@ -132,7 +132,7 @@ fn every_form_of_output_is_written_and_kept() {
     let qcow2 = bench.output("g-image.qcow2");
     assert_eq!(built.also, [partition.canonicalize().expect("there"), qcow2.canonicalize().expect("there")]);
     for file in [&built.path, &partition, &qcow2] {
-        assert_eq!(fs::metadata(file).expect("there").permissions().mode() & 0o7777, 0o644);
+        assert_eq!(fs::metadata(file).expect("there").permissions().mode() & 0o7777, 0o600);
     }
     checklist::check(&built.path, "be");
     let raw = fs::read(&built.path).expect("the disk");

@@ -8,6 +8,7 @@ use image_steps::{
 };
 use image_tree::{GcRoots, Store};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
@@ -221,4 +222,15 @@ fn what_was_recovered_of_an_unfinished_pack_is_told_in_words() {
     build(&bench.request("image"), &progress).expect("it builds");
     let messages = messages.0.lock().expect("not poisoned").join("\n");
     assert!(messages.contains("00000099.pack was not finished: kept 0 contents, 0 KiB; cut off 1 KiB"), "{messages}");
+}
+
+/// Everybody could read the archive, which holds /etc/shadow, wherever the directory around it let them.
+#[test]
+fn what_is_built_is_for_its_owner_only() {
+    let bench = base_and_image("one");
+    bench.build("image").expect("it builds");
+    for name in ["out.tar", "image.tar"] {
+        let mode = fs::metadata(bench.path("work/output").join(name)).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
 }

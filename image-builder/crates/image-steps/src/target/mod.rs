@@ -147,7 +147,8 @@ pub(crate) fn finish(
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == QCOW2)) {
         convert_qcow2(&files[0], file).map_err(TargetError::Convert)?;
     }
-    let identify = |file: &PathBuf| set_mode(file, 0o644).and_then(|()| FileIdentity::of(file));
+    // An image holds /etc/shadow, and on a dataset the directory around it may be open to everybody.
+    let identify = |file: &PathBuf| set_mode(file, 0o600).and_then(|()| FileIdentity::of(file));
     let identify = |file: &PathBuf| identify(file).map_err(|source| TargetError::File { path: file.clone(), source });
     let finished = Finished { key, files: files.iter().map(identify).collect::<Result<_, _>>()? };
     let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");

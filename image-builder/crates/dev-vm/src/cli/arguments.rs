@@ -27,9 +27,10 @@ Exit status:
 #[derive(Debug, Parser)]
 #[command(name = "dev-vm", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// The directory with the images; machines live in its `vm` [default: ./images]
-    #[arg(short = 'd', long, global = true, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
+    /// Where the images are; machines live in its `vm`: a directory when it begins with `/`, `./` or `../`,
+    /// else a ZFS dataset [default: ./images]
+    #[arg(short = 'd', long, visible_alias = "dataset", global = true, value_name = "WHERE")]
+    pub(crate) dir: Option<String>,
 
     /// The machine's name
     #[arg(short = 'n', long, global = true, default_value = "dev", value_parser = parse_name)]

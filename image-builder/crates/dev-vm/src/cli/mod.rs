@@ -12,6 +12,7 @@ use output::{Failure, StderrProgress, exit, say, write_json, write_out};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use workspace_location::Location;
 
 /// Reads the command line, does what it says and answers the exit status.
 pub(crate) fn run() -> ExitCode {
@@ -32,7 +33,10 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
-    let images = arguments.dir.unwrap_or_else(default_images);
+    let images = match &arguments.dir {
+        Some(text) => Location::parse(text).directory()?,
+        None => default_images(),
+    };
     let host = Host::from_environment();
     let state = host.state_directory.clone().ok_or(StateError::NoStateDirectory)?;
     if let Verb::List { json } = arguments.verb {

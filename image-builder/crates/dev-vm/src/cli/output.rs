@@ -8,6 +8,7 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
+use workspace_location::LocationError;
 
 /// The exit statuses; documented in `--help`.
 pub(super) mod exit {
@@ -115,6 +116,23 @@ fn state_code(error: &StateError) -> u8 {
 impl From<StateError> for Failure {
     fn from(error: StateError) -> Self {
         Self::new(state_code(&error), error)
+    }
+}
+
+impl From<LocationError> for Failure {
+    fn from(error: LocationError) -> Self {
+        Self::new(exit::FAILED, WrongLocation(error))
+    }
+}
+
+/// What `-d` names is no place for machines.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct WrongLocation(LocationError);
+
+impl Diagnostic for WrongLocation {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.0.help().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
     }
 }
 

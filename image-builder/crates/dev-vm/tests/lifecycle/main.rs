@@ -104,6 +104,20 @@ fn a_machine_of_an_earlier_version_goes_on_and_its_key_is_moved() {
     assert!(!machine.join("ssh_key").exists() && !machine.join("vm.json").exists());
 }
 
+/// A dataset was taken for a directory: a key and a disk were made in the middle of the current one.
+#[test]
+fn minus_d_is_read_as_everywhere_else() {
+    let scene = Scene::new();
+    let said = text(&scene.run_plainly(&["-d", "rpool/images", "up"]));
+    assert!(said.contains("dataset rpool/images") || said.contains("rpool/images names a ZFS dataset"), "{said}");
+    assert!(said.contains("-d ./rpool/images") && !scene.root().join("rpool").exists(), "{said}");
+
+    let images = scene.image().parent().unwrap().to_owned();
+    scene.write_program("zfs", &format!("#!/bin/sh\nprintf 'yes\\n%s\\n' '{}'\n", images.display()));
+    let up = scene.run_plainly(&["-d", "rpool/images", "print"]);
+    assert!(up.success() && up.stdout_text().contains(scene.machine("dev").to_str().unwrap()), "{}", text(&up));
+}
+
 #[test]
 fn without_a_home_there_is_no_place_for_keys() {
     let scene = Scene::new();

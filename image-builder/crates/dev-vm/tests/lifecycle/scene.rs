@@ -37,20 +37,14 @@ impl Scene {
 
     fn write_programs(&self, root: &Path) {
         let tests = std::env::current_exe().unwrap();
-        let program = |name: &str, text: String| {
-            let path = root.join("bin").join(name);
-            fs::create_dir_all(root.join("bin")).unwrap();
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        };
         // `exec` keeps the process number and the inherited lock.
         let qemu = format!(
             "#!/bin/sh\nprintf '%s\\n' \"$@\" >arguments\n{ARGUMENTS}=\"$PWD/arguments\" exec {} --ignored --exact --nocapture fake_qemu::play_qemu\n",
             process_runner::shell_quote(tests.as_os_str())
         );
-        program("qemu-system-x86_64", qemu);
+        write_program(root, "qemu-system-x86_64", &qemu);
         let ssh = "#!/bin/sh\nprintf '%s\\n' \"$@\" >ssh-arguments\necho from the guest\nexit 42\n";
-        program("ssh", ssh.to_owned());
+        write_program(root, "ssh", ssh);
     }
 
     fn write_firmware(&self, root: &Path) {
@@ -88,14 +82,16 @@ impl Scene {
     }
 
     fn command(&self, mode: Mode, arguments: &[&str]) -> Command {
+        self.program(mode).arg("-d").arg(&self.images).args(arguments)
+    }
+
+    /// `dev-vm` in the scene's directory, without any argument.
+    fn program(&self, mode: Mode) -> Command {
         let root = self.root();
         let mut path = OsString::from(root.join("bin"));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
         Command::new(env!("CARGO_BIN_EXE_dev-vm"))
-            .arg("-d")
-            .arg(&self.images)
-            .args(arguments)
             .current_dir(&root)
             .env("PATH", path)
             .env("XDG_CONFIG_HOME", root.join("config"))
@@ -120,6 +116,16 @@ impl Scene {
         let output = self.command(Mode::Ready, arguments).env("PATH", path).run_any().unwrap();
         assert_eq!(output.code, Some(code), "{arguments:?}: {}", text(&output));
         output
+    }
+
+    /// Runs `dev-vm` with these arguments and no others.
+    pub(crate) fn run_plainly(&self, arguments: &[&str]) -> Output {
+        self.program(Mode::Ready).args(arguments).run_any().unwrap()
+    }
+
+    /// Makes a program of the host.
+    pub(crate) fn write_program(&self, name: &str, text: &str) {
+        write_program(&self.root(), name, text);
     }
 
     pub(crate) fn run_without_home(&self, arguments: &[&str]) -> Output {
@@ -214,6 +220,13 @@ impl Scene {
         let kill = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]);
         kill.run().unwrap();
     }
+}
+
+fn write_program(root: &Path, name: &str, text: &str) {
+    let path = root.join("bin").join(name);
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 impl Drop for Scene {

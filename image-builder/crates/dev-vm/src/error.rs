@@ -221,6 +221,10 @@ pub enum LaunchError {
         /// The last lines of the console.
         console: Vec<String>,
     },
+    /// Nobody waits for the guest any more.
+    #[error("stopped waiting; the machine goes on booting")]
+    #[diagnostic(help("{}", STILL_BOOTING))]
+    Interrupted,
     /// The chosen hypervisor cannot be driven yet.
     #[error("{hypervisor} machines cannot be started by dev-vm yet")]
     #[diagnostic(help("`dev-vm print --hypervisor {hypervisor}` shows what to run or define by hand"))]
@@ -229,6 +233,8 @@ pub enum LaunchError {
         hypervisor: &'static str,
     },
 }
+
+const STILL_BOOTING: &str = "`dev-vm wait` waits again, `dev-vm logs -f` follows it, `dev-vm down` stops it";
 
 /// The package that QEMU is in, for the systems where it is known.
 pub(crate) fn qemu_package_hint() -> &'static str {
@@ -302,6 +308,10 @@ pub enum GuestError {
     #[error("somebody else is attached to the serial console")]
     #[diagnostic(help("`dev-vm logs -f` follows it without being attached"))]
     ConsoleBusy,
+    /// Nobody waits for the guest any more.
+    #[error("stopped waiting; the machine goes on booting")]
+    #[diagnostic(help("{}", STILL_BOOTING))]
+    Interrupted,
     /// The guest did not come back after a restart.
     #[error("the guest was not ready again {} s after the restart was asked for", after.as_secs())]
     #[diagnostic(help("`dev-vm logs` shows the console"))]

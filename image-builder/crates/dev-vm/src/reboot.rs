@@ -70,7 +70,9 @@ impl Vm {
                 let console = console_log::tail(&log, record.console_offset, TAIL_LINES);
                 return Err(GuestError::NotBack { after: timeout, console: console.map_err(read)? });
             }
-            progress.waiting(elapsed);
+            if progress.waiting(elapsed).is_break() {
+                return Err(GuestError::Interrupted);
+            }
             std::thread::sleep(POLL);
         }
     }

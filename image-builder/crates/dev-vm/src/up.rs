@@ -12,6 +12,7 @@ use crate::qmp::Qmp;
 use crate::ready::{ReadyWatch, Service};
 use process_runner::{Command, Detached};
 use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -75,8 +76,8 @@ pub enum ShareChoice {
 pub trait Progress {
     /// One thing that was found out or done.
     fn note(&mut self, message: &str);
-    /// The guest is still not ready; called some times each second.
-    fn waiting(&mut self, elapsed: Duration);
+    /// The guest is still not ready; called some times each second. Whether to go on waiting is the answer.
+    fn waiting(&mut self, elapsed: Duration) -> ControlFlow<()>;
 }
 
 /// A machine that was started.
@@ -94,7 +95,7 @@ impl Vm {
     /// Starts the machine, making what is not there yet, and waits for the guest.
     ///
     /// # Errors
-    /// Every [`LaunchError`]. After [`LaunchError::NotReady`] the machine still runs.
+    /// Every [`LaunchError`]. After [`LaunchError::NotReady`] and [`LaunchError::Interrupted`] the machine still runs.
     pub fn up(&self, options: &UpOptions, progress: &mut dyn Progress) -> Result<Ready, LaunchError> {
         let mut prepared = self.prepare(options, progress)?;
         progress.note(&format!(
@@ -226,7 +227,9 @@ impl Vm {
             if elapsed >= timeout {
                 return Err(LaunchError::NotReady { after: timeout, console: console().map_err(read)? });
             }
-            progress.waiting(elapsed);
+            if progress.waiting(elapsed).is_break() {
+                return Err(LaunchError::Interrupted);
+            }
             std::thread::sleep(POLL);
         }
     }

@@ -7,6 +7,7 @@ use dev_vm::{Accelerator, DownOptions, Host, Progress, ShareChoice, Stopped, UpO
 use dev_vm::{accelerator, hypervisor::Hypervisor, overlay, qcow2};
 use process_runner::Command;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -129,7 +130,9 @@ struct Quiet;
 
 impl Progress for Quiet {
     fn note(&mut self, _: &str) {}
-    fn waiting(&mut self, _: Duration) {}
+    fn waiting(&mut self, _: Duration) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }
 
 #[test]

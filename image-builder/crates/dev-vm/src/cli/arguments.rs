@@ -21,6 +21,7 @@ Exit status:
   8    the image changed since the machine's disk was made
   9    the machine runs already
   10   `up`, `wait`, `reboot`: the guest is ready, but a service in it is not well
+  130, 143  SIGINT or SIGTERM ended the waiting; the machine goes on booting
 `ssh` and `exec` end with the remote program's status, and with 255 when it was not run.";
 
 /// Starts, stops and reaches the development virtual machine.

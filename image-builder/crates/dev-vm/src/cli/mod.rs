@@ -48,13 +48,13 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
         Verb::Down { force, timeout } => stop(&vm, force, timeout),
         Verb::Status { json } => status(&vm, json),
         Verb::Wait { timeout } => {
-            let services = vm.wait(Duration::from_secs(timeout), &mut StderrProgress::default())?;
+            let services = watching(|progress| vm.wait(Duration::from_secs(timeout), progress))?;
             say("ready");
             Ok(output::tell_services(&services))
         }
         Verb::Reboot { timeout } => {
             let timeout = Duration::from_secs(timeout);
-            let ready = vm.reboot(timeout, &mut StderrProgress::default())?;
+            let ready = watching(|progress| vm.reboot(timeout, progress))?;
             say(&format!("ready again after {:.1} s", ready.after.unwrap_or_default().as_secs_f64()));
             Ok(output::tell_services(&ready.services))
         }
@@ -96,10 +96,7 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
 fn start(vm: &Vm, up: UpArguments) -> Result<u8, Failure> {
     let json = up.json;
     let options = up.into_options(default_share());
-    let mut progress = StderrProgress::default();
-    let result = vm.up(&options, &mut progress);
-    progress.end();
-    let ready = result?;
+    let ready = watching(|progress| vm.up(&options, progress))?;
     match ready.after {
         Some(after) => say(&format!("ready after {:.1} s", after.as_secs_f64())),
         None => say("started; `dev-vm wait` waits until it is ready"),
@@ -110,6 +107,14 @@ fn start(vm: &Vm, up: UpArguments) -> Result<u8, Failure> {
         write_json(&vm.status()?);
     }
     Ok(code)
+}
+
+/// Does something that waits for the guest, telling how far it is.
+fn watching<T, E: Into<Failure>>(wait: impl FnOnce(&mut StderrProgress) -> Result<T, E>) -> Result<T, Failure> {
+    let mut progress = StderrProgress::default();
+    let result = wait(&mut progress);
+    progress.end();
+    result.map_err(|error| error.into().by_signal(&progress))
 }
 
 fn stop(vm: &Vm, force: bool, timeout: u64) -> Result<u8, Failure> {

@@ -5,8 +5,13 @@ use dev_vm::image::ImageError;
 use dev_vm::{ControlError, GuestError, LaunchError, Progress, Service, SnapshotInfo, State, StateError, Status};
 use miette::{Diagnostic, Report};
 use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use workspace_location::LocationError;
 
@@ -71,6 +76,14 @@ impl Failure {
         }
         let error = Report::new(error);
         Self { code, quoted, error }
+    }
+
+    /// The same, with the exit status that shells give to a process which a signal ended, when one ended the waiting.
+    pub(super) fn by_signal(mut self, progress: &StderrProgress) -> Self {
+        if let Some(signal) = progress.signal() {
+            self.code = 128 + signal;
+        }
+        self
     }
 
     pub(super) fn code(&self) -> u8 {
@@ -169,9 +182,17 @@ impl From<GuestError> for Failure {
 pub(super) struct StderrProgress {
     shown: Option<Instant>,
     line_open: bool,
+    /// From when on there is something to wait for, a signal only ends the waiting. Until then it ends the process.
+    signal: Option<Arc<AtomicUsize>>,
 }
 
 impl StderrProgress {
+    /// The signal that ended the waiting.
+    fn signal(&self) -> Option<u8> {
+        let signal = self.signal.as_ref()?.load(Ordering::Acquire);
+        u8::try_from(signal).ok().filter(|signal| *signal != 0)
+    }
+
     /// Ends the line that counts.
     pub(super) fn end(&mut self) {
         if std::mem::take(&mut self.line_open) {
@@ -186,12 +207,21 @@ impl Progress for StderrProgress {
         say(message);
     }
 
-    fn waiting(&mut self, elapsed: Duration) {
+    fn waiting(&mut self, elapsed: Duration) -> ControlFlow<()> {
+        if self.signal.is_none() {
+            self.signal = Some(watch_signals());
+            if !std::io::stderr().is_terminal() {
+                say("waiting for the guest");
+            }
+        }
+        if self.signal().is_some() {
+            return ControlFlow::Break(());
+        }
         let terminal = std::io::stderr().is_terminal();
         let pause = Duration::from_secs(if terminal { 1 } else { 30 });
         let shown = *self.shown.get_or_insert_with(Instant::now);
         if shown.elapsed() < pause {
-            return;
+            return ControlFlow::Continue(());
         }
         self.shown = Some(Instant::now());
         if terminal {
@@ -200,7 +230,18 @@ impl Progress for StderrProgress {
         } else {
             say(&format!("still waiting for the guest: {} s", elapsed.as_secs()));
         }
+        ControlFlow::Continue(())
     }
+}
+
+/// The number of the signal that came, 0 until one comes.
+fn watch_signals() -> Arc<AtomicUsize> {
+    let came = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        // Where it cannot be watched, the signal ends the process as it always did.
+        let _ = flag::register_usize(signal, Arc::clone(&came), usize::try_from(signal).unwrap_or(0));
+    }
+    came
 }
 
 impl Drop for StderrProgress {

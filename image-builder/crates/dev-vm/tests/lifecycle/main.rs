@@ -169,6 +169,24 @@ fn a_killed_dev_vm_leaves_a_machine_that_can_be_used() {
     scene.expect(0, Mode::Ready, &["up"]);
 }
 
+/// Ctrl-C while the guest booted ended dev-vm without a word on the machine that went on.
+#[test]
+fn a_signal_ends_the_waiting_and_not_the_machine() {
+    let scene = Scene::new();
+    for (verb, signal, code) in [("up", "INT", 130), ("wait", "TERM", 143)] {
+        let mut waiting = scene.start(Mode::Silent, &[verb]);
+        scene.wait_for(|| scene.started_output().contains("waiting for the guest").then_some(()));
+        scene.signal(signal, i64::from(waiting.pid()));
+        let ended = scene.wait_for(|| waiting.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(code), "{}", scene.started_output());
+        let said = scene.started_output();
+        for part in ["goes on booting", "dev-vm logs -f", "dev-vm down"] {
+            assert!(said.contains(part), "{part} is missing in {said}");
+        }
+        assert_eq!(scene.status("dev")["state"], "booting");
+    }
+}
+
 #[test]
 fn two_machines_run_side_by_side() {
     let scene = Scene::new();

@@ -217,7 +217,11 @@ impl Scene {
     }
 
     pub(crate) fn kill(&self, pid: i64) {
-        let kill = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]);
+        self.signal("KILL", pid);
+    }
+
+    pub(crate) fn signal(&self, signal: &str, pid: i64) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]);
         kill.run().unwrap();
     }
 }

@@ -26,6 +26,8 @@ const OPERATION_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Prepared {
     pub(crate) machine: Machine,
     pub(crate) config: Config,
+    /// The settings as they were before.
+    pub(crate) before: Option<Config>,
     pub(crate) acceleration: Acceleration,
     pub(crate) run_lock: RunLock,
     _operation: OperationLock,
@@ -59,7 +61,8 @@ impl Vm {
             return Err(LaunchError::NotYet { hypervisor: options.hypervisor.as_str() });
         }
         // What cannot work is found out before anything is made.
-        let (mut config, image) = self.settings(options)?;
+        let before = Config::load(&self.directory)?;
+        let (mut config, image) = self.settings(options, before.as_ref())?;
         let firmware =
             firmware::choose(&self.host.firmware_directories, self.host.guest_architecture(), &config.machine)?;
         let already_running = || LaunchError::AlreadyRunning { name: self.directory.name().clone() };
@@ -92,7 +95,19 @@ impl Vm {
             ssh_port,
             public_key,
         };
-        Ok(Prepared { machine, config, acceleration, run_lock, _operation: operation })
+        Ok(Prepared { machine, config, before, acceleration, run_lock, _operation: operation })
+    }
+
+    /// Goes back to the settings of before, but for what describes the disk as it is now.
+    ///
+    /// Settings are written down before the machine starts, so that a killed dev-vm leaves no machine that is not
+    /// known. Those that the hypervisor refuses must not stay: the next `up` would fail with them, too.
+    pub(crate) fn take_back_settings(&self, prepared: &Prepared) -> Result<(), StateError> {
+        let Some(before) = prepared.before.clone() else {
+            return remove_file(&self.directory.config());
+        };
+        let Config { image, overlay_of, firmware, ssh_port, .. } = prepared.config.clone();
+        Config { image, overlay_of, firmware, ssh_port, ..before }.store(&self.directory)
     }
 
     /// Removes what a killed hypervisor left behind; the caller holds the lock that says that none runs.
@@ -103,16 +118,18 @@ impl Vm {
     }
 
     /// The settings: what was asked for, else what is remembered, else the defaults; and the image.
-    fn settings(&self, options: &UpOptions) -> Result<(Config, ImageIdentity), LaunchError> {
-        let saved = Config::load(&self.directory)?;
-        let image = match (&options.image, &saved) {
+    fn settings(
+        &self,
+        options: &UpOptions,
+        remembered: Option<&Config>,
+    ) -> Result<(Config, ImageIdentity), LaunchError> {
+        let image = match (&options.image, remembered) {
             (Some(image), _) => image.clone(),
             (None, Some(saved)) => saved.image.clone(),
             (None, None) => image::find(self.directory.images())?,
         };
         let image = ImageIdentity::of(&image)?;
         text_of(&image.path)?;
-        let remembered = saved.as_ref();
         let config = Config {
             format: FORMAT,
             image: image.path.clone(),

@@ -106,7 +106,14 @@ impl Vm {
             prepared.acceleration.reason,
         ));
         let started = Instant::now();
-        let (child, record) = self.start(&mut prepared)?;
+        let (child, record) = match self.start(&mut prepared) {
+            Ok(started) => started,
+            Err(error) => {
+                // What went wrong with the start is what counts.
+                let _ = self.take_back_settings(&prepared);
+                return Err(error);
+            }
+        };
         // From here on others may look at the machine, and stop it: the run lock is the child's now.
         drop(prepared);
         match options.timeout {

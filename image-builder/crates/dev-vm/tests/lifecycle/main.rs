@@ -401,6 +401,23 @@ fn settings_are_remembered_until_changed() {
     assert!(said.contains("cannot share /nonexistent/x"), "{said}");
 }
 
+/// A setting that QEMU refused was remembered, and the next plain `up` failed with it.
+#[test]
+fn a_setting_that_is_refused_is_not_remembered() {
+    let scene = Scene::new();
+    scene.expect(7, Mode::Rejects, &["up", "--memory", "9999999"]);
+    scene.expect(4, Mode::Ready, &["status"]);
+    scene.expect(0, Mode::Ready, &["up", "--memory", "512", "--cpus", "3"]);
+    scene.expect(0, Mode::Ready, &["down"]);
+    scene.write_to_disk("dev");
+    scene.expect(7, Mode::Rejects, &["up", "--memory", "9999999", "--cpus", "200", "--no-share"]);
+    let status = scene.status("dev");
+    assert_eq!((&status["memory_mib"], &status["cpus"]), (&512.into(), &3.into()));
+    let up = scene.expect(0, Mode::Ready, &["up"]);
+    assert!(!text(&up).contains("making the machine's disk"), "the disk is kept: {}", text(&up));
+    assert!(scene.starts("dev").last().unwrap().contains("-m\n512\n"), "{:?}", scene.starts("dev"));
+}
+
 #[test]
 fn the_console_is_reached_and_belongs_to_one() {
     let scene = Scene::new();

@@ -7,6 +7,7 @@ use crate::name::VmName;
 use crate::qmp::QmpError;
 use miette::Diagnostic;
 use process_runner::CommandError;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -161,6 +162,15 @@ pub enum LaunchError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Probe(#[from] ProbeError),
+    /// QEMU has no machine type of that name.
+    #[error("QEMU knows no machine type `{machine}`")]
+    #[diagnostic(help("`pc` and `q35` are the usual ones; `{} -machine help` lists all", qemu.to_string_lossy()))]
+    UnknownMachine {
+        /// What was asked for.
+        machine: String,
+        /// The emulator.
+        qemu: OsString,
+    },
     /// The machine runs already.
     #[error("the machine `{name}` runs already")]
     #[diagnostic(help("`dev-vm ssh` enters it; `dev-vm down` stops it, and the next `up` takes new settings"))]

@@ -63,8 +63,7 @@ impl Vm {
         // What cannot work is found out before anything is made.
         let before = Config::load(&self.directory)?;
         let (mut config, image) = self.settings(options, before.as_ref())?;
-        let firmware =
-            firmware::choose(&self.host.firmware_directories, self.host.guest_architecture(), &config.machine)?;
+        let firmware = self.firmware(&config.machine)?;
         let already_running = || LaunchError::AlreadyRunning { name: self.directory.name().clone() };
         if self.is_running()? {
             return Err(already_running());
@@ -146,6 +145,18 @@ impl Vm {
             firmware: remembered.and_then(|saved| saved.firmware.clone()),
         };
         Ok((config, image))
+    }
+
+    /// The firmware for a machine type, if that is one.
+    fn firmware(&self, machine: &str) -> Result<Firmware, LaunchError> {
+        let chosen = firmware::choose(&self.host.firmware_directories, self.host.guest_architecture(), machine);
+        chosen.map_err(|error| {
+            let known = firmware::machine_types(&self.host.qemu);
+            if known.is_empty() || known.iter().any(|known| known == machine) {
+                return error.into();
+            }
+            LaunchError::UnknownMachine { machine: machine.to_owned(), qemu: self.host.qemu.clone() }
+        })
     }
 
     /// Says so when what is kept from guests lies in what is shown to them.

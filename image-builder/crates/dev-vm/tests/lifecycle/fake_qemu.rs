@@ -72,6 +72,11 @@ fn play(arguments: &str) -> i32 {
     if arguments.contains("isa-debug-exit") {
         return probe(arguments);
     }
+    if arguments.contains("-machine\nhelp\n") {
+        let help = "Supported machines are:\npc    Standard PC (alias of pc-i440fx-9.2)\npc-i440fx-9.2  Standard PC\n";
+        std::io::stdout().write_all(help.as_bytes()).unwrap();
+        return 0;
+    }
     let mode = Mode::from_environment();
     // Kept for the tests: one block of arguments for each start.
     let starts = OpenOptions::new().create(true).append(true).open("starts");

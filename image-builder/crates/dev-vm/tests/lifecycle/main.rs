@@ -418,6 +418,15 @@ fn a_setting_that_is_refused_is_not_remembered() {
     assert!(scene.starts("dev").last().unwrap().contains("-m\n512\n"), "{:?}", scene.starts("dev"));
 }
 
+/// The advice for a mistyped machine type was to install firmware.
+#[test]
+fn an_unknown_machine_type_is_called_that() {
+    let scene = Scene::new();
+    let said = text(&scene.expect(1, Mode::Ready, &["up", "--machine", "bogus"]));
+    assert!(said.contains("no machine type `bogus`") && said.contains("-machine help"), "{said}");
+    assert!(!said.contains("install") && !scene.machine("dev").exists(), "{said}");
+}
+
 #[test]
 fn the_console_is_reached_and_belongs_to_one() {
     let scene = Scene::new();

@@ -8,7 +8,7 @@ use clap::Parser;
 use dev_vm::{
     DownOptions, GdbTarget, Host, LaunchError, LogOptions, State, StateError, Stopped, Vm, VmDirectory, VmName,
 };
-use output::{Failure, StderrProgress, exit, say, write_json, write_out};
+use output::{Failure, Row, StderrProgress, exit, say, write_json, write_out};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -143,8 +143,11 @@ fn status(vm: &Vm, json: bool) -> Result<u8, Failure> {
 }
 
 fn list(machines: &[VmDirectory], host: &Host, json: bool) -> Result<u8, Failure> {
-    let status = |machine: &VmDirectory| Vm::new(machine.clone(), host.clone()).status();
-    let all = machines.iter().map(status).collect::<Result<Vec<_>, _>>()?;
+    let row = |machine: &VmDirectory| match Vm::new(machine.clone(), host.clone()).status() {
+        Ok(status) => Row::Status(Box::new(status)),
+        Err(error) => Row::unreadable(machine.name(), &error),
+    };
+    let all: Vec<Row> = machines.iter().map(row).collect();
     if json {
         write_json(&all);
     } else {

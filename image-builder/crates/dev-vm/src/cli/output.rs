@@ -2,7 +2,9 @@
 
 use dev_vm::accelerator::ProbeError;
 use dev_vm::image::ImageError;
-use dev_vm::{ControlError, GuestError, LaunchError, Progress, Service, SnapshotInfo, State, StateError, Status};
+use dev_vm::{
+    ControlError, GuestError, LaunchError, Progress, Service, SnapshotInfo, State, StateError, Status, VmName,
+};
 use miette::{Diagnostic, Report};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -309,10 +311,37 @@ pub(super) fn status_text(status: &Status) -> String {
     text
 }
 
+/// A machine in the list: one that cannot be read must not hide the others.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Row {
+    Status(Box<Status>),
+    Unreadable { name: String, state: &'static str, error: String },
+}
+
+impl Row {
+    pub(super) fn unreadable(name: &VmName, error: &StateError) -> Self {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            let _ = write!(text, ": {inner}");
+            cause = inner.source();
+        }
+        Self::Unreadable { name: name.to_string(), state: "unreadable", error: text }
+    }
+}
+
 /// `list` for people.
-pub(super) fn list_text(all: &[Status]) -> String {
+pub(super) fn list_text(all: &[Row]) -> String {
     let mut text = String::new();
-    for status in all {
+    for row in all {
+        let status = match row {
+            Row::Status(status) => status,
+            Row::Unreadable { name, state, error } => {
+                let _ = writeln!(text, "{name:<16} {state} {error}");
+                continue;
+            }
+        };
         let port = status.ssh_port.map_or("-".to_owned(), |port| port.to_string());
         let state = status.state.as_str();
         let image = status.image.display();

@@ -427,6 +427,27 @@ fn an_unknown_machine_type_is_called_that() {
     assert!(!said.contains("install") && !scene.machine("dev").exists(), "{said}");
 }
 
+/// One machine whose settings could not be read hid all others.
+#[test]
+fn a_machine_that_cannot_be_read_is_a_line_of_the_list() {
+    let scene = Scene::new();
+    for name in ["broken", "whole"] {
+        scene.expect(0, Mode::Ready, &["up", "--name", name]);
+        scene.expect(0, Mode::Ready, &["down", "--name", name]);
+    }
+    fs::write(scene.private("broken").join("vm.json"), "{ torn").unwrap();
+    let list = scene.expect(0, Mode::Ready, &["list"]).stdout_text();
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines[0].starts_with("broken") && lines[0].contains("cannot understand"), "{list}");
+    assert!(lines[1].starts_with("whole") && lines[1].contains("stopped"), "{list}");
+    let json = scene.expect(0, Mode::Ready, &["list", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!((&json[0]["name"], &json[0]["state"]), (&"broken".into(), &"unreadable".into()));
+    assert!(json[0]["error"].as_str().unwrap().contains("vm.json"), "{json}");
+    assert_eq!(json[1]["state"], "stopped");
+    scene.expect(1, Mode::Ready, &["status", "--name", "broken"]);
+}
+
 #[test]
 fn the_console_is_reached_and_belongs_to_one() {
     let scene = Scene::new();

@@ -225,20 +225,21 @@ say "Image: $image"
 say "Size:  $(du -k "$image" | awk '{ printf "%d MiB on disk", $1 / 1024 }'), $(wc -c <"$image" | awk '{ printf "%d MiB as a disk", $1 / 1048576 }')"
 vm_command="$(quoted "$dev_vm") -d $(quoted "$where")"
 # These exit statuses of dev-vm (see its --help) mean a next step here.
-image_changed=8 runs_already=9 not_well=10
+image_changed=8 not_well=10
 run_status=0
 
 run_machine() {
-	if [ -n "$recreate" ] && "$dev_vm" -d "$where" status >/dev/null 2>&1; then
+	if "$dev_vm" -d "$where" status >/dev/null 2>&1; then
+		if [ -z "$recreate" ]; then
+			say ""
+			say "The machine runs already and goes on. To boot an image that has changed since it was started: $program … --run --recreate"
+			return
+		fi
 		await "$dev_vm" -d "$where" down
 	fi
 	await "$dev_vm" -d "$where" up --image "$image" --share "$here" ${recreate:+"$recreate"} || run_status=$?
 	case $run_status in
 	0) ;;
-	"$runs_already")
-		say "The machine goes on as it is. To boot an image that has changed since it was started: $program … --run --recreate"
-		run_status=0
-		;;
 	"$image_changed")
 		fail "what the guest wrote belongs to another image. To throw it away and boot this one: $program … --run --recreate"
 		;;

@@ -248,9 +248,7 @@ impl<'a> Session<'a> {
     }
 
     fn context(&self, group: &str, name: &str, dry: bool) -> Context<'_> {
-        let is_main = group == self.request.group && name == self.request.name;
-        let output_name = self.request.output_name.as_deref().filter(|_| is_main).unwrap_or(name);
-        let output_name = format!("{group}-{output_name}");
+        let output_name = output_name(self.request, group, name);
         Context {
             store: self.store,
             workspace: self.workspace,
@@ -323,7 +321,7 @@ fn directory_names(directory: &std::path::Path) -> Vec<String> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(request: &BuildRequest, group: &str, name: &str) -> Result<Template, BuildError> {
-    let request = Request {
+    let wanted = Request {
         roots: request.roots.clone(),
         external: request.external.clone(),
         group: group.to_owned(),
@@ -331,8 +329,22 @@ pub fn load(request: &BuildRequest, group: &str, name: &str) -> Result<Template,
         features: request.features.clone(),
         lenient: request.lenient,
     };
-    let failed = |diagnostics| BuildError::Template { subject: format!("{group}/{name}"), diagnostics };
-    template::load(&request, &HostFiles).map_err(failed)
+    let subject = format!("{group}/{name}");
+    let failed = |diagnostics| BuildError::Template { subject: subject.clone(), diagnostics };
+    let mut template = template::load(&wanted, &HostFiles).map_err(failed)?;
+    let problems = target::problems(&template, &output_name(request, group, name));
+    if problems.is_empty() {
+        return Ok(template);
+    }
+    let list = template.warnings.drain(..).chain(problems).collect();
+    Err(failed(Diagnostics::new(subject.clone(), list)))
+}
+
+/// Group and output name, joined: what files are called after, and identifiers derived from.
+fn output_name(request: &BuildRequest, group: &str, name: &str) -> String {
+    let is_main = group == request.group && name == request.name;
+    let name = request.output_name.as_deref().filter(|_| is_main).unwrap_or(name);
+    format!("{group}-{name}")
 }
 
 /// Says before any work that a step or target is not possible here.

@@ -148,18 +148,20 @@ pub(crate) struct Session<'a> {
     pub(crate) request: &'a BuildRequest,
     pub(crate) workspace: &'a Workspace,
     pub(crate) store: &'a Store,
-    progress: &'a Arc<dyn Progress>,
+    pub(crate) progress: &'a Arc<dyn Progress>,
     /// See [`Context`].
     distrust: bool,
     refreshed: Mutex<BTreeSet<PathBuf>>,
-    told: RefCell<Told>,
+    pub(crate) told: RefCell<Told>,
 }
 
 /// The warnings of all templates that were begun. One may be begun more than once.
 #[derive(Default)]
-struct Told {
+pub(crate) struct Told {
     begun: BTreeSet<String>,
     warnings: Vec<Diagnostic>,
+    /// Templates that are wrong, and were looked at for what they make.
+    pub(crate) passed_over: BTreeSet<String>,
 }
 
 /// What has been planned.
@@ -201,6 +203,7 @@ impl<'a> Session<'a> {
         let start = self.start(group, template, &context)?;
         let saved = engine::run(template, start, &context, self.progress.as_ref())?;
         self.keep_snapshot(group, template, &saved)?;
+        self.remember_maker(template, group, &format!("{group}/{name}")).map_err(cache("write"))?;
         let artifact = target::finish(template, &saved, &context)?;
         chain.pop();
         Ok(artifact)

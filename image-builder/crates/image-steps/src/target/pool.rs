@@ -13,6 +13,7 @@ use crate::steps::{Context, check_bootable, update_boot_archive};
 use disk_image::illumos::{BiosLoaders, EfiLoaders, IllumosDisk, POOL_PARTITION, smallest_disk};
 use disk_image::{DiskError, DiskReport, PoolVolume, VolumeError, extract_partition, write_bare, write_disk};
 use image_tree::{Follow, ImagePath, Node, Tree};
+use std::io;
 use std::path::Path;
 use template::{Diagnostic, ImageSize, Pool, Template};
 use zfs_image::writer::{PoolReport, PoolSpec, WriteError, WriteOptions, minimum_bytes};
@@ -73,6 +74,9 @@ fn image_bytes(pool: &Pool, pool_bytes: u64) -> u64 {
 /// A pool that did not fit is the template's `size`; a limit that does not fit its content is a property.
 fn at_its_place(error: TargetError, pool: &Pool, template: &Template) -> TargetError {
     let TargetError::Disk { source, .. } = &error else { return error };
+    if let DiskError::File { source, .. } = source.as_ref() {
+        return if is_too_large(source) { too_large(template) } else { error };
+    }
     let (DiskError::Volume { source, .. } | DiskError::Bare { source, .. }) = source.as_ref() else { return error };
     let VolumeError::Pool(source) = source else { return error };
     match (source.as_ref(), pool.size) {
@@ -87,6 +91,19 @@ fn at_its_place(error: TargetError, pool: &Pool, template: &Template) -> TargetE
         (WriteError::Spec(problem), _) => TargetError::Template(Box::new(Places::new(template).point_at_spec(problem))),
         _ => error,
     }
+}
+
+/// What systems say when a file is made longer than the file system, or any, can hold.
+fn is_too_large(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput)
+}
+
+fn too_large(template: &Template) -> TargetError {
+    let message = "the file system of the output directory cannot hold so large a file, even a sparse one";
+    let help =
+        "make `size` smaller, or with \"auto\" `free` and what datasets reserve; `autoexpand` lets the pool grow later";
+    let origin = template.target_origin_of("size");
+    TargetError::Template(Box::new(Diagnostic::error("target::too-large", message).at(&origin, "").help(help)))
 }
 
 fn write_labelled(
@@ -213,4 +230,28 @@ fn tell(spec: &PoolSpec, report: Option<&PoolReport>, context: &Context<'_>) {
         report.map_or(0, |report| report.pool_guid),
         spec.name
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use template::{MemoryFiles, Request, Target, load};
+
+    /// Which sizes a file system takes differs, so that the answer of one is put in.
+    #[test]
+    fn an_image_that_no_file_system_holds_is_the_templates_size() {
+        let text = "{\n  \"pool\": { \"name\": \"rpool\", \"size\": 4294967295 },\n  \"steps\": []\n}";
+        let request = Request { roots: vec!["t".into()], group: "g".into(), name: "huge".into(), ..Request::default() };
+        let template = load(&request, &MemoryFiles::new().file("t/g/huge.json", text)).expect("a template");
+        let Target::Pool(pool) = &template.target else { panic!("a pool") };
+        let told = |kind: io::ErrorKind| {
+            let source = DiskError::File { action: "set the size of", path: "image".into(), source: kind.into() };
+            at_its_place(disk_error(Path::new("image"), source), pool, &template)
+        };
+        let TargetError::Template(diagnostic) = told(io::ErrorKind::FileTooLarge) else { panic!("at its place") };
+        let origin = diagnostic.origin().expect("a place");
+        assert_eq!((origin.line(), origin.column()), (2, 38));
+        assert!(diagnostic.help_text().is_some_and(|help| help.contains("make `size` smaller")));
+        assert!(matches!(told(io::ErrorKind::PermissionDenied), TargetError::Disk { .. }));
+    }
 }

@@ -35,7 +35,7 @@ pub use engine::{EngineError, PlannedStep};
 pub use inputs::InputError;
 pub use lock::{Holder, WorkspaceLock, abandon};
 pub use progress::{Progress, Silent, StepState};
-pub use state::{BUILD_TIME, DatasetState, ImageState, PoolState, SavedState};
+pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
 pub use steps::StepError;
 pub use target::{Artifact, DatasetError, TargetError};
 pub use workspace::{Location, LocationError, Workspace, WorkspaceError};

@@ -166,6 +166,28 @@ fn a_provider_that_cannot_be_read_is_reported() {
     assert!(matches!(&error, BuildError::Template { subject, .. } if subject == "g/base"), "{error}");
 }
 
+/// A wrong template stopped every build under the same root, whoever needed it.
+#[test]
+fn a_wrong_template_stops_only_those_who_need_it() {
+    let bench = base_and_image("one");
+    bench.build("image").expect("it builds");
+    bench.write("templates/g/a.json", "{ \"dataset\": 1 }");
+    let log = Arc::new(Messages::default());
+    let progress: Arc<dyn Progress> = Arc::clone(&log) as Arc<dyn Progress>;
+    build(&bench.request("image"), &progress).expect("it does not need the wrong one");
+    plan(&bench.request("image"), &progress).expect("it does not need the wrong one");
+    let said = log.0.lock().expect("not poisoned").join("\n");
+    assert_eq!(said.matches("template g/a is wrong and was passed over").count(), 2, "once in each run: {said}");
+
+    // Nobody knows whether the wrong one would make what is missing.
+    bench.template("needs", r#"{ "t": "unpack_tar", "name": "other.tar" }"#);
+    let failure = bench.failure("needs");
+    assert!(failure.contains("other.tar does not exist") && failure.contains("one that is wrong: g/a"), "{failure}");
+    // Something that somebody put there is taken as it is.
+    std::fs::copy(bench.path("work/output/out.tar"), bench.path("work/output/other.tar")).expect("put there");
+    bench.build("needs").expect("it is there");
+}
+
 /// Only the warnings of the template that was asked for were told.
 #[test]
 fn warnings_of_every_template_are_told_once() {

@@ -1,14 +1,18 @@
 //! From the finished state to the image file.
 
+mod check;
 mod datasets;
 mod disk;
+mod places;
 mod pool;
+mod spec;
 
 use crate::inputs::FileIdentity;
 use crate::output::set_mode;
 use crate::state::{ImageState, SavedState};
 use crate::steps::{Context, StepError};
 use crate::tools;
+pub(crate) use check::problems;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};

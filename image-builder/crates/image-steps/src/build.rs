@@ -3,14 +3,14 @@
 use crate::engine::{self, EngineError, PlannedStep};
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Wanted, gives, snapshot_name, wanted_snapshot};
+use crate::providers::{Candidate, Wanted, gives, snapshot_name, wanted_snapshot};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
 use crate::target::{self, Artifact, TargetError};
 use crate::workspace::{Location, Workspace, WorkspaceError};
 use disk_image::DiskSeed;
 use image_tree::{Store, StoreError};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -153,6 +153,8 @@ pub(crate) struct Session<'a> {
     distrust: bool,
     refreshed: Mutex<BTreeSet<PathBuf>>,
     pub(crate) told: RefCell<Told>,
+    /// What each template of the roots gives, once it was asked for.
+    pub(crate) candidates: OnceCell<Vec<Candidate>>,
 }
 
 /// The warnings of all templates that were begun. One may be begun more than once.
@@ -179,8 +181,8 @@ impl<'a> Session<'a> {
         store: &'a Store,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
-        let (refreshed, told) = Default::default();
-        Self { request, workspace, store, progress, distrust: false, refreshed, told }
+        let (refreshed, told, candidates) = Default::default();
+        Self { request, workspace, store, progress, distrust: false, refreshed, told, candidates }
     }
 
     fn build(
@@ -233,7 +235,7 @@ impl<'a> Session<'a> {
             engine::plan(template, start, &context, &|output| waits_for(&Wanted::Output(output.to_owned())))?;
         let artifact = target::expected(template, saved.as_ref(), &context);
         if steps.iter().any(|step| step.cached != Some(true)) {
-            planned.awaited.extend(gives(template, group).into_iter().map(|given| (given, subject.clone())));
+            planned.awaited.extend(gives(template, group, name).into_iter().map(|given| (given, subject.clone())));
         }
         planned.templates.push(PlannedTemplate { subject, steps, artifact });
         chain.pop();

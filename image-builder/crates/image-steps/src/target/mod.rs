@@ -3,6 +3,8 @@
 mod check;
 mod datasets;
 mod disk;
+mod iso;
+mod pcfs;
 mod places;
 mod pool;
 mod spec;
@@ -99,6 +101,25 @@ pub enum TargetError {
     /// The image is there, but not in another form that is asked for.
     #[error("cannot convert the finished image")]
     Convert(#[source] Qcow2Error),
+    /// The image's file system cannot hold something.
+    #[error("{path} cannot be on a {file_system} image: {problem}")]
+    FileSystem {
+        /// The path in the image.
+        path: String,
+        /// What the file system is called.
+        file_system: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The ISO 9660 image cannot be written.
+    #[error("cannot write image {path}")]
+    Iso {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<iso_image::IsoError>,
+    },
     /// This kind of image is not written yet.
     #[error("{target} images cannot be written yet")]
     Unsupported {
@@ -146,7 +167,11 @@ pub(crate) fn finish(
     match &template.target {
         Target::Disk(disk) => disk::write(disk, &state, &files[0], context)?,
         Target::Pool(pool) => pool::write(pool, template, &mut state, &files[0], context)?,
-        other => return Err(TargetError::Unsupported { target: other.name() }),
+        Target::Pcfs(pcfs) => pcfs::write(pcfs, template, &state, &files[0], context)?,
+        Target::Iso(iso) => iso::write(iso, template, &state, &files[0], context)?,
+        Target::Ufs(_) | Target::Dataset(_) => {
+            return Err(TargetError::Unsupported { target: template.target.name() });
+        }
     }
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == QCOW2)) {
         convert_qcow2(&files[0], file).map_err(TargetError::Convert)?;
@@ -174,36 +199,48 @@ pub(crate) fn expected(
 
 /// What is wrong with building this kind of image here.
 pub(crate) fn unsupported(target: &Target) -> Option<Diagnostic> {
-    if matches!(target, Target::Dataset(_) | Target::Disk(_) | Target::Pool(_)) {
-        return None;
-    }
-    let message = format!("a target of type `{}` cannot be written yet", target.name());
-    let help = "`check` and `plan` work; use the illumos image-builder to build this template";
+    let Target::Ufs(_) = target else { return None };
+    let message = "a target of type `ufs` cannot be written yet";
+    let help = "build this template with the illumos image-builder and put the image into the output directory; \
+                a boot archive as a ZFS pool is a target `pool` with `\"label\": false`";
     Some(Diagnostic::error("target::unsupported", message).help(help))
 }
 
 const RAW: &str = "raw";
 const QCOW2: &str = "qcow2";
 /// How the names of images end.
-pub(crate) const EXTENSIONS: [&str; 3] = [RAW, QCOW2, pool::PARTITION_EXTENSION];
+pub(crate) const EXTENSIONS: [&str; 6] = [RAW, QCOW2, pool::PARTITION_EXTENSION, "ufs", "pcfs", "iso"];
 
-/// The files that a target becomes in the output directory, the raw image first; none for a dataset.
+/// The files that a target becomes in the output directory, the image itself first; none for a dataset.
 fn files(target: &Target, context: &Context<'_>) -> Option<Vec<PathBuf>> {
-    let file = |extension: &str| context.workspace.output().join(format!("{}.{extension}", context.output_name));
-    let mut files = vec![file(RAW)];
+    let names = file_names(target, &context.output_name);
+    let files: Vec<PathBuf> = names.into_iter().map(|name| context.workspace.output().join(name)).collect();
+    (!files.is_empty()).then_some(files)
+}
+
+/// Their names, for an output called `output_name`.
+pub(crate) fn file_names(target: &Target, output_name: &str) -> Vec<String> {
+    let mut extensions = Vec::new();
     let formats = match target {
-        Target::Dataset(_) => return None,
+        Target::Dataset(_) => &[],
         Target::Pool(pool) => {
+            extensions.push(RAW);
             // Without a partition table there is no partition to be written alone.
-            files.extend((pool.label && pool.partition_only).then(|| file(pool::PARTITION_EXTENSION)));
+            extensions.extend((pool.label && pool.partition_only).then_some(pool::PARTITION_EXTENSION));
             pool.formats.as_slice()
         }
-        Target::Disk(disk) => disk.formats.as_slice(),
-        Target::Ufs(_) | Target::Pcfs(_) | Target::Iso(_) => &[],
+        Target::Disk(disk) => {
+            extensions.push(RAW);
+            disk.formats.as_slice()
+        }
+        Target::Ufs(_) | Target::Pcfs(_) | Target::Iso(_) => {
+            extensions.push(target.name());
+            &[]
+        }
     };
-    files.extend(formats.iter().map(|format| file(format)));
-    files.dedup();
-    Some(files)
+    extensions.extend(formats.iter().map(String::as_str));
+    extensions.dedup();
+    extensions.into_iter().map(|extension| format!("{output_name}.{extension}")).collect()
 }
 
 fn path_key(path: &Path) -> &[u8] {

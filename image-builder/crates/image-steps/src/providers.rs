@@ -5,6 +5,7 @@ use crate::engine::EngineError;
 use crate::steps;
 use crate::target;
 use image_tree::StoreError;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use template::{Diagnostic, LocatedStep, Step, Target, Template};
 
@@ -13,6 +14,23 @@ pub(crate) struct Provider {
     pub(crate) group: String,
     pub(crate) name: String,
     pub(crate) template: Template,
+    /// What is taken of it.
+    pub(crate) takes: Vec<String>,
+}
+
+/// Something that a template takes from another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Need {
+    /// Group and name of the template that makes it.
+    pub template: String,
+    /// Files of the output directory, and snapshots.
+    pub takes: Vec<String>,
+}
+
+impl Provider {
+    pub(crate) fn need(&self) -> Need {
+        Need { template: format!("{}/{}", self.group, self.name), takes: self.takes.clone() }
+    }
 }
 
 impl Session<'_> {
@@ -38,7 +56,15 @@ impl Session<'_> {
                 self.require_present(&wanted, located, Some((&provider, &reason)))?;
                 continue;
             }
-            providers.insert((provider.group.clone(), provider.name.clone()), provider);
+            let key = (provider.group.clone(), provider.name.clone());
+            let takes = &mut providers.entry(key).or_insert(provider).takes;
+            let name = match wanted {
+                Wanted::Output(name) => name,
+                Wanted::Snapshot(name) => format!("snapshot {name}"),
+            };
+            if !takes.contains(&name) {
+                takes.push(name);
+            }
         }
         Ok(providers.into_values().collect())
     }
@@ -50,7 +76,8 @@ impl Session<'_> {
         for Candidate { group, name, gives, is_wrong } in self.candidates() {
             if gives.contains(wanted) {
                 let template = load(self.request, group, name)?;
-                return Ok(Some(Provider { group: group.clone(), name: name.clone(), template }));
+                let (group, name, takes) = (group.clone(), name.clone(), Vec::new());
+                return Ok(Some(Provider { group, name, template, takes }));
             }
             if !is_wrong {
                 continue;
@@ -92,12 +119,7 @@ impl Session<'_> {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(crate) fn remember_maker(
-        &self,
-        template: &Template,
-        group: &str,
-        subject: &str,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn remember_maker(&self, template: &Template, group: &str, subject: &str) -> Result<(), StoreError> {
         let name = subject.rsplit('/').next().unwrap_or_default();
         for given in gives(template, group, name) {
             if self.maker(&given).as_deref() != Some(subject) {

@@ -18,7 +18,7 @@ pub(crate) use check::problems;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
-use image_tree::{LoadError, Store, StoreError};
+use image_tree::{LoadError, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -151,17 +151,18 @@ struct Finished {
     files: Vec<FileIdentity>,
 }
 
-/// Writes the image, unless it is there and made of this very state.
+/// Writes the image, unless it is there and made of this very state. Answers also what is in it, when it was written:
+/// the target may have made the boot archive anew.
 pub(crate) fn finish(
     template: &Template,
     saved: &SavedState,
     context: &Context<'_>,
-) -> Result<Option<Artifact>, TargetError> {
-    let Some(files) = files(&template.target, context) else { return Ok(None) };
+) -> Result<(Option<Artifact>, Option<Tree>), TargetError> {
+    let Some(files) = files(&template.target, context) else { return Ok((None, None)) };
     let key = key(&template.target, saved, context);
     let artifact = |unchanged| Artifact { path: files[0].clone(), also: files[1..].to_vec(), unchanged };
     if is_current(&files, &key, context.store) {
-        return Ok(Some(artifact(true)));
+        return Ok((Some(artifact(true)), None));
     }
     let mut state = ImageState::load(context.store, saved).map_err(TargetError::State)?;
     match &template.target {
@@ -183,7 +184,7 @@ pub(crate) fn finish(
     let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");
     let remember = |source| TargetError::Remember { path: files[0].clone(), source };
     context.store.record_put("target", path_key(&files[0]), &value).map_err(remember)?;
-    Ok(Some(artifact(false)))
+    Ok((Some(artifact(false)), Some(state.root)))
 }
 
 /// The image that a template makes, and whether one is there that nobody has touched since it was made.

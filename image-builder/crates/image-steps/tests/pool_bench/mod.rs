@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use crate::illumos_root::IllumosRoot;
-use image_steps::{BuildError, BuildRequest, Built, EngineError, Location, Progress, StepState, TargetError, build};
+use image_steps::{
+    BuildError, BuildRequest, Built, EngineError, Location, Progress, Redo, StepState, TargetError, build,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -84,6 +86,9 @@ impl Bench {
             lenient: false,
             no_deps: false,
             refresh: false,
+            redo: Redo::Nothing,
+            evidence: true,
+            sizes: false,
         }
     }
 

@@ -229,6 +229,7 @@ if [ "$tier" = soak ]; then unit_tests=large_tests; else unit_tests=unit_tests; 
 stage "unit and integration tests of image-builder" "$unit_tests" image-builder
 stage "unit and integration tests of sysconfig" "$unit_tests" sysconfig
 stage "clippy" check_lints
+stage "a workspace on a real ZFS" tests/zfs-workspace
 stage "templates" check_templates
 stage "licences, bans and sources" deny
 stage "type check for illumos and FreeBSD" other_systems

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else.
-const ENGINE_VERSION: &str = "image-steps 2";
+const ENGINE_VERSION: &str = "image-steps 3";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else.
-pub(crate) const ENGINE_VERSION: &str = "image-steps 3";
+pub(crate) const ENGINE_VERSION: &str = "image-steps 4";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]

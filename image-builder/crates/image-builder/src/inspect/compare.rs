@@ -224,6 +224,10 @@ impl Comparison<'_, '_> {
         if before.mode != after.mode {
             how.push(format!("mode {} → {}", mode_text(before.mode), mode_text(after.mode)));
         }
+        let acl = |side: usize, file: &File| file.acl().map_err(|error| (side, error));
+        if acl(0, old)? != acl(1, new)? {
+            how.push("access control list".to_owned());
+        }
         if (before.uid, before.gid) != (after.uid, after.gid) {
             how.push(format!("owner {}:{} → {}:{}", before.uid, before.gid, after.uid, after.gid));
         }

@@ -84,7 +84,10 @@ pub trait Plugin {
         Err(PluginError::unsupported("this plugin cannot undo its steps"))
     }
 
-    /// Hears of an event on a topic that the description subscribes to. The daemon observes and plans anew after.
+    /// Hears of an event on a topic that the description subscribes to: the present word of its source about the
+    /// topic, `null` when it was taken back. Keep it, and let the next plan follow from it: the daemon observes and
+    /// plans anew after. A new process is told the last event of every source and topic before its first `observe`,
+    /// and nothing is told twice.
     fn event(&mut self, event: &Event, context: &Context) {
         let _ = (event, context);
     }

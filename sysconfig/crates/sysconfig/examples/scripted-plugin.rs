@@ -37,8 +37,12 @@ struct Script {
     /// Refuses every configuration.
     refuse: bool,
     destructive: bool,
-    /// Emits this event in `apply`.
+    /// Emits an event on this topic in `apply`.
     emit: Option<String>,
+    /// Emits what is in the file of the same name whenever it observes; `null` when there is none.
+    emit_file: Option<(String, PathBuf)>,
+    /// Answers every event with one on this topic, which is never the same.
+    answer_events: Option<String>,
     print: Option<String>,
     /// Values of the text are secret.
     sensitive: bool,
@@ -50,6 +54,7 @@ struct Scripted {
     name: String,
     script: Script,
     last_event: Option<Value>,
+    answers: u32,
 }
 
 #[derive(Deserialize)]
@@ -127,6 +132,10 @@ impl Plugin for Scripted {
             }
         }
         context.log(Level::Debug, "observing");
+        if let Some((topic, file)) = &self.script.emit_file {
+            let data = std::fs::read_to_string(file).map_or(Value::Null, Value::from);
+            context.emit(topic, data);
+        }
         std::thread::sleep(Duration::from_millis(self.script.observe_sleep_ms));
         Ok(std::fs::read_to_string(self.wanted(config)?.file).ok())
     }
@@ -164,8 +173,12 @@ impl Plugin for Scripted {
         Ok(Outcome::Changed)
     }
 
-    fn event(&mut self, event: &Event, _: &Context) {
-        self.last_event = Some(event.data.clone());
+    fn event(&mut self, event: &Event, context: &Context) {
+        self.last_event = Some(event.data.clone()).filter(|data| !data.is_null());
+        if let Some(topic) = &self.script.answer_events {
+            self.answers += 1;
+            context.emit(topic, json!(self.answers));
+        }
     }
 }
 
@@ -173,7 +186,7 @@ fn main() -> std::process::ExitCode {
     let name = std::env::args().next().unwrap_or_default();
     let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy();
     let name = name.trim_start_matches("sysconfig-plugin-").to_owned();
-    sysconfig_plugin::run(Scripted { name, script: read_script(), last_event: None })
+    sysconfig_plugin::run(Scripted { name, script: read_script(), last_event: None, answers: 0 })
 }
 
 /// The script behind the last marker of the running executable.

@@ -125,7 +125,12 @@ impl Engine {
             plans.push((name.clone(), part.digest()));
             let result = match mode {
                 Mode::Plan => part.not_run(),
-                Mode::Apply { allow_destructive } => self.carry_out(part, allow_destructive),
+                Mode::Apply { allow_destructive } => {
+                    if let Some(managed) = self.plugins.get_mut(name) {
+                        managed.unacted_news = None;
+                    }
+                    self.carry_out(part, allow_destructive)
+                }
             };
             self.note_result(trigger, &result, mode);
             plugins.push(result);
@@ -167,7 +172,7 @@ impl Engine {
         if diagnostics.iter().any(Diagnostic::is_error) {
             return Part { plugin, steps: Vec::new(), diagnostics, error: None };
         }
-        match self.observe(name).and_then(|state| {
+        match self.tell_news(name).and_then(|()| self.observe(name)).and_then(|state| {
             let deadline = self.config.settings.plugins.deadlines.answer;
             self.call(name, &MakePlan { state }, deadline).map_err(|error| failure("plan", &error))
         }) {
@@ -375,7 +380,7 @@ fn applied(step: &Step, result: StepResult, duration_ms: u64, error: Option<Fail
     AppliedStep { step: step.redacted(), result, duration_ms, error }
 }
 
-fn failure(what: &str, error: &CallError) -> Failure {
+pub(super) fn failure(what: &str, error: &CallError) -> Failure {
     match error {
         CallError::Refused(object) => {
             Failure { message: format!("{what}: {}", object.chain()), help: object.advice().map(str::to_owned) }

@@ -7,11 +7,13 @@
 //! * `start`: bringing plugins up, at the beginning, after a fault, and when a file changed;
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
 //! * `cycle`: observe → plan → apply → verify → record;
+//! * `events`: what plugins tell each other;
 //! * `reconfigure`: taking over changed configuration files;
 //! * `report`: what goes onto the board.
 
 mod backoff;
 mod cycle;
+mod events;
 mod exchange;
 mod managed;
 mod order;
@@ -19,7 +21,7 @@ mod reconfigure;
 mod report;
 mod start;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -44,6 +46,7 @@ use crate::service::signals;
 use crate::state::StateError;
 use crate::state::applied::Applied;
 use crate::state::journal::{InDoubt, Journal};
+use events::EventBook;
 use managed::Managed;
 
 /// Where an answer goes.
@@ -130,6 +133,7 @@ pub struct Engine {
     applied: Applied,
     journal: Journal,
     in_doubt: Vec<InDoubt>,
+    book: EventBook,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
     last_cycle: Option<CycleReport>,
@@ -142,6 +146,8 @@ pub struct Engine {
     stop: Stop,
     sender: Sender<Event>,
     events: Receiver<Event>,
+    /// What came out of the queue while it was searched for events of plugins.
+    backlog: VecDeque<Event>,
 }
 
 /// The subject of log lines that are about no plugin.
@@ -177,6 +183,7 @@ impl Engine {
             applied,
             journal,
             in_doubt,
+            book: EventBook::default(),
             lasting_problems: Vec::new(),
             last_cycle: None,
             farewells: Vec::new(),
@@ -187,6 +194,7 @@ impl Engine {
             stop,
             sender,
             events: receiver,
+            backlog: VecDeque::new(),
         };
         if let Some(damaged) = damaged {
             engine.remember_damage(&damaged);
@@ -203,6 +211,7 @@ impl Engine {
     pub fn run(mut self) -> Result<(), EngineError> {
         self.publish_search();
         self.start_all();
+        self.act_on_news();
         self.store.collect();
         self.start_watching()?;
         self.is_ready = true;
@@ -214,16 +223,24 @@ impl Engine {
             self.readiness.ready(&status);
         }
         while !self.stop.is_requested() {
-            match self.events.recv_timeout(self.time_to_next_retry()) {
+            match self.next_event() {
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.retry_due();
+            self.act_on_news();
             self.publish();
         }
         self.shut_down();
         Ok(())
+    }
+
+    fn next_event(&mut self) -> Result<Event, RecvTimeoutError> {
+        match self.backlog.pop_front() {
+            Some(event) => Ok(event),
+            None => self.events.recv_timeout(self.time_to_next_retry()),
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -231,7 +248,7 @@ impl Engine {
             Event::Command(command) => self.obey(command),
             Event::Finding(finding) => self.take_finding(finding),
             Event::Plugin(Report::Ended { plugin, instance, fault }) => self.plugin_ended(&plugin, instance, &fault),
-            Event::Plugin(Report::Event { plugin, event }) => self.pass_on(&plugin, &event),
+            Event::Plugin(Report::Event { plugin, event }) => self.note_event(&plugin, event),
             Event::Signal(signals::Request::Reload) => {
                 self.log.info(SELF, "SIGHUP: reading the configuration again");
                 self.reload_config();
@@ -357,7 +374,8 @@ impl Engine {
         fn refuse<T>(reply: &Reply<T>) {
             drop(reply.send(Err(ErrorObject::new(code::STOPPING, "the daemon is stopping"))));
         }
-        while let Ok(event) = self.events.try_recv() {
+        let backlog = std::mem::take(&mut self.backlog);
+        for event in backlog.into_iter().chain(self.events.try_iter()) {
             match event {
                 Event::Command(Command::Plan(reply)) => refuse(&reply),
                 Event::Command(Command::Apply(_, reply)) => refuse(&reply),
@@ -371,7 +389,8 @@ impl Engine {
     fn time_to_next_retry(&self) -> Duration {
         /// The queue wakes the engine for everything else.
         const IDLE: Duration = Duration::from_secs(3600);
-        let next = self.plugins.values().filter_map(|managed| managed.retry_at).min();
+        let times = |managed: &Managed| [managed.retry_at, managed.pace.waits_until];
+        let next = self.plugins.values().flat_map(times).flatten().min();
         next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
     }
 

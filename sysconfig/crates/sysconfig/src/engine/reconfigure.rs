@@ -85,6 +85,9 @@ impl Engine {
             if before.parts.get(&name) != self.assignment.parts.get(&name) {
                 self.hand_over(&name);
             }
+            if !self.assignment.parts.contains_key(&name) {
+                self.book.take_back(&name);
+            }
         }
     }
 

@@ -74,7 +74,9 @@ pub trait Plugin {
         }
     }
 
-    /// Takes one step back. A plugin that implements it says so with [`crate::describe::capability::UNDO`].
+    /// Takes one step back, perhaps in another process than the one that applied it, so `change` must hold what was
+    /// there before. The step may not have been done, or be undone already; that is [`Outcome::AlreadySo`]. A plugin
+    /// that implements it says so with [`crate::describe::capability::UNDO`].
     ///
     /// # Errors
     ///

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sysconfig_plugin::describe::capability;
 use sysconfig_plugin::{
     Context, Description, Diagnostic, Event, Level, Outcome, PlannedStep, Plugin, PluginError, Risk,
 };
@@ -48,6 +49,8 @@ struct Script {
     sensitive: bool,
     /// Says that it wrote, and does not.
     lie: bool,
+    /// Can undo, and does so as long as the file `undo-fails` beside the written one does not exist.
+    undo: bool,
 }
 
 struct Scripted {
@@ -72,6 +75,7 @@ struct Wanted {
 struct Write {
     file: PathBuf,
     text: String,
+    before: Option<String>,
 }
 
 impl Scripted {
@@ -102,6 +106,9 @@ impl Plugin for Scripted {
         }
         for earlier in &self.script.after {
             description = description.after(earlier);
+        }
+        if self.script.undo {
+            description = description.capability(capability::UNDO);
         }
         for topic in &self.script.subscribe {
             description = description.subscribe(topic);
@@ -147,7 +154,7 @@ impl Plugin for Scripted {
         }
         let risk = if self.script.destructive { Risk::Destructive } else { Risk::Safe };
         let path = file.display().to_string();
-        let change = Write { file, text: text.clone() };
+        let change = Write { file, text: text.clone(), before: observed.clone() };
         let step = PlannedStep::new("write", &path, format!("write {path}"), risk, change);
         let step = match self.script.sensitive {
             true => step.sensitive_field("text", observed.clone(), text),
@@ -170,6 +177,21 @@ impl Plugin for Scripted {
         std::fs::write(&change.file, &change.text).map_err(|error| {
             PluginError::new(format!("cannot write {}", change.file.display())).source(error).help("make its directory")
         })?;
+        Ok(Outcome::Changed)
+    }
+
+    fn undo(&mut self, change: &Write, _: &Context) -> Result<Outcome, PluginError> {
+        if change.file.with_file_name("undo-fails").exists() {
+            return Err(PluginError::new("cannot undo"));
+        }
+        if std::fs::read_to_string(&change.file).ok() == change.before {
+            return Ok(Outcome::AlreadySo);
+        }
+        let undone = match &change.before {
+            Some(text) => std::fs::write(&change.file, text),
+            None => std::fs::remove_file(&change.file),
+        };
+        undone.map_err(|error| PluginError::new("cannot put the text back").source(error))?;
         Ok(Outcome::Changed)
     }
 

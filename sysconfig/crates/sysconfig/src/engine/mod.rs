@@ -7,11 +7,13 @@
 //! * `start`: bringing plugins up, at the beginning, after a fault, and when a file changed;
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
 //! * `cycle`: observe → plan → apply → verify → record;
+//! * `confirm`: changes that are undone unless somebody confirms them;
 //! * `events`: what plugins tell each other;
 //! * `reconfigure`: taking over changed configuration files;
 //! * `report`: what goes onto the board.
 
 mod backoff;
+mod confirm;
 mod cycle;
 mod events;
 mod exchange;
@@ -29,7 +31,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sysconfig_protocol::admin::{
-    Activity, Apply, ApplyReport, CycleReport, Health, PlanReport, PluginStatus, Problem, ReloadReport,
+    Activity, Apply, ApplyReport, ConfirmReport, CycleReport, Health, PlanReport, PluginStatus, Problem, ReloadReport,
+    UndoReport,
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Severity};
@@ -43,9 +46,11 @@ use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
 use crate::service::instance::InstanceError;
 use crate::service::readiness::Readiness;
 use crate::service::signals;
-use crate::state::StateError;
 use crate::state::applied::Applied;
+use crate::state::confirmation::Confirmation;
 use crate::state::journal::{InDoubt, Journal};
+use crate::state::{Damaged, StateError};
+use confirm::Confirming;
 use events::EventBook;
 use managed::Managed;
 
@@ -59,6 +64,10 @@ pub enum Command {
     Plan(Reply<PlanReport>),
     /// Apply.
     Apply(Apply, Reply<ApplyReport>),
+    /// Keep the change that waits for its confirmation.
+    Confirm(Reply<ConfirmReport>),
+    /// Take it back.
+    UndoChange(Reply<UndoReport>),
     /// Read the configuration again.
     Reload(Reply<ReloadReport>),
     /// Stop and start a plugin.
@@ -134,6 +143,7 @@ pub struct Engine {
     journal: Journal,
     in_doubt: Vec<InDoubt>,
     book: EventBook,
+    confirming: Confirming,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
     last_cycle: Option<CycleReport>,
@@ -164,6 +174,7 @@ impl Engine {
         let (sender, receiver) = events;
         let store = Arc::new(CopyStore::open(&state_directory)?);
         let (applied, damaged) = Applied::load(&state_directory)?;
+        let (confirmation, damaged_confirmation) = Confirmation::load(&state_directory)?;
         let (journal, in_doubt) = Journal::open(&state_directory)?;
         let reports = sender.clone();
         let reporter = move |report| drop(reports.send(Event::Plugin(report)));
@@ -184,6 +195,7 @@ impl Engine {
             journal,
             in_doubt,
             book: EventBook::default(),
+            confirming: Confirming::new(confirmation),
             lasting_problems: Vec::new(),
             last_cycle: None,
             farewells: Vec::new(),
@@ -196,7 +208,7 @@ impl Engine {
             events: receiver,
             backlog: VecDeque::new(),
         };
-        if let Some(damaged) = damaged {
+        for damaged in damaged.into_iter().chain(damaged_confirmation) {
             engine.remember_damage(&damaged);
         }
         engine.scanner = Some(Scanner::new(engine.search(), System::detect(), store));
@@ -211,7 +223,9 @@ impl Engine {
     pub fn run(mut self) -> Result<(), EngineError> {
         self.publish_search();
         self.start_all();
-        self.act_on_news();
+        if !self.confirming.is_waiting() {
+            self.act_on_news();
+        }
         self.store.collect();
         self.start_watching()?;
         self.is_ready = true;
@@ -229,7 +243,10 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.retry_due();
-            self.act_on_news();
+            self.undo_when_due();
+            if !self.confirming.is_waiting() {
+                self.act_on_news();
+            }
             self.publish();
         }
         self.shut_down();
@@ -251,7 +268,7 @@ impl Engine {
             Event::Plugin(Report::Event { plugin, event }) => self.note_event(&plugin, event),
             Event::Signal(signals::Request::Reload) => {
                 self.log.info(SELF, "SIGHUP: reading the configuration again");
-                self.reload_config();
+                self.reload_on_signal();
             }
             // The flag that ends the loop was set before the event was sent.
             Event::Signal(signals::Request::Stop) => (),
@@ -268,9 +285,17 @@ impl Engine {
                 let result = self.apply(&request);
                 self.answer(&reply, result);
             }
+            Command::Confirm(reply) => {
+                let result = self.confirm();
+                self.answer(&reply, result);
+            }
+            Command::UndoChange(reply) => {
+                let result = self.undo_on_request();
+                self.answer(&reply, result);
+            }
             Command::Reload(reply) => {
-                let report = self.reload_config();
-                self.answer(&reply, Ok(report));
+                let result = self.nothing_waits().map(|()| self.reload_config());
+                self.answer(&reply, result);
             }
             Command::PluginRestart(name, reply) => {
                 let result = self.restart_plugin(&name);
@@ -339,7 +364,7 @@ impl Engine {
         owners.flat_map(|(name, managed)| managed.claims().into_iter().map(|key| (name.clone(), key))).collect()
     }
 
-    fn remember_damage(&mut self, damaged: &crate::state::applied::Damaged) {
+    fn remember_damage(&mut self, damaged: &Damaged) {
         self.log.warn(SELF, damaged);
         self.lasting_problems.push(Problem {
             subject: "state".to_owned(),
@@ -379,6 +404,8 @@ impl Engine {
             match event {
                 Event::Command(Command::Plan(reply)) => refuse(&reply),
                 Event::Command(Command::Apply(_, reply)) => refuse(&reply),
+                Event::Command(Command::Confirm(reply)) => refuse(&reply),
+                Event::Command(Command::UndoChange(reply)) => refuse(&reply),
                 Event::Command(Command::Reload(reply)) => refuse(&reply),
                 Event::Command(Command::PluginRestart(_, reply)) => refuse(&reply),
                 Event::Finding(_) | Event::Plugin(_) | Event::Signal(_) => (),
@@ -390,7 +417,7 @@ impl Engine {
         /// The queue wakes the engine for everything else.
         const IDLE: Duration = Duration::from_secs(3600);
         let times = |managed: &Managed| [managed.retry_at, managed.pace.waits_until];
-        let next = self.plugins.values().flat_map(times).flatten().min();
+        let next = self.plugins.values().flat_map(times).flatten().chain(self.confirming.deadline()).min();
         next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
     }
 

@@ -80,6 +80,8 @@ impl Engine {
             self.admit_new(greeted);
         }
         self.reassign();
+        self.drop_old_holds();
+        self.undo_when_due();
         self.cycle("start", &self.configured_in_order(), Mode::APPLY);
     }
 
@@ -200,7 +202,7 @@ impl Engine {
     }
 
     /// Starts a plugin that is down, from the file that it last ran from.
-    fn start_again(&mut self, name: &str, why: &str) {
+    pub(super) fn start_again(&mut self, name: &str, why: &str) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         managed.retry_at = None;
         let Some(candidate) = managed.candidate.clone() else { return };

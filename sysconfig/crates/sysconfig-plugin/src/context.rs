@@ -64,9 +64,18 @@ impl Context {
         self.notify(&Progress { message: message.into(), percent });
     }
 
-    /// Tells the plugins that subscribed to `topic` that something happened.
+    /// Tells the plugins that subscribed to `topic` what is so now. The daemon remembers the last word on a topic and
+    /// tells it to later subscribers too, so `data` is the whole truth about the topic and no difference; saying the
+    /// same again does nothing, and `null` takes it back. At most [`sysconfig_protocol::MAX_EVENT_TOPICS`] topics,
+    /// and [`sysconfig_protocol::MAX_EVENT_BYTES`] each.
     pub fn emit(&self, topic: impl Into<String>, data: impl Into<Value>) {
         self.notify(&Event { topic: topic.into(), source: None, data: data.into() });
+    }
+
+    /// A way to emit events and log lines that outlives the request and may go to another thread, for a plugin that
+    /// watches something.
+    pub fn emitter(&self) -> Emitter {
+        Emitter { sink: self.sink.clone() }
     }
 
     /// When the daemon gives up waiting for this request; none when it waits as long as it takes. A program that is
@@ -87,7 +96,36 @@ impl Context {
     }
 
     fn notify<N: Notice>(&self, notice: &N) {
-        let params = serde_json::to_value(notice).expect("notices have text keys only, so they always serialise");
-        (self.sink)(&Message::Notification(Notification { method: N::METHOD.to_owned(), params }));
+        notify(&self.sink, notice);
+    }
+}
+
+fn notify<N: Notice>(sink: &Sink, notice: &N) {
+    let params = serde_json::to_value(notice).expect("notices have text keys only, so they always serialise");
+    sink(&Message::Notification(Notification { method: N::METHOD.to_owned(), params }));
+}
+
+/// Emits events at any time, from any thread; see [`Context::emitter`]. What is said after the daemon is gone is
+/// dropped.
+#[derive(Clone)]
+pub struct Emitter {
+    sink: Sink,
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Emitter").finish_non_exhaustive()
+    }
+}
+
+impl Emitter {
+    /// As [`Context::emit`].
+    pub fn emit(&self, topic: impl Into<String>, data: impl Into<Value>) {
+        notify(&self.sink, &Event { topic: topic.into(), source: None, data: data.into() });
+    }
+
+    /// As [`Context::log`].
+    pub fn log(&self, level: Level, message: impl Into<String>) {
+        notify(&self.sink, &Log { level, message: message.into() });
     }
 }

@@ -61,7 +61,7 @@
 //!
 //! Two threads run in a plugin: the *reader* takes lines from the daemon, notes cancellations and SIGTERM, and
 //! queues requests; the *main* thread answers them one at a time. The whole of a plugin's code runs on the main
-//! thread, so it needs no locks. SIGTERM lets the request in progress finish and then ends the process, because a
+//! thread, so it needs no locks. One that starts threads of its own to watch something takes an [`Emitter`] along. SIGTERM lets the request in progress finish and then ends the process, because a
 //! service manager signals a service's plugins together with the daemon.
 //!
 //! The SDK does not touch the machine, does not retry, and keeps no state but the configuration.
@@ -74,7 +74,7 @@ mod program;
 mod serve;
 pub mod testing;
 
-pub use context::Context;
+pub use context::{Context, Emitter};
 pub use error::PluginError;
 pub use plugin::{PlannedStep, Plugin};
 pub use program::run;

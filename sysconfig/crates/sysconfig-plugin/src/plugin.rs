@@ -74,7 +74,9 @@ pub trait Plugin {
         }
     }
 
-    /// Takes one step back. A plugin that implements it says so with [`crate::describe::capability::UNDO`].
+    /// Takes one step back, perhaps in another process than the one that applied it, so `change` must hold what was
+    /// there before. The step may not have been done, or be undone already; that is [`Outcome::AlreadySo`]. A plugin
+    /// that implements it says so with [`crate::describe::capability::UNDO`].
     ///
     /// # Errors
     ///
@@ -84,7 +86,10 @@ pub trait Plugin {
         Err(PluginError::unsupported("this plugin cannot undo its steps"))
     }
 
-    /// Hears of an event on a topic that the description subscribes to. The daemon observes and plans anew after.
+    /// Hears of an event on a topic that the description subscribes to: the present word of its source about the
+    /// topic, `null` when it was taken back. Keep it, and let the next plan follow from it: the daemon observes and
+    /// plans anew after. A new process is told the last event of every source and topic before its first `observe`,
+    /// and nothing is told twice.
     fn event(&mut self, event: &Event, context: &Context) {
         let _ = (event, context);
     }

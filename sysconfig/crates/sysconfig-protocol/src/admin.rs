@@ -53,7 +53,24 @@ pub struct Apply {
     /// the error is [`crate::envelope::code::PLAN_CHANGED`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Digest>,
+    /// Undo the change unless [`Confirm`] comes within so many milliseconds after its end. Every step must be one
+    /// that its plugin can undo, otherwise nothing is done and the error is [`crate::envelope::code::CANNOT_UNDO`].
+    /// Until then nothing else is applied. With `dry_run` it has no meaning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_within_ms: Option<u64>,
 }
+
+/// Says that the change that waits for it is to stay. Without one, the error is
+/// [`crate::envelope::code::NOTHING_TO_CONFIRM`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirm {}
+
+/// Asks for the change that waits for its confirmation to be undone at once. Without one, the error is
+/// [`crate::envelope::code::NOTHING_TO_CONFIRM`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoChange {}
 
 /// Asks the daemon to read its configuration files again, and to apply them when they changed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,6 +91,8 @@ calls! {
     Plugins => "plugins", PluginsReport;
     Plan => "plan", PlanReport;
     Apply => "apply", ApplyReport;
+    Confirm => "confirm", ConfirmReport;
+    UndoChange => "undo", UndoReport;
     Reload => "reload", ReloadReport;
     PluginRestart => "plugin-restart", PluginStatus;
 }
@@ -108,6 +127,9 @@ pub struct StatusReport {
     /// The last time that the configuration was compared with the machine; none before the first time.
     #[serde(default)]
     pub last_cycle: Option<CycleReport>,
+    /// The change that waits for its confirmation.
+    #[serde(default)]
+    pub confirmation: Option<Confirmation>,
     /// The plugins, by name.
     pub plugins: Vec<PluginStatus>,
     /// Everything that is wrong, the reasons of a [`Health`] other than ok. Problems of severity warning alone
@@ -164,6 +186,15 @@ pub struct ConfigStatus {
     /// configuration in force is what the files say.
     #[serde(default)]
     pub rejected: Option<String>,
+}
+
+/// A change that is undone unless it is confirmed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// When it is undone.
+    pub by_unix_ms: u64,
+    /// The number of its steps.
+    pub steps: usize,
 }
 
 /// A place in a configuration file.
@@ -348,6 +379,9 @@ pub struct ApplyReport {
     pub plugins: Vec<PluginApply>,
     /// What is wrong with the configuration as a whole, e.g. a key that no plugin owns.
     pub problems: Vec<Problem>,
+    /// When the change is undone unless it is confirmed; none when it stays, or changed nothing.
+    #[serde(default)]
+    pub confirm_by_unix_ms: Option<u64>,
 }
 
 impl ApplyReport {
@@ -435,6 +469,36 @@ pub struct CycleReport {
     pub failed: usize,
     /// Steps that were planned and not carried out: the machine differs from the configuration by these.
     pub pending: usize,
+}
+
+/// Answer to [`Confirm`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmReport {
+    /// The number of steps that stay.
+    pub steps: usize,
+}
+
+/// Answer to [`UndoChange`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UndoReport {
+    /// The steps in the order in which they were taken back, which is from the last to the first.
+    pub steps: Vec<UndoneStep>,
+}
+
+impl UndoReport {
+    /// Whether every step was taken back.
+    pub fn is_success(&self) -> bool {
+        self.steps.iter().all(|step| matches!(step.undone.result, StepResult::Changed | StepResult::AlreadySo))
+    }
+}
+
+/// One step and what came of taking it back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UndoneStep {
+    /// The plugin that it belongs to.
+    pub plugin: String,
+    /// The step as it was applied, with the result of undoing it.
+    pub undone: AppliedStep,
 }
 
 /// Answer to [`Reload`].

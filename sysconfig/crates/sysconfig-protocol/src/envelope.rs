@@ -39,6 +39,12 @@ pub mod code {
     pub const NOT_PERMITTED: i64 = -32013;
     /// The daemon is stopping (admin socket).
     pub const STOPPING: i64 = -32014;
+    /// A change waits for its confirmation, and nothing else may change until then (admin socket).
+    pub const CONFIRMATION_PENDING: i64 = -32015;
+    /// No change waits for a confirmation (admin socket).
+    pub const NOTHING_TO_CONFIRM: i64 = -32016;
+    /// A change that was to be confirmed has steps that cannot be undone (admin socket).
+    pub const CANNOT_UNDO: i64 = -32017;
 }
 
 /// The identifier with which a request and its answer find each other.

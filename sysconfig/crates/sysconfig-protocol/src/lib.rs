@@ -47,6 +47,12 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The limit bounds the memory that a faulty or hostile peer can make the reader allocate.
 pub const MAX_LINE_BYTES: usize = 4 * 1024 * 1024;
 
+/// Longest line of an event, its newline included, in bytes (64 KiB): the daemon remembers events.
+pub const MAX_EVENT_BYTES: usize = 64 * 1024;
+
+/// Topics that one process may emit events on.
+pub const MAX_EVENT_TOPICS: usize = 32;
+
 /// Environment variable that tells a plugin the number of the descriptor of its connection to the daemon.
 pub const PLUGIN_FD_VARIABLE: &str = "SYSCONFIG_PLUGIN_FD";
 

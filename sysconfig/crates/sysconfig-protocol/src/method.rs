@@ -117,19 +117,21 @@ pub struct Undo {
     pub deadline_ms: u64,
 }
 
-/// Something that happened, told by one plugin to those that subscribed to its topic, e.g. a DHCP lease.
+/// What one plugin has to say about a topic, told to those that subscribed to it, e.g. the DHCP leases.
+///
+/// The last event of each source and topic is in force until the next one, and replaces it whole.
 ///
 /// This is both the notification by which a plugin emits an event and the request by which the daemon passes it
 /// on. The daemon sets `source`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// What happened, e.g. `dhcp.lease`.
+    /// What it is about, e.g. `dhcp.lease`.
     pub topic: String,
     /// The plugin that emitted it; set by the daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The details.
+    /// The whole of what is to be said about the topic; `null` takes back what was said before.
     #[serde(default)]
     pub data: Value,
 }

@@ -63,8 +63,9 @@ pub struct Step {
     pub changes: Vec<FieldChange>,
     /// What it can do to the machine's users.
     pub risk: Risk,
-    /// What the plugin needs to carry the step out; nobody else reads it. It may hold secrets, so it never
-    /// leaves the daemon's memory except towards the plugin.
+    /// What the plugin needs to carry the step out and to undo it; nobody else reads it. It may hold secrets if one
+    /// of the changes says that it is sensitive: then it never leaves the daemon's memory except towards the plugin.
+    /// Otherwise it is stored, for root only, while a change waits for its confirmation.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
 }

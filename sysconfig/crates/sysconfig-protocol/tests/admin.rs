@@ -13,7 +13,7 @@ fn a_status_is_read_from_its_wire_form() {
         "health": "degraded",
         "activity": { "kind": "calling", "plugin": "dns", "method": "observe", "since_unix_ms": 2000 },
         "config": { "files": ["/etc/sysconfig.toml"], "loaded_unix_ms": 1000, "rejected": null },
-        "last_cycle": null,
+        "last_cycle": null, "confirmation": { "by_unix_ms": 99, "steps": 2 },
         "plugins": [{
             "name": "dns", "path": "/p/sysconfig-plugin-dns", "private_copy": null, "version": "1.0.0",
             "build_id": "0123456789ab", "state": "quarantined", "pid": null, "claims": ["network.dns"],
@@ -55,6 +55,7 @@ fn success_means_that_nothing_is_left_to_complain_about() {
         dry_run: false,
         plugins: vec![plugin],
         problems: Vec::new(),
+        confirm_by_unix_ms: None,
     };
     let failure = Failure { message: "no".to_owned(), help: None };
     assert!(report(plugin(None, Vec::new())).is_success());

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sysconfig_plugin::describe::capability;
 use sysconfig_plugin::{
     Context, Description, Diagnostic, Event, Level, Outcome, PlannedStep, Plugin, PluginError, Risk,
 };
@@ -37,19 +38,26 @@ struct Script {
     /// Refuses every configuration.
     refuse: bool,
     destructive: bool,
-    /// Emits this event in `apply`.
+    /// Emits an event on this topic in `apply`.
     emit: Option<String>,
+    /// Emits what is in the file of the same name whenever it observes; `null` when there is none.
+    emit_file: Option<(String, PathBuf)>,
+    /// Answers every event with one on this topic, which is never the same.
+    answer_events: Option<String>,
     print: Option<String>,
     /// Values of the text are secret.
     sensitive: bool,
     /// Says that it wrote, and does not.
     lie: bool,
+    /// Can undo, and does so as long as the file `undo-fails` beside the written one does not exist.
+    undo: bool,
 }
 
 struct Scripted {
     name: String,
     script: Script,
     last_event: Option<Value>,
+    answers: u32,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +75,7 @@ struct Wanted {
 struct Write {
     file: PathBuf,
     text: String,
+    before: Option<String>,
 }
 
 impl Scripted {
@@ -98,6 +107,9 @@ impl Plugin for Scripted {
         for earlier in &self.script.after {
             description = description.after(earlier);
         }
+        if self.script.undo {
+            description = description.capability(capability::UNDO);
+        }
         for topic in &self.script.subscribe {
             description = description.subscribe(topic);
         }
@@ -127,6 +139,10 @@ impl Plugin for Scripted {
             }
         }
         context.log(Level::Debug, "observing");
+        if let Some((topic, file)) = &self.script.emit_file {
+            let data = std::fs::read_to_string(file).map_or(Value::Null, Value::from);
+            context.emit(topic, data);
+        }
         std::thread::sleep(Duration::from_millis(self.script.observe_sleep_ms));
         Ok(std::fs::read_to_string(self.wanted(config)?.file).ok())
     }
@@ -138,7 +154,7 @@ impl Plugin for Scripted {
         }
         let risk = if self.script.destructive { Risk::Destructive } else { Risk::Safe };
         let path = file.display().to_string();
-        let change = Write { file, text: text.clone() };
+        let change = Write { file, text: text.clone(), before: observed.clone() };
         let step = PlannedStep::new("write", &path, format!("write {path}"), risk, change);
         let step = match self.script.sensitive {
             true => step.sensitive_field("text", observed.clone(), text),
@@ -164,8 +180,27 @@ impl Plugin for Scripted {
         Ok(Outcome::Changed)
     }
 
-    fn event(&mut self, event: &Event, _: &Context) {
-        self.last_event = Some(event.data.clone());
+    fn undo(&mut self, change: &Write, _: &Context) -> Result<Outcome, PluginError> {
+        if change.file.with_file_name("undo-fails").exists() {
+            return Err(PluginError::new("cannot undo"));
+        }
+        if std::fs::read_to_string(&change.file).ok() == change.before {
+            return Ok(Outcome::AlreadySo);
+        }
+        let undone = match &change.before {
+            Some(text) => std::fs::write(&change.file, text),
+            None => std::fs::remove_file(&change.file),
+        };
+        undone.map_err(|error| PluginError::new("cannot put the text back").source(error))?;
+        Ok(Outcome::Changed)
+    }
+
+    fn event(&mut self, event: &Event, context: &Context) {
+        self.last_event = Some(event.data.clone()).filter(|data| !data.is_null());
+        if let Some(topic) = &self.script.answer_events {
+            self.answers += 1;
+            context.emit(topic, json!(self.answers));
+        }
     }
 }
 
@@ -173,7 +208,7 @@ fn main() -> std::process::ExitCode {
     let name = std::env::args().next().unwrap_or_default();
     let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy();
     let name = name.trim_start_matches("sysconfig-plugin-").to_owned();
-    sysconfig_plugin::run(Scripted { name, script: read_script(), last_event: None })
+    sysconfig_plugin::run(Scripted { name, script: read_script(), last_event: None, answers: 0 })
 }
 
 /// The script behind the last marker of the running executable.

@@ -32,6 +32,7 @@ impl Board {
             activity: Activity::Idle,
             config: ConfigStatus { files: Vec::new(), loaded_unix_ms: 0, rejected: None },
             last_cycle: None,
+            confirmation: None,
             plugins: Vec::new(),
             problems: Vec::new(),
         };

@@ -10,7 +10,7 @@ use serde_json::json;
 use sysconfig_protocol::admin::{Activity, Health, PluginState, StepResult};
 
 /// Shell plugins that read the first request and then do something wrong, with the words that tell it.
-const FAULTS: [(&str, &str, &str); 9] = [
+const FAULTS: [(&str, &str, &str); 11] = [
     ("silent", "sleep 600", "did not answer hello within 0.5 s"),
     ("garbage", "echo '{}' >&3; sleep 600", "not the protocol: not a JSON-RPC"),
     ("wrongid", r#"echo '{"jsonrpc":"2.0","id":77,"result":{}}' >&3; sleep 600"#, "answered request 77 instead of 1"),
@@ -22,6 +22,16 @@ const FAULTS: [(&str, &str, &str); 9] = [
         "events",
         r#"while :; do echo '{"jsonrpc":"2.0","method":"event","params":{"topic":"x"}}'; done >&3"#,
         "more than 100 events within a second",
+    ),
+    (
+        "topics",
+        r#"for i in $(seq 1 40); do echo '{"jsonrpc":"2.0","method":"event","params":{"topic":"'$i'"}}'; done >&3; sleep 600"#,
+        "events on more than 32 topics",
+    ),
+    (
+        "huge",
+        r#"printf '{"jsonrpc":"2.0","method":"event","params":{"topic":"x","data":"%070000d"}}\n' 0 >&3; sleep 600"#,
+        "an event on \"x\" of more than 65536 bytes",
     ),
     ("signal", "kill -SEGV $$", "killed by signal 11"),
 ];

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::time::Duration;
 use sysconfig_protocol::admin::DEFAULT_SOCKET;
 
 /// Looks at and directs the system configuration daemon.
@@ -56,7 +57,17 @@ pub enum Command {
         /// Apply only if the plan still has this digest, as `plan` shows it
         #[arg(long, value_name = "DIGEST")]
         plan: Option<String>,
+        /// Undo the change unless `sysconfigctl confirm` comes within this time, e.g. 60s or 5m
+        ///
+        /// For changes that could cut off the very connection over which they are made. The time counts from the end
+        /// of the change. Nothing is done when a step cannot be undone.
+        #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "dry_run")]
+        confirm_within: Option<Duration>,
     },
+    /// Keep the change that `apply --confirm-within` made
+    Confirm,
+    /// Take back the change that `apply --confirm-within` made, without waiting for its time
+    Undo,
     /// Read the configuration files again, and apply them when they changed
     Reload,
     /// Look at the configuration files, without the daemon
@@ -92,4 +103,9 @@ pub enum PluginCommand {
         /// The plugin's name, as `sysconfigctl plugins` shows it
         name: String,
     },
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    sysconfig::config::parse_duration(text)
+        .ok_or_else(|| "write a whole number and a unit, up to a day: 30s, 5m, 1h".to_owned())
 }

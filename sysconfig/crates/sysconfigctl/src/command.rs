@@ -11,7 +11,8 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sysconfig_protocol::admin::{
-    Apply, ApplyReport, Health, Ping, Plan, PluginPlan, PluginRestart, PluginState, Plugins, Reload, Status,
+    Apply, ApplyReport, Confirm, Health, Ping, Plan, PluginPlan, PluginRestart, PluginState, Plugins, Reload, Status,
+    UndoChange,
 };
 use sysconfig_protocol::{Call, Diagnostic, Digest};
 
@@ -103,9 +104,19 @@ impl<'a> Session<'a> {
             }
             Command::Plugin(PluginCommand::Restart { name }) => self.restart(name),
             Command::Plan => self.plan(),
-            Command::Apply { dry_run, allow_destructive, plan } => {
-                let plan = plan.map(Digest);
-                self.apply(&Apply { dry_run, allow_destructive, plan })
+            Command::Apply { dry_run, allow_destructive, plan, confirm_within } => {
+                let confirm_within_ms = confirm_within.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                self.apply(&Apply { dry_run, allow_destructive, plan: plan.map(Digest), confirm_within_ms })
+            }
+            Command::Confirm => {
+                let report = self.ask(&Confirm {}, LONG)?;
+                self.answer(&report, render::confirm(&report))?;
+                Ok(Exit::Success)
+            }
+            Command::Undo => {
+                let report = self.ask(&UndoChange {}, LONG)?;
+                self.answer(&report, render::undo(&report))?;
+                Ok(Exit::success_if(report.is_success()))
             }
             Command::Reload => self.reload(),
             Command::Config(ConfigCommand::Check { files, config, config_dir }) => {
@@ -142,13 +153,13 @@ impl<'a> Session<'a> {
 
     fn apply(&mut self, request: &Apply) -> Result<Exit, Failure> {
         let report = self.ask(request, LONG)?;
-        self.answer(&report, render::apply(&report))?;
+        self.answer(&report, render::apply(&report, now()))?;
         Ok(Exit::success_if(report.is_success()))
     }
 
     fn reload(&mut self) -> Result<Exit, Failure> {
         let report = self.ask(&Reload {}, LONG)?;
-        self.answer(&report, render::reload(&report))?;
+        self.answer(&report, render::reload(&report, now()))?;
         let applied = report.apply.as_ref().is_none_or(ApplyReport::is_success);
         Ok(Exit::success_if(report.accepted && applied))
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sysconfig_protocol::admin::{Apply, Ping, Plan, PluginRestart, Plugins, Pong, Reload, Status};
+use sysconfig_protocol::admin::{Apply, Confirm, Ping, Plan, PluginRestart, Plugins, Pong, Reload, Status, UndoChange};
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, Message, Request, Response};
 
@@ -102,6 +102,14 @@ fn dispatch(request: Request, board: &Board, engine: &Sender<Event>) -> Result<V
         Apply::METHOD => {
             let request = read::<Apply>(params)?;
             ask(engine, |reply| Command::Apply(request, reply))
+        }
+        Confirm::METHOD => {
+            read::<Confirm>(params)?;
+            ask(engine, Command::Confirm)
+        }
+        UndoChange::METHOD => {
+            read::<UndoChange>(params)?;
+            ask(engine, Command::UndoChange)
         }
         Reload::METHOD => {
             read::<Reload>(params)?;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use assign::{Assignment, Unowned, assign, overlaps};
 pub use error::{ConfigError, ConfigErrors, render};
-pub use settings::{Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings};
+pub use settings::{Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings, parse_duration};
 pub use tree::{Entry, Kind, Node, Origin, Table};
 
 use sysconfig_protocol::admin::Place;

@@ -185,20 +185,23 @@ fn duration(node: &Node) -> Result<Duration, Refusal> {
     let Kind::Scalar(Value::String(text)) = &node.kind else {
         return Err((format!("expected a duration, found {}", node.kind_name()), help()));
     };
+    parse_duration(text).ok_or_else(|| (format!("{text:?} is not a duration between 1ms and 24h"), help()))
+}
+
+/// A whole number with a unit of `ms`, `s`, `m` or `h`, up to a day, which is more than any of our settings can mean.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let milliseconds_per_unit = match unit.trim_start() {
         "ms" => 1,
         "s" => 1000,
         "m" => 60_000,
-        _ => 0,
+        "h" => 3_600_000,
+        _ => return None,
     };
-    let milliseconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(milliseconds_per_unit));
-    // A day is more than any of these settings can mean.
-    match milliseconds {
-        Some(milliseconds @ 1..=86_400_000) => Ok(Duration::from_millis(milliseconds)),
-        _ => Err((format!("{text:?} is not a duration between 1ms and 1440m"), help())),
-    }
+    let milliseconds = number.parse::<u64>().ok()?.checked_mul(milliseconds_per_unit)?;
+    (1..=86_400_000).contains(&milliseconds).then(|| Duration::from_millis(milliseconds))
 }
 
 fn poll_interval(node: &Node) -> Result<Duration, Refusal> {

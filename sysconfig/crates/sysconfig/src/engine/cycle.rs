@@ -60,8 +60,12 @@ impl Part {
 }
 
 impl Engine {
-    /// What would be done now.
+    /// What would be done now with what the files say. Files with faults are told with the plan for the
+    /// configuration in force.
     pub(super) fn plan(&mut self) -> PlanReport {
+        if !self.confirming.is_waiting() {
+            drop(self.read_again());
+        }
         let names = self.configured_in_order();
         let started = Started::now("request for the plan");
         let parts = self.plan_parts(&names);
@@ -78,14 +82,24 @@ impl Engine {
         PlanReport { digest, plugins, problems: self.config_problems() }
     }
 
-    /// Applies because an administrator says so.
+    /// Applies what the files say because an administrator says so. Files with faults apply nothing.
     pub(super) fn apply(&mut self, request: &Apply) -> Result<ApplyReport, ErrorObject> {
+        if !request.dry_run {
+            self.nothing_waits()?;
+        }
+        if !self.confirming.is_waiting() {
+            self.read_again().map_err(|report| {
+                let message = "the configuration files have faults, so nothing was done";
+                ErrorObject::new(code::FAILED, message).causes(vec![report]).help("mend the files and try again")
+            })?;
+        }
         let names = self.configured_in_order();
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
-        if !request.dry_run && request.plan.is_none() {
+        self.release_held(request);
+        if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
             return Ok(self.cycle("request", &names, mode));
         }
-        let started = Started::now("request for a dry run");
+        let started = Started::now(if request.dry_run { "request for a dry run" } else { "request" });
         let parts = self.plan_parts(&names);
         let digest = digest_of_parts(&parts);
         if let Some(wanted) = request.plan.as_ref().filter(|wanted| **wanted != digest) {
@@ -97,8 +111,17 @@ impl Engine {
             self.note_cycle(started, false, &report);
             return Ok(report);
         }
-        let approved = parts.into_iter().map(|part| (part.plugin.clone(), part)).collect();
-        Ok(self.run_cycle("request", &names, mode, approved))
+        let run = |engine: &mut Self, approved| engine.run_cycle("request", &names, mode, approved);
+        match request.confirm_within_ms {
+            None => Ok(run(self, approved(parts))),
+            Some(within_ms) => {
+                let steps = || parts.iter().flat_map(|part| part.steps.iter().map(|step| (&*part.plugin, step)));
+                self.must_be_revocable(steps())?;
+                // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
+                let approved = if request.plan.is_some() { approved(parts) } else { BTreeMap::new() };
+                Ok(self.apply_to_be_confirmed(within_ms, |engine| run(engine, approved)))
+            }
+        }
     }
 
     /// One cycle over some plugins.
@@ -115,6 +138,8 @@ impl Engine {
         mode: Mode,
         mut approved: BTreeMap<String, Part>,
     ) -> ApplyReport {
+        // What was there before a change that waits for its confirmation must stay as it was.
+        let mode = if self.confirming.is_waiting() { Mode::Plan } else { mode };
         // Steps may take minutes, and who asks meanwhile is to see what is known so far.
         self.publish();
         let started = Started::now(trigger);
@@ -124,14 +149,21 @@ impl Engine {
             let part = approved.remove(name).unwrap_or_else(|| self.plan_part(name));
             plans.push((name.clone(), part.digest()));
             let result = match mode {
-                Mode::Plan => part.not_run(),
-                Mode::Apply { allow_destructive } => self.carry_out(part, allow_destructive),
+                Mode::Apply { allow_destructive } if !self.is_held(name) => {
+                    if let Some(managed) = self.plugins.get_mut(name) {
+                        managed.unacted_news = None;
+                    }
+                    self.carry_out(part, allow_destructive)
+                }
+                Mode::Plan | Mode::Apply { .. } => part.not_run(),
             };
             self.note_result(trigger, &result, mode);
             plugins.push(result);
         }
         let digest = Digest(digest_of(&plans));
-        let report = ApplyReport { digest, dry_run: mode == Mode::Plan, plugins, problems: self.config_problems() };
+        let problems = self.config_problems();
+        let dry_run = mode == Mode::Plan;
+        let report = ApplyReport { digest, dry_run, plugins, problems, confirm_by_unix_ms: None };
         self.note_cycle(started, mode != Mode::Plan, &report);
         report
     }
@@ -146,7 +178,7 @@ impl Engine {
         for plugin in &plugins {
             self.note_result("plan", plugin, Mode::Plan);
         }
-        ApplyReport { digest, dry_run: true, plugins, problems: self.config_problems() }
+        ApplyReport { digest, dry_run: true, plugins, problems: self.config_problems(), confirm_by_unix_ms: None }
     }
 
     /// Observes and plans one plugin's part.
@@ -167,7 +199,7 @@ impl Engine {
         if diagnostics.iter().any(Diagnostic::is_error) {
             return Part { plugin, steps: Vec::new(), diagnostics, error: None };
         }
-        match self.observe(name).and_then(|state| {
+        match self.tell_news(name).and_then(|()| self.observe(name)).and_then(|state| {
             let deadline = self.config.settings.plugins.deadlines.answer;
             self.call(name, &MakePlan { state }, deadline).map_err(|error| failure("plan", &error))
         }) {
@@ -220,9 +252,16 @@ impl Engine {
             let help = Some("look at the plan, then: sysconfigctl apply --allow-destructive".to_owned());
             return applied(step, StepResult::Refused, 0, Some(Failure { message, help }));
         }
+        if let Err(failure) = self.note_revocable(plugin, plan, step) {
+            self.log.warn(&subject, format!("not done: {}: {}", step.summary, failure.message));
+            return applied(step, StepResult::Refused, 0, Some(failure));
+        }
         let sequence = match self.journal.intent(plugin, &plan.0, step) {
             Ok(sequence) => sequence,
-            Err(error) => return applied(step, StepResult::Failed, 0, Some(self.state_failure(&error))),
+            Err(error) => {
+                self.forget_revocable();
+                return applied(step, StepResult::Failed, 0, Some(self.state_failure(&error)));
+            }
         };
         let began = Instant::now();
         let deadline = self.config.settings.plugins.deadlines.apply;
@@ -237,6 +276,9 @@ impl Engine {
             Err(error @ CallError::Refused(_)) => (StepResult::Failed, Some(failure("apply", &error))),
             Err(error @ CallError::Fault(_)) => (StepResult::Unknown, Some(failure("apply", &error))),
         };
+        if matches!(result, StepResult::AlreadySo | StepResult::Failed) {
+            self.forget_revocable();
+        }
         match &error {
             None => self.log.info(&subject, format!("{}: {} ({duration_ms} ms)", word(result), step.summary)),
             Some(error) => self.log.error(&subject, format!("{}: {}: {}", word(result), step.summary, error.message)),
@@ -244,7 +286,8 @@ impl Engine {
         if result == StepResult::Unknown {
             // It stays open in the journal: only the next observation tells.
             let (plugin, step) = (plugin.to_owned(), step.redacted());
-            self.in_doubt.push(InDoubt { sequence: Some(sequence), plugin, step, at_unix_ms: clock::unix_ms() });
+            let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
+            self.in_doubt.push(InDoubt { sequence, plugin, undo: false, step, at_unix_ms });
         } else {
             let message = error.as_ref().map(|error| error.message.clone());
             if let Err(error) = self.journal.result(sequence, result, message) {
@@ -254,7 +297,7 @@ impl Engine {
         applied(step, result, duration_ms, error)
     }
 
-    fn state_failure(&self, error: &StateError) -> Failure {
+    pub(super) fn state_failure(&self, error: &StateError) -> Failure {
         let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
         Failure { message: format!("{error}{source}"), help: Some("see that the disk is not full".to_owned()) }
     }
@@ -361,6 +404,11 @@ impl Started {
     }
 }
 
+/// The plans that an administrator has seen, by plugin.
+fn approved(parts: Vec<Part>) -> BTreeMap<String, Part> {
+    parts.into_iter().map(|part| (part.plugin.clone(), part)).collect()
+}
+
 /// Identifies the plan of all plugins together.
 fn digest_of_parts(parts: &[Part]) -> Digest {
     let plans: Vec<_> = parts.iter().map(|part| (&part.plugin, part.digest())).collect();
@@ -371,11 +419,11 @@ fn not_run(step: &Step) -> AppliedStep {
     applied(step, StepResult::NotRun, 0, None)
 }
 
-fn applied(step: &Step, result: StepResult, duration_ms: u64, error: Option<Failure>) -> AppliedStep {
+pub(super) fn applied(step: &Step, result: StepResult, duration_ms: u64, error: Option<Failure>) -> AppliedStep {
     AppliedStep { step: step.redacted(), result, duration_ms, error }
 }
 
-fn failure(what: &str, error: &CallError) -> Failure {
+pub(super) fn failure(what: &str, error: &CallError) -> Failure {
     match error {
         CallError::Refused(object) => {
             Failure { message: format!("{what}: {}", object.chain()), help: object.advice().map(str::to_owned) }

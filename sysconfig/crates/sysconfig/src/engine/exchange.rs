@@ -7,6 +7,7 @@ use sysconfig_protocol::admin::{Failure, PluginReload, PluginState, ReloadResult
 use sysconfig_protocol::method::{Configure, Validate};
 use sysconfig_protocol::{Description, Diagnostic};
 
+use super::events::Heard;
 use super::managed::{Live, Managed, build_id};
 use super::start::{Greeted, Rejection, greet};
 use super::{Engine, shown, subject};
@@ -88,6 +89,7 @@ impl Engine {
             if let Some(live) = self.plugins.remove(predecessor).and_then(|managed| managed.live) {
                 self.dismiss(live);
             }
+            self.book.take_back(predecessor);
         }
         let managed = self.plugins.entry(name).or_insert_with(|| Managed::new(candidate.path.clone()));
         managed.path.clone_from(&candidate.path);
@@ -100,6 +102,7 @@ impl Engine {
         managed.conflicts = false;
         managed.retry_at = None;
         managed.file_gone = false;
+        managed.heard = Heard::default();
         if let Some(old) = old {
             self.dismiss(old);
         }

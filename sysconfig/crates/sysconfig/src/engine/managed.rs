@@ -8,6 +8,7 @@ use sysconfig_protocol::admin::{Failure, PluginReload, PluginState, PluginStatus
 use sysconfig_protocol::{Description, Diagnostic};
 
 use super::backoff::Backoff;
+use super::events::{EventPace, Heard};
 use crate::clock;
 use crate::discovery::{Candidate, PrivateCopy};
 use crate::plugin::PluginProcess;
@@ -46,6 +47,11 @@ pub(super) struct Managed {
     pub(super) deviations: Vec<Diagnostic>,
     /// Steps that are planned and not carried out.
     pub(super) pending: usize,
+    /// What its process has been told of other plugins' events.
+    pub(super) heard: Heard,
+    /// The last event that it was told of and has not applied anything since.
+    pub(super) unacted_news: Option<String>,
+    pub(super) pace: EventPace,
     /// Its part of the configuration was not applied since it was set or changed.
     pub(super) owes_apply: bool,
 }
@@ -79,6 +85,9 @@ impl Managed {
             trouble: None,
             deviations: Vec::new(),
             pending: 0,
+            heard: Heard::default(),
+            unacted_news: None,
+            pace: EventPace::default(),
             owes_apply: true,
         }
     }

@@ -7,11 +7,15 @@
 //! * `start`: bringing plugins up, at the beginning, after a fault, and when a file changed;
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
 //! * `cycle`: observe → plan → apply → verify → record;
+//! * `confirm`: changes that are undone unless somebody confirms them;
+//! * `events`: what plugins tell each other;
 //! * `reconfigure`: taking over changed configuration files;
 //! * `report`: what goes onto the board.
 
 mod backoff;
+mod confirm;
 mod cycle;
+mod events;
 mod exchange;
 mod managed;
 mod order;
@@ -19,7 +23,7 @@ mod reconfigure;
 mod report;
 mod start;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -27,7 +31,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sysconfig_protocol::admin::{
-    Activity, Apply, ApplyReport, CycleReport, Health, PlanReport, PluginStatus, Problem, ReloadReport,
+    Activity, Apply, ApplyReport, ConfirmReport, CycleReport, Health, PlanReport, PluginStatus, Problem, ReloadReport,
+    UndoReport,
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Severity};
@@ -41,9 +46,12 @@ use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
 use crate::service::instance::InstanceError;
 use crate::service::readiness::Readiness;
 use crate::service::signals;
-use crate::state::StateError;
 use crate::state::applied::Applied;
+use crate::state::confirmation::Confirmation;
 use crate::state::journal::{InDoubt, Journal};
+use crate::state::{Damaged, StateError};
+use confirm::Confirming;
+use events::EventBook;
 use managed::Managed;
 
 /// Where an answer goes.
@@ -56,6 +64,10 @@ pub enum Command {
     Plan(Reply<PlanReport>),
     /// Apply.
     Apply(Apply, Reply<ApplyReport>),
+    /// Keep the change that waits for its confirmation.
+    Confirm(Reply<ConfirmReport>),
+    /// Take it back.
+    UndoChange(Reply<UndoReport>),
     /// Read the configuration again.
     Reload(Reply<ReloadReport>),
     /// Stop and start a plugin.
@@ -130,6 +142,8 @@ pub struct Engine {
     applied: Applied,
     journal: Journal,
     in_doubt: Vec<InDoubt>,
+    book: EventBook,
+    confirming: Confirming,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
     last_cycle: Option<CycleReport>,
@@ -142,6 +156,8 @@ pub struct Engine {
     stop: Stop,
     sender: Sender<Event>,
     events: Receiver<Event>,
+    /// What came out of the queue while it was searched for events of plugins.
+    backlog: VecDeque<Event>,
 }
 
 /// The subject of log lines that are about no plugin.
@@ -158,6 +174,7 @@ impl Engine {
         let (sender, receiver) = events;
         let store = Arc::new(CopyStore::open(&state_directory)?);
         let (applied, damaged) = Applied::load(&state_directory)?;
+        let (confirmation, damaged_confirmation) = Confirmation::load(&state_directory)?;
         let (journal, in_doubt) = Journal::open(&state_directory)?;
         let reports = sender.clone();
         let reporter = move |report| drop(reports.send(Event::Plugin(report)));
@@ -177,6 +194,8 @@ impl Engine {
             applied,
             journal,
             in_doubt,
+            book: EventBook::default(),
+            confirming: Confirming::new(confirmation),
             lasting_problems: Vec::new(),
             last_cycle: None,
             farewells: Vec::new(),
@@ -187,8 +206,9 @@ impl Engine {
             stop,
             sender,
             events: receiver,
+            backlog: VecDeque::new(),
         };
-        if let Some(damaged) = damaged {
+        for damaged in damaged.into_iter().chain(damaged_confirmation) {
             engine.remember_damage(&damaged);
         }
         engine.scanner = Some(Scanner::new(engine.search(), System::detect(), store));
@@ -203,6 +223,9 @@ impl Engine {
     pub fn run(mut self) -> Result<(), EngineError> {
         self.publish_search();
         self.start_all();
+        if !self.confirming.is_waiting() {
+            self.act_on_news();
+        }
         self.store.collect();
         self.start_watching()?;
         self.is_ready = true;
@@ -214,16 +237,27 @@ impl Engine {
             self.readiness.ready(&status);
         }
         while !self.stop.is_requested() {
-            match self.events.recv_timeout(self.time_to_next_retry()) {
+            match self.next_event() {
                 Ok(event) => self.handle(event),
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.retry_due();
+            self.undo_when_due();
+            if !self.confirming.is_waiting() {
+                self.act_on_news();
+            }
             self.publish();
         }
         self.shut_down();
         Ok(())
+    }
+
+    fn next_event(&mut self) -> Result<Event, RecvTimeoutError> {
+        match self.backlog.pop_front() {
+            Some(event) => Ok(event),
+            None => self.events.recv_timeout(self.time_to_next_retry()),
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -231,10 +265,10 @@ impl Engine {
             Event::Command(command) => self.obey(command),
             Event::Finding(finding) => self.take_finding(finding),
             Event::Plugin(Report::Ended { plugin, instance, fault }) => self.plugin_ended(&plugin, instance, &fault),
-            Event::Plugin(Report::Event { plugin, event }) => self.pass_on(&plugin, &event),
+            Event::Plugin(Report::Event { plugin, event }) => self.note_event(&plugin, event),
             Event::Signal(signals::Request::Reload) => {
                 self.log.info(SELF, "SIGHUP: reading the configuration again");
-                self.reload_config();
+                self.reload_on_signal();
             }
             // The flag that ends the loop was set before the event was sent.
             Event::Signal(signals::Request::Stop) => (),
@@ -251,9 +285,17 @@ impl Engine {
                 let result = self.apply(&request);
                 self.answer(&reply, result);
             }
+            Command::Confirm(reply) => {
+                let result = self.confirm();
+                self.answer(&reply, result);
+            }
+            Command::UndoChange(reply) => {
+                let result = self.undo_on_request();
+                self.answer(&reply, result);
+            }
             Command::Reload(reply) => {
-                let report = self.reload_config();
-                self.answer(&reply, Ok(report));
+                let result = self.nothing_waits().map(|()| self.reload_config());
+                self.answer(&reply, result);
             }
             Command::PluginRestart(name, reply) => {
                 let result = self.restart_plugin(&name);
@@ -322,7 +364,7 @@ impl Engine {
         owners.flat_map(|(name, managed)| managed.claims().into_iter().map(|key| (name.clone(), key))).collect()
     }
 
-    fn remember_damage(&mut self, damaged: &crate::state::applied::Damaged) {
+    fn remember_damage(&mut self, damaged: &Damaged) {
         self.log.warn(SELF, damaged);
         self.lasting_problems.push(Problem {
             subject: "state".to_owned(),
@@ -357,10 +399,13 @@ impl Engine {
         fn refuse<T>(reply: &Reply<T>) {
             drop(reply.send(Err(ErrorObject::new(code::STOPPING, "the daemon is stopping"))));
         }
-        while let Ok(event) = self.events.try_recv() {
+        let backlog = std::mem::take(&mut self.backlog);
+        for event in backlog.into_iter().chain(self.events.try_iter()) {
             match event {
                 Event::Command(Command::Plan(reply)) => refuse(&reply),
                 Event::Command(Command::Apply(_, reply)) => refuse(&reply),
+                Event::Command(Command::Confirm(reply)) => refuse(&reply),
+                Event::Command(Command::UndoChange(reply)) => refuse(&reply),
                 Event::Command(Command::Reload(reply)) => refuse(&reply),
                 Event::Command(Command::PluginRestart(_, reply)) => refuse(&reply),
                 Event::Finding(_) | Event::Plugin(_) | Event::Signal(_) => (),
@@ -371,7 +416,8 @@ impl Engine {
     fn time_to_next_retry(&self) -> Duration {
         /// The queue wakes the engine for everything else.
         const IDLE: Duration = Duration::from_secs(3600);
-        let next = self.plugins.values().filter_map(|managed| managed.retry_at).min();
+        let times = |managed: &Managed| [managed.retry_at, managed.pace.waits_until];
+        let next = self.plugins.values().flat_map(times).flatten().chain(self.confirming.deadline()).min();
         next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
     }
 

@@ -11,39 +11,68 @@ use crate::config::{Assignment, Configuration, assign, load, render};
 use crate::plugin::CallError;
 
 impl Engine {
-    /// Reads the files again. A configuration with faults changes nothing: the one in force stays, whole.
+    /// Reads the files again, and applies them when they say something new.
     pub(super) fn reload_config(&mut self) -> ReloadReport {
-        // A log file that was moved away is opened anew on every reload, also when nothing else changed.
-        let log_result = self.log.configure(&self.config.settings.logging);
-        if let Err(error) = log_result {
-            self.log.warn(SELF, error);
-        }
+        self.reopen_log();
+        let (accepted, changed, error) = match self.read_again() {
+            Ok(changed) => (true, changed, None),
+            Err(report) => (false, false, Some(report)),
+        };
+        let apply = changed.then(|| {
+            let names = self.configured_in_order();
+            self.cycle("reload of the configuration", &names, Mode::APPLY)
+        });
+        ReloadReport { accepted, changed, error, apply }
+    }
+
+    /// Reads the files again and takes over what they say, without applying it; answers whether it is new. A
+    /// configuration with faults changes nothing: the one in force stays, whole, and the answer is a report.
+    pub(super) fn read_again(&mut self) -> Result<bool, String> {
         let fresh = match load(&self.sources) {
             Ok(fresh) => fresh,
-            Err(errors) => return self.reject_config(render(&errors)),
+            Err(errors) => return Err(self.reject_config(render(&errors))),
         };
         if fresh.same_as(&self.config) {
             self.config_rejected = None;
             // Places may have moved.
             self.config = fresh;
             self.reassign();
-            return ReloadReport { accepted: true, changed: false, error: None, apply: None };
+            return Ok(false);
         }
         let assignment = assign(&fresh.machine, &self.claims());
         let faults = self.judge(&fresh, &assignment);
         if !faults.is_empty() {
-            return self.reject_config(faults.join("\n"));
+            return Err(self.reject_config(faults.join("\n")));
         }
         self.take_over(fresh, assignment);
-        let names = self.configured_in_order();
-        let apply = self.cycle("reload of the configuration", &names, Mode::APPLY);
-        ReloadReport { accepted: true, changed: true, error: None, apply: Some(apply) }
+        Ok(true)
     }
 
-    fn reject_config(&mut self, report: String) -> ReloadReport {
-        self.log.error(SELF, format!("the configuration was not taken over:\n{report}"));
+    /// Reads the files again because of a signal: at once, or when the change that waits is confirmed or undone.
+    pub(super) fn reload_on_signal(&mut self) {
+        if self.confirming.is_waiting() {
+            self.log.info(SELF, "a change waits for its confirmation, and the reload for that");
+            self.confirming.reload_waits = true;
+            self.reopen_log();
+        } else {
+            self.reload_config();
+        }
+    }
+
+    /// A log file that was moved away is opened anew on every reload, also when nothing else changed.
+    fn reopen_log(&self) {
+        if let Err(error) = self.log.configure(&self.config.settings.logging) {
+            self.log.warn(SELF, error);
+        }
+    }
+
+    fn reject_config(&mut self, report: String) -> String {
+        // Whoever asks again and again must not fill the log with the same report.
+        if self.config_rejected.as_ref() != Some(&report) {
+            self.log.error(SELF, format!("the configuration was not taken over:\n{report}"));
+        }
         self.config_rejected = Some(report.clone());
-        ReloadReport { accepted: false, changed: false, error: Some(report), apply: None }
+        report
     }
 
     /// Asks every owner that runs what it thinks of its new part; an error of any keeps all of it out.
@@ -73,17 +102,19 @@ impl Engine {
         self.config_loaded_unix_ms = clock::unix_ms();
         self.config_rejected = None;
         let before = std::mem::replace(&mut self.assignment, assignment);
-        if let Err(error) = self.log.configure(&self.config.settings.logging) {
-            self.log.warn(SELF, error);
-        }
+        self.reopen_log();
         if let Some(watch) = &self.watch {
             watch.search(self.search());
         }
         self.publish_search();
+        self.drop_old_holds();
         self.log.info(SELF, "the configuration was taken over");
         for name in self.plugins.keys().cloned().collect::<Vec<_>>() {
             if before.parts.get(&name) != self.assignment.parts.get(&name) {
                 self.hand_over(&name);
+            }
+            if !self.assignment.parts.contains_key(&name) {
+                self.book.take_back(&name);
             }
         }
     }

@@ -26,8 +26,10 @@ impl Engine {
             loaded_unix_ms: self.config_loaded_unix_ms,
             rejected: self.config_rejected.clone(),
         };
+        let confirmation = self.confirming.report();
         self.board.update(|status| {
             status.health = health;
+            status.confirmation = confirmation;
             status.config = config;
             status.last_cycle.clone_from(&self.last_cycle);
             status.plugins = plugins;
@@ -50,10 +52,12 @@ impl Engine {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.lasting_problems.clone();
         problems.extend(self.config_problems());
+        problems.extend(self.confirmation_problems());
         problems.extend(self.in_doubt.iter().map(|step| Problem {
             subject: subject(&step.plugin),
             message: format!(
-                "nobody knows whether this step was done, because its plugin or the daemon ended: {}",
+                "nobody knows whether this step was {}, because its plugin or the daemon ended: {}",
+                if step.undo { "undone" } else { "done" },
                 step.step.summary
             ),
             help: Some("sysconfigctl apply brings the machine in line in either case".to_owned()),

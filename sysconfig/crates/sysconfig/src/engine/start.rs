@@ -5,7 +5,7 @@ use std::time::Instant;
 use sysconfig_protocol::admin::{Failure, PluginState, PluginStatus};
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::Hello;
-use sysconfig_protocol::{Description, ErrorObject, Event, PLUGIN_FILE_PREFIX, ProtocolRange};
+use sysconfig_protocol::{Description, ErrorObject, PLUGIN_FILE_PREFIX, ProtocolRange};
 
 use super::backoff::Verdict;
 use super::cycle::Mode;
@@ -80,6 +80,8 @@ impl Engine {
             self.admit_new(greeted);
         }
         self.reassign();
+        self.drop_old_holds();
+        self.undo_when_due();
         self.cycle("start", &self.configured_in_order(), Mode::APPLY);
     }
 
@@ -200,7 +202,7 @@ impl Engine {
     }
 
     /// Starts a plugin that is down, from the file that it last ran from.
-    fn start_again(&mut self, name: &str, why: &str) {
+    pub(super) fn start_again(&mut self, name: &str, why: &str) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         managed.retry_at = None;
         let Some(candidate) = managed.candidate.clone() else { return };
@@ -316,22 +318,6 @@ impl Engine {
         }
         self.catch_up(&name, &format!("reload of plugin {name}"));
         self.store.collect();
-    }
-
-    /// Passes an event to the plugins that subscribed to its topic, which then bring their part in line with it.
-    pub(super) fn pass_on(&mut self, source: &str, event: &Event) {
-        let deadline = self.config.settings.plugins.deadlines.answer;
-        let subscribers = self.running().into_iter().filter(|name| name != source);
-        for name in subscribers.collect::<Vec<_>>() {
-            let description = self.plugins.get(&name).and_then(|managed| managed.description.as_ref());
-            if !description.is_some_and(|description| description.events.contains(&event.topic)) {
-                continue;
-            }
-            self.log.debug(&subject(&name), format!("told of {} by plugin {source}", event.topic));
-            if self.call(&name, event, deadline).is_ok() && self.assignment.parts.contains_key(&name) {
-                self.cycle(&format!("event {} of plugin {source}", event.topic), &[name], Mode::APPLY);
-            }
-        }
     }
 }
 

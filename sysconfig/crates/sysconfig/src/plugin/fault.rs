@@ -46,6 +46,20 @@ pub enum Fault {
         /// The limit.
         limit: u32,
     },
+    /// It emitted an event that is larger than events may be.
+    #[error("emitted an event on {topic:?} of more than {limit} bytes")]
+    EventTooLarge {
+        /// What it was about, cut.
+        topic: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// It emits events about more and more topics; the daemon remembers each.
+    #[error("emitted events on more than {limit} topics")]
+    TooManyTopics {
+        /// The limit.
+        limit: usize,
+    },
     /// Its answer does not have the method's shape.
     #[error("gave {method} an answer of the wrong shape: {reason}")]
     BadAnswer {

@@ -1,5 +1,6 @@
 //! The thread that reads from a plugin: answers and notifications on its socket, lines on its output.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
@@ -9,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use sysconfig_protocol::method::{Log as LogLine, Notice, Progress};
-use sysconfig_protocol::{Event, Level, LineDecoder, Message, Notification, Response};
+use sysconfig_protocol::{
+    Event, Level, LineDecoder, MAX_EVENT_BYTES, MAX_EVENT_TOPICS, Message, Notification, Response,
+};
 
 use super::output::{PluginLog, PrintedLines};
 use super::{Fault, Report};
@@ -37,24 +40,30 @@ pub(super) struct Reader {
     pub(super) events: EventRate,
 }
 
-/// Counts the events of the present second.
+/// Counts the events of the present second, and the topics of all times.
 #[derive(Debug)]
 pub(super) struct EventRate {
     second_began: Instant,
     count: u32,
+    topics: BTreeSet<String>,
 }
 
 impl EventRate {
     pub(super) fn new() -> Self {
-        Self { second_began: Instant::now(), count: 0 }
+        Self { second_began: Instant::now(), count: 0, topics: BTreeSet::new() }
     }
 
     /// Counts one more.
-    fn count(&mut self) -> Result<(), Fault> {
+    fn count(&mut self, topic: &str) -> Result<(), Fault> {
         if self.second_began.elapsed() >= Duration::from_secs(1) {
-            *self = Self::new();
+            self.second_began = Instant::now();
+            self.count = 0;
         }
         self.count += 1;
+        self.topics.insert(topic.to_owned());
+        if self.topics.len() > MAX_EVENT_TOPICS {
+            return Err(Fault::TooManyTopics { limit: MAX_EVENT_TOPICS });
+        }
         if self.count > EVENTS_PER_SECOND { Err(Fault::EventFlood { limit: EVENTS_PER_SECOND }) } else { Ok(()) }
     }
 }
@@ -170,7 +179,7 @@ impl Reader {
             },
             Ok(Message::Notification(notification)) => {
                 if notification.method == <Event as Notice>::METHOD {
-                    self.events.count()?;
+                    return self.take_event(notification.params, line);
                 }
                 self.note(notification).map_err(garbage)
             }
@@ -180,6 +189,19 @@ impl Reader {
                 Err(garbage(format!("{error}{}", source.unwrap_or_default())))
             }
         }
+    }
+
+    /// Passes an event on. The daemon remembers the last one of each topic, so their number and size have limits.
+    fn take_event(&mut self, params: serde_json::Value, line: &[u8]) -> Result<(), Fault> {
+        let mut event: Event = serde_json::from_value(params)
+            .map_err(|error| Fault::Garbage { reason: format!("parameters of event: {error}"), line: shown(line) })?;
+        if line.len() >= MAX_EVENT_BYTES {
+            return Err(Fault::EventTooLarge { topic: shown(event.topic.as_bytes()), limit: MAX_EVENT_BYTES });
+        }
+        self.events.count(&event.topic)?;
+        event.source = Some(self.plugin.clone());
+        (self.reporter)(Report::Event { plugin: self.plugin.clone(), event });
+        Ok(())
     }
 
     fn note(&mut self, notification: Notification) -> Result<(), String> {
@@ -194,11 +216,6 @@ impl Reader {
                 let progress: Progress = serde_json::from_value(params).map_err(read_error)?;
                 let percent = progress.percent.map(|percent| format!(" ({percent} %)")).unwrap_or_default();
                 self.log.write(Level::Debug, &format!("{}{percent}", progress.message));
-            }
-            <Event as Notice>::METHOD => {
-                let mut event: Event = serde_json::from_value(params).map_err(read_error)?;
-                event.source = Some(self.plugin.clone());
-                (self.reporter)(Report::Event { plugin: self.plugin.clone(), event });
             }
             other => return Err(format!("no notification is named {other:?}")),
         }

@@ -1,12 +1,11 @@
 //! `applied.json`: what was last brought in line.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{StateError, replace_file};
+use super::{Damaged, StateError, load_json, replace_file};
 
 /// The version of the file's format that this code writes.
 const VERSION: u32 = 1;
@@ -39,16 +38,6 @@ pub struct Applied {
     plugins: BTreeMap<String, AppliedPart>,
 }
 
-/// The file could be read and makes no sense. It was moved aside.
-#[derive(Debug, thiserror::Error)]
-#[error("{} was damaged and is now {}", path.display(), kept.display())]
-pub struct Damaged {
-    path: PathBuf,
-    kept: PathBuf,
-    #[source]
-    source: serde_json::Error,
-}
-
 impl Applied {
     /// Reads the state of the directory. A damaged file is moved aside and told, and counts as empty: everything is
     /// observed anew in any case, so nothing but history is lost.
@@ -58,27 +47,22 @@ impl Applied {
     /// When the file is there and cannot be read or moved.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join("applied.json");
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Ok((Self { path, plugins: BTreeMap::new() }, None));
-            }
-            Err(source) => return Err(StateError::new("read", &path, source)),
-        };
-        match serde_json::from_slice::<Contents>(&bytes) {
-            Ok(contents) => Ok((Self { path, plugins: contents.plugins }, None)),
-            Err(source) => {
-                let kept = directory.join("applied.json.damaged");
-                std::fs::rename(&path, &kept).map_err(|source| StateError::new("move aside", &path, source))?;
-                let damaged = Damaged { path: path.clone(), kept, source };
-                Ok((Self { path, plugins: BTreeMap::new() }, Some(damaged)))
-            }
-        }
+        let (contents, damaged) = load_json::<Contents>(&path)?;
+        Ok((Self { path, plugins: contents.map(|contents| contents.plugins).unwrap_or_default() }, damaged))
     }
 
     /// What was last applied for a plugin.
     pub fn get(&self, plugin: &str) -> Option<&AppliedPart> {
         self.plugins.get(plugin)
+    }
+
+    /// Forgets that a plugin's part was in force, and stores that.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored; memory has it nevertheless.
+    pub fn forget(&mut self, plugin: &str) -> Result<(), StateError> {
+        if self.plugins.remove(plugin).is_none() { Ok(()) } else { self.store() }
     }
 
     /// Records that a plugin's part is in force, and stores it.
@@ -88,6 +72,10 @@ impl Applied {
     /// When it cannot be stored; memory has it nevertheless.
     pub fn record(&mut self, plugin: &str, part: AppliedPart) -> Result<(), StateError> {
         self.plugins.insert(plugin.to_owned(), part);
+        self.store()
+    }
+
+    fn store(&self) -> Result<(), StateError> {
         let contents = Contents { version: VERSION, plugins: self.plugins.clone() };
         let mut json = serde_json::to_vec_pretty(&contents).expect("the state has text keys only, so it serialises");
         json.push(b'\n');

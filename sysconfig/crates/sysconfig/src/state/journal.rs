@@ -30,6 +30,9 @@ enum Line {
         at_unix_ms: u64,
         plugin: String,
         plan: String,
+        /// Whether it is about to be taken back instead.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undo: bool,
         /// Redacted.
         step: Box<Step>,
     },
@@ -44,6 +47,8 @@ pub struct InDoubt {
     pub sequence: Option<u64>,
     /// The plugin that was to carry it out.
     pub plugin: String,
+    /// Whether it was to be taken back.
+    pub undo: bool,
     /// The step, redacted.
     pub step: Step,
     /// When it was begun.
@@ -88,11 +93,24 @@ impl Journal {
     ///
     /// When it cannot be stored. The step must not be carried out then.
     pub fn intent(&mut self, plugin: &str, plan: &str, step: &Step) -> Result<u64, StateError> {
+        self.begin(plugin, plan, step, false)
+    }
+
+    /// Records that a step is about to be taken back; otherwise as [`Journal::intent`].
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored. The step must not be taken back then.
+    pub fn undo_intent(&mut self, plugin: &str, plan: &str, step: &Step) -> Result<u64, StateError> {
+        self.begin(plugin, plan, step, true)
+    }
+
+    fn begin(&mut self, plugin: &str, plan: &str, step: &Step, undo: bool) -> Result<u64, StateError> {
         self.rotate_when_large()?;
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let (plugin, plan, step) = (plugin.to_owned(), plan.to_owned(), Box::new(step.redacted()));
-        self.append(&Line::Intent { sequence, at_unix_ms: clock::unix_ms(), plugin, plan, step })?;
+        self.append(&Line::Intent { sequence, at_unix_ms: clock::unix_ms(), plugin, plan, undo, step })?;
         Ok(sequence)
     }
 
@@ -131,9 +149,9 @@ fn replay(bytes: &[u8]) -> (Vec<InDoubt>, u64) {
     let mut last = 0;
     for line in bytes.split(|byte| *byte == b'\n') {
         match serde_json::from_slice(line) {
-            Ok(Line::Intent { sequence, at_unix_ms, plugin, step, .. }) => {
+            Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
                 last = last.max(sequence);
-                open.push((sequence, InDoubt { sequence: Some(sequence), plugin, step: *step, at_unix_ms }));
+                open.push((sequence, InDoubt { sequence: Some(sequence), plugin, undo, step: *step, at_unix_ms }));
             }
             Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
             Err(_) => (),

@@ -1,15 +1,18 @@
 //! What the daemon remembers on disk, in its state directory.
 //!
 //! * [`applied`]: `applied.json`, what was last brought in line, per plugin;
+//! * [`confirmation`]: `confirmation.json`, a change that is undone unless it is confirmed;
 //! * [`journal`]: `journal.jsonl`, what was about to be done and what came of it.
 //!
-//! Values of the configuration are not stored, only hashes of them, because they may be secret.
+//! Values of the configuration are not stored, only hashes of them, because they may be secret. The one exception
+//! is in [`confirmation`].
 
 pub mod applied;
+pub mod confirmation;
 pub mod journal;
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +29,45 @@ pub struct StateError {
 impl StateError {
     fn new(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self { operation, path: path.to_owned(), source }
+    }
+}
+
+/// A file could be read and makes no sense. It was moved aside.
+#[derive(Debug, thiserror::Error)]
+#[error("{} was damaged and is now {}", path.display(), kept.display())]
+pub struct Damaged {
+    path: PathBuf,
+    kept: PathBuf,
+    #[source]
+    source: serde_json::Error,
+}
+
+/// Reads a file of JSON; one that is not there is nothing. One that makes no sense is moved aside, to `*.damaged`, and
+/// told, and is nothing as well.
+fn load_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<(Option<T>, Option<Damaged>), StateError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((None, None)),
+        Err(source) => return Err(StateError::new("read", path, source)),
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(contents) => Ok((Some(contents), None)),
+        Err(source) => {
+            let mut kept = path.as_os_str().to_owned();
+            kept.push(".damaged");
+            let kept = PathBuf::from(kept);
+            std::fs::rename(path, &kept).map_err(|source| StateError::new("move aside", path, source))?;
+            Ok((None, Some(Damaged { path: path.to_owned(), kept, source })))
+        }
+    }
+}
+
+/// Removes a file for good; one that is not there is fine.
+fn remove_file(path: &Path) -> Result<(), StateError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_directory(path).map_err(|source| StateError::new("remove", path, source)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(StateError::new("remove", path, source)),
     }
 }
 

@@ -7,7 +7,7 @@ mod plan;
 mod status;
 mod table;
 
-pub use plan::{apply, plan, reload};
+pub use plan::{apply, confirm, plan, reload, undo};
 pub use status::{plugin_table, plugins, status};
 
 use std::fmt::Write;

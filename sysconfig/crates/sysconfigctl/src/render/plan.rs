@@ -3,7 +3,10 @@
 use super::{clean, counted, duration, indented, push_diagnostics, push_problems};
 use serde_json::Value;
 use std::fmt::Write;
-use sysconfig_protocol::admin::{AppliedStep, ApplyReport, Failure, PlanReport, PluginApply, ReloadReport, StepResult};
+use sysconfig_protocol::admin::{
+    AppliedStep, ApplyReport, ConfirmReport, Failure, PlanReport, PluginApply, ReloadReport, StepResult, UndoReport,
+    UndoneStep,
+};
 use sysconfig_protocol::{Diagnostic, FieldChange, Risk, Step};
 
 /// How many characters of a value are shown.
@@ -41,9 +44,9 @@ pub fn plan(report: &PlanReport) -> String {
     text
 }
 
-/// The answer to `apply`.
+/// The answer to `apply`, at the time `now` in milliseconds since 1970.
 #[must_use]
-pub fn apply(report: &ApplyReport) -> String {
+pub fn apply(report: &ApplyReport, now: u64) -> String {
     let mut text = String::new();
     for plugin in &report.plugins {
         push_applied(&mut text, plugin, report.dry_run);
@@ -62,16 +65,21 @@ pub fn apply(report: &ApplyReport) -> String {
         (false, _) if report.dry_run => format!("Dry run, nothing was changed: {}.\n", counts.join(", ")),
         (false, _) => format!("{}.\n", capitalised(&counts.join(", "))),
     };
-    if results().any(|step| step.result == StepResult::Refused) {
+    let destructive = |step: &AppliedStep| step.result == StepResult::Refused && step.step.risk == Risk::Destructive;
+    if results().any(destructive) {
         text += "Destructive steps need --allow-destructive.\n";
+    }
+    if let Some(by) = report.confirm_by_unix_ms {
+        let left = duration(by.saturating_sub(now));
+        let _ = writeln!(text, "The change is undone in {left} unless you keep it: sysconfigctl confirm");
     }
     push_problems(&mut text, &report.problems);
     text
 }
 
-/// The answer to `reload`.
+/// The answer to `reload`, at the time `now` in milliseconds since 1970.
 #[must_use]
-pub fn reload(report: &ReloadReport) -> String {
+pub fn reload(report: &ReloadReport, now: u64) -> String {
     if !report.accepted {
         let reason = report.error.as_deref().unwrap_or("no reason was given");
         return format!(
@@ -82,8 +90,34 @@ pub fn reload(report: &ReloadReport) -> String {
     if !report.changed {
         return "The configuration is the same as before.\n".to_owned();
     }
-    let applied = report.apply.as_ref().map(apply).unwrap_or_default();
+    let applied = report.apply.as_ref().map(|report| apply(report, now)).unwrap_or_default();
     format!("The new configuration is in force.\n{applied}")
+}
+
+/// The answer to `confirm`.
+#[must_use]
+pub fn confirm(report: &ConfirmReport) -> String {
+    format!("Confirmed: {} of the last change will stay.\n", counted(report.steps, "step"))
+}
+
+/// The answer to `undo`.
+#[must_use]
+pub fn undo(report: &UndoReport) -> String {
+    let mut text = String::new();
+    for UndoneStep { plugin, undone } in &report.steps {
+        let word = match undone.result {
+            StepResult::Changed => "undone",
+            StepResult::AlreadySo => "was not so",
+            _ => "failed",
+        };
+        let _ = writeln!(text, "  {word:<10}  {}: {}", clean(plugin), line(&undone.step));
+        push_failure(&mut text, "    ", undone.error.as_ref());
+    }
+    text += match report.is_success() {
+        true => "The change is undone; the configuration files still ask for it, and only `apply` will do it again.\n",
+        false => "Not everything could be undone.\n",
+    };
+    text
 }
 
 /// The results in the order in which they are counted, with their words.

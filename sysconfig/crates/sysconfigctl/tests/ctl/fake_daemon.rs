@@ -1,6 +1,6 @@
 //! The whole program against a fake daemon that speaks the real wire.
 
-use crate::support::{Daemon, Ran, apply_report, busy_status, plan_report, plugins_report, sysconfigctl};
+use crate::support::{Daemon, Ran, apply_report, busy_status, plan_report, plugins_report, sysconfigctl, undo_report};
 use serde_json::{Value, json};
 use sysconfig_protocol::admin::{Apply, ReloadReport};
 use sysconfig_protocol::envelope::code;
@@ -27,8 +27,16 @@ fn each_command_is_its_request() {
     let arguments = ["apply", "--dry-run", "--allow-destructive", "--plan", "00ff"];
     let (_, requests) = with_answer(value(apply_report()), &arguments);
     let asked: Apply = serde_json::from_value(requests[0].1.clone()).unwrap();
-    let wanted = Apply { dry_run: true, allow_destructive: true, plan: Some(Digest("00ff".to_owned())) };
+    let plan = Some(Digest("00ff".to_owned()));
+    let wanted = Apply { dry_run: true, allow_destructive: true, plan, confirm_within_ms: None };
     assert_eq!(asked, wanted);
+
+    let (_, requests) = with_answer(value(apply_report()), &["apply", "--confirm-within", "5m"]);
+    assert_eq!(requests[0].1["confirm_within_ms"], 300_000);
+    let (ran, requests) = with_answer(Ok(json!({ "steps": 2 })), &["confirm"]);
+    assert_eq!((ran.code, requests[0].0.as_str()), (0, "confirm"));
+    let (ran, requests) = with_answer(value(undo_report()), &["undo"]);
+    assert_eq!((ran.code, requests[0].0.as_str()), (1, "undo"), "a step could not be undone");
 
     let (_, requests) = with_answer(value(&plugins_report().plugins[0]), &["plugin", "restart", "dns"]);
     assert_eq!(requests, [("plugin-restart".to_owned(), json!({ "name": "dns" }))]);
@@ -152,7 +160,14 @@ fn silence_nonsense_and_a_closed_connection_are_told_apart() {
 #[test]
 fn wrong_usage_is_status_2_and_help_is_not() {
     let socket = std::path::Path::new("unused");
-    for arguments in [&["stauts"][..], &["plugin"], &["apply", "now"], &["ping", "--timeout", "0"], &[]] {
+    for arguments in [
+        &["stauts"][..],
+        &["plugin"],
+        &["apply", "now"],
+        &["apply", "--confirm-within", "60"],
+        &["ping", "--timeout", "0"],
+        &[],
+    ] {
         let ran = sysconfigctl(socket, arguments);
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
     }

@@ -1,6 +1,6 @@
 //! What people see, as snapshots.
 
-use crate::support::{NOW, apply_report, busy_status, plan_report, plugins_report};
+use crate::support::{NOW, apply_report, busy_status, plan_report, plugins_report, undo_report};
 use sysconfig_protocol::admin::{Activity, Health};
 use sysconfigctl::render;
 
@@ -56,7 +56,7 @@ fn a_warning_does_not_hide_that_there_is_nothing_to_do() {
 
 #[test]
 fn apply() {
-    insta::assert_snapshot!(render::apply(&apply_report()));
+    insta::assert_snapshot!(render::apply(&apply_report(), NOW));
 }
 
 #[test]
@@ -68,5 +68,18 @@ fn apply_as_a_dry_run() {
         step.result = sysconfig_protocol::admin::StepResult::NotRun;
         step.error = None;
     }
-    insta::assert_snapshot!(render::apply(&report));
+    insta::assert_snapshot!(render::apply(&report, NOW));
+}
+
+#[test]
+fn apply_to_be_confirmed() {
+    let mut report = apply_report();
+    report.confirm_by_unix_ms = Some(NOW + 60_000);
+    let text = render::apply(&report, NOW);
+    assert!(text.contains("is undone in 60 s unless you keep it: sysconfigctl confirm"), "{text}");
+}
+
+#[test]
+fn undo() {
+    insta::assert_snapshot!(render::undo(&undo_report()));
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use sysconfig_protocol::admin::{ApplyReport, PlanReport, PluginsReport, StatusReport};
+use sysconfig_protocol::admin::{ApplyReport, PlanReport, PluginsReport, StatusReport, UndoReport};
 use sysconfig_protocol::{ErrorObject, LineDecoder, Message, Response};
 use tempfile::TempDir;
 
@@ -212,5 +212,16 @@ pub(crate) fn apply_report() -> ApplyReport {
         ],
         "problems": [],
     }))
+    .unwrap()
+}
+
+pub(crate) fn undo_report() -> UndoReport {
+    let steps = steps();
+    serde_json::from_value(json!({ "steps": [
+        { "plugin": "dns", "undone": { "step": steps[1], "result": "failed", "error": {
+            "message": "the plugin is not running", "help": "see to it by hand",
+        } } },
+        { "plugin": "hostname", "undone": { "step": steps[0], "result": "changed", "duration_ms": 12 } },
+    ] }))
     .unwrap()
 }

@@ -1,0 +1,92 @@
+//! What plugins tell each other through the daemon.
+
+mod common;
+
+use common::Bench;
+use serde_json::json;
+use sysconfig_protocol::admin::{Health, PluginRestart, PluginState, Reload};
+
+/// A plugin `z` that says what is in the file `word`, and a plugin `a` that appends it to its text.
+fn speaker_and_listener(bench: &Bench) {
+    bench.install("z", &json!({ "emit_file": ["lease", bench.path("word")] }));
+    bench.install("a", &json!({ "after": ["z"], "subscribe": ["lease"] }));
+    bench.configure(&format!("{}{}", bench.wants("a", "text"), bench.wants("z", "z")));
+}
+
+#[test]
+fn a_later_plugin_knows_before_its_first_step_what_an_earlier_one_said() {
+    let bench = Bench::new();
+    speaker_and_listener(&bench);
+    std::fs::write(bench.path("word"), "one").unwrap();
+    let daemon = bench.start();
+    assert_eq!(bench.text("a").as_deref(), Some("text\"one\""));
+    assert_eq!(daemon.log().matches("plugin a: changed").count(), 1, "nothing was written twice: {}", daemon.log());
+    assert_eq!(daemon.status().health, Health::Ok);
+    daemon.stop();
+}
+
+#[test]
+fn news_is_acted_on_once_and_a_repetition_never() {
+    let bench = Bench::new();
+    speaker_and_listener(&bench);
+    std::fs::write(bench.path("word"), "one").unwrap();
+    let daemon = bench.start();
+    let writes = || daemon.log().matches("plugin a: changed").count();
+    daemon.plan();
+    daemon.plan();
+    assert_eq!(writes(), 1);
+    std::fs::write(bench.path("word"), "two").unwrap();
+    // A look at the machine is what makes this speaker speak; the listener then acts by itself.
+    daemon.plan();
+    daemon.wait_for("the news to be acted on", |daemon| daemon.bench.text("a").as_deref() == Some("text\"two\""));
+    std::fs::remove_file(bench.path("word")).unwrap();
+    daemon.plan();
+    daemon.wait_for("the word to be taken back", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    assert_eq!(writes(), 3);
+    daemon.stop();
+}
+
+/// A resolver plugin that was rebuilt while a lease was in force planned to remove the lease's name servers: only the
+/// old process had heard of them.
+#[test]
+fn a_new_process_is_told_what_the_old_one_knew() {
+    let bench = Bench::new();
+    speaker_and_listener(&bench);
+    std::fs::write(bench.path("word"), "one").unwrap();
+    let daemon = bench.start();
+    bench.install("a", &json!({ "after": ["z"], "subscribe": ["lease"], "prefix": "new " }));
+    daemon.wait_for("the new build", |daemon| daemon.bench.text("a").as_deref() == Some("new text\"one\""));
+    let restarted = daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap();
+    assert_eq!(restarted.state, PluginState::Running);
+    let plan = daemon.plan();
+    assert!(plan.plugins.iter().all(|plugin| plugin.steps.is_empty()), "{plan:?}");
+    daemon.stop();
+}
+
+#[test]
+fn what_a_plugin_said_goes_with_its_part_of_the_configuration() {
+    let bench = Bench::new();
+    speaker_and_listener(&bench);
+    std::fs::write(bench.path("word"), "one").unwrap();
+    let daemon = bench.start();
+    assert_eq!(bench.text("a").as_deref(), Some("text\"one\""));
+    bench.configure(&bench.wants("a", "text"));
+    assert!(daemon.request(&Reload {}).unwrap().accepted);
+    daemon.wait_for("the word to be forgotten", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    daemon.stop();
+}
+
+#[test]
+fn plugins_that_answer_each_other_for_ever_are_slowed_down() {
+    let bench = Bench::new();
+    for (name, subscribe, answer) in [("a", "ping", "pong"), ("b", "pong", "ping")] {
+        bench.install(name, &json!({ "subscribe": [subscribe], "answer_events": answer, "emit": answer }));
+    }
+    bench.configure(&format!("{}{}", bench.wants("a", "a"), bench.wants("b", "b")));
+    let daemon = bench.start();
+    daemon.wait_for("the brake", |daemon| daemon.log().contains("events come too fast"));
+    let before = daemon.log().matches("told of ").count();
+    assert!(before <= 60, "{before} events were told");
+    assert_eq!(daemon.status().plugins.len(), 2, "and the daemon serves");
+    daemon.stop();
+}

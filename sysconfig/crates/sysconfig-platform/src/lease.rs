@@ -16,6 +16,9 @@ use crate::{Host, System};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
+/// The topic under which the plugin `interfaces` says which leases are in force.
+pub const TOPIC: &str = "dhcp.leases";
+
 /// What the DHCP servers on one interface told. Only what has the right form is kept: it comes from the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {

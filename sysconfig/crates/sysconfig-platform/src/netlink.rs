@@ -50,7 +50,9 @@ fn exchange(request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNet
     let mut answers = Vec::new();
     let mut buffer = vec![0; LONGEST_DATAGRAM];
     loop {
-        let (_, length) = rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC)?;
+        // With a timeout the kernel does not take it up again after a signal.
+        let receive = || rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC);
+        let (_, length) = rustix::io::retry_on_intr(receive)?;
         if length > buffer.len() {
             return Err(io::Error::other("an answer of the kernel is too long"));
         }
@@ -175,18 +177,26 @@ mod tests {
 
     #[test]
     fn fuzz_datagrams() {
-        let request = RouteNetlinkMessage::NewAddress(convert::address_message(2, "192.0.2.10/24".parse().unwrap()));
-        let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
-        message.finalize();
-        let mut datagram = vec![0; message.buffer_len()];
-        message.serialize(&mut datagram);
-        for at in 0..datagram.len() {
-            for value in [0, 1, 0x7f, 0xff] {
-                let mut damaged = datagram.clone();
-                damaged[at] = value;
-                drop(take_datagram(&damaged, &mut Vec::new()));
-                drop(take_datagram(&damaged[..at], &mut Vec::new()));
+        let datagram = |request: RouteNetlinkMessage| {
+            let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
+            message.finalize();
+            let mut datagram = vec![0; message.buffer_len()];
+            message.serialize(&mut datagram);
+            datagram
+        };
+        let route = Route { to: "10.0.0.0/8".parse().unwrap(), via: "192.0.2.2".parse().unwrap() };
+        let datagrams = [
+            datagram(RouteNetlinkMessage::NewAddress(convert::address_message(2, "192.0.2.10/24".parse().unwrap()))),
+            datagram(RouteNetlinkMessage::NewRoute(convert::route_message(2, &route))),
+        ];
+        test_judge::fuzz(5000, |random| {
+            let mut damaged = random.pick(&datagrams).clone();
+            random.damage(&mut damaged);
+            let mut answers = Vec::new();
+            drop(take_datagram(&damaged, &mut answers));
+            for answer in &answers {
+                drop((convert::link(answer), convert::address(answer), convert::route(answer)));
             }
-        }
+        });
     }
 }

@@ -4,6 +4,7 @@ use super::Lease;
 use crate::Host;
 use crate::dhcpcd::{self, Family};
 use crate::network::NetworkError;
+use crate::stack::LinuxAddress;
 
 /// Parses the output of [`dhcpcd::dump_command`]. Values may stand in single quotes, and a list has blanks.
 #[must_use]
@@ -30,14 +31,16 @@ pub fn parse_dump(interface: &str, output: &str) -> Lease {
 }
 
 pub(super) fn leases(host: &Host) -> Result<Vec<Lease>, NetworkError> {
+    let addresses = host.addresses()?;
     let mut leases = Vec::new();
     for link in host.links()? {
         let mut words = String::new();
         for family in Family::ALL {
+            let has_lease = addresses.iter().any(|address| address.index == link.index && is_leased(address, family));
             // A file that cannot be read is no sign of ours.
-            if dhcpcd::ours(host, &link.name, family).ok().flatten().is_some() {
+            if has_lease && dhcpcd::ours(host, &link.name, family).ok().flatten().is_some() {
                 let operation = format!("ask for the lease of {}", link.name);
-                // Without a lease the program fails.
+                // When it was lost in this moment, the program fails.
                 let asked = host.run_any(&dhcpcd::dump_command(&link.name, family));
                 words += &asked.map_err(NetworkError::command(operation))?.stdout;
             }
@@ -45,6 +48,17 @@ pub(super) fn leases(host: &Host) -> Result<Vec<Lease>, NetworkError> {
         leases.push(parse_dump(&link.name, &words));
     }
     Ok(leases)
+}
+
+/// Whether an address is one that a client has got. A client without one must not be asked: dhcpcd 9.4 answers
+/// nobody any more after it was.
+fn is_leased(address: &LinuxAddress, family: Family) -> bool {
+    let of_family = match family {
+        Family::Ipv4 => address.address.addr().is_ipv4(),
+        // Those of router advertisements have the prefix length of their network.
+        Family::Ipv6 => address.address.addr().is_ipv6() && address.address.prefix_len() == 128,
+    };
+    address.dynamic && of_family
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ struct Script {
     sensitive: bool,
     /// Says that it wrote, and does not.
     lie: bool,
+    /// Writes so many files, FILE and FILE.1 to FILE.N-1, in a step each; one when it is 0.
+    files: usize,
     /// Can undo, and does so as long as the file `undo-fails` beside the written one does not exist.
     undo: bool,
 }
@@ -89,9 +91,27 @@ impl Scripted {
     }
 }
 
+impl Scripted {
+    fn files(&self, wanted: &Wanted) -> Vec<PathBuf> {
+        let further = (1..self.script.files).map(|number| wanted.file.with_extension(number.to_string()));
+        std::iter::once(wanted.file.clone()).chain(further).collect()
+    }
+
+    fn step(&self, file: PathBuf, text: &str, before: Option<String>) -> PlannedStep<Write> {
+        let risk = if self.script.destructive { Risk::Destructive } else { Risk::Safe };
+        let path = file.display().to_string();
+        let change = Write { file, text: text.to_owned(), before: before.clone() };
+        let step = PlannedStep::new("write", &path, format!("write {path}"), risk, change);
+        match self.script.sensitive {
+            true => step.sensitive_field("text", before, text),
+            false => step.field("text", before, text),
+        }
+    }
+}
+
 impl Plugin for Scripted {
     type Config = Config;
-    type State = Option<String>;
+    type State = Vec<Option<String>>;
     type Change = Write;
 
     fn describe(&self) -> Description {
@@ -131,7 +151,7 @@ impl Plugin for Scripted {
         }
     }
 
-    fn observe(&mut self, config: &Config, context: &Context) -> Result<Option<String>, PluginError> {
+    fn observe(&mut self, config: &Config, context: &Context) -> Result<Self::State, PluginError> {
         if let Some(line) = &self.script.print {
             #[expect(clippy::print_stderr, reason = "what a plugin prints is what the test is about")]
             {
@@ -144,23 +164,15 @@ impl Plugin for Scripted {
             context.emit(topic, data);
         }
         std::thread::sleep(Duration::from_millis(self.script.observe_sleep_ms));
-        Ok(std::fs::read_to_string(self.wanted(config)?.file).ok())
+        let wanted = self.wanted(config)?;
+        Ok(self.files(&wanted).iter().map(|file| std::fs::read_to_string(file).ok()).collect())
     }
 
-    fn plan(&self, config: &Config, observed: &Option<String>) -> Result<Vec<PlannedStep<Write>>, PluginError> {
-        let Wanted { file, text } = self.wanted(config)?;
-        if observed.as_ref() == Some(&text) {
-            return Ok(Vec::new());
-        }
-        let risk = if self.script.destructive { Risk::Destructive } else { Risk::Safe };
-        let path = file.display().to_string();
-        let change = Write { file, text: text.clone(), before: observed.clone() };
-        let step = PlannedStep::new("write", &path, format!("write {path}"), risk, change);
-        let step = match self.script.sensitive {
-            true => step.sensitive_field("text", observed.clone(), text),
-            false => step.field("text", observed.clone(), text),
-        };
-        Ok(vec![step])
+    fn plan(&self, config: &Config, observed: &Self::State) -> Result<Vec<PlannedStep<Write>>, PluginError> {
+        let wanted = self.wanted(config)?;
+        let differing =
+            self.files(&wanted).into_iter().zip(observed).filter(|(_, text)| text.as_ref() != Some(&wanted.text));
+        Ok(differing.map(|(file, before)| self.step(file, &wanted.text, before.clone())).collect())
     }
 
     fn apply(&mut self, change: &Write, context: &Context) -> Result<Outcome, PluginError> {

@@ -5,9 +5,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sysconfig_protocol::admin::{Activity, ConfigStatus, Health, PluginsReport, StatusReport};
+use sysconfig_protocol::admin::{
+    Activity, ConfigStatus, Events, EventsReport, Happening, HappeningKind, Health, PluginsReport, StatusReport,
+};
 
 use crate::clock;
+use crate::ring::Ring;
 
 /// Shared status.
 #[derive(Debug, Clone)]
@@ -18,7 +21,11 @@ struct Contents {
     status: StatusReport,
     path: Vec<String>,
     hot_reload: bool,
+    happenings: Ring<Happening>,
 }
+
+/// So many events are remembered.
+const HAPPENINGS: usize = 1000;
 
 impl Board {
     /// The status of a daemon that has done nothing yet.
@@ -36,7 +43,12 @@ impl Board {
             plugins: Vec::new(),
             problems: Vec::new(),
         };
-        Self(Arc::new(Mutex::new(Contents { status, path: Vec::new(), hot_reload: false })))
+        Self(Arc::new(Mutex::new(Contents {
+            status,
+            path: Vec::new(),
+            hot_reload: false,
+            happenings: Ring::new(HAPPENINGS),
+        })))
     }
 
     /// The status.
@@ -51,6 +63,22 @@ impl Board {
             hot_reload: contents.hot_reload,
             plugins: contents.status.plugins.clone(),
         })
+    }
+
+    /// What happened lately.
+    pub fn events(&self, request: &Events) -> EventsReport {
+        self.with(|contents| EventsReport {
+            events: contents.happenings.select(request.after, request.limit.unwrap_or(HAPPENINGS), |_| true),
+            last: contents.happenings.last(),
+        })
+    }
+
+    /// Remembers that something happened.
+    pub fn note(&self, kind: HappeningKind, plugin: Option<&str>, message: impl Into<String>) {
+        let (at_unix_ms, plugin, message) = (clock::unix_ms(), plugin.map(str::to_owned), message.into());
+        self.with(|contents| {
+            contents.happenings.push(|number| Happening { number, at_unix_ms, kind, plugin, message });
+        });
     }
 
     /// Changes the status.

@@ -31,9 +31,11 @@ pub mod config;
 pub mod discovery;
 pub mod engine;
 pub mod log;
+pub mod offline;
 pub mod options;
 pub mod plugin;
 mod program;
+mod ring;
 pub mod service;
 pub mod state;
 

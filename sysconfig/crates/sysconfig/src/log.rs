@@ -1,6 +1,6 @@
 //! The log: one line per event, with level and subject.
 //!
-//! Lines go to standard error or to a file; when the daemon runs as a service and logs to the console, warnings
+//! Lines go to standard error, to the system log or to a file; when the daemon runs as a service and logs to the console, warnings
 //! and errors also go to the system console, where somebody looks who cannot log in. Multi-line messages (reports
 //! with source text) are indented, so that every line that starts in column one is an event.
 
@@ -13,9 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 use sysconfig_protocol::Level;
+use sysconfig_protocol::admin::{LogLine, Logs, LogsReport};
+use system_log::SystemLog;
 
 use crate::clock;
 use crate::config::{LogOutput, LoggingSettings};
+use crate::ring::Ring;
 
 /// Where a service's warnings go besides its log.
 pub const SYSTEM_CONSOLE: &str =
@@ -25,15 +28,30 @@ pub const SYSTEM_CONSOLE: &str =
 #[derive(Debug, Clone)]
 pub struct Log(Arc<Mutex<State>>);
 
+/// Where lines go.
+#[derive(Debug)]
+enum Sink {
+    StandardError,
+    Syslog(SystemLog),
+    File(File),
+}
+
 #[derive(Debug)]
 struct State {
     level: Level,
-    /// None is standard error.
-    file: Option<(PathBuf, File)>,
+    sink: Sink,
     /// Whether lines carry the time; the journal adds its own.
     timestamps: bool,
     system_console: Option<PathBuf>,
+    /// For whoever cannot read where lines go.
+    recent: Ring<LogLine>,
 }
+
+/// So many lines are remembered.
+const RECENT_LINES: usize = 1000;
+
+/// Longer messages are remembered cut.
+const RECENT_LINE_BYTES: usize = 4096;
 
 /// The log file cannot be used; lines go to standard error.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +69,14 @@ impl Log {
     pub fn to_stderr(system_console: Option<&Path>) -> Self {
         let timestamps = std::env::var_os("JOURNAL_STREAM").is_none();
         let system_console = system_console.map(Path::to_owned);
-        Self(Arc::new(Mutex::new(State { level: Level::Info, file: None, timestamps, system_console })))
+        let recent = Ring::new(RECENT_LINES);
+        Self(Arc::new(Mutex::new(State {
+            level: Level::Info,
+            sink: Sink::StandardError,
+            timestamps,
+            system_console,
+            recent,
+        })))
     }
 
     /// Takes over the settings; with the same settings again, opens the file anew.
@@ -61,20 +86,33 @@ impl Log {
     /// When the file cannot be opened. Standard error is used then.
     pub fn configure(&self, settings: &LoggingSettings) -> Result<(), LogError> {
         let opened = match &settings.output {
-            LogOutput::Console => Ok(None),
+            LogOutput::Console => Ok(Sink::StandardError),
+            LogOutput::Syslog => Ok(Sink::Syslog(SystemLog::open())),
             LogOutput::File(path) => match OpenOptions::new().append(true).create(true).mode(0o640).open(path) {
-                Ok(file) => Ok(Some((path.clone(), file))),
+                Ok(file) => Ok(Sink::File(file)),
                 Err(source) => Err(LogError { path: path.clone(), source }),
             },
         };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.level = settings.level;
-        let (file, result) = match opened {
-            Ok(file) => (file, Ok(())),
-            Err(error) => (None, Err(error)),
+        let (sink, result) = match opened {
+            Ok(sink) => (sink, Ok(())),
+            Err(error) => (Sink::StandardError, Err(error)),
         };
-        state.file = file;
+        state.sink = sink;
         result
+    }
+
+    /// The last lines.
+    pub fn recent(&self, request: &Logs) -> LogsReport {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = request.plugin.as_ref().map(|plugin| format!("plugin {plugin}"));
+        let wanted = |line: &LogLine| {
+            subject.as_ref().is_none_or(|subject| line.subject == *subject)
+                && request.level.is_none_or(|level| line.level <= level)
+        };
+        let lines = state.recent.select(request.after, request.limit.unwrap_or(RECENT_LINES), wanted);
+        LogsReport { lines, last: state.recent.last() }
     }
 
     /// Something that was asked for did not happen.
@@ -109,25 +147,34 @@ impl Log {
             return;
         }
         let text = message.to_string();
+        let at_unix_ms = clock::unix_ms();
+        state.recent.push(|number| {
+            let (subject, message) = (subject.to_owned(), cut(text.trim_end(), RECENT_LINE_BYTES));
+            LogLine { number, at_unix_ms, level, subject, message }
+        });
         let text = text.trim_end().replace('\n', "\n    ");
         let event = format!("{:5} {subject}: {text}\n", level.as_str());
-        let stamped = if state.timestamps || state.file.is_some() {
-            format!("{} {event}", clock::rfc3339(clock::unix_ms()))
-        } else {
-            event.clone()
-        };
+        let stamp = format!("{} ", clock::rfc3339(at_unix_ms));
+        let stamp = if state.timestamps { &stamp } else { "" };
         // A log that cannot be written has nowhere to say so.
-        let to_stderr = state.file.is_none();
-        let written = match &mut state.file {
-            Some((_, file)) => file.write_all(stamped.as_bytes()),
-            None => std::io::stderr().write_all(stamped.as_bytes()),
-        };
-        drop(written);
-        if to_stderr && level <= Level::Warn {
-            if let Some(console) = &state.system_console {
-                write_to_console(console, &format!("sysconfig: {event}"));
+        match &mut state.sink {
+            Sink::File(file) => drop(file.write_all(format!("{} {event}", clock::rfc3339(at_unix_ms)).as_bytes())),
+            Sink::Syslog(log) => log.write(level, &event),
+            Sink::StandardError => {
+                drop(std::io::stderr().write_all(format!("{stamp}{event}").as_bytes()));
+                if let Some(console) = state.system_console.as_ref().filter(|_| level <= Level::Warn) {
+                    write_to_console(console, &format!("sysconfig: {event}"));
+                }
             }
         }
+    }
+}
+
+/// At most so many bytes of a text.
+fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().map(|(at, _)| at).take_while(|at| *at <= limit).last() {
+        Some(at) if text.len() > limit => format!("{}…", &text[..at]),
+        _ => text.to_owned(),
     }
 }
 
@@ -161,6 +208,23 @@ mod tests {
         assert_eq!(old.lines().count(), 2);
         let new = std::fs::read_to_string(&path).unwrap();
         assert!(new.ends_with("Z error plugin x: three\n"), "{new}");
+    }
+
+    #[test]
+    fn the_last_lines_can_be_asked_for_by_subject_and_level() {
+        let log = Log::to_stderr(None);
+        log.info("sysconfig", "one");
+        log.warn("plugin x", "two\n");
+        log.info("plugin x", "ö".repeat(RECENT_LINE_BYTES));
+        log.debug("plugin x", "not important enough");
+        let ask = |plugin: Option<&str>, level| {
+            let request = Logs { plugin: plugin.map(str::to_owned), level, ..Logs::default() };
+            log.recent(&request).lines.into_iter().map(|line| line.message).collect::<Vec<_>>()
+        };
+        assert_eq!(ask(None, Some(Level::Warn)), ["two"]);
+        let of_x = ask(Some("x"), None);
+        assert_eq!((of_x.len(), of_x[1].len()), (2, RECENT_LINE_BYTES + "…".len()));
+        assert_eq!(log.recent(&Logs { after: 3, ..Logs::default() }), LogsReport { lines: Vec::new(), last: 3 });
     }
 
     #[test]

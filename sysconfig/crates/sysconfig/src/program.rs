@@ -1,6 +1,7 @@
 //! From the command line to a running engine.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,9 +9,9 @@ use std::sync::mpsc::channel;
 
 use sysconfig_protocol::ProtocolRange;
 
-use crate::admin;
+use crate::admin::{self, Desk};
 use crate::board::Board;
-use crate::config::{self, Sources};
+use crate::config::{self, Configuration, Sources};
 use crate::engine::{Engine, Event, Parts};
 use crate::log::{Log, SYSTEM_CONSOLE};
 use crate::options::Arguments;
@@ -79,6 +80,10 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
             return give_up(&log, &error, help);
         }
     };
+    let plugin_input = match await_former_plugins(arguments, &config, &log) {
+        Ok(input) => input,
+        Err(error) => return give_up(&log, &error, error.help()),
+    };
     log.info(SELF, format!("version {} starting as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
     let (sender, receiver) = channel();
     let board = Board::new();
@@ -92,6 +97,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
             log: log.clone(),
             board,
             readiness,
+            plugin_input,
             stop,
             events: (sender, receiver),
         };
@@ -114,6 +120,18 @@ fn take_directories(arguments: &Arguments) -> Result<[instance::InstanceLock; 2]
     Ok([run, instance::lock_directory(&arguments.state_dir)?])
 }
 
+/// A daemon that was killed may have left plugins in the middle of a step.
+fn await_former_plugins(arguments: &Arguments, config: &Configuration, log: &Log) -> Result<File, InstanceError> {
+    let patience = config.settings.plugins.deadlines.stop;
+    let waiting = || log.info(SELF, "waiting for the plugins of an earlier daemon to finish their step");
+    let (file, are_gone) = instance::await_former_plugins(&arguments.run_dir, patience, waiting)?;
+    if !are_gone {
+        let seconds = patience.as_secs_f64();
+        log.warn(SELF, format!("what an earlier daemon started still runs after {seconds} s; going on beside it"));
+    }
+    Ok(file)
+}
+
 fn listen(
     arguments: &Arguments,
     log: &Log,
@@ -129,7 +147,13 @@ fn listen(
         // The engine is gone only when the process is about to be.
         drop(events.send(Event::Signal(request)));
     })?;
-    Ok(admin::listen(&arguments.run_dir, board.clone(), sender.clone(), log.clone())?)
+    let desk = Desk {
+        board: board.clone(),
+        engine: sender.clone(),
+        log: log.clone(),
+        state_directory: arguments.state_dir.clone(),
+    };
+    Ok(admin::listen(&arguments.run_dir, desk)?)
 }
 
 fn give_up(log: &Log, error: &dyn Error, help: Option<&str>) -> ExitCode {

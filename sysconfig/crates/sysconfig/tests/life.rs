@@ -258,3 +258,44 @@ fn secrets_are_in_no_answer_no_log_and_no_file() {
         assert!(!text.contains("hunter"), "{text}");
     }
 }
+
+#[test]
+fn drift_is_seen_told_and_left_alone() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&format!("[daemon]\ndrift-interval = \"1s\"\n{}", bench.wants("a", "right")));
+    let daemon = bench.start();
+    assert_eq!(daemon.status().health, Health::Ok);
+    std::fs::write(bench.path("a"), "wrong").unwrap();
+    daemon.wait_for("the drift", |daemon| daemon.status().health == Health::Degraded);
+    assert!(daemon.problems().join("\n").contains("plugin a: 1 step planned"), "{:?}", daemon.problems());
+    assert!(daemon.log().contains("plugin a: the machine is no longer as configured"), "{}", daemon.log());
+    assert_eq!(bench.text("a").as_deref(), Some("wrong"), "the daemon does not fight with people");
+    std::fs::write(bench.path("a"), "right").unwrap();
+    daemon.wait_for("the end of the drift", |daemon| daemon.status().health == Health::Ok);
+    daemon.stop();
+}
+
+#[test]
+fn changed_files_are_taken_over_without_a_request_where_that_is_wanted() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    let watched = |text: &str| format!("[daemon]\nwatch-configuration = true\n{}", bench.wants("a", text));
+    bench.configure(&watched("one"));
+    let daemon = bench.start();
+    bench.configure(&watched("two"));
+    daemon.wait_for("the change", |daemon| daemon.bench.text("a").as_deref() == Some("two"));
+    bench.configure("[daemon\n");
+    daemon.wait_for("the refusal", |daemon| daemon.status().config.rejected.is_some());
+    assert_eq!(daemon.log().matches("was not taken over").count(), 1, "{}", daemon.log());
+    bench.configure(&watched("two"));
+    std::fs::write(bench.path("conf.d/10.toml"), "[test.b]\nx = 1\n").unwrap();
+    daemon.wait_for("a new file", |daemon| daemon.problems().iter().any(|problem| problem.contains("key test.b.x")));
+    assert!(daemon.status().config.rejected.is_none());
+    let plan_only = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap().replace("reload-applies = true", "");
+    std::fs::remove_file(bench.path("conf.d/10.toml")).unwrap();
+    std::fs::write(bench.path("sysconfig.toml"), plan_only.replace("\"two\"", "\"three\"")).unwrap();
+    daemon.wait_for("the plan", |daemon| daemon.problems().iter().any(|problem| problem.contains("1 step planned")));
+    assert_eq!(bench.text("a").as_deref(), Some("two"), "without reload-applies it is only planned");
+    daemon.stop();
+}

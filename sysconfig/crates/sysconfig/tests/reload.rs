@@ -208,3 +208,39 @@ fn a_build_that_takes_over_another_plugins_key_and_does_not_work_displaces_nobod
     assert!(daemon.apply().is_success(), "{}", daemon.log());
     daemon.stop();
 }
+
+/// What a running plugin's file can be replaced with by accident; each is told, and none disturbs what runs.
+#[test]
+fn a_file_that_becomes_something_else_is_refused_and_the_old_build_stays() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let before = daemon.plugin("a");
+    let file = bench.plugin_file("a");
+    let told = |what: &str, words: &str| {
+        daemon
+            .wait_for_plugin("a", what, |plugin| plugin.last_error.as_ref().is_some_and(|error| error.contains(words)));
+        assert_eq!((daemon.plugin("a").pid, daemon.status().health), (before.pid, Health::Ok), "{what}");
+    };
+    let mut foreign = std::fs::read(common::scripted_plugin()).unwrap();
+    // e_machine is at offset 18; 183 is AArch64, 62 is x86-64.
+    foreign[18] = if foreign[18] == 62 { 183 } else { 62 };
+    bench.install_bytes("a", &foreign);
+    daemon.wait_for_plugin("a", "another system's binary", |plugin| plugin.help.is_some());
+    assert_eq!(daemon.plugin("a").pid, before.pid);
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    told("a directory", "not a regular file");
+    std::fs::remove_dir(&file).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", &file).unwrap();
+    told("a dangling link", "cannot be opened");
+    bench.install("a", &json!({ "version": "2.0.0" }));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o777)).unwrap();
+    told("a file that everybody can write", "is writable by others (mode 777)");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    daemon.wait_for_plugin("a", "the good build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
+    daemon.stop();
+}

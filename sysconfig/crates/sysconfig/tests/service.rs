@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Bench, PATIENCE, program, scripted_plugin};
 use serde_json::{Value, json};
-use sysconfig_protocol::admin::{Ping, Plugins};
+use sysconfig_protocol::admin::{Events, HappeningKind, History, Logs, Ping, Plugins, StepResult};
 
 #[test]
 fn self_check_prints_one_line_and_touches_nothing() {
@@ -169,4 +169,76 @@ fn a_plugin_by_hand_explains_itself() {
     assert_eq!(description["protocol"], json!({ "min": 1, "max": 1 }));
     assert!(run(&["--version"]).status.success());
     assert_eq!(run(&["--frobnicate"]).status.code(), Some(2));
+}
+
+/// Clients that send as fast as they can and never read: each is cut off, and the others are served meanwhile.
+#[test]
+fn clients_that_never_read_are_cut_off_and_keep_nobody_out() {
+    let bench = Bench::new();
+    let daemon = bench.start();
+    let request = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status\"}\n".repeat(64);
+    std::thread::scope(|scope| {
+        let floods: Vec<_> = (0..12)
+            .map(|_| {
+                let mut stream = daemon.connect();
+                stream.set_write_timeout(Some(PATIENCE)).unwrap();
+                let request = &request;
+                scope.spawn(move || while stream.write_all(request).is_ok() {})
+            })
+            .collect();
+        for _ in 0..20 {
+            assert!(daemon.request(&Ping {}).is_ok());
+        }
+        for flood in floods {
+            flood.join().unwrap();
+        }
+    });
+    assert!(daemon.request(&Ping {}).is_ok());
+    daemon.stop();
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let bench = Bench::new();
+    let daemon = bench.start();
+    let held: Vec<_> = (0..16).map(|_| daemon.connect()).collect();
+    // Every place is taken once its connection is served.
+    for stream in &held {
+        let mut stream = stream;
+        stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n").unwrap();
+        let mut answer = [0; 1];
+        stream.read_exact(&mut answer).unwrap();
+    }
+    let error = daemon.request(&Ping {}).unwrap_err();
+    assert!(error.message.contains("16 connections"), "{error:?}");
+    drop(held);
+    daemon.wait_for("a free place", |daemon| {
+        let mut stream = daemon.connect();
+        drop(stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n"));
+        let mut line = String::new();
+        drop(BufReader::new(stream).read_line(&mut line));
+        line.contains("version")
+    });
+    daemon.stop();
+}
+
+#[test]
+fn what_happened_and_what_was_logged_can_be_asked_for() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let events = daemon.request(&Events::default()).unwrap();
+    let kinds: Vec<_> = events.events.iter().map(|event| event.kind).collect();
+    let expected = [HappeningKind::PluginStarted, HappeningKind::Step, HappeningKind::Cycle, HappeningKind::Ready];
+    assert_eq!(kinds, expected, "{events:?}");
+    assert_eq!(events.events[1].plugin.as_deref(), Some("a"));
+    let newer = daemon.request(&Events { after: events.last, limit: None }).unwrap();
+    assert_eq!((newer.events.len(), newer.last), (0, events.last));
+    let logs = daemon.request(&Logs { plugin: Some("a".to_owned()), limit: Some(2), ..Logs::default() }).unwrap();
+    assert!(logs.lines.len() == 2 && logs.lines.iter().all(|line| line.subject == "plugin a"), "{logs:?}");
+    let history = daemon.request(&History { limit: None }).unwrap();
+    assert_eq!(history.steps.len(), 1);
+    assert_eq!(history.steps[0].result, Some(StepResult::Changed));
+    daemon.stop();
 }

@@ -1,8 +1,10 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 use std::path::PathBuf;
 use std::time::Duration;
+use sysconfig_protocol::Level;
 use sysconfig_protocol::admin::DEFAULT_SOCKET;
 
 /// Looks at and directs the system configuration daemon.
@@ -10,19 +12,20 @@ use sysconfig_protocol::admin::DEFAULT_SOCKET;
 #[command(
     name = "sysconfigctl",
     version,
-    after_help = "Exit status: 0 done; 1 failed, at least in part; 2 wrong usage; 3 the daemon cannot be reached or does not answer; \
-                  4 the daemon runs, and not everything configured is in force (status)."
+    after_help = "Exit status: 0 done; 1 failed, at least in part, or something is wrong (doctor, config check); 2 wrong usage; \
+                  3 the daemon cannot be reached or does not answer; 4 the daemon runs, and not everything configured is in \
+                  force (status)."
 )]
 pub struct Arguments {
     /// The daemon's admin socket
     #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
     pub socket: PathBuf,
-    /// Print the daemon's answer as JSON; errors too, on standard error
+    /// Print the answer as JSON, with --follow an object a line; errors too, on standard error
     #[arg(long, global = true)]
     pub json: bool,
     /// Give up after this many seconds without an answer
     ///
-    /// Without it: 5 for ping, status and plugins, which the daemon answers at once; 600 for the others.
+    /// Without it: 5 for what the daemon answers at once (ping, status, plugins, events, logs, history); 600 for the others.
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: Option<u64>,
     /// What to do
@@ -70,28 +73,106 @@ pub enum Command {
     Undo,
     /// Read the configuration files again, and apply them when they changed
     Reload,
+    /// Show what happened lately: plugins that came and went, steps, reloads
+    Events {
+        /// Show the last so many only
+        #[arg(long, short = 'n', value_name = "COUNT")]
+        lines: Option<usize>,
+        /// Go on with what happens, until interrupted
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Show the last lines of the daemon's log, wherever it goes
+    Logs {
+        /// Only lines of this plugin, or about it
+        plugin: Option<String>,
+        /// Only lines that are at least as important
+        #[arg(long, value_parser = level)]
+        level: Option<Level>,
+        /// Show the last so many only
+        #[arg(long, short = 'n', value_name = "COUNT")]
+        lines: Option<usize>,
+        /// Go on with what is logged, until interrupted
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Show the steps that were carried out, also by earlier daemons
+    History {
+        /// Show the last so many only
+        #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 100)]
+        lines: usize,
+    },
+    /// Look for what keeps the machine from being as configured, with and without the daemon
+    Doctor {
+        /// What the daemon reads
+        #[command(flatten)]
+        sources: ConfigFiles,
+    },
     /// Look at the configuration files, without the daemon
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Ask whether the daemon is there
     Ping,
+    /// Print a script that completes the command line in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man {
+        /// Write the pages of all commands into this directory instead
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
+}
+
+/// The configuration files that the daemon reads.
+#[derive(Clone, Debug, Args)]
+pub struct ConfigFiles {
+    /// The main file that the daemon reads
+    #[arg(long, value_name = "FILE", default_value = "/etc/sysconfig.toml")]
+    pub config: PathBuf,
+    /// The directory of further files that the daemon reads
+    #[arg(long, value_name = "DIR", default_value = "/etc/sysconfig.d")]
+    pub config_dir: PathBuf,
 }
 
 /// What to do with configuration files.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Check the syntax of configuration files, and the keys of the daemon itself; no daemon is needed
+    /// Check configuration files; no daemon is needed
     ///
-    /// The keys of plugins are not checked: only the plugins know them. `plan` says what they think.
+    /// Without FILE, the files that the daemon reads are checked together, and the plugins that it would start are asked what
+    /// they think of their keys. Plugins look at nothing but the configuration for that. For other files plugins are asked only
+    /// if --plugins says where they are, because a file of unknown origin must not say which programs are started.
     Check {
-        /// Files to check, each by itself; without any, those that the daemon reads, together
+        /// Files to check, each by itself
+        #[arg(conflicts_with_all = ["config", "config_dir"])]
         files: Vec<PathBuf>,
-        /// The main file that the daemon reads
-        #[arg(long, value_name = "FILE", default_value = "/etc/sysconfig.toml", conflicts_with = "files")]
-        config: PathBuf,
-        /// The directory of further files that the daemon reads
-        #[arg(long, value_name = "DIR", default_value = "/etc/sysconfig.d", conflicts_with = "files")]
-        config_dir: PathBuf,
+        /// What the daemon reads
+        #[command(flatten)]
+        sources: ConfigFiles,
+        /// Ask the plugins of this directory, e.g. target/release; may be given several times
+        #[arg(long, value_name = "DIR")]
+        plugins: Vec<PathBuf>,
+    },
+    /// Show what the files say together, a key a line
+    Show {
+        /// What the daemon reads
+        #[command(flatten)]
+        sources: ConfigFiles,
+        /// Say where each key is set: file, line and column
+        #[arg(long)]
+        origin: bool,
+    },
+    /// Print the JSON Schema of the configuration, for editors, as the plugins describe it
+    Schema {
+        /// What the daemon reads
+        #[command(flatten)]
+        sources: ConfigFiles,
+        /// Ask the plugins of this directory instead of the configured ones; may be given several times
+        #[arg(long, value_name = "DIR")]
+        plugins: Vec<PathBuf>,
     },
 }
 
@@ -103,6 +184,18 @@ pub enum PluginCommand {
         /// The plugin's name, as `sysconfigctl plugins` shows it
         name: String,
     },
+    /// Make the crate of a new plugin in a checkout; it builds, has tests, and keeps a text in a file
+    New {
+        /// The plugin's name: small letters, digits and hyphens
+        name: String,
+        /// The checkout, or a directory in it
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        checkout: PathBuf,
+    },
+}
+
+fn level(text: &str) -> Result<Level, String> {
+    serde_json::from_value(text.into()).map_err(|_| "levels are error, warn, info, debug and trace".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {

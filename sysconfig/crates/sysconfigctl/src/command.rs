@@ -1,7 +1,6 @@
 //! From arguments to a request, and from the answer to output and exit status.
 
-use crate::check;
-use crate::cli::{Arguments, Command, ConfigCommand, PluginCommand};
+use crate::cli::{Arguments, Command, PluginCommand};
 use crate::client::{self, ClientError};
 use crate::exit::Exit;
 use crate::render;
@@ -11,13 +10,13 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sysconfig_protocol::admin::{
-    Apply, ApplyReport, Confirm, Health, Ping, Plan, PluginPlan, PluginRestart, PluginState, Plugins, Reload, Status,
-    UndoChange,
+    Apply, ApplyReport, Confirm, Health, History, Ping, Plan, PluginPlan, PluginRestart, PluginState, Plugins, Reload,
+    Status, UndoChange,
 };
 use sysconfig_protocol::{Call, Diagnostic, Digest};
 
 /// For what the daemon answers at once.
-const SHORT: Duration = Duration::from_secs(5);
+pub(crate) const SHORT: Duration = Duration::from_secs(5);
 /// For what waits for the plugins.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -42,6 +41,14 @@ where
             let _ = report(&error, json, err);
             if error.is_unreachable() { Exit::Unreachable } else { Exit::Failed }
         }
+        Failure::Said(text) if json => {
+            let _ = writeln!(err, "{}", serde_json::json!({ "error": { "message": text } }));
+            Exit::Failed
+        }
+        Failure::Said(text) => {
+            let _ = writeln!(err, "sysconfigctl: {}", render::clean(&text));
+            Exit::Failed
+        }
         // A reader that has seen enough, such as `head`, is no failure of ours.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Failure::Output(error) => {
@@ -62,9 +69,28 @@ fn explain_usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) 
 }
 
 /// What kept a command from its end.
-enum Failure {
+pub(crate) enum Failure {
     Client(ClientError),
+    /// What was to be done without the daemon does not work; the text may have several lines.
+    Said(String),
     Output(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn said(text: impl Into<String>) -> Self {
+        Self::Said(text.into())
+    }
+
+    /// An error with its causes.
+    pub(crate) fn of(error: impl std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut next = error.source();
+        while let Some(cause) = next {
+            text.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        Self::Said(text)
+    }
 }
 
 impl From<ClientError> for Failure {
@@ -79,7 +105,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-struct Session<'a> {
+pub(crate) struct Session<'a> {
     arguments: Arguments,
     out: &'a mut dyn Write,
 }
@@ -103,6 +129,7 @@ impl<'a> Session<'a> {
                 Ok(Exit::Success)
             }
             Command::Plugin(PluginCommand::Restart { name }) => self.restart(name),
+            Command::Plugin(PluginCommand::New { name, checkout }) => self.new_plugin(&name, &checkout),
             Command::Plan => self.plan(),
             Command::Apply { dry_run, allow_destructive, plan, confirm_within } => {
                 let confirm_within_ms = confirm_within.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
@@ -119,11 +146,17 @@ impl<'a> Session<'a> {
                 Ok(Exit::success_if(report.is_success()))
             }
             Command::Reload => self.reload(),
-            Command::Config(ConfigCommand::Check { files, config, config_dir }) => {
-                let report = check::check(&files, &config, &config_dir);
-                self.answer(&report, check::render(&report))?;
-                Ok(Exit::success_if(report.accepted))
+            Command::Events { lines, follow } => self.events(lines, follow),
+            Command::Logs { plugin, level, lines, follow } => self.logs(plugin, level, lines, follow),
+            Command::History { lines } => {
+                let report = self.ask(&History { limit: Some(lines) }, SHORT)?;
+                self.answer(&report, render::history(&report))?;
+                Ok(Exit::Success)
             }
+            Command::Doctor { sources } => self.doctor(sources),
+            Command::Config(command) => self.config(command),
+            Command::Completions { shell } => self.completions(shell),
+            Command::Man { directory } => self.man(directory.as_deref()),
         }
     }
 
@@ -164,19 +197,34 @@ impl<'a> Session<'a> {
         Ok(Exit::success_if(report.accepted && applied))
     }
 
-    fn ask<C: Call>(&self, call: &C, usual: Duration) -> Result<C::Answer, ClientError> {
+    pub(crate) fn ask<C: Call>(&self, call: &C, usual: Duration) -> Result<C::Answer, ClientError> {
         let deadline = self.arguments.timeout.map_or(usual, Duration::from_secs);
         client::ask(&self.arguments.socket, call, deadline)
     }
 
-    fn answer(&mut self, answer: &impl Serialize, text: String) -> Result<(), Failure> {
+    pub(crate) fn answer(&mut self, answer: &impl Serialize, text: String) -> Result<(), Failure> {
         let text = if self.arguments.json {
             let json = serde_json::to_string_pretty(answer).map_err(io::Error::from)?;
             format!("{json}\n")
         } else {
             text
         };
-        self.out.write_all(text.as_bytes())?;
+        self.write(text.as_bytes())
+    }
+
+    /// One of many answers: a line of JSON, or text.
+    pub(crate) fn answer_line(&mut self, answer: &impl Serialize, text: String) -> Result<(), Failure> {
+        let text = if self.arguments.json {
+            let json = serde_json::to_string(answer).map_err(io::Error::from)?;
+            format!("{json}\n")
+        } else {
+            text
+        };
+        self.write(text.as_bytes())
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes)?;
         self.out.flush()?;
         Ok(())
     }

@@ -4,7 +4,8 @@
 //! text, [`exit`] into an exit status. Answers go to standard output, talk and errors to standard error; with
 //! `--json` the answer is the daemon's own, and an error is one JSON object.
 //!
-//! `config check` alone needs no daemon: it reads files with the daemon's own code.
+//! `config`, `plugin new`, `completions` and `man` need no daemon: what is said of files and plugins is said by the
+//! daemon's own code. `doctor` looks at everything, with and without the daemon.
 //!
 //! The program decides nothing and touches nothing else: what is in force, what may be done and who may
 //! ask for it is the daemon's business.
@@ -14,7 +15,11 @@ pub mod client;
 pub mod exit;
 pub mod render;
 
-mod check;
 mod command;
+mod config;
+mod doctor;
+mod follow;
+mod manual;
+mod new_plugin;
 
 pub use command::run;

@@ -8,12 +8,16 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sysconfig_protocol::admin::{Apply, Confirm, Ping, Plan, PluginRestart, Plugins, Pong, Reload, Status, UndoChange};
+use sysconfig_protocol::admin::{
+    Apply, Confirm, Events, History, HistoryReport, Logs, Ping, Plan, PluginRestart, Plugins, Pong, Reload, Status,
+    UndoChange,
+};
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, Message, Request, Response};
 
-use crate::board::Board;
+use super::Desk;
 use crate::engine::{Command, Event, Reply};
+use crate::state::journal;
 
 /// Requests are small; whoever sends more is not `sysconfigctl`.
 const MAX_REQUEST_BYTES: usize = 64 * 1024;
@@ -21,10 +25,14 @@ const MAX_REQUEST_BYTES: usize = 64 * 1024;
 /// A client that does not take its answers off the socket is disconnected.
 const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// A client that says nothing for so long is disconnected; there are few places.
+const IDLE_DEADLINE: Duration = Duration::from_secs(30);
+
 /// Answers requests until the client goes away or breaks the protocol.
-pub(super) fn serve(stream: &UnixStream, board: &Board, engine: &Sender<Event>) {
-    // Without the deadline a client that never reads could hold one of the few places for ever.
-    if stream.set_write_timeout(Some(WRITE_DEADLINE)).is_err() {
+pub(super) fn serve(stream: &UnixStream, desk: &Desk) {
+    // Without deadlines a client that never reads or never writes could hold one of the few places for ever.
+    let limited = stream.set_write_timeout(Some(WRITE_DEADLINE)).and(stream.set_read_timeout(Some(IDLE_DEADLINE)));
+    if limited.is_err() {
         return;
     }
     let mut decoder = LineDecoder::with_limit(MAX_REQUEST_BYTES);
@@ -48,7 +56,7 @@ pub(super) fn serve(stream: &UnixStream, board: &Board, engine: &Sender<Event>) 
                 return;
             }
         };
-        let response = respond(&line, board, engine);
+        let response = respond(&line, desk);
         if stream.write_all(&response.to_line()).is_err() {
             return;
         }
@@ -62,11 +70,11 @@ pub(super) fn refuse(stream: &UnixStream, reason: &str) {
     drop(stream.write_all(&response.to_line()));
 }
 
-fn respond(line: &[u8], board: &Board, engine: &Sender<Event>) -> Message {
+fn respond(line: &[u8], desk: &Desk) -> Message {
     match Message::parse(line) {
         Ok(Message::Request(request)) => {
             let id = Some(request.id.clone());
-            Message::Response(Response { id, result: dispatch(request, board, engine) })
+            Message::Response(Response { id, result: dispatch(request, desk) })
         }
         Ok(_) => refusal(None, ErrorObject::new(code::INVALID_REQUEST, "not a request")),
         Err(error) => {
@@ -80,7 +88,8 @@ fn refusal(id: Option<Id>, error: ErrorObject) -> Message {
     Message::Response(Response { id, result: Err(error) })
 }
 
-fn dispatch(request: Request, board: &Board, engine: &Sender<Event>) -> Result<Value, ErrorObject> {
+fn dispatch(request: Request, desk: &Desk) -> Result<Value, ErrorObject> {
+    let Desk { board, engine, log, .. } = desk;
     let Request { method, params, .. } = request;
     match method.as_str() {
         Ping::METHOD => {
@@ -95,6 +104,9 @@ fn dispatch(request: Request, board: &Board, engine: &Sender<Event>) -> Result<V
             read::<Plugins>(params)?;
             answer(&board.plugins())
         }
+        Events::METHOD => answer(&board.events(&read(params)?)),
+        Logs::METHOD => answer(&log.recent(&read(params)?)),
+        History::METHOD => answer(&history(&read(params)?, desk)?),
         Plan::METHOD => {
             read::<Plan>(params)?;
             ask(engine, Command::Plan)
@@ -121,6 +133,18 @@ fn dispatch(request: Request, board: &Board, engine: &Sender<Event>) -> Result<V
         }
         other => Err(ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method is named {other:?}"))),
     }
+}
+
+/// Steps of the journal that an answer has at most.
+const MAX_HISTORY: usize = 1000;
+
+fn history(request: &History, desk: &Desk) -> Result<HistoryReport, ErrorObject> {
+    let limit = request.limit.unwrap_or(100).min(MAX_HISTORY);
+    let steps = journal::history(&desk.state_directory, limit).map_err(|error| {
+        let causes = std::error::Error::source(&error).map(ToString::to_string).into_iter().collect();
+        ErrorObject::new(code::FAILED, error.to_string()).causes(causes)
+    })?;
+    Ok(HistoryReport { steps })
 }
 
 /// Hands a command to the engine and waits for its answer.

@@ -17,7 +17,7 @@ use crate::board::Board;
 use crate::engine::Event;
 use crate::log::Log;
 
-/// Connections at the same time; further ones are closed at once.
+/// Connections at the same time; further ones are told so and closed.
 const MAX_CLIENTS: usize = 16;
 
 /// The name of the socket in the run directory.
@@ -30,6 +30,19 @@ pub struct AdminError {
     path: PathBuf,
     #[source]
     source: std::io::Error,
+}
+
+/// What requests are answered from.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// The status.
+    pub board: Board,
+    /// Where the engine takes commands.
+    pub engine: Sender<Event>,
+    /// The log, whose last lines can be asked for.
+    pub log: Log,
+    /// Where the journal is.
+    pub state_directory: PathBuf,
 }
 
 /// The socket; its file goes with it.
@@ -51,7 +64,7 @@ impl Drop for AdminSocket {
 /// # Errors
 ///
 /// When the socket or the thread cannot be made.
-pub fn listen(run_directory: &Path, board: Board, engine: Sender<Event>, log: Log) -> Result<AdminSocket, AdminError> {
+pub fn listen(run_directory: &Path, desk: Desk) -> Result<AdminSocket, AdminError> {
     let path = run_directory.join(SOCKET_NAME);
     let error = |source| AdminError { path: path.clone(), source };
     match std::fs::remove_file(&path) {
@@ -60,26 +73,27 @@ pub fn listen(run_directory: &Path, board: Board, engine: Sender<Event>, log: Lo
     }
     let listener = UnixListener::bind(&path).map_err(error)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(error)?;
-    let accept = move || accept_all(&listener, &board, &engine, &log);
+    let accept = move || accept_all(&listener, &desk);
     std::thread::Builder::new().name("admin".to_owned()).spawn(accept).map_err(error)?;
     Ok(AdminSocket { path })
 }
 
-fn accept_all(listener: &UnixListener, board: &Board, engine: &Sender<Event>, log: &Log) {
+fn accept_all(listener: &UnixListener, desk: &Desk) {
     let clients = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         match stream {
-            Ok(stream) => welcome(stream, board, engine, log, &clients),
+            Ok(stream) => welcome(stream, desk, &clients),
             Err(error) => {
                 // Out of descriptors, most likely; trying again at once would only burn the processor.
-                log.warn("admin", format!("cannot accept a connection: {error}"));
+                desk.log.warn("admin", format!("cannot accept a connection: {error}"));
                 std::thread::sleep(std::time::Duration::from_millis(100));
             }
         }
     }
 }
 
-fn welcome(stream: UnixStream, board: &Board, engine: &Sender<Event>, log: &Log, clients: &Arc<AtomicUsize>) {
+fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>) {
+    let log = &desk.log;
     if let Err(reason) = peer::check(&stream) {
         log.warn("admin", format!("refused a connection: {reason}"));
         client::refuse(&stream, &reason);
@@ -87,12 +101,14 @@ fn welcome(stream: UnixStream, board: &Board, engine: &Sender<Event>, log: &Log,
     }
     if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
         clients.fetch_sub(1, Ordering::Relaxed);
-        log.warn("admin", "refused a connection: too many at the same time");
+        let reason = format!("there are {MAX_CLIENTS} connections already");
+        log.warn("admin", format!("refused a connection: {reason}"));
+        client::refuse(&stream, &reason);
         return;
     }
-    let (board, engine, slot) = (board.clone(), engine.clone(), clients.clone());
+    let (desk, slot) = (desk.clone(), clients.clone());
     let serve = move || {
-        client::serve(&stream, &board, &engine);
+        client::serve(&stream, &desk);
         slot.fetch_sub(1, Ordering::Relaxed);
     };
     if let Err(error) = std::thread::Builder::new().name("client".to_owned()).spawn(serve) {

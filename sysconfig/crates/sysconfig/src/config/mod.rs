@@ -1,24 +1,28 @@
 //! The configuration files: read, merged, and every key with its place.
 //!
 //! [`load`] reads the main file and the files of the drop-in directory in the order of their names and merges them
-//! table by table; a key that is set twice is an error that names both places. `[plugins]` and `[logging]` are the
+//! table by table; a key that is set twice is an error that names both places. `[daemon]`, `[plugins]` and `[logging]` are the
 //! daemon's own ([`Settings`]), and an unknown key in them is an error. Everything else describes the machine and
 //! belongs to plugins: [`assign`] hands each part to its owner and names the keys that have none.
 //!
-//! Errors carry the file's text and a span, and are rendered with [`render`].
+//! [`ConfigWatch`] notices that the files changed. Errors carry the file's text and a span, and are rendered with [`render`].
 
 mod assign;
 mod error;
 mod merge;
+mod schema;
 mod settings;
 mod tree;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
 pub use assign::{Assignment, Unowned, assign, overlaps};
 pub use error::{ConfigError, ConfigErrors, render};
-pub use settings::{Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings, parse_duration};
+pub use schema::own_schema;
+pub use settings::{DaemonSettings, Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings, parse_duration};
 pub use tree::{Entry, Kind, Node, Origin, Table};
+pub use watch::ConfigWatch;
 
 use sysconfig_protocol::admin::Place;
 
@@ -97,10 +101,25 @@ pub fn load(sources: &Sources) -> Result<Configuration, ConfigErrors> {
 ///
 /// As [`load`], apart from reading.
 pub fn parse(files: Vec<SourceFile>) -> Result<Configuration, ConfigErrors> {
-    let tables: Vec<Table> = collect(files.iter().enumerate().map(|(index, file)| tree::parse(index, file)))?;
-    let mut machine = merge::merge(&files, tables)?;
+    let mut machine = merge_all(&files)?;
     let settings = Settings::take_from(&mut machine, &files)?;
     Ok(Configuration { files, settings, machine })
+}
+
+/// Everything that the files say, the daemon's own tables included, which nobody has judged yet.
+///
+/// # Errors
+///
+/// As [`load`], apart from the daemon's own keys.
+pub fn load_merged(sources: &Sources) -> Result<(Vec<SourceFile>, Table), ConfigErrors> {
+    let files = read_files(sources)?;
+    let merged = merge_all(&files)?;
+    Ok((files, merged))
+}
+
+fn merge_all(files: &[SourceFile]) -> Result<Table, ConfigErrors> {
+    let tables: Vec<Table> = collect(files.iter().enumerate().map(|(index, file)| tree::parse(index, file)))?;
+    merge::merge(files, tables)
 }
 
 /// Either every value or every error.

@@ -1,4 +1,4 @@
-//! The daemon's own keys: `[plugins]` and `[logging]`.
+//! The daemon's own keys: `[daemon]`, `[plugins]` and `[logging]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,10 +14,23 @@ use super::tree::{Entry, Kind, Node, Table};
 /// The daemon's own settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// `[daemon]`.
+    pub daemon: DaemonSettings,
     /// `[plugins]`.
     pub plugins: PluginSettings,
     /// `[logging]`.
     pub logging: LoggingSettings,
+}
+
+/// `[daemon]`: when it acts by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DaemonSettings {
+    /// `watch-configuration`: whether changed configuration files are taken over without a request. Whether they are
+    /// also applied, `plugins.reload-applies` says.
+    pub watch_configuration: bool,
+    /// `drift-interval`: how often the machine is compared with the configuration when nothing else happens; none,
+    /// which is written `"off"` and the default, is never.
+    pub drift_interval: Option<Duration>,
 }
 
 /// `[plugins]`: where they are and how they are treated.
@@ -29,8 +42,7 @@ pub struct PluginSettings {
     pub hot_reload: bool,
     /// `poll-interval`: how often the directories are looked at; a changed file is used when two looks agree.
     pub poll_interval: Duration,
-    /// `reload-applies`: whether a plugin that was picked up applies its part of the configuration at once, or only
-    /// plans it.
+    /// `reload-applies`: whether a plugin or a configuration that was picked up is applied at once, or only planned.
     pub reload_applies: bool,
     /// `allow-untrusted-owner`: whether plugins may belong to somebody else than root, or be writable by others,
     /// as on a share of a development host.
@@ -70,6 +82,8 @@ pub enum LogOutput {
     /// `console`: standard error, which is the service's log or the journal; warnings of a service also go to the
     /// system console.
     Console,
+    /// `syslog`: the system log, facility `daemon`.
+    Syslog,
     /// An absolute path: that file is appended to, and opened anew on SIGHUP.
     File(PathBuf),
 }
@@ -110,7 +124,7 @@ impl Settings {
     pub(super) fn take_from(tree: &mut Table, files: &[SourceFile]) -> Result<Self, ConfigErrors> {
         let mut settings = Self::default();
         let mut errors = Vec::new();
-        for (name, read) in [("plugins", read_plugins as Reader), ("logging", read_logging as Reader)] {
+        for (name, read) in [("daemon", read_daemon as Reader), ("plugins", read_plugins), ("logging", read_logging)] {
             let Some(entry) = tree.remove(name) else { continue };
             let mut fields = match Fields::new(name, entry, files, &mut errors) {
                 Some(fields) => fields,
@@ -124,6 +138,11 @@ impl Settings {
 }
 
 type Reader = fn(&mut Settings, &mut Fields<'_>);
+
+fn read_daemon(settings: &mut Settings, fields: &mut Fields<'_>) {
+    fields.read("watch-configuration", truth, &mut settings.daemon.watch_configuration);
+    fields.read("drift-interval", drift_interval, &mut settings.daemon.drift_interval);
+}
 
 fn read_plugins(settings: &mut Settings, fields: &mut Fields<'_>) {
     let plugins = &mut settings.plugins;
@@ -212,6 +231,17 @@ fn poll_interval(node: &Node) -> Result<Duration, Refusal> {
     Ok(interval)
 }
 
+fn drift_interval(node: &Node) -> Result<Option<Duration>, Refusal> {
+    if matches!(&node.kind, Kind::Scalar(Value::String(text)) if text == "off") {
+        return Ok(None);
+    }
+    let interval = duration(node).map_err(|(message, _)| (message, Some("write \"5m\", or \"off\"".to_owned())))?;
+    if interval < Duration::from_secs(1) {
+        return Err(("looking at the whole machine more often than every second would keep it busy".to_owned(), None));
+    }
+    Ok(Some(interval))
+}
+
 fn level(node: &Node) -> Result<Level, Refusal> {
     const LEVELS: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
     let name = text(node)?;
@@ -224,14 +254,11 @@ fn level(node: &Node) -> Result<Level, Refusal> {
 fn output(node: &Node) -> Result<LogOutput, Refusal> {
     match text(node)? {
         "console" => Ok(LogOutput::Console),
-        "syslog" => Err((
-            "output to syslog is not implemented yet".to_owned(),
-            Some("write \"console\": the service manager keeps that in the service's log".to_owned()),
-        )),
+        "syslog" => Ok(LogOutput::Syslog),
         path if path.starts_with('/') => Ok(LogOutput::File(PathBuf::from(path))),
         other => Err((
             format!("{other:?} is not an output"),
-            Some("write \"console\" or the absolute path of a file".to_owned()),
+            Some("write \"console\", \"syslog\" or the absolute path of a file".to_owned()),
         )),
     }
 }

@@ -42,11 +42,23 @@ pub enum Finding {
         /// What to do about it.
         help: Option<String>,
     },
+    /// The configuration files changed.
+    ConfigChanged {
+        /// When a poll first saw them as they are now.
+        seen: Instant,
+    },
     /// No file of that name is there any more.
     Vanished {
         /// The plugin's name.
         name: String,
     },
+}
+
+impl Finding {
+    /// Whether it is about the configuration.
+    pub fn is_of_config(&self) -> bool {
+        matches!(self, Self::ConfigChanged { .. })
+    }
 }
 
 /// A file that can be started.

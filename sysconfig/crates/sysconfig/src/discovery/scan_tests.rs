@@ -41,6 +41,7 @@ impl Bench {
             .map(|finding| match finding {
                 Finding::Candidate(candidate) => format!("+{}", candidate.name),
                 Finding::Vanished { name } => format!("-{name}"),
+                Finding::ConfigChanged { .. } => unreachable!("the scanner looks at plugins only"),
                 Finding::Refused { name, message, .. } => format!("{name}: {message}"),
             })
             .collect()

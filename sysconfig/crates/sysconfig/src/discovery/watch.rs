@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use super::scan::{Finding, Scanner, Search};
+use crate::config::ConfigWatch;
 
 /// The running thread; it ends when this is dropped, or when nobody wants its findings any more.
 #[derive(Debug)]
@@ -19,13 +20,14 @@ impl Watch {
     }
 }
 
-/// Starts the thread `watch`. `deliver` answers whether there will be anybody for the next finding.
+/// Starts the thread `watch`, which looks at the plugin directories and at the configuration files. `deliver` answers whether there will be anybody for the next finding.
 ///
 /// # Errors
 ///
 /// When the thread cannot be started.
 pub fn watch(
     mut scanner: Scanner,
+    mut config: ConfigWatch,
     interval: Duration,
     deliver: impl Fn(Finding) -> bool + Send + 'static,
 ) -> std::io::Result<Watch> {
@@ -37,7 +39,9 @@ pub fn watch(
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            if !scanner.poll().into_iter().all(&deliver) {
+            // A plugin and a key of its are mostly new together: the plugin first.
+            let of_config = |config: &mut ConfigWatch| config.poll().map(|seen| Finding::ConfigChanged { seen });
+            if !scanner.poll().into_iter().chain(of_config(&mut config)).all(&deliver) {
                 return;
             }
         }

@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use sysconfig_protocol::admin::{
-    AppliedStep, Apply, ApplyReport, ConfirmReport, Failure, Problem, StepResult, UndoReport, UndoneStep,
+    AppliedStep, ApplyReport, ConfirmReport, Failure, HappeningKind, Problem, StepResult, UndoReport, UndoneStep,
 };
 use sysconfig_protocol::describe::capability;
 use sysconfig_protocol::envelope::code;
@@ -33,6 +33,8 @@ pub(super) struct Confirming {
     is_applying: bool,
     /// SIGHUP came while a change waited.
     pub(super) reload_waits: bool,
+    /// The files changed while a change waited.
+    pub(super) config_waits: bool,
     /// What could not be undone.
     failures: Vec<Problem>,
 }
@@ -46,7 +48,7 @@ impl Confirming {
             Duration::from_millis(left.min(pending.within_ms))
         });
         let deadline = left.map(|left| Instant::now() + left);
-        Self { state, deadline, is_applying: false, reload_waits: false, failures: Vec::new() }
+        Self { state, deadline, is_applying: false, reload_waits: false, config_waits: false, failures: Vec::new() }
     }
 
     /// Whether nothing else may be applied now.
@@ -124,7 +126,7 @@ impl Engine {
             report.confirm_by_unix_ms = Some(pending.by_unix_ms);
             self.confirming.deadline = Some(Instant::now() + Duration::from_millis(within_ms));
             let by = clock::rfc3339(pending.by_unix_ms);
-            self.log.info(SELF, format!("the change is undone unless it is confirmed by {by}"));
+            self.tell_confirmation(format!("the change is undone unless it is confirmed by {by}"));
         }
         self.store_confirmation();
         report
@@ -162,7 +164,7 @@ impl Engine {
         let Some(pending) = self.confirming.state.pending.take() else { return Err(nothing_to_confirm()) };
         self.confirming.deadline = None;
         self.store_confirmation();
-        self.log.info(SELF, "the change is confirmed");
+        self.tell_confirmation("the change is confirmed".to_owned());
         self.go_on();
         Ok(ConfirmReport { steps: pending.steps.len() })
     }
@@ -183,7 +185,7 @@ impl Engine {
     }
 
     fn undo_change(&mut self, why: &str) -> UndoReport {
-        self.log.warn(SELF, format!("undoing the last change: {why}"));
+        self.tell_confirmation(format!("undoing the last change: {why}"));
         self.confirming.deadline = None;
         let mut report = UndoReport { steps: Vec::new() };
         // Each step goes from the file when it was tried, so that a daemon that is killed here goes on behind it.
@@ -296,6 +298,9 @@ impl Engine {
         if std::mem::take(&mut self.confirming.reload_waits) {
             self.reload_config();
         }
+        if std::mem::take(&mut self.confirming.config_waits) {
+            self.config_changed(Instant::now());
+        }
         let owing = |name: &String| {
             self.plugins.get(name).is_some_and(|managed| managed.owes_apply && managed.live.is_some())
                 && !self.is_held(name)
@@ -314,10 +319,7 @@ impl Engine {
     }
 
     /// An administrator wants everything applied, also what was undone before.
-    pub(super) fn release_held(&mut self, request: &Apply) {
-        if request.dry_run {
-            return;
-        }
+    pub(super) fn release_held(&mut self) {
         self.confirming.failures.clear();
         if !self.confirming.state.held.is_empty() {
             self.confirming.state.held.clear();
@@ -356,6 +358,11 @@ impl Engine {
             severity: Severity::Error,
         });
         waiting.into_iter().chain(held).chain(self.confirming.failures.iter().cloned()).collect()
+    }
+
+    fn tell_confirmation(&self, message: String) {
+        self.log.warn(SELF, &message);
+        self.board.note(HappeningKind::Confirmation, None, message);
     }
 
     fn store_confirmation(&mut self) {

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sysconfig_protocol::admin::{
-    AppliedStep, Apply, ApplyReport, CycleReport, Failure, PlanReport, PluginApply, PluginPlan, StepResult,
+    AppliedStep, Apply, ApplyReport, CycleReport, Failure, HappeningKind, PlanReport, PluginApply, PluginPlan,
+    StepResult,
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::{Apply as ApplyStep, MakePlan, Observe, Verify};
-use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Outcome, Risk, Step};
+use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Risk, Step};
 
 use super::{Engine, SELF, subject};
 use crate::clock;
@@ -95,8 +96,8 @@ impl Engine {
         }
         let names = self.configured_in_order();
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
-        self.release_held(request);
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
+            self.release_held();
             return Ok(self.cycle("request", &names, mode));
         }
         let started = Started::now(if request.dry_run { "request for a dry run" } else { "request" });
@@ -113,10 +114,14 @@ impl Engine {
         }
         let run = |engine: &mut Self, approved| engine.run_cycle("request", &names, mode, approved);
         match request.confirm_within_ms {
-            None => Ok(run(self, approved(parts))),
+            None => {
+                self.release_held();
+                Ok(run(self, approved(parts)))
+            }
             Some(within_ms) => {
                 let steps = || parts.iter().flat_map(|part| part.steps.iter().map(|step| (&*part.plugin, step)));
                 self.must_be_revocable(steps())?;
+                self.release_held();
                 // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
                 let approved = if request.plan.is_some() { approved(parts) } else { BTreeMap::new() };
                 Ok(self.apply_to_be_confirmed(within_ms, |engine| run(engine, approved)))
@@ -279,10 +284,12 @@ impl Engine {
         if matches!(result, StepResult::AlreadySo | StepResult::Failed) {
             self.forget_revocable();
         }
-        match &error {
-            None => self.log.info(&subject, format!("{}: {} ({duration_ms} ms)", word(result), step.summary)),
-            Some(error) => self.log.error(&subject, format!("{}: {}: {}", word(result), step.summary, error.message)),
-        }
+        let message = match &error {
+            None => format!("{}: {} ({duration_ms} ms)", word(result), step.summary),
+            Some(error) => format!("{}: {}: {}", word(result), step.summary, error.message),
+        };
+        self.log.write(if error.is_none() { Level::Info } else { Level::Error }, &subject, &message);
+        self.board.note(HappeningKind::Step, Some(plugin), message);
         if result == StepResult::Unknown {
             // It stays open in the journal: only the next observation tells.
             let (plugin, step) = (plugin.to_owned(), step.redacted());
@@ -380,14 +387,14 @@ impl Engine {
             failed: count(&[StepResult::Failed, StepResult::Refused, StepResult::Unknown]),
             pending: count(&[StepResult::NotRun]),
         };
-        self.log.debug(
-            SELF,
-            format!(
-                "cycle ({}): {} changed, {} already so, {} failed, {} pending, {} ms",
-                cycle.trigger, cycle.changed, cycle.already_so, cycle.failed, cycle.pending, cycle.duration_ms
-            ),
+        let message = format!(
+            "cycle ({}): {} changed, {} already so, {} failed, {} pending, {} ms",
+            cycle.trigger, cycle.changed, cycle.already_so, cycle.failed, cycle.pending, cycle.duration_ms
         );
+        self.log.debug(SELF, &message);
+        self.board.note(HappeningKind::Cycle, None, message);
         self.last_cycle = Some(cycle);
+        self.drift.note_look();
     }
 }
 

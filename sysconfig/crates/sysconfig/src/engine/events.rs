@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sysconfig_protocol::Event as PluginEvent;
-use sysconfig_protocol::admin::Failure;
+use sysconfig_protocol::admin::{Failure, HappeningKind};
 
 use super::cycle::{Mode, failure};
 use super::{Engine, Event, subject};
@@ -115,8 +115,13 @@ impl Engine {
     /// Takes an event down without acting on it.
     pub(super) fn note_event(&mut self, source: &str, event: PluginEvent) {
         let PluginEvent { topic, data, .. } = event;
-        let verb = if self.book.tell(source, &topic, data) { "says" } else { "repeats" };
-        self.log.debug(&subject(source), format!("{verb} {topic}"));
+        if self.book.tell(source, &topic, data) {
+            let message = format!("says {topic}");
+            self.log.debug(&subject(source), &message);
+            self.board.note(HappeningKind::Event, Some(source), message);
+        } else {
+            self.log.trace(&subject(source), format!("repeats {topic}"));
+        }
     }
 
     /// Takes down the events that are waiting in the queue, so that who observes next knows of them; everything

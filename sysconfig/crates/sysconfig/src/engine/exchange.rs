@@ -3,7 +3,7 @@
 //! Everything that can go wrong goes wrong beside the old process, which is at work until the new one was started,
 //! greeted, configured and asked for its opinion.
 
-use sysconfig_protocol::admin::{Failure, PluginReload, PluginState, ReloadResult};
+use sysconfig_protocol::admin::{Failure, HappeningKind, PluginReload, PluginState, ReloadResult};
 use sysconfig_protocol::method::{Configure, Validate};
 use sysconfig_protocol::{Description, Diagnostic};
 
@@ -130,8 +130,9 @@ impl Engine {
         }
         let latency_ms = clock::as_ms(candidate.seen.elapsed());
         let build = build_id(&candidate.copy);
-        self.log
-            .info(&subject(&candidate.name), format!("build {build} is live, {latency_ms} ms after its file was seen"));
+        let message = format!("build {build} is live, {latency_ms} ms after its file was seen");
+        self.log.info(&subject(&candidate.name), &message);
+        self.board.note(HappeningKind::PluginReloaded, Some(&candidate.name), message);
         managed.reload = Some(PluginReload {
             at_unix_ms: clock::unix_ms(),
             result: ReloadResult::Live,
@@ -151,6 +152,7 @@ impl Engine {
             build_id,
             error: Some(failure.message.clone()),
         });
+        self.board.note(HappeningKind::ReloadRefused, Some(name), &*failure.message);
         if managed.live.is_some() {
             self.log.warn(&subject(name), format!("the old build keeps running: {}", failure.message));
         } else {

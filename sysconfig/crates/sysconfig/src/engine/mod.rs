@@ -8,6 +8,7 @@
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
 //! * `cycle`: observe → plan → apply → verify → record;
 //! * `confirm`: changes that are undone unless somebody confirms them;
+//! * `drift`: looking whether the machine is still as configured;
 //! * `events`: what plugins tell each other;
 //! * `reconfigure`: taking over changed configuration files;
 //! * `report`: what goes onto the board.
@@ -15,6 +16,7 @@
 mod backoff;
 mod confirm;
 mod cycle;
+mod drift;
 mod events;
 mod exchange;
 mod managed;
@@ -23,7 +25,10 @@ mod reconfigure;
 mod report;
 mod start;
 
+pub(crate) use report::{unowned_problem, within};
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
@@ -31,15 +36,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sysconfig_protocol::admin::{
-    Activity, Apply, ApplyReport, ConfirmReport, CycleReport, Health, PlanReport, PluginStatus, Problem, ReloadReport,
-    UndoReport,
+    Activity, Apply, ApplyReport, ConfirmReport, CycleReport, HappeningKind, Health, PlanReport, PluginStatus, Problem,
+    ReloadReport, UndoReport,
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Severity};
 
 use crate::board::Board;
 use crate::clock;
-use crate::config::{Assignment, Configuration, Sources};
+use crate::config::{Assignment, ConfigWatch, Configuration, Sources};
 use crate::discovery::{CopyStore, Finding, Scanner, Search, System, Watch, watch};
 use crate::log::Log;
 use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
@@ -51,6 +56,7 @@ use crate::state::confirmation::Confirmation;
 use crate::state::journal::{InDoubt, Journal};
 use crate::state::{Damaged, StateError};
 use confirm::Confirming;
+use drift::Drift;
 use events::EventBook;
 use managed::Managed;
 
@@ -104,6 +110,8 @@ pub struct Parts {
     pub board: Board,
     /// Whom to tell when ready.
     pub readiness: Readiness,
+    /// The standard input of plugins; see [`crate::service::instance::await_former_plugins`].
+    pub plugin_input: File,
     /// Ends calls in progress when the daemon is to end.
     pub stop: Stop,
     /// The queue's ends.
@@ -144,6 +152,7 @@ pub struct Engine {
     in_doubt: Vec<InDoubt>,
     book: EventBook,
     confirming: Confirming,
+    drift: Drift,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
     last_cycle: Option<CycleReport>,
@@ -170,7 +179,8 @@ impl Engine {
     ///
     /// When the state directory cannot be used.
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { sources, config, plugin_path, state_directory, log, board, readiness, stop, events } = parts;
+        let Parts { sources, config, plugin_path, state_directory, log, board, readiness, plugin_input, stop, events } =
+            parts;
         let (sender, receiver) = events;
         let store = Arc::new(CopyStore::open(&state_directory)?);
         let (applied, damaged) = Applied::load(&state_directory)?;
@@ -178,7 +188,8 @@ impl Engine {
         let (journal, in_doubt) = Journal::open(&state_directory)?;
         let reports = sender.clone();
         let reporter = move |report| drop(reports.send(Event::Plugin(report)));
-        let launcher = Launcher::new(log.clone(), stop.clone(), config.settings.plugins.deadlines.stop, reporter);
+        let launcher =
+            Launcher::new(log.clone(), plugin_input, stop.clone(), config.settings.plugins.deadlines.stop, reporter);
         let mut engine = Self {
             sources,
             plugin_path,
@@ -196,6 +207,7 @@ impl Engine {
             in_doubt,
             book: EventBook::default(),
             confirming: Confirming::new(confirmation),
+            drift: Drift::default(),
             lasting_problems: Vec::new(),
             last_cycle: None,
             farewells: Vec::new(),
@@ -234,6 +246,7 @@ impl Engine {
         if !self.stop.is_requested() {
             let status = self.summary();
             self.log.info(SELF, format!("ready: {status}"));
+            self.board.note(HappeningKind::Ready, None, &*status);
             self.readiness.ready(&status);
         }
         while !self.stop.is_requested() {
@@ -244,6 +257,7 @@ impl Engine {
             }
             self.retry_due();
             self.undo_when_due();
+            self.look_for_drift_when_due();
             if !self.confirming.is_waiting() {
                 self.act_on_news();
             }
@@ -270,6 +284,7 @@ impl Engine {
                 self.log.info(SELF, "SIGHUP: reading the configuration again");
                 self.reload_on_signal();
             }
+            Event::Signal(signals::Request::ChildEnded) => self.look_for_ended(),
             // The flag that ends the loop was set before the event was sent.
             Event::Signal(signals::Request::Stop) => (),
         }
@@ -332,13 +347,14 @@ impl Engine {
 
     fn start_watching(&mut self) -> Result<(), EngineError> {
         let Some(scanner) = self.scanner.take() else { return Ok(()) };
-        if !self.config.settings.plugins.hot_reload {
+        if !self.config.settings.plugins.hot_reload && !self.config.settings.daemon.watch_configuration {
             return Ok(());
         }
         let sender = self.sender.clone();
         let deliver = move |finding| sender.send(Event::Finding(finding)).is_ok();
         let interval = self.config.settings.plugins.poll_interval;
-        self.watch = Some(watch(scanner, interval, deliver).map_err(EngineError::Thread)?);
+        let config = ConfigWatch::new(self.sources.clone());
+        self.watch = Some(watch(scanner, config, interval, deliver).map_err(EngineError::Thread)?);
         Ok(())
     }
 
@@ -417,7 +433,14 @@ impl Engine {
         /// The queue wakes the engine for everything else.
         const IDLE: Duration = Duration::from_secs(3600);
         let times = |managed: &Managed| [managed.retry_at, managed.pace.waits_until];
-        let next = self.plugins.values().flat_map(times).flatten().chain(self.confirming.deadline()).min();
+        let next = self
+            .plugins
+            .values()
+            .flat_map(times)
+            .flatten()
+            .chain(self.confirming.deadline())
+            .chain(self.drift_due())
+            .min();
         next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
     }
 

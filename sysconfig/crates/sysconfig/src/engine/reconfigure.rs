@@ -1,7 +1,9 @@
 //! Taking over changed configuration files.
 
+use std::time::Instant;
+
 use sysconfig_protocol::Diagnostic;
-use sysconfig_protocol::admin::ReloadReport;
+use sysconfig_protocol::admin::{HappeningKind, ReloadReport};
 use sysconfig_protocol::method::{Configure, Validate};
 
 use super::cycle::Mode;
@@ -48,6 +50,25 @@ impl Engine {
         Ok(true)
     }
 
+    /// The files changed, and nobody said anything: they are taken over, and applied if reloads apply.
+    pub(super) fn config_changed(&mut self, seen: Instant) {
+        if !self.config.settings.daemon.watch_configuration {
+            return;
+        }
+        if self.confirming.is_waiting() {
+            self.confirming.config_waits = true;
+            return;
+        }
+        if self.read_again() != Ok(true) {
+            return;
+        }
+        let mode = if self.config.settings.plugins.reload_applies { Mode::APPLY } else { Mode::Plan };
+        let names = self.configured_in_order();
+        self.cycle("changed configuration", &names, mode);
+        let latency_ms = clock::as_ms(seen.elapsed());
+        self.log.info(SELF, format!("done with the changed configuration, {latency_ms} ms after it was seen"));
+    }
+
     /// Reads the files again because of a signal: at once, or when the change that waits is confirmed or undone.
     pub(super) fn reload_on_signal(&mut self) {
         if self.confirming.is_waiting() {
@@ -70,6 +91,7 @@ impl Engine {
         // Whoever asks again and again must not fill the log with the same report.
         if self.config_rejected.as_ref() != Some(&report) {
             self.log.error(SELF, format!("the configuration was not taken over:\n{report}"));
+            self.board.note(HappeningKind::ConfigRefused, None, &*report);
         }
         self.config_rejected = Some(report.clone());
         report
@@ -109,6 +131,7 @@ impl Engine {
         self.publish_search();
         self.drop_old_holds();
         self.log.info(SELF, "the configuration was taken over");
+        self.board.note(HappeningKind::ConfigChanged, None, "the configuration was taken over");
         for name in self.plugins.keys().cloned().collect::<Vec<_>>() {
             if before.parts.get(&name) != self.assignment.parts.get(&name) {
                 self.hand_over(&name);
@@ -123,7 +146,6 @@ impl Engine {
     fn warn_of_late_settings(&self, fresh: &Configuration) {
         let (old, new) = (&self.config.settings.plugins, &fresh.settings.plugins);
         let late = [
-            ("hot-reload", old.hot_reload != new.hot_reload),
             ("poll-interval", old.poll_interval != new.poll_interval),
             ("deadlines.stop", old.deadlines.stop != new.deadlines.stop),
         ];

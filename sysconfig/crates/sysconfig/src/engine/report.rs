@@ -5,6 +5,7 @@ use sysconfig_protocol::{Diagnostic, Severity};
 
 use super::managed::Managed;
 use super::{Engine, shown, subject};
+use crate::config::{Configuration, Unowned};
 
 impl Engine {
     /// Publishes everything anew.
@@ -79,22 +80,9 @@ impl Engine {
             place: None,
             severity: Severity::Error,
         });
-        let unowned = self.assignment.unowned.iter().map(|unowned| Problem {
-            subject: "config".to_owned(),
-            message: format!("no plugin owns the key {}", unowned.key),
-            help: Some(match &unowned.nearest {
-                Some(nearest) => format!("did you mean {nearest}?"),
-                None => format!("install the plugin that owns it; the plugins here own: {}", self.owned_keys()),
-            }),
-            place: Some(self.config.place(&unowned.origin)),
-            severity: Severity::Error,
-        });
+        let claims = self.claims();
+        let unowned = self.assignment.unowned.iter().map(|unowned| unowned_problem(&self.config, unowned, &claims));
         rejected.into_iter().chain(unowned).collect()
-    }
-
-    fn owned_keys(&self) -> String {
-        let keys: Vec<_> = self.claims().into_iter().map(|(_, key)| key).collect();
-        if keys.is_empty() { "nothing".to_owned() } else { keys.join(", ") }
     }
 
     fn plugin_problems(&self, name: &str, managed: &Managed, problems: &mut Vec<Problem>) {
@@ -155,13 +143,29 @@ impl Engine {
     }
 
     fn of_part(&self, name: &str, found: &Diagnostic) -> Problem {
-        let key = if found.key.is_empty() { String::new() } else { format!("{}: ", found.key) };
-        Problem {
-            subject: subject(name),
-            message: format!("{key}{}", found.message),
-            help: found.help.clone(),
-            place: self.config.place_of(&found.key),
-            severity: found.severity,
-        }
+        Problem { place: self.config.place_of(&found.key), ..within(name, found) }
+    }
+}
+
+/// A plugin's finding as a problem without a place.
+pub(crate) fn within(name: &str, found: &Diagnostic) -> Problem {
+    let key = if found.key.is_empty() { String::new() } else { format!("{}: ", found.key) };
+    let message = format!("{key}{}", found.message);
+    Problem { subject: subject(name), message, help: found.help.clone(), place: None, severity: found.severity }
+}
+
+/// A key that no plugin claims; `claims` are pairs of plugin and key.
+pub(crate) fn unowned_problem(config: &Configuration, unowned: &Unowned, claims: &[(String, String)]) -> Problem {
+    let owned: Vec<_> = claims.iter().map(|(_, key)| key.as_str()).collect();
+    let owned = if owned.is_empty() { "nothing".to_owned() } else { owned.join(", ") };
+    Problem {
+        subject: "config".to_owned(),
+        message: format!("no plugin owns the key {}", unowned.key),
+        help: Some(match &unowned.nearest {
+            Some(nearest) => format!("did you mean {nearest}?"),
+            None => format!("install the plugin that owns it; the plugins here own: {owned}"),
+        }),
+        place: Some(config.place(&unowned.origin)),
+        severity: Severity::Error,
     }
 }

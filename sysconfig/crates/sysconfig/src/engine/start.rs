@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sysconfig_protocol::admin::{Failure, PluginState, PluginStatus};
+use sysconfig_protocol::admin::{Failure, HappeningKind, PluginState, PluginStatus};
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::Hello;
 use sysconfig_protocol::{Description, ErrorObject, PLUGIN_FILE_PREFIX, ProtocolRange};
@@ -116,15 +116,14 @@ impl Engine {
         let name = greeted.candidate.name.clone();
         match self.vet(&mut greeted) {
             Ok(vetted) => {
-                self.log.info(
-                    &subject(&name),
-                    format!(
-                        "running: version {}, build {}, from {}",
-                        greeted.description.version,
-                        build_id(&greeted.candidate.copy),
-                        shown(&greeted.candidate.path)
-                    ),
+                let message = format!(
+                    "running: version {}, build {}, from {}",
+                    greeted.description.version,
+                    build_id(&greeted.candidate.copy),
+                    shown(&greeted.candidate.path)
                 );
+                self.log.info(&subject(&name), &message);
+                self.board.note(HappeningKind::PluginStarted, Some(&name), message);
                 self.install(greeted, vetted);
             }
             Err(rejection) => self.turn_away(&name, rejection),
@@ -135,7 +134,9 @@ impl Engine {
     fn turn_away(&mut self, name: &str, rejection: Rejection) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         let Rejection { failure, is_final, conflicts } = rejection;
-        self.log.error(&subject(name), format!("not started: {}", failure.message));
+        let message = format!("not started: {}", failure.message);
+        self.log.error(&subject(name), &message);
+        self.board.note(HappeningKind::PluginFailed, Some(name), message);
         managed.last_error = Some(failure);
         managed.conflicts = conflicts;
         managed.owes_apply = true;
@@ -163,7 +164,9 @@ impl Engine {
                     let help = format!("replace its file, or run: sysconfigctl plugin restart {name}");
                     failure.help.get_or_insert(help);
                 }
-                self.log.error(&subject(name), "failed too often; it stays down until its file changes");
+                let message = "failed too often; it stays down until its file changes";
+                self.log.error(&subject(name), message);
+                self.board.note(HappeningKind::PluginQuarantined, Some(name), message);
             }
         }
     }
@@ -178,6 +181,7 @@ impl Engine {
             None => fault.to_string(),
         };
         self.log.error(&subject(name), &message);
+        self.board.note(HappeningKind::PluginFailed, Some(name), &*message);
         managed.last_error = Some(Failure { message, help: None });
         self.schedule_retry(name);
     }
@@ -187,6 +191,17 @@ impl Engine {
         let live = self.plugins.get(name).and_then(|managed| managed.live.as_ref());
         if live.is_some_and(|live| live.process.instance() == instance) {
             self.fail(name, fault);
+        }
+    }
+
+    /// A process ended. Its children may hold its connection open, so that nobody reads an end of it.
+    pub(super) fn look_for_ended(&mut self) {
+        let ended = self.plugins.iter_mut().filter_map(|(name, managed)| {
+            let fault = managed.live.as_mut()?.process.ending()?;
+            Some((name.clone(), fault))
+        });
+        for (name, fault) in ended.collect::<Vec<_>>() {
+            self.fail(&name, &fault);
         }
     }
 
@@ -257,6 +272,7 @@ impl Engine {
     /// Something changed under the plugin path.
     pub(super) fn take_finding(&mut self, finding: Finding) {
         match finding {
+            _ if self.is_ready && !self.config.settings.plugins.hot_reload && !finding.is_of_config() => (),
             Finding::Candidate(candidate) => self.take_candidate(candidate),
             Finding::Refused { name, path, message, help } => {
                 let message = format!("{}: {message}", shown(&path));
@@ -267,6 +283,7 @@ impl Engine {
                 self.keep_old(&name, failure, None);
             }
             Finding::Vanished { name } => self.file_vanished(&name),
+            Finding::ConfigChanged { seen } => self.config_changed(seen),
         }
     }
 

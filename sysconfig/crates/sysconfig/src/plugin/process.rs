@@ -1,6 +1,7 @@
 //! Starting a plugin, calling it, and making sure that it ends.
 
 use std::fmt;
+use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -61,6 +62,7 @@ impl Stop {
 #[derive(Clone)]
 pub struct Launcher {
     log: Log,
+    input: Arc<File>,
     reporter: Reporter,
     stop: Stop,
     stop_deadline: Duration,
@@ -73,14 +75,15 @@ impl fmt::Debug for Launcher {
 }
 
 impl Launcher {
-    /// `reporter` hears what processes tell unasked, from their threads.
+    /// `reporter` hears what processes tell unasked, from their threads. `input` is everybody's standard input.
     pub fn new(
         log: Log,
+        input: File,
         stop: Stop,
         stop_deadline: Duration,
         reporter: impl Fn(super::Report) + Send + Sync + 'static,
     ) -> Self {
-        Self { log, reporter: Arc::new(reporter), stop, stop_deadline }
+        Self { log, input: Arc::new(input), reporter: Arc::new(reporter), stop, stop_deadline }
     }
 
     /// Starts `executable` as the plugin `name`.
@@ -96,7 +99,7 @@ impl Launcher {
         let (output, printing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| error(errno.into()))?;
         stream.set_write_timeout(Some(WRITE_DEADLINE)).map_err(error)?;
         let reading = stream.try_clone().map_err(error)?;
-        let child = spawn(executable, OwnedFd::from(theirs), printing).map_err(error)?;
+        let child = spawn(executable, &self.input, OwnedFd::from(theirs), printing).map_err(error)?;
         let (sender, responses) = sync_channel(RESPONSES);
         let process = PluginProcess {
             instance,
@@ -125,13 +128,13 @@ impl Launcher {
 }
 
 #[expect(clippy::disallowed_methods, reason = "plugins are started here and nowhere else")]
-fn spawn(executable: &Path, socket: OwnedFd, printing: OwnedFd) -> std::io::Result<Child> {
+fn spawn(executable: &Path, input: &File, socket: OwnedFd, printing: OwnedFd) -> std::io::Result<Child> {
     let mut command = Command::new(executable);
     if let Some(name) = executable.file_name() {
         command.arg0(name);
     }
     command.env_clear().env("PATH", PATH).env("LANG", "C").env(PLUGIN_FD_VARIABLE, PLUGIN_FD.to_string());
-    command.current_dir("/").process_group(0).stdin(Stdio::null());
+    command.current_dir("/").process_group(0).stdin(Stdio::from(input.try_clone()?));
     command.stdout(Stdio::from(printing.try_clone()?)).stderr(Stdio::from(printing));
     let mapping = FdMapping { parent_fd: socket, child_fd: PLUGIN_FD };
     command.fd_mappings(vec![mapping]).expect("one mapping cannot collide");
@@ -192,6 +195,11 @@ impl PluginProcess {
         }
     }
 
+    /// Why the process ended, when it has.
+    pub fn ending(&mut self) -> Option<Fault> {
+        self.ends_within(Duration::ZERO).then(|| self.fault_so_far())
+    }
+
     fn send(&mut self, message: &Message) -> Result<(), Fault> {
         self.stream.write_all(&message.to_line()).map_err(|error| match error.kind() {
             std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => self.fault_so_far(),
@@ -226,7 +234,9 @@ impl PluginProcess {
                 Ok(Ok(response)) => return Err(wrong_id(response, id)),
                 Ok(Err(fault)) => return Err(fault),
                 Err(RecvTimeoutError::Disconnected) => return Err(Fault::Ended),
-                Err(RecvTimeoutError::Timeout) if Instant::now() < give_up => (),
+                Err(RecvTimeoutError::Timeout) if Instant::now() < give_up && !self.ends_within(Duration::ZERO) => (),
+                // What it said before it ended may still be on its way.
+                Err(RecvTimeoutError::Timeout) if Instant::now() < give_up => return self.last_word(id),
                 Err(RecvTimeoutError::Timeout) if is_cancelled => return Err(Fault::Late { method, after: deadline }),
                 Err(RecvTimeoutError::Timeout) => {
                     is_cancelled = true;
@@ -236,6 +246,16 @@ impl PluginProcess {
                     self.send(&Message::Notification(Notification { method: Cancel::METHOD.to_owned(), params }))?;
                 }
             }
+        }
+    }
+
+    /// The answer of a process that has ended, or why there is none.
+    fn last_word(&mut self, id: &Id) -> Result<Response, Fault> {
+        match self.responses.recv_timeout(END_GRACE) {
+            Ok(Ok(response)) if response.id.as_ref() == Some(id) => Ok(response),
+            Ok(Ok(response)) => Err(wrong_id(response, id)),
+            Ok(Err(fault)) => Err(fault),
+            Err(_) => Err(Fault::Ended),
         }
     }
 

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -65,6 +66,44 @@ impl InstanceError {
 #[derive(Debug)]
 pub struct InstanceLock {
     _file: File,
+}
+
+/// Waits until the plugins of an earlier daemon are gone, and answers the file that shows the same to the next one.
+///
+/// A killed daemon leaves its plugins behind, each of which finishes its step before it ends. Who observed before that
+/// would see a state that is about to change. So every plugin has, as its standard input, an empty file that is locked:
+/// the lock ends with the last process that holds the file. `waiting` is called when there is something to wait for.
+///
+/// After `patience` it goes on without the lock, because a grandchild may keep its input for ever.
+///
+/// # Errors
+///
+/// When the file cannot be made or locked.
+pub fn await_former_plugins(
+    run_directory: &Path,
+    patience: Duration,
+    waiting: impl FnOnce(),
+) -> Result<(File, bool), InstanceError> {
+    let path = run_directory.join("plugins.lock");
+    let lock_error = |source| InstanceError::Lock { path: path.clone(), source };
+    let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    drop(options.map_err(lock_error)?);
+    let file = File::open(&path).map_err(lock_error)?;
+    let give_up = Instant::now() + patience;
+    let mut waiting = Some(waiting);
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok((file, true)),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() >= give_up => return Ok((file, false)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                if let Some(waiting) = waiting.take() {
+                    waiting();
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(errno) => return Err(lock_error(errno.into())),
+        }
+    }
 }
 
 /// Makes a directory that only its owner can enter, with what is missing above it.

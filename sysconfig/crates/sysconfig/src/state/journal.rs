@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sysconfig_protocol::Step;
-use sysconfig_protocol::admin::StepResult;
+use sysconfig_protocol::admin::{PastStep, StepResult};
 
 use super::{StateError, sync_directory};
 use crate::clock;
@@ -136,11 +136,59 @@ impl Journal {
         if self.file.metadata().map_err(error)?.len() < ROTATE_BYTES {
             return Ok(());
         }
+        let old = std::fs::read(&self.path).map_err(error)?;
         std::fs::rename(&self.path, self.path.with_extension("jsonl.old")).map_err(error)?;
         let options = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
         self.file = options.map_err(error)?;
+        // What is in doubt stays in doubt.
+        self.file.write_all(&open_intents(&old)).and_then(|()| self.file.sync_data()).map_err(error)?;
         sync_directory(&self.path).map_err(error)
     }
+}
+
+/// The newest steps of the journal in a directory, also those of the file before the last rotation, the oldest first.
+///
+/// # Errors
+///
+/// When a file is there and cannot be read.
+pub fn history(directory: &Path, limit: usize) -> Result<Vec<PastStep>, StateError> {
+    let mut steps: Vec<PastStep> = Vec::new();
+    for name in ["journal.jsonl.old", "journal.jsonl"] {
+        let path = directory.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => bytes.split(|byte| *byte == b'\n').for_each(|line| take_line(&mut steps, line)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
+            Err(source) => return Err(StateError::new("read", &path, source)),
+        }
+    }
+    steps.drain(..steps.len().saturating_sub(limit));
+    Ok(steps)
+}
+
+fn take_line(steps: &mut Vec<PastStep>, line: &[u8]) {
+    match serde_json::from_slice(line) {
+        Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
+            let (duration_ms, result, error) = (None, None, None);
+            steps.push(PastStep { sequence, at_unix_ms, duration_ms, plugin, undo, step: *step, result, error });
+        }
+        Ok(Line::Result { sequence, at_unix_ms, result, error }) => {
+            // Sequence numbers go on after a rotation, and a result is close behind its intent.
+            if let Some(step) = steps.iter_mut().rev().find(|step| step.sequence == sequence) {
+                step.duration_ms = Some(at_unix_ms.saturating_sub(step.at_unix_ms));
+                step.result = Some(result);
+                step.error = error;
+            }
+        }
+        Err(_) => (),
+    }
+}
+
+/// The lines of the steps without a result.
+fn open_intents(bytes: &[u8]) -> Vec<u8> {
+    let open: Vec<_> = replay(bytes).0.into_iter().filter_map(|step| step.sequence).collect();
+    let is_open = |line: &&[u8]| matches!(serde_json::from_slice(line), Ok(Line::Intent { sequence, .. }) if open.contains(&sequence));
+    let lines = bytes.split(|byte| *byte == b'\n').filter(is_open);
+    lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
 }
 
 /// The steps without a result, and the highest sequence number. Lines that cannot be read are passed over.
@@ -195,6 +243,28 @@ mod tests {
         assert_eq!(journal.intent("x", "digest", &step("3")).unwrap(), 3, "numbers are not used twice");
         let text = std::fs::read_to_string(directory.path().join("journal.jsonl")).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn history_joins_begin_and_end_also_across_a_rotation_and_doubts_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(directory.path()).unwrap();
+        let long = Step { summary: "x".repeat(100_000), ..step("1") };
+        journal.intent("doubtful", "digest", &step("0")).unwrap();
+        for _ in 0..15 {
+            let sequence = journal.intent("x", "digest", &long).unwrap();
+            journal.result(sequence, StepResult::Failed, Some("no".to_owned())).unwrap();
+        }
+        journal.undo_intent("x", "digest", &step("2")).unwrap();
+        assert!(directory.path().join("journal.jsonl.old").exists());
+        let steps = history(directory.path(), 3).unwrap();
+        assert_eq!(steps.iter().map(|step| step.sequence).collect::<Vec<_>>(), [15, 16, 17]);
+        assert_eq!((steps[1].result, steps[1].error.as_deref()), (Some(StepResult::Failed), Some("no")));
+        assert!(steps[1].duration_ms.is_some() && steps[2].result.is_none() && steps[2].undo);
+        drop(journal);
+        let (_, in_doubt) = Journal::open(directory.path()).unwrap();
+        assert_eq!(in_doubt.iter().map(|step| step.step.id.as_str()).collect::<Vec<_>>(), ["0", "2"]);
+        assert_eq!(history(&directory.path().join("none"), 3).unwrap(), []);
     }
 
     #[test]

@@ -99,3 +99,72 @@ pub fn digest_of(value: &impl serde::Serialize) -> String {
     let json = serde_json::to_vec(value).expect("values of the protocol have text keys only, so they serialise");
     blake3::hash(&json).to_hex().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use sysconfig_protocol::admin::StepResult;
+    use sysconfig_protocol::{Digest, FieldChange, Risk, Step};
+
+    use super::applied::{Applied, AppliedPart};
+    use super::confirmation::{Confirmation, Pending, RevocableStep};
+    use super::journal::Journal;
+
+    fn step() -> Step {
+        let change = FieldChange { field: "a".into(), from: Value::Null, to: 1.into(), sensitive: false };
+        Step {
+            id: "1".to_owned(),
+            action: "set".to_owned(),
+            resource: "thing".to_owned(),
+            summary: "set the thing".to_owned(),
+            changes: vec![change],
+            risk: Risk::Safe,
+            data: serde_json::json!({ "key": [1, 2.5, null, "x"] }),
+        }
+    }
+
+    /// Files of every kind in a directory, as they are after some work.
+    fn write_state(directory: &std::path::Path) {
+        let (mut applied, _) = Applied::load(directory).unwrap();
+        let hash = "ab".repeat(32);
+        let part =
+            AppliedPart { config: hash.clone(), plugin_hash: hash, plugin_version: "1".to_owned(), at_unix_ms: 7 };
+        applied.record("x", part).unwrap();
+        let (mut journal, _) = Journal::open(directory).unwrap();
+        for _ in 0..3 {
+            let sequence = journal.intent("x", "digest", &step()).unwrap();
+            journal.result(sequence, StepResult::Changed, None).unwrap();
+        }
+        journal.undo_intent("x", "digest", &step()).unwrap();
+        let (mut confirmation, _) = Confirmation::load(directory).unwrap();
+        let (plugin, plan) = ("x".to_owned(), Digest("00".to_owned()));
+        let steps = vec![RevocableStep { plugin, plan, step: step(), data_withheld: false }];
+        confirmation.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, steps });
+        confirmation.held.insert("y".to_owned(), "hash".to_owned());
+        confirmation.store().unwrap();
+    }
+
+    /// However a file was damaged, the daemon starts, and what it writes then can be read again.
+    #[test]
+    fn fuzz_damaged_state_and_journals() {
+        let whole = tempfile::tempdir().unwrap();
+        write_state(whole.path());
+        let files = ["applied.json", "confirmation.json", "journal.jsonl"];
+        test_judge::fuzz(200, |random| {
+            let directory = tempfile::tempdir().unwrap();
+            for name in files {
+                let mut bytes = std::fs::read(whole.path().join(name)).unwrap();
+                random.damage(&mut bytes);
+                std::fs::write(directory.path().join(name), bytes).unwrap();
+            }
+            Applied::load(directory.path()).unwrap();
+            Confirmation::load(directory.path()).unwrap();
+            let (mut journal, before) = Journal::open(directory.path()).unwrap();
+            super::journal::history(directory.path(), 10).unwrap();
+            journal.intent("new", "digest", &step()).unwrap();
+            drop(journal);
+            let (_, after) = Journal::open(directory.path()).unwrap();
+            assert_eq!(after.len(), before.len() + 1, "a step that is begun now is in doubt then");
+        });
+    }
+}

@@ -3,10 +3,12 @@
 //! Plain text without colours, aligned with blanks. What plugins and files have contributed is shown without
 //! control characters, so that it cannot move the cursor or hide something.
 
+mod past;
 mod plan;
 mod status;
 mod table;
 
+pub use past::{happening, history, log_line};
 pub use plan::{apply, confirm, plan, reload, undo};
 pub use status::{plugin_table, plugins, status};
 
@@ -34,7 +36,7 @@ pub fn has_errors(problems: &[Problem]) -> bool {
 }
 
 /// Adds the problems, one paragraph each, after an empty line.
-fn push_problems(text: &mut String, problems: &[Problem]) {
+pub(crate) fn push_problems(text: &mut String, problems: &[Problem]) {
     for problem in problems {
         let level = severity(problem.severity);
         let _ = writeln!(text, "\n{level}: {}: {}", clean(&problem.subject), indented(&problem.message));
@@ -70,7 +72,7 @@ fn severity(severity: Severity) -> &'static str {
 }
 
 /// Text whose further lines are moved to the right, below the first one.
-fn indented(text: &str) -> String {
+pub(crate) fn indented(text: &str) -> String {
     clean(text).trim_end().replace('\n', "\n    ")
 }
 
@@ -83,7 +85,7 @@ fn counted(count: usize, noun: &str) -> String {
 }
 
 /// A duration in the largest unit that leaves a small number: `640 ms`, `12 s`, `3 min`, `2 h`, `5 d`.
-fn duration(milliseconds: u64) -> String {
+pub(crate) fn duration(milliseconds: u64) -> String {
     let seconds = milliseconds / 1000;
     match seconds {
         0 => format!("{milliseconds} ms"),

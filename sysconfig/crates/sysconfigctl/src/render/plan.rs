@@ -70,7 +70,7 @@ pub fn apply(report: &ApplyReport, now: u64) -> String {
         text += "Destructive steps need --allow-destructive.\n";
     }
     if let Some(by) = report.confirm_by_unix_ms {
-        let left = duration(by.saturating_sub(now));
+        let left = duration(by.saturating_sub(now).next_multiple_of(1000));
         let _ = writeln!(text, "The change is undone in {left} unless you keep it: sysconfigctl confirm");
     }
     push_problems(&mut text, &report.problems);
@@ -153,6 +153,11 @@ fn has_errors(diagnostics: &[Diagnostic]) -> bool {
     diagnostics.iter().any(Diagnostic::is_error)
 }
 
+/// What came of a step, in words.
+pub(super) fn result_word(result: StepResult) -> &'static str {
+    word(result, false)
+}
+
 /// What came of a step, in words; in a dry run a step that was not run is just planned.
 fn word(result: StepResult, dry_run: bool) -> &'static str {
     if dry_run && result == StepResult::NotRun {
@@ -162,7 +167,7 @@ fn word(result: StepResult, dry_run: bool) -> &'static str {
 }
 
 /// One step in one line; its risk where there is one.
-fn line(step: &Step) -> String {
+pub(super) fn line(step: &Step) -> String {
     let risk = match step.risk {
         Risk::Safe => String::new(),
         risk => format!(" [{risk}]"),

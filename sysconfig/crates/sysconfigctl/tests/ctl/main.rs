@@ -3,4 +3,6 @@
 mod config_check;
 mod fake_daemon;
 mod human_output;
+mod offline;
+mod past;
 mod support;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use sysconfig_protocol::admin::{ApplyReport, PlanReport, PluginsReport, StatusReport, UndoReport};
 use sysconfig_protocol::{ErrorObject, LineDecoder, Message, Response};
@@ -30,6 +31,7 @@ pub(crate) fn sysconfigctl(socket: &Path, arguments: &[&str]) -> Ran {
 pub(crate) struct Daemon {
     directory: TempDir,
     requests: Arc<Mutex<Vec<(String, Value)>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Daemon {
@@ -56,17 +58,25 @@ impl Daemon {
         let listener = UnixListener::bind(directory.path().join("sock")).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let theirs = Arc::clone(&requests);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
         // The thread ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming() {
+                counted.fetch_add(1, Ordering::Relaxed);
                 handler(stream.unwrap(), &theirs);
             }
         });
-        Self { directory, requests }
+        Self { directory, requests, connections }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("sock")
+    }
+
+    /// How often somebody has connected.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Method and parameters of the requests so far.

@@ -1,0 +1,95 @@
+//! Noticing that configuration files changed, without reading them.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{Sources, drop_ins};
+
+/// What tells one state of the files from another: path, device, inode, size and times of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fingerprint(Vec<(PathBuf, Option<Identity>)>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Identity {
+    file: [u64; 3],
+    modified: [i64; 2],
+}
+
+impl Fingerprint {
+    fn of(sources: &Sources) -> Self {
+        // A directory that cannot be read is told by whoever reads it next.
+        let drop_ins = drop_ins(&sources.directory).unwrap_or_default();
+        let identity = |path: &PathBuf| {
+            let metadata = std::fs::metadata(path).ok()?;
+            Some(Identity {
+                file: [metadata.dev(), metadata.ino(), metadata.size()],
+                modified: [metadata.mtime(), metadata.mtime_nsec()],
+            })
+        };
+        let paths = std::iter::once(sources.file.clone()).chain(drop_ins);
+        Self(paths.map(|path| (path.clone(), identity(&path))).collect())
+    }
+}
+
+/// Polls the files; no file events come through a share.
+#[derive(Debug)]
+pub struct ConfigWatch {
+    sources: Sources,
+    told: Fingerprint,
+    last: Fingerprint,
+    since: Instant,
+}
+
+impl ConfigWatch {
+    /// Takes the files as they are for known.
+    pub fn new(sources: Sources) -> Self {
+        let told = Fingerprint::of(&sources);
+        Self { sources, last: told.clone(), told, since: Instant::now() }
+    }
+
+    /// Looks once. A change that two looks agree on is told once, with the time of the first of the two.
+    pub fn poll(&mut self) -> Option<Instant> {
+        let now = Fingerprint::of(&self.sources);
+        if now != self.last {
+            self.last = now;
+            self.since = Instant::now();
+            return None;
+        }
+        if self.last == self.told {
+            return None;
+        }
+        self.told = now;
+        Some(self.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_once_when_two_looks_agree() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir(path("d")).unwrap();
+        std::fs::write(path("main.toml"), "").unwrap();
+        let sources = Sources { file: path("main.toml"), directory: path("d") };
+        let mut watch = ConfigWatch::new(sources);
+        assert!(watch.poll().is_none());
+        let mut changes = |what: &str| {
+            assert!(watch.poll().is_none(), "{what}: seen for the first time");
+            assert!(watch.poll().is_some(), "{what}: seen again");
+            assert!(watch.poll().is_none(), "{what}: told already");
+        };
+        std::fs::write(path("d/10.toml"), "a = 1\n").unwrap();
+        changes("a new file");
+        std::fs::write(path("new"), "a = 2\n").unwrap();
+        std::fs::rename(path("new"), path("d/10.toml")).unwrap();
+        changes("a file of the same size in its place");
+        std::fs::remove_file(path("main.toml")).unwrap();
+        changes("a file that is gone");
+        std::fs::write(path("d/note.txt"), "").unwrap();
+        assert!(watch.poll().is_none() && watch.poll().is_none(), "other files are nobody's business");
+    }
+}

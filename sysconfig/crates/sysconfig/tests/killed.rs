@@ -1,0 +1,111 @@
+//! A daemon that is killed anywhere is followed by one that knows the truth.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use common::{Bench, PATIENCE};
+use serde_json::{Value, json};
+use sysconfig_protocol::admin::Health;
+use test_judge::{Random, soak};
+
+/// Files that each of the two plugins writes, one step each.
+const FILES: usize = 4;
+
+/// How long each step takes at least.
+const STEP_MS: u64 = 10;
+
+fn want(bench: &Bench, text: &str) {
+    bench.configure(&format!("{}{}", bench.wants("a", text), bench.wants("b", text)));
+}
+
+/// Every file of both plugins.
+fn texts(bench: &Bench) -> Vec<Option<String>> {
+    let files = ["a", "b"].into_iter().flat_map(|name| {
+        (0..FILES).map(move |number| if number == 0 { name.to_owned() } else { format!("{name}.{number}") })
+    });
+    files.map(|file| bench.text(&file)).collect()
+}
+
+/// The steps that the journal has begun and not ended, by what it shows of them. A line that is cut off counts as none.
+fn open_steps(bench: &Bench) -> Vec<String> {
+    let mut open = BTreeMap::new();
+    for line in bench.text("state/journal.jsonl").unwrap_or_default().lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+        let sequence = line["sequence"].as_u64().unwrap();
+        if line["kind"] == "intent" {
+            open.insert(sequence, line["step"]["summary"].as_str().unwrap().to_owned());
+        } else {
+            open.remove(&sequence);
+        }
+    }
+    open.into_values().collect()
+}
+
+#[test]
+fn after_a_kill_at_any_moment_the_state_is_true_and_the_step_in_doubt_is_named() {
+    let bench = Bench::new();
+    let script = |after: &[&str]| json!({ "files": FILES, "apply_sleep_ms": STEP_MS, "after": after });
+    bench.install("a", &script(&[]));
+    bench.install("b", &script(&["a"]));
+    want(&bench, "before");
+    let begin = Instant::now();
+    bench.start().stop();
+    let whole_run = u64::try_from(begin.elapsed().as_millis()).unwrap();
+
+    let mut random = Random::new(0);
+    let (mut doubts, points) = (0, if soak() { 200 } else { 20 });
+    for point in 0..points {
+        let text = format!("text {point}");
+        want(&bench, &text);
+        let daemon = bench.spawn();
+        // Every other one among the steps, the rest anywhere.
+        let span = if point % 2 == 0 { whole_run } else { 2 * u64::try_from(FILES).unwrap() * STEP_MS };
+        if point % 2 == 1 {
+            let begun = || bench.log().matches("calling apply").count();
+            let give_up = Instant::now() + PATIENCE;
+            let before = begun();
+            while begun() == before && Instant::now() < give_up {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(random.next_u64() % span));
+        daemon.kill();
+        let in_doubt = open_steps(&bench);
+        doubts += in_doubt.len();
+
+        let daemon = bench.start();
+        assert_eq!(texts(&bench), vec![Some(text); 2 * FILES], "point {point}\n{}", daemon.log());
+        let problems = daemon.problems().join("\n");
+        for step in &in_doubt {
+            assert!(problems.contains(step.as_str()), "point {point}: {step} is not told in {problems:?}");
+        }
+        assert_eq!(problems.matches("nobody knows").count(), in_doubt.len(), "point {point}: {problems}");
+        assert_eq!(daemon.status().health, Health::Ok, "point {point}: {problems}");
+        let second = daemon.apply();
+        assert!(second.is_success() && second.plugins.iter().all(|plugin| plugin.steps.is_empty()), "point {point}");
+        daemon.stop();
+        assert_eq!(open_steps(&bench), [""; 0], "point {point}: what was told is settled");
+    }
+    assert!(doubts > 0, "no kill hit a step, so nothing was tried");
+}
+
+/// The plugin of a killed daemon was still in its step when the next daemon looked at the machine; what it wrote
+/// afterwards was the old text.
+#[test]
+fn the_next_daemon_waits_for_the_plugins_of_a_killed_one() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "apply_sleep_ms": 700 }));
+    bench.configure(&bench.wants("a", "old"));
+    let daemon = bench.spawn();
+    daemon.wait_for("the step", |daemon| daemon.log().contains("plugin a: calling apply"));
+    daemon.kill();
+    bench.configure(&bench.wants("a", "new"));
+    let daemon = bench.start();
+    let log = daemon.log();
+    assert!(log.contains("waiting for the plugins of an earlier daemon"), "{log}");
+    std::thread::sleep(Duration::from_millis(800));
+    assert_eq!(bench.text("a").as_deref(), Some("new"));
+    daemon.stop();
+}

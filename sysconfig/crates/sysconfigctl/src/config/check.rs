@@ -1,0 +1,106 @@
+//! `config check`: what the daemon and its plugins would say of configuration files.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use sysconfig::config::{self, Configuration, Sources};
+use sysconfig::offline::Plugins;
+use sysconfig_protocol::admin::Problem;
+
+use super::{search_of, trusting};
+use crate::command::Failure;
+use crate::render::{has_errors, push_problems};
+
+/// What came of checking files.
+#[derive(Debug, Serialize)]
+pub(super) struct CheckReport {
+    /// Whether every file can be used, as far as that was asked.
+    pub(super) accepted: bool,
+    /// Each thing that was checked.
+    pub(super) checked: Vec<Checked>,
+}
+
+/// Files that were checked together.
+#[derive(Debug, Serialize)]
+pub(super) struct Checked {
+    /// The files, in the order in which they are merged.
+    files: Vec<PathBuf>,
+    /// What is wrong with them before any plugin is asked, as a report with file, line and column.
+    error: Option<String>,
+    /// The plugins that were asked; none at all when they were not to be.
+    plugins: Option<Vec<String>>,
+    /// What they said, and the keys that none of them owns.
+    problems: Vec<Problem>,
+}
+
+/// Checks each of `files` by itself; without any, what the daemon reads, with the plugins that it would start. Other
+/// files say which programs are plugins as well, so they are not believed: for those, plugins are asked only in the
+/// directories of the command line.
+pub(super) fn check(files: &[PathBuf], sources: &Sources, directories: &[PathBuf]) -> Result<CheckReport, Failure> {
+    let checked = if files.is_empty() {
+        vec![check_sources(sources, directories, true)?]
+    } else {
+        // A directory without a name does not exist, so the file is alone.
+        let alone = |file: &PathBuf| Sources { file: file.clone(), directory: Path::new("").to_owned() };
+        files.iter().map(|file| check_sources(&alone(file), directories, false)).collect::<Result<_, _>>()?
+    };
+    let is_fine = |checked: &Checked| checked.error.is_none() && !has_errors(&checked.problems);
+    Ok(CheckReport { accepted: checked.iter().all(is_fine), checked })
+}
+
+fn check_sources(sources: &Sources, directories: &[PathBuf], is_own: bool) -> Result<Checked, Failure> {
+    match config::load(sources) {
+        Ok(loaded) => {
+            let (plugins, problems) = ask_plugins(&loaded, directories, is_own)?;
+            let files = loaded.files.into_iter().map(|file| file.path).collect();
+            Ok(Checked { files, error: None, plugins, problems })
+        }
+        Err(errors) => Ok(Checked {
+            files: vec![sources.file.clone()],
+            error: Some(config::render(&errors)),
+            plugins: None,
+            problems: Vec::new(),
+        }),
+    }
+}
+
+fn ask_plugins(
+    config: &Configuration,
+    directories: &[PathBuf],
+    is_own: bool,
+) -> Result<(Option<Vec<String>>, Vec<Problem>), Failure> {
+    let (search, deadlines) = match directories {
+        [] if is_own => search_of(&config.settings.plugins),
+        [] => return Ok((None, Vec::new())),
+        directories => (trusting(directories), config.settings.plugins.deadlines.clone()),
+    };
+    let mut plugins = Plugins::start(search, &deadlines).map_err(Failure::of)?;
+    let usable = plugins.found().iter().filter(|looked| looked.description.is_ok());
+    let names: Vec<_> = usable.map(|looked| looked.name.clone()).collect();
+    // On a host without the guest's plugins, every key would lack its owner; that would be no news.
+    if names.is_empty() && directories.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let problems = plugins.judge(config);
+    Ok((Some(names), problems))
+}
+
+/// The report as text.
+pub(super) fn render(report: &CheckReport) -> String {
+    let mut text = String::new();
+    for checked in &report.checked {
+        if let Some(error) = &checked.error {
+            text += &format!("{}\n", error.trim_end());
+            continue;
+        }
+        let files: Vec<_> = checked.files.iter().map(|file| file.display().to_string()).collect();
+        let asked = match &checked.plugins {
+            None => "as far as can be said without the plugins".to_owned(),
+            Some(names) => format!("say the plugins {}", names.join(", ")),
+        };
+        let verdict = if has_errors(&checked.problems) { "faulty" } else { "fine" };
+        text += &format!("{}: {verdict}, {asked}\n", files.join(", "));
+        push_problems(&mut text, &checked.problems);
+    }
+    crate::render::clean(&text)
+}

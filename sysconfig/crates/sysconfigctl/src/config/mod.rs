@@ -1,0 +1,72 @@
+//! `config`: configuration files read as the daemon reads them, without the daemon.
+
+mod check;
+mod show;
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use sysconfig::config::{Deadlines, Sources, load};
+use sysconfig::discovery::Search;
+use sysconfig::offline::Plugins;
+
+use crate::cli::{ConfigCommand, ConfigFiles};
+use crate::command::{Failure, Session};
+use crate::exit::Exit;
+
+impl Session<'_> {
+    pub(crate) fn config(&mut self, command: ConfigCommand) -> Result<Exit, Failure> {
+        match command {
+            ConfigCommand::Check { files, sources, plugins } => {
+                let report = check::check(&files, &sources.into(), &plugins)?;
+                self.answer(&report, check::render(&report))?;
+                Ok(Exit::success_if(report.accepted))
+            }
+            ConfigCommand::Show { sources, origin } => {
+                let shown = show::show(&sources.into())?;
+                self.answer(&shown, show::render(&shown, origin))?;
+                Ok(Exit::Success)
+            }
+            ConfigCommand::Schema { sources, plugins } => {
+                let schema = schema(&sources.into(), &plugins)?;
+                let text = serde_json::to_string_pretty(&schema).map_err(std::io::Error::from)?;
+                self.answer(&schema, format!("{text}\n"))?;
+                Ok(Exit::Success)
+            }
+        }
+    }
+}
+
+impl From<ConfigFiles> for Sources {
+    fn from(files: ConfigFiles) -> Self {
+        Self { file: files.config, directory: files.config_dir }
+    }
+}
+
+/// The schema with the plugins of `directories`, or of the configured path.
+fn schema(sources: &Sources, directories: &[PathBuf]) -> Result<Value, Failure> {
+    let (search, deadlines) = match directories {
+        [] => match load(sources) {
+            Ok(config) => search_of(&config.settings.plugins),
+            Err(errors) => return Err(Failure::said(sysconfig::config::render(&errors))),
+        },
+        directories => (trusting(directories), Deadlines::default()),
+    };
+    let plugins = Plugins::start(search, &deadlines).map_err(Failure::of)?;
+    if let Some(unusable) = plugins.found().iter().find(|looked| looked.description.is_err()) {
+        let reason = unusable.description.as_ref().err().map(|failure| failure.message.clone()).unwrap_or_default();
+        return Err(Failure::said(format!("{}: {reason}", unusable.path.display())));
+    }
+    Ok(plugins.schema())
+}
+
+/// Directories that somebody names on the command line are trusted: they say that their plugins shall run.
+fn trusting(directories: &[PathBuf]) -> Search {
+    let path = directories.iter().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    Search { path: path.collect(), allow_untrusted_owner: true }
+}
+
+fn search_of(settings: &sysconfig::config::PluginSettings) -> (Search, Deadlines) {
+    let search = Search { path: settings.path.clone(), allow_untrusted_owner: settings.allow_untrusted_owner };
+    (search, settings.deadlines.clone())
+}

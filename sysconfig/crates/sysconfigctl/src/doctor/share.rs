@@ -1,0 +1,112 @@
+//! Where the plugin directories come from: a file system, a 9P share, or a mirror of one.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Deserialize;
+
+use super::{Check, Verdict};
+use crate::render::duration;
+
+/// A mirror whose last round is older than this does not keep up; it makes one every few seconds.
+const STALE_MS: u64 = 60_000;
+
+/// The mount table: `mnttab(5)` on illumos, `proc(5)` on Linux. In both, fields are separated by white space, the
+/// second is the mount point and the third the type.
+const MOUNT_TABLE: &str =
+    if cfg!(any(target_os = "illumos", target_os = "solaris")) { "/etc/mnttab" } else { "/proc/self/mounts" };
+
+pub(super) fn look(directories: &[PathBuf]) -> Vec<Check> {
+    let mounts = std::fs::read_to_string(MOUNT_TABLE).unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    directories.iter().flat_map(|directory| look_at(directory, &mounts, now)).collect()
+}
+
+fn look_at(directory: &Path, mounts: &str, now: u64) -> Vec<Check> {
+    let what = format!("plugin path {}", directory.display());
+    let mut checks = Vec::new();
+    match std::fs::read_dir(directory) {
+        Err(error) => checks.push(
+            Check::wrong(&what, format!("it cannot be read: {error}"))
+                .help("name another one with [plugins] path, or see that its file system is mounted"),
+        ),
+        Ok(_) => match mount_of(directory, mounts) {
+            Some((point, kind)) => checks.push(Check::fine(&what, format!("on {point}, type {kind}"))),
+            None => checks.push(Check::fine(&what, "it is there")),
+        },
+    }
+    let stamp = directory.ancestors().map(|above| above.join(".ninep-mirror/stamp")).find(|stamp| stamp.exists());
+    checks.extend(stamp.map(|stamp| mirror(&stamp, now)));
+    checks
+}
+
+/// The mount point and type of the file system that holds a directory.
+fn mount_of(directory: &Path, mounts: &str) -> Option<(String, String)> {
+    let rows = mounts.lines().filter_map(|row| {
+        let mut fields = row.split_whitespace().skip(1);
+        Some((fields.next()?, fields.next()?))
+    });
+    let holding = rows.filter(|(point, _)| directory.starts_with(point));
+    // Of several on the same point, the last one hides the others.
+    holding.max_by_key(|(point, _)| point.len()).map(|(point, kind)| (point.to_owned(), kind.to_owned()))
+}
+
+/// What the mirror says after each of its rounds; see `docs/9p.md`.
+#[derive(Debug, Deserialize)]
+struct Stamp {
+    time_unix_ms: u64,
+    files: u64,
+    problems: u64,
+}
+
+fn mirror(stamp: &Path, now: u64) -> Check {
+    let what = "mirror of the share";
+    let help = "look at the log of the service dev-9p-mount";
+    let text = std::fs::read_to_string(stamp).unwrap_or_default();
+    let Ok(Stamp { time_unix_ms, files, problems }) = serde_json::from_str(&text) else {
+        return Check::new(what, Verdict::Unknown, format!("{} makes no sense", stamp.display()));
+    };
+    let age = now.saturating_sub(time_unix_ms);
+    let found = format!("{files} files, last round {} ago, {problems} problems", duration(age));
+    match (age > STALE_MS, problems) {
+        (true, _) => Check::wrong(what, found).help(help),
+        (false, 0) => Check::fine(what, found),
+        (false, _) => Check::new(what, Verdict::Odd, found).help(help),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_mount_point_holds_a_directory() {
+        let linux = "/dev/vda1 / ext4 rw 0 0\nrepo /repo 9p rw,trans=virtio 0 0\n/dev/vdb /rep ext4 rw 0 0\n";
+        let illumos = "rpool/ROOT/be\t/\tzfs\tdev=1\t0\nrepo\t/repo\t9pfs\trw\t0\n";
+        for mounts in [linux, illumos] {
+            let (point, kind) = mount_of(Path::new("/repo/sysconfig/target/release"), mounts).unwrap();
+            assert!(point == "/repo" && kind.starts_with("9p"), "{point} {kind}");
+            assert_eq!(mount_of(Path::new("/report"), mounts).unwrap().0, "/");
+        }
+        assert_eq!(mount_of(Path::new("/x"), ""), None);
+    }
+
+    #[test]
+    fn a_mirror_that_stands_still_is_wrong() {
+        let directory = tempfile::tempdir().unwrap();
+        let stamp = directory.path().join("stamp");
+        let verdict = |time: u64, problems: u64| {
+            let text = format!(
+                r#"{{"round":1,"generation":1,"time_unix_ms":{time},"files":7,"bytes":1,"problems":{problems}}}"#
+            );
+            std::fs::write(&stamp, text).unwrap();
+            mirror(&stamp, 1_000_000).verdict
+        };
+        assert_eq!(verdict(999_000, 0), Verdict::Fine);
+        assert_eq!(verdict(999_000, 2), Verdict::Odd);
+        assert_eq!(verdict(900_000, 0), Verdict::Wrong);
+        std::fs::write(&stamp, "").unwrap();
+        assert_eq!(mirror(&stamp, 0).verdict, Verdict::Unknown);
+    }
+}

@@ -1,0 +1,184 @@
+//! What works without a daemon: `config`, `plugin new`, `completions`, `man`, and most of `doctor`.
+
+use crate::support::{Ran, sysconfigctl};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A directory with the example plugin, which is a Python program, and a configuration.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    fn new(config: &str) -> Self {
+        let place = Self { directory: tempfile::tempdir().unwrap() };
+        fs::create_dir(place.path("plugins")).unwrap();
+        fs::create_dir(place.path("d")).unwrap();
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../examples/sysconfig-plugin-motd");
+        fs::copy(example, place.path("plugins/sysconfig-plugin-motd")).unwrap();
+        fs::write(place.path("main.toml"), config).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Runs a command; `@` in an argument is the directory.
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let directory = self.directory.path().display().to_string();
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.replace('@', &directory)).collect();
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        sysconfigctl(&self.path("nobody.sock"), &arguments)
+    }
+}
+
+#[test]
+fn files_are_checked_by_the_plugins_of_a_directory() {
+    let place = Place::new("[system]\nmotd = 7\nmtod = \"x\"\n");
+    let ran = place.run(&["config", "check", "--plugins", "@/plugins", "@/main.toml"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("faulty, say the plugins motd"), "{}", ran.out);
+    assert!(ran.out.contains("no plugin owns the key system.mtod"), "{}", ran.out);
+    assert!(ran.out.contains("main.toml:3:1\n  help: did you mean system.motd?"), "{}", ran.out);
+    assert!(ran.out.contains("system.motd: the message of the day is a string\n  at "), "{}", ran.out);
+    assert!(ran.out.contains("main.toml:2:1"), "{}", ran.out);
+    let ran = place.run(&["config", "check", "@/main.toml"]);
+    assert_eq!(ran.code, 0, "a file that is named says nothing about plugins: {}", ran.out);
+
+    let path = format!("[plugins]\npath = \"{}\"\n", place.path("plugins").display());
+    fs::write(place.path("main.toml"), format!("{path}[system]\nmotd = \"hello\"\n")).unwrap();
+    let own = ["--config", "@/main.toml", "--config-dir", "@/d"];
+    let ran = place.run(&[&["--json", "config", "check"][..], &own].concat());
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["checked"][0]["plugins"][0], "motd", "the daemon's own files say where plugins are");
+}
+
+#[test]
+fn a_broken_plugin_is_told_and_the_others_are_asked() {
+    let place = Place::new("[system]\nmotd = \"hello\"\n");
+    fs::write(place.path("plugins/sysconfig-plugin-broken"), "garbage").unwrap();
+    let ran = place.run(&["config", "check", "--plugins", "@/plugins", "@/main.toml"]);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+    assert!(ran.out.contains("warning: plugin broken: "), "{}", ran.out);
+    let ran = place.run(&["config", "schema", "--plugins", "@/plugins"]);
+    assert_eq!(ran.code, 1, "a schema without a plugin's keys would refuse them");
+    assert!(ran.err.contains("sysconfig-plugin-broken"), "{}", ran.err);
+}
+
+#[test]
+fn the_schema_holds_the_daemons_keys_and_those_of_plugins() {
+    let place = Place::new("");
+    let ran = place.run(&["config", "schema", "--plugins", "@/plugins"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let schema: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(schema["properties"]["system"]["properties"]["motd"]["type"], "string");
+    assert_eq!(schema["properties"]["plugins"]["properties"]["hot-reload"]["type"], "boolean");
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn show_says_what_all_files_say_and_where() {
+    let place = Place::new("[system]\nhostname = \"dev\"\n[logging]\nlevel = \"debug\"\n");
+    fs::write(
+        place.path("d/10.toml"),
+        "[[network.interface]]\nmatch = { name = \"net0\" }\n[network.dns]\nservers = [\"192.0.2.1\"]\n\"a b\" = 1\n",
+    )
+    .unwrap();
+    let show = ["config", "show", "--config", "@/main.toml", "--config-dir", "@/d"];
+    let ran = place.run(&show);
+    assert_eq!(
+        ran.out,
+        "logging.level = \"debug\"\nnetwork.dns.\"a b\" = 1\nnetwork.dns.servers = [\"192.0.2.1\"]\n\
+         network.interface = [{ match = { name = \"net0\" } }]\nsystem.hostname = \"dev\"\n",
+        "{}",
+        ran.err
+    );
+    // What is shown is a configuration that says the same.
+    fs::write(place.path("again.toml"), &ran.out).unwrap();
+    let again = place.run(&["config", "show", "--config", "@/again.toml", "--config-dir", "@/none"]);
+    assert_eq!(again.out, ran.out, "{}", again.err);
+    let with_origin = place.run(&[&show[..], &["--origin"]].concat());
+    let line = format!("system.hostname = \"dev\"  # {}:2:1\n", place.path("main.toml").display());
+    assert!(with_origin.out.ends_with(&line), "{}", with_origin.out);
+    let json: Value = serde_json::from_str(&place.run(&[&["--json"], &show[..]].concat()).out).unwrap();
+    assert_eq!(json["network.dns.servers"]["value"][0], "192.0.2.1");
+    assert_eq!(json["network.dns.servers"]["origin"]["line"], 4);
+    fs::write(place.path("d/20.toml"), "system.hostname = \"other\"\n").unwrap();
+    let ran = place.run(&show);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("system.hostname is set twice"), "{}", ran.err);
+}
+
+#[test]
+fn doctor_says_what_is_wrong_before_the_daemon_runs() {
+    let place = Place::new("[system]\nmotd = \"hello\"\n");
+    let path = format!("[plugins]\npath = \"{}\"\n", place.path("plugins").display());
+    fs::write(place.path("main.toml"), path).unwrap();
+    fs::write(place.path("plugins/sysconfig-plugin-broken"), "garbage").unwrap();
+    let doctor = ["doctor", "--config", "@/main.toml", "--config-dir", "@/d"];
+    let ran = place.run(&doctor);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    for words in [
+        "ok     configuration: ",
+        "WRONG  daemon: the daemon does not run",
+        "help: start it with",
+        "ok     plugin motd: ",
+        "WRONG  plugin broken: ",
+        "things are wrong",
+    ] {
+        assert!(ran.out.contains(words), "{words} is not in\n{}", ran.out);
+    }
+    let json: Value = serde_json::from_str(&place.run(&[&["--json"], &doctor[..]].concat()).out).unwrap();
+    assert_eq!(json["healthy"], false);
+    assert!(json["checks"].as_array().unwrap().iter().any(|check| check["verdict"] == "wrong"));
+    fs::write(place.path("main.toml"), "[plugins\n").unwrap();
+    let ran = place.run(&doctor);
+    assert!(ran.out.contains("WRONG  configuration: ") && ran.out.contains("main.toml:1:9"), "{}", ran.out);
+}
+
+#[test]
+fn a_new_plugin_is_made_once_and_only_in_a_checkout() {
+    let place = Place::new("");
+    let ran = place.run(&["plugin", "new", "ntp", "--checkout", "@"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("is not in a checkout"), "{}", ran.err);
+    fs::create_dir_all(place.path("sysconfig/plugins")).unwrap();
+    fs::write(place.path("sysconfig/Cargo.toml"), "[workspace]\nmembers = [\"plugins/*\"]\n").unwrap();
+    for name in ["Ntp", "-ntp", "1ntp", "../ntp", "n tp", ""] {
+        let ran = place.run(&["plugin", "new", "--checkout", "@", "--", name]);
+        assert_eq!(ran.code, 1, "{name:?}");
+        assert!(ran.err.contains("is not a plugin's name"), "{name:?}: {}", ran.err);
+    }
+    let ran = place.run(&["plugin", "new", "time-servers", "--checkout", "@/sysconfig/plugins"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let made = place.path("sysconfig/plugins/time-servers");
+    let library = fs::read_to_string(made.join("src/lib.rs")).unwrap();
+    assert!(library.contains("pub struct TimeServersPlugin;") && !library.contains('@'), "{library}");
+    assert!(fs::read_to_string(made.join("src/main.rs")).unwrap().contains("sysconfig_plugin_time_servers::"));
+    fs::write(made.join("src/lib.rs"), "mine").unwrap();
+    let ran = place.run(&["plugin", "new", "time-servers", "--checkout", "@"]);
+    assert_eq!(ran.code, 1, "nothing is written over");
+    assert_eq!(fs::read_to_string(made.join("src/lib.rs")).unwrap(), "mine");
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let place = Place::new("");
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = place.run(&["completions", shell]);
+        assert!(ran.code == 0 && ran.out.contains("confirm-within"), "{shell}: {}", ran.out);
+    }
+    let page = place.run(&["man"]).out;
+    assert!(page.starts_with(".ie") && page.contains("Exit status"), "{page}");
+    fs::create_dir(place.path("man")).unwrap();
+    assert_eq!(place.run(&["man", "@/man"]).code, 0);
+    for name in ["sysconfigctl.1", "sysconfigctl-apply.1", "sysconfigctl-config-check.1", "sysconfigctl-plugin-new.1"] {
+        assert!(place.path("man").join(name).exists(), "{name}");
+    }
+    let ran = place.run(&["man", "@/none"]);
+    assert!(ran.code == 1 && ran.err.contains("none"), "{}", ran.err);
+}

@@ -126,17 +126,29 @@ check_lints() {
 	both cargo clippy --quiet --locked --all-targets -- -D warnings
 }
 
+# sources PATHSPEC...: the files of the checkout, whoever owns it, and also where it is no git checkout.
+sources() {
+	git -c safe.directory='*' ls-files -- "$@" 2>/dev/null | grep . ||
+		find . -name target -prune -o -name .git -prune -o -type f \( -name "${1:-*}" \) -print | sed 's|^[.]/||' | grep .
+}
+
 lint_shell() {
 	command -v shellcheck >/dev/null 2>&1 || { say "shellcheck is not installed" && return 77; }
 	# smf_include.sh is on illumos only.
-	git ls-files -z | xargs -0 grep -lE '^#!/bin/(sh|bash)|^# shellcheck shell=' | while read -r script; do
-		shellcheck -e SC1091 "$script" && sh -n "$script" || exit 1
-	done
+	sources | while read -r file; do
+		head -n 2 "$file" 2>/dev/null | grep -qE '^#!/bin/(sh|bash)|^# shellcheck shell=' && printf '%s\n' "$file"
+	done >"$scratch/scripts"
+	grep -qx dev-test.sh "$scratch/scripts" || { say "not even this script was found" && return 1; }
+	while read -r script; do
+		shellcheck -e SC1091 "$script" && sh -n "$script" || return 1
+	done <"$scratch/scripts"
+	say "$(wc -l <"$scratch/scripts") scripts"
 }
 
 lint_manifests() {
 	command -v xmllint >/dev/null 2>&1 || { say "xmllint is not installed" && return 77; }
-	git ls-files -z '*.xml' | xargs -0 xmllint --nonet --noout
+	sources '*.xml' >"$scratch/manifests" || { say "no manifest was found" && return 1; }
+	tr '\n' '\0' <"$scratch/manifests" | xargs -0 xmllint --nonet --noout && say "$(wc -l <"$scratch/manifests") manifests"
 }
 
 unit_tests() {
@@ -211,7 +223,7 @@ stage "judges" install_judges
 stage "format" check_format
 stage "shell scripts" lint_shell
 stage "service manifests" lint_manifests
-stage "what dev-build.sh refuses, and its interruption" tests/dev-build
+stage "what dev-build.sh refuses, does and leaves when interrupted" tests/dev-build
 stage "zdb, from the package archive where it is not installed" find_zdb
 if [ "$tier" = soak ]; then unit_tests=large_tests; else unit_tests=unit_tests; fi
 stage "unit and integration tests of image-builder" "$unit_tests" image-builder

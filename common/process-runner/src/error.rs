@@ -71,6 +71,26 @@ pub enum CommandError {
     },
 }
 
+/// A program's output could not be had: the program failed, or whoever read it, or both.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError<E> {
+    /// The program; what it wrote was read without complaint.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The reader; the program is not to blame.
+    #[error(transparent)]
+    Reader(E),
+    /// The program failed by itself, and its reader could not use what there was of the output.
+    #[error("{command}")]
+    Both {
+        /// What went wrong.
+        command: CommandError,
+        /// What the reader made of it.
+        #[source]
+        reader: E,
+    },
+}
+
 impl CommandError {
     /// Whether the program is simply not there, so that a package can be suggested.
     #[must_use]

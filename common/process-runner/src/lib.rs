@@ -5,9 +5,10 @@
 //! said into the error. It is started in a process group of its own, so that
 //! a deadline ends the whole family and not only its head.
 //!
-//! Four ways to run one:
+//! Five ways to run one:
 //! * [`Command::run`]: wait, capture both streams, any failure is an error;
 //! * [`Command::run_any`]: the same, but an exit status other than 0 is an answer;
+//! * [`Command::run_reading`]: read the output as it comes;
 //! * [`Command::run_interactive`]: the user's terminal belongs to the program;
 //! * [`Command::spawn_detached`]: a program that outlives us, such as a virtual machine.
 //!
@@ -26,7 +27,7 @@ mod quote;
 mod run;
 
 pub use command::{Command, Input, Output, Stream};
-pub use error::CommandError;
+pub use error::{CommandError, ReadError};
 pub use groups::{Guarded, end_all, guard};
 pub use quote::shell_quote;
 pub use run::Detached;

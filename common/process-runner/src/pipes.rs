@@ -62,6 +62,24 @@ impl<'a> Tap<'a> {
     pub(crate) fn new(pipe: ChildStdout, has_ended: &'a AtomicBool, grace: Duration) -> Self {
         Self { pipe, has_ended, grace, silent_since: None }
     }
+
+    /// Throws away what still comes, for as long as `patience`; answers whether the end was reached.
+    pub(crate) fn drain(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut buffer = [0; 1 << 16];
+        while Instant::now() < until {
+            match is_ready(&self.pipe, PollFlags::IN) {
+                Ok(false) if self.has_ended.load(Ordering::Acquire) => return true,
+                Ok(false) => {}
+                Ok(true) => match self.pipe.read(&mut buffer) {
+                    Ok(0) | Err(_) => return true,
+                    Ok(_) => {}
+                },
+                Err(_) => return true,
+            }
+        }
+        false
+    }
 }
 
 impl Read for Tap<'_> {

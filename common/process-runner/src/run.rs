@@ -3,7 +3,7 @@
 use crate::capture::{Capture, LineSink};
 use crate::command::{Command, Input, Output, Stream};
 use crate::pipes::{Feed, Tap};
-use crate::{CommandError, groups};
+use crate::{CommandError, ReadError, groups};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -23,16 +23,7 @@ impl Command {
     /// # Errors
     /// Every [`CommandError`].
     pub fn run(&self) -> Result<Output, CommandError> {
-        let output = self.run_any()?;
-        if output.success() {
-            return Ok(output);
-        }
-        Err(CommandError::Failed {
-            command: self.to_string(),
-            code: output.code,
-            signal: output.signal,
-            tail: output.tail(),
-        })
+        self.judge(self.run_any())
     }
 
     /// Runs the program to its end; every exit status is an answer.
@@ -89,12 +80,13 @@ impl Command {
     ///
     /// The output ends with the program: what a grandchild keeps open is not waited for.
     ///
+    /// A program that fails by itself leaves its reader with half an output, so its own failure is the one to tell of.
+    /// One that fails because nobody read on is not to blame. To tell them apart, a program whose reader gave up may
+    /// write on for half a second: only if it has not come to its end by then is the pipe closed.
+    ///
     /// # Errors
-    /// Every [`CommandError`]; when the program succeeded, an error of `consume`, as `Err` inside `Ok`.
-    pub fn run_reading<T, E>(
-        &self,
-        consume: impl FnOnce(&mut dyn Read) -> Result<T, E>,
-    ) -> Result<Result<T, E>, CommandError> {
+    /// Every [`ReadError`].
+    pub fn run_reading<T, E>(&self, consume: impl FnOnce(&mut dyn Read) -> Result<T, E>) -> Result<T, ReadError<E>> {
         let mut child = self.start(Stdio::null(), Stdio::piped())?;
         let stdout = child.stdout.take().ok_or_else(|| self.pipe_error(io::ErrorKind::BrokenPipe.into()))?;
         let has_ended = AtomicBool::new(false);
@@ -106,17 +98,15 @@ impl Command {
                 output
             });
             let consumed = consume(&mut stdout);
-            // A consumer that gave up must not leave the program blocked on a full pipe.
+            let came_to_its_end = consumed.is_ok() || stdout.drain(STREAM_GRACE);
+            // A reader that gave up must not leave the program blocked on a full pipe.
             drop(stdout);
-            let output = waiter.join().map_err(|_| self.pipe_error(io::ErrorKind::Other.into()))??;
-            match &consumed {
-                Ok(_) if !output.success() => Err(CommandError::Failed {
-                    command: self.to_string(),
-                    code: output.code,
-                    signal: output.signal,
-                    tail: output.tail(),
-                }),
-                _ => Ok(consumed),
+            let output = waiter.join().map_err(|_| self.pipe_error(io::ErrorKind::Other.into()))?;
+            match (self.judge(output), consumed) {
+                (Ok(_), consumed) => consumed.map_err(ReadError::Reader),
+                (Err(command), Ok(_)) => Err(ReadError::Command(command)),
+                (Err(CommandError::Failed { .. }), Err(reader)) if !came_to_its_end => Err(ReadError::Reader(reader)),
+                (Err(command), Err(reader)) => Err(ReadError::Both { command, reader }),
             }
         })
     }
@@ -143,6 +133,16 @@ impl Command {
         command.stdin(Stdio::null()).stdout(clone()?).stderr(clone()?).process_group(0);
         let child = command.spawn().map_err(|error| self.start_error(error))?;
         Ok(Detached { child })
+    }
+
+    /// Makes an error of an exit status other than 0.
+    fn judge(&self, ended: Result<Output, CommandError>) -> Result<Output, CommandError> {
+        let output = ended?;
+        if output.success() {
+            return Ok(output);
+        }
+        let (command, tail) = (self.to_string(), output.tail());
+        Err(CommandError::Failed { command, code: output.code, signal: output.signal, tail })
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the seam that every other process start goes through")]

@@ -1,6 +1,6 @@
 //! Running real programs of the host: `sh` is the only one that every supported host has.
 
-use process_runner::{Command, CommandError, Input, Stream};
+use process_runner::{Command, CommandError, Input, ReadError, Stream};
 use std::io::Read;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -68,11 +68,65 @@ fn output_streams_to_a_consumer() {
             let mut text = String::new();
             stdout.read_to_string(&mut text).map(|_| text.lines().count())
         })
-        .expect("sh runs")
-        .expect("text is read");
+        .expect("sh runs and text is read");
     assert_eq!(total, 1000);
     let outcome = sh("yes | head -c 1000000; exit 0").run_reading(|_| Err::<(), _>("enough"));
-    assert!(matches!(outcome, Ok(Err("enough"))), "a consumer that gives up ends the program");
+    assert!(matches!(outcome, Err(ReadError::Reader("enough"))), "a consumer that gives up ends the program");
+}
+
+/// Reads everything, and wants it to have `wanted` bytes, as an archive says itself where it ends.
+fn exactly(wanted: usize) -> impl FnOnce(&mut dyn Read) -> Result<(), std::io::Error> {
+    move |stdout| {
+        let mut bytes = vec![0; wanted];
+        stdout.read_exact(&mut bytes)
+    }
+}
+
+/// Only "the archive is cut off" was told of a program that had said why it could write none.
+#[test]
+fn a_program_that_fails_by_itself_is_told_before_its_reader() {
+    for (written, script) in [
+        ("nothing", "echo 'E: no user namespaces' >&2; exit 1"),
+        ("half", "head -c 700 /dev/zero; echo 'E: no user namespaces' >&2; exit 1"),
+        ("half, and it was killed", "head -c 700 /dev/zero; echo 'E: no user namespaces' >&2; kill -9 $$"),
+    ] {
+        let error = sh(script).run_reading(exactly(10_000)).expect_err(written);
+        let ReadError::Both { command: CommandError::Failed { tail, .. }, reader } = &error else {
+            panic!("{written}: {error:?}");
+        };
+        assert_eq!((tail.as_str(), reader.kind()), ("E: no user namespaces", std::io::ErrorKind::UnexpectedEof));
+        let source = std::error::Error::source(&error).expect("the reader's own trouble is kept");
+        assert!(error.to_string().contains("E: no user namespaces") && !source.to_string().is_empty());
+    }
+    // It went on, and failed, although its first bytes were enough for the reader to give up.
+    let script = "echo garbage; sleep 0.1; echo 'E: no space' >&2; exit 2";
+    let error = sh(script)
+        .run_reading(|stdout| stdout.read_exact(&mut [0; 3]).and(Err::<(), _>(std::io::Error::other("no archive"))));
+    assert!(
+        matches!(&error, Err(ReadError::Both { command: CommandError::Failed { code: Some(2), .. }, .. })),
+        "{error:?}"
+    );
+}
+
+/// The program's complaint about the closed pipe is no news.
+#[test]
+fn a_reader_that_fails_first_is_told_alone() {
+    for script in ["yes", "yes; echo 'E: tar failed' >&2; exit 1"] {
+        let begin = Instant::now();
+        let outcome = sh(script)
+            .run_reading(|stdout| stdout.read_exact(&mut [0; 3]).and(Err::<(), _>(std::io::Error::other("full"))));
+        assert!(
+            matches!(&outcome, Err(ReadError::Reader(reader)) if reader.to_string() == "full"),
+            "{script}: {outcome:?}"
+        );
+        assert!(begin.elapsed() < Duration::from_secs(20), "{script}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_program_that_fails_although_all_was_read_is_told() {
+    let error = sh("echo abc; exit 5").run_reading(exactly(4)).expect_err("exit 5 is a failure");
+    assert!(matches!(error, ReadError::Command(CommandError::Failed { code: Some(5), .. })), "{error:?}");
 }
 
 /// A program ended, and its grandchild held the pipe that we wrote to: the feeding thread waited for the grandchild,
@@ -85,7 +139,7 @@ fn a_grandchild_that_keeps_our_end_of_a_pipe_does_not_hold_us() {
     let pid = output.expect("sh ends at once").stdout_text();
     let mut text = String::new();
     let read = sh("sleep 60 2>/dev/null & echo $!").run_reading(|stdout| stdout.read_to_string(&mut text));
-    read.expect("sh ends at once").expect("text is read");
+    read.expect("sh ends at once, and text is read");
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     sh(&format!("kill {} {}", pid.trim(), text.trim())).run().expect("both are ours to end");
 }

@@ -43,6 +43,15 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
+    /// The device through which the accelerator is reached.
+    fn device(self) -> Option<&'static Path> {
+        match self {
+            Self::Kvm => Some(Path::new("/dev/kvm")),
+            Self::Nvmm => Some(Path::new("/dev/nvmm")),
+            Self::Hvf | Self::Tcg => None,
+        }
+    }
+
     /// The name in QEMU's options.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -130,6 +139,8 @@ pub enum ProbeError {
         accelerator: Accelerator,
         /// How far it came and what QEMU said.
         reason: String,
+        /// Whether it was only too slow, which may be the host's load.
+        timed_out: bool,
     },
     /// The probe guest or its result could not be written.
     #[error(transparent)]
@@ -153,36 +164,40 @@ pub fn choose(host: &Host, cache: &Path, wanted: Option<Accelerator>) -> Result<
         let sandbox = try_out(host, accelerator)?;
         return Ok(Acceleration { accelerator, reason: "as asked for".to_owned(), sandbox });
     }
-    let key = cache_key(host);
+    let device = Accelerator::of_this_host(host.guest_architecture()).and_then(Accelerator::device);
+    let key = cache_key(host, device);
     // A cache that cannot be understood is as good as none: it is only a cache.
     let cached: Option<Cached> = config::load(cache).ok().flatten();
     if let Some(cached) = cached.filter(|cached| Some(&cached.key) == key.as_ref()) {
         return Ok(cached.acceleration);
     }
-    let acceleration = probe_all(host)?;
-    if let Some(key) = key {
+    let (acceleration, lasts) = probe_all(host)?;
+    if let Some(key) = key.filter(|_| lasts) {
         cache.parent().map_or(Ok(()), create_directory)?;
         config::store(cache, &Cached { key, acceleration: acceleration.clone() })?;
     }
     Ok(acceleration)
 }
 
-fn probe_all(host: &Host) -> Result<Acceleration, ProbeError> {
+/// Finds out what works, and whether it would be the same the next time.
+fn probe_all(host: &Host) -> Result<(Acceleration, bool), ProbeError> {
+    let mut lasts = true;
     let reason = match Accelerator::of_this_host(host.guest_architecture()) {
         None => "this host has no other".to_owned(),
         Some(accelerator) => match try_out(host, accelerator) {
             Ok(sandbox) => {
                 let reason = "a probe guest ran to its end".to_owned();
-                return Ok(Acceleration { accelerator, reason, sandbox });
+                return Ok((Acceleration { accelerator, reason, sandbox }, lasts));
             }
-            Err(ProbeError::NotWorking { accelerator, reason }) => {
+            Err(ProbeError::NotWorking { accelerator, reason, timed_out }) => {
+                lasts = !timed_out;
                 format!("{accelerator} does not work here: {reason}")
             }
             Err(other) => return Err(other),
         },
     };
     let sandbox = try_out(host, Accelerator::Tcg)?;
-    Ok(Acceleration { accelerator: Accelerator::Tcg, reason, sandbox })
+    Ok((Acceleration { accelerator: Accelerator::Tcg, reason, sandbox }, lasts))
 }
 
 /// Runs the probe guest; answers whether that worked inside QEMU's sandbox.
@@ -230,10 +245,10 @@ fn run_guest(host: &Host, accelerator: Accelerator, sandbox: bool) -> Result<(),
             let _ = listener.set(line.to_owned());
         }
     });
-    let failed = |deadline| {
+    let failed = |deadline: Option<Duration>| {
         let stages = fs::read(directory.path().join("stages")).unwrap_or_default();
         let reason = not_working(&stages, said.get().map(String::as_str), deadline);
-        Err(ProbeError::NotWorking { accelerator, reason })
+        Err(ProbeError::NotWorking { accelerator, reason, timed_out: deadline.is_some() })
     };
     match command.run_any() {
         Ok(output) if output.code == Some(EXIT_STATUS) => Ok(()),
@@ -258,24 +273,79 @@ fn not_working(stages: &[u8], said: Option<&str>, deadline: Option<Duration>) ->
 }
 
 /// What a probe's result depends on; `None` where the host's boot cannot be told from the next.
-fn cache_key(host: &Host) -> Option<String> {
+///
+/// Who may use the device is a part of it: to join its group, or to be given it, must help at once.
+fn cache_key(host: &Host, device: Option<&Path>) -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let qemu = PathBuf::from(&host.qemu);
     let metadata = fs::metadata(&qemu).ok()?;
     let user = rustix::process::geteuid().as_raw();
+    let mut groups: Vec<u32> = rustix::process::getgroups().ok()?.iter().map(|group| group.as_raw()).collect();
+    groups.push(rustix::process::getegid().as_raw());
+    groups.sort_unstable();
+    // The time of the last change is that of its access list, too.
+    let access = device.map(|device| match fs::metadata(device) {
+        Ok(device) => {
+            format!("{}:{} {:o} {}.{}", device.uid(), device.gid(), device.mode(), device.ctime(), device.ctime_nsec())
+        }
+        Err(error) => error.kind().to_string(),
+    });
     Some(format!(
-        "{} {} {} {}.{} {user}",
+        "{} {} {} {}.{} {user} {groups:?} {}",
         boot.trim(),
         qemu.display(),
         metadata.size(),
         metadata.mtime(),
         metadata.mtime_nsec(),
+        access.unwrap_or_default(),
     ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn host(qemu: &Path) -> Host {
+        Host { qemu: qemu.into(), firmware_directories: Vec::new(), state_directory: None }
+    }
+
+    /// Somebody who was given the device got translation until the host was booted again.
+    #[test]
+    fn what_is_remembered_depends_on_who_may_use_the_device() {
+        let directory = tempfile::tempdir().unwrap();
+        let (qemu, device) = (directory.path().join("qemu"), directory.path().join("device"));
+        fs::write(&qemu, "").unwrap();
+        let key = || cache_key(&host(&qemu), Some(&device));
+        let Some(missing) = key() else {
+            return test_judge::skip("the boots of this host cannot be told apart");
+        };
+        fs::write(&device, "").unwrap();
+        fs::set_permissions(&device, fs::Permissions::from_mode(0o600)).unwrap();
+        let closed = key().unwrap();
+        assert_ne!(closed, missing);
+        assert_eq!(key().unwrap(), closed);
+        fs::set_permissions(&device, fs::Permissions::from_mode(0o660)).unwrap();
+        assert_ne!(key().unwrap(), closed);
+    }
+
+    /// Under load a working accelerator is too slow once; that says nothing of the next time.
+    #[test]
+    fn only_what_lasts_is_remembered() {
+        let Some(accelerator) = Accelerator::of_this_host("x86_64") else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let (qemu, cache) = (directory.path().join("qemu"), directory.path().join("cache.json"));
+        for (when_probed, remembered) in [("sleep 60", false), ("exit 1", true)] {
+            let script = format!(
+                "#!/bin/sh\ncase \"$*\" in *'-accel {accelerator}'*) {when_probed};; esac\nexit {EXIT_STATUS}\n"
+            );
+            fs::write(&qemu, script).unwrap();
+            fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+            let found = choose(&host(&qemu), &cache, None).unwrap();
+            assert_eq!(found.accelerator, Accelerator::Tcg, "{}", found.reason);
+            assert_eq!(cache.exists(), remembered, "{when_probed}");
+        }
+    }
 
     #[test]
     fn the_reason_says_how_far_it_came() {

@@ -77,6 +77,9 @@ impl Config {
     /// # Errors
     /// [`StateError::Io`], [`StateError::Parse`].
     pub fn load(directory: &VmDirectory) -> Result<Option<Self>, StateError> {
+        if !directory.exists() {
+            return Ok(None);
+        }
         load(&directory.config())
     }
 
@@ -95,6 +98,9 @@ impl RunRecord {
     /// # Errors
     /// [`StateError::Io`], [`StateError::Parse`].
     pub fn load(directory: &VmDirectory) -> Result<Option<Self>, StateError> {
+        if !directory.exists() {
+            return Ok(None);
+        }
         load(&directory.run_record())
     }
 

@@ -1,11 +1,9 @@
-//! The log of the serial console: its end for people, and the line that says that the guest is ready.
+//! The log of the serial console: its end for people, and what is new in it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// The guest writes a line with this to its console when everything is up.
-pub const READY_MARKER: &str = "dev-vm: ready";
 /// How many lines of the console an error shows.
 pub const TAIL_LINES: usize = 25;
 /// How much of the log is looked at for its last lines.
@@ -75,39 +73,6 @@ impl Follower {
     }
 }
 
-/// Watches the log for [`READY_MARKER`].
-#[derive(Debug)]
-pub struct ReadyWatch {
-    follower: Follower,
-    /// The end of what was read, in case the marker comes in two pieces.
-    carry: Vec<u8>,
-}
-
-impl ReadyWatch {
-    /// Watches what is written to the log at `path` after `offset`.
-    #[must_use]
-    pub fn new(path: &Path, offset: u64) -> Self {
-        Self { follower: Follower::new(path, offset), carry: Vec::new() }
-    }
-
-    /// Whether the marker has been written since the watch began.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn poll(&mut self) -> io::Result<bool> {
-        let marker = READY_MARKER.as_bytes();
-        let mut bytes = std::mem::take(&mut self.carry);
-        bytes.append(&mut self.follower.read_new()?);
-        if bytes.windows(marker.len()).any(|window| window == marker) {
-            // Once seen it stays seen: the marker is read again at the next call.
-            self.carry = marker.to_vec();
-            return Ok(true);
-        }
-        self.carry = bytes.split_off(bytes.len().saturating_sub(marker.len() - 1));
-        Ok(false)
-    }
-}
-
 /// Takes terminal control out of a stream of bytes that may be cut anywhere.
 #[derive(Debug, Default)]
 pub struct PlainText {
@@ -163,18 +128,6 @@ mod tests {
         assert_eq!(tail(log.path(), offset, 25).unwrap(), ["  OK   one", "two", "three"]);
         assert_eq!(tail(log.path(), offset, 2).unwrap(), ["two", "three"]);
         assert!(tail(Path::new("/nowhere/console.log"), 0, 2).unwrap().is_empty());
-    }
-
-    #[test]
-    fn the_marker_is_found_in_this_boot_only_and_in_pieces() {
-        let mut log = tempfile::NamedTempFile::new().unwrap();
-        log.write_all(b"dev-vm: ready\n").unwrap();
-        let mut watch = ReadyWatch::new(log.path(), length(log.path()).unwrap());
-        assert!(!watch.poll().unwrap());
-        for (piece, seen) in [("x dev-", false), ("vm: re", false), ("ady debian", true), ("", true)] {
-            log.write_all(piece.as_bytes()).unwrap();
-            assert_eq!(watch.poll().unwrap(), seen, "{piece}");
-        }
     }
 
     #[test]

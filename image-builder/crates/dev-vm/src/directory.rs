@@ -2,6 +2,7 @@
 
 use crate::error::StateError;
 use crate::name::VmName;
+use crate::private::PrivateDirectory;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The sub-directory of the images' directory that holds the machines.
 const MACHINES: &str = "vm";
 
-/// Names inside the machine's directory that the hypervisor is given; it works in that directory.
+/// Names inside the machine's directories. The hypervisor works in the one, and `ssh` in the private one.
 pub(crate) mod file {
     pub(crate) const OVERLAY: &str = "overlay.qcow2";
     pub(crate) const FIRMWARE_VARIABLES: &str = "firmware-vars.fd";
@@ -19,7 +20,10 @@ pub(crate) mod file {
     pub(crate) const GDB_SOCKET: &str = "gdb.sock";
     pub(crate) const CONSOLE_LOG: &str = "console.log";
     pub(crate) const QEMU_PID: &str = "qemu.pid";
+    pub(crate) const CONFIG: &str = "vm.json";
+    pub(crate) const RUN_RECORD: &str = "run.json";
     pub(crate) const SSH_KEY: &str = "ssh_key";
+    pub(crate) const SSH_PUBLIC_KEY: &str = "ssh_key.pub";
     pub(crate) const KNOWN_HOSTS: &str = "known_hosts";
 }
 
@@ -28,41 +32,43 @@ pub(crate) mod file {
 pub struct VmDirectory {
     images: PathBuf,
     path: PathBuf,
+    private: PrivateDirectory,
     name: VmName,
 }
 
 impl VmDirectory {
-    /// The directory `IMAGES/vm/NAME`; `images` is made absolute, nothing is created.
+    /// The directory `IMAGES/vm/NAME`, and the one below `state` for what no guest may see; nothing is created.
     ///
     /// # Errors
     /// [`StateError::Io`] when the working directory cannot be found out.
-    pub fn new(images: &Path, name: VmName) -> Result<Self, StateError> {
+    pub fn new(images: &Path, state: &Path, name: VmName) -> Result<Self, StateError> {
         let images = std::path::absolute(images).map_err(|error| StateError::io("make absolute", images, error))?;
         let path = images.join(MACHINES).join(name.as_str());
-        Ok(Self { images, path, name })
+        let private = PrivateDirectory::new(state, &path);
+        Ok(Self { images, path, private, name })
     }
 
-    /// The names of all machines below the images' directory, sorted.
+    /// All machines below the images' directory, sorted by name.
     ///
     /// # Errors
     /// [`StateError::Io`] when the directory exists but cannot be read.
-    pub fn list(images: &Path) -> Result<Vec<VmName>, StateError> {
+    pub fn list(images: &Path, state: &Path) -> Result<Vec<Self>, StateError> {
         let directory = images.join(MACHINES);
         let entries = match fs::read_dir(&directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(StateError::io("read", &directory, error)),
         };
-        let mut names = Vec::new();
+        let mut machines = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|error| StateError::io("read", &directory, error))?;
-            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(name) = name.filter(|_| entry.path().join("vm.json").is_file()) {
-                names.push(name);
+            if let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                machines.push(Self::new(images, state, name)?);
             }
         }
-        names.sort();
-        Ok(names)
+        machines.retain(Self::exists);
+        machines.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(machines)
     }
 
     /// The machine's name.
@@ -83,16 +89,22 @@ impl VmDirectory {
         &self.path
     }
 
-    /// The machine's settings; the machine exists when this file does.
+    /// The directory with the files that no guest may see or change.
+    #[must_use]
+    pub fn private(&self) -> &Path {
+        self.private.path()
+    }
+
+    /// The machine's settings; the machine exists when this file does, and the machine's directory.
     #[must_use]
     pub fn config(&self) -> PathBuf {
-        self.path.join("vm.json")
+        self.private.file(file::CONFIG)
     }
 
     /// What is known about the running, or last, boot.
     #[must_use]
     pub fn run_record(&self) -> PathBuf {
-        self.path.join("run.json")
+        self.private.file(file::RUN_RECORD)
     }
 
     /// The disk that takes all writes.
@@ -158,19 +170,19 @@ impl VmDirectory {
     /// The private half of the machine's key.
     #[must_use]
     pub fn ssh_key(&self) -> PathBuf {
-        self.path.join(file::SSH_KEY)
+        self.private.file(file::SSH_KEY)
     }
 
     /// The public half of the machine's key.
     #[must_use]
     pub fn ssh_public_key(&self) -> PathBuf {
-        self.path.join(format!("{}.pub", file::SSH_KEY))
+        self.private.file(file::SSH_PUBLIC_KEY)
     }
 
     /// The guest's host keys as first seen.
     #[must_use]
     pub fn known_hosts(&self) -> PathBuf {
-        self.path.join(file::KNOWN_HOSTS)
+        self.private.file(file::KNOWN_HOSTS)
     }
 
     /// The accelerator's probe result, shared by the machines of one images' directory.
@@ -182,15 +194,21 @@ impl VmDirectory {
     /// Whether the machine was ever made.
     #[must_use]
     pub fn exists(&self) -> bool {
-        self.config().is_file()
+        self.path.is_dir() && self.config().is_file()
     }
 
-    /// Makes the directory, for the owner only: it holds a private key and the guest's disk.
+    /// Makes both directories, for the owner only: they hold the guest's disk and a private key.
     ///
     /// # Errors
     /// [`StateError::Io`].
     pub fn create(&self) -> Result<(), StateError> {
+        self.private.create()?;
         create_directory(&self.path)
+    }
+
+    /// Moves what an earlier version kept where guests can see it; the caller holds the machine's locks.
+    pub(crate) fn hide_secrets(&self) -> Result<(), StateError> {
+        self.private.adopt()
     }
 
     /// The error for a verb that needs a machine which was never made.
@@ -201,11 +219,13 @@ impl VmDirectory {
         if self.exists() {
             return Ok(());
         }
-        let known = Self::list(&self.images)?;
+        let state = self.private.path().parent().unwrap_or(Path::new("/"));
+        let known = Self::list(&self.images, state)?;
+        let missing = if self.path.is_dir() { self.config() } else { self.path.clone() };
         Err(StateError::NoVm {
             name: self.name.clone(),
-            directory: self.path.clone(),
-            known: known.iter().map(ToString::to_string).collect(),
+            missing,
+            known: known.iter().map(|machine| machine.name.to_string()).collect(),
         })
     }
 }

@@ -7,6 +7,7 @@ use crate::name::VmName;
 use crate::qmp::QmpError;
 use miette::Diagnostic;
 use process_runner::CommandError;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,14 +50,20 @@ pub enum StateError {
         /// The lock that it holds.
         lock: PathBuf,
     },
+    /// There is no place for what no guest may see.
+    #[error(
+        "cannot tell where the machines' keys are kept: neither XDG_STATE_HOME nor HOME is set to an absolute path"
+    )]
+    #[diagnostic(help("set one of them; the keys are in $XDG_STATE_HOME/dev-vm, or else in ~/.local/state/dev-vm"))]
+    NoStateDirectory,
     /// There is no machine of that name.
-    #[error("there is no machine `{name}` ({} does not exist)", directory.display())]
+    #[error("there is no machine `{name}` ({} does not exist)", missing.display())]
     #[diagnostic(help("{}", no_vm_hint(known)))]
     NoVm {
         /// The name that was asked for.
         name: VmName,
-        /// Where it would be.
-        directory: PathBuf,
+        /// Its directory or its settings.
+        missing: PathBuf,
         /// The machines that are there.
         known: Vec<String>,
     },
@@ -155,6 +162,15 @@ pub enum LaunchError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Probe(#[from] ProbeError),
+    /// QEMU has no machine type of that name.
+    #[error("QEMU knows no machine type `{machine}`")]
+    #[diagnostic(help("`pc` and `q35` are the usual ones; `{} -machine help` lists all", qemu.to_string_lossy()))]
+    UnknownMachine {
+        /// What was asked for.
+        machine: String,
+        /// The emulator.
+        qemu: OsString,
+    },
     /// The machine runs already.
     #[error("the machine `{name}` runs already")]
     #[diagnostic(help("`dev-vm ssh` enters it; `dev-vm down` stops it, and the next `up` takes new settings"))]
@@ -215,6 +231,10 @@ pub enum LaunchError {
         /// The last lines of the console.
         console: Vec<String>,
     },
+    /// Nobody waits for the guest any more.
+    #[error("stopped waiting; the machine goes on booting")]
+    #[diagnostic(help("{}", STILL_BOOTING))]
+    Interrupted,
     /// The chosen hypervisor cannot be driven yet.
     #[error("{hypervisor} machines cannot be started by dev-vm yet")]
     #[diagnostic(help("`dev-vm print --hypervisor {hypervisor}` shows what to run or define by hand"))]
@@ -223,6 +243,8 @@ pub enum LaunchError {
         hypervisor: &'static str,
     },
 }
+
+const STILL_BOOTING: &str = "`dev-vm wait` waits again, `dev-vm logs -f` follows it, `dev-vm down` stops it";
 
 /// The package that QEMU is in, for the systems where it is known.
 pub(crate) fn qemu_package_hint() -> &'static str {
@@ -296,6 +318,10 @@ pub enum GuestError {
     #[error("somebody else is attached to the serial console")]
     #[diagnostic(help("`dev-vm logs -f` follows it without being attached"))]
     ConsoleBusy,
+    /// Nobody waits for the guest any more.
+    #[error("stopped waiting; the machine goes on booting")]
+    #[diagnostic(help("{}", STILL_BOOTING))]
+    Interrupted,
     /// The guest did not come back after a restart.
     #[error("the guest was not ready again {} s after the restart was asked for", after.as_secs())]
     #[diagnostic(help("`dev-vm logs` shows the console"))]

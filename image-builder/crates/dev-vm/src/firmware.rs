@@ -7,8 +7,10 @@
 
 use crate::image::DiskFormat;
 use miette::Diagnostic;
+use process_runner::Command;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -50,6 +52,17 @@ pub enum FirmwareError {
         /// The descriptors that were found, and what speaks against each.
         rejected: Vec<(PathBuf, String)>,
     },
+}
+
+/// The machine types that QEMU knows, aliases included; empty when it cannot be asked.
+///
+/// `qemu -machine help` writes a heading, and then a type and its description on each line.
+#[must_use]
+pub(crate) fn machine_types(qemu: &OsStr) -> Vec<String> {
+    let answer = Command::new(qemu).args(["-machine", "help"]).run().map(|output| output.stdout_text());
+    let text = answer.unwrap_or_default();
+    let lines = text.lines().skip_while(|line| !line.starts_with("Supported machines")).skip(1);
+    lines.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
 }
 
 fn explain(searched: &[PathBuf], rejected: &[(PathBuf, String)]) -> String {

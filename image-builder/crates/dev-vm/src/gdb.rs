@@ -70,7 +70,7 @@ impl Vm {
             "gdbserver" if find_on_path("gdb").is_some() => {
                 let ssh = ssh_arguments(record.ssh_port).join(" ");
                 let remote = format!("target remote | ssh {ssh} -T root@127.0.0.1 gdbserver --once --attach - {pid}");
-                let gdb = gdb(symbols, &remote)?.current_dir(self.directory.path());
+                let gdb = gdb(symbols, &remote)?.current_dir(self.ssh_directory());
                 say(&format!("  {gdb}"));
                 return gdb.run_interactive().map_err(GuestError::Gdb);
             }

@@ -6,6 +6,7 @@ use crate::error::GuestError;
 use crate::quote::remote_command;
 use process_runner::Command;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// The user in the guest.
 const USER: &str = "root";
@@ -37,7 +38,7 @@ impl Vm {
 
     /// `ssh` with everything up to the destination, `options` among them.
     ///
-    /// It works in the machine's directory with relative names, because
+    /// It works in the private directory with relative names, because
     /// `UserKnownHostsFile` splits at spaces and expands percent signs.
     pub(crate) fn ssh_command(&self, options: &[&str]) -> Result<Command, GuestError> {
         let record = self.running_record()?;
@@ -45,7 +46,13 @@ impl Vm {
             .args(ssh_arguments(record.ssh_port))
             .args(options)
             .arg(format!("{USER}@127.0.0.1"))
-            .current_dir(self.directory.path()))
+            .current_dir(self.ssh_directory()))
+    }
+
+    /// Where the machine's key is, and the host keys that are known.
+    pub(crate) fn ssh_directory(&self) -> PathBuf {
+        let key = self.directory.ssh_key();
+        key.parent().map_or(PathBuf::new(), Path::to_owned)
     }
 }
 

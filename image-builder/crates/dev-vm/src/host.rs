@@ -9,6 +9,9 @@ const QEMU: &str = "qemu-system-x86_64";
 /// Where descriptors are, below a configuration or data directory.
 const FIRMWARE: &str = "qemu/firmware";
 
+/// The machines' private files, below the user's state directory.
+const STATE: &str = "dev-vm";
+
 /// The programs and places on the host.
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -16,17 +19,16 @@ pub struct Host {
     pub qemu: OsString,
     /// Directories of firmware descriptors, in falling priority.
     pub firmware_directories: Vec<PathBuf>,
+    /// Where the user's programs keep their state; `None` when the environment does not say.
+    pub state_directory: Option<PathBuf>,
 }
 
 impl Host {
-    /// Looks at the environment: `PATH`, `XDG_CONFIG_HOME` and `HOME`.
+    /// Looks at the environment: `PATH`, `XDG_CONFIG_HOME`, `XDG_STATE_HOME` and `HOME`.
     #[must_use]
     pub fn from_environment() -> Self {
         let qemu = find_on_path(QEMU);
-        let user = env::var_os("XDG_CONFIG_HOME")
-            .filter(|directory| Path::new(directory).is_absolute())
-            .map(PathBuf::from)
-            .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".config")));
+        let user = xdg_directory("XDG_CONFIG_HOME", ".config");
         let mut directories: Vec<PathBuf> = user
             .into_iter()
             .chain([PathBuf::from("/etc"), PathBuf::from("/usr/share")])
@@ -39,7 +41,12 @@ impl Host {
                 directories.push(beside);
             }
         }
-        Self { qemu: qemu.map_or_else(|| QEMU.into(), PathBuf::into_os_string), firmware_directories: directories }
+        let state = xdg_directory("XDG_STATE_HOME", ".local/state");
+        Self {
+            qemu: qemu.map_or_else(|| QEMU.into(), PathBuf::into_os_string),
+            firmware_directories: directories,
+            state_directory: state.map(|state| state.join(STATE)),
+        }
     }
 
     /// The guest's processor architecture.
@@ -47,6 +54,12 @@ impl Host {
     pub fn guest_architecture(&self) -> &'static str {
         "x86_64"
     }
+}
+
+/// A directory of the XDG base directory specification, which wants relative paths to be ignored.
+fn xdg_directory(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(below_home)))
 }
 
 /// The first executable of that name on `PATH`.

@@ -20,7 +20,7 @@ pub(crate) fn ensure(directory: &VmDirectory) -> Result<String, LaunchError> {
 
 /// Makes the key beside its place and moves it there, so that a half-made one is never used.
 fn make(directory: &VmDirectory) -> Result<(), LaunchError> {
-    let path = directory.path();
+    let path = directory.private();
     let temporary = tempfile::Builder::new().prefix(".tmp-").tempdir_in(path);
     let temporary = temporary.map_err(|error| StateError::io("create a directory in", path, error))?;
     Command::new("ssh-keygen")

@@ -26,6 +26,8 @@ const OPERATION_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Prepared {
     pub(crate) machine: Machine,
     pub(crate) config: Config,
+    /// The settings as they were before.
+    pub(crate) before: Option<Config>,
     pub(crate) acceleration: Acceleration,
     pub(crate) run_lock: RunLock,
     _operation: OperationLock,
@@ -45,6 +47,7 @@ impl Vm {
         let Some(run_lock) = RunLock::try_acquire(&self.directory.run_lock())? else {
             return Ok(None);
         };
+        self.directory.hide_secrets()?;
         Ok(Some(Stopped { run_lock, operation }))
     }
 
@@ -58,13 +61,14 @@ impl Vm {
             return Err(LaunchError::NotYet { hypervisor: options.hypervisor.as_str() });
         }
         // What cannot work is found out before anything is made.
-        let (mut config, image) = self.settings(options)?;
-        let firmware =
-            firmware::choose(&self.host.firmware_directories, self.host.guest_architecture(), &config.machine)?;
+        let before = Config::load(&self.directory)?;
+        let (mut config, image) = self.settings(options, before.as_ref())?;
+        let firmware = self.firmware(&config.machine)?;
         let already_running = || LaunchError::AlreadyRunning { name: self.directory.name().clone() };
         if self.is_running()? {
             return Err(already_running());
         }
+        self.warn_of_exposure(config.share.as_ref(), progress);
         let cache = self.directory.accelerator_cache();
         let acceleration = accelerator::choose(&self.host, &cache, options.accelerator)?;
         self.directory.create()?;
@@ -90,7 +94,19 @@ impl Vm {
             ssh_port,
             public_key,
         };
-        Ok(Prepared { machine, config, acceleration, run_lock, _operation: operation })
+        Ok(Prepared { machine, config, before, acceleration, run_lock, _operation: operation })
+    }
+
+    /// Goes back to the settings of before, but for what describes the disk as it is now.
+    ///
+    /// Settings are written down before the machine starts, so that a killed dev-vm leaves no machine that is not
+    /// known. Those that the hypervisor refuses must not stay: the next `up` would fail with them, too.
+    pub(crate) fn take_back_settings(&self, prepared: &Prepared) -> Result<(), StateError> {
+        let Some(before) = prepared.before.clone() else {
+            return remove_file(&self.directory.config());
+        };
+        let Config { image, overlay_of, firmware, ssh_port, .. } = prepared.config.clone();
+        Config { image, overlay_of, firmware, ssh_port, ..before }.store(&self.directory)
     }
 
     /// Removes what a killed hypervisor left behind; the caller holds the lock that says that none runs.
@@ -101,16 +117,18 @@ impl Vm {
     }
 
     /// The settings: what was asked for, else what is remembered, else the defaults; and the image.
-    fn settings(&self, options: &UpOptions) -> Result<(Config, ImageIdentity), LaunchError> {
-        let saved = Config::load(&self.directory)?;
-        let image = match (&options.image, &saved) {
+    fn settings(
+        &self,
+        options: &UpOptions,
+        remembered: Option<&Config>,
+    ) -> Result<(Config, ImageIdentity), LaunchError> {
+        let image = match (&options.image, remembered) {
             (Some(image), _) => image.clone(),
             (None, Some(saved)) => saved.image.clone(),
             (None, None) => image::find(self.directory.images())?,
         };
         let image = ImageIdentity::of(&image)?;
         text_of(&image.path)?;
-        let remembered = saved.as_ref();
         let config = Config {
             format: FORMAT,
             image: image.path.clone(),
@@ -127,6 +145,30 @@ impl Vm {
             firmware: remembered.and_then(|saved| saved.firmware.clone()),
         };
         Ok((config, image))
+    }
+
+    /// The firmware for a machine type, if that is one.
+    fn firmware(&self, machine: &str) -> Result<Firmware, LaunchError> {
+        let chosen = firmware::choose(&self.host.firmware_directories, self.host.guest_architecture(), machine);
+        chosen.map_err(|error| {
+            let known = firmware::machine_types(&self.host.qemu);
+            if known.is_empty() || known.iter().any(|known| known == machine) {
+                return error.into();
+            }
+            LaunchError::UnknownMachine { machine: machine.to_owned(), qemu: self.host.qemu.clone() }
+        })
+    }
+
+    /// Says so when what is kept from guests lies in what is shown to them.
+    fn warn_of_exposure(&self, share: Option<&Share>, progress: &mut dyn Progress) {
+        let private = self.directory.private();
+        if let Some(share) = share.filter(|share| private.starts_with(&share.path)) {
+            progress.note(&format!(
+                "warning: the guest can read this machine's key, which is in {}: {} is shared",
+                private.display(),
+                share.path.display()
+            ));
+        }
     }
 
     fn prepare_overlay(

@@ -1,9 +1,10 @@
 //! Starts, stops and reaches the development virtual machine.
 //!
 //! Everything that belongs to one machine is in one directory, described by
-//! [`VmDirectory`]: its settings, the overlay that takes all writes so that the
-//! image stays clean, the firmware's variables, a key of its own, the sockets
-//! and the serial console's log. Two machines share nothing but the image,
+//! [`VmDirectory`]: the overlay that takes all writes so that the image stays
+//! clean, the firmware's variables, the sockets and the serial console's log.
+//! Only what no guest may see is apart, in a directory of the user's own: the
+//! machine's settings and its key. Two machines share nothing but the image,
 //! which both only read.
 //!
 //! How the parts talk:
@@ -42,11 +43,13 @@ pub mod name;
 pub mod overlay;
 pub mod port;
 mod print;
+mod private;
 mod probe_guest;
 pub mod qcow2;
 pub mod qemu;
 pub mod qmp;
 pub mod quote;
+pub mod ready;
 mod reboot;
 mod reset;
 mod snapshot;
@@ -62,6 +65,7 @@ pub use gdb::GdbTarget;
 pub use host::Host;
 pub use logs::LogOptions;
 pub use name::VmName;
+pub use ready::Service;
 pub use snapshot::SnapshotInfo;
 pub use status::{State, Status};
 pub use up::{Progress, Ready, ShareChoice, UpOptions};

@@ -126,7 +126,7 @@ mod tests {
 
     fn case() -> Case {
         let root = tempfile::tempdir().unwrap();
-        let directory = VmDirectory::new(root.path(), "dev".parse().unwrap()).unwrap();
+        let directory = VmDirectory::new(root.path(), &root.path().join("state"), "dev".parse().unwrap()).unwrap();
         directory.create().unwrap();
         let image = root.path().join("a.raw");
         fs::write(&image, [1u8; 4096]).unwrap();

@@ -2,9 +2,10 @@
 
 use crate::Vm;
 use crate::config::RunRecord;
-use crate::console_log::{self, ReadyWatch, TAIL_LINES};
+use crate::console_log::{self, TAIL_LINES};
 use crate::error::{GuestError, StateError};
-use crate::up::Progress;
+use crate::ready::{ReadyWatch, Service};
+use crate::up::{Progress, Ready};
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(50);
@@ -12,21 +13,21 @@ const POLL: Duration = Duration::from_millis(50);
 const RESTART: &str = "if command -v systemctl >/dev/null; then systemctl reboot; else shutdown -y -g 0 -i 6; fi";
 
 impl Vm {
-    /// Waits until the guest of the running machine has said that it is ready.
+    /// Waits until the guest of the running machine has said that it is ready, and how its services are.
     ///
     /// # Errors
     /// [`GuestError::NotBack`] when it takes longer than `timeout`; [`GuestError::State`] when
     /// the machine does not run or stops.
-    pub fn wait(&self, timeout: Duration, progress: &mut dyn Progress) -> Result<(), GuestError> {
+    pub fn wait(&self, timeout: Duration, progress: &mut dyn Progress) -> Result<Vec<Service>, GuestError> {
         let record = self.running_record()?;
-        self.wait_from(&record, timeout, progress).map(|_| ())
+        Ok(self.wait_from(&record, timeout, progress)?.1)
     }
 
     /// Restarts the guest and waits until it is ready again; answers how long that took.
     ///
     /// # Errors
     /// As [`Vm::wait`], and [`GuestError::Ask`] when the guest does not take the order.
-    pub fn reboot(&self, timeout: Duration, progress: &mut dyn Progress) -> Result<Duration, GuestError> {
+    pub fn reboot(&self, timeout: Duration, progress: &mut dyn Progress) -> Result<Ready, GuestError> {
         let mut record = self.running_record()?;
         let log = self.directory.console_log();
         let length = console_log::length(&log);
@@ -42,10 +43,10 @@ impl Vm {
             }
         }
         record.store(&self.directory)?;
-        let took = self.wait_from(&record, timeout, progress)?;
+        let (took, services) = self.wait_from(&record, timeout, progress)?;
         record.ready_after_seconds = Some(took.as_secs_f64());
         record.store(&self.directory)?;
-        Ok(took)
+        Ok(Ready { after: Some(took), ssh_port: record.ssh_port, services })
     }
 
     fn wait_from(
@@ -53,12 +54,15 @@ impl Vm {
         record: &RunRecord,
         timeout: Duration,
         progress: &mut dyn Progress,
-    ) -> Result<Duration, GuestError> {
+    ) -> Result<(Duration, Vec<Service>), GuestError> {
         let log = self.directory.console_log();
         let read = |error| StateError::io("read", &log, error);
         let started = Instant::now();
         let mut watch = ReadyWatch::new(&log, record.console_offset);
-        while !watch.poll().map_err(read)? {
+        loop {
+            if let Some(services) = watch.poll().map_err(read)? {
+                return Ok((started.elapsed(), services));
+            }
             // Fails when the machine has stopped.
             self.running_record()?;
             let elapsed = started.elapsed();
@@ -66,9 +70,10 @@ impl Vm {
                 let console = console_log::tail(&log, record.console_offset, TAIL_LINES);
                 return Err(GuestError::NotBack { after: timeout, console: console.map_err(read)? });
             }
-            progress.waiting(elapsed);
+            if progress.waiting(elapsed).is_break() {
+                return Err(GuestError::Interrupted);
+            }
             std::thread::sleep(POLL);
         }
-        Ok(started.elapsed())
     }
 }

@@ -3,10 +3,10 @@
 use crate::Vm;
 use crate::accelerator::Accelerator;
 use crate::config::{Config, RunRecord, Share};
-use crate::console_log::ReadyWatch;
 use crate::error::StateError;
 use crate::image::ImageIdentity;
 use crate::qmp::Qmp;
+use crate::ready::{ReadyWatch, Service};
 use rustix::process::Pid;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -48,6 +48,8 @@ pub struct Status {
     pub state: State,
     /// Its directory.
     pub directory: PathBuf,
+    /// The directory with its settings and its key, which no guest is to see.
+    pub private_directory: PathBuf,
     /// The hypervisor's process, while it runs.
     pub pid: Option<i32>,
     /// QEMU's own word for what the guest's processors do, while it answers: `running`, `paused`,
@@ -71,6 +73,8 @@ pub struct Status {
     pub accelerator_reason: Option<String>,
     /// Seconds from the start until the guest was ready.
     pub ready_after_seconds: Option<f64>,
+    /// What the guest said of its services when it was ready; they may have changed since.
+    pub services: Vec<Service>,
     /// The log of the serial console.
     pub console_log: PathBuf,
     /// The names of the snapshots.
@@ -87,7 +91,7 @@ impl Vm {
         let missing = || StateError::io("read", &self.directory.config(), std::io::ErrorKind::NotFound.into());
         let config = Config::load(&self.directory)?.ok_or_else(missing)?;
         let record = RunRecord::load(&self.directory)?;
-        let state = self.state(record.as_ref())?;
+        let (state, services) = self.state(record.as_ref())?;
         let image_changed = match (&config.overlay_of, ImageIdentity::of(&config.image)) {
             (Some(made_on), Ok(now)) => made_on.change_to(&now),
             (Some(_), Err(error)) => Some(error.to_string()),
@@ -97,6 +101,7 @@ impl Vm {
             name: self.directory.name().to_string(),
             state,
             directory: self.directory.path().to_owned(),
+            private_directory: self.directory.private().to_owned(),
             pid: self.hypervisor_pid()?.map(Pid::as_raw_pid),
             run_state: self.run_state(state),
             ssh_port: config.ssh_port,
@@ -108,24 +113,25 @@ impl Vm {
             accelerator: record.as_ref().map(|record| record.accelerator),
             accelerator_reason: record.as_ref().map(|record| record.accelerator_reason.clone()),
             ready_after_seconds: record.and_then(|record| record.ready_after_seconds),
+            services,
             console_log: self.directory.console_log(),
             snapshots: self.snapshot_names()?,
         })
     }
 
-    fn state(&self, record: Option<&RunRecord>) -> Result<State, StateError> {
+    fn state(&self, record: Option<&RunRecord>) -> Result<(State, Vec<Service>), StateError> {
         if !self.is_running()? {
-            return Ok(State::Stopped);
+            return Ok((State::Stopped, Vec::new()));
         }
         // Without the file a start is just being prepared, and the record is that of the last boot.
         let Some(record) = record.filter(|_| self.directory.hypervisor_pid().exists()) else {
-            return Ok(State::Booting);
+            return Ok((State::Booting, Vec::new()));
         };
         let log = self.directory.console_log();
         // Not from the record alone: whoever would have written it may have been interrupted.
         let seen =
             ReadyWatch::new(&log, record.console_offset).poll().map_err(|error| StateError::io("read", &log, error))?;
-        Ok(if seen { State::Ready } else { State::Booting })
+        Ok(seen.map_or((State::Booting, Vec::new()), |services| (State::Ready, services)))
     }
 
     /// A QEMU that does not answer in time is not worth an error here: the rest of the status says enough.

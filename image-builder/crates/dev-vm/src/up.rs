@@ -3,14 +3,16 @@
 use crate::Vm;
 use crate::accelerator::Accelerator;
 use crate::config::{FORMAT, RunRecord};
-use crate::console_log::{self, ReadyWatch, TAIL_LINES};
+use crate::console_log::{self, TAIL_LINES};
 use crate::error::{LaunchError, StateError};
 use crate::hypervisor::Hypervisor;
 use crate::launch::Prepared;
 use crate::port;
 use crate::qmp::Qmp;
+use crate::ready::{ReadyWatch, Service};
 use process_runner::{Command, Detached};
 use std::fs::{self, File};
+use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -74,8 +76,8 @@ pub enum ShareChoice {
 pub trait Progress {
     /// One thing that was found out or done.
     fn note(&mut self, message: &str);
-    /// The guest is still not ready; called some times each second.
-    fn waiting(&mut self, elapsed: Duration);
+    /// The guest is still not ready; called some times each second. Whether to go on waiting is the answer.
+    fn waiting(&mut self, elapsed: Duration) -> ControlFlow<()>;
 }
 
 /// A machine that was started.
@@ -85,13 +87,15 @@ pub struct Ready {
     pub after: Option<Duration>,
     /// The port on 127.0.0.1 that leads to the guest's port 22.
     pub ssh_port: u16,
+    /// What the guest said of its services when it was ready.
+    pub services: Vec<Service>,
 }
 
 impl Vm {
     /// Starts the machine, making what is not there yet, and waits for the guest.
     ///
     /// # Errors
-    /// Every [`LaunchError`]. After [`LaunchError::NotReady`] the machine still runs.
+    /// Every [`LaunchError`]. After [`LaunchError::NotReady`] and [`LaunchError::Interrupted`] the machine still runs.
     pub fn up(&self, options: &UpOptions, progress: &mut dyn Progress) -> Result<Ready, LaunchError> {
         let mut prepared = self.prepare(options, progress)?;
         progress.note(&format!(
@@ -102,11 +106,18 @@ impl Vm {
             prepared.acceleration.reason,
         ));
         let started = Instant::now();
-        let (child, record) = self.start(&mut prepared)?;
+        let (child, record) = match self.start(&mut prepared) {
+            Ok(started) => started,
+            Err(error) => {
+                // What went wrong with the start is what counts.
+                let _ = self.take_back_settings(&prepared);
+                return Err(error);
+            }
+        };
         // From here on others may look at the machine, and stop it: the run lock is the child's now.
         drop(prepared);
         match options.timeout {
-            None => Ok(Ready { after: None, ssh_port: record.ssh_port }),
+            None => Ok(Ready { after: None, ssh_port: record.ssh_port, services: Vec::new() }),
             Some(timeout) => self.wait_for_guest(child, record, started, timeout, progress),
         }
     }
@@ -207,10 +218,10 @@ impl Vm {
             // First the process, then the log: what it wrote last is read after it ended.
             let ended = child.try_wait().map_err(read)?;
             let elapsed = started.elapsed();
-            if watch.poll().map_err(read)? {
+            if let Some(services) = watch.poll().map_err(read)? {
                 record.ready_after_seconds = Some(elapsed.as_secs_f64());
                 record.store(&self.directory)?;
-                return Ok(Ready { after: Some(elapsed), ssh_port: record.ssh_port });
+                return Ok(Ready { after: Some(elapsed), ssh_port: record.ssh_port, services });
             }
             if let Some(status) = ended {
                 return Err(LaunchError::Died {
@@ -223,7 +234,9 @@ impl Vm {
             if elapsed >= timeout {
                 return Err(LaunchError::NotReady { after: timeout, console: console().map_err(read)? });
             }
-            progress.waiting(elapsed);
+            if progress.waiting(elapsed).is_break() {
+                return Err(LaunchError::Interrupted);
+            }
             std::thread::sleep(POLL);
         }
     }

@@ -7,6 +7,7 @@ use dev_vm::{Accelerator, DownOptions, Host, Progress, ShareChoice, Stopped, UpO
 use dev_vm::{accelerator, hypervisor::Hypervisor, overlay, qcow2};
 use process_runner::Command;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
@@ -81,7 +82,7 @@ fn qemu_reads_and_writes_our_overlays_and_never_the_image() {
     bytes.resize(3 * 512, 0);
     fs::write(&image, &bytes).unwrap();
     fs::File::options().write(true).open(&image).unwrap().set_len((600 << 20) + 512).unwrap();
-    let directory = VmDirectory::new(root.path(), "dev".parse().unwrap()).unwrap();
+    let directory = VmDirectory::new(root.path(), &root.path().join("state"), "dev".parse().unwrap()).unwrap();
     directory.create().unwrap();
     let vm = Vm::new(directory.clone(), host.clone());
     let identity = ImageIdentity::of(&image).unwrap();
@@ -129,7 +130,9 @@ struct Quiet;
 
 impl Progress for Quiet {
     fn note(&mut self, _: &str) {}
-    fn waiting(&mut self, _: Duration) {}
+    fn waiting(&mut self, _: Duration) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
 }
 
 #[test]
@@ -139,7 +142,7 @@ fn qemu_accepts_the_whole_command_and_obeys() {
     fs::write(root.path().join("empty.raw"), vec![0u8; 1 << 20]).unwrap();
     let share = root.path().join("a share, with a comma");
     fs::create_dir(&share).unwrap();
-    let directory = VmDirectory::new(root.path(), "real".parse().unwrap()).unwrap();
+    let directory = VmDirectory::new(root.path(), &root.path().join("state"), "real".parse().unwrap()).unwrap();
     let vm = Vm::new(directory, host);
     let options = UpOptions {
         image: None,

@@ -14,6 +14,7 @@
 //! The crate never mounts, never uses loop devices and never needs root.
 
 pub mod esp;
+mod fat_reader;
 pub mod gpt;
 mod guid;
 pub mod illumos;
@@ -26,6 +27,7 @@ pub mod root_ext4;
 mod volume;
 mod write;
 
+pub use fat_reader::{FatReadError, ReadBytes, read_fat_file};
 pub use guid::{DiskSeed, Guid, ParseGuidError, partition_guid};
 pub use image_file::{ImageFile, ImageStream, OpenImageError, Qcow2ReadError};
 pub use layout::{BOOT_CODE_BYTES, DiskLayout, LayoutError, PartitionSize, PartitionSpec};

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use write_behind::WriteBehind;
+
 use crate::gpt::{Partition, SectorSize, Table};
 use crate::layout::BOOT_CODE_BYTES;
 use crate::{DiskLayout, Guid, LayoutError, Region, Volume, VolumeContext, VolumeError};
@@ -172,10 +174,11 @@ pub fn write_bare(
     appearing(output, |partial| {
         let failed = |action| move |source| DiskError::File { action, path: partial.to_owned(), source };
         let file = create(partial, bytes)?;
+        let behind = WriteBehind::start(&file).map_err(failed("begin"))?;
         let context = VolumeContext { sector_size, first_lba: 0, work };
         let written = content.write(&mut Region::new(&file, 0, bytes), &context);
         let written = written.map_err(|source| DiskError::Bare { path: partial.to_owned(), source })?;
-        file.sync_all().map_err(failed("make durable"))?;
+        behind.finish().and_then(|()| file.sync_all()).map_err(failed("make durable"))?;
         Ok(written)
     })
 }
@@ -194,10 +197,11 @@ pub fn extract_partition(disk: &Path, partition: &PartitionReport, output: &Path
         };
         let source = File::open(disk).map_err(failed("open", disk))?;
         let file = create(partial, partition.bytes)?;
+        let behind = WriteBehind::start(&file).map_err(failed("begin", partial))?;
         Region::new(&file, 0, partition.bytes)
             .copy_sparse_range(&source, partition.offset, partition.bytes)
             .map_err(failed("copy a partition to", partial))?;
-        file.sync_all().map_err(failed("make durable", partial))
+        behind.finish().and_then(|()| file.sync_all()).map_err(failed("make durable", partial))
     })
 }
 
@@ -234,6 +238,7 @@ fn write_partial(
     let sector = table.sector_size.bytes();
     let disk_bytes = table.disk_sectors * sector;
     let file = create(path, disk_bytes)?;
+    let behind = WriteBehind::start(&file).map_err(failed("begin"))?;
 
     let mut partitions = Vec::new();
     for (spec, placed) in layout.partitions.iter_mut().zip(&table.partitions) {
@@ -257,7 +262,7 @@ fn write_partial(
     file.write_all_at(&encoded.head, 0)
         .and_then(|()| file.write_all_at(&encoded.tail, encoded.tail_offset))
         .map_err(failed("write the partition table of"))?;
-    file.sync_all().map_err(failed("make durable"))?;
+    behind.finish().and_then(|()| file.sync_all()).map_err(failed("make durable"))?;
     let metadata = file.metadata().map_err(failed("measure"))?;
     Ok(DiskReport {
         path: path.to_owned(),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use disk_image::esp::{EspError, EspFile, EspVolume};
 use disk_image::gpt::SectorSize;
-use disk_image::{DiskSeed, Region, Volume, VolumeContext, VolumeError};
+use disk_image::{DiskSeed, Region, Volume, VolumeContext, VolumeError, read_fat_file};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -81,6 +81,77 @@ fn other_programs_read_every_file_back() {
             assert_eq!(std::fs::read(copy).unwrap(), expected, "{path} at {mib} MiB");
         }
     }
+}
+
+/// A file system in memory, for the reader.
+fn reading(bytes: &[u8]) -> impl Fn(&mut [u8], u64) -> std::io::Result<()> + '_ {
+    |buffer, offset| {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let end = start.checked_add(buffer.len()).ok_or(std::io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(bytes.get(start..end).ok_or(std::io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+#[test]
+fn our_reader_finds_loaders() {
+    for (mib, sector_size) in [(4, SectorSize::B512), (36, SectorSize::B512), (300, SectorSize::B4096)] {
+        let directory = tempfile::tempdir().unwrap();
+        let image = write(volume(files()).unwrap(), directory.path(), mib * MIB, sector_size).unwrap();
+        let image = std::fs::read(image).unwrap();
+        let found = |path: &str| read_fat_file(&reading(&image), path).unwrap();
+        assert_eq!(found("EFI/BOOT/BOOTX64.EFI"), Some(bytes(98_304, 1)), "{mib} MiB");
+        assert_eq!(found("efi/boot/bootx64.efi"), Some(bytes(98_304, 1)), "names have no case");
+        for path in ["EFI", "EFI/BOOT", "EFI/BOOT/BOOTIA32.EFI", "BOOTX64.EFI", "EFI/BOOT/BOOTX64.EFI/X", "ESP", ""] {
+            assert_eq!(found(path), None, "{path:?}");
+        }
+    }
+    for (bytes, expected) in [(vec![0; 4096], "has no boot sector"), (Vec::new(), "cannot read")] {
+        let error = read_fat_file(&reading(&bytes), "A").unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn our_reader_reads_what_another_program_wrote() {
+    let directory = tempfile::tempdir().unwrap();
+    let (image, loader) = (directory.path().join("esp"), directory.path().join("loader"));
+    std::fs::write(&loader, bytes(300_001, 5)).unwrap();
+    for (mib, bits) in [(16, "16"), (64, "32")] {
+        File::create(&image).unwrap().set_len(mib * MIB).unwrap();
+        let made = judge::approve("mkfs.fat", "dosfstools", &["-F", bits, judge::text(&image)]);
+        let put = made.and_then(|_| {
+            judge::approve("mmd", "mtools", &["-i", judge::text(&image), "::/EFI", "::/EFI/BOOT"])?;
+            let arguments = ["-i", judge::text(&image), judge::text(&loader), "::/EFI/BOOT/BOOTX64.EFI"];
+            judge::approve("mcopy", "mtools", &arguments)
+        });
+        if put.is_none() {
+            return;
+        }
+        let image = std::fs::read(&image).unwrap();
+        let found = read_fat_file(&reading(&image), "EFI/BOOT/BOOTX64.EFI").unwrap();
+        assert_eq!(found, Some(bytes(300_001, 5)), "FAT{bits}");
+    }
+}
+
+/// No damage makes it panic, loop, or take more memory than a loader may have.
+#[test]
+fn fuzz_our_reader() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = write(volume(files()).unwrap(), directory.path(), 36 * MIB, SectorSize::B512).unwrap();
+    let image = std::fs::read(image).unwrap();
+    // What is looked at: the boot sector, the table, and the first directories; the rest stays as it is.
+    test_judge::fuzz(300, |random| {
+        let part = [512, 4096, 64 << 10][random.below(3)];
+        let mut head = image[..part].to_vec();
+        random.damage(&mut head);
+        head.resize(part, 0);
+        let (head, whole) = (reading(&head), reading(&image));
+        let read = |buffer: &mut [u8], offset: u64| head(buffer, offset).or_else(|_| whole(buffer, offset));
+        if let Ok(Some(content)) = read_fat_file(&read, "EFI/BOOT/BOOTX64.EFI") {
+            assert!(content.len() <= 16 << 20);
+        }
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Cursor;
 use std::os::unix::fs::FileExt;
 
-use disk_image::gpt::{GptError, Partition, SectorSize, Table, decode, types};
+use disk_image::gpt::{GptError, Inspection, Partition, SectorSize, Table, decode, inspect, types};
 use disk_image::{DiskSeed, Guid, partition_guid};
 use proptest::prelude::*;
 
@@ -149,6 +149,46 @@ fn every_damaged_byte_of_a_table_is_noticed() {
         let read = decode(&mut Cursor::new(damaged), SectorSize::B512);
         assert_eq!(read.is_ok(), meaningless, "byte {at}");
     }
+}
+
+/// One whole copy is enough to know the partitions, and what is wrong with the other one is told.
+#[test]
+fn one_damaged_copy_is_told_beside_the_table() {
+    let good = table(SectorSize::B512, 9);
+    let bytes = disk(&good);
+    let end = bytes.len();
+    let inspected = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut changed = bytes.clone();
+        change(&mut changed);
+        let inspection = inspect(&mut Cursor::new(changed), SectorSize::B512);
+        inspection
+            .map(|Inspection { table, damage }| (table, damage.iter().map(ToString::to_string).collect::<Vec<_>>()))
+    };
+    assert_eq!(inspected(&|_| {}).unwrap(), (good.clone(), vec![]));
+    for (at, expected) in [
+        (510, "the protective MBR: no signature"),
+        (512 + 16, "the primary header: its checksum is wrong"),
+        (1024 + 5, "the primary header: the checksum of the entry array is wrong"),
+        (end - 512 + 16, "the backup header: its checksum is wrong"),
+        (end - 33 * 512, "the backup header: the checksum of the entry array is wrong"),
+    ] {
+        assert_eq!(inspected(&|bytes| bytes[at] ^= 4).unwrap(), (good.clone(), vec![expected.to_owned()]), "byte {at}");
+    }
+    let both = inspected(&|bytes| {
+        bytes[512 + 16] ^= 4;
+        bytes[end - 512 + 16] ^= 4;
+    });
+    assert_eq!(both.unwrap_err().to_string(), "the primary header: its checksum is wrong");
+
+    let cut = inspected(&|bytes| bytes.truncate(end - 512)).unwrap_err().to_string();
+    assert_eq!(
+        cut,
+        format!("the image is cut short: its partition table is for {end} bytes, and {} are there", end - 512)
+    );
+    let (table, damage) = inspected(&|bytes| bytes.resize(end + 512, 0)).unwrap();
+    let last = end / 512 - 1;
+    let grown = format!("the backup header: it is in sector {last}, and the disk has {}; it has grown", last + 2);
+    assert_eq!((table, damage), (good, vec![grown]));
 }
 
 #[test]

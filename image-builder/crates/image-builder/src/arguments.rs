@@ -92,8 +92,8 @@ pub(crate) struct TemplateArguments {
     /// Template name: the file in the group's directory, without `.json`.
     #[arg(short, long)]
     pub(crate) name: String,
-    /// Name of the output, when it is to be another than the template's.
-    #[arg(short = 'N', long)]
+    /// Name of the output, when it is to be another than the template's: a part of a file name.
+    #[arg(short = 'N', long, value_parser = part_of_file_name)]
     pub(crate) output_name: Option<String>,
     #[command(flatten)]
     pub(crate) places: PlaceArguments,
@@ -174,4 +174,38 @@ pub(crate) struct WorkspaceArguments {
     /// Print the directory of finished images instead of the workspace's own.
     #[arg(long)]
     pub(crate) output: bool,
+}
+
+/// Group, name and extension come to it, and `.tmp` while it is written: 255 bytes is what file systems take.
+const NAME_LIMIT: usize = 128;
+
+fn part_of_file_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > NAME_LIMIT {
+        return Err(format!("it has to have 1 to {NAME_LIMIT} bytes"));
+    }
+    match text.chars().find(|character| *character == '/' || character.is_control()) {
+        Some(character) => Err(format!("it is a part of a file name, which cannot hold {character:?}")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was refused after all steps were done, because the image could not be created.
+    #[test]
+    fn an_output_name_is_a_part_of_a_file_name() {
+        let parse = |name: &str| {
+            let words = ["image-builder", "build", "-d", "./x", "-g", "g", "-n", "n", "-N", name];
+            Arguments::try_parse_from(words).map(|_| ()).map_err(|error| error.to_string())
+        };
+        for name in ["x", "my image-2.1", "..", "ä"] {
+            parse(name).expect(name);
+        }
+        for name in ["", "a/b", "../../x", "/x", "a\nb", &"a".repeat(129)] {
+            let error = parse(name).expect_err(name);
+            assert!(error.contains("--output-name"), "{error}");
+        }
+    }
 }

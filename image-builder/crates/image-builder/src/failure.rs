@@ -61,6 +61,7 @@ impl Failure {
         let code = match &self {
             Self::Check { .. } => 3,
             Self::Damaged { .. } | Self::Different { .. } => 4,
+            Self::Inspect(error) if error.is_damage() => 4,
             Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
             _ => 1,
         };

@@ -148,18 +148,20 @@ pub(crate) struct Session<'a> {
     pub(crate) request: &'a BuildRequest,
     pub(crate) workspace: &'a Workspace,
     pub(crate) store: &'a Store,
-    progress: &'a Arc<dyn Progress>,
+    pub(crate) progress: &'a Arc<dyn Progress>,
     /// See [`Context`].
     distrust: bool,
     refreshed: Mutex<BTreeSet<PathBuf>>,
-    told: RefCell<Told>,
+    pub(crate) told: RefCell<Told>,
 }
 
 /// The warnings of all templates that were begun. One may be begun more than once.
 #[derive(Default)]
-struct Told {
+pub(crate) struct Told {
     begun: BTreeSet<String>,
     warnings: Vec<Diagnostic>,
+    /// Templates that are wrong, and were looked at for what they make.
+    pub(crate) passed_over: BTreeSet<String>,
 }
 
 /// What has been planned.
@@ -201,6 +203,7 @@ impl<'a> Session<'a> {
         let start = self.start(group, template, &context)?;
         let saved = engine::run(template, start, &context, self.progress.as_ref())?;
         self.keep_snapshot(group, template, &saved)?;
+        self.remember_maker(template, group, &format!("{group}/{name}")).map_err(cache("write"))?;
         let artifact = target::finish(template, &saved, &context)?;
         chain.pop();
         Ok(artifact)
@@ -248,9 +251,7 @@ impl<'a> Session<'a> {
     }
 
     fn context(&self, group: &str, name: &str, dry: bool) -> Context<'_> {
-        let is_main = group == self.request.group && name == self.request.name;
-        let output_name = self.request.output_name.as_deref().filter(|_| is_main).unwrap_or(name);
-        let output_name = format!("{group}-{output_name}");
+        let output_name = output_name(self.request, group, name);
         Context {
             store: self.store,
             workspace: self.workspace,
@@ -323,7 +324,7 @@ fn directory_names(directory: &std::path::Path) -> Vec<String> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(request: &BuildRequest, group: &str, name: &str) -> Result<Template, BuildError> {
-    let request = Request {
+    let wanted = Request {
         roots: request.roots.clone(),
         external: request.external.clone(),
         group: group.to_owned(),
@@ -331,8 +332,22 @@ pub fn load(request: &BuildRequest, group: &str, name: &str) -> Result<Template,
         features: request.features.clone(),
         lenient: request.lenient,
     };
-    let failed = |diagnostics| BuildError::Template { subject: format!("{group}/{name}"), diagnostics };
-    template::load(&request, &HostFiles).map_err(failed)
+    let subject = format!("{group}/{name}");
+    let failed = |diagnostics| BuildError::Template { subject: subject.clone(), diagnostics };
+    let mut template = template::load(&wanted, &HostFiles).map_err(failed)?;
+    let problems = target::problems(&template, &output_name(request, group, name));
+    if problems.is_empty() {
+        return Ok(template);
+    }
+    let list = template.warnings.drain(..).chain(problems).collect();
+    Err(failed(Diagnostics::new(subject.clone(), list)))
+}
+
+/// Group and output name, joined: what files are called after, and identifiers derived from.
+fn output_name(request: &BuildRequest, group: &str, name: &str) -> String {
+    let is_main = group == request.group && name == request.name;
+    let name = request.output_name.as_deref().filter(|_| is_main).unwrap_or(name);
+    format!("{group}-{name}")
 }
 
 /// Says before any work that a step or target is not possible here.

@@ -7,9 +7,11 @@
 use image_tree::{BlobHash, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 /// Below this size a file is hashed each time: remembering it would cost as much.
 const SMALL_BYTES: u64 = 64 * 1024;
@@ -74,6 +76,36 @@ struct Remembered {
     hash: BlobHash,
 }
 
+/// The BLAKE3 hash of all that a file has. One thread reads while this one hashes, as each takes about as long as the
+/// other where the file is in memory.
+fn hash_of(mut file: File) -> io::Result<BlobHash> {
+    const PIECE_BYTES: usize = 1 << 20;
+    const PIECES: usize = 4;
+    thread::scope(|scope| {
+        let (full, to_hash) = mpsc::sync_channel::<(Vec<u8>, usize)>(PIECES);
+        let (empty, to_fill) = mpsc::sync_channel::<Vec<u8>>(PIECES);
+        let reader = scope.spawn(move || -> io::Result<()> {
+            // Once all pieces are under way, each serves again.
+            let new = (0..PIECES).map(|_| vec![0; PIECE_BYTES]);
+            for mut piece in new.chain(to_fill) {
+                let count = file.read(&mut piece)?;
+                if count == 0 || full.send((piece, count)).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let mut hasher = blake3::Hasher::new();
+        for (piece, count) in to_hash {
+            hasher.update(&piece[..count]);
+            // The reader takes none any more when it is at the end.
+            let _ = empty.send(piece);
+        }
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(hasher.finalize().into())
+    })
+}
+
 /// The BLAKE3 hash of a file's content.
 pub(crate) fn hash_file(path: &Path, store: &Store) -> Result<BlobHash, InputError> {
     let failed = |source| InputError::Read { path: path.to_owned(), source };
@@ -88,9 +120,7 @@ pub(crate) fn hash_file(path: &Path, store: &Store) -> Result<BlobHash, InputErr
     if let Some(known) = known.filter(|known| known.identity == identity) {
         return Ok(known.hash);
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
-    let hash = BlobHash::from(hasher.finalize());
+    let hash = hash_of(File::open(path).map_err(failed)?).map_err(failed)?;
     // A file that was written to while it was read is hashed anew next time.
     if FileIdentity::of(path).map_err(failed)? == identity {
         let value = serde_json::to_vec(&Remembered { identity, hash }).expect("numbers and a hash are JSON");

@@ -224,10 +224,10 @@ mod tests {
         let holder = Holder { pid: 1, since: utc(0), command: "image-builder build".to_owned() };
         let mut file = File::create(workspace.root().join("lock")).expect("the lock of the killed one");
         holder.write(&mut file).expect("it is written");
-        for path in ["output/x.raw.tmp", "output/.packing-x", "work/scratch", "debian/.writing-x", "output/x.raw"] {
+        for path in ["output/x.raw.tmp", "output/.packing-abc123", "debian/.writing-abc123", "output/x.raw"] {
             std::fs::write(workspace.root().join(path), "").expect("a file");
         }
-        std::fs::create_dir_all(workspace.work().join("root-ext4-x/attributes")).expect("a directory");
+        std::fs::create_dir_all(workspace.work().join("root-ext4-abc123/attributes")).expect("a directory");
         let locked = WorkspaceLock::acquire(&workspace).expect("a dead holder blocks nobody");
         assert_eq!(locked.was_killed(), Some(&holder));
         let names = |path: &Path| {

@@ -3,6 +3,7 @@
 use crate::build::{BuildError, Session, load, template_names};
 use crate::engine::EngineError;
 use crate::steps;
+use image_tree::StoreError;
 use std::collections::BTreeMap;
 use template::{Diagnostic, LocatedStep, Step, Target, Template};
 
@@ -17,7 +18,7 @@ impl Session<'_> {
     /// The templates that make what `template` takes from the output directory or from a snapshot.
     ///
     /// # Errors
-    /// When something is not there and cannot be made here, or a template that may make it cannot be read.
+    /// When something is not there and cannot be made here, or the template that has made it cannot be read any more.
     pub(crate) fn providers(&self, template: &Template, chain: &[String]) -> Result<Vec<Provider>, BuildError> {
         let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
         let group = chain.last().and_then(|subject| subject.split('/').next()).unwrap_or_default();
@@ -40,19 +41,49 @@ impl Session<'_> {
         Ok(providers.into_values().collect())
     }
 
-    /// The template that makes what is wanted. When none does and one cannot be read, that one may be it.
+    /// The template that makes what is wanted. Nobody knows what one makes that is wrong: unless it has made just this
+    /// before, it does not stop those who may need nothing of it, but they are told.
     fn find_provider(&self, wanted: &Wanted) -> Result<Option<Provider>, BuildError> {
-        let mut unreadable = None;
         for (group, name) in template_names(&self.request.roots) {
             match load(self.request, &group, &name) {
                 Ok(template) if gives(&template, &group).contains(wanted) => {
                     return Ok(Some(Provider { group, name, template }));
                 }
                 Ok(_) => {}
-                Err(error) => unreadable = unreadable.or(Some(error)),
+                Err(error) if self.maker(wanted).as_deref() == Some(&format!("{group}/{name}")) => return Err(error),
+                Err(_) => self.pass_over(&group, &name),
             }
         }
-        unreadable.map_or(Ok(None), Err)
+        Ok(None)
+    }
+
+    /// The template that has made something last, if one of this workspace has.
+    fn maker(&self, wanted: &Wanted) -> Option<String> {
+        let bytes = self.store.record_get("maker", wanted.key().as_bytes()).ok().flatten()?;
+        String::from_utf8(bytes).ok()
+    }
+
+    /// Remembers who made what a template gives.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn remember_maker(&self, template: &Template, group: &str, subject: &str) -> Result<(), StoreError> {
+        for given in gives(template, group) {
+            if self.maker(&given).as_deref() != Some(subject) {
+                self.store.record_put("maker", given.key().as_bytes(), subject.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass_over(&self, group: &str, name: &str) {
+        let subject = format!("{group}/{name}");
+        if self.told.borrow_mut().passed_over.insert(subject.clone()) {
+            self.progress.message(&format!(
+                "template {subject} is wrong and was passed over, whatever it makes; \
+                 `image-builder check -g {group} -n {name}` tells why"
+            ));
+        }
     }
 
     /// Why a template cannot be built here: because of one of its own steps, or because it takes something that is not
@@ -113,9 +144,21 @@ impl Session<'_> {
                 provider.group, provider.name
             ),
             None if self.request.no_deps => "build it first, or leave --no-deps out".to_owned(),
-            None => "no template under the template roots makes it; put one there".to_owned(),
+            None => self.help_without_maker(),
         };
         Err(EngineError::Step(Box::new(diagnostic.help(help))).into())
+    }
+
+    fn help_without_maker(&self) -> String {
+        let told = self.told.borrow();
+        let wrong: Vec<&str> = told.passed_over.iter().map(String::as_str).collect();
+        if wrong.is_empty() {
+            return "no template under the template roots makes it; put one there".to_owned();
+        }
+        format!(
+            "put one there, or correct the template that makes it, if it is one that is wrong: {}",
+            wrong.join(", ")
+        )
     }
 }
 
@@ -126,6 +169,16 @@ pub(crate) enum Wanted {
     Output(String),
     /// `GROUP/DATASET@SNAPSHOT`.
     Snapshot(String),
+}
+
+impl Wanted {
+    /// What it is remembered by.
+    fn key(&self) -> String {
+        match self {
+            Self::Output(name) => format!("output {name}"),
+            Self::Snapshot(name) => format!("snapshot {name}"),
+        }
+    }
 }
 
 /// What a snapshot is called between templates.

@@ -28,12 +28,21 @@ pub struct ImageState {
 /// Boot environment and datasets of a pool that is to be written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolState {
-    /// `create_be` was done.
-    pub boot_environment: bool,
+    /// What `create_be` asked for, once it was done.
+    pub boot_environment: Option<EnvironmentState>,
     /// `make_bootable` was done.
     pub bootable: bool,
     /// Datasets beside the boot environment, in the order of their creation.
     pub datasets: Vec<DatasetState>,
+}
+
+/// The boot environment's dataset, beside what every one of them has.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvironmentState {
+    /// Native and user properties by name.
+    pub properties: Vec<(String, String)>,
+    /// Names of its snapshots, oldest first.
+    pub snapshots: Vec<String>,
 }
 
 /// One dataset beside the boot environment.
@@ -43,6 +52,10 @@ pub struct DatasetState {
     pub name: String,
     /// The `mountpoint` property, when the template sets one.
     pub mountpoint: Option<String>,
+    /// Further native and user properties by name.
+    pub properties: Vec<(String, String)>,
+    /// Names of its snapshots, oldest first.
+    pub snapshots: Vec<String>,
 }
 
 /// A state by the hashes of its trees: small, and equal only if the image is.

@@ -5,11 +5,11 @@
 //! remembered together with the identity of its file.
 
 use crate::inputs::FileIdentity;
-use crate::output::find_program;
 use image_tree::Store;
 use process_runner::Command;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use workspace_location::find_program;
 
 /// A program and how it is asked for its version.
 #[derive(Clone, Copy, Debug)]

@@ -1,45 +1,15 @@
 //! Where a build keeps what it reads and writes: a plain directory, or a ZFS dataset of the host.
 
 use crate::lock::{Holder, busy};
-use crate::output::{find_program, set_mode};
+use crate::marker;
+use crate::output::set_mode;
 use crate::users::name_of;
-use process_runner::{Command, CommandError};
-use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// What `-d` names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Location {
-    /// A directory: the text began with `/`, `./` or `../`, or was one of `.` and `..`.
-    Directory(PathBuf),
-    /// A ZFS dataset: everything else.
-    Dataset(String),
-}
-
-impl Location {
-    /// Reads the argument of `-d`.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let is_directory = ["/", "./", "../"].iter().any(|prefix| text.starts_with(prefix));
-        if is_directory || text == "." || text == ".." {
-            Self::Directory(PathBuf::from(text))
-        } else {
-            Self::Dataset(text.to_owned())
-        }
-    }
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Directory(path) => write!(f, "{}", path.display()),
-            Self::Dataset(name) => f.write_str(name),
-        }
-    }
-}
+use workspace_location::Zfs;
+pub use workspace_location::{Location, LocationError};
 
 /// A workspace that is there, with its directories.
 #[derive(Clone, Debug)]
@@ -94,31 +64,17 @@ pub enum WorkspaceError {
         /// User id of this process.
         user: u32,
     },
-    /// A dataset was named on a host without ZFS.
-    #[error("{dataset} names a ZFS dataset, and this host has no `zfs` command")]
-    NoZfs {
-        /// The dataset.
-        dataset: String,
+    /// Files of somebody else are where this program would keep, and remove, its own.
+    #[error("{path} was not made by image-builder, so {root} cannot be a workspace")]
+    Foreign {
+        /// What is in the way.
+        path: PathBuf,
+        /// The directory that was to be the workspace.
+        root: PathBuf,
     },
-    /// `zfs` refused.
-    #[error("cannot {operation} dataset {dataset}")]
-    Zfs {
-        /// What was being done.
-        operation: &'static str,
-        /// The dataset.
-        dataset: String,
-        /// What `zfs` said.
-        #[source]
-        source: CommandError,
-    },
-    /// The dataset is not mounted, so that nothing can be written to it.
-    #[error("dataset {dataset} is not mounted (mountpoint is {mountpoint})")]
-    NotMounted {
-        /// The dataset.
-        dataset: String,
-        /// Its `mountpoint` property.
-        mountpoint: String,
-    },
+    /// A dataset was named that is none to work in.
+    #[error(transparent)]
+    Location(#[from] LocationError),
 }
 
 impl WorkspaceError {
@@ -126,11 +82,11 @@ impl WorkspaceError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::NoZfs { dataset } => Some(format!("use a directory: -d ./{dataset}")),
-            Self::Zfs { dataset, operation: "look up", .. } => {
-                Some(format!("zfs create {dataset}, or use a directory: -d ./{dataset}"))
-            }
-            Self::NotMounted { dataset, .. } => Some(format!("zfs mount {dataset}")),
+            Self::Location(error) => error.help(),
+            Self::Foreign { path, .. } => Some(format!(
+                "use a directory that holds nothing else, for instance -d ./images, or move {} away",
+                path.display()
+            )),
             Self::Busy { holder, .. } => Some(busy_help(holder.as_ref())),
             Self::Owner { owner, user: 0, .. } => {
                 let name = name_of(*owner);
@@ -157,7 +113,8 @@ impl Workspace {
     /// exist; `output` and `work` below it are made, `work` with `sync=disabled`.
     ///
     /// # Errors
-    /// When it is neither there nor can be made; [`WorkspaceError::Owner`] when another user has worked in it.
+    /// When it is neither there nor can be made; [`WorkspaceError::Owner`] when another user has worked in it;
+    /// [`WorkspaceError::Foreign`] when it holds somebody's files where a workspace has its own.
     pub fn open(location: &Location) -> Result<Self, WorkspaceError> {
         match location {
             Location::Directory(path) => Self::open_directory(path),
@@ -176,10 +133,10 @@ impl Workspace {
                 fs::canonicalize(path).or_else(|_| std::path::absolute(path)).map_err(failed)?
             }
             Location::Dataset(name) => {
-                let zfs = find_zfs(name)?;
-                let root = mountpoint(&zfs, name, "look up")?;
+                let zfs = Zfs::find(name)?;
+                let root = zfs.mountpoint(name)?;
                 // A dataset below it is mounted somewhere else only if somebody has wanted it so.
-                let child = |leaf| mountpoint(&zfs, &format!("{name}/{leaf}"), "look up").unwrap_or(root.join(leaf));
+                let child = |leaf| zfs.mountpoint(&format!("{name}/{leaf}")).unwrap_or(root.join(leaf));
                 return Ok(Self { output: child("output"), work: child("work"), root });
             }
         };
@@ -230,29 +187,26 @@ impl Workspace {
         let root = fs::canonicalize(path).map_err(failed)?;
         let workspace = Self { output: root.join("output"), work: root.join("work"), root };
         workspace.refuse_mixture(rustix::process::geteuid().as_raw())?;
+        marker::refuse_foreign(&workspace)?;
         workspace.make_directories()
     }
 
     fn open_dataset(name: &str) -> Result<Self, WorkspaceError> {
-        let zfs = find_zfs(name)?;
-        let root = mountpoint(&zfs, name, "look up")?;
-        let child = |leaf: &str, options: &[&str]| -> Result<PathBuf, WorkspaceError> {
+        let zfs = Zfs::find(name)?;
+        let root = zfs.mountpoint(name)?;
+        let child = |leaf: &str, options: &[&str]| -> Result<PathBuf, LocationError> {
             let dataset = format!("{name}/{leaf}");
-            if let Ok(path) = mountpoint(&zfs, &dataset, "look up") {
+            if let Ok(path) = zfs.mountpoint(&dataset) {
                 return Ok(path);
             }
-            let create = Command::new(&zfs).arg("create").args(options).arg(&dataset).env("LC_ALL", "C");
-            create.run().map_err(|source| WorkspaceError::Zfs {
-                operation: "create",
-                dataset: dataset.clone(),
-                source,
-            })?;
-            mountpoint(&zfs, &dataset, "look up")
+            zfs.create(&dataset, options)?;
+            zfs.mountpoint(&dataset)
         };
         let output = child("output", &[])?;
         let work = child("work", &["-o", "sync=disabled"])?;
         let workspace = Self { root, output, work };
         workspace.refuse_mixture(rustix::process::geteuid().as_raw())?;
+        marker::refuse_foreign(&workspace)?;
         workspace.make_directories()
     }
 
@@ -276,30 +230,14 @@ impl Workspace {
         for path in [self.output.clone(), self.work.clone(), self.store(), self.debian()] {
             make_private(&path)?;
         }
+        marker::set(&self)?;
         Ok(self)
     }
-}
-
-fn find_zfs(dataset: &str) -> Result<PathBuf, WorkspaceError> {
-    find_program("zfs").ok_or_else(|| WorkspaceError::NoZfs { dataset: dataset.to_owned() })
 }
 
 fn busy_help(holder: Option<&Holder>) -> String {
     let end = holder.map_or(String::new(), |holder| format!(", or end it with `kill {}`", holder.pid));
     format!("wait until it has ended{end}; in another workspace, for instance -d ./images-2, both can work at once")
-}
-
-fn mountpoint(zfs: &Path, dataset: &str, operation: &'static str) -> Result<PathBuf, WorkspaceError> {
-    let command =
-        Command::new(zfs).args(["get", "-Hp", "-o", "value", "mounted,mountpoint", dataset]).env("LC_ALL", "C");
-    let failed = |source| WorkspaceError::Zfs { operation, dataset: dataset.to_owned(), source };
-    let text = command.run().map_err(failed)?.stdout_text();
-    let mut lines = text.lines();
-    let (mounted, mountpoint) = (lines.next().unwrap_or("-"), lines.next().unwrap_or("-"));
-    if mounted != "yes" || !mountpoint.starts_with('/') {
-        return Err(WorkspaceError::NotMounted { dataset: dataset.to_owned(), mountpoint: mountpoint.to_owned() });
-    }
-    Ok(PathBuf::from(mountpoint))
 }
 
 /// Makes a directory only its owner can enter; one that is there keeps its mode.
@@ -316,16 +254,6 @@ fn make_private(path: &Path) -> Result<(), WorkspaceError> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn the_first_characters_tell_a_directory_from_a_dataset() {
-        for text in ["/images", "./images", "../images", ".", ".."] {
-            assert_eq!(Location::parse(text), Location::Directory(PathBuf::from(text)));
-        }
-        for text in ["rpool/images", "images", ".images/x"] {
-            assert_eq!(Location::parse(text), Location::Dataset(text.to_owned()));
-        }
-    }
 
     #[test]
     fn a_directory_is_made_private() {

@@ -78,7 +78,7 @@ fn the_development_image_holds_all_that_a_boot_needs() {
         bench.path("images/output/cloudimage-ttya-openindiana-hipster-dev.raw").canonicalize().expect("there")
     );
     let metadata = fs::metadata(&image).expect("there");
-    assert_eq!((metadata.len(), metadata.permissions().mode() & 0o7777), (8192 * MIB, 0o644));
+    assert_eq!((metadata.len(), metadata.permissions().mode() & 0o7777), (8192 * MIB, 0o600));
     assert!(metadata.blocks() * 512 < 2048 * MIB, "free space is a hole: {} bytes", metadata.blocks() * 512);
     checklist::check(&image, "openindiana");
     if let Some(said) = approve("sgdisk", "gdisk", &["-v", text(&image)]) {
@@ -132,7 +132,7 @@ fn every_form_of_output_is_written_and_kept() {
     let qcow2 = bench.output("g-image.qcow2");
     assert_eq!(built.also, [partition.canonicalize().expect("there"), qcow2.canonicalize().expect("there")]);
     for file in [&built.path, &partition, &qcow2] {
-        assert_eq!(fs::metadata(file).expect("there").permissions().mode() & 0o7777, 0o644);
+        assert_eq!(fs::metadata(file).expect("there").permissions().mode() & 0o7777, 0o600);
     }
     checklist::check(&built.path, "be");
     let raw = fs::read(&built.path).expect("the disk");
@@ -170,6 +170,60 @@ fn without_a_label_the_image_is_the_pool() {
     let name = names[2].strip_prefix("rpool/ROOT/").expect("a boot environment");
     assert!(name.len() == 8 && name.bytes().all(|digit| digit.is_ascii_hexdigit()), "{name}");
     assert!(pool.boot_dataset().expect("readable").is_none(), "nothing was made bootable");
+}
+
+/// What a template says of datasets, snapshots and the disk, as OpenZFS and our reader see it.
+#[test]
+fn properties_snapshots_and_the_disk_are_those_of_the_template() {
+    let bench = Bench::new(|_| {});
+    let environment = r#"{ "t": "create_be", "properties": ["org.example:role=system"], "snapshots": ["install"] }"#;
+    let home = r#"{ "t": "create_dataset", "name": "home", "mountpoint": "/export/home",
+        "properties": ["compression=gzip-9", "quota=1G", "reserv=1M", "org.example:role=homes"],
+        "snapshots": ["first", "second"] }"#;
+    let vdev = r#"{ "path": "/dev/dsk/c2t0d0p0", "phys_path": "/pci@0,0/blkdev@0,0:q", "devid": "id1,kdev@a/q" }"#;
+    let pool = format!(r#""size": 300, "label": false, "bename": "be", "vdev": {vdev}"#);
+    bench.template("told", &pool, &[environment, UNPACK, home]);
+    let image = bench.image("told");
+
+    let file = File::open(&image).expect("the image");
+    let pool = Pool::open(file, 300 * MIB).expect("a pool");
+    let set = |name: &str| {
+        let all = pool.directories().expect("directories");
+        let directory = all.iter().find(|one| one.head.as_ref().is_some_and(|head| head.name == name)).expect(name);
+        let snapshots: Vec<String> = directory.snapshots.iter().map(|snapshot| snapshot.name.clone()).collect();
+        (pool.properties(directory).expect("properties"), snapshots)
+    };
+    let (properties, snapshots) = set("rpool/home");
+    for (name, value) in
+        [("compression", "gzip-9"), ("quota", "1073741824"), ("reservation", "1048576"), ("org.example:role", "homes")]
+    {
+        assert_eq!(properties.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert_eq!(snapshots, ["rpool/home@first", "rpool/home@second"]);
+    let (properties, snapshots) = set("rpool/ROOT/be");
+    assert_eq!(properties.get("org.example:role").map(String::as_str), Some("system"));
+    assert_eq!(snapshots, ["rpool/ROOT/be@install"]);
+    for name in ["rpool/home@first", "rpool/home"] {
+        let files = pool.file_system(&pool.dataset(name).expect(name)).expect("its files");
+        assert!(files.lookup(b"/somebody/notes", false).is_ok(), "{name}");
+    }
+
+    let Some(zdb) = test_judge::zdb() else { return };
+    let run = |arguments: &[&str]| {
+        let command = process_runner::Command::new(&zdb).args(arguments).deadline(std::time::Duration::from_secs(900));
+        let output = command.run_any().expect("zdb runs");
+        format!("{}{}", output.stdout_text(), output.stderr_text())
+    };
+    let labels = run(&["-l", text(&image)]);
+    for line in ["path: '/dev/dsk/c2t0d0p0'", "phys_path: '/pci@0,0/blkdev@0,0:q'", "devid: 'id1,kdev@a/q'"] {
+        assert!(labels.contains(line), "{line} is not in:\n{labels}");
+    }
+    let datasets = run(&["-e", "-p", text(&image), "-d", "rpool"]);
+    for name in ["rpool/ROOT/be@install", "rpool/home@first", "rpool/home@second"] {
+        assert!(datasets.contains(&format!("Dataset {name} [ZPL]")), "{name} is not in:\n{datasets}");
+    }
+    let blocks = run(&["-e", "-p", text(&image), "-bcc", "rpool"]);
+    assert!(blocks.contains("No leaks (block sum matches space maps exactly)"), "{blocks}");
 }
 
 #[test]

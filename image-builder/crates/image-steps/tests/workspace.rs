@@ -8,6 +8,7 @@ use image_steps::{
 };
 use image_tree::{GcRoots, Store};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
@@ -165,6 +166,28 @@ fn a_provider_that_cannot_be_read_is_reported() {
     assert!(matches!(&error, BuildError::Template { subject, .. } if subject == "g/base"), "{error}");
 }
 
+/// A wrong template stopped every build under the same root, whoever needed it.
+#[test]
+fn a_wrong_template_stops_only_those_who_need_it() {
+    let bench = base_and_image("one");
+    bench.build("image").expect("it builds");
+    bench.write("templates/g/a.json", "{ \"dataset\": 1 }");
+    let log = Arc::new(Messages::default());
+    let progress: Arc<dyn Progress> = Arc::clone(&log) as Arc<dyn Progress>;
+    build(&bench.request("image"), &progress).expect("it does not need the wrong one");
+    plan(&bench.request("image"), &progress).expect("it does not need the wrong one");
+    let said = log.0.lock().expect("not poisoned").join("\n");
+    assert_eq!(said.matches("template g/a is wrong and was passed over").count(), 2, "once in each run: {said}");
+
+    // Nobody knows whether the wrong one would make what is missing.
+    bench.template("needs", r#"{ "t": "unpack_tar", "name": "other.tar" }"#);
+    let failure = bench.failure("needs");
+    assert!(failure.contains("other.tar does not exist") && failure.contains("one that is wrong: g/a"), "{failure}");
+    // Something that somebody put there is taken as it is.
+    std::fs::copy(bench.path("work/output/out.tar"), bench.path("work/output/other.tar")).expect("put there");
+    bench.build("needs").expect("it is there");
+}
+
 /// Only the warnings of the template that was asked for were told.
 #[test]
 fn warnings_of_every_template_are_told_once() {
@@ -221,4 +244,15 @@ fn what_was_recovered_of_an_unfinished_pack_is_told_in_words() {
     build(&bench.request("image"), &progress).expect("it builds");
     let messages = messages.0.lock().expect("not poisoned").join("\n");
     assert!(messages.contains("00000099.pack was not finished: kept 0 contents, 0 KiB; cut off 1 KiB"), "{messages}");
+}
+
+/// Everybody could read the archive, which holds /etc/shadow, wherever the directory around it let them.
+#[test]
+fn what_is_built_is_for_its_owner_only() {
+    let bench = base_and_image("one");
+    bench.build("image").expect("it builds");
+    for name in ["out.tar", "image.tar"] {
+        let mode = fs::metadata(bench.path("work/output").join(name)).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
 }

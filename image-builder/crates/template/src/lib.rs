@@ -28,6 +28,7 @@ mod source;
 mod step;
 mod suggest;
 mod target;
+mod zfs;
 
 pub use diagnostic::{Diagnostic, Diagnostics, IncludedFrom, Origin, Severity, SourceFile, Span};
 pub use features::{DeclaredFeature, FeatureError, Features};
@@ -35,4 +36,6 @@ pub use field::{FieldSpec, Presence, Shape};
 pub use load::{Guard, LocatedStep, Request, SkippedStep, Template, load};
 pub use source::{FileKind, HostFiles, MemoryFiles, TemplateSource};
 pub use step::*;
-pub use target::{Dataset, Disk, Hybrid, ImageSize, Iso, Pcfs, Pool, Target, TargetDescription, Ufs, target_types};
+pub use target::{
+    Dataset, Disk, Hybrid, ImageSize, Iso, Pcfs, Pool, Target, TargetDescription, Ufs, Vdev, target_types,
+};

@@ -2,14 +2,15 @@
 
 use serde::{Serialize, Serializer};
 use zfs_format::feature::FeatureSet;
-use zfs_format::{name, property};
+use zfs_format::property;
 
 use crate::diagnostic::Diagnostic;
 use crate::field::{
-    COMPRESSION, DATASET_NAME, DefaultValue, Empty, FLAG, Fault, FieldSet, FieldSpec, Fields, Integer, Kind, Nested,
-    RELATIVE_PATH, Shape, TEXT, Text, field_set,
+    COMPRESSION, DATASET_NAME, DefaultValue, Empty, FLAG, Fault, FieldSet, FieldSpec, Fields, Integer, Kind, NOT_EMPTY,
+    Nested, RELATIVE_PATH, Shape, TEXT, Text, field_set,
 };
 use crate::json::{Node, Value};
+use crate::zfs::{self, DATASET_PROPERTY, ENVIRONMENT_NAME, POOL_NAME, POOL_PROPERTY};
 
 /// The largest size in MiB that is taken as meant; as bytes it fits 64 bits with room to spare.
 const MAX_SIZE_MIB: u64 = u32::MAX as u64;
@@ -99,59 +100,35 @@ field_set! {
         options: Vec<String> = POOL_PROPERTY.expanded().list().or(Empty);
         /// Further properties of the root dataset, each `name=value`.
         fsoptions: Vec<String> = DATASET_PROPERTY.expanded().list().or(Empty);
+        /// What the pool's labels say of its disk.
+        vdev: Option<Vdev> = Nested::<Vdev>::new().optional();
         /// Further forms of the finished image, beside the raw one.
         formats: Vec<String> = FORMAT.list().or(Empty);
     }
 }
+
+field_set! {
+    /// What the labels of a pool say of its disk, where the kernel looks for it first.
+    pub struct Vdev {
+        /// The device node, absolute.
+        path: Option<String> = DEVICE_PATH.expanded().optional();
+        /// The path in the device tree, absolute.
+        phys_path: Option<String> = DEVICE_PATH.expanded().optional();
+        /// The device id.
+        devid: Option<String> = NOT_EMPTY.expanded().optional();
+    }
+}
+
+const DEVICE_PATH: Text = Text::with_rule(|path| match path.starts_with('/') {
+    true => Ok(()),
+    false => Err(Fault::path("must start with `/`, or the kernel does not open the disk")),
+});
 
 const FORMAT: Text = Text::with_rule(|format| {
     if format == "qcow2" {
         return Ok(());
     }
     Err(Fault::value("has an unknown format").help("the only one beside raw is `qcow2`"))
-});
-
-/// What ZFS itself says of a name or a property.
-fn refused(error: impl std::fmt::Display) -> Fault {
-    Fault::value(format!("is refused by ZFS: {error}"))
-}
-
-const POOL_NAME: Text = Text::with_rule(|name| name::check_pool(name).map_err(refused));
-
-const ENVIRONMENT_NAME: Text = Text::with_rule(|name| name::check_boot_environment(name).map_err(refused));
-
-fn name_and_value(property: &str) -> Result<(&str, &str), Fault> {
-    match property.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name, value)),
-        _ => Err(Fault::value("has an element that is not `name=value`")),
-    }
-}
-
-/// A property that another part of the template decides.
-fn decided_elsewhere(name: &str, how: &'static str) -> Fault {
-    Fault::value(format!("has an element for `{name}`, which the template says elsewhere")).help(how)
-}
-
-const POOL_PROPERTY: Text = Text::with_rule(|property| {
-    let (name, value) = name_and_value(property)?;
-    match name {
-        "ashift" => Err(decided_elsewhere(name, "use the field `ashift`")),
-        "bootfs" => Err(decided_elsewhere(name, "the step `make_bootable` sets it")),
-        "bootsize" => Err(decided_elsewhere(name, "with `uefi` it is 256 MiB, without there is none")),
-        _ if name.starts_with("feature@") => {
-            let (feature, enabled) = property::parse_feature(name, value).map_err(refused)?;
-            if enabled { FeatureSet::none().enable(feature.name).map_err(refused) } else { Ok(()) }
-        }
-        _ => property::parse_pool(name, value).map(drop).map_err(refused),
-    }
-});
-
-const DATASET_PROPERTY: Text = Text::with_rule(|property| {
-    let (name, value) = name_and_value(property)?;
-    match name {
-        "compression" | "compress" => Err(decided_elsewhere(name, "use the field `compression`")),
-        _ => property::parse_dataset(name, value).map(drop).map_err(refused),
-    }
 });
 
 impl Pool {
@@ -385,24 +362,12 @@ fn read_pool(fields: &mut Fields<'_, '_, '_>) -> Option<Target> {
         good = fields.fail(place(fields, "compression"), "", error.help(help));
     }
     for (key, options) in [("options", &pool.options), ("fsoptions", &pool.fsoptions)] {
-        if let Some(name) = repeated(options, pool.autoexpand && key == "options") {
+        let by_field = (pool.autoexpand && key == "options").then_some("autoexpand");
+        if let Some(name) = zfs::repeated(options, by_field) {
             let message = format!("`{key}` has the property `{name}` twice");
             let error = Diagnostic::error("template::bad-value", message).help("ZFS takes each property once");
             good = fields.fail(place(fields, key), "", error);
         }
     }
     good.map(|()| Target::Pool(pool))
-}
-
-/// The first property that is set again; `autoexpand` may be set by the field of that name.
-fn repeated(options: &[String], autoexpand: bool) -> Option<&str> {
-    let mut seen: Vec<&str> = if autoexpand { vec!["autoexpand"] } else { Vec::new() };
-    options.iter().find_map(|option| {
-        let name = option.split_once('=').map_or(option.as_str(), |(name, _)| name);
-        if seen.contains(&name) {
-            return Some(name);
-        }
-        seen.push(name);
-        None
-    })
 }

@@ -120,6 +120,15 @@ pub fn decode_config(label: &[u8], offset: u64) -> Result<NvList, LabelError> {
     decode_xdr(&area[..area.len() - EMBEDDED_CHECKSUM_BYTES]).map_err(LabelError::Config)
 }
 
+/// Whether the block for the boot loader's variables in the label at `offset` is whole. Systems before it was thought of
+/// left zeros there, without a checksum.
+#[must_use]
+pub fn is_boot_environment_whole(label: &[u8], offset: u64) -> bool {
+    let block = label.get(BOOT_ENVIRONMENT).unwrap_or_default();
+    check_embedded(block, offset + BOOT_ENVIRONMENT.start as u64)
+        || (!block.is_empty() && block.iter().all(|byte| *byte == 0))
+}
+
 /// The slots of the ring that hold a whole uberblock, each with its number.
 pub fn uberblocks(label: &[u8], offset: u64, ashift: u8) -> impl Iterator<Item = (usize, Uberblock)> + '_ {
     let slot_bytes = uberblock_slot_bytes(ashift);
@@ -166,6 +175,7 @@ mod tests {
             let bytes = encode_label(&label, LABEL_BYTES).unwrap();
             assert_eq!(decode_config(&bytes, LABEL_BYTES), Ok(config.clone()));
             assert_eq!(decode_config(&bytes, 0), Err(LabelError::Checksum));
+            assert!(is_boot_environment_whole(&bytes, LABEL_BYTES) && !is_boot_environment_whole(&bytes, 0));
             let slots = uberblock_slots(ashift) as u64;
             let mut expected: Vec<_> = ring.iter().map(|one| ((one.txg % slots) as usize, *one)).collect();
             expected.sort_by_key(|(slot, _)| *slot);
@@ -174,6 +184,19 @@ mod tests {
             assert_eq!(read.len(), expected.len(), "ashift {ashift}");
             assert_eq!(uberblocks(&bytes, 0, ashift).count(), 0);
         }
+    }
+
+    #[test]
+    fn the_block_for_the_boot_loader_is_whole_or_of_zeros() {
+        let config = NvList::new();
+        let good = encode_label(&Label { config: &config, uberblocks: &[], ashift: 9 }, 0).unwrap();
+        for at in [PAD_BYTES, PAD_BYTES + 100, (16 << 10) - 1] {
+            let mut bytes = good.clone();
+            bytes[at] ^= 1;
+            assert!(!is_boot_environment_whole(&bytes, 0), "byte {at}");
+        }
+        assert!(is_boot_environment_whole(&vec![0; LABEL_BYTES as usize], 0));
+        assert!(!is_boot_environment_whole(&[], 0));
     }
 
     #[test]

@@ -123,7 +123,14 @@ fn what_is_no_pool_is_refused_in_words() {
     }
     let image = shared();
     let short = refuse(&image[..image.len() / 2]);
-    assert!(short.contains("usable bytes, in an image of"), "{short}");
+    let (bytes, half) = (image.len(), image.len() / 2);
+    let expected = format!("the image is cut short: its pool is for a device of {bytes} bytes, and {half} are there");
+    assert_eq!(short, expected);
+    // What is lost at the end are labels only: everything else can be read, and the loss is told.
+    let short = &image[..bytes - 1000];
+    let pool = Pool::open(short, short.len() as u64).expect("a pool");
+    let told = problems(&pool).join("\n");
+    assert!(told.contains("the image is cut short") && told.contains("label 2: "), "{told}");
 }
 
 /// Where the first block of a file is on the device, and how many bytes are stored there.

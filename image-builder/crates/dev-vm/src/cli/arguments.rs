@@ -20,15 +20,18 @@ Exit status:
   7    the machine stopped before the guest was ready, or QEMU did not start
   8    the image changed since the machine's disk was made
   9    the machine runs already
+  10   `up`, `wait`, `reboot`: the guest is ready, but a service in it is not well
+  130, 143  SIGINT or SIGTERM ended the waiting; the machine goes on booting
 `ssh` and `exec` end with the remote program's status, and with 255 when it was not run.";
 
 /// Starts, stops and reaches the development virtual machine.
 #[derive(Debug, Parser)]
 #[command(name = "dev-vm", version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
-    /// The directory with the images; machines live in its `vm` [default: ./images]
-    #[arg(short = 'd', long, global = true, value_name = "DIR")]
-    pub(crate) dir: Option<PathBuf>,
+    /// Where the images are; machines live in its `vm`: a directory when it begins with `/`, `./` or `../`,
+    /// else a ZFS dataset [default: ./images]
+    #[arg(short = 'd', long, visible_alias = "dataset", global = true, value_name = "WHERE")]
+    pub(crate) dir: Option<String>,
 
     /// The machine's name
     #[arg(short = 'n', long, global = true, default_value = "dev", value_parser = parse_name)]

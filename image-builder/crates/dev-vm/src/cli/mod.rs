@@ -5,11 +5,14 @@ mod output;
 
 use arguments::{Arguments, SnapshotArguments, UpArguments, Verb};
 use clap::Parser;
-use dev_vm::{DownOptions, GdbTarget, Host, LaunchError, LogOptions, State, Stopped, Vm, VmDirectory, VmName};
-use output::{Failure, StderrProgress, exit, say, write_json, write_out};
+use dev_vm::{
+    DownOptions, GdbTarget, Host, LaunchError, LogOptions, State, StateError, Stopped, Vm, VmDirectory, VmName,
+};
+use output::{Failure, Row, StderrProgress, exit, say, write_json, write_out};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use workspace_location::Location;
 
 /// Reads the command line, does what it says and answers the exit status.
 pub(crate) fn run() -> ExitCode {
@@ -30,25 +33,30 @@ pub(crate) fn run() -> ExitCode {
 }
 
 fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
-    let images = arguments.dir.unwrap_or_else(default_images);
+    let images = match &arguments.dir {
+        Some(text) => Location::parse(text).directory()?,
+        None => default_images(),
+    };
+    let host = Host::from_environment();
+    let state = host.state_directory.clone().ok_or(StateError::NoStateDirectory)?;
     if let Verb::List { json } = arguments.verb {
-        return list(&images, json);
+        return list(&VmDirectory::list(&images, &state)?, &host, json);
     }
-    let directory = VmDirectory::new(&images, arguments.name)?;
-    let vm = Vm::new(directory, Host::from_environment());
+    let vm = Vm::new(VmDirectory::new(&images, &state, arguments.name)?, host);
     match arguments.verb {
         Verb::Up(up) => start(&vm, up),
         Verb::Down { force, timeout } => stop(&vm, force, timeout),
         Verb::Status { json } => status(&vm, json),
         Verb::Wait { timeout } => {
-            vm.wait(Duration::from_secs(timeout), &mut StderrProgress::default())?;
-            Ok(exit::OK)
+            let services = watching(|progress| vm.wait(Duration::from_secs(timeout), progress))?;
+            say("ready");
+            Ok(output::tell_services(&services))
         }
         Verb::Reboot { timeout } => {
             let timeout = Duration::from_secs(timeout);
-            let took = vm.reboot(timeout, &mut StderrProgress::default())?;
-            say(&format!("ready again after {:.1} s", took.as_secs_f64()));
-            Ok(exit::OK)
+            let ready = watching(|progress| vm.reboot(timeout, progress))?;
+            say(&format!("ready again after {:.1} s", ready.after.unwrap_or_default().as_secs_f64()));
+            Ok(output::tell_services(&ready.services))
         }
         Verb::Console => {
             say("attached to the serial console; Ctrl-] detaches, Enter shows the prompt");
@@ -88,19 +96,25 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
 fn start(vm: &Vm, up: UpArguments) -> Result<u8, Failure> {
     let json = up.json;
     let options = up.into_options(default_share());
-    let mut progress = StderrProgress::default();
-    let result = vm.up(&options, &mut progress);
-    progress.end();
-    let ready = result?;
+    let ready = watching(|progress| vm.up(&options, progress))?;
     match ready.after {
         Some(after) => say(&format!("ready after {:.1} s", after.as_secs_f64())),
         None => say("started; `dev-vm wait` waits until it is ready"),
     }
+    let code = output::tell_services(&ready.services);
     say("`dev-vm ssh` enters it, `dev-vm console` attaches to its console, `dev-vm down` stops it");
     if json {
         write_json(&vm.status()?);
     }
-    Ok(exit::OK)
+    Ok(code)
+}
+
+/// Does something that waits for the guest, telling how far it is.
+fn watching<T, E: Into<Failure>>(wait: impl FnOnce(&mut StderrProgress) -> Result<T, E>) -> Result<T, Failure> {
+    let mut progress = StderrProgress::default();
+    let result = wait(&mut progress);
+    progress.end();
+    result.map_err(|error| error.into().by_signal(&progress))
 }
 
 fn stop(vm: &Vm, force: bool, timeout: u64) -> Result<u8, Failure> {
@@ -128,12 +142,12 @@ fn status(vm: &Vm, json: bool) -> Result<u8, Failure> {
     })
 }
 
-fn list(images: &Path, json: bool) -> Result<u8, Failure> {
-    let mut all = Vec::new();
-    for name in VmDirectory::list(images)? {
-        let directory = VmDirectory::new(images, name)?;
-        all.push(Vm::new(directory, Host::from_environment()).status()?);
-    }
+fn list(machines: &[VmDirectory], host: &Host, json: bool) -> Result<u8, Failure> {
+    let row = |machine: &VmDirectory| match Vm::new(machine.clone(), host.clone()).status() {
+        Ok(status) => Row::Status(Box::new(status)),
+        Err(error) => Row::unreadable(machine.name(), &error),
+    };
+    let all: Vec<Row> = machines.iter().map(row).collect();
     if json {
         write_json(&all);
     } else {

@@ -2,12 +2,20 @@
 
 use dev_vm::accelerator::ProbeError;
 use dev_vm::image::ImageError;
-use dev_vm::{ControlError, GuestError, LaunchError, Progress, SnapshotInfo, State, StateError, Status};
+use dev_vm::{
+    ControlError, GuestError, LaunchError, Progress, Service, SnapshotInfo, State, StateError, Status, VmName,
+};
 use miette::{Diagnostic, Report};
 use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use workspace_location::LocationError;
 
 /// The exit statuses; documented in `--help`.
 pub(super) mod exit {
@@ -20,6 +28,7 @@ pub(super) mod exit {
     pub(crate) const DIED: u8 = 7;
     pub(crate) const IMAGE_CHANGED: u8 = 8;
     pub(crate) const RUNS_ALREADY: u8 = 9;
+    pub(crate) const UNHEALTHY: u8 = 10;
 }
 
 /// Says something to the person at the terminal.
@@ -71,6 +80,14 @@ impl Failure {
         Self { code, quoted, error }
     }
 
+    /// The same, with the exit status that shells give to a process which a signal ended, when one ended the waiting.
+    pub(super) fn by_signal(mut self, progress: &StderrProgress) -> Self {
+        if let Some(signal) = progress.signal() {
+            self.code = 128 + signal;
+        }
+        self
+    }
+
     pub(super) fn code(&self) -> u8 {
         self.code
     }
@@ -117,6 +134,23 @@ impl From<StateError> for Failure {
     }
 }
 
+impl From<LocationError> for Failure {
+    fn from(error: LocationError) -> Self {
+        Self::new(exit::FAILED, WrongLocation(error))
+    }
+}
+
+/// What `-d` names is no place for machines.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct WrongLocation(LocationError);
+
+impl Diagnostic for WrongLocation {
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.0.help().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+}
+
 impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
         let code = match &error {
@@ -150,9 +184,17 @@ impl From<GuestError> for Failure {
 pub(super) struct StderrProgress {
     shown: Option<Instant>,
     line_open: bool,
+    /// From when on there is something to wait for, a signal only ends the waiting. Until then it ends the process.
+    signal: Option<Arc<AtomicUsize>>,
 }
 
 impl StderrProgress {
+    /// The signal that ended the waiting.
+    fn signal(&self) -> Option<u8> {
+        let signal = self.signal.as_ref()?.load(Ordering::Acquire);
+        u8::try_from(signal).ok().filter(|signal| *signal != 0)
+    }
+
     /// Ends the line that counts.
     pub(super) fn end(&mut self) {
         if std::mem::take(&mut self.line_open) {
@@ -167,12 +209,21 @@ impl Progress for StderrProgress {
         say(message);
     }
 
-    fn waiting(&mut self, elapsed: Duration) {
+    fn waiting(&mut self, elapsed: Duration) -> ControlFlow<()> {
+        if self.signal.is_none() {
+            self.signal = Some(watch_signals());
+            if !std::io::stderr().is_terminal() {
+                say("waiting for the guest");
+            }
+        }
+        if self.signal().is_some() {
+            return ControlFlow::Break(());
+        }
         let terminal = std::io::stderr().is_terminal();
         let pause = Duration::from_secs(if terminal { 1 } else { 30 });
         let shown = *self.shown.get_or_insert_with(Instant::now);
         if shown.elapsed() < pause {
-            return;
+            return ControlFlow::Continue(());
         }
         self.shown = Some(Instant::now());
         if terminal {
@@ -181,13 +232,37 @@ impl Progress for StderrProgress {
         } else {
             say(&format!("still waiting for the guest: {} s", elapsed.as_secs()));
         }
+        ControlFlow::Continue(())
     }
+}
+
+/// The number of the signal that came, 0 until one comes.
+fn watch_signals() -> Arc<AtomicUsize> {
+    let came = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGINT, SIGTERM] {
+        // Where it cannot be watched, the signal ends the process as it always did.
+        let _ = flag::register_usize(signal, Arc::clone(&came), usize::try_from(signal).unwrap_or(0));
+    }
+    came
 }
 
 impl Drop for StderrProgress {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Tells what is wrong with the guest's services, and where to look; answers the exit status.
+pub(super) fn tell_services(services: &[Service]) -> u8 {
+    let mut code = exit::OK;
+    for service in services.iter().filter(|service| !service.healthy) {
+        code = exit::UNHEALTHY;
+        let [log, now] = service.commands();
+        say(&format!("but the guest's service {} is {}:", service.name, service.state));
+        say(&format!("  dev-vm exec -- {log}"));
+        say(&format!("  dev-vm exec -- {now}"));
+    }
+    code
 }
 
 /// `status` for people.
@@ -201,6 +276,11 @@ pub(super) fn status_text(status: &Status) -> String {
     let ready = ready.map(|s| format!(" (after {s:.1} s)"));
     line("name", status.name.clone());
     line("state", format!("{}{}", status.state.as_str(), ready.unwrap_or_default()));
+    if !status.services.is_empty() {
+        let word = |service: &Service| format!("{} {}", service.name, service.state);
+        let words: Vec<String> = status.services.iter().map(word).collect();
+        line("services", format!("{} (when it became ready)", words.join(", ")));
+    }
     if let Some(unusual) = status.run_state.as_ref().filter(|state| *state != "running") {
         line("processors", unusual.clone());
     }
@@ -224,16 +304,44 @@ pub(super) fn status_text(status: &Status) -> String {
     });
     line("share", share.unwrap_or_else(|| "none".to_owned()));
     line("directory", status.directory.display().to_string());
+    line("settings", status.private_directory.display().to_string());
     if !status.snapshots.is_empty() {
         line("snapshots", status.snapshots.join(", "));
     }
     text
 }
 
+/// A machine in the list: one that cannot be read must not hide the others.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Row {
+    Status(Box<Status>),
+    Unreadable { name: String, state: &'static str, error: String },
+}
+
+impl Row {
+    pub(super) fn unreadable(name: &VmName, error: &StateError) -> Self {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(inner) = cause {
+            let _ = write!(text, ": {inner}");
+            cause = inner.source();
+        }
+        Self::Unreadable { name: name.to_string(), state: "unreadable", error: text }
+    }
+}
+
 /// `list` for people.
-pub(super) fn list_text(all: &[Status]) -> String {
+pub(super) fn list_text(all: &[Row]) -> String {
     let mut text = String::new();
-    for status in all {
+    for row in all {
+        let status = match row {
+            Row::Status(status) => status,
+            Row::Unreadable { name, state, error } => {
+                let _ = writeln!(text, "{name:<16} {state} {error}");
+                continue;
+            }
+        };
         let port = status.ssh_port.map_or("-".to_owned(), |port| port.to_string());
         let state = status.state.as_str();
         let image = status.image.display();

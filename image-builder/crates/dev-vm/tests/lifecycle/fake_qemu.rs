@@ -21,6 +21,8 @@ const PORT_TAKEN: &str = "qemu-system-x86_64: -netdev user: Could not set up hos
 pub(crate) enum Mode {
     /// Boots, says that it is ready, and powers off when asked.
     Ready,
+    /// As `Ready`, but a service has failed.
+    Unwell,
     /// Boots and says nothing more.
     Silent,
     /// Boots and dies.
@@ -35,8 +37,9 @@ pub(crate) enum Mode {
     Deaf,
 }
 
-const MODES: [(Mode, &str); 7] = [
+const MODES: [(Mode, &str); 8] = [
     (Mode::Ready, "ready"),
+    (Mode::Unwell, "unwell"),
     (Mode::Silent, "silent"),
     (Mode::Dies, "dies"),
     (Mode::Rejects, "rejects"),
@@ -68,6 +71,11 @@ fn play_qemu() {
 fn play(arguments: &str) -> i32 {
     if arguments.contains("isa-debug-exit") {
         return probe(arguments);
+    }
+    if arguments.contains("-machine\nhelp\n") {
+        let help = "Supported machines are:\npc    Standard PC (alias of pc-i440fx-9.2)\npc-i440fx-9.2  Standard PC\n";
+        std::io::stdout().write_all(help.as_bytes()).unwrap();
+        return 0;
     }
     let mode = Mode::from_environment();
     // Kept for the tests: one block of arguments for each start.
@@ -125,7 +133,8 @@ fn boot(mode: Mode) {
             std::thread::sleep(Duration::from_millis(700));
             std::process::exit(complain("internal error of the emulator"));
         }
-        _ => writeln!(log, "dev-vm: ready fake\r").unwrap(),
+        Mode::Unwell => writeln!(log, "dev-vm: ready sysconfig=failed dev-9p-mount=active\r").unwrap(),
+        _ => writeln!(log, "dev-vm: ready sysconfig=active dev-9p-mount=active\r").unwrap(),
     }
 }
 

@@ -38,6 +38,94 @@ fn up_status_and_down() {
     assert!(text(&down).contains("was not running"), "{}", text(&down));
 }
 
+/// It said "ready", with exit status 0, although the service had failed that the machine is there for.
+#[test]
+fn a_guest_whose_service_failed_is_up_and_not_well() {
+    let scene = Scene::new();
+    let up = scene.expect(10, Mode::Unwell, &["up"]);
+    for part in ["ready after", "sysconfig is failed", "dev-vm exec -- journalctl", "dev-vm exec -- systemctl status"] {
+        assert!(text(&up).contains(part), "{part} is missing in {}", text(&up));
+    }
+    assert!(!text(&up).contains("dev-9p-mount is"), "{}", text(&up));
+    let services = &scene.status("dev")["services"];
+    assert_eq!(services[0], serde_json::json!({ "name": "sysconfig", "state": "failed", "healthy": false }));
+    assert_eq!(services[1]["healthy"], true);
+    let status = scene.expect(0, Mode::Unwell, &["status"]);
+    assert!(text(&status).contains("sysconfig failed, dev-9p-mount active"), "{}", text(&status));
+    scene.expect(10, Mode::Unwell, &["wait"]);
+    scene.expect(0, Mode::Unwell, &["down"]);
+    let up = scene.expect(0, Mode::Ready, &["up"]);
+    assert!(!text(&up).contains("but the guest"), "{}", text(&up));
+}
+
+/// Every guest could read the keys of all machines: they lay in the checkout, which guests see.
+#[test]
+fn what_no_guest_may_see_is_in_no_share() {
+    let scene = Scene::new();
+    let share = scene.image().parent().unwrap().to_str().unwrap().to_owned();
+    let up = scene.expect(0, Mode::Ready, &["up", "--share", &share]);
+    assert!(!text(&up).contains("warning"), "{}", text(&up));
+    let private = scene.private("dev");
+    assert!(private.starts_with(scene.root().join("state/dev-vm")), "{private:?}");
+    for name in ["ssh_key", "ssh_key.pub", "vm.json", "run.json"] {
+        assert!(private.join(name).is_file() && !scene.machine("dev").join(name).exists(), "{name}");
+    }
+    scene.expect(0, Mode::Ready, &["down"]);
+    let root = scene.root();
+    let up = scene.expect(0, Mode::Ready, &["up", "--share", root.to_str().unwrap()]);
+    assert!(text(&up).contains("the guest can read this machine's key"), "{}", text(&up));
+    scene.expect(0, Mode::Ready, &["down"]);
+
+    // A machine that is thrown away with its directory is not remembered.
+    scene.expect(0, Mode::Ready, &["up", "--memory", "512"]);
+    scene.expect(0, Mode::Ready, &["down"]);
+    fs::remove_dir_all(scene.machine("dev")).unwrap();
+    scene.expect(4, Mode::Ready, &["status"]);
+    scene.expect(0, Mode::Ready, &["up"]);
+    assert_eq!(scene.status("dev")["memory_mib"], 2048);
+}
+
+#[test]
+fn a_machine_of_an_earlier_version_goes_on_and_its_key_is_moved() {
+    let scene = Scene::new();
+    scene.expect(0, Mode::Ready, &["up", "--memory", "512"]);
+    let (private, machine) = (scene.private("dev"), scene.machine("dev"));
+    let key = fs::read(private.join("ssh_key")).unwrap();
+    for name in ["ssh_key", "ssh_key.pub", "vm.json", "run.json"] {
+        fs::copy(private.join(name), machine.join(name)).unwrap();
+    }
+    fs::remove_dir_all(&private).unwrap();
+    assert_eq!(scene.status("dev")["state"], "ready", "also while it runs");
+    assert_eq!(scene.run(Mode::Ready, &["list"]).stdout_text().lines().count(), 1);
+    scene.expect(0, Mode::Ready, &["down"]);
+    scene.expect(0, Mode::Ready, &["up"]);
+    assert_eq!(scene.status("dev")["memory_mib"], 512);
+    assert_eq!(fs::read(private.join("ssh_key")).unwrap(), key);
+    assert!(!machine.join("ssh_key").exists() && !machine.join("vm.json").exists());
+}
+
+/// A dataset was taken for a directory: a key and a disk were made in the middle of the current one.
+#[test]
+fn minus_d_is_read_as_everywhere_else() {
+    let scene = Scene::new();
+    let said = text(&scene.run_plainly(&["-d", "rpool/images", "up"]));
+    assert!(said.contains("dataset rpool/images") || said.contains("rpool/images names a ZFS dataset"), "{said}");
+    assert!(said.contains("-d ./rpool/images") && !scene.root().join("rpool").exists(), "{said}");
+
+    let images = scene.image().parent().unwrap().to_owned();
+    scene.write_program("zfs", &format!("#!/bin/sh\nprintf 'yes\\n%s\\n' '{}'\n", images.display()));
+    let up = scene.run_plainly(&["-d", "rpool/images", "print"]);
+    assert!(up.success() && up.stdout_text().contains(scene.machine("dev").to_str().unwrap()), "{}", text(&up));
+}
+
+#[test]
+fn without_a_home_there_is_no_place_for_keys() {
+    let scene = Scene::new();
+    let said = text(&scene.run_without_home(&["up"]));
+    assert!(said.contains("XDG_STATE_HOME") && said.contains("HOME"), "{said}");
+    assert!(!scene.machine("dev").exists());
+}
+
 #[test]
 fn a_killed_qemu_leaves_nothing_that_blocks_the_next_up() {
     let scene = Scene::new();
@@ -79,6 +167,24 @@ fn a_killed_dev_vm_leaves_a_machine_that_can_be_used() {
     scene.expect(9, Mode::Ready, &["up"]);
     scene.expect(0, Mode::Ready, &["down", "--force"]);
     scene.expect(0, Mode::Ready, &["up"]);
+}
+
+/// Ctrl-C while the guest booted ended dev-vm without a word on the machine that went on.
+#[test]
+fn a_signal_ends_the_waiting_and_not_the_machine() {
+    let scene = Scene::new();
+    for (verb, signal, code) in [("up", "INT", 130), ("wait", "TERM", 143)] {
+        let mut waiting = scene.start(Mode::Silent, &[verb]);
+        scene.wait_for(|| scene.started_output().contains("waiting for the guest").then_some(()));
+        scene.signal(signal, i64::from(waiting.pid()));
+        let ended = scene.wait_for(|| waiting.try_wait().unwrap());
+        assert_eq!(ended.code(), Some(code), "{}", scene.started_output());
+        let said = scene.started_output();
+        for part in ["goes on booting", "dev-vm logs -f", "dev-vm down"] {
+            assert!(said.contains(part), "{part} is missing in {said}");
+        }
+        assert_eq!(scene.status("dev")["state"], "booting");
+    }
 }
 
 #[test]
@@ -293,6 +399,53 @@ fn settings_are_remembered_until_changed() {
     scene.expect(0, Mode::Ready, &["down"]);
     let said = text(&scene.expect(1, Mode::Ready, &["up", "--share", "/nonexistent/x"]));
     assert!(said.contains("cannot share /nonexistent/x"), "{said}");
+}
+
+/// A setting that QEMU refused was remembered, and the next plain `up` failed with it.
+#[test]
+fn a_setting_that_is_refused_is_not_remembered() {
+    let scene = Scene::new();
+    scene.expect(7, Mode::Rejects, &["up", "--memory", "9999999"]);
+    scene.expect(4, Mode::Ready, &["status"]);
+    scene.expect(0, Mode::Ready, &["up", "--memory", "512", "--cpus", "3"]);
+    scene.expect(0, Mode::Ready, &["down"]);
+    scene.write_to_disk("dev");
+    scene.expect(7, Mode::Rejects, &["up", "--memory", "9999999", "--cpus", "200", "--no-share"]);
+    let status = scene.status("dev");
+    assert_eq!((&status["memory_mib"], &status["cpus"]), (&512.into(), &3.into()));
+    let up = scene.expect(0, Mode::Ready, &["up"]);
+    assert!(!text(&up).contains("making the machine's disk"), "the disk is kept: {}", text(&up));
+    assert!(scene.starts("dev").last().unwrap().contains("-m\n512\n"), "{:?}", scene.starts("dev"));
+}
+
+/// The advice for a mistyped machine type was to install firmware.
+#[test]
+fn an_unknown_machine_type_is_called_that() {
+    let scene = Scene::new();
+    let said = text(&scene.expect(1, Mode::Ready, &["up", "--machine", "bogus"]));
+    assert!(said.contains("no machine type `bogus`") && said.contains("-machine help"), "{said}");
+    assert!(!said.contains("install") && !scene.machine("dev").exists(), "{said}");
+}
+
+/// One machine whose settings could not be read hid all others.
+#[test]
+fn a_machine_that_cannot_be_read_is_a_line_of_the_list() {
+    let scene = Scene::new();
+    for name in ["broken", "whole"] {
+        scene.expect(0, Mode::Ready, &["up", "--name", name]);
+        scene.expect(0, Mode::Ready, &["down", "--name", name]);
+    }
+    fs::write(scene.private("broken").join("vm.json"), "{ torn").unwrap();
+    let list = scene.expect(0, Mode::Ready, &["list"]).stdout_text();
+    let lines: Vec<&str> = list.lines().collect();
+    assert!(lines[0].starts_with("broken") && lines[0].contains("cannot understand"), "{list}");
+    assert!(lines[1].starts_with("whole") && lines[1].contains("stopped"), "{list}");
+    let json = scene.expect(0, Mode::Ready, &["list", "--json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!((&json[0]["name"], &json[0]["state"]), (&"broken".into(), &"unreadable".into()));
+    assert!(json[0]["error"].as_str().unwrap().contains("vm.json"), "{json}");
+    assert_eq!(json[1]["state"], "stopped");
+    scene.expect(1, Mode::Ready, &["status", "--name", "broken"]);
 }
 
 #[test]

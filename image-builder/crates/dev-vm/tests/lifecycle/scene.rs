@@ -37,20 +37,14 @@ impl Scene {
 
     fn write_programs(&self, root: &Path) {
         let tests = std::env::current_exe().unwrap();
-        let program = |name: &str, text: String| {
-            let path = root.join("bin").join(name);
-            fs::create_dir_all(root.join("bin")).unwrap();
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        };
         // `exec` keeps the process number and the inherited lock.
         let qemu = format!(
             "#!/bin/sh\nprintf '%s\\n' \"$@\" >arguments\n{ARGUMENTS}=\"$PWD/arguments\" exec {} --ignored --exact --nocapture fake_qemu::play_qemu\n",
             process_runner::shell_quote(tests.as_os_str())
         );
-        program("qemu-system-x86_64", qemu);
+        write_program(root, "qemu-system-x86_64", &qemu);
         let ssh = "#!/bin/sh\nprintf '%s\\n' \"$@\" >ssh-arguments\necho from the guest\nexit 42\n";
-        program("ssh", ssh.to_owned());
+        write_program(root, "ssh", ssh);
     }
 
     fn write_firmware(&self, root: &Path) {
@@ -88,17 +82,20 @@ impl Scene {
     }
 
     fn command(&self, mode: Mode, arguments: &[&str]) -> Command {
+        self.program(mode).arg("-d").arg(&self.images).args(arguments)
+    }
+
+    /// `dev-vm` in the scene's directory, without any argument.
+    fn program(&self, mode: Mode) -> Command {
         let root = self.root();
         let mut path = OsString::from(root.join("bin"));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
         Command::new(env!("CARGO_BIN_EXE_dev-vm"))
-            .arg("-d")
-            .arg(&self.images)
-            .args(arguments)
             .current_dir(&root)
             .env("PATH", path)
             .env("XDG_CONFIG_HOME", root.join("config"))
+            .env("XDG_STATE_HOME", root.join("state"))
             // Error messages in one piece, whatever the terminal.
             .env("NO_COLOR", "1")
             .env(MODE, mode.name())
@@ -118,6 +115,23 @@ impl Scene {
     pub(crate) fn run_with_path(&self, path: &str, arguments: &[&str], code: i32) -> Output {
         let output = self.command(Mode::Ready, arguments).env("PATH", path).run_any().unwrap();
         assert_eq!(output.code, Some(code), "{arguments:?}: {}", text(&output));
+        output
+    }
+
+    /// Runs `dev-vm` with these arguments and no others.
+    pub(crate) fn run_plainly(&self, arguments: &[&str]) -> Output {
+        self.program(Mode::Ready).args(arguments).run_any().unwrap()
+    }
+
+    /// Makes a program of the host.
+    pub(crate) fn write_program(&self, name: &str, text: &str) {
+        write_program(&self.root(), name, text);
+    }
+
+    pub(crate) fn run_without_home(&self, arguments: &[&str]) -> Output {
+        let command = self.command(Mode::Ready, arguments).env_remove("HOME").env("XDG_STATE_HOME", "relative");
+        let output = command.run_any().unwrap();
+        assert_eq!(output.code, Some(1), "{}", text(&output));
         output
     }
 
@@ -145,7 +159,8 @@ impl Scene {
         let command = self.command(Mode::Ready, &[]);
         let path = command.argv().next().unwrap().to_owned();
         assert_eq!(path, env!("CARGO_BIN_EXE_dev-vm"));
-        let shell = Command::new("sh").args(["-c", &script]).spawn_detached(&log).unwrap();
+        let shell = Command::new("sh").args(["-c", &script]).env("XDG_STATE_HOME", self.root().join("state"));
+        let shell = shell.spawn_detached(&log).unwrap();
         self.wait_for(|| self.started_output().contains("login:").then_some(()));
         shell
     }
@@ -155,10 +170,16 @@ impl Scene {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output)))
     }
 
+    /// The directory with what no guest may see.
+    pub(crate) fn private(&self, name: &str) -> PathBuf {
+        PathBuf::from(self.status(name)["private_directory"].as_str().unwrap())
+    }
+
     pub(crate) fn wait_for_state(&self, name: &str, state: &str) {
         self.wait_for(|| {
-            let exists = self.machine(name).join("vm.json").exists();
-            (exists && self.status(name)["state"] == state).then_some(())
+            let output = self.run(Mode::Ready, &["status", "--json", "--name", name]);
+            let status: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+            status.filter(|status| status["state"] == state).map(|_| ())
         });
     }
 
@@ -180,12 +201,12 @@ impl Scene {
     }
 
     pub(crate) fn ssh_arguments(&self, name: &str) -> Vec<String> {
-        let text = fs::read_to_string(self.machine(name).join("ssh-arguments")).unwrap();
+        let text = fs::read_to_string(self.private(name).join("ssh-arguments")).unwrap();
         text.lines().map(str::to_owned).collect()
     }
 
     pub(crate) fn change_config(&self, name: &str, change: impl FnOnce(&mut Value)) {
-        let path = self.machine(name).join("vm.json");
+        let path = self.private(name).join("vm.json");
         let mut config: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         change(&mut config);
         fs::write(&path, config.to_string()).unwrap();
@@ -196,9 +217,20 @@ impl Scene {
     }
 
     pub(crate) fn kill(&self, pid: i64) {
-        let kill = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]);
+        self.signal("KILL", pid);
+    }
+
+    pub(crate) fn signal(&self, signal: &str, pid: i64) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]);
         kill.run().unwrap();
     }
+}
+
+fn write_program(root: &Path, name: &str, text: &str) {
+    let path = root.join("bin").join(name);
+    fs::create_dir_all(root.join("bin")).unwrap();
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 impl Drop for Scene {

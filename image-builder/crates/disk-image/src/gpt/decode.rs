@@ -1,5 +1,6 @@
 //! Reading a partition table back: both copies, every checksum.
 
+use std::cmp::Ordering;
 use std::io::{Read, Seek, SeekFrom};
 
 use super::encode::{HEADER_BYTES, REVISION, SIGNATURE};
@@ -8,6 +9,8 @@ use crate::guid::Guid;
 
 /// More entries than any tool writes; a larger number is damage, not a table.
 const MAX_ENTRIES: u32 = 1024;
+const PRIMARY: &str = "the primary header";
+const BACKUP: &str = "the backup header";
 
 /// The fields of one header that are not implied by others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,36 +25,95 @@ struct Header {
     array_crc: u32,
 }
 
+/// A table that could be read, and what is wrong beside it.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The table as the copies say it that are whole.
+    pub table: Table,
+    /// What is wrong with the protective MBR and the other copy, in that order; nothing for a good disk.
+    pub damage: Vec<GptError>,
+}
+
 /// Reads the table of a disk and checks everything that can be checked:
 /// the protective MBR, both headers, both arrays, that they agree, and the partitions.
 ///
 /// # Errors
-/// `Read` when the disk ends too early, `Corrupt` for a broken rule, and those of [`Table::validate`].
+/// `Read` when the disk ends too early, `CutShort` when the table tells of more, `Corrupt` for a broken rule, and those
+/// of [`Table::validate`].
 pub fn decode(disk: &mut (impl Read + Seek), sector_size: SectorSize) -> Result<Table, GptError> {
+    let Inspection { table, damage } = inspect(disk, sector_size)?;
+    damage.into_iter().next().map_or(Ok(table), Err)
+}
+
+/// As [`decode`], but one whole copy is enough: what is wrong with the other one is told beside it.
+///
+/// # Errors
+/// As [`decode`], when neither copy is whole or the disk is cut short.
+pub fn inspect(disk: &mut (impl Read + Seek), sector_size: SectorSize) -> Result<Inspection, GptError> {
     let sector = sector_size.bytes();
     let end = disk.seek(SeekFrom::End(0)).map_err(|source| GptError::Read { what: "the size of the disk", source })?;
-    let disk_sectors = end / sector;
-    if disk_sectors < 4 {
-        return Err(GptError::DiskTooSmall { sectors: disk_sectors });
+    if end / sector < 4 {
+        return Err(GptError::DiskTooSmall { sectors: end / sector });
     }
-    check_mbr(&read(disk, 0, 512, "the protective MBR")?, disk_sectors)?;
+    let mut damage = Vec::new();
+    let primary = read_copy(disk, sector, 1, PRIMARY);
+    let disk_sectors = match &primary {
+        Ok((header, _)) => sectors_by(header, end, sector, &mut damage)?,
+        Err(_) => end / sector,
+    };
     let last = disk_sectors - 1;
-    let (primary, array) = read_copy(disk, sector, 1, last, "the primary header")?;
-    let (backup, backup_array) = read_copy(disk, sector, last, 1, "the backup header")?;
-    if array != backup_array || primary.disk_guid != backup.disk_guid {
-        return Err(corrupt("the backup table", "it differs from the primary one"));
-    }
+    damage.extend(check_mbr(&read(disk, 0, 512, "the protective MBR")?, disk_sectors).err());
+    let primary = primary.and_then(|copy| table(&copy, sector_size, disk_sectors, PRIMARY).map(|table| (table, copy)));
+    let backup = read_copy(disk, sector, last, BACKUP)
+        .and_then(|copy| table(&copy, sector_size, disk_sectors, BACKUP).map(|table| (table, copy)));
+    let table = match (primary, backup) {
+        (Ok((table, (header, array))), Ok((_, (backup_header, backup_array)))) => {
+            if array != backup_array || header.disk_guid != backup_header.disk_guid {
+                damage.push(corrupt("the backup table", "it differs from the primary one"));
+            }
+            table
+        }
+        (Ok((table, _)), Err(error)) | (Err(error), Ok((table, _))) => {
+            damage.push(error);
+            table
+        }
+        (Err(error), Err(_)) => return Err(error),
+    };
+    Ok(Inspection { table, damage })
+}
 
+/// Sectors of the disk that the table was made for: it ends where the primary header has its copy.
+fn sectors_by(primary: &Header, end: u64, sector: u64, damage: &mut Vec<GptError>) -> Result<u64, GptError> {
+    let wanted = primary.other_lba.saturating_add(1);
+    match wanted.cmp(&(end / sector)) {
+        Ordering::Greater => return Err(GptError::CutShort { bytes: end, wanted: wanted.saturating_mul(sector) }),
+        Ordering::Less => damage.push(corrupt(
+            BACKUP,
+            format!("it is in sector {}, and the disk has {}; it has grown", primary.other_lba, end / sector),
+        )),
+        Ordering::Equal => {}
+    }
+    Ok(wanted)
+}
+
+/// The table that one copy tells, if it is a possible one.
+fn table(
+    (header, array): &(Header, Vec<u8>),
+    sector_size: SectorSize,
+    disk_sectors: u64,
+    what: &'static str,
+) -> Result<Table, GptError> {
+    if header.other_lba != (if header.my_lba == 1 { disk_sectors - 1 } else { 1 }) {
+        return Err(corrupt(what, "it does not say where its copy is"));
+    }
     let table = Table {
         sector_size,
         disk_sectors,
-        disk_guid: primary.disk_guid,
-        entry_count: primary.entry_count,
-        partitions: decode_array(&array)?,
+        disk_guid: header.disk_guid,
+        entry_count: header.entry_count,
+        partitions: decode_array(array)?,
     };
-    for (header, what) in [(primary, "the primary header"), (backup, "the backup header")] {
-        check_geometry(&table, &header, what)?;
-    }
+    check_geometry(&table, header, what)?;
     table.validate()?;
     Ok(table)
 }
@@ -87,13 +149,12 @@ fn read_copy(
     disk: &mut (impl Read + Seek),
     sector: u64,
     my_lba: u64,
-    other_lba: u64,
     what: &'static str,
 ) -> Result<(Header, Vec<u8>), GptError> {
     let bytes = read(disk, my_lba * sector, sector as usize, what)?;
     let header = decode_header(&bytes, what)?;
-    if header.my_lba != my_lba || header.other_lba != other_lba {
-        return Err(corrupt(what, "it does not say where it and its copy are"));
+    if header.my_lba != my_lba {
+        return Err(corrupt(what, "it does not say where it is"));
     }
     let length = header.entry_count as usize * ENTRY_BYTES as usize;
     let offset =

@@ -9,7 +9,7 @@
 mod decode;
 mod encode;
 
-pub use decode::decode;
+pub use decode::{Inspection, decode, inspect};
 pub use encode::EncodedTable;
 
 use crate::guid::Guid;
@@ -248,6 +248,14 @@ pub enum GptError {
         /// The system's reason.
         #[source]
         source: std::io::Error,
+    },
+    /// The table tells of a larger disk.
+    #[error("the image is cut short: its partition table is for {wanted} bytes, and {bytes} are there")]
+    CutShort {
+        /// Bytes that are there.
+        bytes: u64,
+        /// Bytes that the disk had.
+        wanted: u64,
     },
     /// What was read breaks a rule of the format.
     #[error("{what}: {problem}")]

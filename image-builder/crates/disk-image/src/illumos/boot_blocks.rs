@@ -116,6 +116,11 @@ impl BootBlocks {
         Ok(Self { stage1, stage2, pool_lba, id })
     }
 
+    /// Stage 2 as it lies in the partition.
+    pub(super) fn stage2(&self) -> &[u8] {
+        &self.stage2
+    }
+
     /// The code of sector 0 of the disk: it loads the first sector of the pool's partition.
     #[must_use]
     pub fn disk_code(&self) -> [u8; BOOT_CODE_BYTES] {

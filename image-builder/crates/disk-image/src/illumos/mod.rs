@@ -9,7 +9,7 @@ mod boot_blocks;
 mod inspect;
 
 pub use boot_blocks::{BootBlocks, BootError, multiboot_header, patch_program};
-pub use inspect::{BootBlockState, inspect_boot_blocks};
+pub use inspect::{BootBlockState, compare_boot_blocks, compare_efi_loader, inspect_boot_blocks};
 
 use crate::esp::{EspError, EspFile, EspVolume};
 use crate::gpt::{SectorSize, Table, types};
@@ -26,9 +26,9 @@ const RESERVED_BYTES: u64 = 8 * MIB;
 /// The name of the pool's partition.
 pub const POOL_PARTITION: &str = "zfs";
 /// Where firmware looks for the 64-bit loader.
-const LOADER_64: &str = "EFI/BOOT/BOOTX64.EFI";
+pub const LOADER_64: &str = "EFI/BOOT/BOOTX64.EFI";
 /// Where firmware looks for the 32-bit loader.
-const LOADER_32: &str = "EFI/BOOT/BOOTIA32.EFI";
+pub const LOADER_32: &str = "EFI/BOOT/BOOTIA32.EFI";
 /// The label that `mkfs -F pcfs` gives when nobody asks for another.
 const ESP_LABEL: &str = "NONAME";
 

@@ -25,6 +25,7 @@ use image_tree::{Store, Tree};
 use crate::gpt::SectorSize;
 use crate::{DiskSeed, Guid, Region, Volume, VolumeContext, VolumeError};
 pub use error::Ext4Error;
+pub use pipeline::SCRATCH_PREFIX;
 use size::{BLOCK_BYTES, Demand};
 
 /// Bytes of a label.

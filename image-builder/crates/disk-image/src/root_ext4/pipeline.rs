@@ -18,6 +18,9 @@ const FEATURES: &str = "filetype,dir_index,extents,sparse_super,huge_file,dir_nl
 /// 1980-01-01: earlier times confuse programs that see a clock not set.
 const EARLIEST_TIME: i64 = 315_532_800;
 
+/// How the names of the scratch directories begin; what a killed program leaves is known by it.
+pub const SCRATCH_PREFIX: &str = "root-ext4-";
+
 /// Makes the file system in a scratch file and copies it into its partition; answers the bytes that it occupies.
 pub(super) fn write(
     root: &RootExt4<'_>,
@@ -29,7 +32,7 @@ pub(super) fn write(
     // What cannot be represented is said before any work is done.
     let repairs = Repairs::of(root.tree)?;
     let scratch = tempfile::Builder::new()
-        .prefix("root-ext4-")
+        .prefix(SCRATCH_PREFIX)
         .tempdir_in(work)
         .map_err(scratch_error("make a scratch directory", work))?;
     let image = scratch.path().join("image");

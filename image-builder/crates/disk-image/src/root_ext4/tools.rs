@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::time::Duration;
 
-use process_runner::{Command, CommandError, Output};
+use process_runner::{Command, CommandError, Output, ReadError};
 
 use super::Ext4Error;
 
@@ -68,9 +68,12 @@ impl Tool {
                 }
             }
         });
+        let ended = ended.map_err(|error| match error {
+            ReadError::Command(command) | ReadError::Both { command, .. } => command,
+            ReadError::Reader(source) => CommandError::Pipe { command: self.program.to_owned(), source },
+        });
         match ended {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(self.failed(CommandError::Pipe { command: self.program.to_owned(), source })),
+            Ok(()) => Ok(()),
             Err(CommandError::Failed { code: Some(1), .. }) if arguments.contains(&"-y") => Ok(()),
             Err(CommandError::Failed { code: Some(_), .. }) => Err(self.complaint(&tail)),
             Err(error) => Err(self.failed(error)),

@@ -33,7 +33,7 @@ struct Difference {
 /// `image-builder diff`.
 pub(crate) fn diff(arguments: &Diff) -> Result<(), Failure> {
     let places = [Place::parse(&arguments.first), Place::parse(&arguments.second)];
-    let images = [Image::open(&places[0])?, Image::open(&places[1])?];
+    let images = [Image::open_in_spite_of_damage(&places[0])?, Image::open_in_spite_of_damage(&places[1])?];
     let mut found = Vec::new();
     let is_pool = |image: &Image| image.parts().iter().any(|part| part.is_pool);
     if images.iter().all(is_pool) {

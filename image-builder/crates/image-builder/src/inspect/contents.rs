@@ -12,7 +12,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// `image-builder cat`.
 pub(crate) fn cat(arguments: &Cat) -> Result<(), Failure> {
     let place = Place::parse(&arguments.image);
-    let image = Image::open(&place)?;
+    let image = Image::open_in_spite_of_damage(&place)?;
     let pool = image.pool()?;
     let dataset = image.dataset(&pool, place.dataset.as_deref())?;
     let files = image.file_system(&pool, &dataset)?;

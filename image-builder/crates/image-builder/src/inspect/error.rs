@@ -11,7 +11,7 @@ pub(crate) enum InspectError {
     #[error(transparent)]
     Open(#[from] OpenImageError),
     #[error("the partition table of {} is damaged: {problem}", path.display())]
-    Table { path: PathBuf, problem: String },
+    Table { path: PathBuf, problem: String, is_cut_short: bool },
     #[error("{} has no ZFS pool: {found}", path.display())]
     NoPool { path: PathBuf, found: String },
     #[error("the pool in {}", path.display())]
@@ -45,9 +45,23 @@ pub(crate) enum InspectError {
 }
 
 impl InspectError {
+    /// Whether the image is there and damaged, and not merely something else than was expected.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Table { .. }) || self.is_cut_short()
+    }
+
+    fn is_cut_short(&self) -> bool {
+        match self {
+            Self::Table { is_cut_short, .. } => *is_cut_short,
+            Self::Pool { source, .. } => matches!(source, ReadError::CutShort { .. }),
+            _ => false,
+        }
+    }
+
     /// How to go on.
     pub(crate) fn help(&self) -> Option<String> {
         match self {
+            _ if self.is_cut_short() => Some("copy or build it again; the file is not complete".to_owned()),
             Self::NoPool { .. } => {
                 Some("only ZFS pools are read; `image-builder ls IMAGE` lists the partitions".to_owned())
             }

@@ -3,7 +3,7 @@
 use super::InspectError;
 use super::long::shown;
 use super::place::Place;
-use disk_image::gpt::{GptError, SectorSize, Table, decode, types};
+use disk_image::gpt::{GptError, Inspection, SectorSize, Table, inspect, types};
 use disk_image::{Guid, ImageFile};
 use std::path::PathBuf;
 use zfs_image::reader::{Dataset, FileSystem, Pool, Window};
@@ -13,10 +13,10 @@ use zfs_image::reader::{Dataset, FileSystem, Pool, Window};
 pub(crate) struct Image {
     pub(crate) path: PathBuf,
     pub(crate) file: ImageFile,
-    /// None for an image without any, or with a damaged one.
+    /// None for an image without any, or without a copy that is whole.
     pub(crate) table: Option<Table>,
-    /// What is wrong with a partition table that is there.
-    pub(crate) damage: Option<GptError>,
+    /// What is wrong with a partition table that is there, maybe with one of its copies only.
+    pub(crate) damage: Vec<GptError>,
 }
 
 /// A part of an image that may hold something.
@@ -30,6 +30,8 @@ pub(crate) struct Part {
     pub(crate) bytes: u64,
     /// Whether a pool is to be expected here.
     pub(crate) is_pool: bool,
+    /// Whether it is the partition that UEFI firmware starts from.
+    pub(crate) is_esp: bool,
 }
 
 /// What partitions are for, by their type.
@@ -44,23 +46,34 @@ const PURPOSES: [(Guid, &str); 7] = [
 ];
 
 impl Image {
-    /// Opens an image. A damaged partition table is kept as [`Image::damage`].
+    /// Opens an image. What is wrong with its partition table is kept as [`Image::damage`].
     pub(crate) fn open(place: &Place) -> Result<Self, InspectError> {
         let path = place.image.clone();
         let file = ImageFile::open(&path)?;
         let (table, damage) = match read_table(&file) {
-            Some(Ok(table)) => (Some(table), None),
-            Some(Err(error)) => (None, Some(error)),
-            None => (None, None),
+            Some(Ok(Inspection { table, damage })) => (Some(table), damage),
+            Some(Err(error)) => (None, vec![error]),
+            None => (None, Vec::new()),
         };
         Ok(Self { path, file, table, damage })
+    }
+
+    /// As [`Image::open`], for those who read on where one copy of the table is whole: says what is wrong with it.
+    #[expect(clippy::print_stderr, reason = "a warning of the command line")]
+    pub(crate) fn open_in_spite_of_damage(place: &Place) -> Result<Self, InspectError> {
+        let image = Self::open(place)?;
+        for damage in image.damage.iter().filter(|_| image.table.is_some()) {
+            eprintln!("warning: the partition table of {}: {damage}; what is whole is read", image.path.display());
+        }
+        Ok(image)
     }
 
     /// The partitions by where they lie; the whole image where there is no table.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let Some(table) = &self.table else {
             let title = "the whole image".to_owned();
-            return vec![Part { title, purpose: "ZFS pool", offset: 0, bytes: self.file.length(), is_pool: true }];
+            let bytes = self.file.length();
+            return vec![Part { title, purpose: "ZFS pool", offset: 0, bytes, is_pool: true, is_esp: false }];
         };
         let sector = table.sector_size.bytes();
         let mut parts: Vec<Part> = table
@@ -77,6 +90,7 @@ impl Image {
                     offset: partition.first_lba * sector,
                     bytes: (partition.last_lba - partition.first_lba + 1) * sector,
                     is_pool: partition.type_guid == types::ILLUMOS_USR,
+                    is_esp: partition.type_guid == types::EFI_SYSTEM,
                 }
             })
             .collect();
@@ -86,8 +100,9 @@ impl Image {
 
     /// The part that holds the pool.
     pub(crate) fn pool_part(&self) -> Result<Part, InspectError> {
-        if let Some(damage) = &self.damage {
-            return Err(InspectError::Table { path: self.path.clone(), problem: damage.to_string() });
+        if let Some(damage) = self.damage.first().filter(|_| self.table.is_none()) {
+            let is_cut_short = matches!(damage, GptError::CutShort { .. });
+            return Err(InspectError::Table { path: self.path.clone(), problem: damage.to_string(), is_cut_short });
         }
         let parts = self.parts();
         let list = || parts.iter().map(|part| format!("{}: {}", part.title, part.purpose)).collect::<Vec<_>>();
@@ -130,7 +145,7 @@ impl Image {
 }
 
 /// The table with whichever size of sectors it has; none when no sector says that there is one.
-fn read_table(file: &ImageFile) -> Option<Result<Table, GptError>> {
+fn read_table(file: &ImageFile) -> Option<Result<Inspection, GptError>> {
     let signature_at = |offset: u64| {
         let mut signature = [0; 8];
         file.read_exact_at(&mut signature, offset).is_ok() && &signature == b"EFI PART"
@@ -141,5 +156,5 @@ fn read_table(file: &ImageFile) -> Option<Result<Table, GptError>> {
         signature_at(size.bytes()) || file.length().checked_sub(size.bytes()).is_some_and(signature_at)
     };
     let size = sizes.into_iter().find(has_table)?;
-    Some(decode(&mut file.stream(), size))
+    Some(inspect(&mut file.stream(), size))
 }

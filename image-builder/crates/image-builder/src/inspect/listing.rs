@@ -15,7 +15,7 @@ use zfs_image::reader::{Directory, File, FileSystem, Pool, ReadError};
 /// `image-builder ls`.
 pub(crate) fn ls(arguments: &Ls) -> Result<(), Failure> {
     let place = Place::parse(&arguments.image);
-    let image = Image::open(&place)?;
+    let image = Image::open_in_spite_of_damage(&place)?;
     if arguments.path.is_none() && place.dataset.is_none() && !arguments.recursive {
         return overview(&image, arguments.json);
     }

@@ -1,8 +1,9 @@
 //! Looking into finished images: `ls`, `cat`, `diff`, `verify`.
 //!
 //! Images are raw or qcow2 files, with a partition table or as a bare pool. Inside, ZFS pools are read by our own
-//! reader; what lies in other partitions is not read, and each verb says so.
+//! reader; of other partitions only the boot loaders are read, and each verb says so.
 
+mod boot;
 mod compare;
 mod contents;
 mod error;

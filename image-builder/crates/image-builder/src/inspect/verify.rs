@@ -1,21 +1,21 @@
 //! `image-builder verify`: everything in an image that can be checked.
 
-use super::image::{Image, Part};
+use super::boot::Programs;
+use super::image::Image;
 use super::long::shown;
 use super::place::Place;
 use super::{InspectError, print};
 use crate::arguments::Verify;
 use crate::failure::Failure;
-use disk_image::illumos::{BootBlockState, inspect_boot_blocks};
 use serde_json::json;
-use zfs_image::reader::{Verification, VerifyOptions};
+use zfs_image::reader::{Pool, Verification, VerifyOptions};
 
 /// What was found, in words.
 #[derive(Default)]
-struct Findings {
-    good: Vec<String>,
-    bad: Vec<String>,
-    unread: Vec<String>,
+pub(super) struct Findings {
+    pub(super) good: Vec<String>,
+    pub(super) bad: Vec<String>,
+    pub(super) unread: Vec<String>,
 }
 
 /// `image-builder verify`.
@@ -24,16 +24,10 @@ pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {
     let image = Image::open(&place)?;
     let mut findings = Findings::default();
     check_table(&image, &mut findings);
-    for part in image.parts() {
-        // Behind a damaged table there may be anything.
-        if image.damage.is_some() {
-            findings.unread.push("partitions: nobody knows where they are".to_owned());
-        } else if part.is_pool {
-            check_boot_blocks(&image, &part, &mut findings)?;
-            check_pool(&image, &mut findings)?;
-        } else {
-            findings.unread.push(format!("{}: {}", part.title, part.purpose));
-        }
+    if image.table.is_none() && !image.damage.is_empty() {
+        findings.unread.push("partitions: nobody knows where they are".to_owned());
+    } else {
+        check_parts(&image, &mut findings)?;
     }
     print(|output| {
         if arguments.json {
@@ -51,40 +45,53 @@ pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {
 }
 
 fn check_table(image: &Image, findings: &mut Findings) {
-    match (&image.table, &image.damage) {
-        (_, Some(damage)) => findings.bad.push(format!("partition table: {damage}")),
-        (Some(table), None) => findings.good.push(format!(
+    findings.bad.extend(image.damage.iter().map(|damage| format!("partition table: {damage}")));
+    if let Some(table) = image.table.as_ref().filter(|_| image.damage.is_empty()) {
+        findings.good.push(format!(
             "partition table: both copies agree, {} of {} entries are used",
             table.partitions.len(),
             table.entry_count
-        )),
-        (None, None) => {}
+        ));
     }
 }
 
-fn check_boot_blocks(image: &Image, part: &Part, findings: &mut Findings) -> Result<(), InspectError> {
-    let Some(table) = &image.table else { return Ok(()) };
-    let read = |buffer: &mut [u8], offset: u64| image.file.read_exact_at(buffer, offset);
-    let state = inspect_boot_blocks(&read, part.offset, table.sector_size);
-    let failed = |source| InspectError::Read { path: image.path.clone(), source };
-    match state.map_err(failed)? {
-        BootBlockState::None => {}
-        BootBlockState::Good => findings.good.push("boot blocks: each stage leads to the next".to_owned()),
-        BootBlockState::Broken(problem) => findings.bad.push(format!("boot blocks: {problem}")),
+fn check_parts(image: &Image, findings: &mut Findings) -> Result<(), InspectError> {
+    let parts = image.parts();
+    let pool_part = parts.iter().find(|part| part.is_pool);
+    let pool = match pool_part.map(|_| image.pool()) {
+        None => None,
+        Some(Ok(pool)) => Some(pool),
+        // No pool in a partition for one is damage; a file without any pool was not meant to be verified.
+        Some(Err(InspectError::Pool { source, .. })) if image.table.is_some() => {
+            findings.bad.push(format!("pool: {}", source.chain()));
+            None
+        }
+        Some(Err(error)) => return Err(error),
+    };
+    let programs = match pool.as_ref().map(Programs::of) {
+        Some(Ok(programs)) => programs,
+        Some(Err(error)) => {
+            findings.bad.push(format!("boot programs: {}", error.chain()));
+            Programs::default()
+        }
+        None => Programs::default(),
+    };
+    for part in &parts {
+        match pool_part {
+            Some(pool) if pool == part => programs.check_boot_blocks(image, part, findings)?,
+            Some(pool) if part.is_esp && programs.check_loaders(image, part, pool, findings) => {
+                findings.unread.push(format!("{}: {}, but for the loaders", part.title, part.purpose));
+            }
+            _ => findings.unread.push(format!("{}: {}", part.title, part.purpose)),
+        }
+    }
+    if let Some(pool) = &pool {
+        check_pool(pool, findings);
     }
     Ok(())
 }
 
-fn check_pool(image: &Image, findings: &mut Findings) -> Result<(), InspectError> {
-    let pool = match image.pool() {
-        Ok(pool) => pool,
-        // No pool in a partition for one is damage; a file without any pool was not meant to be verified.
-        Err(InspectError::Pool { source, .. }) if image.table.is_some() => {
-            findings.bad.push(format!("pool: {}", source.chain()));
-            return Ok(());
-        }
-        Err(error) => return Err(error),
-    };
+fn check_pool(pool: &Pool<'_>, findings: &mut Findings) {
     let Verification { problems, truncated, blocks, files } = pool.verify(&VerifyOptions::default());
     findings.good.push(format!(
         "pool {}: {} blocks of {} KiB allocated and {} embedded ones were read, {files} files",
@@ -97,5 +104,4 @@ fn check_pool(image: &Image, findings: &mut Findings) -> Result<(), InspectError
     if truncated {
         findings.unread.push("the rest of the pool, after so many problems".to_owned());
     }
-    Ok(())
 }

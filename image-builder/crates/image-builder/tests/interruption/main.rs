@@ -31,6 +31,22 @@ fn a_signal_ends_everything_and_says_so() {
     scene.build("work", "archive");
 }
 
+/// All that was left of a failed mmdebstrap was "the archive is cut off".
+#[test]
+fn a_tool_that_fails_is_quoted() {
+    let Some(scene) = Scene::new() else { return };
+    let tool = scene.path("tools/mmdebstrap");
+    let script = fs::read_to_string(&tool).unwrap();
+    for writes in ["", "head -c 700 \"$FAKE/root.tar\"; "] {
+        let fails = format!("note_process\n{writes}echo 'E: no user namespaces' >&2; exit 1");
+        fs::write(&tool, script.replacen("note_process", &fails, 1)).unwrap();
+        let output = scene.run("work", "archive");
+        let said = one_line(&output.stderr_text());
+        assert!(output.code == Some(1) && said.contains("E: no user namespaces"), "{said}");
+        assert!(said.contains("failed with exit status 1") && said.contains("archive"), "{said}");
+    }
+}
+
 #[test]
 fn a_second_signal_does_not_wait() {
     let Some(scene) = Scene::new() else { return };

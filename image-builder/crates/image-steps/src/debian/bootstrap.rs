@@ -4,11 +4,11 @@ use super::apt::Apt;
 use super::architecture;
 use super::lock::{FORMAT, Lock, LockError, LockedPackage};
 use super::scratch::Scratch;
-use crate::output::{find_program, hex, set_mode};
+use crate::output::{hex, set_mode};
 use crate::progress::Progress;
 use crate::users::name_of;
 use image_tree::{ReadTarOptions, Store, TarError, Tree};
-use process_runner::{Command, CommandError, Stream};
+use process_runner::{Command, CommandError, ReadError, Stream};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use template::DebBootstrap;
+use workspace_location::find_program;
 
 /// Unpacking and configuring a root takes a minute on a fast machine.
 const BOOTSTRAP_DEADLINE: Duration = Duration::from_secs(3600);
@@ -73,6 +74,15 @@ pub enum BootstrapError {
         /// How the program failed.
         #[source]
         source: CommandError,
+    },
+    /// `mmdebstrap` failed, and what it had written until then is no whole archive.
+    #[error("cannot {operation}")]
+    Program {
+        /// What was being done.
+        operation: &'static str,
+        /// How the program failed, and what is wrong with the archive.
+        #[source]
+        source: Box<ReadError<TarError>>,
     },
     /// A locked package is neither in the cache nor in the archive any more.
     #[error(
@@ -315,9 +325,15 @@ impl<'a> Bootstrap<'a> {
                     progress.detail(line);
                 }
             });
-        let failed = |source| BootstrapError::Command { operation: "make the root with mmdebstrap", source };
         let read = command.run_reading(|tar| image_tree::read_tar(tar, store, ReadTarOptions::default()));
-        Ok(read.map_err(failed)?.map_err(|error| BootstrapError::Tar(Box::new(error)))?.tree)
+        let operation = "make the root with mmdebstrap";
+        Ok(read
+            .map_err(|error| match error {
+                ReadError::Command(source) => BootstrapError::Command { operation, source },
+                ReadError::Reader(error) => BootstrapError::Tar(Box::new(error)),
+                both @ ReadError::Both { .. } => BootstrapError::Program { operation, source: Box::new(both) },
+            })?
+            .tree)
     }
 }
 

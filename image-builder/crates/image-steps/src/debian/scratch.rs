@@ -3,13 +3,14 @@
 //! `mmdebstrap` works under subordinate ids of the user. A link in the package cache says where the directory is,
 //! so that the next run can remove it when this one is killed.
 
-use crate::output::{find_program, set_mode};
+use crate::output::set_mode;
 use process_runner::Command;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use workspace_location::find_program;
 
 const PREFIX: &str = "image-builder-";
 /// Removing a root of a gigabyte takes seconds.

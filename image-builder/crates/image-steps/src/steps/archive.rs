@@ -29,7 +29,8 @@ pub(super) fn pack_tar(step: &PackTar, state: &ImageState, context: &Context<'_>
     let written = image_tree::write_tar(&state.root, context.store, writer, options);
     let writer = written.map_err(|source| pack_error(&target, source))?;
     let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-    set_mode(file.path(), 0o644).map_err(failed)?;
+    // It holds /etc/shadow, like the image.
+    set_mode(file.path(), 0o600).map_err(failed)?;
     persist(file, &target).map_err(failed)?;
     Ok(step.name.clone())
 }

@@ -165,13 +165,26 @@ impl StepError {
             Self::Required { help, .. } | Self::NotBootable { help, .. } => Some(help.clone()),
             Self::Boot { help, .. } => Some((*help).to_owned()),
             Self::Abi { source, .. } => Some(source.help()),
-            Self::Bootstrap(error) => error.help(),
+            Self::Bootstrap(error) => error.help().or_else(|| help_of_cause(self)),
             Self::Tree { source: TreeError::NotFound { path }, operation: "write", .. } => {
                 Some(format!("add an ensure_dir step for {path} before this step"))
             }
-            _ => None,
+            _ => help_of_cause(self),
         }
     }
+}
+
+/// What helps against the cause of an error, when it is the store or a full file system.
+fn help_of_cause(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(store) = error.downcast_ref::<StoreError>() {
+        return store.hint().map(str::to_owned);
+    }
+    let io = error.downcast_ref::<io::Error>();
+    if io.is_some_and(|io| matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+        return Some("make room: the file system is full; the next build goes on from here".to_owned());
+    }
+    let held = io.and_then(io::Error::get_ref);
+    held.and_then(|held| help_of_cause(held)).or_else(|| error.source().and_then(help_of_cause))
 }
 
 /// Whether the reason of an error is that the store does not have something that it should have.
@@ -199,4 +212,30 @@ pub(super) fn store(operation: &'static str, what: &str) -> impl Fn(StoreError) 
 /// Reads a path of the template.
 pub(super) fn path(text: &str) -> Result<ImagePath, StepError> {
     ImagePath::new(text).map_err(|source| StepError::Path { path: text.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A full store was told exactly, and nobody said what to do.
+    #[test]
+    fn whatever_is_full_is_to_be_given_room() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let store = || StoreError::Write { what: "a pack", path: "store/packs/1".into(), source: full() };
+        let archive = |source| StepError::Pack { path: "x.tar".into(), source };
+        let path = || ImagePath::new("/etc/motd").expect("a path");
+        for error in [
+            StepError::Store { operation: "store", what: "/etc/motd".to_owned(), source: store() },
+            StepError::Host { operation: "write", path: "x.tar".into(), source: full() },
+            StepError::Host { operation: "write", path: "x.tar".into(), source: io::Error::other(store()) },
+            StepError::Input(InputError::Remember { path: "x".into(), source: store() }),
+            archive(WriteTarError::Write { path: path(), source: full() }),
+            archive(WriteTarError::Content { path: path(), source: store() }),
+        ] {
+            assert!(error.help().is_some_and(|help| help.starts_with("make room")), "{error:?}");
+        }
+        let other = StepError::Host { operation: "read", path: "x".into(), source: io::ErrorKind::NotFound.into() };
+        assert_eq!(other.help(), None);
+    }
 }

@@ -5,65 +5,29 @@
 
 mod boot_archive;
 mod cpio;
+mod pool;
 mod required;
 
 pub(crate) use boot_archive::update as update_boot_archive;
+pub(crate) use pool::note as note_in_pool;
+pub(crate) use required::{check as check_bootable, hidden_by};
 
 use super::error::tree;
 use super::files::{put, tree_content};
 use super::{Context, StepError};
-use crate::state::{DatasetState, ImageState, written};
+use crate::state::{ImageState, written};
 use image_tree::{Follow, ImagePath, Node};
-use template::{CreateDataset, Profile, SeedSmf};
+use template::{MakeBootable, Profile, SeedSmf, Step};
 
 /// The dataset that holds the boot environments.
 pub(crate) const CONTAINER: &str = "ROOT";
 
-/// Notes that the pool gets a boot environment; the pool writer makes it.
-pub(super) fn create_be(state: &mut ImageState) -> Result<(), StepError> {
-    if state.pool.boot_environment {
-        return Err(StepError::Order { reason: "create_be was done already" });
-    }
-    if state.pool.datasets.iter().any(|dataset| dataset.name == CONTAINER) {
-        return Err(StepError::Order { reason: "create_be makes the dataset ROOT itself, which is there already" });
-    }
-    state.pool.boot_environment = true;
-    Ok(())
-}
-
-/// Notes a dataset; its parent has to be noted before it.
-///
-/// Below `ROOT` nothing more is known here, as the target knows the boot environment's name.
-pub(super) fn create_dataset(step: &CreateDataset, state: &mut ImageState) -> Result<(), StepError> {
-    let has_container = state.pool.boot_environment;
-    let exists = |name: &str| {
-        let is_environment = name.strip_prefix(CONTAINER).is_some_and(|rest| rest.matches('/').count() <= 1);
-        state.pool.datasets.iter().any(|dataset| dataset.name == name) || (has_container && is_environment)
-    };
-    if state.pool.datasets.iter().any(|dataset| dataset.name == step.name) {
-        return Err(StepError::Order { reason: "create_dataset was done already for this name" });
-    }
-    if has_container && step.name == CONTAINER {
-        return Err(StepError::Order { reason: "create_be has made the dataset ROOT already" });
-    }
-    if let Some((parent, _)) = step.name.rsplit_once('/') {
-        if !exists(parent) {
-            return Err(StepError::Order { reason: "create_dataset needs one for the parent dataset before it" });
-        }
-    }
-    state.pool.datasets.push(DatasetState { name: step.name.clone(), mountpoint: step.mountpoint.clone() });
-    Ok(())
-}
-
 /// Checks that the image can boot, makes the boot archive, and notes that the pool writer sets `bootfs` and writes
 /// the boot loader.
 pub(super) fn make_bootable(state: &mut ImageState, context: &Context<'_>) -> Result<(), StepError> {
-    if !state.pool.boot_environment {
-        return Err(StepError::Order { reason: "make_bootable needs a create_be before it" });
-    }
-    required::check(&state.root)?;
+    pool::note(&Step::MakeBootable(MakeBootable {}), &mut state.pool)?;
+    check_bootable(&state.root)?;
     let archive = update_boot_archive(state, context)?;
-    state.pool.bootable = true;
     context.progress.message(&format!(
         "boot archive: {} entries, {} KiB, {} KiB packed",
         archive.entries,

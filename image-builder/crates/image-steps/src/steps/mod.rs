@@ -13,7 +13,7 @@ mod illumos;
 pub(crate) use boot::ROOT_ROLE;
 pub use error::StepError;
 pub(crate) use error::lacks_content;
-pub(crate) use illumos::{CONTAINER, update_boot_archive};
+pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, update_boot_archive};
 
 use crate::debian::{self, Bootstrap};
 use crate::inputs::hash_file;
@@ -120,8 +120,7 @@ pub(crate) fn run(step: &Step, state: &mut ImageState, context: &Context<'_>) ->
             state.root = bootstrap.build(&lock, context.store)?;
         }
         Step::SystemdBoot(step) => boot::systemd_boot(step, state, context)?,
-        Step::CreateBe(_) => illumos::create_be(state)?,
-        Step::CreateDataset(step) => illumos::create_dataset(step, state)?,
+        Step::CreateBe(_) | Step::CreateDataset(_) => illumos::note_in_pool(step, &mut state.pool)?,
         Step::MakeBootable(_) => illumos::make_bootable(state, context)?,
         Step::Devfsadm(_) => illumos::devfsadm(state)?,
         Step::SeedSmf(step) => illumos::seed_smf(step, state, context)?,

@@ -2,10 +2,10 @@
 //!
 //! A step writes into one tree, as if everything was mounted. Here the tree is cut: what lies below a dataset's
 //! mountpoint belongs to the dataset, and an empty directory stays behind to mount it on. A dataset inside another
-//! one's mountpoint is cut out of that one first.
+//! one's mountpoint is cut out of that one first; what is left belongs to the one at `/`, mostly the boot environment.
 
-use crate::state::{DatasetState, written};
-use crate::steps::CONTAINER;
+use crate::state::{DatasetState, EnvironmentState, written};
+use crate::steps::{CONTAINER, hidden_by};
 use image_tree::{ImagePath, NodeKind, Tree, TreeError};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ pub(super) struct Dataset {
     pub(super) name: String,
     /// Native and user properties.
     pub(super) properties: Vec<(String, String)>,
+    /// Names of its snapshots, oldest first.
+    pub(super) snapshots: Vec<String>,
     /// Its files; an empty root directory for none.
     pub(super) tree: Tree,
 }
@@ -27,10 +29,28 @@ pub(super) struct DatasetPlan<'a> {
     pub(super) pool: &'a str,
     /// Properties of the pool's root dataset.
     pub(super) properties: Vec<(String, String)>,
-    /// The boot environment's name and its libbe identifier.
-    pub(super) boot_environment: Option<(&'a str, String)>,
+    /// The boot environment.
+    pub(super) boot_environment: Option<Environment<'a>>,
     /// What `create_dataset` made.
     pub(super) datasets: &'a [DatasetState],
+}
+
+/// A boot environment.
+#[derive(Debug)]
+pub(super) struct Environment<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// The identifier that libbe gives it.
+    pub(super) uuid: String,
+    /// What the template says of it.
+    pub(super) state: &'a EnvironmentState,
+}
+
+impl DatasetPlan<'_> {
+    /// The full name of the boot environment.
+    pub(super) fn environment_name(&self) -> Option<String> {
+        self.boot_environment.as_ref().map(|environment| format!("{}/{CONTAINER}/{}", self.pool, environment.name))
+    }
 }
 
 /// The files cannot be divided among the datasets.
@@ -68,6 +88,16 @@ pub enum DatasetError {
         /// Its mountpoint.
         mountpoint: String,
     },
+    /// A boot needs what is below a mountpoint before the dataset is mounted there.
+    #[error("dataset {name} is mounted at {mountpoint}, and a boot needs {hidden} before that")]
+    Hidden {
+        /// The dataset.
+        name: String,
+        /// Its mountpoint.
+        mountpoint: ImagePath,
+        /// What is missing until then.
+        hidden: &'static str,
+    },
     /// Something stands where a dataset is to be mounted.
     #[error("dataset {name} cannot be mounted at {mountpoint}, where the image has a {found}")]
     Occupied {
@@ -96,6 +126,20 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
+    /// The full name of the dataset that is wrong, the later one of two.
+    pub(super) fn dataset(&self) -> Option<&str> {
+        match self {
+            Self::NoParent { name, .. }
+            | Self::Repeated { name }
+            | Self::Mountpoint { name, .. }
+            | Self::Hidden { name, .. }
+            | Self::Occupied { name, .. }
+            | Self::Tree { name, .. }
+            | Self::SameMountpoint { second: name, .. } => Some(name),
+            Self::Homeless { .. } => None,
+        }
+    }
+
     /// How to go on.
     pub(super) fn help(&self) -> Option<String> {
         match self {
@@ -104,6 +148,13 @@ impl DatasetError {
             }
             Self::NoParent { name, .. } => {
                 Some(format!("name the boot environment with `bename`, or correct the create_dataset of {name}"))
+            }
+            Self::SameMountpoint { .. } => Some(
+                "give one of them another `mountpoint`, or `none`; children inherit the mountpoint with their name behind it"
+                    .to_owned(),
+            ),
+            Self::Hidden { .. } => {
+                Some("keep it in the boot environment; /var, /opt, /export and /usr/local can be datasets".to_owned())
             }
             _ => None,
         }
@@ -115,110 +166,178 @@ impl DatasetError {
 /// # Errors
 /// When the datasets contradict each other or the tree, or leave files without a home.
 pub(super) fn divide(plan: &DatasetPlan<'_>, root: &Tree) -> Result<Vec<Dataset>, DatasetError> {
-    let mut datasets = named(plan)?;
-    let mut root = root.clone();
-    for (index, mountpoint) in mountpoints(&datasets)? {
-        datasets[index].tree = cut_out(&mut root, &mountpoint, &datasets[index].name)?;
+    let mut problems = Vec::new();
+    let mut datasets = describe(plan, &mut problems);
+    let mountpoints = mountpoints(plan, &datasets, &mut problems);
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem);
     }
-    match &plan.boot_environment {
-        Some((name, _)) => {
-            let name = format!("{}/{CONTAINER}/{name}", plan.pool);
-            datasets.iter_mut().filter(|dataset| dataset.name == name).for_each(|dataset| dataset.tree = root.clone());
-        }
-        None => {
-            if let Some(entry) = root.walk().find(|entry| !entry.node.is_directory()) {
-                return Err(DatasetError::Homeless { path: entry.path });
-            }
+    let mut root = root.clone();
+    let mut has_home = false;
+    for (index, mountpoint) in mountpoints {
+        let dataset = &mut datasets[index];
+        has_home |= mountpoint.is_root();
+        dataset.tree =
+            if mountpoint.is_root() { root.clone() } else { cut_out(&mut root, &mountpoint, &dataset.name)? };
+    }
+    if !has_home {
+        if let Some(entry) = root.walk().find(|entry| !entry.node.is_directory()) {
+            return Err(DatasetError::Homeless { path: entry.path });
         }
     }
     Ok(datasets)
 }
 
-/// Names and properties, with empty trees.
-fn named(plan: &DatasetPlan<'_>) -> Result<Vec<Dataset>, DatasetError> {
-    let empty = |name: String, properties: Vec<(String, String)>| Dataset {
+/// Names, properties and snapshots, with empty trees, and what is wrong with the names.
+pub(super) fn describe(plan: &DatasetPlan<'_>, problems: &mut Vec<DatasetError>) -> Vec<Dataset> {
+    let dataset = |name: String, properties: Vec<(String, String)>, snapshots: &[String]| Dataset {
         name,
         properties,
+        snapshots: snapshots.to_vec(),
         tree: Tree::new(written(0, 0, 0o755)),
     };
-    let property = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let mut datasets = vec![empty(plan.pool.to_owned(), plan.properties.clone())];
-    let mut environment = None;
-    if let Some((name, uuid)) = &plan.boot_environment {
-        let container = format!("{}/{CONTAINER}", plan.pool);
-        let full = format!("{container}/{name}");
-        datasets.push(empty(container, vec![property("canmount", "off"), property("mountpoint", "legacy")]));
-        datasets.push(empty(
-            full.clone(),
-            vec![
-                property("canmount", "noauto"),
-                property("mountpoint", "/"),
-                property("org.opensolaris.libbe:policy", "static"),
-                property("org.opensolaris.libbe:uuid", uuid),
-            ],
-        ));
-        environment = Some(full);
+    let mut datasets = vec![dataset(plan.pool.to_owned(), plan.properties.clone(), &[])];
+    let environment = plan.environment_name();
+    if let (Some(name), Some(environment)) = (&environment, &plan.boot_environment) {
+        let container = vec![property("canmount", "off"), property("mountpoint", "legacy")];
+        datasets.push(dataset(format!("{}/{CONTAINER}", plan.pool), container, &[]));
+        datasets.push(dataset(name.clone(), environment_properties(environment), &environment.state.snapshots));
     }
-    for DatasetState { name, mountpoint } in plan.datasets {
-        let name = format!("{}/{name}", plan.pool);
+    for state in plan.datasets {
+        let name = format!("{}/{}", plan.pool, state.name);
         let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
         if datasets.iter().any(|dataset| dataset.name == name) {
-            return Err(DatasetError::Repeated { name });
+            problems.push(DatasetError::Repeated { name });
+            continue;
         }
         if !datasets.iter().any(|dataset| dataset.name == parent) {
-            return Err(DatasetError::NoParent { parent: parent.to_owned(), name });
+            problems.push(DatasetError::NoParent { parent: parent.to_owned(), name: name.clone() });
         }
-        let mut properties: Vec<_> = mountpoint.iter().map(|mountpoint| property("mountpoint", mountpoint)).collect();
+        let mut properties: Vec<_> =
+            state.mountpoint.iter().map(|mountpoint| property("mountpoint", mountpoint)).collect();
+        properties.extend(state.properties.iter().cloned());
         // The boot mounts what is below the boot environment together with it, and libbe expects it so.
-        if environment.as_deref().is_some_and(|environment| is_below(&name, environment)) {
+        let is_mounted_with_it = environment.as_deref().is_some_and(|environment| is_below(&name, environment));
+        if is_mounted_with_it && properties.iter().all(|(name, _)| name != "canmount") {
             properties.push(property("canmount", "noauto"));
         }
-        datasets.push(empty(name, properties));
+        datasets.push(dataset(name, properties, &state.snapshots));
     }
-    Ok(datasets)
+    datasets
+}
+
+fn property(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+/// What libbe gives every boot environment, and what the template adds.
+fn environment_properties(environment: &Environment<'_>) -> Vec<(String, String)> {
+    let mut properties = vec![
+        property("canmount", "noauto"),
+        property("mountpoint", "/"),
+        property("org.opensolaris.libbe:policy", "static"),
+        property("org.opensolaris.libbe:uuid", &environment.uuid),
+    ];
+    properties.extend(environment.state.properties.iter().cloned());
+    properties
 }
 
 fn is_below(name: &str, ancestor: &str) -> bool {
     name.strip_prefix(ancestor).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The datasets that are mounted somewhere below `/`, by index, the deepest mountpoints first.
-fn mountpoints(datasets: &[Dataset]) -> Result<Vec<(usize, ImagePath)>, DatasetError> {
+/// Where a dataset is mounted.
+struct Mounted {
+    index: usize,
+    path: ImagePath,
+    /// Nobody mounts it but by hand, so that it gives way to one that is mounted there at boot.
+    by_hand: bool,
+}
+
+/// The mountpoints of the datasets that hold files, by index, the deepest first; and what is wrong with them.
+pub(super) fn mountpoints(
+    plan: &DatasetPlan<'_>,
+    datasets: &[Dataset],
+    problems: &mut Vec<DatasetError>,
+) -> Vec<(usize, ImagePath)> {
+    let mut all = all_mounted(plan, datasets, problems);
+    all.sort_by_key(|mounted| mounted.by_hand);
+    let mut chosen: Vec<Mounted> = Vec::new();
+    for mounted in all {
+        match chosen.iter().find(|other| other.path == mounted.path) {
+            None => chosen.push(mounted),
+            Some(other) if mounted.by_hand && !other.by_hand => {}
+            Some(other) => problems.push(DatasetError::SameMountpoint {
+                first: datasets[other.index].name.clone(),
+                second: datasets[mounted.index].name.clone(),
+                mountpoint: mounted.path,
+            }),
+        }
+    }
+    chosen.sort_by_key(|mounted| std::cmp::Reverse(mounted.path.depth()));
+    chosen.into_iter().map(|mounted| (mounted.index, mounted.path)).collect()
+}
+
+fn all_mounted(plan: &DatasetPlan<'_>, datasets: &[Dataset], problems: &mut Vec<DatasetError>) -> Vec<Mounted> {
+    let environment = plan.environment_name();
+    let is_system = |name: &str| environment.as_deref().is_some_and(|be| name == be || is_below(name, be));
     let mut effective: BTreeMap<&str, Option<String>> = BTreeMap::new();
-    let mut mounted: Vec<(usize, ImagePath)> = Vec::new();
-    for (index, dataset) in datasets.iter().enumerate() {
-        let local = |wanted: &str| {
-            let found = dataset.properties.iter().rev().find(|(name, _)| name == wanted);
-            found.map(|(_, value)| value.as_str())
-        };
-        let inherited = || match dataset.name.rsplit_once('/') {
+    let mut all = Vec::new();
+    // The boot environment stands first: whoever else wants `/` is the one who is wrong.
+    let (system, others): (Vec<_>, Vec<_>) =
+        datasets.iter().enumerate().partition(|(_, dataset)| Some(&dataset.name) == environment.as_ref());
+    for (index, dataset) in system.into_iter().chain(others) {
+        let mountpoint = effective_mountpoint(dataset, &effective);
+        effective.insert(&dataset.name, mountpoint.clone());
+        let canmount = local(dataset, "canmount");
+        let Some(text) = mountpoint.filter(|_| canmount != Some("off")) else { continue };
+        match ImagePath::new(&text) {
+            Ok(path) => {
+                let by_hand = canmount == Some("noauto") && !is_system(&dataset.name);
+                all.push(Mounted { index, path, by_hand });
+            }
+            Err(_) => problems.push(DatasetError::Mountpoint { name: dataset.name.clone(), mountpoint: text }),
+        }
+    }
+    all
+}
+
+/// A property that is set on the dataset itself.
+fn local<'d>(dataset: &'d Dataset, wanted: &str) -> Option<&'d str> {
+    let found = dataset.properties.iter().rev().find(|(name, _)| name == wanted);
+    found.map(|(_, value)| value.as_str())
+}
+
+/// Where a dataset would be mounted; `above` knows it of those above.
+fn effective_mountpoint(dataset: &Dataset, above: &BTreeMap<&str, Option<String>>) -> Option<String> {
+    match local(dataset, "mountpoint") {
+        Some("none" | "legacy") => None,
+        Some(path) => Some(path.to_owned()),
+        None => match dataset.name.rsplit_once('/') {
             None => Some(format!("/{}", dataset.name)),
             Some((parent, leaf)) => {
-                let above = effective.get(parent).cloned().flatten();
+                let above = above.get(parent).cloned().flatten();
                 above.map(|above| format!("{}/{leaf}", above.trim_end_matches('/')))
             }
-        };
-        let mountpoint = match local("mountpoint") {
-            Some("none" | "legacy") => None,
-            Some(path) => Some(path.to_owned()),
-            None => inherited(),
-        };
-        effective.insert(&dataset.name, mountpoint.clone());
-        let Some(text) = mountpoint.filter(|_| local("canmount") != Some("off")) else { continue };
-        let wrong = || DatasetError::Mountpoint { name: dataset.name.clone(), mountpoint: text.clone() };
-        let path = ImagePath::new(&text).map_err(|_| wrong())?;
-        if path.is_root() {
-            // The boot environment: it gets what the others leave.
-            continue;
-        }
-        if let Some((first, _)) = mounted.iter().find(|(_, other)| *other == path) {
-            let (first, second) = (datasets[*first].name.clone(), dataset.name.clone());
-            return Err(DatasetError::SameMountpoint { first, second, mountpoint: path });
-        }
-        mounted.push((index, path));
+        },
     }
-    mounted.sort_by_key(|(_, path)| std::cmp::Reverse(path.depth()));
-    Ok(mounted)
+}
+
+/// Finds what the boot of an image would miss because a dataset is mounted over it.
+pub(super) fn check_bootable(
+    plan: &DatasetPlan<'_>,
+    datasets: &[Dataset],
+    mountpoints: &[(usize, ImagePath)],
+    problems: &mut Vec<DatasetError>,
+) {
+    let environment = plan.environment_name();
+    for (index, mountpoint) in mountpoints {
+        let name = &datasets[*index].name;
+        if let Some(hidden) = hidden_by(mountpoint).filter(|_| Some(name) != environment.as_ref()) {
+            let mountpoint = mountpoint.clone();
+            problems.push(DatasetError::Hidden { name: name.clone(), mountpoint, hidden });
+        }
+    }
 }
 
 /// Takes what is at `mountpoint` out of the tree and leaves an empty directory there.
@@ -245,136 +364,4 @@ fn cut_out(root: &mut Tree, mountpoint: &ImagePath, name: &str) -> Result<Tree, 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use image_tree::{Content, Metadata, Node};
-
-    fn tree(paths: &[&str]) -> Tree {
-        let mut tree = Tree::default();
-        for text in paths {
-            let at = ImagePath::new(text).expect("a path");
-            let metadata = Metadata::new(0, 0, 0o755);
-            let parent = at.parent().expect("not the root");
-            tree.create_dir(&parent, metadata.clone(), &metadata).expect("a directory");
-            let node = match text.strip_suffix("@") {
-                Some(_) => Node::symlink("export", metadata),
-                None => Node::regular(Content::empty(), metadata),
-            };
-            let at = ImagePath::new(text.trim_end_matches('@')).expect("a path");
-            tree.insert(&at, node).expect("a file");
-        }
-        tree
-    }
-
-    fn state(name: &str, mountpoint: Option<&str>) -> DatasetState {
-        DatasetState { name: name.to_owned(), mountpoint: mountpoint.map(str::to_owned) }
-    }
-
-    fn plan<'a>(datasets: &'a [DatasetState], properties: &[(&str, &str)], environment: bool) -> DatasetPlan<'a> {
-        DatasetPlan {
-            pool: "rpool",
-            properties: properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            boot_environment: environment.then(|| ("be", "some-uuid".to_owned())),
-            datasets,
-        }
-    }
-
-    /// Every dataset with its properties and the paths in it.
-    fn shown(datasets: &[Dataset]) -> Vec<String> {
-        let line = |dataset: &Dataset| {
-            let properties: Vec<String> =
-                dataset.properties.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let paths: Vec<String> = dataset.tree.walk().skip(1).map(|entry| entry.path.to_string()).collect();
-            format!("{} [{}] {}", dataset.name, properties.join(" "), paths.join(" ")).trim_end().to_owned()
-        };
-        datasets.iter().map(line).collect()
-    }
-
-    const BE: &str = "rpool/ROOT/be [canmount=noauto mountpoint=/ org.opensolaris.libbe:policy=static \
-                      org.opensolaris.libbe:uuid=some-uuid]";
-
-    #[test]
-    fn files_go_to_the_innermost_dataset_and_leave_directories_to_mount_on() {
-        let given = [
-            state("export", Some("/export")),
-            state("export/home", Some("/export/home")),
-            state("export/vm", None),
-            state("private", Some("none")),
-            state("private/inner", None),
-            state("ROOT/be/var", None),
-        ];
-        let root =
-            tree(&["/etc/x", "/export/a", "/export/home/b/c", "/export/vm/d", "/rpool/e", "/var/f", "/private/g"]);
-        let datasets = divide(&plan(&given, &[("compression", "on")], true), &root).expect("divided");
-        assert_eq!(
-            shown(&datasets),
-            [
-                "rpool [compression=on] /e".to_owned(),
-                "rpool/ROOT [canmount=off mountpoint=legacy]".to_owned(),
-                format!("{BE} /etc /etc/x /export /private /private/g /rpool /var"),
-                "rpool/export [mountpoint=/export] /a /home /vm".to_owned(),
-                "rpool/export/home [mountpoint=/export/home] /b /b/c".to_owned(),
-                "rpool/export/vm [] /d".to_owned(),
-                "rpool/private [mountpoint=none]".to_owned(),
-                "rpool/private/inner []".to_owned(),
-                "rpool/ROOT/be/var [canmount=noauto] /f".to_owned(),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_root_dataset_that_is_mounted_elsewhere_or_not_at_all_is_respected() {
-        let given = [state("data", None)];
-        let root = tree(&["/rpool/data/a", "/tank/data/b", "/tank/c"]);
-        for (properties, expected) in [
-            (vec![("mountpoint", "/tank")], ["rpool [mountpoint=/tank] /c /data", "rpool/data [] /b"]),
-            (vec![("mountpoint", "none")], ["rpool [mountpoint=none]", "rpool/data []"]),
-            (vec![("canmount", "off")], ["rpool [canmount=off]", "rpool/data [] /a"]),
-        ] {
-            let datasets = divide(&plan(&given, &properties, true), &root).expect("divided");
-            let shown = shown(&datasets);
-            assert_eq!([shown[0].as_str(), shown[3].as_str()], expected);
-        }
-    }
-
-    #[test]
-    fn without_a_boot_environment_every_file_needs_a_dataset() {
-        let given = [state("data", Some("/data"))];
-        let datasets = divide(&plan(&given, &[], false), &tree(&["/data/a"])).expect("divided");
-        assert_eq!(shown(&datasets), ["rpool []", "rpool/data [mountpoint=/data] /a"]);
-        let error = divide(&plan(&given, &[], false), &tree(&["/data/a", "/etc/x"])).expect_err("homeless");
-        assert_eq!(error.to_string(), "/etc/x would be in no dataset of the pool");
-    }
-
-    #[test]
-    fn contradictions_are_told() {
-        let cases: [(&[DatasetState], &[&str], &str); 6] = [
-            (
-                &[state("a", Some("/x")), state("b", Some("/x"))],
-                &[],
-                "datasets rpool/a and rpool/b have the same mountpoint, /x",
-            ),
-            (
-                &[state("a", Some("/a"))],
-                &["/a"],
-                "dataset rpool/a cannot be mounted at /a, where the image has a regular file",
-            ),
-            (
-                &[state("a", Some("/home/a"))],
-                &["/export/a/x", "/home@"],
-                "dataset rpool/a cannot be mounted at /home/a, where the image has a symbolic link on the way",
-            ),
-            (
-                &[state("ROOT/other/var", None)],
-                &[],
-                "dataset rpool/ROOT/other/var needs dataset rpool/ROOT/other, which the pool does not have",
-            ),
-            (&[state("ROOT/be", None)], &[], "create_be makes dataset rpool/ROOT/be already"),
-            (&[state("a", Some("/x/../y"))], &[], "the mountpoint of dataset rpool/a is no path: /x/../y"),
-        ];
-        for (given, files, expected) in cases {
-            let error = divide(&plan(given, &[], true), &tree(files)).expect_err(expected);
-            assert_eq!(error.to_string(), expected);
-        }
-    }
-}
+mod tests;

@@ -1,14 +1,18 @@
 //! From the finished state to the image file.
 
+mod check;
 mod datasets;
 mod disk;
+mod places;
 mod pool;
+mod spec;
 
 use crate::inputs::FileIdentity;
 use crate::output::set_mode;
 use crate::state::{ImageState, SavedState};
 use crate::steps::{Context, StepError};
 use crate::tools;
+pub(crate) use check::problems;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
@@ -114,6 +118,7 @@ impl TargetError {
             Self::Datasets(source) => source.help(),
             Self::BootArchive(source) => source.help(),
             Self::Convert(source) => source.help(),
+            Self::Remember { source, .. } | Self::Content(source) => source.hint().map(str::to_owned),
             _ => None,
         }
     }
@@ -146,7 +151,8 @@ pub(crate) fn finish(
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == QCOW2)) {
         convert_qcow2(&files[0], file).map_err(TargetError::Convert)?;
     }
-    let identify = |file: &PathBuf| set_mode(file, 0o644).and_then(|()| FileIdentity::of(file));
+    // An image holds /etc/shadow, and on a dataset the directory around it may be open to everybody.
+    let identify = |file: &PathBuf| set_mode(file, 0o600).and_then(|()| FileIdentity::of(file));
     let identify = |file: &PathBuf| identify(file).map_err(|source| TargetError::File { path: file.clone(), source });
     let finished = Finished { key, files: files.iter().map(identify).collect::<Result<_, _>>()? };
     let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");
@@ -176,12 +182,15 @@ pub(crate) fn unsupported(target: &Target) -> Option<Diagnostic> {
     Some(Diagnostic::error("target::unsupported", message).help(help))
 }
 
+const RAW: &str = "raw";
 const QCOW2: &str = "qcow2";
+/// How the names of images end.
+pub(crate) const EXTENSIONS: [&str; 3] = [RAW, QCOW2, pool::PARTITION_EXTENSION];
 
 /// The files that a target becomes in the output directory, the raw image first; none for a dataset.
 fn files(target: &Target, context: &Context<'_>) -> Option<Vec<PathBuf>> {
     let file = |extension: &str| context.workspace.output().join(format!("{}.{extension}", context.output_name));
-    let mut files = vec![file("raw")];
+    let mut files = vec![file(RAW)];
     let formats = match target {
         Target::Dataset(_) => return None,
         Target::Pool(pool) => {

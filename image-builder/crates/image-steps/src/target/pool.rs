@@ -5,24 +5,22 @@
 //! and what must differ between machines is changed by each of them (`zpool reguid`).
 
 use super::TargetError;
-use super::datasets::{Dataset, DatasetPlan, divide};
-use crate::state::{BUILD_TIME, ImageState, written};
-use crate::steps::{CONTAINER, Context, update_boot_archive};
-use disk_image::gpt::SectorSize;
-use disk_image::illumos::{BiosLoaders, EfiLoaders, IllumosDisk, POOL_PARTITION, esp_bytes, smallest_disk};
+use super::datasets::divide;
+use super::places::Places;
+use super::spec::{SECTOR, dataset_plan, environment_name, pool_spec};
+use crate::state::{ImageState, written};
+use crate::steps::{Context, check_bootable, update_boot_archive};
+use disk_image::illumos::{BiosLoaders, EfiLoaders, IllumosDisk, POOL_PARTITION, smallest_disk};
 use disk_image::{DiskError, DiskReport, PoolVolume, VolumeError, extract_partition, write_bare, write_disk};
 use image_tree::{Follow, ImagePath, Node, Tree};
+use std::io;
 use std::path::Path;
 use template::{Diagnostic, ImageSize, Pool, Template};
-use zfs_image::writer::{
-    DatasetSpec, DeviceNumbers, PoolReport, PoolSpec, VdevSpec, WriteError, WriteOptions, minimum_bytes,
-};
+use zfs_image::writer::{PoolReport, PoolSpec, WriteError, WriteOptions, minimum_bytes};
 
 const MIB: u64 = 1 << 20;
 /// What the name of the file with the pool's partition alone ends in.
 pub(super) const PARTITION_EXTENSION: &str = "partonly";
-/// Virtual disks have 512-byte sectors unless they are told otherwise.
-const SECTOR: SectorSize = SectorSize::B512;
 
 /// Writes the pool's disk to `path`, and its partition alone beside it if that is asked for.
 pub(super) fn write(
@@ -36,8 +34,7 @@ pub(super) fn write(
         // Steps after make_bootable may have changed what it archived.
         update_boot_archive(state, context).map_err(TargetError::BootArchive)?;
     }
-    let spec = spec(pool, state, context)?;
-    spec.validate().map_err(|error| TargetError::Pool(Box::new(error)))?;
+    let spec = spec(pool, template, state, context)?;
     let disk_bytes = disk_bytes(pool, &spec)?;
     let mut report = None;
     let mut volume = PoolVolume::new(&spec, context.store, WriteOptions::default(), &mut report);
@@ -47,7 +44,7 @@ pub(super) fn write(
             .map(|_| None)
             .map_err(|source| disk_error(path, source)),
     };
-    let disk = written.map_err(|error| at_its_size(error, pool, template))?;
+    let disk = written.map_err(|error| at_its_place(error, pool, template))?;
     if let Some(disk) = disk.filter(|_| pool.partition_only) {
         write_partition(&disk, path)?;
     }
@@ -74,20 +71,39 @@ fn image_bytes(pool: &Pool, pool_bytes: u64) -> u64 {
     pool_bytes.saturating_add(MIB - 1) / MIB * MIB
 }
 
-/// A pool that did not fit is the template's `size`.
-fn at_its_size(error: TargetError, pool: &Pool, template: &Template) -> TargetError {
-    let (ImageSize::Mib(size), TargetError::Disk { source, .. }) = (pool.size, &error) else { return error };
+/// A pool that did not fit is the template's `size`; a limit that does not fit its content is a property.
+fn at_its_place(error: TargetError, pool: &Pool, template: &Template) -> TargetError {
+    let TargetError::Disk { source, .. } = &error else { return error };
+    if let DiskError::File { source, .. } = source.as_ref() {
+        return if is_too_large(source) { too_large(template) } else { error };
+    }
     let (DiskError::Volume { source, .. } | DiskError::Bare { source, .. }) = source.as_ref() else { return error };
     let VolumeError::Pool(source) = source else { return error };
-    let (WriteError::TooSmall { needed, .. } | WriteError::NoSpace { needed, .. }) = source.as_ref() else {
-        return error;
-    };
-    let least = image_bytes(pool, *needed) / MIB;
-    let message = format!("an image of {size} MiB is too small for what is in it");
-    let help = format!("give it a `size` of at least {least}, or \"auto\"");
+    match (source.as_ref(), pool.size) {
+        (WriteError::TooSmall { needed, .. } | WriteError::NoSpace { needed, .. }, ImageSize::Mib(size)) => {
+            let least = image_bytes(pool, *needed) / MIB;
+            let message = format!("an image of {size} MiB is too small for what is in it");
+            let help = format!("give it a `size` of at least {least}, or \"auto\"");
+            let origin = template.target_origin_of("size");
+            let diagnostic = Diagnostic::error("target::too-small", message).at(&origin, "needs more").help(help);
+            TargetError::Template(Box::new(diagnostic))
+        }
+        (WriteError::Spec(problem), _) => TargetError::Template(Box::new(Places::new(template).point_at_spec(problem))),
+        _ => error,
+    }
+}
+
+/// What systems say when a file is made longer than the file system, or any, can hold.
+fn is_too_large(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput)
+}
+
+fn too_large(template: &Template) -> TargetError {
+    let message = "the file system of the output directory cannot hold so large a file, even a sparse one";
+    let help =
+        "make `size` smaller, or with \"auto\" `free` and what datasets reserve; `autoexpand` lets the pool grow later";
     let origin = template.target_origin_of("size");
-    let diagnostic = Diagnostic::error("target::too-small", message).at(&origin, "needs more").help(help);
-    TargetError::Template(Box::new(diagnostic))
+    TargetError::Template(Box::new(Diagnostic::error("target::too-large", message).at(&origin, "").help(help)))
 }
 
 fn write_labelled(
@@ -168,67 +184,23 @@ fn file(state: &ImageState, path: &str, context: &Context<'_>) -> Result<Option<
 }
 
 /// Everything about the pool but its size.
-fn spec(pool: &Pool, state: &ImageState, context: &Context<'_>) -> Result<PoolSpec, TargetError> {
-    let bename = boot_environment(pool, context);
-    let uuid = context.seed.guid("boot environment").to_string();
-    let mut root_properties = vec![("compression".to_owned(), pool.compression.clone())];
-    root_properties.extend(pool.fsoptions.iter().filter_map(|option| split(option)));
-    let plan = DatasetPlan {
-        pool: &pool.name,
-        properties: root_properties,
-        boot_environment: state.pool.boot_environment.then_some((bename.as_str(), uuid)),
-        datasets: &state.pool.datasets,
-    };
-    let mut datasets = divide(&plan, &state.root)?;
-    let bootfs = state.pool.bootable.then(|| format!("{}/{CONTAINER}/{bename}", pool.name));
-    if let (Some(bootfs), Some(root)) = (&bootfs, datasets.first_mut()) {
-        add_menu(&mut root.tree, &bename, bootfs, context)?;
+fn spec(pool: &Pool, template: &Template, state: &ImageState, context: &Context<'_>) -> Result<PoolSpec, TargetError> {
+    let bename = environment_name(pool, context.seed);
+    let plan = dataset_plan(pool, &bename, &state.pool, context.seed);
+    let places = Places::new(template);
+    let mut datasets = divide(&plan, &state.root).map_err(|error| places.point_at_dataset(&error))?;
+    let bootfs = plan.environment_name().filter(|_| state.pool.bootable);
+    if let Some(bootfs) = &bootfs {
+        for dataset in datasets.iter().filter(|dataset| dataset.name == *bootfs) {
+            check_bootable(&dataset.tree).map_err(|error| places.point_at_bootable(&error))?;
+        }
+        add_menu(&mut datasets[0].tree, &bename, bootfs, context)?;
     }
-    let slice = if pool.uefi { "s1" } else { "s0" };
-    Ok(PoolSpec {
-        name: pool.name.clone(),
-        ashift: pool.ashift,
-        features: pool.features(),
-        seed: context.seed.bytes("zfs pool"),
-        properties: pool_properties(pool),
-        bootfs,
-        datasets: datasets.into_iter().map(dataset_spec).collect(),
-        vdev: VdevSpec {
-            path: format!("/dev/dsk/c1t0d0{}", if pool.label { slice } else { "p0" }),
-            phys_path: None,
-            devid: None,
-            whole_disk: pool.label,
-        },
-        time: BUILD_TIME,
-        devices: DeviceNumbers::Illumos,
-    })
-}
-
-/// The boot environment's name: the template's, or eight digits that depend on the image's name alone.
-fn boot_environment(pool: &Pool, context: &Context<'_>) -> String {
-    pool.bename.clone().unwrap_or_else(|| format!("{:08x}", context.seed.number("boot environment")))
-}
-
-fn split(option: &str) -> Option<(String, String)> {
-    option.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
-}
-
-fn pool_properties(pool: &Pool) -> Vec<(String, String)> {
-    let mut properties = Vec::new();
-    if pool.label && pool.uefi {
-        properties.push(("bootsize".to_owned(), esp_bytes(SECTOR).to_string()));
+    let spec = pool_spec(pool, datasets, bootfs, context.seed);
+    match spec.problems().first() {
+        None => Ok(spec),
+        Some(problem) => Err(TargetError::Template(Box::new(places.point_at_spec(problem)))),
     }
-    if pool.autoexpand {
-        properties.push(("autoexpand".to_owned(), "on".to_owned()));
-    }
-    let is_feature = |option: &&String| option.starts_with("feature@");
-    properties.extend(pool.options.iter().filter(|option| !is_feature(option)).filter_map(|option| split(option)));
-    properties
-}
-
-fn dataset_spec(dataset: Dataset) -> DatasetSpec {
-    let Dataset { name, properties, tree } = dataset;
-    DatasetSpec { name, properties, tree: Some(tree), snapshots: Vec::new() }
 }
 
 /// The loader's list of boot environments; one that the template brings stays.
@@ -258,4 +230,28 @@ fn tell(spec: &PoolSpec, report: Option<&PoolReport>, context: &Context<'_>) {
         report.map_or(0, |report| report.pool_guid),
         spec.name
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use template::{MemoryFiles, Request, Target, load};
+
+    /// Which sizes a file system takes differs, so that the answer of one is put in.
+    #[test]
+    fn an_image_that_no_file_system_holds_is_the_templates_size() {
+        let text = "{\n  \"pool\": { \"name\": \"rpool\", \"size\": 4294967295 },\n  \"steps\": []\n}";
+        let request = Request { roots: vec!["t".into()], group: "g".into(), name: "huge".into(), ..Request::default() };
+        let template = load(&request, &MemoryFiles::new().file("t/g/huge.json", text)).expect("a template");
+        let Target::Pool(pool) = &template.target else { panic!("a pool") };
+        let told = |kind: io::ErrorKind| {
+            let source = DiskError::File { action: "set the size of", path: "image".into(), source: kind.into() };
+            at_its_place(disk_error(Path::new("image"), source), pool, &template)
+        };
+        let TargetError::Template(diagnostic) = told(io::ErrorKind::FileTooLarge) else { panic!("at its place") };
+        let origin = diagnostic.origin().expect("a place");
+        assert_eq!((origin.line(), origin.column()), (2, 38));
+        assert!(diagnostic.help_text().is_some_and(|help| help.contains("make `size` smaller")));
+        assert!(matches!(told(io::ErrorKind::PermissionDenied), TargetError::Disk { .. }));
+    }
 }

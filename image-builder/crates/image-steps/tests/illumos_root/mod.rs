@@ -136,6 +136,15 @@ impl IllumosRoot {
         self.tree.remove_subtree(&at(path)).expect("it was there");
     }
 
+    /// Puts a directory somewhere else, and a link to it where it was.
+    pub(crate) fn move_behind_link(&mut self, from: &str, to: &str) {
+        let directory = self.tree.subtree(&at(from)).expect("a directory");
+        self.remove(from);
+        self.directory(to);
+        self.tree.graft(&at(to), &directory).expect("grafted");
+        self.node(from, Node::symlink(to, Metadata::new(0, 0, 0o777)));
+    }
+
     fn underlay(&mut self) {
         let Some(path) = std::env::var_os("ILLUMOS_ROOT_UNDERLAY").filter(|_| std::env::var("SOAK").is_ok()) else {
             return;

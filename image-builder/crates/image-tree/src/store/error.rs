@@ -123,9 +123,9 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Write { source, .. } | Self::Access { source, .. } if is_disk_full(source) => Some(
-                "the disk is full: free some space or collect unused content; what is in the store already is safe",
-            ),
+            Self::Write { source, .. } | Self::Access { source, .. } if is_disk_full(source) => {
+                Some("make room: the file system that holds the store is full; what is in the store already is safe")
+            }
             Self::NotAStore { .. } => Some("choose an empty or a new directory"),
             Self::Version { .. } | Self::Damaged { .. } => {
                 Some("remove the directory of the store: everything in it can be made again")

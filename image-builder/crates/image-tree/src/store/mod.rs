@@ -5,6 +5,7 @@
 //! an index. A pack without an index whose lock is free belonged to a process that was killed; the
 //! next one to open the store keeps its whole records and cuts off the rest.
 
+mod append;
 mod dry;
 mod error;
 mod files;
@@ -22,6 +23,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub(crate) use append::Appender;
 pub use error::StoreError;
 pub use gc::{GcReport, GcRoots};
 pub use reader::{BlobReader, ContentReader};
@@ -329,6 +331,19 @@ impl Store {
         let mut catalogue = self.catalogue_mut();
         catalogue.packs.push(Arc::clone(&pack));
         PackWriter::new(pack, catalogue.packs.len() - 1)
+    }
+
+    /// Appends a batch and makes its blobs known.
+    fn append_batch(&self, writer: &mut PackWriter, batch: &append::Batch) -> Result<(), StoreError> {
+        let begin = writer.append_records(batch.records())?;
+        let mut catalogue = self.catalogue_mut();
+        for (hash, at, len) in batch.blobs() {
+            let (offset, len) = (begin + *at as u64, *len as u64);
+            // Where another thread was faster this one is a copy, as it is with another process.
+            catalogue.blobs.entry(*hash).or_insert(Location { pack: writer.catalogue_index(), offset, len });
+            writer.commit(*hash, offset, len);
+        }
+        Ok(())
     }
 
     /// Makes a record just appended known, or takes it back if another thread was faster.

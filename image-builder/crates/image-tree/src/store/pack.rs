@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use write_behind::WriteBehind;
+
 use super::error::StoreError;
 use super::index::{self, IndexEntry};
 use super::{StoreOptions, files, fill};
@@ -74,8 +76,9 @@ impl Pack {
 
 /// A pack that this process appends to. The file is locked for as long as it is open here.
 ///
-/// A record is written with nothing but zeros where its header belongs until its content is complete, and
-/// nothing of it remains in memory afterwards: a process may be killed at any point.
+/// A record that is written in pieces has nothing but zeros where its header belongs until its content is complete; one
+/// that is written with a single call, alone or with others, ends where the file does when that call is cut
+/// short. So a process may be killed at any point.
 #[derive(Debug)]
 pub(super) struct PackWriter {
     pack: Arc<Pack>,
@@ -144,6 +147,25 @@ impl PackWriter {
             Ok((hash, offset, len))
         };
         copy().inspect_err(|_| self.cut())
+    }
+
+    /// Writes whole records and returns where the first one begins. They count once they are
+    /// [committed](Self::commit), in their order.
+    pub(super) fn append_records(&mut self, records: &[u8]) -> Result<u64, StoreError> {
+        let begin = self.end;
+        self.write(records, begin).map(|()| begin).inspect_err(|_| self.cut())
+    }
+
+    /// Begins to bring the pack to the disk, where that is wanted at all.
+    pub(super) fn bring_to_disk(&self, options: StoreOptions) -> Result<Option<WriteBehind>, StoreError> {
+        let started = options.sync.then(|| WriteBehind::start(&self.file)).transpose();
+        started.map_err(StoreError::write("content", &self.path))
+    }
+
+    /// The pack could not be brought to the disk: nothing more goes into it.
+    pub(super) fn lost(&mut self, source: io::Error) -> StoreError {
+        self.broken = true;
+        StoreError::write("content", &self.path)(source)
     }
 
     /// Makes the record just written part of the pack.

@@ -11,14 +11,14 @@ use super::place::place;
 use super::sparse::{PaxSparse, SparseMap, read_map};
 use crate::node::{Content, MODE_MASK, Metadata, Node, NodeKind, Timestamp};
 use crate::path::ImagePath;
-use crate::store::{Store, StoreError};
+use crate::store::{Appender, Store, StoreError};
 use crate::tree::Tree;
 
 /// The largest extended header that is accepted: file systems limit extended attributes to far less.
 const EXTENDED_BYTES_MAX: u64 = 8 << 20;
 
 /// Content up to this size is read whole before it is stored.
-const WHOLE_BYTES_MAX: u64 = 1 << 20;
+const WHOLE_BYTES_MAX: u64 = 4 << 20;
 
 /// So many kinds of warnings are told apart.
 const WARNING_KINDS_MAX: usize = 100;
@@ -66,35 +66,38 @@ pub fn read_tar<'a>(archive: impl Read + 'a, store: &Store, options: ReadTarOpti
     let error = |kind| TarError { entry: 1, name: Vec::new(), offset: 0, kind };
     let input = Input::new(archive, progress).map_err(error)?;
     let unpacked = Unpacked { tree: into, entries: 0, content_bytes: 0, warnings: Vec::new() };
-    let mut reader = Reader {
-        input,
-        store,
-        unpacked,
-        warnings: BTreeMap::new(),
-        global: Overrides::default(),
-        name: Vec::new(),
-        offset: 0,
-        buffer: Vec::new(),
-    };
-    match reader.read_all() {
-        Ok(()) => Ok(reader.finish()),
-        Err(kind) => Err(reader.error(kind)),
-    }
+    std::thread::scope(|scope| {
+        let mut reader = Reader {
+            input,
+            store,
+            contents: Some(Appender::new(store, scope)),
+            unpacked,
+            warnings: BTreeMap::new(),
+            global: Overrides::default(),
+            name: Vec::new(),
+            offset: 0,
+        };
+        match reader.read_all().and_then(|()| reader.store_all()) {
+            Ok(()) => Ok(reader.finish()),
+            Err(kind) => Err(reader.error(kind)),
+        }
+    })
 }
 
-struct Reader<'a, 's> {
+struct Reader<'a, 'scope, 'env> {
     input: Input<'a>,
-    store: &'s Store,
+    store: &'env Store,
+    /// Contents that are read whole; there until the end of the archive.
+    contents: Option<Appender<'scope, 'env>>,
     unpacked: Unpacked,
     warnings: BTreeMap<TarWarningKind, TarWarning>,
     global: Overrides,
     /// The name of the entry being read, and where it begins.
     name: Vec<u8>,
     offset: u64,
-    buffer: Vec<u8>,
 }
 
-impl Reader<'_, '_> {
+impl Reader<'_, '_, '_> {
     fn read_all(&mut self) -> Result<(), TarErrorKind> {
         // What headers before an entry say about it.
         let mut overrides = None;
@@ -235,24 +238,26 @@ impl Reader<'_, '_> {
     }
 
     fn content(&mut self, size: u64) -> Result<Content, TarErrorKind> {
-        let content = match usize::try_from(size) {
-            Ok(length) if size <= WHOLE_BYTES_MAX => {
-                self.buffer.resize(self.buffer.len().max(length), 0);
-                self.input.read_exact(&mut self.buffer[..length])?;
-                self.store.put_bytes(&self.buffer[..length])
+        let content = match (usize::try_from(size), &mut self.contents) {
+            (Ok(length), Some(contents)) if size <= WHOLE_BYTES_MAX => {
+                contents.put(length, |room| self.input.read_exact(room), TarErrorKind::Store)?
             }
-            _ => self.store.put_reader(self.input.by_ref().take(size)),
+            _ => self.store.put_reader(self.input.by_ref().take(size)).map_err(|error| match error {
+                StoreError::Source { source } => read_error(source),
+                error => TarErrorKind::Store(error),
+            })?,
         };
-        let content = content.map_err(|error| match error {
-            StoreError::Source { source } => read_error(source),
-            error => TarErrorKind::Store(error),
-        })?;
         if content.len() < size {
             return Err(TarErrorKind::Truncated);
         }
         self.input.skip_padding(size)?;
         self.unpacked.content_bytes += size;
         Ok(content)
+    }
+
+    /// Waits until every content is in the store.
+    fn store_all(&mut self) -> Result<(), TarErrorKind> {
+        self.contents.take().map_or(Ok(()), Appender::finish).map_err(TarErrorKind::Store)
     }
 
     fn put(&mut self, block: &Block, overrides: Overrides, kind: NodeKind) -> Result<(), TarErrorKind> {

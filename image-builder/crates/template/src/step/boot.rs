@@ -1,12 +1,16 @@
 //! Steps about pools, devices and boot loaders.
 
-use zfs_format::name;
-
-use crate::field::{Fault, Integer, Kind, NOT_EMPTY, TEXT, Text, field_set};
+use crate::field::{Empty, Fault, Integer, Kind, NOT_EMPTY, TEXT, Text, field_set};
+use crate::zfs::{BELOW_POOL, CREATED_PROPERTY, ENVIRONMENT_PROPERTY, SNAPSHOT_NAME};
 
 field_set! {
     /// Makes the boot environment's datasets; what follows is written into it.
-    pub struct CreateBe {}
+    pub struct CreateBe {
+        /// Further properties of the boot environment, native and user ones, each `name=value`.
+        properties: Vec<String> = ENVIRONMENT_PROPERTY.expanded().list().or(Empty);
+        /// Names of its snapshots, oldest first; all show what the image holds in the end.
+        snapshots: Vec<String> = SNAPSHOT_NAME.expanded().list().or(Empty);
+    }
 }
 
 field_set! {
@@ -16,16 +20,12 @@ field_set! {
         name: String = BELOW_POOL.required();
         /// The property `mountpoint`: a path, `none` or `legacy`.
         mountpoint: Option<String> = MOUNTPOINT.optional();
+        /// Its further properties, native and user ones, each `name=value`.
+        properties: Vec<String> = CREATED_PROPERTY.expanded().list().or(Empty);
+        /// Names of its snapshots, oldest first; all show what the image holds in the end.
+        snapshots: Vec<String> = SNAPSHOT_NAME.expanded().list().or(Empty);
     }
 }
-
-const BELOW_POOL: Text = Text::with_rule(|text| {
-    if text.split('/').count() >= name::NESTING_MAX || text.len() >= name::NAME_BYTES_MAX {
-        return Err(Fault::value("is longer, or deeper, than ZFS allows"));
-    }
-    let checked = text.split('/').try_for_each(name::check_snapshot_component);
-    checked.map_err(|error| Fault::value(format!("is refused by ZFS: {error}")))
-});
 
 const MOUNTPOINT: Text = Text::with_rule(|text| {
     if text.starts_with('/') || text == "none" || text == "legacy" {

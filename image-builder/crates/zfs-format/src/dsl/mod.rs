@@ -63,7 +63,8 @@ pub struct DslDirPhys {
     pub head_dataset: u64,
     /// Object of the directory above; 0 in the root.
     pub parent: u64,
-    /// Object of the snapshot that the dataset is a clone of; 0 for the pool's root.
+    /// Object of the snapshot that the dataset is a clone of: for one that is no clone, that of the internal `$ORIGIN`,
+    /// which only the internal directories do not have (`dsl_dir_create_sync` and `dsl_dataset_create_sync_dd`).
     pub origin: u64,
     /// ZAP of the children: name to directory.
     pub child_map: u64,

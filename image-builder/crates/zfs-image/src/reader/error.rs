@@ -39,6 +39,14 @@ pub enum ReadError {
     /// More than one device, or one of a kind that is not read.
     #[error("the pool consists of {0}; only pools of one disk are read")]
     Vdev(String),
+    /// The labels tell of a larger device.
+    #[error("the image is cut short: its pool is for a device of {wanted} bytes, and {bytes} are there")]
+    CutShort {
+        /// Bytes of the device that is there.
+        bytes: u64,
+        /// Bytes of the one that the pool was made for.
+        wanted: u64,
+    },
     /// A version of the pool that is not known.
     #[error("the pool has version {0}; 1 to 28 and 5000 are known")]
     Version(u64),

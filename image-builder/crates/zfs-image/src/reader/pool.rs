@@ -48,6 +48,8 @@ pub struct LabelState {
     pub config: Result<NvList, LabelError>,
     /// The valid uberblocks of its ring, each with its slot.
     pub uberblocks: Vec<(usize, Uberblock)>,
+    /// Whether the block for the boot loader's variables is whole.
+    pub has_boot_environment: bool,
 }
 
 /// The one top-level vdev of a pool that is read here.
@@ -70,6 +72,8 @@ pub struct Pool<'s> {
     pub(super) source: Box<dyn ReadAt + 's>,
     pub(super) cache: Mutex<Cache>,
     pub(super) vdev: Vdev,
+    /// Bytes of the device that is there.
+    device_bytes: u64,
     labels: Vec<LabelState>,
     config: NvList,
     uberblock: Uberblock,
@@ -116,7 +120,7 @@ impl<'s> Pool<'s> {
         )?;
         // The meta object set can only be read through a pool, so that one begins without it.
         let (cache, mos) = (Mutex::default(), empty_objset());
-        let mut pool = Self { source, cache, vdev, labels, config, uberblock, mos, tamper };
+        let mut pool = Self { source, cache, vdev, device_bytes: len, labels, config, uberblock, mos, tamper };
         let root = pool.read_block(&uberblock.root)?;
         pool.mos = ObjsetPhys::decode(&root)?;
         if pool.mos.kind != ObjsetType::Meta {
@@ -136,6 +140,7 @@ impl<'s> Pool<'s> {
             source: Box::new(source),
             cache: Mutex::default(),
             vdev: Vdev { guid: 1, ashift: 9, asize, metaslab_array: 0, metaslab_shift: 20 },
+            device_bytes: whole_device(asize),
             labels: Vec::new(),
             config: NvList::new(),
             uberblock: Uberblock {
@@ -186,6 +191,12 @@ impl<'s> Pool<'s> {
     #[must_use]
     pub fn vdev(&self) -> &Vdev {
         &self.vdev
+    }
+
+    /// Bytes of the device that is there, and of the one that the pool was made for, which is larger if the end of
+    /// the device is lost. Such a pool can be read as long as only labels are.
+    pub(super) fn device_bytes(&self) -> (u64, u64) {
+        (self.device_bytes, whole_device(self.vdev.asize))
     }
 
     /// The meta object set.
@@ -251,14 +262,16 @@ fn read_labels(source: &dyn ReadAt, len: u64) -> Vec<LabelState> {
     for offset in label::label_offsets(len) {
         let mut bytes = vec![0; LABEL_BYTES as usize];
         if source.read_exact_at(&mut bytes, offset).is_err() {
-            labels.push(LabelState { offset, config: Err(LabelError::Short(0)), uberblocks: Vec::new() });
+            let (config, uberblocks) = (Err(LabelError::Short(0)), Vec::new());
+            labels.push(LabelState { offset, config, uberblocks, has_boot_environment: false });
             continue;
         }
         let config = label::decode_config(&bytes, offset);
         let ashift = config.as_ref().ok().and_then(|config| config.list("vdev_tree")?.u64("ashift"));
         let ashift = ashift.and_then(|ashift| u8::try_from(ashift).ok()).unwrap_or(9);
         let uberblocks = label::uberblocks(&bytes, offset, ashift).collect();
-        labels.push(LabelState { offset, config, uberblocks });
+        let has_boot_environment = label::is_boot_environment_whole(&bytes, offset);
+        labels.push(LabelState { offset, config, uberblocks, has_boot_environment });
     }
     labels
 }
@@ -286,7 +299,7 @@ fn vdev_of(config: &NvList, len: u64) -> Result<Vdev, ReadError> {
     let ashift = u8::try_from(number("ashift")?).ok().filter(|ashift| (9..=16).contains(ashift));
     let asize = number("asize")?;
     if asize > len.saturating_sub(label::START_BYTES) {
-        return Err(ReadError::Vdev(format!("a disk of {asize} usable bytes, in an image of {len}")));
+        return Err(ReadError::CutShort { bytes: len, wanted: whole_device(asize) });
     }
     Ok(Vdev {
         guid: number("guid")?,
@@ -295,6 +308,11 @@ fn vdev_of(config: &NvList, len: u64) -> Result<Vdev, ReadError> {
         metaslab_array: number("metaslab_array")?,
         metaslab_shift: number("metaslab_shift")?,
     })
+}
+
+/// Bytes of the smallest device with so many that blocks can use.
+fn whole_device(asize: u64) -> u64 {
+    asize.saturating_add(label::START_BYTES + label::END_BYTES)
 }
 
 fn empty_objset() -> ObjsetPhys {

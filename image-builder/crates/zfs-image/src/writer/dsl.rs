@@ -10,7 +10,9 @@ use zfs_format::object::{ObjectType, pool_directory};
 use zfs_format::property::{EncodedProperty, Storage};
 use zfs_format::zap::ZapEntry;
 
+use super::error::SpecError;
 use super::indirect::Usage;
+use super::limits::{Limits, available};
 use super::mos::{CREATION_TXG, Mos};
 use super::object::Object;
 use super::objset::WrittenObjset;
@@ -63,7 +65,9 @@ struct Dir {
     phys: DslDirPhys,
     own: Usage,
     unique: u64,
-    reference_reservation: u64,
+    /// Of the dataset, and its name; internal directories have neither.
+    limits: Limits,
+    name: String,
     children: Vec<ZapEntry>,
 }
 
@@ -73,6 +77,14 @@ pub(super) struct Dsl {
     mos_dir: usize,
     /// The datasets' objects by name.
     pub(super) datasets: BTreeMap<String, u64>,
+}
+
+/// What the pool is written to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Device {
+    pub(super) bytes: u64,
+    /// Bytes for blocks.
+    pub(super) capacity: u64,
 }
 
 /// What all datasets have in common.
@@ -145,8 +157,8 @@ impl Dsl {
         if let Some(above) = above {
             self.dirs[above].children.push(ZapEntry::integer(component, number));
         }
-        let (own, children) = (Usage::default(), Vec::new());
-        self.dirs.push(Dir { number, above, phys, own, unique: 0, reference_reservation: 0, children });
+        let (own, limits, name, children) = Default::default();
+        self.dirs.push(Dir { number, above, phys, own, unique: 0, limits, name, children });
         Ok(self.dirs.len() - 1)
     }
 
@@ -156,9 +168,10 @@ impl Dsl {
             dataset.settings.own.iter().filter(stored).map(EncodedProperty::zap_entry).collect();
         let dir = &mut self.dirs[place];
         mos.put_zap(dir.phys.props, ObjectType::DSL_PROPS, &entries)?;
-        dir.phys.quota = dataset.settings.number(Storage::Quota);
-        dir.phys.reserved = dataset.settings.number(Storage::Reservation);
-        dir.reference_reservation = dataset.settings.number(Storage::ReferenceReservation);
+        dir.limits = Limits::of(dataset.settings);
+        dir.name = dataset.name.to_owned();
+        dir.phys.quota = dir.limits.quota;
+        dir.phys.reserved = dir.limits.reservation;
         Ok(())
     }
 
@@ -258,22 +271,30 @@ impl Dsl {
     }
 
     /// The bonus buffers of all directories by object, with their space; `mos` is what the meta object set takes.
-    pub(super) fn directories(mut self, mos: Usage) -> BTreeMap<u64, Vec<u8>> {
+    ///
+    /// # Errors
+    /// A quota is smaller than what is there, or reservations are larger than what the device has room for.
+    pub(super) fn directories(mut self, mos: Usage, device: Device) -> Result<BTreeMap<u64, Vec<u8>>, SpecError> {
         self.dirs[self.mos_dir].own = mos;
         self.dirs[self.mos_dir].unique = mos.used;
+        let mut reserved = 0;
         // Parents stand before their children.
         for index in (0..self.dirs.len()).rev() {
             let dir = &mut self.dirs[index];
             let phys = &mut dir.phys;
             phys.used_breakdown.head = dir.own.used;
-            phys.used_breakdown.reference_reservation = dir.reference_reservation.saturating_sub(dir.unique);
+            phys.used_breakdown.reference_reservation = dir.limits.reference_reservation.saturating_sub(dir.unique);
             phys.used_bytes += dir.own.used + phys.used_breakdown.reference_reservation;
             phys.compressed_bytes += dir.own.compressed;
             phys.uncompressed_bytes += dir.own.uncompressed;
+            if let Some(reason) = dir.limits.contradiction(dir.own.used, phys.used_bytes) {
+                return Err(SpecError::Limit { dataset: std::mem::take(&mut dir.name), reason });
+            }
             let (child, above) = (dir.phys, dir.above);
+            let beyond = child.reserved.saturating_sub(child.used_bytes);
+            reserved += child.used_breakdown.reference_reservation + beyond;
             if let Some(above) = above {
                 let parent = &mut self.dirs[above].phys;
-                let beyond = child.reserved.saturating_sub(child.used_bytes);
                 let UsedBreakdown { children, child_reservations, .. } = &mut parent.used_breakdown;
                 *children += child.used_bytes;
                 *child_reservations += beyond;
@@ -282,7 +303,19 @@ impl Dsl {
                 parent.uncompressed_bytes += child.uncompressed_bytes;
             }
         }
-        self.dirs.iter().map(|dir| (dir.number, dir.phys.encode().to_vec())).collect()
+        self.check_reserved(reserved, device)?;
+        Ok(self.dirs.iter().map(|dir| (dir.number, dir.phys.encode().to_vec())).collect())
+    }
+
+    /// Where `reserved` bytes are set aside that nothing uses yet, all together has to have room.
+    fn check_reserved(&self, reserved: u64, device: Device) -> Result<(), SpecError> {
+        let root = &self.dirs[0];
+        let used = root.phys.used_bytes.max(root.phys.reserved);
+        let available = available(device.capacity);
+        if reserved == 0 || used <= available {
+            return Ok(());
+        }
+        Err(SpecError::Reserved { pool: root.name.clone(), reserved: used, bytes: device.bytes, available })
     }
 }
 

@@ -6,13 +6,21 @@ use image_tree::{ImagePath, StoreError};
 use zfs_format::name::NameError;
 use zfs_format::property::PropertyError;
 
+use super::limits::shown;
+
 /// A description that cannot become a pool. Every message names the object.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
     /// The pool's or a dataset's name is one that ZFS refuses.
     #[error("a name that ZFS refuses")]
-    Name(#[from] NameError),
+    Name {
+        /// The full name.
+        dataset: String,
+        /// What is wrong with it.
+        #[source]
+        source: NameError,
+    },
     /// A name under `@` is one that ZFS refuses.
     #[error("snapshot of the dataset `{dataset}`")]
     Snapshot {
@@ -68,6 +76,14 @@ pub enum SpecError {
     /// A dataset or snapshot stands twice.
     #[error("`{0}` stands twice")]
     Duplicate(String),
+    /// A property is set twice, maybe once by its short name.
+    #[error("the property `{property}` of the dataset `{dataset}` is set twice")]
+    Repeated {
+        /// Whose property.
+        dataset: String,
+        /// Its full name.
+        property: String,
+    },
     /// The pool is to boot from a dataset that it does not have.
     #[error("the pool is to boot from `{0}`, which is not one of its datasets")]
     BootDataset(String),
@@ -77,14 +93,50 @@ pub enum SpecError {
     /// The path of the vdev is not absolute, so that the kernel would not open it.
     #[error("the path of the vdev, `{0}`, does not begin with a slash")]
     VdevPath(String),
-    /// A quota or reservation contradicts another.
+    /// A quota or reservation contradicts another, or what is in the dataset.
     #[error("the dataset `{dataset}`: {reason}")]
     Limit {
         /// The dataset.
         dataset: String,
         /// What contradicts what.
-        reason: &'static str,
+        reason: String,
     },
+    /// The reservations are more than the device has room for.
+    #[error(
+        "the datasets of the pool `{pool}` use and reserve {} together, and a device of {} has room for {}",
+        shown(*reserved), shown(*bytes), shown(*available)
+    )]
+    Reserved {
+        /// The pool.
+        pool: String,
+        /// What the pool's root dataset would use, what is reserved included, in bytes.
+        reserved: u64,
+        /// How large the device is.
+        bytes: u64,
+        /// What ZFS would let datasets use of it.
+        available: u64,
+    },
+}
+
+impl SpecError {
+    /// The full name of the dataset that it is about, or the pool's name; none where it is about the vdev.
+    #[must_use]
+    pub fn dataset(&self) -> Option<&str> {
+        match self {
+            Self::Name { dataset, .. }
+            | Self::Snapshot { dataset, .. }
+            | Self::Property { dataset, .. }
+            | Self::NeedsFeature { dataset, .. }
+            | Self::OtherPool { dataset, .. }
+            | Self::Repeated { dataset, .. }
+            | Self::Limit { dataset, .. }
+            | Self::NoParent(dataset)
+            | Self::BootDataset(dataset) => Some(dataset),
+            Self::Duplicate(name) => name.split('@').next(),
+            Self::PoolProperty { pool, .. } | Self::Reserved { pool, .. } => Some(pool),
+            Self::Ashift(_) | Self::VdevPath(_) => None,
+        }
+    }
 }
 
 /// A pool that could not be written. What is in the output then is no pool.

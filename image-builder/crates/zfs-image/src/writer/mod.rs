@@ -11,6 +11,7 @@ mod error;
 mod indirect;
 mod labels;
 mod late;
+mod limits;
 mod mos;
 mod object;
 mod objset;
@@ -30,6 +31,7 @@ mod zpl;
 pub const LAYOUT_VERSION: u32 = 1;
 
 pub use error::{SpecError, WriteError};
+pub use limits::available_bytes;
 pub use output::{FileWindow, Output};
 pub use pool::{WriteOptions, write_pool};
 pub use report::{DatasetReport, PoolReport};

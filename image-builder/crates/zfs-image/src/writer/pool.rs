@@ -13,11 +13,12 @@ use zfs_format::uberblock::Uberblock;
 use zfs_format::zap::ZapEntry;
 
 use super::allocate::{Allocator, Geometry};
-use super::dsl::{Dsl, Written};
+use super::dsl::{Device, Dsl, Written};
 use super::error::WriteError;
 use super::indirect::Usage;
 use super::labels::{self, Identity};
 use super::late::Late;
+use super::limits;
 use super::mos::{CREATION_TXG, Mos, POOL_VERSION};
 use super::object::write_objects;
 use super::output::Output;
@@ -68,6 +69,7 @@ pub fn write_pool(
     if geometry.metaslabs == 0 || is_hopeless(spec, geometry.capacity())? {
         return Err(WriteError::TooSmall { pool: spec.name.clone(), bytes, needed: minimum_bytes(spec)? });
     }
+    limits::check_reserved(spec, bytes, geometry.capacity())?;
     let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let pipeline = Pipeline::new(store, output, threads, Allocator::new(geometry), options.progress);
     let writer = PoolWriter { spec, pipeline: &pipeline, geometry, bytes };
@@ -159,7 +161,9 @@ impl PoolWriter<'_, '_> {
         let allocator = self.pipeline.allocator().clone();
         dnodes.extend(late.write_space_maps(self.pipeline, &allocator)?);
         let report = self.report(written, identity, &dsl, (&allocator, usage, late.objects()));
-        for (number, bonus) in dsl.directories(usage) {
+        let device = Device { bytes: self.bytes, capacity: self.geometry.capacity() };
+        let directories = dsl.directories(usage, device).map_err(|error| Fault::Refused(Box::new(error.into())))?;
+        for (number, bonus) in directories {
             if let Some(dnode) = dnodes.get_mut(&number) {
                 dnode.bonus = bonus;
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zfs_format::checksum::ChecksumKind;
 use zfs_format::compress::Compression;
 use zfs_format::feature::FeatureSet;
-use zfs_format::property::{self, EncodedProperty, Storage};
+use zfs_format::property::{self, EncodedProperty};
 
 use super::error::SpecError;
 use super::object::Policies;
@@ -36,14 +36,21 @@ pub(super) struct Settings {
 
 impl Settings {
     /// The number of a property that is set on the dataset; 0 if it is not.
-    pub(super) fn number(&self, storage: Storage) -> u64 {
-        let found = self.own.iter().find(|property| property.storage == storage);
+    pub(super) fn number(&self, property: &str) -> u64 {
+        let found = self.own.iter().find(|own| own.name == property);
         found.and_then(EncodedProperty::number).unwrap_or(0)
     }
 }
 
 /// The settings of all datasets by name, that of the root included even if it is not described.
 pub(super) fn resolve(spec: &PoolSpec) -> Result<BTreeMap<String, Settings>, SpecError> {
+    let mut problems = Vec::new();
+    let all = resolve_into(spec, &mut problems);
+    problems.into_iter().next().map_or(Ok(all), Err)
+}
+
+/// The same with everything that is wrong; a property that is wrong is as good as not set.
+pub(super) fn resolve_into(spec: &PoolSpec, problems: &mut Vec<SpecError>) -> BTreeMap<String, Settings> {
     let mut all: BTreeMap<String, Settings> = BTreeMap::new();
     let root = Settings { own: Vec::new(), storing: defaults() };
     all.insert(spec.name.clone(), root);
@@ -52,9 +59,9 @@ pub(super) fn resolve(spec: &PoolSpec) -> Result<BTreeMap<String, Settings>, Spe
     for dataset in roots.into_iter().chain(others) {
         let parent = dataset.name.rsplit_once('/').map_or(spec.name.as_str(), |(parent, _)| parent);
         let inherited = all.get(parent).map_or_else(defaults, |parent| parent.storing);
-        all.insert(dataset.name.clone(), settings(dataset, inherited, &spec.features)?);
+        all.insert(dataset.name.clone(), settings(dataset, inherited, &spec.features, problems));
     }
-    Ok(all)
+    all
 }
 
 fn defaults() -> Storing {
@@ -66,32 +73,34 @@ fn defaults() -> Storing {
     }
 }
 
-fn settings(dataset: &DatasetSpec, inherited: Storing, features: &FeatureSet) -> Result<Settings, SpecError> {
-    let mut own: Vec<EncodedProperty> = Vec::new();
-    let mut storing = inherited;
+fn settings(
+    dataset: &DatasetSpec,
+    inherited: Storing,
+    features: &FeatureSet,
+    problems: &mut Vec<SpecError>,
+) -> Settings {
+    let mut settings = Settings { own: Vec::new(), storing: inherited };
     for (name, value) in &dataset.properties {
-        let parsed = property::parse_dataset(name, value).map_err(|source| SpecError::Property {
-            dataset: dataset.name.clone(),
-            property: name.clone(),
-            source,
-        })?;
-        if own.iter().any(|other| other.name == parsed.name) {
-            return Err(SpecError::Duplicate(format!("{}: {}", dataset.name, parsed.name)));
+        let named = || dataset.name.clone();
+        let parsed = match property::parse_dataset(name, value) {
+            Ok(parsed) => parsed,
+            Err(source) => {
+                problems.push(SpecError::Property { dataset: named(), property: name.clone(), source });
+                continue;
+            }
+        };
+        if settings.own.iter().any(|other| other.name == parsed.name) {
+            problems.push(SpecError::Repeated { dataset: named(), property: parsed.name });
+            continue;
         }
-        let needed = apply(&parsed, &mut storing, features);
+        let needed = apply(&parsed, &mut settings.storing, features);
         if let Some(feature) = needed.filter(|feature| !features.contains(feature)) {
             let property = format!("{}={value}", parsed.name);
-            return Err(SpecError::NeedsFeature { dataset: dataset.name.clone(), property, feature });
+            problems.push(SpecError::NeedsFeature { dataset: named(), property, feature });
         }
-        own.push(parsed);
+        settings.own.push(parsed);
     }
-    let settings = Settings { own, storing };
-    let (quota, reserved) = (settings.number(Storage::Quota), settings.number(Storage::Reservation));
-    if quota != 0 && reserved > quota {
-        let reason = "its reservation is larger than its quota";
-        return Err(SpecError::Limit { dataset: dataset.name.clone(), reason });
-    }
-    Ok(settings)
+    settings
 }
 
 /// Takes over a property that decides how blocks are stored. Answers the feature that it needs.

@@ -20,6 +20,8 @@ use super::zpl;
 const DEVICE_BYTES_MIN: u64 = 64 << 20;
 /// `spa_min_slop`: what ZFS keeps for itself at least.
 const SLOP_BYTES_MIN: u64 = 128 << 20;
+/// Reservations beyond this are larger than any device, and so large that sums would overflow.
+const RESERVED_BYTES_MAX: u64 = 1 << 60;
 /// Dnodes and blocks of the pool's own that every pool has, three copies, generously.
 const POOL_BYTES: u64 = 2 << 20;
 /// The same for each dataset and for each snapshot, in blocks of at most 16 KiB.
@@ -28,13 +30,17 @@ const BLOCKS_PER_SNAPSHOT: u64 = 3;
 const POOL_BLOCK_BYTES: u32 = 16 << 10;
 
 /// Bytes of a device that certainly has room for the pool, and in which ZFS has what it keeps for itself (a 32nd
-/// part, at least 128 MiB), so that the pool can be written to. No content is read.
+/// part, at least 128 MiB), so that the pool can be written to, and what the datasets reserve. No content is read.
 ///
 /// # Errors
 /// The description is wrong.
 pub fn minimum_bytes(spec: &PoolSpec) -> Result<u64, WriteError> {
     spec.validate()?;
-    let used = used_bytes(spec)?;
+    let reserved = spec.reserved_bytes()?;
+    if reserved > RESERVED_BYTES_MAX {
+        return Ok(u64::MAX);
+    }
+    let used = used_bytes(spec)? + reserved;
     let wanted = (used + used.div_ceil(31)).max(used + SLOP_BYTES_MIN);
     let mut usable = wanted;
     loop {

@@ -9,7 +9,7 @@ use zfs_format::property::{self, EncodedProperty};
 use zfs_format::sa::DeviceNumbers;
 
 use super::error::SpecError;
-use super::settings::resolve;
+use super::{limits, settings};
 
 /// A pool on one disk.
 #[derive(Debug, Clone)]
@@ -67,71 +67,91 @@ impl PoolSpec {
     /// Checks everything that can be checked without the store.
     ///
     /// # Errors
-    /// The first thing that ZFS would refuse, or that contradicts another.
+    /// The first of [`PoolSpec::problems`].
     pub fn validate(&self) -> Result<(), SpecError> {
-        name::check_pool(&self.name)?;
-        if !(9..=13).contains(&self.ashift) {
-            return Err(SpecError::Ashift(self.ashift));
-        }
-        if !self.vdev.path.starts_with('/') {
-            return Err(SpecError::VdevPath(self.vdev.path.clone()));
-        }
-        self.check_names()?;
-        let boots = |boot: &&String| **boot != self.name && self.datasets.iter().all(|dataset| dataset.name != **boot);
-        if let Some(missing) = self.bootfs.as_ref().filter(boots) {
-            return Err(SpecError::BootDataset(missing.clone()));
-        }
-        self.pool_properties()?;
-        resolve(self).map(|_| ())
+        self.problems().into_iter().next().map_or(Ok(()), Err)
     }
 
-    fn check_names(&self) -> Result<(), SpecError> {
+    /// Everything that ZFS would refuse, or that contradicts something else, as far as it shows without the store.
+    #[must_use]
+    pub fn problems(&self) -> Vec<SpecError> {
+        let mut problems = Vec::new();
+        if let Err(source) = name::check_pool(&self.name) {
+            problems.push(SpecError::Name { dataset: self.name.clone(), source });
+        }
+        if !(9..=13).contains(&self.ashift) {
+            problems.push(SpecError::Ashift(self.ashift));
+        }
+        if !self.vdev.path.starts_with('/') {
+            problems.push(SpecError::VdevPath(self.vdev.path.clone()));
+        }
+        self.check_names(&mut problems);
+        let boots = |boot: &&String| **boot != self.name && self.datasets.iter().all(|dataset| dataset.name != **boot);
+        problems.extend(self.bootfs.iter().filter(boots).cloned().map(SpecError::BootDataset));
+        problems.extend(self.properties.iter().filter_map(|property| self.pool_property(property).err()));
+        let settings = settings::resolve_into(self, &mut problems);
+        limits::check(&settings, &mut problems);
+        problems
+    }
+
+    fn check_names(&self, problems: &mut Vec<SpecError>) {
         let mut names: BTreeSet<&str> = BTreeSet::from([self.name.as_str()]);
         let mut root_seen = false;
         for dataset in &self.datasets {
-            name::check_dataset(&dataset.name)?;
-            if dataset.name == self.name {
+            let name = &dataset.name;
+            if *name == self.name {
                 if std::mem::replace(&mut root_seen, true) {
-                    return Err(SpecError::Duplicate(dataset.name.clone()));
+                    problems.push(SpecError::Duplicate(name.clone()));
                 }
             } else {
-                let parent = dataset.name.rsplit_once('/').map_or("", |(parent, _)| parent);
-                if dataset.name.split('/').next() != Some(self.name.as_str()) {
-                    return Err(SpecError::OtherPool { dataset: dataset.name.clone(), pool: self.name.clone() });
+                if let Err(source) = name::check_dataset(name) {
+                    problems.push(SpecError::Name { dataset: name.clone(), source });
                 }
-                if !names.contains(parent) {
-                    return Err(SpecError::NoParent(dataset.name.clone()));
+                let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+                if name.split('/').next() != Some(self.name.as_str()) {
+                    problems.push(SpecError::OtherPool { dataset: name.clone(), pool: self.name.clone() });
+                } else if !names.contains(parent) {
+                    problems.push(SpecError::NoParent(name.clone()));
                 }
-                if !names.insert(&dataset.name) {
-                    return Err(SpecError::Duplicate(dataset.name.clone()));
+                if !names.insert(name) {
+                    problems.push(SpecError::Duplicate(name.clone()));
                 }
             }
-            check_snapshots(dataset)?;
+            check_snapshots(dataset, problems);
         }
-        Ok(())
+    }
+
+    /// What the reservations and what is below them take of the pool at least, in bytes, whatever is in the datasets.
+    ///
+    /// # Errors
+    /// The description is wrong.
+    pub fn reserved_bytes(&self) -> Result<u64, SpecError> {
+        settings::resolve(self).map(|settings| limits::reserved(self, &settings))
     }
 
     /// The properties of the pool, encoded.
     pub(super) fn pool_properties(&self) -> Result<Vec<EncodedProperty>, SpecError> {
-        let encode = |(name, value): &(String, String)| {
-            property::parse_pool(name, value).map_err(|source| SpecError::PoolProperty {
-                pool: self.name.clone(),
-                property: name.clone(),
-                source,
-            })
-        };
-        self.properties.iter().map(encode).collect()
+        self.properties.iter().map(|property| self.pool_property(property)).collect()
+    }
+
+    fn pool_property(&self, (name, value): &(String, String)) -> Result<EncodedProperty, SpecError> {
+        property::parse_pool(name, value).map_err(|source| SpecError::PoolProperty {
+            pool: self.name.clone(),
+            property: name.clone(),
+            source,
+        })
     }
 }
 
-fn check_snapshots(dataset: &DatasetSpec) -> Result<(), SpecError> {
+fn check_snapshots(dataset: &DatasetSpec, problems: &mut Vec<SpecError>) {
     let mut names = BTreeSet::new();
     for snapshot in &dataset.snapshots {
         let full = format!("{}@{snapshot}", dataset.name);
-        name::check_snapshot(&full).map_err(|source| SpecError::Snapshot { dataset: dataset.name.clone(), source })?;
+        if let Err(source) = name::check_snapshot(&full) {
+            problems.push(SpecError::Snapshot { dataset: dataset.name.clone(), source });
+        }
         if !names.insert(snapshot) {
-            return Err(SpecError::Duplicate(full));
+            problems.push(SpecError::Duplicate(full));
         }
     }
-    Ok(())
 }

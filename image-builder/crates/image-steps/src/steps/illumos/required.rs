@@ -43,7 +43,7 @@ const REQUIRED: [(&str, Wanted, &str); 19] = [
 ///
 /// # Errors
 /// When anything is.
-pub(super) fn check(root: &Tree) -> Result<(), StepError> {
+pub(crate) fn check(root: &Tree) -> Result<(), StepError> {
     let missing: Vec<_> = REQUIRED.iter().filter(|(path, wanted, _)| !has(root, path, *wanted)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -56,6 +56,31 @@ pub(super) fn check(root: &Tree) -> Result<(), StepError> {
         missing: paths.join(", "),
         help: format!("add to the base what has them: {}", packages.join("; ")),
     })
+}
+
+/// Parts of the system that a boot needs before anything but the boot environment is mounted, or that the kernel
+/// itself mounts on: no dataset can be there or in them.
+const UNDIVIDED: [&str; 10] = [
+    "/boot",
+    "/dev",
+    "/devices",
+    "/etc/svc/volatile",
+    "/kernel",
+    "/platform",
+    "/proc",
+    "/system/boot",
+    "/system/contract",
+    "/system/object",
+];
+/// Where no dataset can be mounted, although one deeper can: init, the first services and their shell are there.
+const BASE: [&str; 4] = ["/bin", "/lib", "/sbin", "/usr"];
+
+/// What a boot would not find if a dataset was mounted at `mountpoint`, which happens after it is needed.
+pub(crate) fn hidden_by(mountpoint: &ImagePath) -> Option<&'static str> {
+    let path = |text: &str| ImagePath::new(text).expect("a constant path");
+    let required = REQUIRED.iter().map(|(path, ..)| *path).chain(BASE).chain(UNDIVIDED);
+    let hidden = required.into_iter().find(|required| path(required).starts_with(mountpoint));
+    hidden.or_else(|| UNDIVIDED.into_iter().find(|undivided| mountpoint.starts_with(&path(undivided))))
 }
 
 fn has(root: &Tree, path: &str, wanted: Wanted) -> bool {

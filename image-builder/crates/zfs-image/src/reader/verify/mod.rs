@@ -259,9 +259,17 @@ impl<'p> Verifier<'p> {
                 }
                 Ok(_) => {}
             }
+            if !label.has_boot_environment {
+                let problem = format!("label {index}: the checksum of the boot loader's block is wrong");
+                self.structure(&place.offset(label.offset), problem);
+            }
             if !label.uberblocks.iter().any(|(_, one)| one.txg == pool.uberblock().txg) {
                 self.structure(&place.offset(label.offset), format!("label {index} lacks the newest uberblock"));
             }
+        }
+        let (bytes, wanted) = pool.device_bytes();
+        if bytes < wanted {
+            self.unreadable(&place, &ReadError::CutShort { bytes, wanted });
         }
         let sum = pool.guid().wrapping_add(pool.vdev().guid);
         self.number(&place, "the sum of guids in the uberblock", pool.uberblock().guid_sum, sum);

@@ -78,7 +78,8 @@ stage() {
 judges="shellcheck:shellcheck gdisk:sgdisk fdisk:sfdisk dosfstools:fsck.fat mtools:mdir e2fsprogs:e2fsck genext2fs:genext2fs
 	mmdebstrap:mmdebstrap uidmap:newuidmap qemu-system-x86:qemu-system-x86_64 qemu-utils:qemu-img
 	openssh-client:ssh libxml2-utils:xmllint python3:python3 gcc:cc grub-common:grub-fstest procps:ps
-	cpio:cpio diod:diod dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iproute2:ip util-linux:unshare"
+	cpio:cpio diod:diod xorriso:xorriso genisoimage:isoinfo python3-jsonschema:jsonschema
+	dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iproute2:ip util-linux:unshare"
 
 install_judges() {
 	wanted=''
@@ -208,6 +209,19 @@ other_systems() {
 	done
 }
 
+# Tens of thousands of files of somebody else's making, below the made-up base of the tests of pools. The development
+# image over it is left for the kernel.
+real_root() {
+	tools/real-root "$scratch/root.tar" || return
+	ILLUMOS_ROOT_UNDERLAY=$scratch/root.tar DEV_IMAGE_COPY=$scratch/dev.raw
+	export ILLUMOS_ROOT_UNDERLAY DEV_IMAGE_COPY
+}
+
+dev_image_in_kernel() {
+	[ -f "$scratch/dev.raw" ] || { say "the tests have left no development image" && return 77; }
+	tests/zfs-kernel "$scratch/dev.raw"
+}
+
 # What tested nothing, told by the reason, because the reason says what to install.
 report_skips() {
 	[ -z "$skips" ] || say "Skipped:$skips"
@@ -225,10 +239,16 @@ stage "shell scripts" lint_shell
 stage "service manifests" lint_manifests
 stage "what dev-build.sh refuses, does and leaves when interrupted" tests/dev-build
 stage "zdb, from the package archive where it is not installed" find_zdb
-if [ "$tier" = soak ]; then unit_tests=large_tests; else unit_tests=unit_tests; fi
+if [ "$tier" = soak ]; then
+	unit_tests=large_tests
+	stage "a real root file system" real_root
+else
+	unit_tests=unit_tests
+fi
 stage "unit and integration tests of image-builder" "$unit_tests" image-builder
 stage "unit and integration tests of sysconfig" "$unit_tests" sysconfig
 stage "clippy" check_lints
+stage "a workspace on a real ZFS" tests/zfs-workspace
 stage "templates" check_templates
 stage "licences, bans and sources" deny
 stage "type check for illumos and FreeBSD" other_systems
@@ -240,6 +260,7 @@ if [ "$tier" = soak ]; then
 	stage "fuzzing of sysconfig" fuzz sysconfig
 	stage "lowest Rust version" tools/check-lowest-rust
 	stage "pools in a kernel with OpenZFS" tests/zfs-kernel
+	stage "the development image in a kernel with OpenZFS" dev_image_in_kernel
 fi
 
 say ""

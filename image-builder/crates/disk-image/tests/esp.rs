@@ -52,6 +52,7 @@ fn fat_type(image: &Path) -> &'static str {
     let mut boot = [0; 512];
     File::open(image).unwrap().read_exact(&mut boot).unwrap();
     match (&boot[54..59], &boot[82..87]) {
+        (b"FAT12", _) => "FAT12",
         (b"FAT16", _) => "FAT16",
         (_, b"FAT32") => "FAT32",
         other => panic!("{other:?}"),
@@ -256,4 +257,44 @@ fn a_file_of_another_length_than_announced_is_an_error() {
         let VolumeError::Esp(EspError::Length { found: reported, .. }) = error else { panic!("{error}") };
         assert_eq!(reported, if announced < 10 { None } else { found });
     }
+}
+
+/// An image that El Torito boots is often as small as this, and its label is written in small letters.
+#[test]
+fn a_medium_of_its_own_may_be_small_and_have_empty_directories() {
+    for (mib, expected) in [(1, "FAT12"), (2, "FAT12"), (3, "FAT16"), (40, "FAT32")] {
+        let content = vec![
+            ("EFI/BOOT/BOOTX64.EFI", bytes(300_001, 1)),
+            ("EFI/BOOT/BOOTIA32.EFI", bytes(512, 2)),
+            ("a long name.conf", b"x".to_vec()),
+        ];
+        let list = content.iter().map(|(path, bytes)| EspFile::from_bytes(*path, bytes.clone())).collect();
+        let directories = ["EFI", "EFI/BOOT", "EFI/empty"].map(str::to_owned);
+        let volume = EspVolume::medium(&DiskSeed::new("test"), "System", &directories, list).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let image = write(volume, directory.path(), mib * MIB, SectorSize::B512).unwrap();
+        assert_eq!(fat_type(&image), expected, "{mib} MiB");
+        judge::approve_fat(&image);
+        for (path, expected) in content {
+            let copy = directory.path().join("copy");
+            let source = format!("::/{path}");
+            let arguments = ["-n", "-o", "-i", judge::text(&image), &source, judge::text(&copy)];
+            if judge::approve("mcopy", "mtools", &arguments).is_none() {
+                return;
+            }
+            assert_eq!(std::fs::read(&copy).unwrap(), expected, "{path}");
+        }
+        let Some(said) = judge::approve("mdir", "mtools", &["-i", judge::text(&image), "::/EFI"]) else { return };
+        assert!(said.contains("Volume in drive : is SYSTEM") && said.to_lowercase().contains("empty"), "{said}");
+    }
+}
+
+#[test]
+fn a_medium_that_is_too_small_says_how_large_it_has_to_be() {
+    let list = vec![EspFile::from_bytes("large", bytes(2 << 20, 1))];
+    let volume = EspVolume::medium(&DiskSeed::new("test"), "System", &[], list).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let error = write(volume, directory.path(), MIB, SectorSize::B512).unwrap_err();
+    let VolumeError::Esp(EspError::Size { bytes: MIB, needed }) = error else { panic!("{error:?}") };
+    assert!(needed > 2 << 20, "{needed}");
 }

@@ -22,6 +22,8 @@ pub(crate) enum Verb {
     Plan(Plan),
     /// Find everything that is wrong with the templates, without building.
     Check(Check),
+    /// Print a template as it is understood: after includes, guards, features and expansion.
+    Show(Show),
     /// Make the workspace and say where it is.
     Workspace(WorkspaceArguments),
     /// Read all of an image and check it: partition table, every checksum, every file of its pool.
@@ -32,6 +34,57 @@ pub(crate) enum Verb {
     Cat(Cat),
     /// Say what differs between two images.
     Diff(Diff),
+    /// Remove from the cache what the newest builds are not made of.
+    Gc(Gc),
+    /// Remove the cache; images, archives and package files stay.
+    Clean(Clean),
+    /// Print the JSON Schema of templates, for editors.
+    Schema,
+    /// Print completions for a shell.
+    Completions(Completions),
+    /// Print the manual page, or write one for each verb.
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    pub(crate) template: TemplateArguments,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    #[command(flatten)]
+    pub(crate) location: LocationArguments,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Clean {
+    #[command(flatten)]
+    pub(crate) location: LocationArguments,
+    /// Print what was freed as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Write a page for the program and for each verb into this directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +169,17 @@ pub(crate) struct PlaceArguments {
     pub(crate) lenient: bool,
 }
 
+/// What is done again although its result is known.
+#[derive(Debug, Args)]
+pub(crate) struct RedoArguments {
+    /// Do the steps of this template again, from its input snapshot on.
+    #[arg(short = 'r', long)]
+    pub(crate) reset: bool,
+    /// Do all templates of the same dataset again, from the first one on.
+    #[arg(short = 'x', long)]
+    pub(crate) fullreset: bool,
+}
+
 /// Where everything is kept.
 #[derive(Debug, Args)]
 pub(crate) struct LocationArguments {
@@ -136,6 +200,17 @@ pub(crate) struct Build {
     /// Lock the newest package versions (Debian roots).
     #[arg(long)]
     pub(crate) refresh: bool,
+    #[command(flatten)]
+    pub(crate) redo: RedoArguments,
+    /// Accepted for the illumos image builder's sake: services are imported by the first boot, so that no svccfg is used.
+    #[arg(short = 'S', long, value_name = "PROGRAM")]
+    pub(crate) svccfg: Option<PathBuf>,
+    /// Write no checksums, manifest and the like beside the outputs.
+    #[arg(long)]
+    pub(crate) no_evidence: bool,
+    /// Write one HTML page that shows what was built, what was cached, and what took how long.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
     /// Print nothing on standard output but the path of the image.
     #[arg(long)]
     pub(crate) print_path: bool,
@@ -150,6 +225,8 @@ pub(crate) struct Plan {
     pub(crate) location: LocationArguments,
     #[command(flatten)]
     pub(crate) template: TemplateArguments,
+    #[command(flatten)]
+    pub(crate) redo: RedoArguments,
     /// Print the plan as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -165,6 +242,9 @@ pub(crate) struct Check {
     pub(crate) name: Option<String>,
     #[command(flatten)]
     pub(crate) places: PlaceArguments,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

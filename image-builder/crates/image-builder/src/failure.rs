@@ -25,6 +25,12 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
+    #[error("cannot write {}", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error(transparent)]
     Inspect(#[from] InspectError),
     #[error("{} is damaged: {problems} problems", image.display())]

@@ -5,6 +5,7 @@ mod failure;
 mod inspect;
 mod interrupt;
 mod places;
+mod report;
 mod terminal;
 mod verbs;
 
@@ -22,11 +23,17 @@ fn main() -> ExitCode {
         Verb::Build(build) => verbs::build(build),
         Verb::Plan(plan) => verbs::plan(plan),
         Verb::Check(check) => verbs::check(check),
+        Verb::Show(show) => verbs::show(show),
         Verb::Workspace(workspace) => verbs::workspace(workspace),
         Verb::Verify(verify) => inspect::verify(verify),
         Verb::Ls(ls) => inspect::ls(ls),
         Verb::Cat(cat) => inspect::cat(cat),
         Verb::Diff(diff) => inspect::diff(diff),
+        Verb::Gc(gc) => verbs::gc(gc),
+        Verb::Clean(clean) => verbs::clean(clean),
+        Verb::Schema => verbs::schema(),
+        Verb::Completions(completions) => verbs::completions(completions),
+        Verb::Man(man) => verbs::man(man),
     };
     interrupt::wait_if_ending();
     match done {

@@ -119,6 +119,12 @@ fn listings_show_what_is_in_an_image() {
     assert!(programs.contains("-r-sr-xr-x   1     0     2         9000 1970-01-01 00:00:00 su\n"), "{programs}");
     assert_eq!(scene.good(&["ls", "disk", "/bin"]).lines().count(), 1, "a link is listed itself");
     assert_eq!(scene.good(&["ls", "disk:rpool/home", "-R"]).lines().count(), 3);
+    let controlled = scene.good(&["ls", "disk", "/var/adm/controlled"]);
+    assert!(controlled.starts_with("-rw-------+  1     1     4"), "{controlled}");
+    let value: Value =
+        serde_json::from_str(&scene.good(&["ls", "--json", "disk", "/var/adm/controlled"])).expect("JSON");
+    let list = "user:80:r-----a-R-c--s:-------:allow:80,owner@:rw-p--aARWcCos:-------:allow";
+    assert_eq!(value["files"][0]["acl"].as_str(), Some(list));
     let everything = scene.good(&["ls", "-R", "disk", "/usr/share/man"]);
     assert_eq!(everything.lines().count(), 400 + 8 + 1);
     let one = scene.good(&["ls", "disk", "etc/shadow"]);
@@ -313,6 +319,7 @@ fn differences_are_told_path_by_path() {
         &[
             &format!(r#"{{ "t": "ensure_file", "file": "/etc/added", "contents": "x", {owner}, "mode": "644" }}"#),
             &format!(r#"{{ "t": "ensure_file", "file": "/etc/passwd", "contents": "y", {owner}, "mode": "600" }}"#),
+            r#"{ "t": "ensure_perms", "path": "/var/adm/controlled", "owner": "daemon", "group": "adm", "mode": "600" }"#,
             r#"{ "t": "remove_files", "dir": "/usr/share/man/man3" }"#,
             r#"{ "t": "create_dataset", "name": "more", "mountpoint": "none" }"#,
         ],
@@ -325,6 +332,7 @@ fn differences_are_told_path_by_path() {
         "+ rpool/more",
         "+ rpool/ROOT/be /etc/added",
         "~ rpool/ROOT/be /etc/passwd: mode -rw-r--r-- → -rw-------, time ",
+        "~ rpool/ROOT/be /var/adm/controlled: access control list",
         "- rpool/ROOT/be /usr/share/man/man3: a directory with all that is in it",
     ] {
         assert!(lines.iter().any(|line| line.starts_with(expected)), "{expected} is not in:\n{}", answer.stdout);

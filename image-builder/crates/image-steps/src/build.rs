@@ -1,20 +1,24 @@
 //! One build: the template that was asked for, after those whose results it needs.
 
-use crate::engine::{self, EngineError, PlannedStep};
+use crate::engine::{self, EngineError, PlannedStep, Ran};
+use crate::evidence::{EvidenceError, Subject};
+use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Wanted, gives, snapshot_name, wanted_snapshot};
+use crate::providers::{Candidate, Need, Wanted, gives, snapshot_name, wanted_snapshot};
+use crate::run::{DirectorySize, TemplateRun, directory_sizes};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
 use crate::target::{self, Artifact, TargetError};
 use crate::workspace::{Location, Workspace, WorkspaceError};
 use disk_image::DiskSeed;
-use image_tree::{Store, StoreError};
-use std::cell::RefCell;
+use image_tree::{Store, StoreError, Tree};
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use template::{Diagnostic, Diagnostics, Features, HostFiles, Request, Target, Template};
+use std::time::Instant;
+use template::{Diagnostic, Diagnostics, Features, HostFiles, Request, Step, Target, Template};
 
 /// What is to be built, and of what.
 #[derive(Clone, Debug)]
@@ -39,6 +43,24 @@ pub struct BuildRequest {
     pub no_deps: bool,
     /// Package locks are made anew.
     pub refresh: bool,
+    /// What is done again although its result is known.
+    pub redo: Redo,
+    /// Checksums, manifest and the like are written beside each output.
+    pub evidence: bool,
+    /// The sizes of directories are found out, too.
+    pub sizes: bool,
+}
+
+/// What is done again although its result is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Redo {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The steps of the template itself (`-r`).
+    Template,
+    /// The template, and before it all others that work on the same dataset (`-x`).
+    Dataset,
 }
 
 /// What a build left.
@@ -48,6 +70,10 @@ pub struct Built {
     pub artifact: Option<Artifact>,
     /// Warnings of the template and of those that were built for it, each once.
     pub warnings: Vec<Diagnostic>,
+    /// What was done, template by template.
+    pub runs: Vec<TemplateRun>,
+    /// The sizes of the image's directories, if they were asked for.
+    pub sizes: Vec<DirectorySize>,
 }
 
 /// What `plan` tells about one template.
@@ -55,6 +81,8 @@ pub struct Built {
 pub struct PlannedTemplate {
     /// Group and name.
     pub subject: String,
+    /// What it takes from others.
+    pub needs: Vec<Need>,
     /// Its steps.
     pub steps: Vec<PlannedStep>,
     /// The file that the target writes, and whether it is there and current.
@@ -90,6 +118,9 @@ pub enum BuildError {
     /// The image could not be written.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// What lies beside an output could not be written.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// Templates need each other in a circle.
     #[error("templates need each other in a circle: {}", chain.join(" needs "))]
     Circle {
@@ -115,16 +146,29 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
     }
     let store = open_store(&workspace, progress)?;
     let mut session = Session::new(request, &workspace, &store, progress);
+    session.note_dataset(&template);
     let mut main = |session: &Session<'_>| session.build(&request.group, &request.name, &mut template, &mut Vec::new());
     let artifact = match main(&session) {
         Err(error) if is_lost(&error) => {
             progress.message("the content store lacks something that an earlier build had made; making it again");
             session.distrust = true;
+            session.runs.borrow_mut().clear();
             main(&session)
         }
         done => done,
     }?;
-    Ok(Built { artifact, warnings: session.told.into_inner().warnings })
+    let (told, runs) = (session.told.into_inner(), session.runs.into_inner());
+    Ok(Built { artifact, warnings: told.warnings, runs, sizes: told.sizes })
+}
+
+/// What is wrong with building a loaded template here, though the template itself is right: steps and targets that
+/// are not possible on this host, or not yet.
+#[must_use]
+pub fn impossible_here(template: &Template) -> Vec<Diagnostic> {
+    let mut list: Vec<Diagnostic> = template.steps.iter().filter_map(steps::unsupported_step).collect();
+    let target = target::unsupported(&template.target);
+    list.extend(target.map(|diagnostic| diagnostic.at(&template.target_origin, "this target")));
+    list
 }
 
 /// Tells what `build` would do. Nothing is made, written, resolved or locked; a workspace that is not there is an
@@ -138,6 +182,7 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
     let path = workspace.store();
     let store = Store::open_dry(&path).map_err(|source| BuildError::Store { path, source })?;
     let session = Session::new(request, &workspace, &store, progress);
+    session.note_dataset(&template);
     let mut planned = Plan::default();
     session.plan(&request.group, &request.name, &template, &mut Vec::new(), &mut planned)?;
     Ok(planned.templates)
@@ -153,6 +198,12 @@ pub(crate) struct Session<'a> {
     distrust: bool,
     refreshed: Mutex<BTreeSet<PathBuf>>,
     pub(crate) told: RefCell<Told>,
+    /// What each template of the roots gives, once it was asked for.
+    pub(crate) candidates: OnceCell<Vec<Candidate>>,
+    clock: Instant,
+    runs: RefCell<Vec<TemplateRun>>,
+    /// The dataset of the template that was asked for.
+    dataset: RefCell<Option<String>>,
 }
 
 /// The warnings of all templates that were begun. One may be begun more than once.
@@ -162,6 +213,7 @@ pub(crate) struct Told {
     warnings: Vec<Diagnostic>,
     /// Templates that are wrong, and were looked at for what they make.
     pub(crate) passed_over: BTreeSet<String>,
+    sizes: Vec<DirectorySize>,
 }
 
 /// What has been planned.
@@ -179,8 +231,15 @@ impl<'a> Session<'a> {
         store: &'a Store,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
-        let (refreshed, told) = Default::default();
-        Self { request, workspace, store, progress, distrust: false, refreshed, told }
+        let (refreshed, told, candidates, runs, dataset) = Default::default();
+        let (distrust, clock) = (false, Instant::now());
+        Self { request, workspace, store, progress, distrust, refreshed, told, candidates, clock, runs, dataset }
+    }
+
+    fn note_dataset(&self, main: &Template) {
+        if let Target::Dataset(dataset) = &main.target {
+            *self.dataset.borrow_mut() = Some(dataset.name.clone());
+        }
     }
 
     fn build(
@@ -195,18 +254,95 @@ impl<'a> Session<'a> {
         if self.told.borrow_mut().begun.insert(format!("{group}/{name}")) {
             self.told.borrow_mut().warnings.extend(warnings);
         }
+        let mut needs = Vec::new();
         for mut provider in self.providers(template, chain)? {
-            self.build(&provider.group, &provider.name, &mut provider.template, chain)?;
+            needs.push(provider.need());
+            // Others may need it, too; it is built once in a run.
+            if !self.is_built(&provider.group, &provider.name) {
+                self.build(&provider.group, &provider.name, &mut provider.template, chain)?;
+            }
         }
         self.progress.template(group, name, template.steps.len());
-        let context = self.context(group, name, false);
-        let start = self.start(group, template, &context)?;
-        let saved = engine::run(template, start, &context, self.progress.as_ref())?;
-        self.keep_snapshot(group, template, &saved)?;
-        self.remember_maker(template, group, &format!("{group}/{name}")).map_err(cache("write"))?;
-        let artifact = target::finish(template, &saved, &context)?;
+        let artifact = self.make(group, name, template, needs)?;
         chain.pop();
         Ok(artifact)
+    }
+
+    fn is_built(&self, group: &str, name: &str) -> bool {
+        let subject = format!("{group}/{name}");
+        self.runs.borrow().iter().any(|run| run.template == subject)
+    }
+
+    /// Builds one template, when everything that it needs is there.
+    fn make(
+        &self,
+        group: &str,
+        name: &str,
+        template: &Template,
+        needs: Vec<Need>,
+    ) -> Result<Option<Artifact>, BuildError> {
+        let context = self.context(group, name, template, false);
+        let began = self.clock.elapsed();
+        let (start, lineage) = self.start(group, template, &context)?;
+        let ran = engine::run(template, start, lineage, &context, self.progress.as_ref())?;
+        self.keep_snapshot(group, template, &ran)?;
+        self.remember_maker(template, group, &context.subject).map_err(cache("write"))?;
+        let writing = self.clock.elapsed();
+        let (artifact, tree) = target::finish(template, &ran.saved, &context)?;
+        let written = self.clock.elapsed();
+        let unchanged = artifact.as_ref().is_some_and(|artifact| artifact.unchanged);
+        let is_written = artifact.is_some() && !unchanged;
+        let run = TemplateRun {
+            template: context.subject.clone(),
+            target: template.target.name(),
+            needs,
+            began: began.as_secs_f64(),
+            seconds: (written - began).as_secs_f64(),
+            steps: ran.steps,
+            target_seconds: if is_written { (written - writing).as_secs_f64() } else { 0.0 },
+            image: artifact.as_ref().map(|artifact| artifact.path.clone()),
+            unchanged,
+        };
+        let subject = Subject {
+            template,
+            lineage: &ran.lineage,
+            inputs: &ran.inputs,
+            run: &run,
+            files: files(template, &context),
+        };
+        self.tell_beside(&subject, &ran.saved, tree, &context)?;
+        self.runs.borrow_mut().push(run);
+        Ok(artifact)
+    }
+
+    /// Writes the evidence of the outputs, unless it is there; finds out the sizes if they are wanted.
+    fn tell_beside(
+        &self,
+        subject: &Subject<'_>,
+        saved: &SavedState,
+        tree: Option<Tree>,
+        context: &Context<'_>,
+    ) -> Result<(), BuildError> {
+        let wants_evidence = self.request.evidence && !subject.files.is_empty() && !subject.is_current(context);
+        let wants_sizes = self.request.sizes && self.is_main(&context.subject);
+        if !wants_evidence && !wants_sizes {
+            return Ok(());
+        }
+        let tree = match tree {
+            Some(tree) => tree,
+            None => ImageState::load(self.store, saved).map_err(EngineError::Load)?.root,
+        };
+        if wants_evidence {
+            subject.write(&tree, context)?;
+        }
+        if wants_sizes {
+            self.told.borrow_mut().sizes = directory_sizes(&tree);
+        }
+        Ok(())
+    }
+
+    fn is_main(&self, subject: &str) -> bool {
+        subject == format!("{}/{}", self.request.group, self.request.name)
     }
 
     fn plan(
@@ -218,24 +354,29 @@ impl<'a> Session<'a> {
         planned: &mut Plan,
     ) -> Result<(), BuildError> {
         self.enter(group, name, chain)?;
+        let mut needs = Vec::new();
         for provider in self.providers(template, chain)? {
-            self.plan(&provider.group, &provider.name, &provider.template, chain, planned)?;
+            needs.push(provider.need());
+            let is_planned = planned.templates.iter().any(|earlier| earlier.subject == needs[needs.len() - 1].template);
+            if !is_planned {
+                self.plan(&provider.group, &provider.name, &provider.template, chain, planned)?;
+            }
         }
-        let context = self.context(group, name, true);
+        let context = self.context(group, name, template, true);
         let subject = format!("{group}/{name}");
         let waits_for = |wanted: &Wanted| planned.awaited.get(wanted).cloned();
         let snapshot = wanted_snapshot(template, group);
         let start = match snapshot.as_ref().and_then(&waits_for) {
             Some(provider) => Err(provider),
-            None => Ok(self.start(group, template, &context)?),
+            None => Ok(self.start(group, template, &context)?.0),
         };
         let (steps, saved) =
             engine::plan(template, start, &context, &|output| waits_for(&Wanted::Output(output.to_owned())))?;
         let artifact = target::expected(template, saved.as_ref(), &context);
         if steps.iter().any(|step| step.cached != Some(true)) {
-            planned.awaited.extend(gives(template, group).into_iter().map(|given| (given, subject.clone())));
+            planned.awaited.extend(gives(template, group, name).into_iter().map(|given| (given, subject.clone())));
         }
-        planned.templates.push(PlannedTemplate { subject, steps, artifact });
+        planned.templates.push(PlannedTemplate { subject, needs, steps, artifact });
         chain.pop();
         Ok(())
     }
@@ -250,7 +391,9 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn context(&self, group: &str, name: &str, dry: bool) -> Context<'_> {
+    fn context(&self, group: &str, name: &str, template: &Template, dry: bool) -> Context<'_> {
+        let subject = format!("{group}/{name}");
+        let is_main = self.is_main(&subject);
         let output_name = output_name(self.request, group, name);
         Context {
             store: self.store,
@@ -262,33 +405,71 @@ impl<'a> Session<'a> {
             refreshed: &self.refreshed,
             distrust: self.distrust,
             dry,
+            redo: self.redoes(is_main, group, template),
+            subject,
+            clock: self.clock,
         }
     }
 
-    /// The state that the steps begin with.
-    fn start(&self, group: &str, template: &Template, context: &Context<'_>) -> Result<SavedState, BuildError> {
-        if let Target::Dataset(dataset) = &template.target {
-            if let Some(snapshot) = &dataset.input_snapshot {
-                let key = snapshot_name(group, &dataset.name, snapshot);
-                let bytes = self.store.record_get("snapshot", key.as_bytes()).map_err(cache("read"))?;
-                if let Some(saved) = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-                    return Ok(saved);
-                }
+    /// Whether known results of a template do not count.
+    fn redoes(&self, is_main: bool, group: &str, template: &Template) -> bool {
+        match (self.request.redo, &template.target) {
+            (Redo::Nothing, _) => false,
+            (Redo::Template, _) => is_main,
+            (Redo::Dataset, Target::Dataset(dataset)) => {
+                is_main || (group == self.request.group && self.dataset.borrow().as_ref() == Some(&dataset.name))
             }
+            (Redo::Dataset, _) => is_main,
         }
-        Ok(ImageState::empty().save(context.store).map_err(cache("write"))?)
     }
 
-    fn keep_snapshot(&self, group: &str, template: &Template, saved: &SavedState) -> Result<(), BuildError> {
-        if let Target::Dataset(dataset) = &template.target {
-            if let Some(snapshot) = &dataset.output_snapshot {
-                let key = snapshot_name(group, &dataset.name, snapshot);
-                let value = serde_json::to_vec(saved).expect("hashes and names are JSON");
-                self.store.record_put("snapshot", key.as_bytes(), &value).map_err(cache("write"))?;
+    /// The state that the steps begin with, and the steps that led to it.
+    fn start(
+        &self,
+        group: &str,
+        template: &Template,
+        context: &Context<'_>,
+    ) -> Result<(SavedState, Lineage), BuildError> {
+        if let Some(key) = input_snapshot(group, template) {
+            let read = |namespace| self.store.record_get(namespace, key.as_bytes()).map_err(cache("read"));
+            if let Some(saved) = read("snapshot")?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                let lineage = read("lineage")?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                return Ok((saved, lineage.unwrap_or_default()));
             }
+        }
+        let saved = ImageState::empty().save(context.store).map_err(cache("write"))?;
+        Ok((saved, Lineage::new()))
+    }
+
+    fn keep_snapshot(&self, group: &str, template: &Template, ran: &Ran) -> Result<(), BuildError> {
+        let Target::Dataset(dataset) = &template.target else { return Ok(()) };
+        let Some(snapshot) = &dataset.output_snapshot else { return Ok(()) };
+        let key = snapshot_name(group, &dataset.name, snapshot);
+        let lineage = serde_json::to_vec(&ran.lineage).expect("hashes and names are JSON");
+        let saved = serde_json::to_vec(&ran.saved).expect("hashes and names are JSON");
+        for (namespace, value) in [("lineage", lineage), ("snapshot", saved)] {
+            self.store.record_put(namespace, key.as_bytes(), &value).map_err(cache("write"))?;
         }
         Ok(())
     }
+}
+
+fn input_snapshot(group: &str, template: &Template) -> Option<String> {
+    let Target::Dataset(dataset) = &template.target else { return None };
+    dataset.input_snapshot.as_ref().map(|snapshot| snapshot_name(group, &dataset.name, snapshot))
+}
+
+/// The files that a template leaves in the output directory: its image in all forms, and the archives that it packs.
+fn files(template: &Template, context: &Context<'_>) -> Vec<String> {
+    let mut files = target::file_names(&template.target, &context.output_name);
+    for located in &template.steps {
+        if let Step::PackTar(pack) = &located.step {
+            if !files.contains(&pack.name) {
+                files.push(pack.name.clone());
+            }
+        }
+    }
+    files
 }
 
 /// Every main template below the roots, in order: `(group, name)`.
@@ -352,8 +533,7 @@ fn output_name(request: &BuildRequest, group: &str, name: &str) -> String {
 
 /// Says before any work that a step or target is not possible here.
 fn refuse_unsupported(group: &str, name: &str, template: &Template) -> Result<(), BuildError> {
-    let mut list: Vec<Diagnostic> = template.steps.iter().filter_map(steps::unsupported_step).collect();
-    list.extend(target::unsupported(&template.target));
+    let list = impossible_here(template);
     if list.is_empty() {
         return Ok(());
     }
@@ -361,7 +541,7 @@ fn refuse_unsupported(group: &str, name: &str, template: &Template) -> Result<()
     Err(BuildError::Template { diagnostics: Diagnostics::new(subject.clone(), list), subject })
 }
 
-fn open_store(workspace: &Workspace, progress: &Arc<dyn Progress>) -> Result<Store, BuildError> {
+pub(crate) fn open_store(workspace: &Workspace, progress: &Arc<dyn Progress>) -> Result<Store, BuildError> {
     let path = workspace.store();
     let store = Store::open(&path).map_err(|source| BuildError::Store { path, source })?;
     for recovered in store.recovered() {

@@ -5,16 +5,18 @@
 //! second build does nothing, a failed one goes on where it stopped, and two templates that
 //! begin alike share the beginning.
 
+use crate::history::{History, Now};
 use crate::inputs::FileIdentity;
+use crate::lineage::{self, Lineage, LineageStep};
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
-use crate::steps::{self, Context, StepError};
-use image_tree::{Content, LoadError, StoreError, Tree};
+use crate::steps::{self, Context, Input, StepError};
+use image_tree::{BlobHash, Content, LoadError, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else.
-const ENGINE_VERSION: &str = "image-steps 2";
+pub(crate) const ENGINE_VERSION: &str = "image-steps 4";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,32 @@ pub struct PlannedStep {
     pub cached: Option<bool>,
     /// The template, group and name, that has to be built before anything is known of this step.
     pub awaits: Option<String>,
+    /// Why the step will run, when its result is not known though everything before it is.
+    pub why: Option<String>,
+}
+
+/// How a step went in a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepRun {
+    /// The step's word and what it acts on.
+    pub title: String,
+    /// Where it is written: file, line and column.
+    pub origin: String,
+    /// The result of an earlier run was taken.
+    pub cached: bool,
+    /// When it began, in seconds since the run did.
+    pub began: f64,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+/// What running the steps of a template came to.
+pub(crate) struct Ran {
+    pub(crate) saved: SavedState,
+    pub(crate) lineage: Lineage,
+    pub(crate) steps: Vec<StepRun>,
+    /// What the steps read beside the state.
+    pub(crate) inputs: Vec<Input>,
 }
 
 /// What is kept of a step that was done.
@@ -59,29 +87,58 @@ struct StepRecord {
     state: SavedState,
     /// Files that the step wrote to the output directory; they have to be there still.
     outputs: Vec<(String, FileIdentity)>,
+    /// The paths that it made or changed.
+    changes: Option<BlobHash>,
 }
 
-/// Runs the steps of `template` from `start`.
+/// What the cache knows of a step.
+enum Cached {
+    Known(Box<StepRecord>),
+    Unknown,
+    /// It knows the result, but a file that the step wrote is another one now.
+    Spoilt(String),
+}
+
+/// The key of a step's record, and what it was made of.
+struct Key {
+    hash: Vec<u8>,
+    /// Hash of the step after expansion.
+    step: String,
+    inputs: Vec<Input>,
+}
+
+/// Runs the steps of `template` from `start`, to which `lineage` has led.
 ///
 /// # Errors
 /// The first step that fails, after everything before it was saved.
 pub(crate) fn run(
     template: &Template,
     start: SavedState,
+    lineage: Lineage,
     context: &Context<'_>,
     progress: &dyn Progress,
-) -> Result<SavedState, EngineError> {
-    let mut run = Run { context, saved: start, live: None, pending: Vec::new() };
-    for (index, located) in template.steps.iter().enumerate() {
-        let result = run.advance(index, located, progress);
-        if result.is_err() {
-            // What was done before the failure is worth keeping; the failure is worth more than a failure to keep it.
-            let _ = run.commit();
-        }
-        result?;
+) -> Result<Ran, EngineError> {
+    let history = History::new(state_hash(&start));
+    let steps = Vec::with_capacity(template.steps.len());
+    let mut run = Run { context, saved: start, live: None, pending: Vec::new(), history, lineage, steps };
+    let result = template.steps.iter().enumerate().try_for_each(|(index, located)| {
+        let begin = context.clock.elapsed();
+        let cached = run.advance(index, located, progress)?;
+        let (title, origin) = (title(located), origin(located));
+        let (began, seconds) = (begin.as_secs_f64(), (context.clock.elapsed() - begin).as_secs_f64());
+        run.steps.push(StepRun { title, origin, cached, began, seconds });
+        Ok(())
+    });
+    if result.is_err() {
+        // What was done before the failure is worth keeping; the failure is worth more than a failure to keep it.
+        let _ = run.commit();
     }
+    // Without it, `plan` knows less to say.
+    let _ = run.history.write(&context.output_name, context.store);
+    result?;
     run.commit()?;
-    Ok(run.saved)
+    let inputs = run.history.inputs();
+    Ok(Ran { saved: run.saved, lineage: run.lineage, steps: run.steps, inputs })
 }
 
 /// Tells which steps would run, without running or writing anything; and the last state, if it is known.
@@ -101,18 +158,29 @@ pub(crate) fn plan(
         Ok(saved) => (Some(saved), None),
         Err(provider) => (None, Some(provider)),
     };
+    let history = History::read(&context.output_name, context.store);
+    let begin = saved.as_ref().map(state_hash).unwrap_or_default();
     let mut planned = Vec::new();
-    for located in &template.steps {
+    for (index, located) in template.steps.iter().enumerate() {
         if let Some(provider) = steps::takes_output(&located.step).and_then(waits_for) {
             (saved, awaits) = (None, awaits.or(Some(provider)));
         }
-        let record = match &saved {
-            Some(saved) => step_key(saved, located, context).and_then(|key| known(&key, context))?,
-            None => None,
-        };
-        let cached = saved.is_some().then_some(record.is_some());
-        saved = record.map(|record| record.state);
-        planned.push(PlannedStep { title: title(located), origin: origin(located), cached, awaits: awaits.clone() });
+        let (title, mut why, mut cached) = (title(located), None, None);
+        if let Some(before) = saved.take() {
+            let key = step_key(&before, located, context)?;
+            let now = Now { index, title: &title, step: &key.step, inputs: &key.inputs };
+            match known(&key.hash, context)? {
+                Cached::Known(record) if !context.redo => saved = Some(record.state),
+                Cached::Known(_) => why = Some("everything is asked to be done again".to_owned()),
+                Cached::Spoilt(name) => why = Some(format!("{name} in the output directory is not what it made")),
+                Cached::Unknown => {
+                    let never = || "it was never built in this workspace".to_owned();
+                    why = Some(history.as_ref().map_or_else(never, |history| history.why(now, &begin)));
+                }
+            }
+            cached = Some(saved.is_some());
+        }
+        planned.push(PlannedStep { title, origin: origin(located), cached, awaits: awaits.clone(), why });
     }
     Ok((planned, saved))
 }
@@ -124,41 +192,56 @@ struct Run<'a> {
     live: Option<ImageState>,
     /// Records of steps whose content is in the store but not sealed yet.
     pending: Vec<(Vec<u8>, StepRecord)>,
+    history: History,
+    lineage: Lineage,
+    steps: Vec<StepRun>,
 }
 
 impl Run<'_> {
-    fn advance(&mut self, index: usize, located: &LocatedStep, progress: &dyn Progress) -> Result<(), EngineError> {
+    /// Does one step; answers whether its result was known.
+    fn advance(&mut self, index: usize, located: &LocatedStep, progress: &dyn Progress) -> Result<bool, EngineError> {
         let title = title(located);
         let key = step_key(&self.saved, located, self.context)?;
-        if let Some(record) = known(&key, self.context)? {
+        self.history.push(Now { index, title: &title, step: &key.step, inputs: &key.inputs }, &key.hash);
+        let known = if self.context.redo { Cached::Unknown } else { known(&key.hash, self.context)? };
+        if let Cached::Known(record) = known {
             progress.step(index, &title, StepState::Cached);
             self.saved = record.state;
             self.live = None;
-            return Ok(());
+            self.descend(located, title, record.changes);
+            return Ok(true);
         }
         progress.step(index, &title, StepState::Running);
         let mut state = match self.live.take() {
             Some(state) => state,
             None => ImageState::load(self.context.store, &self.saved).map_err(EngineError::Load)?,
         };
+        let before = state.root.clone();
         let outputs = steps::run(&located.step, &mut state, self.context).map_err(|error| {
             // What a build makes that trusts nothing cannot be made again.
             let is_lost = !self.context.distrust && steps::lacks_content(&error);
             if is_lost { EngineError::Lost(Box::new(error)) } else { failed(located, &error) }
         })?;
         let outputs = self.identify(located, outputs)?;
+        let changes = lineage::changes(&before, &state.root, self.context.store).map_err(cache("write"))?;
         // A file that was replaced while the step read it must not be remembered under its old content.
-        let unchanged = step_key(&self.saved, located, self.context)? == key;
+        let unchanged = step_key(&self.saved, located, self.context)?.hash == key.hash;
         self.saved = state.save(self.context.store).map_err(cache("write"))?;
         self.live = Some(state);
         if unchanged {
-            self.pending.push((key, StepRecord { state: self.saved.clone(), outputs }));
+            self.pending.push((key.hash, StepRecord { state: self.saved.clone(), outputs, changes }));
         }
         if steps::is_expensive(&located.step) {
             self.commit()?;
         }
         progress.step(index, &title, StepState::Done);
-        Ok(())
+        self.descend(located, title, changes);
+        Ok(false)
+    }
+
+    fn descend(&mut self, located: &LocatedStep, title: String, changes: Option<BlobHash>) {
+        let (template, origin) = (self.context.subject.clone(), origin(located));
+        self.lineage.push(LineageStep { template, title, origin, changes });
     }
 
     fn identify(
@@ -189,25 +272,43 @@ impl Run<'_> {
     }
 }
 
-fn step_key(saved: &SavedState, located: &LocatedStep, context: &Context<'_>) -> Result<Vec<u8>, EngineError> {
+fn step_key(saved: &SavedState, located: &LocatedStep, context: &Context<'_>) -> Result<Key, EngineError> {
     let inputs = steps::inputs(&located.step, context).map_err(|error| failed(located, &error))?;
-    let material = serde_json::to_vec(&(ENGINE_VERSION, saved, &located.step, inputs));
+    // Where an input is does not matter, only what it is.
+    let hashes: Vec<&str> = inputs.iter().map(|input| input.hash.as_str()).collect();
+    let material = serde_json::to_vec(&(ENGINE_VERSION, saved, &located.step, hashes));
     let material = material.expect("hashes, names and numbers are JSON");
-    Ok(blake3::hash(&material).as_bytes().to_vec())
+    let step = serde_json::to_vec(&located.step).expect("names and numbers are JSON");
+    let step = blake3::hash(&step).to_hex().to_string();
+    Ok(Key { hash: blake3::hash(&material).as_bytes().to_vec(), step, inputs })
 }
 
-fn known(key: &[u8], context: &Context<'_>) -> Result<Option<StepRecord>, EngineError> {
+fn state_hash(saved: &SavedState) -> String {
+    let material = serde_json::to_vec(saved).expect("hashes and names are JSON");
+    blake3::hash(&material).to_hex().to_string()
+}
+
+fn known(key: &[u8], context: &Context<'_>) -> Result<Cached, EngineError> {
     let bytes = context.store.record_get("step", key).map_err(cache("read"))?;
     // A record that cannot be understood is one of another version: the step is done again.
     let record = bytes.and_then(|bytes| serde_json::from_slice::<StepRecord>(&bytes).ok());
-    let is_there = |(name, identity): &(String, FileIdentity)| {
-        FileIdentity::of(&context.workspace.output().join(name)).is_ok_and(|found| found == *identity)
+    let Some(record) = record else { return Ok(Cached::Unknown) };
+    let is_spoilt = |(name, identity): &&(String, FileIdentity)| {
+        !FileIdentity::of(&context.workspace.output().join(name)).is_ok_and(|found| found == *identity)
     };
-    let record = record.filter(|record| record.outputs.iter().all(is_there));
-    match record {
-        Some(record) if context.distrust && !is_whole(&record.state, context)? => Ok(None),
-        record => Ok(record),
+    if let Some((name, _)) = record.outputs.iter().find(is_spoilt) {
+        return Ok(Cached::Spoilt(name.clone()));
     }
+    if context.distrust && !is_whole(&record.state, context)? {
+        return Ok(Cached::Unknown);
+    }
+    Ok(Cached::Known(Box::new(record)))
+}
+
+/// The state that a step's record keeps, and the list of what it changed; none when the record is of another version.
+pub(crate) fn recorded(value: &[u8]) -> Option<(SavedState, Option<BlobHash>)> {
+    let record = serde_json::from_slice::<StepRecord>(value).ok()?;
+    Some((record.state, record.changes))
 }
 
 /// Whether the store has everything that a state is made of.

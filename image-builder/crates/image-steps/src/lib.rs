@@ -7,21 +7,28 @@
 //! How the parts talk: a [`Workspace`] is where everything is kept; `engine` walks the steps of a
 //! template and keys each by the state before it, the step, and its inputs; `steps` are the
 //! functions from one [`ImageState`] to the next; `target` turns the last state into a file;
-//! `debian` makes the root of a Debian guest. Whoever listens is a [`Progress`].
+//! `debian` makes the root of a Debian guest. `history` remembers what the last build was made of, so that a plan
+//! can say why a step runs again; `lineage` which step made which path; `evidence` writes that and more beside each
+//! output. [`collect`] forgets what no newest build needs. Whoever listens is a [`Progress`].
 //!
 //! What the crate refuses to do: it mounts nothing, needs no root, prints nothing, and puts no
 //! clock and no random number into an image.
 
 mod build;
+mod collect;
 mod debian;
 mod engine;
+mod evidence;
+mod history;
 mod inputs;
 mod leftovers;
+mod lineage;
 mod lock;
 mod marker;
 mod output;
 mod progress;
 mod providers;
+mod run;
 mod state;
 mod steps;
 mod target;
@@ -29,12 +36,18 @@ mod tools;
 mod users;
 mod workspace;
 
-pub use build::{BuildError, BuildRequest, Built, PlannedTemplate, build, load, plan, template_names};
+pub use build::{
+    BuildError, BuildRequest, Built, PlannedTemplate, Redo, build, impossible_here, load, plan, template_names,
+};
+pub use collect::{Collected, clean, collect};
 pub use debian::{Bootstrap, BootstrapError, Lock, LockedPackage};
-pub use engine::{EngineError, PlannedStep};
+pub use engine::{EngineError, PlannedStep, StepRun};
+pub use evidence::{EVIDENCE_SUFFIX, EvidenceError, MANIFEST_SUFFIX, effective};
 pub use inputs::InputError;
 pub use lock::{Holder, WorkspaceLock, abandon};
 pub use progress::{Progress, Silent, StepState};
+pub use providers::Need;
+pub use run::{DirectorySize, TemplateRun};
 pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
 pub use steps::StepError;
 pub use target::{Artifact, DatasetError, TargetError};

@@ -3,7 +3,9 @@
 use crate::build::{BuildError, Session, load, template_names};
 use crate::engine::EngineError;
 use crate::steps;
+use crate::target;
 use image_tree::StoreError;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use template::{Diagnostic, LocatedStep, Step, Target, Template};
 
@@ -12,6 +14,23 @@ pub(crate) struct Provider {
     pub(crate) group: String,
     pub(crate) name: String,
     pub(crate) template: Template,
+    /// What is taken of it.
+    pub(crate) takes: Vec<String>,
+}
+
+/// Something that a template takes from another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Need {
+    /// Group and name of the template that makes it.
+    pub template: String,
+    /// Files of the output directory, and snapshots.
+    pub takes: Vec<String>,
+}
+
+impl Provider {
+    pub(crate) fn need(&self) -> Need {
+        Need { template: format!("{}/{}", self.group, self.name), takes: self.takes.clone() }
+    }
 }
 
 impl Session<'_> {
@@ -22,7 +41,8 @@ impl Session<'_> {
     pub(crate) fn providers(&self, template: &Template, chain: &[String]) -> Result<Vec<Provider>, BuildError> {
         let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
         let group = chain.last().and_then(|subject| subject.split('/').next()).unwrap_or_default();
-        for (wanted, located) in wants(template, group) {
+        let name = chain.last().and_then(|subject| subject.split('/').nth(1)).unwrap_or_default();
+        for (wanted, located) in wants(template, group, name) {
             if self.request.no_deps {
                 self.require_present(&wanted, located, None)?;
                 continue;
@@ -36,25 +56,57 @@ impl Session<'_> {
                 self.require_present(&wanted, located, Some((&provider, &reason)))?;
                 continue;
             }
-            providers.insert((provider.group.clone(), provider.name.clone()), provider);
+            let key = (provider.group.clone(), provider.name.clone());
+            let takes = &mut providers.entry(key).or_insert(provider).takes;
+            let name = match wanted {
+                Wanted::Output(name) => name,
+                Wanted::Snapshot(name) => format!("snapshot {name}"),
+            };
+            if !takes.contains(&name) {
+                takes.push(name);
+            }
         }
         Ok(providers.into_values().collect())
     }
 
-    /// The template that makes what is wanted. Nobody knows what one makes that is wrong: unless it has made just this
-    /// before, it does not stop those who may need nothing of it, but they are told.
+    /// The template that makes what is wanted; one that has errors is it, too, as far as it can be read. Of the others
+    /// that are wrong nobody knows what they make: unless one has made just this before, it does not stop those who may
+    /// need nothing of it, but they are told.
     fn find_provider(&self, wanted: &Wanted) -> Result<Option<Provider>, BuildError> {
-        for (group, name) in template_names(&self.request.roots) {
-            match load(self.request, &group, &name) {
-                Ok(template) if gives(&template, &group).contains(wanted) => {
-                    return Ok(Some(Provider { group, name, template }));
-                }
-                Ok(_) => {}
-                Err(error) if self.maker(wanted).as_deref() == Some(&format!("{group}/{name}")) => return Err(error),
-                Err(_) => self.pass_over(&group, &name),
+        for Candidate { group, name, gives, is_wrong } in self.candidates() {
+            if gives.contains(wanted) {
+                let template = load(self.request, group, name)?;
+                let (group, name, takes) = (group.clone(), name.clone(), Vec::new());
+                return Ok(Some(Provider { group, name, template, takes }));
             }
+            if !is_wrong {
+                continue;
+            }
+            if self.maker(wanted).as_deref() == Some(&format!("{group}/{name}")) {
+                load(self.request, group, name)?;
+            }
+            self.pass_over(group, name);
         }
         Ok(None)
+    }
+
+    /// Every template below the roots with what it gives, found out once in a run.
+    fn candidates(&self) -> &[Candidate] {
+        self.candidates.get_or_init(|| {
+            let candidate = |(group, name): (String, String)| {
+                let loaded = load(self.request, &group, &name);
+                let is_wrong = loaded.is_err();
+                let gives = match &loaded {
+                    Ok(template) => gives(template, &group, &name),
+                    Err(BuildError::Template { diagnostics, .. }) => {
+                        diagnostics.partial().map_or_else(Vec::new, |template| gives(template, &group, &name))
+                    }
+                    Err(_) => Vec::new(),
+                };
+                Candidate { group, name, gives, is_wrong }
+            };
+            template_names(&self.request.roots).into_iter().map(candidate).collect()
+        })
     }
 
     /// The template that has made something last, if one of this workspace has.
@@ -68,7 +120,8 @@ impl Session<'_> {
     /// # Errors
     /// When the store cannot be written.
     pub(crate) fn remember_maker(&self, template: &Template, group: &str, subject: &str) -> Result<(), StoreError> {
-        for given in gives(template, group) {
+        let name = subject.rsplit('/').next().unwrap_or_default();
+        for given in gives(template, group, name) {
             if self.maker(&given).as_deref() != Some(subject) {
                 self.store.record_put("maker", given.key().as_bytes(), subject.as_bytes())?;
             }
@@ -89,7 +142,8 @@ impl Session<'_> {
     /// Why a template cannot be built here: because of one of its own steps, or because it takes something that is not
     /// there from a template that cannot.
     fn impossible(&self, provider: &Provider, seen: &mut Vec<String>) -> Result<Option<String>, BuildError> {
-        if let Some(reason) = steps::unsupported(&provider.template) {
+        let target = target::unsupported(&provider.template.target).map(|diagnostic| diagnostic.message().to_owned());
+        if let Some(reason) = steps::unsupported(&provider.template).or(target) {
             return Ok(Some(reason));
         }
         let subject = format!("{}/{}", provider.group, provider.name);
@@ -98,7 +152,7 @@ impl Session<'_> {
             return Ok(None);
         }
         seen.push(subject);
-        for (wanted, _) in wants(&provider.template, &provider.group) {
+        for (wanted, _) in wants(&provider.template, &provider.group, &provider.name) {
             if self.is_present(&wanted).1 {
                 continue;
             }
@@ -162,6 +216,16 @@ impl Session<'_> {
     }
 }
 
+/// A template that may make what another one takes.
+pub(crate) struct Candidate {
+    group: String,
+    name: String,
+    /// As far as it can be read.
+    gives: Vec<Wanted>,
+    /// It has errors.
+    is_wrong: bool,
+}
+
 /// What one template takes from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wanted {
@@ -186,9 +250,9 @@ pub(crate) fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> Strin
     format!("{group}/{dataset}@{snapshot}")
 }
 
-fn wants<'t>(template: &'t Template, group: &str) -> Vec<(Wanted, Option<&'t LocatedStep>)> {
+fn wants<'t>(template: &'t Template, group: &str, name: &str) -> Vec<(Wanted, Option<&'t LocatedStep>)> {
     let mut wanted: Vec<_> = wanted_snapshot(template, group).into_iter().map(|snapshot| (snapshot, None)).collect();
-    let own = gives(template, group);
+    let own = gives(template, group, name);
     for located in &template.steps {
         if let Some(name) = steps::takes_output(&located.step) {
             let output = Wanted::Output(name.to_owned());
@@ -208,12 +272,14 @@ pub(crate) fn wanted_snapshot(template: &Template, group: &str) -> Option<Wanted
 }
 
 /// What a template makes for others.
-pub(crate) fn gives(template: &Template, group: &str) -> Vec<Wanted> {
+pub(crate) fn gives(template: &Template, group: &str, name: &str) -> Vec<Wanted> {
     let packed = template.steps.iter().filter_map(|located| match &located.step {
         Step::PackTar(pack) => Some(Wanted::Output(pack.name.clone())),
         _ => None,
     });
     let mut given: Vec<Wanted> = packed.collect();
+    let files = target::file_names(&template.target, &format!("{group}-{name}"));
+    given.extend(files.into_iter().map(Wanted::Output));
     if let Target::Dataset(dataset) = &template.target {
         let snapshot = dataset.output_snapshot.iter();
         given.extend(snapshot.map(|snapshot| Wanted::Snapshot(snapshot_name(group, &dataset.name, snapshot))));

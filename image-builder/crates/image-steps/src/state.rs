@@ -67,6 +67,13 @@ pub struct SavedState {
     pool: PoolState,
 }
 
+impl SavedState {
+    /// The trees that it is made of.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = TreeHash> {
+        [self.root, self.esp].into_iter().chain(self.scratch)
+    }
+}
+
 impl ImageState {
     /// The state before the first step: an empty root directory, 0755 root:root.
     #[must_use]

@@ -203,7 +203,8 @@ impl Workspace {
             zfs.mountpoint(&dataset)
         };
         let output = child("output", &[])?;
-        let work = child("work", &["-o", "sync=disabled"])?;
+        // The property `sync` is younger than ZFS; without it scratch files are only slower.
+        let work = child("work", &["-o", "sync=disabled"]).or_else(|_| child("work", &[]))?;
         let workspace = Self { root, output, work };
         workspace.refuse_mixture(rustix::process::geteuid().as_raw())?;
         marker::refuse_foreign(&workspace)?;

@@ -29,6 +29,7 @@
 //! those of the store, and it never follows a path out of an image: paths in archives and symbolic
 //! links are resolved inside the tree.
 
+mod acl;
 mod hash;
 mod node;
 mod path;
@@ -36,6 +37,7 @@ mod store;
 mod tar;
 mod tree;
 
+pub use acl::{ACL_ENTRIES_MAX, ACL_FLAGS, ACL_MASK, AclEntry, AclError, AclKind, AclWho, format_acl, parse_acl};
 pub use hash::{BlobHash, ParseHashError, TreeHash};
 pub use node::{Content, Extent, ExtentError, MODE_MASK, Metadata, Node, NodeKind, Timestamp};
 pub use path::{DEPTH_MAX, ImagePath, NAME_BYTES_MAX, PATH_BYTES_MAX, PathError};

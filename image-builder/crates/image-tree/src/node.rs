@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::acl::AclEntry;
 use crate::hash::BlobHash;
 
 /// The permission, set-id and sticky bits: all that [`Metadata::mode`] may hold.
@@ -31,6 +32,9 @@ pub struct Metadata {
     pub mtime: Timestamp,
     /// Extended attributes: full name (with its name space, `security.capability`) to value.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The access control list, 1 to [`ACL_ENTRIES_MAX`](crate::ACL_ENTRIES_MAX) entries; none if it says what the mode
+    /// says. File systems that do not have such lists leave it out.
+    pub acl: Option<Arc<[AclEntry]>>,
 }
 
 impl Metadata {

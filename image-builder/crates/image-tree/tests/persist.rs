@@ -5,19 +5,24 @@ mod support;
 use std::os::unix::fs::FileExt;
 
 use image_tree::{
-    BlobHash, Content, Extent, Follow, LoadError, Metadata, Node, NodeKind, Store, Timestamp, Tree, TreeHash,
+    AclEntry, AclKind, AclWho, BlobHash, Content, Extent, Follow, LoadError, Metadata, Node, NodeKind, Store,
+    Timestamp, Tree, TreeHash,
 };
 use support::{add, add_file, mode, path, store};
 
 fn metadata_bytes(metadata: &Metadata) -> Vec<u8> {
     let mut bytes = [metadata.uid.to_le_bytes(), metadata.gid.to_le_bytes()].concat();
-    bytes.extend(metadata.mode.to_le_bytes());
+    bytes.extend((metadata.mode | u16::from(metadata.acl.is_some()) << 15).to_le_bytes());
     bytes.extend(metadata.mtime.secs.to_le_bytes());
     bytes.extend(metadata.mtime.nanos.to_le_bytes());
     bytes.extend(u32::try_from(metadata.xattrs.len()).unwrap().to_le_bytes());
     for part in metadata.xattrs.iter().flat_map(|(name, value)| [name, value]) {
         bytes.extend(u32::try_from(part.len()).unwrap().to_le_bytes());
         bytes.extend(part);
+    }
+    if metadata.acl.is_some() {
+        // One entry: deny user 7 to append and delete, inherited by files and directories.
+        bytes.extend([1, 0, 0, 0, 3, 1, 3, 0, 4, 0, 1, 0, 7, 0, 0, 0]);
     }
     bytes
 }
@@ -33,6 +38,7 @@ fn objects_have_the_documented_form() {
         mode: 0o4755,
         mtime: Timestamp { secs: -2, nanos: 5 },
         xattrs: [(b"user.k".to_vec(), b"v".to_vec())].into(),
+        acl: Some([AclEntry { who: AclWho::User(7), kind: AclKind::Deny, flags: 3, mask: 0x1_0004 }].into()),
     };
     let data = store.put_bytes(b"data").unwrap();
     let sparse = Content::sparse(data.blob(), 9, &[Extent { offset: 1, len: 4 }]).unwrap();

@@ -224,7 +224,7 @@ fn a_full_disk_is_named_and_leaves_the_store_whole() {
     let failed = said(&log, "failed");
     let wanted = format!("content store: cannot write content to {}", dir.join("packs/00000000.pack").display());
     assert_eq!(failed, [wanted]);
-    assert!(said(&log, "hint")[0].starts_with("the disk is full: "));
+    assert!(said(&log, "hint")[0].starts_with("make room: the file system that holds the store is full"));
     let store = Store::open(&dir).unwrap();
     assert_eq!(store.recovered(), []);
     let stored = check_stored(&store, &log);

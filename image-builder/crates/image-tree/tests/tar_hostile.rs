@@ -4,7 +4,7 @@ mod support;
 
 use image_tree::{
     Follow, Metadata, Node, NodeKind, ReadTarOptions, Store, TarError, TarWarningKind, Timestamp, Tree, Unpacked,
-    read_tar,
+    parse_acl, read_tar,
 };
 use support::{mode, path};
 
@@ -276,9 +276,35 @@ fn archives_of_illumos_are_understood() {
     let warnings: Vec<_> =
         unpacked.warnings.iter().map(|warning| (warning.kind.clone(), warning.count, warning.first_entry)).collect();
     let wanted =
-        [(TarWarningKind::Acl, 1, 2), (TarWarningKind::AttributeFile, 2, 4), (TarWarningKind::UnknownType(b'Z'), 1, 7)];
+        [(TarWarningKind::Acl, 1, 2), (TarWarningKind::AttributeFile, 2, 3), (TarWarningKind::UnknownType(b'Z'), 1, 6)];
     assert_eq!(warnings, wanted);
     assert_eq!(unpacked.warnings[2].first_name, b"strange");
+}
+
+/// Both ways in which systems with such lists archive them: illumos tar before the entry, libarchive in its header.
+#[test]
+fn access_control_lists_come_with_their_entries() {
+    let text = "user:webservd:r-----a-R-c--s:fd-----:allow:80,owner@:rw-p--aARWcCos:-------:allow";
+    let ancillary = [b"D000000\0label\0".as_slice(), b"3000002\0", text.as_bytes(), b"\0"].concat();
+    let schily = records(&[("SCHILY.acl.ace", text.as_bytes())]);
+    let names = records(&[("SCHILY.acl.ace", b"user:joe:r:allow")]);
+    let entries = [
+        entry(b'A', b"any name").content(&ancillary),
+        entry(b'0', b"sun").content(b"content"),
+        entry(b'x', b"x").content(&schily),
+        entry(b'5', b"star/"),
+        entry(b'0', b"none"),
+        entry(b'x', b"x").content(&names),
+        entry(b'0', b"names"),
+    ];
+    let (unpacked, ..) = read(&archive(&entries)).unwrap();
+    let acl = |name: &str| unpacked.tree.get(&path(name)).unwrap().metadata.acl.clone();
+    let expected = parse_acl(text.as_bytes()).unwrap();
+    assert_eq!(acl("/sun").as_deref(), Some(&expected[..]));
+    assert_eq!(acl("/star").as_deref(), Some(&expected[..]));
+    assert_eq!((acl("/none"), acl("/names")), (None, None));
+    let warnings: Vec<_> = unpacked.warnings.iter().map(|warning| (warning.kind.clone(), warning.count)).collect();
+    assert_eq!(warnings, [(TarWarningKind::Acl, 2)], "the label, and the list without numbers");
 }
 
 #[test]
@@ -324,7 +350,7 @@ fn what_is_not_kept_is_said() {
     .unwrap();
     let messages: Vec<_> = unpacked.warnings.iter().map(|warning| warning.kind.to_string()).collect();
     let wanted = [
-        "access control lists are left out",
+        "access control lists other than those of NFSv4, or with names without numbers, are left out",
         "extended headers `LIBARCHIVE.xattr.user.x` are not understood",
         "extended headers `VENDOR.odd\\n` are not understood",
         "labels and directory lists of backups are left out",

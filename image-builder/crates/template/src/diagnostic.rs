@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::load::Template;
 use miette::{LabeledSpan, NamedSource, SourceCode};
 
 pub use miette::Severity;
@@ -334,13 +335,27 @@ impl Error for ChainLink {
 pub struct Diagnostics {
     subject: String,
     list: Vec<Diagnostic>,
+    partial: Option<Box<Template>>,
 }
 
 impl Diagnostics {
     /// Collects what was found about `subject`, such as `cloudimage/ttya-dev`.
     #[must_use]
     pub fn new(subject: impl Into<String>, list: Vec<Diagnostic>) -> Self {
-        Self { subject: subject.into(), list }
+        Self { subject: subject.into(), list, partial: None }
+    }
+
+    /// Adds what of the template could be read.
+    pub(crate) fn with_partial(mut self, template: Option<Template>) -> Self {
+        self.partial = template.map(Box::new);
+        self
+    }
+
+    /// The template as far as it could be read: its target, and the steps without errors. It cannot be built, but it
+    /// tells what the template is about. `None` when not even the target is right.
+    #[must_use]
+    pub fn partial(&self) -> Option<&Template> {
+        self.partial.as_deref()
     }
 
     /// What was found, in the order in which the files were read.

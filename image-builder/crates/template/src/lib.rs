@@ -8,7 +8,7 @@
 //!
 //! How the parts talk: `json` parses text into nodes with spans; `field` reads the members of one object by a
 //! declarative table and collects what is wrong; `step` and `target` hold those tables, one per type; `expand`
-//! and [`Features`] are the expansion language; `lookup` finds includes and source files; `load` drives them.
+//! and [`Features`] are the expansion language; `schema` turns the tables into a JSON Schema; `lookup` finds includes and source files; `load` drives them.
 //!
 //! What this crate refuses to do: it runs nothing, writes nothing, and reads only templates. It asks whether
 //! other files exist, and never for their content. It knows no terminal and no environment; all that it sees
@@ -24,6 +24,7 @@ mod json;
 mod load;
 mod lookup;
 mod owner;
+mod schema;
 mod source;
 mod step;
 mod suggest;
@@ -34,6 +35,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, IncludedFrom, Origin, Severity, So
 pub use features::{DeclaredFeature, FeatureError, Features};
 pub use field::{FieldSpec, Presence, Shape};
 pub use load::{Guard, LocatedStep, Request, SkippedStep, Template, load};
+pub use schema::schema;
 pub use source::{FileKind, HostFiles, MemoryFiles, TemplateSource};
 pub use step::*;
 pub use target::{

@@ -130,7 +130,10 @@ pub fn load(request: &Request, source: &dyn TemplateSource) -> Result<Template, 
             template.warnings = found;
             Ok(template)
         }
-        _ => Err(Diagnostics::new(format!("{}/{}", request.group, request.name), found)),
+        partial => {
+            let diagnostics = Diagnostics::new(format!("{}/{}", request.group, request.name), found);
+            Err(diagnostics.with_partial(partial))
+        }
     }
 }
 

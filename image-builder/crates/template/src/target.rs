@@ -7,7 +7,7 @@ use zfs_format::property;
 use crate::diagnostic::Diagnostic;
 use crate::field::{
     COMPRESSION, DATASET_NAME, DefaultValue, Empty, FLAG, Fault, FieldSet, FieldSpec, Fields, Integer, Kind, NOT_EMPTY,
-    Nested, RELATIVE_PATH, Shape, TEXT, Text, field_set,
+    Nested, RELATIVE_PATH, Shape, Text, field_set,
 };
 use crate::json::{Node, Value};
 use crate::zfs::{self, DATASET_PROPERTY, ENVIRONMENT_NAME, POOL_NAME, POOL_PROPERTY};
@@ -173,6 +173,9 @@ const FAT_LABEL: Text = Text::with_rule(|label| {
     if label.is_empty() || label.len() > 11 || !label.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Err(Fault::value("must be 1 to 11 printable ASCII characters"));
     }
+    if label.starts_with(' ') || label.contains(|c| "\"*+,./:;<=>?[\\]|".contains(c)) {
+        return Err(Fault::value("has a character that FAT does not allow in a label"));
+    }
     Ok(())
 });
 
@@ -184,11 +187,18 @@ field_set! {
         /// The El Torito image for UEFI, relative to the image root.
         boot_uefi: Option<String> = RELATIVE_PATH.optional();
         /// The volume label.
-        volume_id: Option<String> = TEXT.expanded().optional();
+        volume_id: Option<String> = ISO_LABEL.expanded().optional();
         /// Makes the image bootable from a USB stick as well; needs `boot_uefi`.
         hybrid: Option<Hybrid> = Nested::<Hybrid>::new().optional();
     }
 }
+
+const ISO_LABEL: Text = Text::with_rule(|label| {
+    if label.is_empty() || label.len() > 32 || !label.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Err(Fault::value("must be 1 to 32 printable ASCII characters"));
+    }
+    Ok(())
+});
 
 field_set! {
     /// The boot blocks of a hybrid ISO image.

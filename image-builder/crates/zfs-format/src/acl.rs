@@ -191,6 +191,22 @@ pub fn trivial(mode: u32, is_dir: bool) -> Vec<Ace> {
     aces
 }
 
+/// The flags of a file with that list, whose content was written: what ZFS has set after that (`zfs_aclset_common`,
+/// `zfs_mode_compute`).
+#[must_use]
+pub fn flags_of(aces: &[Ace], mode: u32, is_dir: bool) -> u64 {
+    /// `ACE_FILE_INHERIT_ACE | ACE_DIRECTORY_INHERIT_ACE`.
+    const INHERITED_BY_NEW: u16 = 0x3;
+    if aces == trivial(mode, is_dir) {
+        return flags(mode);
+    }
+    let denies = |ace: &Ace| ace.kind == DENY && ace.mask & mask::EXECUTE != 0;
+    let is_inherited = aces.iter().any(|ace| ace.inherit & INHERITED_BY_NEW != 0);
+    let inherit = if is_inherited { flag::INHERIT_ACE } else { 0 };
+    let execute = if aces.iter().any(denies) { flag::NO_EXECS_DENIED } else { 0 };
+    flags(mode) & !(flag::ACL_TRIVIAL | execute) | inherit
+}
+
 /// The flags of a file with the trivial list of its mode, whose content was written: what ZFS has set after that.
 #[must_use]
 pub fn flags(mode: u32) -> u64 {
@@ -266,5 +282,11 @@ mod tests {
     fn flags_tell_whether_everybody_may_execute() {
         assert_eq!(flags(0o755), 0x408_0000_0104);
         assert_eq!(flags(0o754), 0x408_0000_0004);
+        let mut aces = trivial(0o755, true);
+        assert_eq!(flags_of(&aces, 0o755, true), flags(0o755));
+        aces.push(Ace { who: Who::User(5), kind: DENY, inherit: 0, mask: mask::READ_DATA });
+        assert_eq!(flags_of(&aces, 0o755, true), 0x408_0000_0100);
+        aces.push(Ace { who: Who::User(6), kind: DENY, inherit: 2, mask: mask::EXECUTE });
+        assert_eq!(flags_of(&aces, 0o755, true), 0x408_0000_0002);
     }
 }

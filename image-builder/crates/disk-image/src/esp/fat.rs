@@ -146,6 +146,7 @@ impl FatWriter<'_, '_> {
             FatKind::Fat32 => table.iter().flat_map(|entry| entry.to_le_bytes()).collect(),
             // The marks keep their meaning when they are cut to their lower half.
             FatKind::Fat16 => table.iter().flat_map(|entry| (*entry as u16).to_le_bytes()).collect(),
+            FatKind::Fat12 => encode_pairs(&table),
         };
         (0..FATS).try_for_each(|copy| write_at(region, self.geometry.table_offset(copy), &bytes))
     }
@@ -200,7 +201,14 @@ impl FatWriter<'_, '_> {
         put(extension, &[0x80, 0, 0x29]);
         put(extension + 3, &self.volume_id.to_le_bytes());
         put(extension + 7, &self.label);
-        put(extension + 18, if is_fat32 { b"FAT32   " } else { b"FAT16   " });
+        put(
+            extension + 18,
+            match geometry.kind {
+                FatKind::Fat12 => b"FAT12   ",
+                FatKind::Fat16 => b"FAT16   ",
+                FatKind::Fat32 => b"FAT32   ",
+            },
+        );
         put(510, &[0x55, 0xAA]);
         boot
     }
@@ -216,6 +224,16 @@ impl FatWriter<'_, '_> {
         put(508, 0xAA55_0000);
         sector
     }
+}
+
+/// FAT12: two entries of twelve bits share three bytes, the lower bits first.
+fn encode_pairs(table: &[u32]) -> Vec<u8> {
+    let pair = |entries: &[u32]| {
+        let second = entries.get(1).copied().unwrap_or(0);
+        let bits = (entries[0] & 0xFFF) | (second & 0xFFF) << 12;
+        [bits as u8, (bits >> 8) as u8, (bits >> 16) as u8]
+    };
+    table.chunks(2).flat_map(pair).collect()
 }
 
 /// Copies a file to where the region stands.

@@ -18,6 +18,8 @@ const FAT32_CLUSTERS: u64 = 65_700;
 const FAT16_CLUSTERS: u64 = 4_200;
 /// What FAT16 has at most, with the same margin.
 const FAT16_MOST_CLUSTERS: u64 = 65_300;
+/// What FAT12 has at most: 4 084, with a margin.
+const FAT12_MOST_CLUSTERS: u64 = 4_060;
 /// Entries of the root directory of FAT16 unless more are needed.
 const FAT16_ROOT_ENTRIES: u64 = 512;
 /// Bytes of both tables for one cluster of FAT32; those of FAT16 are smaller.
@@ -28,22 +30,25 @@ const SPARE_SECTORS: u64 = 128;
 /// The width of an entry of the file allocation table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FatKind {
+    Fat12,
     Fat16,
     Fat32,
 }
 
 impl FatKind {
-    pub(super) fn entry_bytes(self) -> u64 {
+    /// Bytes of a table with so many entries.
+    pub(super) fn table_bytes(self, entries: u64) -> u64 {
         match self {
-            Self::Fat16 => 2,
-            Self::Fat32 => 4,
+            Self::Fat12 => (entries * 3).div_ceil(2),
+            Self::Fat16 => entries * 2,
+            Self::Fat32 => entries * 4,
         }
     }
 
     /// Sectors before the first table: the boot sector, and for FAT32 its companions and copies.
     pub(super) fn reserved_sectors(self) -> u64 {
         match self {
-            Self::Fat16 => 1,
+            Self::Fat12 | Self::Fat16 => 1,
             Self::Fat32 => 32,
         }
     }
@@ -84,11 +89,21 @@ impl FatGeometry {
         })
     }
 
+    /// The same for an image of its own, such as one that El Torito boots, which may be as small as a floppy disk:
+    /// FAT12 below what FAT16 begins with.
+    pub(super) fn for_medium(bytes: u64, root_entries: u64) -> Option<Self> {
+        let sector = SectorSize::B512;
+        Self::for_size(bytes, sector, root_entries).or_else(|| {
+            Self::with(FatKind::Fat12, sector.bytes(), bytes, sector.bytes(), root_entries)
+                .filter(|geometry| (1..=FAT12_MOST_CLUSTERS).contains(&u64::from(geometry.clusters)))
+        })
+    }
+
     fn with(kind: FatKind, cluster_bytes: u64, bytes: u64, sector_bytes: u64, root_entries: u64) -> Option<Self> {
         let sectors = bytes / sector_bytes;
         let root_entries = match kind {
             FatKind::Fat32 => 0,
-            FatKind::Fat16 => {
+            FatKind::Fat12 | FatKind::Fat16 => {
                 root_entries.max(FAT16_ROOT_ENTRIES).next_multiple_of(sector_bytes / DIRECTORY_ENTRY_BYTES)
             }
         };
@@ -97,7 +112,7 @@ impl FatGeometry {
         let cluster_sectors = cluster_bytes / sector_bytes;
         // As if the tables took no room themselves: they become a little longer than they must be.
         let entries = room / cluster_sectors + u64::from(FIRST_CLUSTER);
-        let table_sectors = (entries * kind.entry_bytes()).div_ceil(sector_bytes);
+        let table_sectors = kind.table_bytes(entries).div_ceil(sector_bytes);
         let clusters = room.checked_sub(FATS * table_sectors)? / cluster_sectors;
         Some(Self {
             kind,
@@ -180,6 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn a_medium_may_be_too_small_for_fat16() {
+        for mib in 1..=64 {
+            let kind = FatGeometry::for_medium(mib * MIB, 1).map(|geometry| geometry.kind);
+            let expected = match mib {
+                1..=2 => FatKind::Fat12,
+                3..=32 => FatKind::Fat16,
+                _ => FatKind::Fat32,
+            };
+            assert_eq!(kind, Some(expected), "{mib} MiB");
+        }
+    }
+
+    #[test]
     fn every_size_that_is_said_to_do_holds_the_data() {
         for sector_size in [SectorSize::B512, SectorSize::B4096] {
             let fat32 = FatGeometry::smallest_fat32(sector_size);
@@ -198,7 +226,7 @@ mod tests {
     fn parts_do_not_overlap_and_end_inside() {
         for mib in [3, 8, 31, 40, 100, 300, 1000] {
             let geometry = FatGeometry::for_size(mib * MIB, SectorSize::B512, 600).unwrap();
-            let table_bytes = u64::from(geometry.clusters + 2) * geometry.kind.entry_bytes();
+            let table_bytes = geometry.kind.table_bytes(u64::from(geometry.clusters) + 2);
             assert!(geometry.table_offset(0) + table_bytes <= geometry.table_offset(1));
             assert!(geometry.table_offset(1) + table_bytes <= geometry.root_offset());
             assert!(geometry.cluster_offset(geometry.clusters + 2) <= mib * MIB);

@@ -1,7 +1,7 @@
-//! EFI system partitions: a FAT file system from a list of files.
+//! EFI system partitions, and FAT images of their own: a FAT file system from a list of files.
 //!
 //! FAT32 where the partition is large enough for it, as firmware likes best,
-//! FAT16 below. The volume's number comes from the seed and all times are
+//! FAT16 below, and FAT12 for an image that is too small for that. The volume's number comes from the seed and all times are
 //! FAT's own beginning, 1980-01-01, so that the same files give the same bytes.
 
 mod fat;
@@ -15,7 +15,7 @@ use std::io::{self, Read};
 use crate::gpt::SectorSize;
 use crate::{DiskSeed, Region, Volume, VolumeContext, VolumeError};
 use fat::{Directory, FatWriter};
-use geometry::{FatGeometry, LARGEST_CLUSTER};
+use geometry::{FatGeometry, FatKind, LARGEST_CLUSTER};
 
 /// Letters of a volume label.
 const LABEL_BYTES: usize = 11;
@@ -62,6 +62,8 @@ pub struct EspVolume<'a> {
     files: BTreeMap<String, EspFile<'a>>,
     /// By path; parents come before children.
     directories: BTreeMap<String, Directory>,
+    /// An image of its own, not a partition.
+    is_medium: bool,
 }
 
 /// An EFI system partition cannot be made.
@@ -143,26 +145,63 @@ impl<'a> EspVolume<'a> {
             volume_id: seed.number("esp"),
             files: BTreeMap::new(),
             directories: BTreeMap::from([(String::new(), Directory::default())]),
+            is_medium: false,
         };
+        volume.add(&[], files)?;
+        Ok(volume)
+    }
+
+    /// A FAT image of its own, as `mkfs -F pcfs -o nofdisk` makes it. FAT has only upper-case labels, so that the label
+    /// becomes one. `directories` may have some without files in them.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn medium(
+        seed: &DiskSeed,
+        label: &str,
+        directories: &[String],
+        files: Vec<EspFile<'a>>,
+    ) -> Result<Self, EspError> {
+        let mut volume = Self {
+            label: encode_medium_label(label)?,
+            volume_id: seed.number("pcfs"),
+            files: BTreeMap::new(),
+            directories: BTreeMap::from([(String::new(), Directory::default())]),
+            is_medium: true,
+        };
+        volume.add(directories, files)?;
+        Ok(volume)
+    }
+
+    fn add(&mut self, directories: &[String], files: Vec<EspFile<'a>>) -> Result<(), EspError> {
         let mut taken: BTreeMap<String, (String, bool)> = BTreeMap::new();
+        for directory in directories {
+            check_path(directory)?;
+            self.claim(&mut taken, directory, true)?;
+        }
         for file in files {
             check_path(&file.path)?;
             if u32::try_from(file.length).is_err() {
                 let problem = "a file has 4 GiB or more";
                 return Err(EspError::Path { path: file.path, problem });
             }
-            volume.claim(&mut taken, &file.path)?;
-            volume.files.insert(file.path.clone(), file);
+            self.claim(&mut taken, &file.path, false)?;
+            self.files.insert(file.path.clone(), file);
         }
-        Ok(volume)
+        Ok(())
     }
 
     /// Takes the file's name and those of its directories; FAT compares without case.
-    fn claim(&mut self, taken: &mut BTreeMap<String, (String, bool)>, path: &str) -> Result<(), EspError> {
+    fn claim(
+        &mut self,
+        taken: &mut BTreeMap<String, (String, bool)>,
+        path: &str,
+        ends_in_directory: bool,
+    ) -> Result<(), EspError> {
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
         for end in ends {
             let part = &path[..end];
-            let is_directory = end < path.len();
+            let is_directory = ends_in_directory || end < path.len();
             match taken.get(&part.to_uppercase()) {
                 Some((spelling, true)) if is_directory && spelling == part => continue,
                 Some((other, _)) => {
@@ -192,6 +231,23 @@ impl<'a> EspVolume<'a> {
         self.directories.get("").map_or(0, |root| root.entries(""))
     }
 
+    /// The geometry, if there is one that holds everything.
+    fn geometry(&self, bytes: u64, sector_size: SectorSize) -> Result<FatGeometry, EspError> {
+        let needed = self.smallest_bytes(sector_size, 0);
+        if !self.is_medium {
+            let geometry = FatGeometry::for_size(bytes, sector_size, self.root_entries()).filter(|_| bytes >= needed);
+            return geometry.ok_or(EspError::Size { bytes, needed });
+        }
+        let fits = |geometry: &FatGeometry| {
+            let root_takes_none = geometry.kind != FatKind::Fat32;
+            let directories = self.directories.iter().filter(|(path, _)| !(path.is_empty() && root_takes_none));
+            let sizes = directories.map(|(path, directory)| directory.bytes(path));
+            let sizes = sizes.chain(self.files.values().map(|file| file.length));
+            sizes.map(|bytes| geometry.clusters_for(bytes)).sum::<u64>() <= u64::from(geometry.clusters)
+        };
+        FatGeometry::for_medium(bytes, self.root_entries()).filter(fits).ok_or(EspError::Size { bytes, needed })
+    }
+
     fn smallest_bytes(&self, sector_size: SectorSize, free: u64) -> u64 {
         let data = self.data_bytes().saturating_add(free);
         FatGeometry::smallest_for(data, sector_size, self.root_entries())
@@ -210,11 +266,7 @@ impl Volume for EspVolume<'_> {
     }
 
     fn write(&mut self, region: &mut Region<'_>, context: &VolumeContext<'_>) -> Result<u64, VolumeError> {
-        let needed = self.smallest_bytes(context.sector_size, 0);
-        let bytes = region.length();
-        let geometry = FatGeometry::for_size(bytes, context.sector_size, self.root_entries())
-            .filter(|_| bytes >= needed)
-            .ok_or(EspError::Size { bytes, needed })?;
+        let geometry = self.geometry(region.length(), context.sector_size)?;
         let writer = FatWriter {
             geometry,
             volume_id: self.volume_id,
@@ -236,6 +288,19 @@ fn encode_label(label: &str) -> Result<[u8; LABEL_BYTES], EspError> {
     }
     let mut encoded = [b' '; LABEL_BYTES];
     encoded[..label.len()].copy_from_slice(label.as_bytes());
+    Ok(encoded)
+}
+
+/// Characters that the specification does not allow in a short name, and so in a label; a space is fine in a label.
+const NOT_IN_LABELS: &[u8] = b"\"*+,./:;<=>?[\\]|";
+
+fn encode_medium_label(label: &str) -> Result<[u8; LABEL_BYTES], EspError> {
+    let allowed = |byte: u8| matches!(byte, b' '..=b'~') && !NOT_IN_LABELS.contains(&byte);
+    if label.is_empty() || label.len() > LABEL_BYTES || label.starts_with(' ') || !label.bytes().all(allowed) {
+        return Err(EspError::Label { label: label.to_owned() });
+    }
+    let mut encoded = [b' '; LABEL_BYTES];
+    encoded[..label.len()].copy_from_slice(label.to_ascii_uppercase().as_bytes());
     Ok(encoded)
 }
 

@@ -3,6 +3,7 @@
 use super::InspectError;
 use super::image::{Image, Part};
 use super::long::{mode_text, shown, time_text};
+use super::manifest::Manifest;
 use super::place::Place;
 use super::print;
 use super::walk::{Entered, Found, join, sorted_entries};
@@ -28,6 +29,16 @@ struct Difference {
     what: String,
     /// How it differs.
     how: Vec<String>,
+    /// The path in the image, where it is one of the files that a manifest names.
+    path: Option<String>,
+    /// The step that made it, and where that is written.
+    step: Option<String>,
+}
+
+impl Difference {
+    fn new(sign: char, what: impl Into<String>, how: Vec<String>) -> Self {
+        Self { sign, what: what.into(), how, path: None, step: None }
+    }
 }
 
 /// `image-builder diff`.
@@ -46,15 +57,26 @@ pub(crate) fn diff(arguments: &Diff) -> Result<(), Failure> {
     if places.iter().all(|place| place.dataset.is_none()) {
         compare_parts(&images, &mut found)?;
     }
+    let manifests = [Manifest::beside(&places[0].image), Manifest::beside(&places[1].image)];
+    if let ([Some(before), Some(after)], false) = (&manifests, images.iter().all(is_pool)) {
+        compare_manifests(before, after, &mut found);
+    }
+    for one in &mut found {
+        let manifest = &manifests[usize::from(one.sign != '-')];
+        let path = one.path.as_ref().zip(manifest.as_ref());
+        one.step = one.step.take().or_else(|| path.and_then(|(path, manifest)| manifest.step(path)));
+    }
     print(|output| {
         if arguments.json {
-            let list: Vec<Value> =
-                found.iter().map(|one| json!({ "sign": one.sign, "what": one.what, "how": one.how })).collect();
+            let to_json =
+                |one: &Difference| json!({ "sign": one.sign, "what": one.what, "how": one.how, "step": one.step });
+            let list: Vec<Value> = found.iter().map(to_json).collect();
             return writeln!(output, "{}", json!({ "differences": list })).map_err(Failure::from_output);
         }
-        let line = |one: &Difference| match one.how.is_empty() {
-            true => format!("{} {}", one.sign, one.what),
-            false => format!("{} {}: {}", one.sign, one.what, one.how.join(", ")),
+        let line = |one: &Difference| {
+            let how = if one.how.is_empty() { String::new() } else { format!(": {}", one.how.join(", ")) };
+            let step = one.step.as_ref().map(|step| format!("  [{step}]")).unwrap_or_default();
+            format!("{} {}{how}{step}", one.sign, one.what)
         };
         found.iter().try_for_each(|one| writeln!(output, "{}", line(one))).map_err(Failure::from_output)
     })?;
@@ -113,12 +135,12 @@ fn common_datasets(
             (Some((first, before)), Some((second, after))) => {
                 let how = property_changes(before, after);
                 if !how.is_empty() {
-                    found.push(Difference { sign: '~', what: second.clone(), how });
+                    found.push(Difference::new('~', second.clone(), how));
                 }
                 pairs.push((first.clone(), second.clone()));
             }
-            (Some((first, _)), None) => found.push(Difference { sign: '-', what: first.clone(), how: Vec::new() }),
-            (None, Some((second, _))) => found.push(Difference { sign: '+', what: second.clone(), how: Vec::new() }),
+            (Some((first, _)), None) => found.push(Difference::new('-', first.clone(), Vec::new())),
+            (None, Some((second, _))) => found.push(Difference::new('+', second.clone(), Vec::new())),
             (None, None) => {}
         }
     }
@@ -182,12 +204,18 @@ impl Comparison<'_, '_> {
         format!("{} {}", self.dataset, shown(path))
     }
 
+    /// Manifests have the paths of the running system, of which the boot environment is the root.
+    fn at_path(&self, difference: Difference, path: &[u8]) -> Difference {
+        let is_root = self.dataset.split('/').nth(1) == Some("ROOT");
+        Difference { path: is_root.then(|| String::from_utf8_lossy(path).into_owned()), ..difference }
+    }
+
     /// Something that one side does not have; what is below it goes without saying.
     fn alone(&self, side: usize, one: &Found, found: &mut Vec<Difference>) {
         let sign = if side == 0 { '-' } else { '+' };
         let how =
             if one.file.is_directory() { vec!["a directory with all that is in it".to_owned()] } else { Vec::new() };
-        found.push(Difference { sign, what: self.what(&one.path), how });
+        found.push(self.at_path(Difference::new(sign, self.what(&one.path), how), &one.path));
     }
 
     fn compare(&self, path: &[u8], old: &File, new: &File, found: &mut Vec<Difference>) -> Result<(), SideError> {
@@ -195,6 +223,10 @@ impl Comparison<'_, '_> {
         let (before, after) = (&old.znode, &new.znode);
         if before.mode != after.mode {
             how.push(format!("mode {} → {}", mode_text(before.mode), mode_text(after.mode)));
+        }
+        let acl = |side: usize, file: &File| file.acl().map_err(|error| (side, error));
+        if acl(0, old)? != acl(1, new)? {
+            how.push("access control list".to_owned());
         }
         if (before.uid, before.gid) != (after.uid, after.gid) {
             how.push(format!("owner {}:{} → {}:{}", before.uid, before.gid, after.uid, after.gid));
@@ -217,7 +249,7 @@ impl Comparison<'_, '_> {
             how.push("extended attributes".to_owned());
         }
         if !how.is_empty() {
-            found.push(Difference { sign: '~', what: self.what(path), how });
+            found.push(self.at_path(Difference::new('~', self.what(path), how), path));
         }
         Ok(())
     }
@@ -250,16 +282,25 @@ impl Comparison<'_, '_> {
     }
 }
 
+/// What manifests tell of images that are not read inside.
+fn compare_manifests(before: &Manifest, after: &Manifest, found: &mut Vec<Difference>) {
+    for (sign, path, how) in before.changes(after) {
+        let mut difference = Difference::new(sign, path.clone(), how);
+        difference.path = Some(path);
+        found.push(difference);
+    }
+}
+
 /// Partitions that are not read inside are compared byte by byte.
 fn compare_parts(images: &[Image; 2], found: &mut Vec<Difference>) -> Result<(), InspectError> {
     let parts = images.each_ref().map(Image::parts);
     if images[0].file.length() != images[1].file.length() {
         let how = vec![format!("{} → {} bytes", images[0].file.length(), images[1].file.length())];
-        found.push(Difference { sign: '~', what: "size of the image".to_owned(), how });
+        found.push(Difference::new('~', "size of the image".to_owned(), how));
     }
     for old in &parts[0] {
         match parts[1].iter().find(|new| new.title == old.title) {
-            None => found.push(Difference { sign: '-', what: old.title.clone(), how: Vec::new() }),
+            None => found.push(Difference::new('-', old.title.clone(), Vec::new())),
             Some(new) => {
                 let mut how = Vec::new();
                 let is_read = old.is_pool && new.is_pool;
@@ -269,13 +310,13 @@ fn compare_parts(images: &[Image; 2], found: &mut Vec<Difference>) -> Result<(),
                     how.push(format!("bytes of the {}, which is not read inside", old.purpose));
                 }
                 if !how.is_empty() {
-                    found.push(Difference { sign: '~', what: old.title.clone(), how });
+                    found.push(Difference::new('~', old.title.clone(), how));
                 }
             }
         }
     }
     let added = parts[1].iter().filter(|new| parts[0].iter().all(|old| old.title != new.title));
-    found.extend(added.map(|new| Difference { sign: '+', what: new.title.clone(), how: Vec::new() }));
+    found.extend(added.map(|new| Difference::new('+', new.title.clone(), Vec::new())));
     Ok(())
 }
 

@@ -71,9 +71,10 @@ impl Image {
     /// The partitions by where they lie; the whole image where there is no table.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let Some(table) = &self.table else {
-            let title = "the whole image".to_owned();
+            let (title, other) = ("the whole image".to_owned(), self.other_file_system());
+            let (purpose, is_pool) = (other.unwrap_or("ZFS pool"), other.is_none());
             let bytes = self.file.length();
-            return vec![Part { title, purpose: "ZFS pool", offset: 0, bytes, is_pool: true, is_esp: false }];
+            return vec![Part { title, purpose, offset: 0, bytes, is_pool, is_esp: false }];
         };
         let sector = table.sector_size.bytes();
         let mut parts: Vec<Part> = table
@@ -96,6 +97,21 @@ impl Image {
             .collect();
         parts.sort_by_key(|part| part.offset);
         parts
+    }
+
+    /// What an image without a table is, when it is not a pool: a disc (ECMA-119 8.4) or a FAT image.
+    fn other_file_system(&self) -> Option<&'static str> {
+        let has = |text: &[u8], offset: u64| {
+            let mut found = vec![0; text.len()];
+            self.file.read_exact_at(&mut found, offset).is_ok() && found == text
+        };
+        if has(b"CD001", 16 * 2048 + 1) {
+            Some("ISO 9660 file system")
+        } else if has(&[0x55, 0xAA], 510) && (has(b"FAT1", 54) || has(b"FAT32", 82)) {
+            Some("FAT file system")
+        } else {
+            None
+        }
     }
 
     /// The part that holds the pool.

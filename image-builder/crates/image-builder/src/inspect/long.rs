@@ -1,5 +1,6 @@
 //! One file as a line of `ls -l`, and as JSON.
 
+use image_tree::format_acl;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use zfs_image::reader::File;
@@ -78,8 +79,10 @@ pub(crate) fn line(name: &[u8], file: &File, target: Option<&[u8]>) -> String {
         None => znode.size.to_string(),
     };
     let mut line = format!(
-        "{} {:>3} {:>5} {:>5} {size:>12} {} {}",
+        "{}{}{:>3} {:>5} {:>5} {size:>12} {} {}",
         mode_text(znode.mode),
+        // What is wrong with a list, `verify` tells.
+        if matches!(file.acl(), Ok(None)) { ' ' } else { '+' },
         znode.links,
         znode.uid,
         znode.gid,
@@ -106,6 +109,9 @@ pub(crate) fn value(name: &[u8], file: &File, target: Option<&[u8]>) -> Value {
         "size": znode.size,
         "mtime": { "secs": znode.mtime.secs, "nanos": znode.mtime.nanos },
     });
+    if let Ok(Some(acl)) = file.acl() {
+        value["acl"] = json!(format_acl(&acl));
+    }
     if let Some(device) = znode.rdev {
         value["device"] = json!({ "major": device >> 32, "minor": device & 0xffff_ffff });
     }

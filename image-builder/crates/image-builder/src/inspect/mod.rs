@@ -10,6 +10,7 @@ mod error;
 mod image;
 mod listing;
 mod long;
+mod manifest;
 mod place;
 mod verify;
 mod walk;
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 use std::io::{self, BufWriter, Write};
 
 /// Standard output as the verbs write to it: whoever stops reading it ends the run without a complaint.
-fn print(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut output = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     let done = write(&mut output).and_then(|()| output.flush().map_err(Failure::from_output));
     match done {

@@ -112,6 +112,8 @@ fn set_owner(
     root.update_metadata(at, Follow::No, |metadata| {
         (metadata.uid, metadata.gid) = owner;
         metadata.mode = mode;
+        // As `chmod` does: the list says then what the mode says.
+        metadata.acl = None;
     })
 }
 

@@ -23,9 +23,11 @@ use crate::tools;
 use crate::workspace::Workspace;
 use disk_image::DiskSeed;
 use image_tree::{BlobHash, Store};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use template::{Diagnostic, FileSource, LocatedStep, Step, Template};
 
 /// What steps are run with.
@@ -49,30 +51,56 @@ pub(crate) struct Context<'a> {
     pub(crate) distrust: bool,
     /// Nothing may be fetched or written: this is a plan.
     pub(crate) dry: bool,
+    /// Known results of this template do not count.
+    pub(crate) redo: bool,
+    /// Group and name of the template.
+    pub(crate) subject: String,
+    /// Began with the run.
+    pub(crate) clock: Instant,
 }
 
-/// The content hashes of everything that a step reads beside the state.
+/// Something that a step reads beside the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Input {
+    /// What it is, for people.
+    pub(crate) what: String,
+    /// What it is, for keys.
+    pub(crate) hash: String,
+}
+
+/// Everything that a step reads beside the state.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(crate) fn inputs(step: &Step, context: &Context<'_>) -> Result<Vec<String>, StepError> {
-    let output = |name: &str| hash_of(&context.workspace.output().join(name), context);
+pub(crate) fn inputs(step: &Step, context: &Context<'_>) -> Result<Vec<Input>, StepError> {
+    let file = |path: &Path| {
+        Ok::<_, StepError>(vec![Input { what: path.display().to_string(), hash: hash_of(path, context)? }])
+    };
+    let output = |name: &str| file(&context.workspace.output().join(name));
     Ok(match step {
-        Step::EnsureFile(file) => match &file.source {
-            FileSource::Template { path, .. } | FileSource::External { path, .. } => vec![hash_of(path, context)?],
-            FileSource::Output { name } => vec![output(name)?],
+        Step::EnsureFile(step) => match &step.source {
+            FileSource::Template { path, .. } | FileSource::External { path, .. } => file(path)?,
+            FileSource::Output { name } => output(name)?,
             FileSource::Image { .. } | FileSource::Tar { .. } | FileSource::Contents(_) => Vec::new(),
         },
-        Step::UnpackTar(unpack) => vec![output(&unpack.name)?],
-        Step::Gzip(gzip) => vec![output(&gzip.src)?],
-        Step::Digest(digest) => vec![output(&digest.src)?],
+        Step::UnpackTar(unpack) => output(&unpack.name)?,
+        Step::Gzip(gzip) => output(&gzip.src)?,
+        Step::Digest(digest) => output(&digest.src)?,
         Step::DebBootstrap(wish) => {
-            let mut inputs = tools::versions(&tools::BOOTSTRAP, context.store);
-            inputs.push(package_lock(wish, context)?);
+            let tools = tools::versions(&tools::BOOTSTRAP, context.store).into_iter();
+            let tool = |version: String| {
+                let name = version.split(':').next().unwrap_or_default();
+                Input { what: format!("the version of {name}"), hash: version }
+            };
+            let mut inputs: Vec<Input> = tools.map(tool).collect();
+            inputs.push(Input { what: "the lock of the packages".to_owned(), hash: package_lock(wish, context)? });
             inputs
         }
         // What it writes names the root partition, whose identifier comes from the seed.
-        Step::SystemdBoot(_) => vec![boot::root_partition(context).to_string()],
+        Step::SystemdBoot(_) => {
+            let hash = boot::root_partition(context).to_string();
+            vec![Input { what: "the name of the output".to_owned(), hash }]
+        }
         _ => Vec::new(),
     })
 }

@@ -3,6 +3,8 @@
 mod check;
 mod datasets;
 mod disk;
+mod iso;
+mod pcfs;
 mod places;
 mod pool;
 mod spec;
@@ -16,7 +18,7 @@ pub(crate) use check::problems;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
-use image_tree::{LoadError, Store, StoreError};
+use image_tree::{LoadError, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -99,6 +101,25 @@ pub enum TargetError {
     /// The image is there, but not in another form that is asked for.
     #[error("cannot convert the finished image")]
     Convert(#[source] Qcow2Error),
+    /// The image's file system cannot hold something.
+    #[error("{path} cannot be on a {file_system} image: {problem}")]
+    FileSystem {
+        /// The path in the image.
+        path: String,
+        /// What the file system is called.
+        file_system: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The ISO 9660 image cannot be written.
+    #[error("cannot write image {path}")]
+    Iso {
+        /// The image.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: Box<iso_image::IsoError>,
+    },
     /// This kind of image is not written yet.
     #[error("{target} images cannot be written yet")]
     Unsupported {
@@ -130,23 +151,28 @@ struct Finished {
     files: Vec<FileIdentity>,
 }
 
-/// Writes the image, unless it is there and made of this very state.
+/// Writes the image, unless it is there and made of this very state. Answers also what is in it, when it was written:
+/// the target may have made the boot archive anew.
 pub(crate) fn finish(
     template: &Template,
     saved: &SavedState,
     context: &Context<'_>,
-) -> Result<Option<Artifact>, TargetError> {
-    let Some(files) = files(&template.target, context) else { return Ok(None) };
+) -> Result<(Option<Artifact>, Option<Tree>), TargetError> {
+    let Some(files) = files(&template.target, context) else { return Ok((None, None)) };
     let key = key(&template.target, saved, context);
     let artifact = |unchanged| Artifact { path: files[0].clone(), also: files[1..].to_vec(), unchanged };
     if is_current(&files, &key, context.store) {
-        return Ok(Some(artifact(true)));
+        return Ok((Some(artifact(true)), None));
     }
     let mut state = ImageState::load(context.store, saved).map_err(TargetError::State)?;
     match &template.target {
         Target::Disk(disk) => disk::write(disk, &state, &files[0], context)?,
         Target::Pool(pool) => pool::write(pool, template, &mut state, &files[0], context)?,
-        other => return Err(TargetError::Unsupported { target: other.name() }),
+        Target::Pcfs(pcfs) => pcfs::write(pcfs, template, &state, &files[0], context)?,
+        Target::Iso(iso) => iso::write(iso, template, &state, &files[0], context)?,
+        Target::Ufs(_) | Target::Dataset(_) => {
+            return Err(TargetError::Unsupported { target: template.target.name() });
+        }
     }
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == QCOW2)) {
         convert_qcow2(&files[0], file).map_err(TargetError::Convert)?;
@@ -158,7 +184,7 @@ pub(crate) fn finish(
     let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");
     let remember = |source| TargetError::Remember { path: files[0].clone(), source };
     context.store.record_put("target", path_key(&files[0]), &value).map_err(remember)?;
-    Ok(Some(artifact(false)))
+    Ok((Some(artifact(false)), Some(state.root)))
 }
 
 /// The image that a template makes, and whether one is there that nobody has touched since it was made.
@@ -174,36 +200,48 @@ pub(crate) fn expected(
 
 /// What is wrong with building this kind of image here.
 pub(crate) fn unsupported(target: &Target) -> Option<Diagnostic> {
-    if matches!(target, Target::Dataset(_) | Target::Disk(_) | Target::Pool(_)) {
-        return None;
-    }
-    let message = format!("a target of type `{}` cannot be written yet", target.name());
-    let help = "`check` and `plan` work; use the illumos image-builder to build this template";
+    let Target::Ufs(_) = target else { return None };
+    let message = "a target of type `ufs` cannot be written yet";
+    let help = "build this template with the illumos image-builder and put the image into the output directory; \
+                a boot archive as a ZFS pool is a target `pool` with `\"label\": false`";
     Some(Diagnostic::error("target::unsupported", message).help(help))
 }
 
 const RAW: &str = "raw";
 const QCOW2: &str = "qcow2";
 /// How the names of images end.
-pub(crate) const EXTENSIONS: [&str; 3] = [RAW, QCOW2, pool::PARTITION_EXTENSION];
+pub(crate) const EXTENSIONS: [&str; 6] = [RAW, QCOW2, pool::PARTITION_EXTENSION, "ufs", "pcfs", "iso"];
 
-/// The files that a target becomes in the output directory, the raw image first; none for a dataset.
+/// The files that a target becomes in the output directory, the image itself first; none for a dataset.
 fn files(target: &Target, context: &Context<'_>) -> Option<Vec<PathBuf>> {
-    let file = |extension: &str| context.workspace.output().join(format!("{}.{extension}", context.output_name));
-    let mut files = vec![file(RAW)];
+    let names = file_names(target, &context.output_name);
+    let files: Vec<PathBuf> = names.into_iter().map(|name| context.workspace.output().join(name)).collect();
+    (!files.is_empty()).then_some(files)
+}
+
+/// Their names, for an output called `output_name`.
+pub(crate) fn file_names(target: &Target, output_name: &str) -> Vec<String> {
+    let mut extensions = Vec::new();
     let formats = match target {
-        Target::Dataset(_) => return None,
+        Target::Dataset(_) => &[],
         Target::Pool(pool) => {
+            extensions.push(RAW);
             // Without a partition table there is no partition to be written alone.
-            files.extend((pool.label && pool.partition_only).then(|| file(pool::PARTITION_EXTENSION)));
+            extensions.extend((pool.label && pool.partition_only).then_some(pool::PARTITION_EXTENSION));
             pool.formats.as_slice()
         }
-        Target::Disk(disk) => disk.formats.as_slice(),
-        Target::Ufs(_) | Target::Pcfs(_) | Target::Iso(_) => &[],
+        Target::Disk(disk) => {
+            extensions.push(RAW);
+            disk.formats.as_slice()
+        }
+        Target::Ufs(_) | Target::Pcfs(_) | Target::Iso(_) => {
+            extensions.push(target.name());
+            &[]
+        }
     };
-    files.extend(formats.iter().map(|format| file(format)));
-    files.dedup();
-    Some(files)
+    extensions.extend(formats.iter().map(String::as_str));
+    extensions.dedup();
+    extensions.into_iter().map(|extension| format!("{output_name}.{extension}")).collect()
 }
 
 fn path_key(path: &Path) -> &[u8] {

@@ -10,13 +10,13 @@ use super::places::Places;
 use super::spec::{SECTOR, dataset_plan, environment_name, pool_spec};
 use crate::state::{ImageState, written};
 use crate::steps::{Context, check_bootable, update_boot_archive};
-use disk_image::illumos::{BiosLoaders, EfiLoaders, IllumosDisk, POOL_PARTITION, smallest_disk};
+use disk_image::illumos::{BiosLoaders, EfiLoaders, IllumosDisk, POOL_PARTITION, pool_bytes, smallest_disk};
 use disk_image::{DiskError, DiskReport, PoolVolume, VolumeError, extract_partition, write_bare, write_disk};
 use image_tree::{Follow, ImagePath, Node, Tree};
 use std::io;
 use std::path::Path;
 use template::{Diagnostic, ImageSize, Pool, Template};
-use zfs_image::writer::{PoolReport, PoolSpec, WriteError, WriteOptions, minimum_bytes};
+use zfs_image::writer::{self, PoolReport, PoolSpec, SpecError, WriteError, WriteOptions, minimum_bytes};
 
 const MIB: u64 = 1 << 20;
 /// What the name of the file with the pool's partition alone ends in.
@@ -36,15 +36,17 @@ pub(super) fn write(
     }
     let spec = spec(pool, template, state, context)?;
     let disk_bytes = disk_bytes(pool, &spec)?;
+    check_size(pool, template, &spec, disk_bytes, context)?;
     let mut report = None;
-    let mut volume = PoolVolume::new(&spec, context.store, WriteOptions::default(), &mut report);
+    let options = WriteOptions { size_is_checked: true, ..WriteOptions::default() };
+    let mut volume = PoolVolume::new(&spec, context.store, options, &mut report);
     let written = match pool.label {
         true => write_labelled(pool, state, volume, disk_bytes, path, context).map(Some),
         false => write_bare(&mut volume, SECTOR, disk_bytes, path, context.workspace.work())
             .map(|_| None)
             .map_err(|source| disk_error(path, source)),
     };
-    let disk = written.map_err(|error| at_its_place(error, pool, template))?;
+    let disk = written.map_err(|error| at_its_place(error, template))?;
     if let Some(disk) = disk.filter(|_| pool.partition_only) {
         write_partition(&disk, path)?;
     }
@@ -71,26 +73,45 @@ fn image_bytes(pool: &Pool, pool_bytes: u64) -> u64 {
     pool_bytes.saturating_add(MIB - 1) / MIB * MIB
 }
 
-/// A pool that did not fit is the template's `size`; a limit that does not fit its content is a property.
-fn at_its_place(error: TargetError, pool: &Pool, template: &Template) -> TargetError {
+/// Whether what is in the pool has room in the image. If not, that is the template's `size`.
+fn check_size(
+    pool: &Pool,
+    template: &Template,
+    spec: &PoolSpec,
+    disk_bytes: u64,
+    context: &Context<'_>,
+) -> Result<(), TargetError> {
+    let bytes = if pool.label { pool_bytes(SECTOR, pool.uefi, disk_bytes) } else { disk_bytes };
+    let needed = match writer::check_size(spec, context.store, bytes, &WriteOptions::default()) {
+        Ok(()) => return Ok(()),
+        Err(WriteError::TooSmall { needed, .. }) => needed,
+        Err(WriteError::Spec(problem)) => return Err(limit(&problem, template)),
+        Err(error) => return Err(TargetError::Pool(Box::new(error))),
+    };
+    let least = image_bytes(pool, needed) / MIB;
+    let message = format!("an image of {} MiB is too small for what is in it", disk_bytes / MIB);
+    let help = format!("give it a `size` of at least {least}, or \"auto\"; it includes what ZFS keeps for itself");
+    let origin = template.target_origin_of("size");
+    let diagnostic = Diagnostic::error("target::too-small", message).at(&origin, "needs more").help(help);
+    Err(TargetError::Template(Box::new(diagnostic)))
+}
+
+/// An image that the host cannot hold is the template's `size`; a limit that does not fit its content is a property.
+fn at_its_place(error: TargetError, template: &Template) -> TargetError {
     let TargetError::Disk { source, .. } = &error else { return error };
     if let DiskError::File { source, .. } = source.as_ref() {
         return if is_too_large(source) { too_large(template) } else { error };
     }
     let (DiskError::Volume { source, .. } | DiskError::Bare { source, .. }) = source.as_ref() else { return error };
     let VolumeError::Pool(source) = source else { return error };
-    match (source.as_ref(), pool.size) {
-        (WriteError::TooSmall { needed, .. } | WriteError::NoSpace { needed, .. }, ImageSize::Mib(size)) => {
-            let least = image_bytes(pool, *needed) / MIB;
-            let message = format!("an image of {size} MiB is too small for what is in it");
-            let help = format!("give it a `size` of at least {least}, or \"auto\"");
-            let origin = template.target_origin_of("size");
-            let diagnostic = Diagnostic::error("target::too-small", message).at(&origin, "needs more").help(help);
-            TargetError::Template(Box::new(diagnostic))
-        }
-        (WriteError::Spec(problem), _) => TargetError::Template(Box::new(Places::new(template).point_at_spec(problem))),
+    match source.as_ref() {
+        WriteError::Spec(problem) => limit(problem, template),
         _ => error,
     }
+}
+
+fn limit(problem: &SpecError, template: &Template) -> TargetError {
+    TargetError::Template(Box::new(Places::new(template).point_at_spec(problem)))
 }
 
 /// What systems say when a file is made longer than the file system, or any, can hold.
@@ -235,7 +256,7 @@ fn tell(spec: &PoolSpec, report: Option<&PoolReport>, context: &Context<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use template::{MemoryFiles, Request, Target, load};
+    use template::{MemoryFiles, Request, load};
 
     /// Which sizes a file system takes differs, so that the answer of one is put in.
     #[test]
@@ -243,10 +264,9 @@ mod tests {
         let text = "{\n  \"pool\": { \"name\": \"rpool\", \"size\": 4294967295 },\n  \"steps\": []\n}";
         let request = Request { roots: vec!["t".into()], group: "g".into(), name: "huge".into(), ..Request::default() };
         let template = load(&request, &MemoryFiles::new().file("t/g/huge.json", text)).expect("a template");
-        let Target::Pool(pool) = &template.target else { panic!("a pool") };
         let told = |kind: io::ErrorKind| {
             let source = DiskError::File { action: "set the size of", path: "image".into(), source: kind.into() };
-            at_its_place(disk_error(Path::new("image"), source), pool, &template)
+            at_its_place(disk_error(Path::new("image"), source), &template)
         };
         let TargetError::Template(diagnostic) = told(io::ErrorKind::FileTooLarge) else { panic!("at its place") };
         let origin = diagnostic.origin().expect("a place");

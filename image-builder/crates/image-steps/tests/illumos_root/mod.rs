@@ -2,14 +2,14 @@
 //!
 //! A real one cannot be had everywhere. What the steps look for is there under its true name and with
 //! as much of its true form as they read; the kernel is noise, so nothing of this ever boots. The rest is several
-//! hundred nodes of every kind. With `SOAK=1` and `ILLUMOS_ROOT_UNDERLAY=FILE.tar` a real root of some other system lies
-//! below it: tens of thousands of files.
+//! hundred nodes of every kind. With `ILLUMOS_ROOT_UNDERLAY=FILE.tar`, which the soak tier has, a real root of some other
+//! system lies below it: tens of thousands of files.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use image_tree::{
     Content, Extent, ImagePath, Metadata, Node, NodeKind, ReadTarOptions, Store, Timestamp, Tree, WriteTarOptions,
-    read_tar, write_tar,
+    parse_acl, read_tar, write_tar,
 };
 use std::fs::File;
 use std::path::Path;
@@ -146,9 +146,7 @@ impl IllumosRoot {
     }
 
     fn underlay(&mut self) {
-        let Some(path) = std::env::var_os("ILLUMOS_ROOT_UNDERLAY").filter(|_| std::env::var("SOAK").is_ok()) else {
-            return;
-        };
+        let Some(path) = std::env::var_os("ILLUMOS_ROOT_UNDERLAY") else { return };
         let file = std::io::BufReader::new(File::open(path).expect("the underlay"));
         self.tree = read_tar(file, &self.store, ReadTarOptions::default()).expect("an archive").tree;
         // Its programs are not what the image's are to be checked against, and its links are in the way.
@@ -239,6 +237,9 @@ impl IllumosRoot {
             ..Metadata::new(1, 4, 0o640)
         };
         self.file_with("/var/adm/attributed", b"has an attribute\n", metadata);
+        let list = b"user:80:r-----a-R-c--s:-------:allow:80,owner@:rw-p--aARWcCos:-------:allow";
+        let acl = Some(parse_acl(list).expect("a list").into());
+        self.file_with("/var/adm/controlled", b"has a list\n", Metadata { acl, ..Metadata::new(1, 4, 0o600) });
         self.node("/export/home/somebody", Node::directory(Metadata::new(101, 10, 0o700)));
         self.file_with("/export/home/somebody/notes", b"mine\n", Metadata::new(101, 10, 0o600));
         let blob = self.store.put_bytes(&noise(10_000, 77)).expect("stored").blob();

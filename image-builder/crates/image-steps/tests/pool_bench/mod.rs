@@ -3,8 +3,12 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use crate::illumos_root::IllumosRoot;
-use image_steps::{BuildError, BuildRequest, Built, EngineError, Location, Progress, StepState, TargetError, build};
-use std::fs;
+use image_steps::{
+    BuildError, BuildRequest, Built, EngineError, Location, Progress, Redo, StepState, TargetError, build,
+};
+use image_tree::{ReadTarOptions, Store, read_tar};
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use template::Features;
@@ -84,6 +88,9 @@ impl Bench {
             lenient: false,
             no_deps: false,
             refresh: false,
+            redo: Redo::Nothing,
+            evidence: true,
+            sizes: false,
         }
     }
 
@@ -139,4 +146,45 @@ pub(crate) fn told(error: &BuildError) -> String {
 /// The root of the repository's own templates.
 pub(crate) fn repository_templates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../sysconfig/image/templates")
+}
+
+/// Has GRUB read files of the base archive out of an image, and compares every byte. `at` is the image, and what GRUB calls
+/// the dataset; what begins with one of `others` is left out.
+pub(crate) fn ask_grub(bench: &Bench, at: (&Path, &str), base: &Path, others: &[&str]) {
+    let store = Store::open(bench.path("reading")).expect("a store");
+    let base = File::open(base).expect("the base");
+    let tree = read_tar(base, &store, ReadTarOptions::default()).expect("an archive").tree;
+    // GRUB takes what is in quotation marks and the like for its own language, and has not all files of a device.
+    let is_plain = |path: &str| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.+@".contains(&byte));
+    let files: Vec<_> = tree
+        .walk()
+        .filter_map(|entry| Some((entry.path.to_string(), entry.node.content()?.clone())))
+        .filter(|(path, content)| is_plain(path) && content.extents().is_none() && content.len() < 32 << 20)
+        .filter(|(path, _)| !others.iter().any(|other| path.starts_with(other)))
+        .collect();
+    assert!(files.len() > 400, "{} files", files.len());
+    for (path, content) in files.iter().step_by(files.len().div_ceil(if test_judge::soak() { 5000 } else { 200 })) {
+        let place = format!("{}{path}", at.1);
+        let image = at.0.to_str().expect("a path of the test's own");
+        let Some(output) = test_judge::ask("grub-fstest", "grub-common", &[image, "cat", &place]) else { return };
+        let mut bytes = Vec::new();
+        store.open_content(content).expect("stored").read_to_end(&mut bytes).expect("readable");
+        assert!(output.success() && output.stdout == bytes, "{path}: {}", output.stderr_text());
+    }
+}
+
+/// The traverse of a whole pool by OpenZFS: every checksum, every reference, every allocated byte.
+pub(crate) fn ask_zdb(pool: &Path) {
+    let Some(zdb) = test_judge::zdb() else { return };
+    let text = pool.to_str().expect("a path of the test's own");
+    let run = |arguments: &[&str]| {
+        let command = process_runner::Command::new(&zdb).args(arguments).deadline(std::time::Duration::from_secs(900));
+        let output = command.run_any().expect("zdb runs");
+        (output.success(), format!("{}{}", output.stdout_text(), output.stderr_text()))
+    };
+    let (_, labels) = run(&["-l", text]);
+    assert!(labels.contains("labels = 0 1 2 3"), "{labels}");
+    let (good, blocks) = run(&["-e", "-p", text, "-bccvv", "rpool"]);
+    assert!(good && blocks.contains("No leaks (block sum matches space maps exactly)"), "{blocks}");
+    assert!(!blocks.contains("Error counts"), "{blocks}");
 }

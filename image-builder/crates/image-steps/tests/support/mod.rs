@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part")]
 
-use image_steps::{BuildError, BuildRequest, EngineError, Location, Progress, StepState, build};
+use image_steps::{BuildError, BuildRequest, EngineError, Location, Progress, Redo, StepState, build};
 use image_tree::{Follow, ImagePath, ReadTarOptions, Store, Tree, read_tar};
 use std::fs;
 use std::path::PathBuf;
@@ -65,6 +65,9 @@ impl Bench {
             lenient: false,
             no_deps: false,
             refresh: false,
+            redo: Redo::Nothing,
+            evidence: true,
+            sizes: false,
         }
     }
 

@@ -76,8 +76,8 @@ pub struct TarWarning {
 /// What was left out.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum TarWarningKind {
-    /// Access control lists (illumos entries of type `A`, `SCHILY.acl` headers).
-    #[error("access control lists are left out")]
+    /// Access control lists of other kinds than that of NFS version 4, or with names that have no numbers.
+    #[error("access control lists other than those of NFSv4, or with names without numbers, are left out")]
     Acl,
     /// Extended attribute files (illumos entries of type `E`).
     #[error("illumos extended attribute files are left out")]

@@ -4,9 +4,11 @@
 //! tar write them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::error::{TarErrorKind, TarWarningKind};
 use super::sparse::SparseKeywords;
+use crate::acl::{AclEntry, parse_acl};
 use crate::node::Timestamp;
 use crate::path;
 
@@ -22,6 +24,7 @@ pub(super) struct Overrides {
     pub(super) dev_major: Option<u32>,
     pub(super) dev_minor: Option<u32>,
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(super) acl: Option<Arc<[AclEntry]>>,
     pub(super) sparse: SparseKeywords,
     pub(super) warnings: Vec<TarWarningKind>,
 }
@@ -72,9 +75,9 @@ impl Overrides {
             b"SUN.holesdata" => {
                 return Err(TarErrorKind::Unsupported("the sparse files of illumos pax"));
             }
-            b"SCHILY.acl.access" | b"SCHILY.acl.default" | b"SCHILY.acl.ace" => {
-                self.warnings.push(TarWarningKind::Acl);
-            }
+            b"SCHILY.acl.ace" if value.is_empty() => self.acl = None,
+            b"SCHILY.acl.ace" => self.set_acl(value),
+            b"SCHILY.acl.access" | b"SCHILY.acl.default" => self.warnings.push(TarWarningKind::Acl),
             _ if WITHOUT_EFFECT.contains(&keyword) => {}
             _ if keyword.starts_with(XATTR_PREFIX) => {
                 let name = decode_xattr_name(&keyword[XATTR_PREFIX.len()..]);
@@ -89,6 +92,30 @@ impl Overrides {
             _ => self.warnings.push(TarWarningKind::UnknownKeyword(path::display(keyword))),
         }
         Ok(())
+    }
+
+    /// Takes over a list from its text. One that cannot be kept, as one with names and no numbers, is left out.
+    pub(super) fn set_acl(&mut self, text: &[u8]) {
+        match parse_acl(text) {
+            Ok(entries) => self.acl = Some(entries.into()),
+            Err(_) => self.warnings.push(TarWarningKind::Acl),
+        }
+    }
+
+    /// Applies an ancillary file of illumos tar (`tar.h`, type `A`): records of a type, seven octal digits with a NUL that
+    /// count what is in it, and a text that ends with a NUL.
+    pub(super) fn apply_ancillary(&mut self, mut records: &[u8]) {
+        const ACE_ACL: u8 = b'3';
+        while let Some((kind, rest)) = records.split_first() {
+            let text = rest.get(7..).unwrap_or_default();
+            let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+            match *kind {
+                ACE_ACL => self.set_acl(&text[..end]),
+                0 => break,
+                _ => self.warnings.push(TarWarningKind::Acl),
+            }
+            records = text.get(end + 1..).unwrap_or_default();
+        }
     }
 
     fn has_attribute(&self, libarchive_keyword: &[u8]) -> bool {

@@ -139,6 +139,10 @@ impl Reader<'_, '_, '_> {
                 self.global.apply(&records)?;
                 overrides.apply(&records)?;
             }
+            b'A' => {
+                let records = self.extended(block)?;
+                overrides.apply_ancillary(&records);
+            }
             b'L' => overrides.path = Some(until_nul(self.extended(block)?)),
             b'K' => overrides.link_path = Some(until_nul(self.extended(block)?)),
             _ => return Ok(false),
@@ -167,7 +171,6 @@ impl Reader<'_, '_, '_> {
             type_flag => type_flag,
         };
         let left_out = match type_flag {
-            b'A' => TarWarningKind::Acl,
             b'E' => TarWarningKind::AttributeFile,
             b'V' | b'N' => TarWarningKind::BackupData,
             b'M' => return Err(TarErrorKind::Unsupported("an archive of several volumes")),
@@ -324,6 +327,7 @@ fn metadata(block: &Block, overrides: Overrides) -> Result<Metadata, TarErrorKin
         mode: u16::try_from(mode).expect("masked to 12 bits"),
         mtime: overrides.mtime.or(mtime).ok_or(TarErrorKind::Field("time"))?,
         xattrs: overrides.xattrs,
+        acl: overrides.acl,
     })
 }
 

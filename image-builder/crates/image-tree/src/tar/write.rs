@@ -13,6 +13,7 @@ use super::error::WriteTarError;
 use super::header::{self, Block, HeaderBlock, octal_max};
 use super::pax::{format_time, push_record, push_xattr};
 use super::sparse::format_map;
+use crate::acl::format_acl;
 use crate::node::{Content, Metadata, NodeKind};
 use crate::path::ImagePath;
 use crate::store::Store;
@@ -195,7 +196,7 @@ impl EntryHeader {
     }
 
     fn metadata(&mut self, metadata: &Metadata) {
-        let Metadata { uid, gid, mode, mtime, xattrs } = metadata;
+        let Metadata { uid, gid, mode, mtime, xattrs, acl } = metadata;
         self.block.number(header::MODE, u64::from(*mode));
         self.number(header::UID, "uid", u64::from(*uid));
         self.number(header::GID, "gid", u64::from(*gid));
@@ -205,6 +206,8 @@ impl EntryHeader {
             push_record(&mut self.records, b"mtime", format_time(*mtime).as_bytes());
         }
         xattrs.iter().for_each(|(name, value)| push_xattr(&mut self.records, name, value));
+        let text = acl.as_ref().map(|acl| format_acl(acl));
+        text.iter().for_each(|text| push_record(&mut self.records, b"SCHILY.acl.ace", text.as_bytes()));
     }
 
     /// A number that an extended record holds if the header cannot; the header then has the largest it can.

@@ -51,6 +51,8 @@ pub enum Field {
     Mtime,
     /// The extended attributes.
     Xattrs,
+    /// The access control list.
+    Acl,
     /// Which other paths name the same node.
     Links,
 }
@@ -67,6 +69,7 @@ impl fmt::Display for Field {
             Self::Mode => "mode",
             Self::Mtime => "mtime",
             Self::Xattrs => "xattrs",
+            Self::Acl => "access control list",
             Self::Links => "links",
         })
     }
@@ -154,6 +157,7 @@ fn different_fields(old: &Node, new: &Node) -> BTreeSet<Field> {
         (old.mode != new.mode, Field::Mode),
         (old.mtime != new.mtime, Field::Mtime),
         (old.xattrs != new.xattrs, Field::Xattrs),
+        (old.acl != new.acl, Field::Acl),
     ];
     kind.into_iter().chain(metadata.into_iter().filter_map(|(differs, field)| differs.then_some(field))).collect()
 }

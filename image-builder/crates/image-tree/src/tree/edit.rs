@@ -6,8 +6,9 @@ use super::directory::{Directory, Entry};
 use super::error::TreeError;
 use super::resolve::{Follow, Resolved};
 use super::{EntryRef, Tree};
+use crate::acl::{ACL_ENTRIES_MAX, AclEntry};
 use crate::node::{MODE_MASK, Metadata, Node, NodeKind};
-use crate::path::{DEPTH_MAX, ImagePath, PATH_BYTES_MAX};
+use crate::path::{DEPTH_MAX, ImagePath, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 impl Tree {
     /// Puts `node` at `path`, whose parent has to exist; links in the parent are followed, one at `path`
@@ -256,13 +257,19 @@ fn check_node(path: &ImagePath, node: &Node) -> Result<(), TreeError> {
     check_metadata(path, &node.metadata)
 }
 
+fn is_valid_acl(acl: &[AclEntry]) -> bool {
+    (1..=ACL_ENTRIES_MAX).contains(&acl.len()) && acl.iter().all(AclEntry::is_valid)
+}
+
 fn check_metadata(path: &ImagePath, metadata: &Metadata) -> Result<(), TreeError> {
     let what = if metadata.mode & !MODE_MASK != 0 {
         "mode bits beyond 07777"
     } else if metadata.mtime.nanos >= 1_000_000_000 {
         "a time with a billion nanoseconds or more"
-    } else if metadata.xattrs.keys().any(|name| name.is_empty() || name.contains(&0)) {
-        "an extended attribute whose name is empty or has a NUL byte"
+    } else if metadata.xattrs.keys().any(|name| !(1..=NAME_BYTES_MAX).contains(&name.len()) || name.contains(&0)) {
+        "an extended attribute whose name is empty, longer than 255 bytes or has a NUL byte"
+    } else if metadata.acl.as_ref().is_some_and(|acl| !is_valid_acl(acl)) {
+        "an access control list that is empty, too long, or has unknown bits"
     } else {
         return Ok(());
     };

@@ -6,12 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::directory::{Directory, Entry};
+use crate::acl::{ACL_ENTRIES_MAX, AclEntry, AclKind, AclWho};
 use crate::hash::BlobHash;
 use crate::node::{Content, Extent, MODE_MASK, Metadata, Node, NodeKind, Timestamp};
 use crate::path::ImagePath;
 
 const DIRECTORY_MAGIC: &[u8; 8] = b"imgdir\0\x01";
 const TREE_MAGIC: &[u8; 8] = b"imgtree\x01";
+
+/// The bit of a stored mode that says that an access control list follows.
+const MODE_HAS_ACL: u16 = 0x8000;
 
 const KIND_DIRECTORY: u8 = 1;
 const KIND_REGULAR: u8 = 2;
@@ -121,13 +125,32 @@ fn put_name(out: &mut Vec<u8>, kind: u8, name: &[u8]) {
 fn put_metadata(out: &mut Vec<u8>, metadata: &Metadata) {
     out.extend_from_slice(&metadata.uid.to_le_bytes());
     out.extend_from_slice(&metadata.gid.to_le_bytes());
-    out.extend_from_slice(&metadata.mode.to_le_bytes());
+    let acl_bit = if metadata.acl.is_some() { MODE_HAS_ACL } else { 0 };
+    out.extend_from_slice(&(metadata.mode | acl_bit).to_le_bytes());
     out.extend_from_slice(&metadata.mtime.secs.to_le_bytes());
     out.extend_from_slice(&metadata.mtime.nanos.to_le_bytes());
     put_count(out, metadata.xattrs.len());
     for (name, value) in &metadata.xattrs {
         put_bytes(out, name);
         put_bytes(out, value);
+    }
+    metadata.acl.iter().for_each(|acl| put_acl(out, acl));
+}
+
+fn put_acl(out: &mut Vec<u8>, acl: &[AclEntry]) {
+    put_count(out, acl.len());
+    for entry in acl {
+        let (who, id) = match entry.who {
+            AclWho::Owner => (0, 0),
+            AclWho::Group => (1, 0),
+            AclWho::Everyone => (2, 0),
+            AclWho::User(id) => (3, id),
+            AclWho::NamedGroup(id) => (4, id),
+        };
+        out.extend_from_slice(&[who, entry.kind as u8]);
+        out.extend_from_slice(&entry.flags.to_le_bytes());
+        out.extend_from_slice(&entry.mask.to_le_bytes());
+        out.extend_from_slice(&id.to_le_bytes());
     }
 }
 
@@ -275,7 +298,8 @@ impl<'a> Input<'a> {
 
     fn metadata(&mut self) -> Result<Metadata, FormatError> {
         let (uid, gid) = (self.u32()?, self.u32()?);
-        let mode = u16::from_le_bytes(self.array()?);
+        let stored_mode = u16::from_le_bytes(self.array()?);
+        let mode = stored_mode & !MODE_HAS_ACL;
         let mtime = Timestamp { secs: i64::from_le_bytes(self.array()?), nanos: self.u32()? };
         if mode & !MODE_MASK != 0 || mtime.nanos >= 1_000_000_000 {
             return Err(self.error("an impossible mode or time"));
@@ -288,7 +312,31 @@ impl<'a> Input<'a> {
             }
             xattrs.insert(name.to_vec(), self.bytes()?.to_vec());
         }
-        Ok(Metadata { uid, gid, mode, mtime, xattrs })
+        let acl = if stored_mode & MODE_HAS_ACL == 0 { None } else { Some(self.acl()?) };
+        Ok(Metadata { uid, gid, mode, mtime, xattrs, acl })
+    }
+
+    fn acl(&mut self) -> Result<Arc<[AclEntry]>, FormatError> {
+        let mut entries = Vec::new();
+        for _ in 0..self.u32()? {
+            let [who, kind] = self.array()?;
+            let (flags, mask, id) = (u16::from_le_bytes(self.array()?), self.u32()?, self.u32()?);
+            let who = match (who, id) {
+                (0, 0) => AclWho::Owner,
+                (1, 0) => AclWho::Group,
+                (2, 0) => AclWho::Everyone,
+                (3, id) => AclWho::User(id),
+                (4, id) => AclWho::NamedGroup(id),
+                _ => return Err(self.error("an entry about nobody in an access control list")),
+            };
+            let kind = AclKind::from_number(u16::from(kind)).ok_or_else(|| self.error("an unknown kind of entry"))?;
+            let entry = AclEntry { who, kind, flags, mask };
+            if !entry.is_valid() || entries.len() == ACL_ENTRIES_MAX {
+                return Err(self.error("an impossible access control list"));
+            }
+            entries.push(entry);
+        }
+        if entries.is_empty() { Err(self.error("an empty access control list")) } else { Ok(entries.into()) }
     }
 
     fn content(&mut self) -> Result<Content, FormatError> {

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use image_tree::{Content, Extent, ImagePath, Metadata, Node, NodeKind, Store, StoreOptions, Timestamp, Tree};
+use image_tree::{
+    ACL_FLAGS, ACL_MASK, AclEntry, AclKind, AclWho, Content, Extent, ImagePath, Metadata, Node, NodeKind, Store,
+    StoreOptions, Timestamp, Tree,
+};
 use proptest::prelude::*;
 
 /// A path, which the test knows to be possible.
@@ -78,12 +81,25 @@ pub(crate) fn metadata() -> impl Strategy<Value = Metadata> {
     let key = prop_oneof![Just(b"user.k".to_vec()), Just(b"security.%3D=".to_vec()), Just(vec![b'u', 0xff])];
     let xattrs = prop::collection::btree_map(key, prop::collection::vec(any::<u8>(), 0..20), 0..3);
     let xattrs = prop_oneof![3 => Just(BTreeMap::new()), 1 => xattrs];
-    (ids(), ids(), 0..=0o7777_u16, secs, nanos, xattrs).prop_map(|(uid, gid, mode, secs, nanos, xattrs)| Metadata {
-        uid,
-        gid,
-        mode,
-        mtime: Timestamp { secs, nanos },
-        xattrs,
+    let acl = prop_oneof![3 => Just(None), 1 => prop::collection::vec(acl_entry(), 1..5).prop_map(Some)];
+    (ids(), ids(), 0..=0o7777_u16, secs, nanos, xattrs, acl).prop_map(|(uid, gid, mode, secs, nanos, xattrs, acl)| {
+        Metadata { uid, gid, mode, mtime: Timestamp { secs, nanos }, xattrs, acl: acl.map(Into::into) }
+    })
+}
+
+fn acl_entry() -> impl Strategy<Value = AclEntry> {
+    let who = prop_oneof![
+        Just(AclWho::Owner),
+        Just(AclWho::Group),
+        Just(AclWho::Everyone),
+        any::<u32>().prop_map(AclWho::User),
+        any::<u32>().prop_map(AclWho::NamedGroup),
+    ];
+    (who, 0..4_u16, any::<u16>(), any::<u32>()).prop_map(|(who, kind, flags, mask)| AclEntry {
+        who,
+        kind: AclKind::from_number(kind).unwrap(),
+        flags: flags & ACL_FLAGS,
+        mask: mask & ACL_MASK,
     })
 }
 

@@ -1,13 +1,16 @@
 //! Files and directories of a file system.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use image_tree::AclEntry;
 use zfs_format::dnode::Dnode;
 use zfs_format::object::{MASTER_NODE_OBJECT, ObjectType, ObjsetType, master_node};
 use zfs_format::sa::{self, Registry, Znode};
 use zfs_format::zap::Value;
 
 use super::{Dataset, Objset, Pool, ReadError};
+use crate::acl;
 
 /// The object number in the value of a directory entry.
 pub(super) const ENTRY_OBJECT_MASK: u64 = (1 << 48) - 1;
@@ -61,6 +64,15 @@ impl File {
     #[must_use]
     pub fn is_directory(&self) -> bool {
         self.kind() == 0o040_000
+    }
+
+    /// The access control list; none if it says no more than the mode.
+    ///
+    /// # Errors
+    /// It is malformed, or about numbers that no tree holds.
+    pub fn acl(&self) -> Result<Option<Arc<[AclEntry]>>, ReadError> {
+        let malformed = |what: &str| ReadError::Structure { object: self.object, what: what.to_owned() };
+        acl::from_znode(&self.znode).map_err(malformed)
     }
 
     /// Whether this is a regular file.

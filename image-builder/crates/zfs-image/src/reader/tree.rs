@@ -198,6 +198,7 @@ fn metadata(files: &FileSystem<'_>, file: &File) -> Result<Metadata, ReadError> 
         mode: (znode.mode & 0o7777) as u16,
         mtime: timestamp(znode.mtime),
         xattrs: files.xattrs(file)?,
+        acl: file.acl()?,
     })
 }
 

@@ -4,6 +4,10 @@
 //! copy of a block: the first begins at the front, the others, which only metadata needs, behind three quarters and
 //! seven eighths of the vdev. Copies are then far apart, and each kind is written from front to back. A cursor
 //! that finds its part full goes on where there is room, in another metaslab than the other copies while there is one.
+//!
+//! A place is always taken from the beginning of a free range, so that a metaslab has one free range at most, at its end.
+//! Therefore what is left when a block finds no place is less than the block in each metaslab, and a device whose
+//! capacity exceeds all blocks by that much has room for them in any order (`Need`).
 
 use std::collections::BTreeMap;
 
@@ -73,6 +77,7 @@ pub(super) struct Allocator {
     cursors: [u64; 3],
     allocated: u64,
     blocks: u64,
+    largest: u32,
 }
 
 impl Allocator {
@@ -85,7 +90,13 @@ impl Allocator {
             cursors: [0, eighths(6), eighths(7)],
             allocated: 0,
             blocks: 0,
+            largest: 0,
         }
+    }
+
+    /// One that has room for everything, to find out how much is needed.
+    pub(super) fn unlimited(ashift: u8) -> Self {
+        Self::new(Geometry { ashift, metaslab_shift: 62, metaslabs: 1, usable_bytes: 1 << 62 })
     }
 
     pub(super) fn geometry(&self) -> Geometry {
@@ -102,6 +113,11 @@ impl Allocator {
         self.blocks
     }
 
+    /// The longest place that was given out, in bytes.
+    pub(super) fn largest(&self) -> u32 {
+        self.largest
+    }
+
     /// Gives out `copies` (1 to 3) places of `asize` bytes; none if there is no room.
     pub(super) fn allocate(&mut self, asize: u32, copies: usize) -> Option<[Dva; 3]> {
         let mut dvas = [Dva::default(); 3];
@@ -110,6 +126,7 @@ impl Allocator {
             dvas[copy] = Dva { vdev: 0, offset, asize, gang: false };
         }
         self.blocks += 1;
+        self.largest = self.largest.max(asize);
         Some(dvas)
     }
 

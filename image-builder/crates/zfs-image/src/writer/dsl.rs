@@ -270,11 +270,9 @@ impl Dsl {
         Ok(())
     }
 
-    /// The bonus buffers of all directories by object, with their space; `mos` is what the meta object set takes.
-    ///
-    /// # Errors
-    /// A quota is smaller than what is there, or reservations are larger than what the device has room for.
-    pub(super) fn directories(mut self, mos: Usage, device: Device) -> Result<BTreeMap<u64, Vec<u8>>, SpecError> {
+    /// Adds up the space of all directories; `mos` is what the meta object set takes. Answers the bytes that are reserved
+    /// and not used.
+    pub(super) fn add_up(&mut self, mos: Usage) -> u64 {
         self.dirs[self.mos_dir].own = mos;
         self.dirs[self.mos_dir].unique = mos.used;
         let mut reserved = 0;
@@ -287,9 +285,6 @@ impl Dsl {
             phys.used_bytes += dir.own.used + phys.used_breakdown.reference_reservation;
             phys.compressed_bytes += dir.own.compressed;
             phys.uncompressed_bytes += dir.own.uncompressed;
-            if let Some(reason) = dir.limits.contradiction(dir.own.used, phys.used_bytes) {
-                return Err(SpecError::Limit { dataset: std::mem::take(&mut dir.name), reason });
-            }
             let (child, above) = (dir.phys, dir.above);
             let beyond = child.reserved.saturating_sub(child.used_bytes);
             reserved += child.used_breakdown.reference_reservation + beyond;
@@ -303,12 +298,19 @@ impl Dsl {
                 parent.uncompressed_bytes += child.uncompressed_bytes;
             }
         }
-        self.check_reserved(reserved, device)?;
-        Ok(self.dirs.iter().map(|dir| (dir.number, dir.phys.encode().to_vec())).collect())
+        reserved
     }
 
-    /// Where `reserved` bytes are set aside that nothing uses yet, all together has to have room.
-    fn check_reserved(&self, reserved: u64, device: Device) -> Result<(), SpecError> {
+    /// Whether ZFS would let the limits be set, when all is added up and `reserved` bytes of it are not used.
+    ///
+    /// # Errors
+    /// A quota is smaller than what is there, or reservations are larger than what the device has room for.
+    pub(super) fn check_limits(&self, reserved: u64, device: Device) -> Result<(), SpecError> {
+        for dir in self.dirs.iter().rev() {
+            if let Some(reason) = dir.limits.contradiction(dir.own.used, dir.phys.used_bytes) {
+                return Err(SpecError::Limit { dataset: dir.name.clone(), reason });
+            }
+        }
         let root = &self.dirs[0];
         let used = root.phys.used_bytes.max(root.phys.reserved);
         let available = available(device.capacity);
@@ -316,6 +318,11 @@ impl Dsl {
             return Ok(());
         }
         Err(SpecError::Reserved { pool: root.name.clone(), reserved: used, bytes: device.bytes, available })
+    }
+
+    /// The bonus buffers of all directories by object.
+    pub(super) fn directories(&self) -> impl Iterator<Item = (u64, Vec<u8>)> {
+        self.dirs.iter().map(|dir| (dir.number, dir.phys.encode().to_vec()))
     }
 }
 

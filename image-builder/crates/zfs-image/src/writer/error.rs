@@ -146,24 +146,15 @@ pub enum WriteError {
     /// The description is wrong.
     #[error("the description of the pool")]
     Spec(#[from] SpecError),
-    /// The device is too small for what is known before anything is written.
+    /// The device is too small. Nothing was written.
     #[error("a device of {bytes} bytes is too small for the pool `{pool}`, which needs {needed} bytes")]
     TooSmall {
         /// The pool.
         pool: String,
         /// How large the device is.
         bytes: u64,
-        /// How large it has to be.
-        needed: u64,
-    },
-    /// The data did not compress into the device.
-    #[error("the pool `{pool}` does not fit into a device of {bytes} bytes; {needed} bytes are enough")]
-    NoSpace {
-        /// The pool.
-        pool: String,
-        /// How large the device is.
-        bytes: u64,
-        /// How large it would have to be if nothing compressed.
+        /// How large it has to be so that the pool is in it, and ZFS has the room that it keeps for itself, without which
+        /// nobody can write to the pool. Every smaller device is refused, every larger one suffices.
         needed: u64,
     },
     /// A file's content is not in the store.

@@ -83,6 +83,18 @@ pub(super) fn height(blocks: u64, pointers: u64, indirect_shift: u8) -> u8 {
     height
 }
 
+/// The most that an indirect block of `logical` bytes takes, of which the first `used` hold pointers.
+///
+/// Pointers need not compress: LZJB, which is the worse of the two compressions of metadata, then makes nine bytes of
+/// eight. Zeros always do, in LZJB 66 of them to 17 bits, which is less than a 30th. A block that does not shrink by
+/// an eighth is stored as it is.
+pub(super) fn indirect_bytes_max(used: u64, logical: u32, ashift: u8) -> u32 {
+    let full = u64::from(logical);
+    let bound = used + used.div_ceil(8) + full.div_ceil(30);
+    let stored = bound.next_multiple_of(1 << ashift);
+    if bound > full - full / 8 || stored > full { logical } else { stored as u32 }
+}
+
 impl Assembler {
     pub(super) fn new(kind: ObjectType, indirect_shift: u8, height: u8) -> Self {
         Self { kind, indirect_shift, height, levels: vec![Vec::new(); usize::from(height)], usage: Usage::default() }
@@ -228,6 +240,30 @@ mod tests {
         }
         // Of the 20 holes, two blocks of 8 go up; the four that are left, a pointer and two more want one of the 64.
         assert_eq!(seen, "|8:8 -2 ||8:1 -7 |8:1 |");
+    }
+
+    /// Pointers of noise, which no real ones are as bad as, and the zeros behind them.
+    #[test]
+    fn no_indirect_block_takes_more_than_the_most() {
+        let logical = 128_usize << 10;
+        let mut state = 1_u64;
+        let noise: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .take(logical)
+        .collect();
+        let mut scratch = zfs_format::compress::Scratch::default();
+        for pointers in [0, 1, 2, 3, 7, 64, 100, 500, 700, 727, 728, 760, 770, 800, 1000, 1023, 1024] {
+            let mut block = noise[..pointers * BLOCK_POINTER_BYTES].to_vec();
+            block.resize(logical, 0);
+            for compression in [Compression::Lzjb, Compression::Lz4] {
+                let stored = zfs_format::compress::compress(compression, &block, &mut scratch);
+                let bytes = stored.map_or(logical, <[u8]>::len).next_multiple_of(512).min(logical);
+                let most = indirect_bytes_max((pointers * BLOCK_POINTER_BYTES) as u64, logical as u32, 9);
+                assert!(bytes <= most as usize, "{pointers} pointers in {compression:?}: {bytes} of {most}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use zfs_format::dnode::{Dnode, ObjsetForm, ObjsetPhys, flags};
 use zfs_format::object::{ObjectType, ObjsetType};
 use zfs_format::space_map::{Action, SpaceMapPhys, encode_entries};
 
-use super::allocate::Allocator;
+use super::allocate::{Allocator, Geometry};
 use super::indirect::{Assembler, Upper, Usage, height};
 use super::object::Object;
 use super::objset::{DNODE_BLOCK_BYTES, DNODES_PER_BLOCK, DnodeBlocks, meta_dnode};
@@ -28,8 +28,10 @@ const INDIRECT_SHIFT: u8 = 14;
 const COPIES: usize = 3;
 /// The form of the meta object set, which has no accounts but is as long as if it had.
 const FORM: ObjsetForm = ObjsetForm::Accounts;
-/// Entries of a space map that are kept free for the places of the last blocks.
+/// Entries of a space map that are kept free for the places of the last blocks, which make its run longer.
 const SPARE_ENTRIES: usize = 64;
+/// Units of the longest run of an entry.
+const RUN_UNITS: u64 = 1 << 15;
 
 /// A space map that will be written. Every metaslab has one, so that their number does not depend on what is
 /// allocated; that of an empty metaslab has no block.
@@ -65,25 +67,43 @@ impl Late {
         has_histogram: bool,
     ) -> Result<Self, Fault> {
         let mut mapped = touched(allocator);
-        let mut spare = SPARE_ENTRIES;
         loop {
             let mut attempt = allocator.clone();
-            let late = Self::attempt(&mut attempt, &mapped, next, spare, birth, has_histogram).ok_or(Fault::Full)?;
+            let late = Self::attempt(&mut attempt, &mapped, next, birth, has_histogram).ok_or(Fault::Full)?;
             late.check()?;
             if late.space_maps.iter().all(|map| map.fits(&attempt)) {
                 *allocator = attempt;
                 return Ok(late);
             }
-            spare *= 2;
             mapped.extend(touched(&attempt));
         }
+    }
+
+    /// The most that all these blocks take on such a device, and the longest of them, in bytes.
+    pub(super) fn bytes_max(geometry: &Geometry, next: u64) -> (u64, u32) {
+        let blocks = (next + 1 + geometry.metaslabs).div_ceil(DNODES_PER_BLOCK);
+        let indirect: u64 = (1..height(blocks, 3, INDIRECT_SHIFT)).map(|level| indirect_blocks(blocks, level)).sum();
+        let units = 1_u64 << (geometry.metaslab_shift - geometry.ashift);
+        // A word before the entries, and one entry more where the runs do not end with the metaslab.
+        let entries = 8 * (units.div_ceil(RUN_UNITS) + 2 + SPARE_ENTRIES as u64);
+        let map = entries.next_power_of_two().max(SPACE_MAP_BYTES_MIN as u64);
+        let all = [
+            (1 << INDIRECT_SHIFT, indirect),
+            ((geometry.metaslabs * 8).next_multiple_of(512), 1),
+            (DNODE_BLOCK_BYTES as u64, blocks),
+            (FORM.bytes() as u64, 1),
+            (map, geometry.metaslabs),
+        ];
+        let place = |bytes: u64| bytes.next_multiple_of(1 << geometry.ashift);
+        let bytes = all.iter().map(|(bytes, count)| place(*bytes) * count * COPIES as u64).sum();
+        let longest = all.iter().map(|(bytes, _)| place(*bytes)).max().unwrap_or(0);
+        (bytes, u32::try_from(longest).unwrap_or(u32::MAX))
     }
 
     fn attempt(
         allocator: &mut Allocator,
         mapped: &BTreeSet<u64>,
         next: u64,
-        spare: usize,
         birth: u64,
         has_histogram: bool,
     ) -> Option<Self> {
@@ -92,10 +112,9 @@ impl Late {
         let array_bytes = u32::try_from(geometry.metaslabs * 8).ok()?.next_multiple_of(512);
         let objects = next + 1 + geometry.metaslabs;
         let blocks = objects.div_ceil(DNODES_PER_BLOCK);
-        let entries_shift = u32::from(INDIRECT_SHIFT) - 7;
         let mut indirect = Vec::new();
         for level in 1..height(blocks, 3, INDIRECT_SHIFT) {
-            let count = blocks.div_ceil(1 << (entries_shift * u32::from(level)));
+            let count = indirect_blocks(blocks, level);
             indirect.push((0..count).map(|_| place(1 << INDIRECT_SHIFT)).collect::<Option<Vec<_>>>()?);
         }
         let array_place = place(array_bytes)?;
@@ -105,7 +124,7 @@ impl Late {
         for (object, metaslab) in (next + 1..).zip(0..geometry.metaslabs) {
             let (mut bytes, mut place) = (SPACE_MAP_BYTES_MIN as u32, None);
             if mapped.contains(&metaslab) {
-                let used = entries(allocator, metaslab, birth).len() + 8 * spare;
+                let used = entries(allocator, metaslab, birth).len() + 8 * SPARE_ENTRIES;
                 bytes = u32::try_from(used.next_power_of_two()).ok()?.max(bytes);
                 place = Some(allocator.allocate(geometry.asize(bytes), COPIES)?);
             }
@@ -264,6 +283,12 @@ impl SpaceMap {
         let room = if self.place.is_some() { self.bytes as usize } else { 0 };
         entries(allocator, self.metaslab, 0).len() <= room
     }
+}
+
+/// How many indirect blocks of a level there are over so many blocks.
+fn indirect_blocks(blocks: u64, level: u8) -> u64 {
+    let entries_shift = u32::from(INDIRECT_SHIFT) - 7;
+    blocks.div_ceil(1 << (entries_shift * u32::from(level)))
 }
 
 /// The metaslabs that have something in them.

@@ -28,12 +28,12 @@ mod worker;
 mod zpl;
 
 /// Changes when the same description and content give other bytes than before.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 pub use error::{SpecError, WriteError};
 pub use limits::available_bytes;
 pub use output::{FileWindow, Output};
-pub use pool::{WriteOptions, write_pool};
+pub use pool::{WriteOptions, check_size, write_pool};
 pub use report::{DatasetReport, PoolReport};
 pub use size::minimum_bytes;
 pub use spec::{DatasetSpec, PoolSpec, VdevSpec};

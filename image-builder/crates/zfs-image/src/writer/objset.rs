@@ -90,7 +90,11 @@ pub(super) struct WrittenObjset {
 }
 
 impl<'p, 'a> ObjsetWriter<'p, 'a> {
-    pub(super) fn new(pipeline: &'p Pipeline<'a>, policies: Policies) -> Self {
+    pub(super) fn new(pipeline: &'p Pipeline<'a>, mut policies: Policies) -> Self {
+        if pipeline.is_measuring() {
+            // How dnodes and accounts compress depends on where everything else is.
+            policies.metadata.compression = Compression::Off;
+        }
         Self {
             pipeline,
             policies,

@@ -91,10 +91,11 @@ pub(super) enum Fault {
     Refused(Box<WriteError>),
 }
 
-/// Writes blocks.
+/// Writes blocks, or only finds out how much room they take.
 pub(super) struct Pipeline<'a> {
     store: &'a Store,
-    output: &'a dyn Output,
+    /// None when it measures.
+    output: Option<&'a dyn Output>,
     threads: usize,
     allocator: Mutex<Allocator>,
     progress: &'a (dyn Fn(u64) + Sync),
@@ -115,7 +116,19 @@ impl<'a> Pipeline<'a> {
         allocator: Allocator,
         progress: &'a (dyn Fn(u64) + Sync),
     ) -> Self {
-        Self { store, output, threads: threads.max(1), allocator: Mutex::new(allocator), progress }
+        Self { store, output: Some(output), threads: threads.max(1), allocator: Mutex::new(allocator), progress }
+    }
+
+    /// One that writes nothing. What a block takes does then not depend on where other blocks are: content and names
+    /// are compressed to see what they take, what holds pointers counts with the most that it can.
+    pub(super) fn measuring(store: &'a Store, threads: usize, ashift: u8) -> Self {
+        let allocator = Mutex::new(Allocator::unlimited(ashift));
+        Self { store, output: None, threads: threads.max(1), allocator, progress: &|_| {} }
+    }
+
+    /// Whether nothing is written.
+    pub(super) fn is_measuring(&self) -> bool {
+        self.output.is_none()
     }
 
     /// Where the content of files is.
@@ -163,7 +176,7 @@ impl<'a> Pipeline<'a> {
     /// Writes bytes at a position of the device.
     pub(super) fn write_device(&self, bytes: &[u8], position: u64) -> Result<(), Fault> {
         let fault = |source| Fault::Output { position, bytes: bytes.len(), source };
-        self.output.write_all_at(bytes, position).map_err(fault)
+        self.output.map_or(Ok(()), |output| output.write_all_at(bytes, position).map_err(fault))
     }
 }
 

@@ -5,6 +5,8 @@ use std::num::NonZeroUsize;
 
 use image_tree::{NodeKind, Store, Tree};
 use zfs_format::block::BlockPointer;
+use zfs_format::compress::Compression;
+use zfs_format::dnode::Dnode;
 use zfs_format::label::usable_bytes;
 use zfs_format::nvlist::NvList;
 use zfs_format::object::{ObjectType, pool_directory};
@@ -27,7 +29,7 @@ use super::plan::Plan;
 use super::report::{DatasetReport, PoolReport};
 use super::seed::Seed;
 use super::settings::{self, RECORD_BYTES_DEFAULT, Settings};
-use super::size::{is_hopeless, minimum_bytes};
+use super::size::{self, Need};
 use super::spec::{DatasetSpec, PoolSpec};
 use super::zpl::{FileSystem, write_file_system};
 
@@ -38,6 +40,8 @@ pub struct WriteOptions<'p> {
     pub threads: Option<NonZeroUsize>,
     /// Is told, from any thread, of so many more bytes of content that are written.
     pub progress: &'p (dyn Fn(u64) + Sync),
+    /// Whether [`check_size`] has found the device large enough already; that may take as long as writing.
+    pub size_is_checked: bool,
 }
 
 impl std::fmt::Debug for WriteOptions<'_> {
@@ -48,7 +52,7 @@ impl std::fmt::Debug for WriteOptions<'_> {
 
 impl Default for WriteOptions<'_> {
     fn default() -> Self {
-        Self { threads: None, progress: &|_| {} }
+        Self { threads: None, progress: &|_| {}, size_is_checked: false }
     }
 }
 
@@ -65,21 +69,54 @@ pub fn write_pool(
     options: &WriteOptions<'_>,
 ) -> Result<PoolReport, WriteError> {
     spec.validate()?;
-    let geometry = Geometry::new(usable_bytes(bytes), spec.ashift);
-    if geometry.metaslabs == 0 || is_hopeless(spec, geometry.capacity())? {
-        return Err(WriteError::TooSmall { pool: spec.name.clone(), bytes, needed: minimum_bytes(spec)? });
+    if !options.size_is_checked {
+        check_size(spec, store, bytes, options)?;
     }
-    limits::check_reserved(spec, bytes, geometry.capacity())?;
-    let threads = options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let pipeline = Pipeline::new(store, output, threads, Allocator::new(geometry), options.progress);
+    let geometry = Geometry::new(usable_bytes(bytes), spec.ashift);
+    let pipeline = Pipeline::new(store, output, threads(options), Allocator::new(geometry), options.progress);
     let writer = PoolWriter { spec, pipeline: &pipeline, geometry, bytes };
-    writer.write().map_err(|fault| match fault {
-        Fault::Full => match minimum_bytes(spec) {
-            Ok(needed) => WriteError::NoSpace { pool: spec.name.clone(), bytes, needed },
-            Err(error) => error,
-        },
-        other => writer.error(other),
-    })
+    writer.write().map_err(|fault| writer.error(fault))
+}
+
+/// Whether a device of so many bytes is large enough, which is known at once if it is as nothing compressed. Otherwise
+/// everything is compressed to see what it takes, and nothing is written.
+///
+/// # Errors
+/// The description is wrong, the device too small, or the store fails.
+pub fn check_size(spec: &PoolSpec, store: &Store, bytes: u64, options: &WriteOptions<'_>) -> Result<(), WriteError> {
+    spec.validate()?;
+    limits::check_reserved(spec, bytes, Geometry::new(usable_bytes(bytes), spec.ashift).capacity())?;
+    if size::estimate(spec)?.fits(bytes) {
+        return Ok(());
+    }
+    let need = measure(spec, store, threads(options))?;
+    if need.fits(bytes) {
+        return Ok(());
+    }
+    Err(WriteError::TooSmall { pool: spec.name.clone(), bytes, needed: need.device_bytes() })
+}
+
+fn threads(options: &WriteOptions<'_>) -> usize {
+    options.threads.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+}
+
+/// Does all that writing does without writing, and answers how much room it takes.
+fn measure(spec: &PoolSpec, store: &Store, threads: usize) -> Result<Need, WriteError> {
+    let pipeline = Pipeline::measuring(store, threads, spec.ashift);
+    let geometry = pipeline.allocator().geometry();
+    let writer = PoolWriter { spec, pipeline: &pipeline, geometry, bytes: u64::MAX };
+    let (first_late, reserved) = writer.measure().map_err(|fault| writer.error(fault))?;
+    let need = Need::measured(&pipeline.allocator(), first_late, reserved);
+    Ok(need)
+}
+
+/// The pool's own objects that are written.
+struct PoolObjects {
+    dsl: Dsl,
+    /// The number of the first object that is not.
+    array_object: u64,
+    dnodes: BTreeMap<u64, Dnode>,
+    usage: Usage,
 }
 
 struct PoolWriter<'w, 'a> {
@@ -91,6 +128,26 @@ struct PoolWriter<'w, 'a> {
 
 impl PoolWriter<'_, '_> {
     fn write(&self) -> Result<PoolReport, Fault> {
+        self.with_datasets(|written, identity| {
+            let objects = self.write_objects(written, identity)?;
+            self.write_meta(written, identity, objects)
+        })
+    }
+
+    /// As [`Self::write`], but for the blocks that depend on where all others are. Answers the number of their first
+    /// object, and what is reserved and not used.
+    fn measure(&self) -> Result<(u64, u64), Fault> {
+        self.with_datasets(|written, identity| {
+            let mut objects = self.write_objects(written, identity)?;
+            Ok((objects.array_object, objects.dsl.add_up(objects.usage)))
+        })
+    }
+
+    /// Writes all datasets, and what follows.
+    fn with_datasets<T>(
+        &self,
+        follows: impl FnOnce(&[Written<'_>], &Identity) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let spec = self.spec;
         let all = settings::resolve(spec).map_err(|error| Fault::Refused(Box::new(error.into())))?;
         let root = DatasetSpec { name: spec.name.clone(), properties: Vec::new(), tree: None, snapshots: Vec::new() };
@@ -102,8 +159,7 @@ impl PoolWriter<'_, '_> {
             written.push(self.write_dataset(dataset, settings)?);
         }
         let snapshots = written.iter().map(|dataset| dataset.snapshots.len() as u64).max().unwrap_or(0);
-        let identity = Identity::new(spec, CREATION_TXG + snapshots + 1);
-        self.write_meta(&written, &identity)
+        follows(&written, &Identity::new(spec, CREATION_TXG + snapshots + 1))
     }
 
     fn write_dataset<'s>(&self, dataset: &'s DatasetSpec, settings: &'s Settings) -> Result<Written<'s>, Fault> {
@@ -137,8 +193,8 @@ impl PoolWriter<'_, '_> {
         Ok(Written { name: &dataset.name, snapshots: &dataset.snapshots, settings, objset, has_large_blocks })
     }
 
-    /// Writes the pool's own objects, and what makes it a pool.
-    fn write_meta(&self, written: &[Written<'_>], identity: &Identity) -> Result<PoolReport, Fault> {
+    /// Writes the pool's own objects, but for those that tell what is allocated.
+    fn write_objects(&self, written: &[Written<'_>], identity: &Identity) -> Result<PoolObjects, Fault> {
         let spec = self.spec;
         let mut mos = Mos::new(Seed::new(&spec.seed, "MOS"), &spec.features);
         let config_object = mos.number();
@@ -149,21 +205,39 @@ impl PoolWriter<'_, '_> {
         mos.put_config(config_object, &labels::config(spec, identity, &self.geometry, array_object));
         let objects = mos.finish(self.geometry.metaslabs)?;
         let (mut dnodes, mut usage) = (BTreeMap::new(), Usage::default());
-        let policies = settings::pool_policies(&spec.features, identity.txg);
+        let mut policies = settings::pool_policies(&spec.features, identity.txg);
+        if self.pipeline.is_measuring() {
+            // How they compress depends on the size of the device.
+            policies.data.compression = Compression::Off;
+            policies.metadata.compression = Compression::Off;
+        }
         write_objects(self.pipeline, &policies, objects.into_values().map(Ok::<_, Fault>), |number, dnode, used| {
             usage.add(used);
             dnodes.insert(number, dnode);
             Ok(())
         })?;
+        Ok(PoolObjects { dsl, array_object, dnodes, usage })
+    }
+
+    /// Writes what makes the objects a pool.
+    fn write_meta(
+        &self,
+        written: &[Written<'_>],
+        identity: &Identity,
+        objects: PoolObjects,
+    ) -> Result<PoolReport, Fault> {
+        let spec = self.spec;
+        let PoolObjects { mut dsl, array_object, mut dnodes, mut usage } = objects;
         let has_histogram = spec.features.contains("spacemap_histogram");
         let late = Late::reserve(&mut self.pipeline.allocator(), array_object, identity.txg, has_histogram)?;
         usage.add(late.usage());
         let allocator = self.pipeline.allocator().clone();
         dnodes.extend(late.write_space_maps(self.pipeline, &allocator)?);
         let report = self.report(written, identity, &dsl, (&allocator, usage, late.objects()));
+        let reserved = dsl.add_up(usage);
         let device = Device { bytes: self.bytes, capacity: self.geometry.capacity() };
-        let directories = dsl.directories(usage, device).map_err(|error| Fault::Refused(Box::new(error.into())))?;
-        for (number, bonus) in directories {
+        dsl.check_limits(reserved, device).map_err(|error| Fault::Refused(Box::new(error.into())))?;
+        for (number, bonus) in dsl.directories() {
             if let Some(dnode) = dnodes.get_mut(&number) {
                 dnode.bonus = bonus;
             }
@@ -254,7 +328,10 @@ impl PoolWriter<'_, '_> {
         let pool = self.spec.name.clone();
         match fault {
             Fault::Refused(error) => *error,
-            Fault::Full => WriteError::NoSpace { pool, bytes: self.bytes, needed: 0 },
+            Fault::Full => {
+                let reason = format!("a device of {} bytes was found to suffice, and does not", self.bytes);
+                WriteError::Format { pool, reason }
+            }
             Fault::Output { position, bytes, source } => WriteError::Output { pool, position, bytes, source },
             Fault::Format(reason) => WriteError::Format { pool, reason },
             Fault::Content { source, .. } => WriteError::Content { dataset: pool, path: "/".to_owned(), source },

@@ -1,14 +1,16 @@
-//! How large a device has to be, from what is known before any content is read: as if nothing compressed.
+//! How large a device has to be: quickly, from what is known without reading any content, as if nothing compressed; and
+//! exactly enough, by compressing everything without writing it.
 
 use image_tree::NodeKind;
 use zfs_format::block::BLOCK_POINTER_BYTES;
-use zfs_format::compress::Compression;
-use zfs_format::label::{END_BYTES, LABEL_BYTES, START_BYTES};
+use zfs_format::label::{LABEL_BYTES, usable_bytes};
 use zfs_format::zap;
 
-use super::allocate::Geometry;
+use super::allocate::{Allocator, Geometry};
 use super::error::{SpecError, WriteError};
-use super::indirect::height;
+use super::indirect::{height, indirect_bytes_max};
+use super::late::Late;
+use super::limits::{self, available};
 use super::object::{Data, INDIRECT_SHIFT, Object};
 use super::objset::{DNODE_BLOCK_BYTES, DNODES_PER_BLOCK};
 use super::plan::Plan;
@@ -18,78 +20,113 @@ use super::zpl;
 
 /// `SPA_MINDEVSIZE`: the kernel refuses smaller devices.
 const DEVICE_BYTES_MIN: u64 = 64 << 20;
-/// `spa_min_slop`: what ZFS keeps for itself at least.
-const SLOP_BYTES_MIN: u64 = 128 << 20;
-/// Reservations beyond this are larger than any device, and so large that sums would overflow.
-const RESERVED_BYTES_MAX: u64 = 1 << 60;
-/// Dnodes and blocks of the pool's own that every pool has, three copies, generously.
+/// Blocks of the pool's own that every pool has, three copies: the history alone is one of 128 KiB.
 const POOL_BYTES: u64 = 2 << 20;
 /// The same for each dataset and for each snapshot, in blocks of at most 16 KiB.
 const BLOCKS_PER_DATASET: u64 = 14;
 const BLOCKS_PER_SNAPSHOT: u64 = 3;
 const POOL_BLOCK_BYTES: u32 = 16 << 10;
+/// An entry of an access control list that is about somebody by number.
+const ACE_BYTES_MAX: usize = 16;
+/// Objects of the pool's own, and of a dataset and a snapshot in it.
+const POOL_OBJECTS: u64 = 64;
+const OBJECTS_PER_DATASET: u64 = 12;
+
+/// The room that a pool certainly has enough in, whatever the size of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Need {
+    ashift: u8,
+    /// What all blocks take that do not depend on the size of the device.
+    bytes: u64,
+    /// The longest of them.
+    largest: u32,
+    /// The number of the first object that does: the metaslab array.
+    first_late: u64,
+    /// What datasets have reserved and do not use.
+    reserved: u64,
+}
+
+impl Need {
+    /// What was given out while nothing was written, the first number after all objects, and what is reserved beyond.
+    pub(super) fn measured(allocator: &Allocator, first_late: u64, reserved: u64) -> Self {
+        let (bytes, largest) = (allocator.allocated(), allocator.largest());
+        Self { ashift: allocator.geometry().ashift, bytes, largest, first_late, reserved }
+    }
+
+    /// Whether a device of so many bytes has the room, and beside it what ZFS keeps for itself, without which nobody
+    /// could write to the pool. What is true for a device is true for every larger one.
+    pub(super) fn fits(&self, device_bytes: u64) -> bool {
+        let geometry = Geometry::new(usable_bytes(device_bytes), self.ashift);
+        let (late, longest) = Late::bytes_max(&geometry, self.first_late);
+        // Where a block does not fit into what is left of a metaslab, that stays free.
+        let lost = geometry.metaslabs.saturating_mul(u64::from(self.largest.max(longest)));
+        let wanted = [self.bytes, late, lost, self.reserved].into_iter().fold(0, u64::saturating_add);
+        device_bytes >= DEVICE_BYTES_MIN && wanted <= available(geometry.capacity())
+    }
+
+    /// Bytes of the smallest device that has the room.
+    pub(super) fn device_bytes(&self) -> u64 {
+        smallest(|bytes| self.fits(bytes))
+    }
+}
+
+/// The smallest device of whole labels for which `fits` holds, as it does for all larger ones.
+fn smallest(fits: impl Fn(u64) -> bool) -> u64 {
+    let bytes = |labels: u64| labels.saturating_mul(LABEL_BYTES);
+    let (mut too_small, mut enough) = (0, DEVICE_BYTES_MIN / LABEL_BYTES);
+    while !fits(bytes(enough)) {
+        if bytes(enough) == u64::MAX {
+            return u64::MAX;
+        }
+        (too_small, enough) = (enough, enough.saturating_mul(2));
+    }
+    while enough - too_small > 1 {
+        let middle = too_small + (enough - too_small) / 2;
+        if fits(bytes(middle)) { enough = middle } else { too_small = middle }
+    }
+    bytes(enough)
+}
 
 /// Bytes of a device that certainly has room for the pool, and in which ZFS has what it keeps for itself (a 32nd
-/// part, at least 128 MiB), so that the pool can be written to, and what the datasets reserve. No content is read.
+/// part, at least 128 MiB, at most half), so that the pool can be written to, and what the datasets reserve. No content is
+/// read.
 ///
 /// # Errors
 /// The description is wrong.
 pub fn minimum_bytes(spec: &PoolSpec) -> Result<u64, WriteError> {
     spec.validate()?;
-    let reserved = spec.reserved_bytes()?;
-    if reserved > RESERVED_BYTES_MAX {
-        return Ok(u64::MAX);
-    }
-    let used = used_bytes(spec)? + reserved;
-    let wanted = (used + used.div_ceil(31)).max(used + SLOP_BYTES_MIN);
-    let mut usable = wanted;
-    loop {
-        let geometry = Geometry::new(usable, spec.ashift);
-        // Where a block does not fit into what is left of a metaslab, that stays free.
-        let lost = geometry.metaslabs * largest_block(spec)?;
-        let metaslab = geometry.metaslab(0).len;
-        let rounded = (wanted + lost).next_multiple_of(metaslab);
-        if rounded <= usable {
-            break;
-        }
-        usable = rounded;
-    }
-    let device = (usable + START_BYTES + END_BYTES).next_multiple_of(LABEL_BYTES);
-    Ok(device.max(DEVICE_BYTES_MIN))
+    Ok(estimate(spec)?.device_bytes())
 }
 
-/// Whether data that is stored as it is, and therefore known, exceeds the device.
-pub(super) fn is_hopeless(spec: &PoolSpec, capacity: u64) -> Result<bool, SpecError> {
+/// The need of a pool in which nothing compresses, but what metadata is certain to.
+pub(super) fn estimate(spec: &PoolSpec) -> Result<Need, SpecError> {
     let all = settings::resolve(spec)?;
-    let stored = spec.datasets.iter().filter_map(|dataset| {
-        let storing = all.get(&dataset.name)?.storing;
-        let bytes = dataset.tree.as_ref()?.statistics().data_bytes;
-        (storing.compression == Compression::Off).then(|| bytes.saturating_mul(u64::from(storing.copies)))
-    });
-    Ok(stored.fold(0_u64, u64::saturating_add) > capacity)
-}
-
-fn largest_block(spec: &PoolSpec) -> Result<u64, SpecError> {
-    let records = settings::resolve(spec)?.into_values().map(|settings| u64::from(settings.storing.record_bytes));
-    Ok(records.max().unwrap_or(0).max(1 << INDIRECT_SHIFT))
-}
-
-/// What all blocks take at most.
-fn used_bytes(spec: &PoolSpec) -> Result<u64, SpecError> {
-    let all = settings::resolve(spec)?;
+    let records = all.values().map(|settings| settings.storing.record_bytes);
     let bounds = Bounds { ashift: spec.ashift };
     let pool_block = 3 * bounds.asize(POOL_BLOCK_BYTES);
-    let mut used = POOL_BYTES + pool_block * BLOCKS_PER_DATASET;
+    let mut bytes = POOL_BYTES + pool_block * BLOCKS_PER_DATASET;
+    let mut objects = POOL_OBJECTS + OBJECTS_PER_DATASET;
     for dataset in &spec.datasets {
-        let storing = all.get(&dataset.name).map(|settings| settings.storing);
+        let settings = all.get(&dataset.name);
+        let storing = settings.map(|settings| settings.storing);
         let properties: usize = dataset.properties.iter().map(|(name, value)| name.len() + value.len()).sum();
         let blocks = BLOCKS_PER_DATASET
             + BLOCKS_PER_SNAPSHOT * dataset.snapshots.len() as u64
             + properties as u64 / u64::from(POOL_BLOCK_BYTES / 4);
-        used += pool_block * blocks + storing.map_or(0, |storing| bounds.dataset(dataset, &storing));
+        bytes += pool_block * blocks + storing.map_or(0, |storing| bounds.dataset(dataset, &storing));
+        objects += OBJECTS_PER_DATASET * (1 + dataset.snapshots.len() as u64);
     }
-    // A space map for each metaslab, of which there are at most 200 in all but very large pools.
-    Ok(used + 3 * bounds.asize(4096) * Geometry::new(used, spec.ashift).metaslabs.max(16))
+    // Every snapshot's deadlist names all before it; without the feature `empty_bpobj` each has an object there.
+    let lists: u64 = spec.datasets.iter().map(|dataset| (dataset.snapshots.len() as u64 + 1).pow(2)).sum();
+    bytes += 3 * 256 * lists;
+    let largest = bounds.asize(records.max().unwrap_or(0).max(1 << INDIRECT_SHIFT));
+    Ok(Need {
+        ashift: spec.ashift,
+        bytes,
+        largest: largest as u32,
+        first_late: objects + lists,
+        reserved: limits::reserved(spec, &all),
+    })
 }
 
 /// Upper bounds of what things take.
@@ -112,9 +149,11 @@ impl Bounds {
         for planned in &plan.nodes {
             used += match &planned.node.kind {
                 NodeKind::Regular(content) => self.file(content.len(), Data::File(content), storing),
-                NodeKind::Symlink(target) => self.asize(target.len() as u32) * metadata_copies,
+                NodeKind::Symlink(target) => self.spill(target.len()) * metadata_copies,
                 _ => 0,
             };
+            let acl = planned.node.metadata.acl.as_ref();
+            used += acl.map_or(0, |entries| self.spill(entries.len() * ACE_BYTES_MAX)) * metadata_copies;
             let xattrs = &planned.node.metadata.xattrs;
             let values = xattrs.values();
             used += values.map(|value| self.file(value.len() as u64, Data::Slice(value), storing)).sum::<u64>();
@@ -141,6 +180,11 @@ impl Bounds {
         blocks * self.asize(object.block_bytes) * u64::from(storing.copies) + indirects * metadata_copies
     }
 
+    /// A spill block, or none, with a value of so many bytes, a header, and another attribute.
+    fn spill(&self, bytes: usize) -> u64 {
+        self.asize((bytes + 40).next_multiple_of(512) as u32)
+    }
+
     /// All indirect blocks over so many blocks.
     fn indirects(&self, blocks: u64, pointers: u64) -> u64 {
         let entries = 1 << (u32::from(INDIRECT_SHIFT) - BLOCK_POINTER_BYTES.ilog2());
@@ -152,12 +196,9 @@ impl Bounds {
         used
     }
 
-    /// An indirect block with so many pointers: they do not compress, zeros do, in any compression to a 30th.
+    /// An indirect block with so many pointers.
     fn indirect(&self, pointers: u64) -> u64 {
-        let full = 1_u64 << INDIRECT_SHIFT;
-        let bytes = pointers * BLOCK_POINTER_BYTES as u64;
-        let bound = (bytes + bytes / 8 + full / 30).min(full);
-        bound.next_multiple_of(1 << self.ashift)
+        u64::from(indirect_bytes_max(pointers * BLOCK_POINTER_BYTES as u64, 1 << INDIRECT_SHIFT, self.ashift))
     }
 
     /// A directory of these names.
@@ -192,3 +233,6 @@ impl Bounds {
         owners(|metadata| metadata.uid) + owners(|metadata| metadata.gid)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,11 @@ use std::io;
 
 use image_tree::{Content, ContentReader};
 use zfs_format::block::{BlockPointer, ByteOrder, DataBlock, Dva, EMBEDDED_BYTES_MAX, Embedded, Hole};
-use zfs_format::checksum::digest;
+use zfs_format::checksum::{ChecksumKind, digest};
 use zfs_format::compress::{Compression, Scratch, compress};
 use zfs_format::object::ObjectType;
 
+use super::indirect::indirect_bytes_max;
 use super::pipeline::{BATCH_BYTES, Block, Fault, Pipeline, Source};
 
 /// A block that is ready for its place.
@@ -62,6 +63,10 @@ impl<'w, 'a> Worker<'w, 'a> {
 
     /// Reads a block into the buffer at `at`, and answers what its pointer will be and how much room it takes there.
     fn encode_block(&mut self, block: &Block<'_>, at: usize) -> Result<(Encoded, usize), Fault> {
+        if let Some(physical) = self.measured(block) {
+            let stored = self.pointer(block, Compression::Off, physical, [0; 4]);
+            return Ok((Encoded::Stored { block: stored, at, copies: usize::from(block.policy.copies) }, 0));
+        }
         let logical = block.logical_bytes as usize;
         self.fill(block, at)?;
         let policy = block.policy;
@@ -90,28 +95,39 @@ impl<'w, 'a> Worker<'w, 'a> {
         let asize = physical.next_multiple_of(1 << self.ashift);
         self.reserve(at + asize);
         self.buffer[at + physical..at + asize].fill(0);
-        let stored = self.pointer(block, compression, at, physical)?;
+        let digest = self.digest(block.policy.checksum, at, physical)?;
+        let stored = self.pointer(block, compression, physical as u32, digest);
         Ok((Encoded::Stored { block: stored, at, copies: usize::from(policy.copies) }, asize))
     }
 
-    fn pointer(
-        &self,
-        block: &Block<'_>,
-        compression: Compression,
-        at: usize,
-        physical: usize,
-    ) -> Result<DataBlock, Fault> {
-        let checksum = block.policy.checksum;
-        let digest = digest(checksum, &self.buffer[at..at + physical])
-            .ok_or_else(|| Fault::Format(format!("blocks with the checksum {} cannot be written", checksum.name())))?;
-        Ok(DataBlock {
+    /// What a block takes whose content need not be known for that, when nothing is to be written.
+    fn measured(&self, block: &Block<'_>) -> Option<u32> {
+        if !self.pipeline.is_measuring() {
+            return None;
+        }
+        if block.level > 0 {
+            return Some(indirect_bytes_max(block.source.len() as u64, block.logical_bytes, self.ashift));
+        }
+        (block.policy.compression == Compression::Off).then_some(block.logical_bytes)
+    }
+
+    fn digest(&self, checksum: ChecksumKind, at: usize, physical: usize) -> Result<[u64; 4], Fault> {
+        if self.pipeline.is_measuring() {
+            return Ok([0; 4]);
+        }
+        digest(checksum, &self.buffer[at..at + physical])
+            .ok_or_else(|| Fault::Format(format!("blocks with the checksum {} cannot be written", checksum.name())))
+    }
+
+    fn pointer(&self, block: &Block<'_>, compression: Compression, physical: u32, digest: [u64; 4]) -> DataBlock {
+        DataBlock {
             dvas: [Dva::default(); 3],
             kind: block.kind,
             level: block.level,
             compression,
-            checksum,
+            checksum: block.policy.checksum,
             logical_bytes: block.logical_bytes,
-            physical_bytes: physical as u32,
+            physical_bytes: physical,
             dedup: false,
             encrypted: false,
             birth: block.policy.birth,
@@ -119,7 +135,7 @@ impl<'w, 'a> Worker<'w, 'a> {
             fill: block.fill,
             digest,
             byte_order: ByteOrder::Little,
-        })
+        }
     }
 
     fn reserve(&mut self, len: usize) {
@@ -181,6 +197,9 @@ impl<'w, 'a> Worker<'w, 'a> {
 
     /// Writes the batch to its places.
     pub(super) fn write(&self) -> Result<(), Fault> {
+        if self.pipeline.is_measuring() {
+            return Ok(());
+        }
         self.runs.iter().try_for_each(|(at, len, offset)| self.pipeline.write_at(&self.buffer[*at..at + len], *offset))
     }
 }

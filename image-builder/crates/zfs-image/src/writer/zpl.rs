@@ -15,6 +15,7 @@ use super::objset::{ObjsetWriter, WrittenObjset};
 use super::pipeline::{Fault, Pipeline};
 use super::plan::{DELETE_QUEUE_OBJECT, Plan, Planned, ROOT_OBJECT, entry_value, type_bits};
 use super::seed::Seed;
+use crate::acl::to_aces;
 
 /// `ZPL_VERSION_SA`.
 const ZPL_VERSION: u64 = 5;
@@ -213,6 +214,12 @@ impl<'t> Nodes<'_, 't> {
 
     /// The hidden directory of a node's extended attributes, and the files in it.
     fn xattrs(&mut self, directory: u64, owner: u64, metadata: &'t Metadata) -> Result<(), String> {
+        // Each is a file of that name, which nobody could open.
+        if let Some(name) =
+            metadata.xattrs.keys().find(|name| name.contains(&b'/') || matches!(&name[..], b"." | b".."))
+        {
+            return Err(format!("ZFS has no extended attribute of the name `{}`", name.escape_ascii()));
+        }
         let count = metadata.xattrs.len() as u64;
         let regular = NodeKind::Regular(Content::empty());
         let entries: Vec<ZapEntry> = metadata
@@ -225,7 +232,7 @@ impl<'t> Nodes<'_, 't> {
         let mut object =
             zap_object(directory, ObjectType::DIRECTORY_CONTENTS, &entries, self.file_system.seed).map_err(named)?;
         // Open to all, as `zfs_make_xattrdir` makes it: the owner's own permissions are what counts.
-        let mut shared = Metadata { xattrs: BTreeMap::new(), ..metadata.clone() };
+        let mut shared = Metadata { xattrs: BTreeMap::new(), acl: None, ..metadata.clone() };
         shared.mode = 0o1777;
         let mut znode = znode(&shared, &NodeKind::Directory, self.file_system.generation);
         (znode.parent, znode.links, znode.size) = (owner, 2, count + 2);
@@ -257,16 +264,21 @@ pub(super) fn file_object(number: u64, len: u64, record_bytes: u32) -> Object<'s
 /// The attributes that follow from metadata and kind; size, parent, links and the like are left at 0.
 fn znode(metadata: &Metadata, kind: &NodeKind, generation: u64) -> Znode {
     let time = Time { secs: metadata.mtime.secs, nanos: metadata.mtime.nanos };
-    let mode = u32::from(metadata.mode);
-    // Boot loaders look for the target of a link behind a list of exactly three entries, as everybody's has.
-    let list_mode = if matches!(kind, NodeKind::Symlink(_)) { 0o777 } else { mode };
-    let aces = acl::trivial(list_mode, matches!(kind, NodeKind::Directory));
+    // Links have no permissions of their own, whatever archives say. Boot loaders look for the target behind a list of
+    // exactly three entries.
+    let is_link = matches!(kind, NodeKind::Symlink(_));
+    let mode = if is_link { 0o777 } else { u32::from(metadata.mode) };
+    let is_dir = matches!(kind, NodeKind::Directory);
+    let aces = match &metadata.acl {
+        Some(entries) if !is_link => to_aces(entries),
+        _ => acl::trivial(mode, is_dir),
+    };
     Znode {
         mode: type_bits(kind) | u64::from(mode),
         generation,
         uid: u64::from(metadata.uid),
         gid: u64::from(metadata.gid),
-        flags: acl::flags(list_mode),
+        flags: acl::flags_of(&aces, mode, is_dir),
         atime: time,
         mtime: time,
         ctime: time,

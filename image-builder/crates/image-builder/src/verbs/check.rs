@@ -1,0 +1,115 @@
+//! `image-builder check`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "results and warnings of the command line")]
+
+use super::request_at;
+use crate::arguments::Check;
+use crate::failure::Failure;
+use crate::places::Places;
+use image_steps::BuildError;
+use miette::Report;
+use serde_json::{Value, json};
+use template::Diagnostic;
+
+/// What was found about one template.
+struct Finding {
+    subject: String,
+    steps: Option<usize>,
+    list: Vec<Diagnostic>,
+    /// Why a template that is right cannot be built here.
+    not_here: Vec<Diagnostic>,
+}
+
+/// `image-builder check`.
+pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
+    let places = Places::find(&arguments.places)?;
+    let names: Vec<(String, String)> = match (&arguments.group, &arguments.name) {
+        (Some(group), Some(name)) => vec![(group.clone(), name.clone())],
+        (group, _) => {
+            let mut names = image_steps::template_names(&places.roots);
+            names.retain(|(found, _)| group.as_ref().is_none_or(|group| group == found));
+            names
+        }
+    };
+    let mut findings = Vec::new();
+    for (group, name) in &names {
+        findings.push(find(arguments, &places, group, name)?);
+        if !arguments.json {
+            tell(findings.last_mut().expect("it was pushed"));
+        }
+    }
+    if arguments.json {
+        println!("{}", json!({ "templates": findings.iter().map(Finding::to_json).collect::<Vec<_>>() }));
+    }
+    let wrong = findings.iter().filter(|finding| finding.steps.is_none()).count();
+    if wrong > 0 {
+        return Err(Failure::Check { wrong, all: names.len() });
+    }
+    Ok(())
+}
+
+fn find(arguments: &Check, places: &Places, group: &str, name: &str) -> Result<Finding, Failure> {
+    let request = request_at(places, &arguments.places, group, name);
+    let subject = format!("{group}/{name}");
+    match image_steps::load(&request, group, name) {
+        Ok(mut template) => {
+            let not_here = image_steps::impossible_here(&template);
+            let list = std::mem::take(&mut template.warnings);
+            Ok(Finding { subject, steps: Some(template.steps.len()), list, not_here })
+        }
+        Err(BuildError::Template { diagnostics, .. }) => {
+            Ok(Finding { subject, steps: None, list: diagnostics.into_list(), not_here: Vec::new() })
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn tell(finding: &mut Finding) {
+    let list = std::mem::take(&mut finding.list);
+    let Some(steps) = finding.steps else {
+        eprintln!("{:?}", Report::new(template::Diagnostics::new(finding.subject.clone(), list)));
+        return;
+    };
+    for warning in list {
+        eprintln!("{:?}", Report::new(warning));
+    }
+    println!("{}: {steps} steps, good", finding.subject);
+    // Many steps may have the same reason.
+    let mut told: Vec<&str> = Vec::new();
+    for diagnostic in &finding.not_here {
+        if !told.contains(&diagnostic.message()) {
+            told.push(diagnostic.message());
+            let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
+            println!("    cannot be built here: {}{place}", diagnostic.message());
+        }
+    }
+}
+
+impl Finding {
+    fn to_json(&self) -> Value {
+        let list = |list: &[Diagnostic]| list.iter().map(diagnostic_json).collect::<Vec<_>>();
+        json!({
+            "template": self.subject,
+            "good": self.steps.is_some(),
+            "steps": self.steps,
+            "diagnostics": list(&self.list),
+            "not_possible_here": list(&self.not_here),
+        })
+    }
+}
+
+/// A diagnostic for machines; lines and columns count from 1.
+fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
+    let origin = diagnostic.origin();
+    let chain: Vec<String> = origin.iter().flat_map(|origin| origin.chain()).map(ToString::to_string).collect();
+    json!({
+        "severity": if diagnostic.is_error() { "error" } else { "warning" },
+        "code": diagnostic.code(),
+        "message": diagnostic.message(),
+        "help": diagnostic.help_text(),
+        "file": origin.map(template::Origin::file),
+        "line": origin.map(template::Origin::line),
+        "column": origin.map(template::Origin::column),
+        "included_from": chain,
+    })
+}

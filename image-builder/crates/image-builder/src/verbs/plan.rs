@@ -1,0 +1,90 @@
+//! `image-builder plan`.
+
+#![expect(clippy::print_stdout, reason = "results of the command line")]
+
+use super::{redo, request};
+use crate::arguments::Plan;
+use crate::failure::Failure;
+use crate::terminal;
+use image_steps::PlannedTemplate;
+use serde_json::json;
+
+/// `image-builder plan`.
+pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
+    let mut request = request(&arguments.location.dataset, &arguments.template)?;
+    request.redo = redo(&arguments.redo);
+    let planned = image_steps::plan(&request, &terminal::progress())?;
+    if arguments.json {
+        let templates: Vec<_> = planned
+            .iter()
+            .map(|template| {
+                let image =
+                    template.artifact.as_ref().map(|(path, current)| json!({ "path": path, "current": current }));
+                let PlannedTemplate { subject, needs, steps, .. } = template;
+                json!({ "template": subject, "needs": needs, "steps": steps, "image": image })
+            })
+            .collect();
+        println!("{}", json!({ "roots": request.roots, "external": request.external, "templates": templates }));
+        return Ok(());
+    }
+    for root in &request.roots {
+        println!("templates from {}", root.display());
+    }
+    for external in &request.external {
+        println!("external files from {}", external.display());
+    }
+    if planned.len() > 1 {
+        print_graph(&planned);
+    }
+    for template in &planned {
+        print_plan(template);
+    }
+    Ok(())
+}
+
+/// The templates below each other, in the order in which they are built.
+fn print_graph(planned: &[PlannedTemplate]) {
+    println!("\norder:");
+    for (number, template) in planned.iter().enumerate() {
+        let to_do = template.steps.iter().filter(|step| step.cached != Some(true)).count();
+        let image = template.artifact.as_ref().is_some_and(|(_, current)| !current);
+        let state = match (to_do, image) {
+            (0, false) => "nothing to do".to_owned(),
+            (0, true) => "writes the image".to_owned(),
+            (count, _) => format!("{count} of {} steps", template.steps.len()),
+        };
+        println!("  {}. {}: {state}", number + 1, template.subject);
+        for need in &template.needs {
+            println!("       takes {} from {}", need.takes.join(", "), need.template);
+        }
+    }
+}
+
+fn print_plan(template: &PlannedTemplate) {
+    println!("\n{}", template.subject);
+    let mut awaits = None;
+    for step in &template.steps {
+        if awaits != step.awaits.as_ref() {
+            awaits = step.awaits.as_ref();
+            println!("  unknown until {} is built:", awaits.map_or("what it needs", String::as_str));
+        }
+        let mark = match step.cached {
+            Some(true) => "cached",
+            Some(false) => "run",
+            None => "after",
+        };
+        println!("  {mark:6}  {}  ({})", step.title, step.origin);
+        if let Some(why) = &step.why {
+            println!("          because {why}");
+        }
+    }
+    if let Some((path, current)) = &template.artifact {
+        let is_known = template.steps.last().is_none_or(|step| step.awaits.is_none());
+        let mark = match (is_known, *current) {
+            (false, _) => "after",
+            (true, true) => "there",
+            (true, false) => "write",
+        };
+        println!("  {mark:6}  {}", path.display());
+    }
+}

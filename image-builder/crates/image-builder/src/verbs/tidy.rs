@@ -1,0 +1,44 @@
+//! `image-builder workspace`, `gc` and `clean`.
+
+#![expect(clippy::print_stdout, reason = "results of the command line")]
+
+use crate::arguments::{Clean, Gc, WorkspaceArguments};
+use crate::failure::Failure;
+use crate::terminal;
+use image_steps::{Location, Workspace};
+
+const MIB: u64 = 1 << 20;
+
+/// `image-builder workspace`.
+pub(crate) fn workspace(arguments: &WorkspaceArguments) -> Result<(), Failure> {
+    let workspace = Workspace::open(&Location::parse(&arguments.location.dataset))?;
+    let path = if arguments.output { workspace.output() } else { workspace.root() };
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// `image-builder gc`.
+pub(crate) fn gc(arguments: &Gc) -> Result<(), Failure> {
+    let location = Location::parse(&arguments.location.dataset);
+    let collected = image_steps::collect(&location, &terminal::progress())?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&collected).expect("numbers are JSON"));
+        return Ok(());
+    }
+    let freed = collected.bytes_before.saturating_sub(collected.bytes_after);
+    println!("results of steps: {} kept, {} forgotten", collected.kept_steps, collected.forgotten_steps);
+    println!("contents: {} kept, {} removed", collected.kept_contents, collected.removed_contents);
+    println!("cache: {} MiB, {} MiB freed", collected.bytes_after.div_ceil(MIB), freed / MIB);
+    Ok(())
+}
+
+/// `image-builder clean`.
+pub(crate) fn clean(arguments: &Clean) -> Result<(), Failure> {
+    let freed = image_steps::clean(&Location::parse(&arguments.location.dataset))?;
+    if arguments.json {
+        println!("{}", serde_json::json!({ "freed_bytes": freed }));
+    } else {
+        println!("cache: removed, {} MiB freed; images, archives and package files are as they were", freed / MIB);
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! The command line as scripts and people use it: verbs, their JSON, exit statuses, and what lies beside outputs.
+
+use process_runner::{Command, Output};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+use test_judge::{approve, ask};
+
+/// Templates of group `g` and a workspace.
+struct Scene(TempDir);
+
+const OWNER: &str = r#""owner": "root", "group": "root", "mode": "644""#;
+
+impl Scene {
+    /// `base` packs a tar of two files, one from `files/a`; `fat` makes a FAT image of it.
+    fn new() -> Self {
+        let scene = Self(tempfile::tempdir().expect("a temporary directory"));
+        fs::create_dir_all(scene.path("templates/g/files")).expect("a directory");
+        scene.write("templates/g/files/a", "one");
+        let a = format!(r#"{{ "t": "ensure_file", "file": "/a", "src": "a", {OWNER} }}"#);
+        let b = format!(r#"{{ "t": "ensure_file", "file": "/b", "contents": "b", {OWNER} }}"#);
+        scene.write(
+            "templates/g/base.json",
+            &format!(
+                r#"{{ "dataset": {{ "name": "d" }}, "steps": [ {a}, {b}, {{ "t": "pack_tar", "name": "b.tar" }} ] }}"#
+            ),
+        );
+        let more = format!(r#"{{ "t": "ensure_file", "with": "more", "file": "/more", "contents": "m", {OWNER} }}"#);
+        scene.write(
+            "templates/g/fat.json",
+            &format!(
+                r#"{{ "pcfs": {{ "label": "X", "size": 2 }}, "steps": [ {{ "t": "unpack_tar", "name": "b.tar" }}, {more} ] }}"#
+            ),
+        );
+        scene
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.path(path), text).expect("written");
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).expect(path)
+    }
+
+    fn run(&self, words: &str) -> Output {
+        let program = env!("CARGO_BIN_EXE_image-builder");
+        Command::new(program).args(words.split_whitespace()).current_dir(self.0.path()).run_any().expect("it runs")
+    }
+
+    fn good(&self, words: &str) -> String {
+        let output = self.run(words);
+        assert!(output.success(), "{words}: {}", output.stderr_text());
+        output.stdout_text()
+    }
+
+    fn json(&self, words: &str) -> Value {
+        serde_json::from_str(&self.good(words)).expect(words)
+    }
+}
+
+#[test]
+fn a_plan_says_in_which_order_and_why() {
+    let scene = Scene::new();
+    let said = scene.good("plan -d ./work -g g -n fat");
+    for part in ["1. g/base: 3 of 3 steps", "takes b.tar from g/base", "because it was never built in this workspace"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    scene.good("build -d ./work -g g -n fat");
+    let said = scene.good("plan -d ./work -g g -n fat");
+    assert!(said.contains("1. g/base: nothing to do") && !said.contains("because"), "{said}");
+    scene.write("templates/g/files/a", "two");
+    let plan = scene.json("plan -d ./work -g g -n fat --json");
+    let step = &plan["templates"][0]["steps"][0];
+    assert_eq!(step["cached"], false);
+    assert!(step["why"].as_str().is_some_and(|why| why.ends_with("templates/g/files/a changed")), "{step}");
+    assert_eq!(plan["templates"][1]["needs"][0]["template"], "g/base");
+    scene.write("templates/g/files/a", "one");
+    assert!(scene.good("plan -r -d ./work -g g -n base").contains("asked to be done again"));
+}
+
+#[test]
+fn what_is_asked_for_is_done_again() {
+    let scene = Scene::new();
+    scene.good("build -d ./work -g g -n base");
+    let done = |words: &str| {
+        let built = scene.json(words);
+        let templates = built["templates"].as_array().expect("templates").clone();
+        let steps =
+            |run: &Value| run["steps"].as_array().expect("steps").iter().filter(|step| step["cached"] == false).count();
+        templates
+            .iter()
+            .map(|run| (run["template"].as_str().expect("a name").to_owned(), steps(run)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(done("build --json -d ./work -g g -n base"), [("g/base".to_owned(), 0)]);
+    assert_eq!(done("build --json -r -d ./work -g g -n base"), [("g/base".to_owned(), 3)]);
+    assert_eq!(done("build --json --fullreset -S svccfg-native -d ./work -g g -n base"), [("g/base".to_owned(), 3)]);
+}
+
+#[test]
+fn evidence_lies_beside_each_output() {
+    let scene = Scene::new();
+    scene.good("build -d ./work -g g -n fat -F more");
+    let output = scene.path("work/output");
+    for sums in ["b.tar.sha256", "g-fat.pcfs.sha256"] {
+        let command = Command::new("sha256sum").args(["-c", sums]).current_dir(&output).run_any().expect("it runs");
+        assert!(command.success(), "{sums}: {}", command.stderr_text());
+    }
+    let lines: Vec<Value> = scene
+        .read("work/output/g-fat.manifest.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let step = |path: &str| lines.iter().find(|line| line["path"] == path).expect(path)["step"].clone();
+    assert_eq!((step("/a"), step("/more")), ("unpack_tar b.tar".into(), "ensure_file /more".into()));
+    let evidence: Value = serde_json::from_str(&scene.read("work/output/g-fat.evidence.json")).expect("JSON");
+    assert_eq!(evidence["template"], "g/fat");
+    assert_eq!(evidence["features"]["values"]["more"][0], "1");
+    assert_eq!(evidence["effective"]["steps"].as_array().map(Vec::len), Some(2));
+    assert!(evidence["inputs"][0]["what"].as_str().is_some_and(|what| what.ends_with("b.tar")), "{evidence}");
+    assert_eq!(evidence["files"][0]["bytes"], 2 << 20);
+    // Nothing is written again that is there.
+    let before = fs::metadata(output.join("g-fat.evidence.json")).expect("it is there").modified().expect("its time");
+    scene.good("build -d ./work -g g -n fat -F more");
+    let after = fs::metadata(output.join("g-fat.evidence.json")).expect("it is there").modified().expect("its time");
+    assert_eq!(before, after);
+    scene.good("build -d ./bare -g g -n fat --no-evidence");
+    assert!(!scene.path("bare/output/g-fat.evidence.json").exists());
+}
+
+#[test]
+fn a_difference_names_the_step_that_made_it() {
+    let scene = Scene::new();
+    scene.good("build -d ./one -g g -n fat");
+    scene.write("templates/g/files/a", "two");
+    scene.good("build -d ./two -g g -n fat -F more");
+    let output = scene.run("diff one/output/g-fat.pcfs two/output/g-fat.pcfs");
+    assert_eq!(output.code, Some(4), "{}", output.stderr_text());
+    let said = output.stdout_text();
+    assert!(said.lines().any(|line| line.starts_with("~ /a: content  [unpack_tar b.tar, ")), "{said}");
+    assert!(said.lines().any(|line| line.starts_with("+ /more  [ensure_file /more, ")), "{said}");
+}
+
+#[test]
+fn a_template_is_shown_as_it_is_understood() {
+    let scene = Scene::new();
+    let said = scene.good("show -g g -n fat");
+    assert!(said.contains("unpack_tar  (./templates/g/fat.json:1:"), "{said}");
+    assert!(said.contains("left out: ensure_file") && said.contains("feature `more` is not defined"), "{said}");
+    let shown = scene.json("show -g g -n fat -F more --json");
+    assert_eq!(shown["steps"].as_array().map(Vec::len), Some(2));
+    assert_eq!(shown["target"]["pcfs"]["label"], "X");
+    assert_eq!(scene.run("show -g g -n none").code, Some(3));
+}
+
+#[test]
+fn findings_are_for_machines_too() {
+    let scene = Scene::new();
+    scene.write("templates/g/bad.json", r#"{ "pool": { "nam": "x", "size": 100 }, "steps": [] }"#);
+    scene.write("templates/g/ufs.json", r#"{ "ufs": { "size": 8, "inode_density": 4096 }, "steps": [] }"#);
+    let output = scene.run("check --json");
+    assert_eq!(output.code, Some(3));
+    let found: Value = serde_json::from_str(&output.stdout_text()).expect("JSON");
+    let template = |name: &str| {
+        let list = found["templates"].as_array().expect("templates");
+        list.iter().find(|template| template["template"] == name).expect(name).clone()
+    };
+    let bad = template("g/bad");
+    assert_eq!(bad["good"], false);
+    let unknown = &bad["diagnostics"][0];
+    assert_eq!((unknown["code"].as_str(), unknown["line"].as_u64()), (Some("template::unknown-key"), Some(1)));
+    let ufs = template("g/ufs");
+    assert_eq!((ufs["good"].clone(), ufs["not_possible_here"].as_array().map(Vec::len)), (true.into(), Some(1)));
+    let said = scene.run("check -g g -n ufs").stdout_text();
+    assert!(said.contains("g/ufs: 0 steps, good") && said.contains("`ufs` cannot be written yet"), "{said}");
+}
+
+#[test]
+fn what_no_newest_build_needs_is_collected() {
+    let scene = Scene::new();
+    scene.good("build -d ./work -g g -n fat");
+    scene.write("templates/g/files/a", "two");
+    scene.good("build -d ./work -g g -n fat");
+    let image = fs::read(scene.path("work/output/g-fat.pcfs")).expect("the image");
+    let collected = scene.json("gc -d ./work --json");
+    assert_eq!(collected["kept_steps"], 4);
+    assert_eq!(collected["forgotten_steps"], 4);
+    assert!(collected["removed_contents"].as_u64() > Some(0), "{collected}");
+    assert!(scene.good("plan -d ./work -g g -n fat").contains("g/fat: nothing to do"));
+    assert!(scene.json("gc -d ./work --json")["forgotten_steps"] == 0);
+    // What was forgotten is only made again.
+    scene.write("templates/g/files/a", "one");
+    scene.good("build -d ./work -g g -n fat");
+    scene.write("templates/g/files/a", "two");
+    scene.good("build -d ./work -g g -n fat");
+    assert!(fs::read(scene.path("work/output/g-fat.pcfs")).expect("the image") == image);
+}
+
+#[test]
+fn the_cache_can_be_removed_and_nothing_else_is() {
+    let scene = Scene::new();
+    scene.good("build -d ./work -g g -n fat");
+    let image = fs::read(scene.path("work/output/g-fat.pcfs")).expect("the image");
+    scene.good("clean -d ./work");
+    assert!(scene.path("work/output/g-fat.pcfs").exists());
+    scene.good("build -d ./work -g g -n fat");
+    assert!(fs::read(scene.path("work/output/g-fat.pcfs")).expect("the image") == image);
+    assert!(scene.json("clean -d ./work --json")["freed_bytes"].as_u64() > Some(0));
+    // One that is not there is empty.
+    scene.good("clean -d ./none");
+    assert!(!scene.path("none").exists());
+}
+
+#[test]
+fn a_report_is_one_page_with_everything_inside() {
+    let scene = Scene::new();
+    scene.good("build -d ./work -g g -n fat --report report.html");
+    let page = scene.read("report.html");
+    for part in ["<title>g/fat", "g/base: 3 of 3 steps done", "unpack_tar b.tar", "prefers-color-scheme: dark"] {
+        assert!(page.contains(part), "{part} is not in the page");
+    }
+    for outside in ["http:", "https:", "<script", "<link", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside} is in the page");
+    }
+    let arguments =
+        ["--html", "--nonet", "--noout", scene.path("report.html").to_str().expect("UTF-8")].map(str::to_owned);
+    if let Some(said) = ask("xmllint", "libxml2-utils", &arguments) {
+        // The HTML that it knows is older than SVG inside of it.
+        let complaints = said.stderr_text();
+        let others: Vec<&str> =
+            complaints.lines().filter(|line| line.contains("error") && !line.contains("invalid")).collect();
+        assert!(others.is_empty(), "{complaints}");
+    }
+}
+
+#[test]
+fn shells_editors_and_readers_are_served() {
+    let scene = Scene::new();
+    let script = scene.good("completions bash");
+    assert!(script.contains("--fullreset") && script.contains("completions"), "no verbs in it");
+    scene.write("completions", &script);
+    let file = scene.path("completions").to_str().expect("UTF-8").to_owned();
+    approve("bash", "bash", &["-n".to_owned(), file]);
+    assert!(scene.good("man").contains(".TH image-builder 1"));
+    scene.good("man --directory pages");
+    assert!(scene.read("pages/image-builder-build.1").contains("fullreset"));
+    assert_eq!(scene.json("schema")["title"], "image-builder template");
+}

@@ -1,0 +1,127 @@
+//! Forgetting what nothing needs any more: `gc`, and `clean`.
+
+use crate::build::{BuildError, open_store};
+use crate::engine::{EngineError, recorded};
+use crate::history::History;
+use crate::lineage::Lineage;
+use crate::lock::WorkspaceLock;
+use crate::progress::Progress;
+use crate::state::SavedState;
+use crate::workspace::{Location, Workspace, WorkspaceError};
+use image_tree::{GcRoots, Store, StoreError};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a collection did, or would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// Results of steps that no newest build is made of.
+    pub forgotten_steps: usize,
+    /// Results of steps that remain.
+    pub kept_steps: usize,
+    /// Contents that were removed from the store.
+    pub removed_contents: usize,
+    /// Contents that remain.
+    pub kept_contents: usize,
+    /// Bytes of the store before.
+    pub bytes_before: u64,
+    /// Bytes of the store after.
+    pub bytes_after: u64,
+}
+
+/// Removes from the workspace what the newest build of each output is not made of.
+///
+/// # Errors
+/// When somebody works in the workspace, or the store cannot be read or written; it is whole then, too.
+pub fn collect(location: &Location, progress: &Arc<dyn Progress>) -> Result<Collected, BuildError> {
+    let workspace = Workspace::open(location)?;
+    let _lock = WorkspaceLock::acquire(&workspace)?;
+    let mut store = open_store(&workspace, progress)?;
+    let mut collected = Collected { bytes_before: bytes(&store)?, ..Collected::default() };
+    let roots = forget_steps(&store, &mut collected).map_err(cache("tidy up"))?;
+    let report = store.gc(&roots).map_err(cache("tidy up"))?;
+    collected.removed_contents = report.removed_blobs;
+    collected.kept_contents = report.kept_blobs;
+    collected.bytes_after = bytes(&store)?;
+    Ok(collected)
+}
+
+fn bytes(store: &Store) -> Result<u64, BuildError> {
+    Ok(store.disk_use().map_err(cache("measure"))?.total())
+}
+
+fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
+    move |source| EngineError::Cache { operation, source }
+}
+
+/// Removes the records of steps that are in no history; answers what the others, snapshots among them, need.
+fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, StoreError> {
+    let histories = History::all(store)?;
+    let needed: BTreeSet<&[u8]> = histories.iter().flat_map(History::keys).collect();
+    let mut roots = GcRoots::default();
+    let mut keep = |state: &SavedState, store: &Store| {
+        // A state that is not whole any more is made again when it is wanted; its record is of no use.
+        let is_whole = state.trees().all(|tree| image_tree::Tree::load(store, tree).is_ok());
+        roots.trees.extend(state.trees().filter(|_| is_whole));
+        is_whole
+    };
+    let mut blobs = BTreeSet::new();
+    for record in store.records("step")? {
+        let state = recorded(&record.value).filter(|_| needed.contains(record.key.as_slice()));
+        match state.filter(|(state, _)| keep(state, store)) {
+            Some((_, changes)) => {
+                collected.kept_steps += 1;
+                blobs.extend(changes);
+            }
+            None => {
+                collected.forgotten_steps += 1;
+                store.record_remove("step", &record.key)?;
+            }
+        }
+    }
+    for record in store.records("snapshot")? {
+        let state = serde_json::from_slice::<SavedState>(&record.value).ok();
+        if !state.is_some_and(|state| keep(&state, store)) {
+            store.record_remove("snapshot", &record.key)?;
+        }
+    }
+    for record in store.records("lineage")? {
+        let lineage = serde_json::from_slice::<Lineage>(&record.value).unwrap_or_default();
+        blobs.extend(lineage.into_iter().filter_map(|step| step.changes));
+    }
+    for record in store.records("file")? {
+        let path = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&record.key));
+        if !path.exists() {
+            store.record_remove("file", &record.key)?;
+        }
+    }
+    // Archives of the boot files are made again in a moment, and their records are of no use without them.
+    for record in store.records("boot-archive")? {
+        store.record_remove("boot-archive", &record.key)?;
+    }
+    roots.blobs = blobs.into_iter().filter(|blob| store.contains(*blob)).collect();
+    Ok(roots)
+}
+
+/// Removes the cache of a workspace. Images, archives, and the packages of Debian roots with their locks stay.
+///
+/// Answers the bytes that are free now.
+///
+/// # Errors
+/// When somebody works in the workspace, when it is none, or something cannot be removed.
+pub fn clean(location: &Location) -> Result<u64, BuildError> {
+    if !Workspace::look(location)?.store().is_dir() {
+        return Ok(0);
+    }
+    let workspace = Workspace::open(location)?;
+    let _lock = WorkspaceLock::acquire(&workspace)?;
+    let directory = workspace.store();
+    let path = directory.clone();
+    let freed = bytes(&Store::open(&directory).map_err(|source| BuildError::Store { path, source })?)?;
+    let failed = |source| WorkspaceError::Directory { operation: "remove", path: directory.clone(), source };
+    fs::remove_dir_all(&directory).map_err(failed)?;
+    Ok(freed)
+}

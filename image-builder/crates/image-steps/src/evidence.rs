@@ -1,0 +1,159 @@
+//! What lies beside an output and says where it came from: checksums, a manifest of all files with the step that
+//! made each, the software in it, the template as it was understood, and how long everything took.
+//!
+//! For an output `G-O` these are `FILE.sha256` for each of its files, `G-O.manifest.jsonl` and `G-O.evidence.json`.
+//! They are written when the output changes, and are no part of it: they hold times of this run.
+
+mod manifest;
+mod software;
+
+use crate::inputs::FileIdentity;
+use crate::lineage::{LineageStep, last_steps};
+use crate::output::{hex, set_mode, write_atomically};
+use crate::run::TemplateRun;
+use crate::steps::{Context, Input};
+use image_tree::{StoreError, Tree};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use template::Template;
+
+/// What the manifest of an output is called: its name and this.
+pub const MANIFEST_SUFFIX: &str = ".manifest.jsonl";
+/// What its evidence is called.
+pub const EVIDENCE_SUFFIX: &str = ".evidence.json";
+const SHA256_SUFFIX: &str = "sha256";
+/// Changes when the same output would get other evidence.
+const VERSION: u32 = 1;
+
+/// The evidence of an output cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// An output cannot be read, or a file beside it not be written.
+    #[error("cannot {operation} {path}")]
+    File {
+        /// What was being done.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// The store cannot be read or written.
+    #[error("cannot look up which step made what")]
+    Store(#[source] StoreError),
+}
+
+/// What there is to tell of one output.
+pub(crate) struct Subject<'a> {
+    pub(crate) template: &'a Template,
+    pub(crate) lineage: &'a [LineageStep],
+    pub(crate) inputs: &'a [Input],
+    pub(crate) run: &'a TemplateRun,
+    /// Names of its files in the output directory.
+    pub(crate) files: Vec<String>,
+}
+
+/// What is remembered of evidence that was written.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Written {
+    version: u32,
+    files: Vec<FileIdentity>,
+}
+
+impl Subject<'_> {
+    /// Whether the evidence of these very files is there.
+    pub(crate) fn is_current(&self, context: &Context<'_>) -> bool {
+        let bytes = context.store.record_get("evidence", context.output_name.as_bytes()).ok().flatten();
+        let written = bytes.and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok());
+        written.is_some() && written == self.identities(context).ok()
+    }
+
+    /// Output files and evidence files, all of which have to be as they were.
+    fn identities(&self, context: &Context<'_>) -> Result<Written, EvidenceError> {
+        let beside = self.files.iter().map(|file| format!("{file}.{SHA256_SUFFIX}"));
+        let own = [MANIFEST_SUFFIX, EVIDENCE_SUFFIX].map(|suffix| format!("{}{suffix}", context.output_name));
+        let all = self.files.iter().cloned().chain(beside).chain(own);
+        let identity = |name: String| {
+            let path = context.workspace.output().join(name);
+            FileIdentity::of(&path).map_err(|source| EvidenceError::File { operation: "look at", path, source })
+        };
+        Ok(Written { version: VERSION, files: all.map(identity).collect::<Result<_, _>>()? })
+    }
+
+    /// Writes everything; `tree` is what is in the image.
+    pub(crate) fn write(&self, tree: &Tree, context: &Context<'_>) -> Result<(), EvidenceError> {
+        let directory = context.workspace.output();
+        let mut sums = Vec::new();
+        for name in &self.files {
+            let (sum, bytes) = sha256(&directory.join(name))?;
+            let line = format!("{sum}  {name}\n");
+            put(&directory.join(format!("{name}.{SHA256_SUFFIX}")), line.as_bytes())?;
+            sums.push(json!({ "name": name, "bytes": bytes, "sha256": sum }));
+        }
+        let made_by = last_steps(self.lineage, context.store).map_err(EvidenceError::Store)?;
+        let finishing = format!("target {}", self.template.target.name());
+        let manifest = manifest::lines(tree, &made_by, &finishing);
+        put(&directory.join(format!("{}{MANIFEST_SUFFIX}", context.output_name)), &manifest)?;
+        let evidence = json!({
+            "format": VERSION,
+            "builder": concat!("image-builder ", env!("CARGO_PKG_VERSION")),
+            "template": context.subject,
+            "output": context.output_name,
+            "files": sums,
+            "features": self.template.features,
+            "inputs": self.inputs,
+            "software": software::installed(tree, context.store),
+            "effective": effective(self.template),
+            "run": self.run,
+        });
+        let mut text = serde_json::to_vec_pretty(&evidence).expect("names and numbers are JSON");
+        text.push(b'\n');
+        put(&directory.join(format!("{}{EVIDENCE_SUFFIX}", context.output_name)), &text)?;
+        let written = serde_json::to_vec(&self.identities(context)?).expect("numbers are JSON");
+        context.store.record_put("evidence", context.output_name.as_bytes(), &written).map_err(EvidenceError::Store)
+    }
+}
+
+/// The template as it was understood: after includes, guards, features and expansion, each step with its place.
+#[must_use]
+pub fn effective(template: &Template) -> serde_json::Value {
+    let steps = template.steps.iter().map(|located| {
+        let chain: Vec<String> = located.origin.chain().iter().map(ToString::to_string).collect();
+        json!({ "step": located.step, "origin": located.origin.to_string(), "included_from": chain })
+    });
+    let skipped = template.skipped.iter().map(|step| {
+        let reason = match &step.guard {
+            template::Guard::With(feature) => format!("feature `{feature}` is not defined"),
+            template::Guard::Without(feature) => format!("feature `{feature}` is defined"),
+        };
+        json!({ "step": step.name, "origin": step.origin.to_string(), "reason": reason })
+    });
+    json!({
+        "template": format!("{}/{}", template.group, template.name),
+        "target": template.target,
+        "target_origin": template.target_origin.to_string(),
+        "features": template.features,
+        "steps": steps.collect::<Vec<_>>(),
+        "skipped": skipped.collect::<Vec<_>>(),
+        "files_read": template.files_read,
+    })
+}
+
+/// For its owner only, as the output is.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), EvidenceError> {
+    let failed = |source| EvidenceError::File { operation: "write", path: path.to_owned(), source };
+    write_atomically(path, bytes).and_then(|()| set_mode(path, 0o600)).map_err(failed)
+}
+
+fn sha256(path: &Path) -> Result<(String, u64), EvidenceError> {
+    let failed = |source| EvidenceError::File { operation: "read", path: path.to_owned(), source };
+    let mut hasher = Sha256::new();
+    let mut file = io::BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
+    let bytes = io::copy(&mut file, &mut hasher).map_err(failed)?;
+    Ok((hex(&hasher.finalize()), bytes))
+}

@@ -1,0 +1,136 @@
+//! What the last build of an output was made of, so that `plan` can say why a step has to run again.
+
+use crate::engine::ENGINE_VERSION;
+use crate::steps::Input;
+use image_tree::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+const NAMESPACE: &str = "history";
+
+/// The last build of one output, as far as it got.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct History {
+    version: String,
+    /// Hash of the state that the steps began with.
+    start: String,
+    steps: Vec<HistoryStep>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct HistoryStep {
+    title: String,
+    /// Hash of the step after expansion.
+    step: String,
+    inputs: Vec<Input>,
+    /// The key of its record.
+    key: Vec<u8>,
+}
+
+/// A step as it is now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now<'a> {
+    pub(crate) index: usize,
+    pub(crate) title: &'a str,
+    pub(crate) step: &'a str,
+    pub(crate) inputs: &'a [Input],
+}
+
+impl History {
+    pub(crate) fn new(start: String) -> Self {
+        Self { version: ENGINE_VERSION.to_owned(), start, steps: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, now: Now<'_>, key: &[u8]) {
+        let (title, step) = (now.title.to_owned(), now.step.to_owned());
+        self.steps.push(HistoryStep { title, step, inputs: now.inputs.to_vec(), key: key.to_vec() });
+    }
+
+    /// Of the output called `output_name`; none when it was never built, or by a program that kept none.
+    pub(crate) fn read(output_name: &str, store: &Store) -> Option<Self> {
+        let bytes = store.record_get(NAMESPACE, output_name.as_bytes()).ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    pub(crate) fn write(&self, output_name: &str, store: &Store) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(self).expect("texts and hashes are JSON");
+        store.record_put(NAMESPACE, output_name.as_bytes(), &value)
+    }
+
+    /// The histories of all outputs.
+    pub(crate) fn all(store: &Store) -> Result<Vec<Self>, StoreError> {
+        let records = store.records(NAMESPACE)?;
+        Ok(records.iter().filter_map(|record| serde_json::from_slice(&record.value).ok()).collect())
+    }
+
+    /// Everything that was read, each once.
+    pub(crate) fn inputs(&self) -> Vec<Input> {
+        let mut inputs: Vec<Input> = self.steps.iter().flat_map(|step| step.inputs.clone()).collect();
+        inputs.sort_by(|first, second| first.what.cmp(&second.what));
+        inputs.dedup();
+        inputs
+    }
+
+    /// The keys of the steps' records.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.steps.iter().map(|step| step.key.as_slice())
+    }
+
+    /// Why the result of a step is not known, though that of the step before it is.
+    pub(crate) fn why(&self, now: Now<'_>, start: &str) -> String {
+        if self.version != ENGINE_VERSION {
+            return "the last build was done by another version of image-builder".to_owned();
+        }
+        let here = self.steps.get(now.index).filter(|step| step.step == now.step);
+        let Some(before) = here.or_else(|| self.steps.iter().find(|step| step.step == now.step)) else {
+            return match self.steps.get(now.index) {
+                Some(step) if step.title == now.title => "the step was changed".to_owned(),
+                None if !self.steps.is_empty() => "the last build did not get so far".to_owned(),
+                _ => "the step is new".to_owned(),
+            };
+        };
+        let changed = now.inputs.iter().find(|input| !before.inputs.contains(input));
+        match changed {
+            Some(input) => format!("{} changed", input.what),
+            None if now.index == 0 && self.start != start => "what it begins with changed".to_owned(),
+            None if here.is_none() => "the steps before it are others".to_owned(),
+            None => "its result is not in the cache any more".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(what: &str, hash: &str) -> Input {
+        Input { what: what.to_owned(), hash: hash.to_owned() }
+    }
+
+    #[test]
+    fn the_reason_is_what_differs() {
+        let inputs = [input("files/a", "1")];
+        let now = |index, title, step| Now { index, title, step, inputs: &inputs };
+        let mut history = History::new("start".to_owned());
+        history.push(now(0, "ensure_file /a", "A"), b"key");
+        history.push(now(1, "ensure_file /b", "B"), b"key");
+        let changed = [input("files/a", "2")];
+        for (now, start, expected) in [
+            (Now { inputs: &changed, ..now(0, "ensure_file /a", "A") }, "start", "files/a changed"),
+            (now(0, "ensure_file /a", "A2"), "start", "the step was changed"),
+            (now(0, "ensure_dir /x", "X"), "start", "the step is new"),
+            (now(0, "ensure_file /a", "A"), "other", "what it begins with changed"),
+            (now(0, "ensure_file /a", "A"), "start", "its result is not in the cache any more"),
+            (now(0, "ensure_file /b", "B"), "start", "the steps before it are others"),
+            (now(2, "ensure_file /c", "C"), "start", "the last build did not get so far"),
+        ] {
+            assert_eq!(history.why(now, start), expected, "{now:?}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_a_reason_for_everything() {
+        let history = History { version: "older".to_owned(), ..History::new(String::new()) };
+        let why = history.why(Now { index: 0, title: "t", step: "A", inputs: &[] }, "");
+        assert!(why.contains("another version"), "{why}");
+    }
+}

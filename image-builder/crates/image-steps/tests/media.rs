@@ -1,0 +1,144 @@
+//! The installer's pipeline: an archive, a FAT image made of it, and a disc made of both.
+
+mod support;
+
+use image_steps::{BuildError, Silent, plan};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use support::{Bench, OWNER, PACK, contents, steps};
+use test_judge::{approve, ask};
+
+const LOADER: &str = "a boot loader, as far as anybody here can tell; it has to have more than 64 bytes for its table";
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn directory(path: &str) -> String {
+    format!(r#"{{ "t": "ensure_dir", "dir": "{path}", "owner": "root", "group": "sys", "mode": "755" }}"#)
+}
+
+/// The archive, `efi` and `disc`, as the public installer templates have them.
+fn pipeline() -> Bench {
+    let bench = Bench::new();
+    let boot =
+        steps(&[&directory("/boot"), &contents("/boot/loader64.efi", LOADER), &contents("/boot/cdboot", LOADER)]);
+    bench.template("archive", &steps(&[&boot, PACK]));
+    let efi = steps(&[
+        r#"{ "t": "unpack_tar", "name": "out.tar", "into_tmp": true }"#,
+        &directory("/EFI/BOOT"),
+        &format!(
+            r#"{{ "t": "ensure_file", "file": "/EFI/BOOT/BOOTX64.EFI", "tarsrc": "/boot/loader64.efi", {OWNER} }}"#
+        ),
+    ]);
+    bench.write(
+        "templates/g/efi.json",
+        &format!(r#"{{ "pcfs": {{ "label": "System", "size": 2 }}, "steps": [ {efi} ] }}"#),
+    );
+    let disc = steps(&[
+        r#"{ "t": "unpack_tar", "name": "out.tar" }"#,
+        &format!(r#"{{ "t": "ensure_file", "file": "/boot/efiboot", "outputsrc": "g-efi.pcfs", {OWNER} }}"#),
+        &format!(r#"{{ "t": "gzip", "target": "/boot/archive.gz", "src": "out.tar", {OWNER} }}"#),
+        &format!(
+            r#"{{ "t": "digest", "algorithm": "sha1", "target": "/boot/archive.hash", "src": "out.tar", {OWNER} }}"#
+        ),
+    ]);
+    let target =
+        r#""iso": { "boot_bios": "boot/cdboot", "boot_uefi": "boot/efiboot", "volume_id": "Test ${kind?live}" }"#;
+    bench.write("templates/g/disc.json", &format!(r#"{{ {target}, "steps": [ {disc} ] }}"#));
+    bench
+}
+
+#[test]
+fn a_disc_is_built_with_all_that_it_is_made_of() {
+    let bench = pipeline();
+    let planned = plan(&bench.request("disc"), &(Arc::new(Silent) as _)).expect("a plan");
+    let subjects: Vec<_> = planned.iter().map(|template| template.subject.as_str()).collect();
+    assert_eq!(subjects.last(), Some(&"g/disc"), "{subjects:?}");
+    let at = |name: &str| subjects.iter().position(|subject| *subject == name).expect(name);
+    assert!(at("g/archive") < at("g/efi"), "{subjects:?}");
+    bench.build("disc").expect("it builds");
+    assert_eq!(bench.build("disc").expect("it builds again"), Vec::<String>::new());
+
+    let fat = bench.path("work/output/g-efi.pcfs");
+    assert_eq!(fs::metadata(&fat).expect("the FAT image").len(), 2 << 20);
+    if let Some(said) = approve("fsck.fat", "dosfstools", &["-n", "-v", text(&fat)]) {
+        assert!(said.contains("12 bit entries"), "{said}");
+        assert!(!["differ", "wrong", "Bad ", "Dirty"].iter().any(|finding| said.contains(finding)), "{said}");
+    }
+    if let Some(said) = ask("mdir", "mtools", &["-i", text(&fat), "-/", "-b"]) {
+        assert!(said.stdout_text().contains("EFI/BOOT/BOOTX64.EFI"), "{}", said.stdout_text());
+    }
+    let copy = bench.path("loader");
+    let arguments = ["-n", "-o", "-i", text(&fat), "::/EFI/BOOT/BOOTX64.EFI", text(&copy)];
+    if approve("mcopy", "mtools", &arguments).is_some() {
+        assert_eq!(fs::read_to_string(&copy).expect("a copy"), LOADER);
+    }
+
+    let disc = bench.path("work/output/g-disc.iso");
+    let Some(root) = extracted(&bench, &disc) else { return };
+    assert_eq!(fs::read(root.join("boot/efiboot")).expect("efiboot"), fs::read(&fat).expect("the FAT image"));
+    let digest = ask("sha1sum", "coreutils", &[text(&bench.path("work/output/out.tar"))]).expect("everybody has it");
+    let expected = digest.stdout_text();
+    let hash = fs::read_to_string(root.join("boot/archive.hash")).expect("the digest");
+    assert_eq!(hash.trim_end(), expected.split_whitespace().next().expect("a digest"));
+    let unpacked = ask("gzip", "gzip", &["-dc", text(&root.join("boot/archive.gz"))]).expect("everybody has it");
+    assert_eq!(unpacked.stdout, fs::read(bench.path("work/output/out.tar")).expect("the archive"));
+}
+
+fn extracted(bench: &Bench, disc: &Path) -> Option<PathBuf> {
+    let target = bench.path("extracted");
+    let arguments = ["-osirrox", "on", "-indev", text(disc), "-extract", "/", text(&target)];
+    approve("xorriso", "xorriso", &arguments)?;
+    Some(target)
+}
+
+#[test]
+fn what_does_not_fit_or_cannot_be_there_is_told_at_its_place() {
+    let bench = pipeline();
+    let fat = |list: &str| format!(r#"{{ "pcfs": {{ "label": "System", "size": 1 }}, "steps": [ {list} ] }}"#);
+    let link = r#"{ "t": "ensure_symlink", "link": "/link", "target": "x", "owner": "root", "group": "root" }"#;
+    bench.write("templates/g/files/large", &"x".repeat(3 << 20));
+    let large = format!(r#"{{ "t": "ensure_file", "file": "/large", "src": "large", {OWNER} }}"#);
+    bench.write("templates/g/link.json", &fat(link)).write("templates/g/large.json", &fat(&large));
+    let said = |name: &str| bench.build(name).expect_err("it cannot be made").to_string();
+    assert_eq!(said("link"), "/link cannot be on a FAT image: a symbolic link cannot be on it");
+    assert!(said("large").contains("a FAT image of 1 MiB is too small"), "{}", said("large"));
+    bench.write("templates/g/disc.json", r#"{ "iso": { "boot_bios": "boot/none" }, "steps": [] }"#);
+    assert!(said("disc").contains("the image has no boot/none, which it is to boot with"), "{}", said("disc"));
+}
+
+/// A template whose image another one takes is built first, or named when it is not possible here.
+#[test]
+fn an_image_that_cannot_be_made_here_is_named_with_its_template() {
+    let bench = pipeline();
+    bench.write("templates/g/ramdisk.json", r#"{ "ufs": { "size": 8, "inode_density": 4096 }, "steps": [] }"#);
+    let take = format!(r#"{{ "t": "gzip", "target": "/ramdisk.gz", "src": "g-ramdisk.ufs", {OWNER} }}"#);
+    bench.template("takes", &take);
+    let failure = bench.failure("takes");
+    assert!(failure.contains("g/ramdisk makes it, which is not possible here"), "{failure}");
+    assert!(failure.contains("`ufs` cannot be written yet"), "{failure}");
+    let error = bench.build("ramdisk").expect_err("not yet");
+    assert!(matches!(*error, BuildError::Template { .. }), "{error}");
+    fs::write(bench.path("work/output/g-ramdisk.ufs"), "made elsewhere").expect("it is put there");
+    bench.build("takes").expect("it takes what is there");
+}
+
+/// Templates of a collection often need features that a build does not give; they were in the way of every other.
+#[test]
+fn a_template_with_errors_is_in_nobodys_way_unless_it_makes_what_is_wanted() {
+    let bench = pipeline();
+    bench.write("templates/g/other.json", r#"{ "iso": { "volume_id": "${undefined}" }, "steps": [] }"#);
+    bench.template("another", r#"{ "t": "unpack_tar", "name": "${release}.tar" }"#);
+    bench.template("given", r#"{ "t": "unpack_tar", "name": "given.tar" }"#);
+    bench.build("archive").expect("it builds");
+    fs::copy(bench.path("work/output/out.tar"), bench.path("work/output/given.tar")).expect("an archive is put there");
+    bench.build("given").expect("none of the two is known to make what is wanted");
+    bench.template(
+        "another",
+        &steps(&[r#"{ "t": "unpack_tar", "name": "${release}.tar" }"#, r#"{ "t": "pack_tar", "name": "given.tar" }"#]),
+    );
+    let error = bench.build("given").expect_err("this one makes it");
+    assert!(matches!(&*error, BuildError::Template { subject, .. } if subject == "g/another"), "{error}");
+}

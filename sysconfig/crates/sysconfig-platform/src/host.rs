@@ -1,6 +1,7 @@
 //! The machine that plugins act on.
 
 use crate::hostname::{KernelNodeName, NodeName};
+use crate::stack::{NetworkStack, NoStack};
 use crate::{Completed, Invocation, ProcessRunner, Root, Runner};
 use process_runner::CommandError;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,7 @@ pub struct Host {
     pub poll_interval: Duration,
     pub(crate) runner: Arc<dyn Runner>,
     pub(crate) node_name: Arc<dyn NodeName>,
+    pub(crate) stack: Arc<dyn NetworkStack>,
 }
 
 impl Host {
@@ -64,13 +66,20 @@ impl Host {
             poll_interval: Duration::from_millis(100),
             runner: Arc::new(ProcessRunner),
             node_name: Arc::new(KernelNodeName),
+            stack: kernel_stack(),
         })
     }
 
     /// A machine put together from parts, for tests.
     #[must_use]
     pub fn assembled(system: System, root: Root, runner: Arc<dyn Runner>, node_name: Arc<dyn NodeName>) -> Self {
-        Self { system, root, poll_interval: Duration::from_millis(1), runner, node_name }
+        Self { system, root, poll_interval: Duration::from_millis(1), runner, node_name, stack: Arc::new(NoStack) }
+    }
+
+    /// The machine with another network stack, for tests.
+    #[must_use]
+    pub fn with_stack(self, stack: Arc<dyn NetworkStack>) -> Self {
+        Self { stack, ..self }
     }
 
     /// Runs a program of the machine; every exit status is an answer.
@@ -88,4 +97,14 @@ impl Host {
     pub fn run(&self, invocation: &Invocation) -> Result<Completed, CommandError> {
         self.runner.run(invocation)?.success(invocation)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn kernel_stack() -> Arc<dyn NetworkStack> {
+    Arc::new(crate::netlink::RouteNetlink)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kernel_stack() -> Arc<dyn NetworkStack> {
+    Arc::new(NoStack)
 }

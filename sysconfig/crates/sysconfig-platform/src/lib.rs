@@ -10,22 +10,36 @@
 //! The crate refuses to decide: what should be so, and what to do about it,
 //! is the plugins' business. It knows no configuration and no protocol.
 
+pub mod dhcpcd;
+pub mod dladm;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod files;
 mod host;
 pub mod hostname;
 pub mod hosts;
+pub mod ipadm;
+pub mod lease;
+pub mod mac;
+#[cfg(target_os = "linux")]
+pub mod netlink;
+pub mod network;
+pub mod networkd;
 pub mod nwam;
+pub mod parsable;
 pub mod resolver;
 mod root;
+pub mod route;
 mod rows;
 mod runner;
 pub mod smf;
+pub mod stack;
 pub mod systemd;
 
 pub use files::FileError;
 pub use host::{Host, System};
+pub use ipnet::IpNet;
+pub use network::{NetworkError, Route};
 pub use process_runner::CommandError;
 pub use root::Root;
 pub use rows::Rows;

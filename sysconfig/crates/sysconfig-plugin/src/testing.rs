@@ -109,7 +109,11 @@ impl Harness {
             if let Some(line) = self.decoder.next_line().expect("the plugin's lines are short enough") {
                 return Message::parse(&line).expect("the plugin speaks JSON-RPC 2.0");
             }
-            let count = self.stream.read(&mut chunk).expect("the connection can be read");
+            let count = match self.stream.read(&mut chunk) {
+                // With a timeout a read is not taken up again after a signal.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                result => result.expect("the connection can be read"),
+            };
             assert_ne!(count, 0, "the plugin ended without an answer");
             self.decoder.push(&chunk[..count]);
         }

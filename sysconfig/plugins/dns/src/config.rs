@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use std::net::IpAddr;
 use sysconfig_platform::hostname;
+use sysconfig_platform::lease::Lease;
 use sysconfig_platform::resolver::{
     LONGEST_SEARCH_LIST, MOST_SEARCH_DOMAINS, MOST_SERVERS, ResolverSettings, usual_form,
 };
@@ -10,6 +11,9 @@ use sysconfig_plugin::Diagnostic;
 
 /// The configuration key that the plugin owns.
 pub(crate) const KEY: &str = "network.dns";
+
+/// What stands in a list where that of the DHCP servers belongs.
+pub(crate) const FROM_LEASES: &str = "dhcp";
 
 /// Longest domain name in characters, without a dot at the end (RFC 1035).
 const LONGEST_DOMAIN: usize = 253;
@@ -27,9 +31,9 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dns {
-    /// Addresses of name servers, in order.
+    /// Addresses of name servers, in order; `dhcp` stands for those of the leases.
     pub servers: Vec<String>,
-    /// Domains that are tried for names without a dot, in order.
+    /// Domains that are tried for names without a dot, in order; `dhcp` stands for those of the leases.
     #[serde(default)]
     pub search: Vec<String>,
     /// Options of the resolver, as in `resolv.conf`.
@@ -38,15 +42,40 @@ pub struct Dns {
 }
 
 impl Dns {
-    /// The configuration in the platform's terms, addresses in their usual form.
+    /// The configuration in the platform's terms, addresses in their usual form. Nothing is listed twice, and what
+    /// leases would add beyond the resolver's limits is left out.
     #[must_use]
-    pub fn settings(&self) -> ResolverSettings {
-        ResolverSettings {
-            servers: self.servers.iter().map(|server| usual_form(server)).collect(),
-            search: self.search.clone(),
-            options: self.options.clone(),
+    pub fn settings(&self, leases: &[Lease]) -> ResolverSettings {
+        let leased = || leases.iter().flat_map(|lease| lease.servers.iter().map(ToString::to_string)).collect();
+        let mut servers = filled(&self.servers, leased, usual_form);
+        servers.truncate(MOST_SERVERS);
+        let leased = || leases.iter().flat_map(|lease| lease.search.iter().cloned()).collect();
+        let mut search = filled(&self.search, leased, str::to_owned);
+        search.truncate(MOST_SEARCH_DOMAINS);
+        while search.join(" ").len() > LONGEST_SEARCH_LIST {
+            search.pop();
+        }
+        ResolverSettings { servers, search, options: self.options.clone() }
+    }
+
+    /// Whether something comes from leases.
+    pub(crate) fn uses_leases(&self) -> bool {
+        self.servers.iter().chain(&self.search).any(|item| item == FROM_LEASES)
+    }
+}
+
+/// A list with what leases tell in its place, each item once.
+fn filled(list: &[String], leased: impl Fn() -> Vec<String>, form: impl Fn(&str) -> String) -> Vec<String> {
+    let mut filled: Vec<String> = Vec::new();
+    for item in list {
+        let items = if item == FROM_LEASES { leased() } else { vec![form(item)] };
+        for item in items {
+            if !filled.contains(&item) {
+                filled.push(item);
+            }
         }
     }
+    filled
 }
 
 /// The JSON Schema of `network.dns`.
@@ -57,14 +86,17 @@ pub(crate) fn schema() -> serde_json::Value {
         "required": ["servers"],
         "properties": {
             "servers": {
-                "description": "Addresses of name servers, in order.",
+                "description": "Addresses of name servers, in order; dhcp stands for those of the leases.",
                 "type": "array",
                 "minItems": 1,
                 "maxItems": MOST_SERVERS,
-                "items": { "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] },
+                "items": {
+                    "type": "string",
+                    "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }, { "const": FROM_LEASES }],
+                },
             },
             "search": {
-                "description": "Domains that are tried for names without a dot, in order.",
+                "description": "Domains that are tried for names without a dot, in order; dhcp stands for those of the leases.",
                 "type": "array",
                 "maxItems": MOST_SEARCH_DOMAINS,
                 "items": { "type": "string" },
@@ -90,14 +122,14 @@ fn server_faults(servers: &[String]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     if servers.is_empty() {
         let message = "no name server is given";
-        found.push(
-            Diagnostic::error(format!("{KEY}.servers"), message)
-                .help("for example servers = [\"192.0.2.53\"]; without the section the resolver is left alone"),
-        );
+        found.push(Diagnostic::error(format!("{KEY}.servers"), message).help(
+            "for example servers = [\"192.0.2.53\"] or [\"dhcp\"]; without the section the resolver is left alone",
+        ));
     }
     for (index, server) in servers.iter().enumerate() {
         let key = format!("{KEY}.servers[{index}]");
         match server.parse::<IpAddr>() {
+            Err(_) if server == FROM_LEASES => {}
             Err(_) => {
                 let message = format!("{server:?} is not an address");
                 let help = "write the server's IPv4 or IPv6 address: its name could not be looked up without it";
@@ -258,6 +290,34 @@ mod tests {
 
     #[test]
     fn addresses_take_their_usual_form() {
-        assert_eq!(dns(&["2001:DB8:0:0::1"], &[], &[]).settings().servers, ["2001:db8::1"]);
+        assert_eq!(dns(&["2001:DB8:0:0::1"], &[], &[]).settings(&[]).servers, ["2001:db8::1"]);
+    }
+    #[test]
+    fn leases_fill_their_place_up_to_the_limits() {
+        let lease = |interface: &str, servers: &[&str], search: &[&str]| Lease {
+            interface: interface.to_owned(),
+            servers: servers.iter().map(|server| server.parse().unwrap()).collect(),
+            search: search.iter().map(|domain| (*domain).to_owned()).collect(),
+            hostname: None,
+        };
+        let leases = [
+            lease("net0", &["192.0.2.53", "192.0.2.54"], &["example.org"]),
+            lease("net1", &["198.51.100.53"], &["lan", "example.org"]),
+        ];
+        let filled = |servers: &[&str], search: &[&str]| {
+            let settings = dns(servers, search, &[]).settings(&leases);
+            (settings.servers.join(" "), settings.search.join(" "))
+        };
+        assert_eq!(
+            filled(&["dhcp"], &["dhcp"]),
+            ("192.0.2.53 192.0.2.54 198.51.100.53".into(), "example.org lan".into())
+        );
+        assert_eq!(filled(&["10.0.2.3", "dhcp"], &[]), ("10.0.2.3 192.0.2.53 192.0.2.54".into(), String::new()));
+        assert_eq!(
+            filled(&["dhcp", "10.0.2.3"], &["lan", "dhcp"]),
+            ("192.0.2.53 192.0.2.54 198.51.100.53".into(), "lan example.org".into())
+        );
+        assert_eq!(found(&dns(&["dhcp"], &["dhcp"], &[])), []);
+        assert!(dns(&["dhcp"], &[], &[]).settings(&[]).servers.is_empty());
     }
 }

@@ -5,8 +5,11 @@
 //!   `network/dns/client`, and a restart of the name service cache when one of these has changed. There are no
 //!   service properties for the resolver on illumos.
 //!
+//! Where a list says `dhcp` stands what the leases tell, whoever got them; the plugin `interfaces` says when they
+//! change. While no server is known, the resolver stays as it is.
+//!
 //! A file that another running program writes is not touched: the plan fails and names that program. Taking the
-//! section out of the configuration leaves the machine as it is. Name servers from DHCP are not used yet.
+//! section out of the configuration leaves the machine as it is.
 
 mod change;
 mod config;
@@ -16,6 +19,7 @@ pub use config::{Config, Dns};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use sysconfig_platform::lease::{self, Lease};
 use sysconfig_platform::resolver::{
     self, DNS_CLIENT, NAME_CACHE, Owner, RESOLV_CONF, ResolverSettings, nsswitch, resolved,
 };
@@ -47,6 +51,8 @@ pub struct State {
     pub content: Option<String>,
     /// What that file says.
     pub settings: ResolverSettings,
+    /// The leases, when something comes from them.
+    pub leases: Vec<Lease>,
     /// What only illumos has.
     pub illumos: Option<IllumosState>,
 }
@@ -72,6 +78,7 @@ impl Plugin for DnsPlugin {
             .version(env!("CARGO_PKG_VERSION"))
             .claim(config::KEY, config::schema())
             .after("interfaces")
+            .subscribe(lease::TOPIC)
             .capability(capability::UNDO)
     }
 
@@ -79,7 +86,7 @@ impl Plugin for DnsPlugin {
         config::faults(&config.dns)
     }
 
-    fn observe(&mut self, _config: &Config, _context: &Context) -> Result<State, PluginError> {
+    fn observe(&mut self, config: &Config, _context: &Context) -> Result<State, PluginError> {
         let operation = "cannot look at the resolver";
         let owner = owner(&self.host)?;
         let path = target_of(&owner).path();
@@ -93,11 +100,19 @@ impl Plugin for DnsPlugin {
             System::Illumos => Some(observe_illumos(&self.host)?),
             System::Linux => None,
         };
-        Ok(State { settings, content, owner, illumos })
+        let leases = match config.dns.uses_leases() {
+            true => lease::leases(&self.host)
+                .map_err(|error| PluginError::new("cannot look for name servers in the leases").source(error))?,
+            false => Vec::new(),
+        };
+        Ok(State { settings, content, owner, leases, illumos })
     }
 
     fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
-        let wanted = config.dns.settings();
+        let wanted = config.dns.settings(&observed.leases);
+        if wanted.servers.is_empty() {
+            return Ok(Vec::new());
+        }
         if observed.owner == Owner::Resolved && !wanted.options.is_empty() {
             return Err(options_unsupported());
         }

@@ -6,6 +6,8 @@
 //! for it. In the hosts file only rows that the plugin has marked are changed, and none are added when somebody
 //! else's row already gives the name an address.
 //!
+//! With `from = "dhcp"` the name is that of a lease; while no lease has one, it is the `fallback`, or stays.
+//!
 //! Taking the key out of the configuration leaves the machine as it is: a machine cannot be without a name.
 
 mod change;
@@ -14,6 +16,7 @@ pub use change::Change;
 
 use serde::{Deserialize, Serialize};
 use sysconfig_platform::hostname::{self, HostnameError};
+use sysconfig_platform::lease;
 use sysconfig_platform::{FileError, Host, files, hosts};
 use sysconfig_plugin::describe::capability;
 use sysconfig_plugin::{Context, Description, Diagnostic, Outcome, PlannedStep, Plugin, PluginError, Risk};
@@ -39,14 +42,54 @@ impl HostnamePlugin {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The machine's name, with or without its domain.
+    /// The machine's name.
     #[serde(rename = "system.hostname")]
-    pub hostname: String,
+    pub hostname: Wanted,
+}
+
+/// Where the machine's name comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a name, or { from = \"dhcp\", fallback = \"a name\" }")]
+pub enum Wanted {
+    /// It is configured, with or without its domain.
+    Name(String),
+    /// From the network.
+    Leased(Leased),
+}
+
+/// A name from the network.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leased {
+    /// Who gives it.
+    pub from: Source,
+    /// The name while nobody gives one.
+    pub fallback: Option<String>,
+}
+
+/// Who gives names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// A DHCP server.
+    Dhcp,
+}
+
+impl Wanted {
+    /// The name that is written in the configuration, with its key.
+    fn written(&self) -> Option<(String, &str)> {
+        match self {
+            Self::Name(name) => Some((KEY.to_owned(), name)),
+            Self::Leased(leased) => Some((format!("{KEY}.fallback"), leased.fallback.as_deref()?)),
+        }
+    }
 }
 
 /// What the machine is like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
+    /// The name that it shall have; none while nobody gives one.
+    pub wanted: Option<String>,
     /// The name that it runs under.
     pub running: String,
     /// The name that is kept for the next boot.
@@ -63,27 +106,22 @@ impl Plugin for HostnamePlugin {
     type Change = Change;
 
     fn describe(&self) -> Description {
-        let schema = serde_json::json!({
-            "description": "The machine's name: letters, digits and hyphens, with or without the domain.",
-            "type": "string",
-            "minLength": 1,
-            "maxLength": hostname::LONGEST_NAME,
-        });
-        Description::new("hostname").version(env!("CARGO_PKG_VERSION")).claim(KEY, schema).capability(capability::UNDO)
+        Description::new("hostname")
+            .version(env!("CARGO_PKG_VERSION"))
+            .claim(KEY, schema())
+            .after("interfaces")
+            .capability(capability::UNDO)
+            .subscribe(lease::TOPIC)
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {
-        let fault = hostname::fault(&config.hostname);
-        fault
-            .map(|fault| {
-                let message = format!("{:?} is not a valid host name: {fault}", config.hostname);
-                match suggestion(&config.hostname) {
-                    Some(name) => Diagnostic::error(KEY, message).help(format!("for example {name:?}")),
-                    None => Diagnostic::error(KEY, message),
-                }
-            })
-            .into_iter()
-            .collect()
+        let Some((key, name)) = config.hostname.written() else { return Vec::new() };
+        let Some(fault) = hostname::fault(name) else { return Vec::new() };
+        let diagnostic = Diagnostic::error(key, format!("{name:?} is not a valid host name: {fault}"));
+        vec![match suggestion(name) {
+            Some(name) => diagnostic.help(format!("for example {name:?}")),
+            None => diagnostic,
+        }]
     }
 
     fn observe(&mut self, config: &Config, _context: &Context) -> Result<State, PluginError> {
@@ -92,15 +130,16 @@ impl Plugin for HostnamePlugin {
         let persistent = hostname::persistent(&self.host).map_err(|error| name_error(operation, error))?;
         let file = files::read_text(&self.host.root, hosts::HOSTS).map_err(|error| file_error(operation, error))?;
         let file = file.unwrap_or_default();
-        let wanted_rows = match hosts::foreign_address(&file, &config.hostname) {
-            Some(_) => Vec::new(),
-            None => hosts::own_rows(self.host.system, &config.hostname),
+        let wanted = self.wanted(&config.hostname)?;
+        let wanted_rows = match &wanted {
+            Some(name) if hosts::foreign_address(&file, name).is_none() => hosts::own_rows(self.host.system, name),
+            _ => Vec::new(),
         };
-        Ok(State { running, persistent, own_rows: hosts::marked(&file), wanted_rows })
+        Ok(State { wanted, running, persistent, own_rows: hosts::marked(&file), wanted_rows })
     }
 
-    fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
-        let name = &config.hostname;
+    fn plan(&self, _config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
+        let Some(name) = &observed.wanted else { return Ok(Vec::new()) };
         let mut steps = Vec::new();
         if observed.persistent.as_ref() != Some(name) {
             steps.push(self.persist(name, observed.persistent.as_deref()));
@@ -124,12 +163,41 @@ impl Plugin for HostnamePlugin {
 }
 
 impl HostnamePlugin {
+    /// The name that the machine shall have: that of the first lease that has one, where it comes from there.
+    fn wanted(&self, wanted: &Wanted) -> Result<Option<String>, PluginError> {
+        let leased = match wanted {
+            Wanted::Name(_) => None,
+            Wanted::Leased(_) => lease::leases(&self.host)
+                .map_err(|error| PluginError::new("cannot look for a host name in the leases").source(error))?
+                .into_iter()
+                .find_map(|lease| lease.hostname),
+        };
+        Ok(leased.or_else(|| wanted.written().map(|(_, name)| name.to_owned())))
+    }
+
     fn persist(&self, name: &str, previous: Option<&str>) -> PlannedStep<Change> {
         let change = Change::Persist { name: name.to_owned(), previous: previous.map(str::to_owned) };
         let path = hostname::persistent_path(self.host.system);
         let summary = format!("keep the host name {name} for the next boot");
         PlannedStep::new("write", path, summary, Risk::Safe, change).field("hostname", previous, name)
     }
+}
+
+/// The JSON Schema of `system.hostname`.
+fn schema() -> serde_json::Value {
+    let name = serde_json::json!({ "type": "string", "minLength": 1, "maxLength": hostname::LONGEST_NAME });
+    serde_json::json!({
+        "description": "The machine's name: letters, digits and hyphens, with or without the domain; or where it comes from.",
+        "anyOf": [
+            name,
+            {
+                "type": "object",
+                "additionalProperties": false,
+                "required": ["from"],
+                "properties": { "from": { "const": "dhcp" }, "fallback": name },
+            },
+        ],
+    })
 }
 
 fn rows(name: &str, observed: &State) -> PlannedStep<Change> {

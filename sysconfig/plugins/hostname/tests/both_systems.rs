@@ -196,3 +196,54 @@ fn the_description_claims_one_key() {
     assert!(description.has_capability("undo"));
     fixture.harness.shutdown();
 }
+
+fn illumos_with_lease() -> Fixture<illumos::Machine> {
+    use illumos::network::{Kind, Server};
+    let fixture = Fixture::new(illumos::Machine::start());
+    fixture.machine.network(|network| {
+        network.add_link("net0", 1);
+        let options = [("Hostname", vec!["Client1".to_owned()])].into();
+        let server = Server { address: "10.0.2.15/24".parse().unwrap(), router: None, options, looks: 0 };
+        network.servers.insert("net0".to_owned(), server);
+        network.add_object("net0/dhcp", Kind::Dhcp);
+    });
+    fixture
+}
+
+#[test]
+fn a_name_from_a_lease_and_the_one_without() {
+    let mut fixture = illumos_with_lease();
+    let steps = |fixture: &mut Fixture<illumos::Machine>, value: Value| -> Vec<String> {
+        fixture.harness.configure(json!({ "system.hostname": value }));
+        fixture.harness.converge().unwrap().steps.into_iter().map(|(step, _)| step.summary).collect()
+    };
+    let without = json!({ "from": "dhcp" });
+    steps(&mut fixture, json!({ "from": "dhcp", "fallback": "dev" }));
+    assert_eq!(fixture.machine.name(), "client1");
+    fixture.machine.network(|network| network.servers.clear());
+    assert_eq!(steps(&mut fixture, without.clone()), [""; 0], "without a word and a fallback the name stays");
+    steps(&mut fixture, json!({ "from": "dhcp", "fallback": "dev" }));
+    assert_eq!(fixture.machine.name(), "dev");
+    fixture.machine.network(|network| {
+        let options = [("Hostname", vec!["$(reboot)".to_owned()])].into();
+        let address = "10.0.2.15/24".parse().unwrap();
+        network
+            .servers
+            .insert("net0".to_owned(), illumos::network::Server { address, router: None, options, looks: 0 });
+    });
+    assert_eq!(steps(&mut fixture, without), [""; 0], "what is no name is nobody's");
+}
+
+#[test]
+fn where_a_name_comes_from_is_checked_as_well() {
+    let mut fixture = Fixture::new(linux::Machine::start());
+    for (value, key) in [
+        (json!({ "from": "dhcp", "fallback": "under_score" }), "system.hostname.fallback"),
+        (json!({ "from": "nis" }), "system.hostname"),
+        (json!({ "from": "dhcp", "fallbak": "dev" }), "system.hostname"),
+    ] {
+        let found = fixture.harness.validate(json!({ "system.hostname": value }));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].key, key);
+    }
+}

@@ -114,3 +114,26 @@ fn everything_can_be_undone() {
     let restarts = fixture.machine.restarts().len();
     assert_eq!(restarts, 3, "once when applied, once after each file was restored");
 }
+
+/// Trap 8: nobody else writes the name servers of a lease down.
+#[test]
+fn name_servers_of_a_lease_have_their_place() {
+    use sysconfig_platform::fake::illumos::network::{Kind, Server};
+    let mut fixture = Fixture::new(Machine::start());
+    let dns = json!({ "servers": ["10.9.9.9", "dhcp"], "search": ["dhcp"] });
+    let only = json!({ "servers": ["dhcp"] });
+    assert_eq!(fixture.converge(&only), Vec::<String>::new(), "there is no lease yet");
+    fixture.machine.network(|network| {
+        network.add_link("net0", 1);
+        let options = [
+            ("DNSserv", vec!["10.0.2.3".to_owned(), "not an address".to_owned()]),
+            ("DNSdmain", vec!["example.org".to_owned()]),
+        ];
+        let (address, options) = ("10.0.2.15/24".parse().unwrap(), options.into());
+        network.servers.insert("net0".to_owned(), Server { address, router: None, options, looks: 0 });
+        network.add_object("net0/dhcp", Kind::Dhcp);
+    });
+    fixture.converge(&dns);
+    let content = fixture.read("/etc/resolv.conf");
+    assert!(content.ends_with("\nsearch example.org\nnameserver 10.9.9.9\nnameserver 10.0.2.3\n"), "{content}");
+}

@@ -1,4 +1,6 @@
-//! A simulated Linux machine: a node name that can be refused, and `systemctl`.
+//! A simulated Linux machine: a node name that can be refused, a network, `systemctl`, networkd and dhcpcd.
+
+pub mod network;
 
 use super::{failed, lock, printed};
 use crate::hostname::NodeName;
@@ -11,6 +13,7 @@ use tempfile::TempDir;
 /// The machine; its state is behind a lock, so a test can look and interfere while a plugin holds a [`Host`].
 #[derive(Debug)]
 pub struct Machine {
+    root: Root,
     inner: Mutex<Inner>,
 }
 
@@ -20,6 +23,8 @@ struct Inner {
     may_set_name: bool,
     has_systemctl: bool,
     reloads: Vec<String>,
+    commands: Vec<String>,
+    network: network::Network,
 }
 
 impl Machine {
@@ -35,14 +40,17 @@ impl Machine {
         fs::create_dir(root.locate("/etc")).expect("the temporary directory can be filled");
         fs::write(root.locate("/etc/hosts"), "127.0.0.1\tlocalhost\n").expect("the temporary directory can be filled");
         let machine = Arc::new(Self {
+            root: root.clone(),
             inner: Mutex::new(Inner {
                 name: "localhost".to_owned(),
                 may_set_name: true,
                 has_systemctl: false,
                 reloads: Vec::new(),
+                commands: Vec::new(),
+                network: network::Network::default(),
             }),
         });
-        let host = Host::assembled(System::Linux, root, machine.clone(), machine.clone());
+        let host = Host::assembled(System::Linux, root, machine.clone(), machine.clone()).with_stack(machine.clone());
         (directory, host, machine)
     }
 
@@ -53,6 +61,17 @@ impl Machine {
     pub fn run_systemd(&self, root: &Root) {
         fs::create_dir_all(root.locate("/run/systemd/system")).expect("the root can be written");
         lock(&self.inner).has_systemctl = true;
+    }
+
+    /// Looks at the network, or interferes with it.
+    pub fn network<T>(&self, look: impl FnOnce(&mut network::Network) -> T) -> T {
+        look(&mut lock(&self.inner).network)
+    }
+
+    /// Every command line that was run, in order.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        lock(&self.inner).commands.clone()
     }
 
     /// Takes the right to set the node name away, as a container does.
@@ -89,19 +108,29 @@ impl NodeName for Machine {
 impl Runner for Machine {
     fn run(&self, invocation: &Invocation) -> Result<Completed, CommandError> {
         let mut inner = lock(&self.inner);
-        if invocation.program != "/usr/bin/systemctl" || !inner.has_systemctl {
-            return Err(CommandError::NotFound {
-                program: invocation.program.clone(),
-                source: io::ErrorKind::NotFound.into(),
-            });
-        }
+        inner.commands.push(invocation.to_string());
         let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
-        Ok(match args.as_slice() {
+        match invocation.program.as_str() {
+            "/usr/bin/systemctl" if inner.has_systemctl => Ok(inner.systemctl(&args)),
+            "/usr/bin/networkctl" if inner.network.has_networkd => Ok(inner.network.networkctl(&args, &self.root)),
+            "/usr/sbin/dhcpcd" if inner.network.has_dhcpcd => Ok(inner.network.dhcpcd(&args, &self.root)),
+            program => {
+                Err(CommandError::NotFound { program: program.to_owned(), source: io::ErrorKind::NotFound.into() })
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn systemctl(&mut self, args: &[&str]) -> Completed {
+        match args {
             ["try-reload-or-restart", unit] if unit.ends_with(".service") => {
-                inner.reloads.push((*unit).to_owned());
+                self.reloads.push((*unit).to_owned());
                 printed("")
             }
+            ["is-active", "--quiet", "systemd-networkd.service"] if self.network.has_networkd => printed(""),
+            ["is-active", "--quiet", unit] if unit.ends_with(".service") => failed(3, ""),
             _ => failed(1, format!("Unknown command verb {args:?}.\n")),
-        })
+        }
     }
 }

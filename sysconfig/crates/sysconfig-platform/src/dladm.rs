@@ -1,0 +1,133 @@
+//! illumos' datalinks: `dladm`.
+
+use crate::mac::MacAddress;
+use crate::network::NetworkError;
+use crate::parsable::{self, RowError};
+use crate::{Host, Invocation};
+use serde::{Deserialize, Serialize};
+
+const DLADM: &str = "/usr/sbin/dladm";
+
+/// Longest name of a datalink in bytes (`MAXLINKNAMELEN` less its end).
+pub const LONGEST_NAME: usize = 31;
+
+/// A datalink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name, such as `e1000g0`.
+    pub name: String,
+    /// `phys`, `aggr`, `etherstub`, `overlay`, `vlan`, `vnic`, …
+    pub class: String,
+    /// Its largest packet in bytes.
+    pub mtu: u32,
+    /// Whether a signal is there: `up`; `down` and `unknown` are not up.
+    pub up: bool,
+    /// The link-layer address, for physical links.
+    pub mac: Option<MacAddress>,
+}
+
+/// What is wrong with `name` as the name of a datalink, as a lowercase fragment; `None` when it is right.
+#[must_use]
+pub fn name_fault(name: &str) -> Option<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    if name.is_empty() {
+        return Some("the name is empty".to_owned());
+    }
+    if name.len() > LONGEST_NAME {
+        return Some(format!("it has more than {LONGEST_NAME} characters"));
+    }
+    if let Some(wrong) = name.chars().find(|c| !allowed(*c)) {
+        return Some(format!("the character {wrong:?} is not allowed in a datalink's name"));
+    }
+    if name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Some("a datalink's name does not start with a digit".to_owned());
+    }
+    if !name.ends_with(|c: char| c.is_ascii_digit()) {
+        return Some("a datalink's name ends with its number, for example net0".to_owned());
+    }
+    None
+}
+
+/// The command that lists all datalinks.
+#[must_use]
+pub fn show_links() -> Invocation {
+    Invocation::new(DLADM, ["show-link", "-p", "-o", "link,class,mtu,state"])
+}
+
+/// The command that lists the link-layer addresses of physical links.
+#[must_use]
+pub fn show_macs() -> Invocation {
+    Invocation::new(DLADM, ["show-phys", "-m", "-p", "-o", "link,slot,address"])
+}
+
+/// The command that sets the largest packet of a link; many drivers refuse it while the link is in use by IP.
+#[must_use]
+pub fn set_mtu(link: &str, mtu: u32) -> Invocation {
+    Invocation::new(DLADM, ["set-linkprop", "-p", &format!("mtu={mtu}"), link])
+}
+
+/// Parses the outputs of [`show_links`] and [`show_macs`].
+///
+/// # Errors
+/// [`RowError`].
+pub fn parse_links(links: &str, macs: &str) -> Result<Vec<Link>, RowError> {
+    let macs = parsable::rows::<3>(macs)?;
+    let mac_of = |link: &str| {
+        let row = macs.iter().find(|[name, slot, _]| name == link && slot == "primary");
+        row.and_then(|[.., address]| address.parse().ok())
+    };
+    let links = parsable::rows::<4>(links)?.into_iter().map(|[name, class, mtu, state]| Link {
+        mac: mac_of(&name),
+        // A link without a size is there all the same.
+        mtu: mtu.parse().unwrap_or_default(),
+        up: state == "up",
+        name,
+        class,
+    });
+    Ok(links.collect())
+}
+
+/// All datalinks. None at all means a zone that shares its addresses with the global zone.
+///
+/// # Errors
+/// [`NetworkError::Command`] and [`NetworkError::Rows`].
+pub fn links(host: &Host) -> Result<Vec<Link>, NetworkError> {
+    let operation = "list the datalinks";
+    let links = host.run(&show_links()).map_err(NetworkError::command(operation))?.stdout;
+    let macs = host.run(&show_macs()).map_err(NetworkError::command(operation))?.stdout;
+    parse_links(&links, &macs).map_err(NetworkError::rows(operation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_with_their_addresses() {
+        let links = "e1000g0:phys:1500:up\nvnic0:vnic:9000:unknown\naggr1:aggr:1500:down\nodd0:misc::\n";
+        let macs = "e1000g0:primary:2\\:8\\:20\\:ab\\:1\\:f\ne1000g0:1:2\\:8\\:20\\:ab\\:1\\:10\n";
+        let found = parse_links(links, macs).unwrap();
+        let summary: Vec<_> = found.iter().map(|link| (link.name.as_str(), link.mtu, link.up)).collect();
+        assert_eq!(
+            summary,
+            [("e1000g0", 1500, true), ("vnic0", 9000, false), ("aggr1", 1500, false), ("odd0", 0, false)]
+        );
+        assert_eq!(found[0].mac.unwrap().to_string(), "02:08:20:ab:01:0f");
+        assert_eq!(found[1].mac, None);
+        assert_eq!(parse_links("", "").unwrap(), []);
+        assert!(parse_links("e1000g0:phys:1500\n", "").is_err());
+    }
+
+    #[test]
+    fn names() {
+        for name in ["net0", "e1000g0", "vnic_1", "a.b0"] {
+            assert_eq!(name_fault(name), None, "{name}");
+        }
+        for (name, part) in
+            [("net", "number"), ("0net0", "start"), ("net-0", "'-'"), ("", "empty"), (&"n0".repeat(16), "31")]
+        {
+            let fault = name_fault(name).unwrap_or_else(|| panic!("{name:?} must be refused"));
+            assert!(fault.contains(part), "{name:?}: {fault}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `route`.
+
+use super::super::{failed, printed};
+use super::network::Network;
+use crate::network::{Route, everything};
+use crate::{Completed, IpNet};
+use std::net::IpAddr;
+
+const USAGE: &str = "usage: route [ -fnpqv ] cmd [[ -<qualifers> ] args ]\n";
+
+impl Network {
+    pub(super) fn route(&mut self, args: &[&str]) -> Completed {
+        match args {
+            ["-p", "show"] => self.show_kept(),
+            ["-n", "get", "-inet6", to] => self.get(to, true),
+            ["-n", "get", to] => self.get(to, false),
+            ["-n", "-p", verb @ ("add" | "delete"), rest @ ..] => self.change(verb, rest, true),
+            ["-n", verb @ ("add" | "delete"), rest @ ..] => self.change(verb, rest, false),
+            _ => failed(1, USAGE),
+        }
+    }
+
+    fn show_kept(&self) -> Completed {
+        if self.kept.is_empty() {
+            return printed("No persistent routes are defined\n");
+        }
+        let line = |route: &Route| {
+            let family = if route.via.is_ipv6() { "-inet6 " } else { "" };
+            match route.is_default() {
+                true => format!("persistent: route add {family}default {}\n", route.via),
+                false => format!("persistent: route add {family}-net {} {}\n", route.to, route.via),
+            }
+        };
+        printed(self.kept.iter().map(line).collect::<String>())
+    }
+
+    /// The longest match.
+    fn get(&self, to: &str, v6: bool) -> Completed {
+        let wanted = match to {
+            "default" => Ok(if v6 { IpAddr::V6([0; 16].into()) } else { IpAddr::V4([0; 4].into()) }),
+            address => address.parse::<IpAddr>(),
+        };
+        let Some(wanted) = wanted.ok().filter(|wanted| wanted.is_ipv6() == v6) else {
+            return failed(1, format!("{to}: bad value\n"));
+        };
+        let matching = self.kernel.iter().filter(|route| route.to.contains(&wanted));
+        let Some(route) = matching.max_by_key(|route| route.to.prefix_len()) else {
+            return failed(3, format!("route: {to}: not in table\n"));
+        };
+        let (destination, mask) = match route.is_default() {
+            true => ("default".to_owned(), "default".to_owned()),
+            false => (route.to.network().to_string(), route.to.netmask().to_string()),
+        };
+        printed(format!(
+            "   route to: {to}\ndestination: {destination}\n       mask: {mask}\n    gateway: {}\n  interface: net0\n      flags: <UP,GATEWAY,DONE,STATIC>\n",
+            route.via
+        ))
+    }
+
+    fn change(&mut self, verb: &str, args: &[&str], keep: bool) -> Completed {
+        let Some(route) = parse(args) else { return failed(1, USAGE) };
+        let what = if route.is_default() { "default".to_owned() } else { route.to.to_string() };
+        let said = format!("{verb} net {what}: gateway {}", route.via);
+        if verb == "add" {
+            if self.kernel.contains(&route) {
+                return failed(17, format!("{said}: entry exists\n"));
+            }
+            if !self.reaches(route.via) {
+                return failed(128, format!("{said}: Network is unreachable\n"));
+            }
+            self.kernel.push(route);
+            if keep && !self.kept.contains(&route) {
+                self.kept.push(route);
+            }
+            return printed(format!("{said}\n"));
+        }
+        let before = self.kernel.len();
+        self.kernel.retain(|other| *other != route);
+        if keep {
+            self.kept.retain(|other| *other != route);
+        }
+        match self.kernel.len() < before {
+            true => printed(format!("{said}\n")),
+            false => failed(3, format!("{said}: not in table\n")),
+        }
+    }
+}
+
+fn parse(args: &[&str]) -> Option<Route> {
+    let (v6, rest) = match args {
+        ["-inet6", rest @ ..] => (true, rest),
+        ["-inet", rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let (to, via) = match rest {
+        ["default", via] => (None, via),
+        ["-net", to, via] => (Some(to.parse::<IpNet>().ok()?), via),
+        _ => return None,
+    };
+    let via: IpAddr = via.parse().ok()?;
+    let to = to.unwrap_or_else(|| everything(via));
+    // A destination with host bits is refused: it is a mistake more often than not.
+    (via.is_ipv6() == v6 && to.addr().is_ipv6() == v6 && to.trunc() == to).then_some(Route { to, via })
+}

@@ -1,0 +1,322 @@
+//! The network of the simulated Linux machine: the kernel's stack, networkd and dhcpcd.
+
+use super::super::{failed, lock, printed};
+use super::Machine;
+use crate::network::Route;
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, is_on_link};
+use crate::{Completed, IpNet, Root, networkd};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+
+/// What a DHCP server on a link tells.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The address for this machine.
+    pub address: IpNet,
+    /// The router.
+    pub router: Option<IpAddr>,
+    /// What dhcpcd dumps, and networkd writes into its lease file, each in its own words.
+    pub dump: (String, String),
+}
+
+/// The network.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// The links, in the order of their numbers.
+    pub links: Vec<LinuxLink>,
+    /// The addresses, in the order in which they came.
+    pub addresses: Vec<LinuxAddress>,
+    /// The routes.
+    pub routes: Vec<LinuxRoute>,
+    /// The DHCP servers by link.
+    pub servers: BTreeMap<String, Server>,
+    /// Addresses of other machines, which the check for duplicates of IPv6 finds.
+    pub neighbours: Vec<IpAddr>,
+    /// Whether systemd-networkd runs.
+    pub has_networkd: bool,
+    /// Whether dhcpcd is installed.
+    pub has_dhcpcd: bool,
+    /// What networkd has put there: link and address.
+    by_networkd: Vec<(u32, IpNet)>,
+    /// Routes of networkd's.
+    routes_by_networkd: Vec<LinuxRoute>,
+    /// The process id of the last client.
+    last_pid: u32,
+}
+
+fn errno<T>(errno: Errno) -> io::Result<T> {
+    Err(io::Error::from_raw_os_error(errno.raw_os_error()))
+}
+
+impl Network {
+    /// Adds a link without a name server, switched off; the last byte of its address is its number.
+    pub fn add_link(&mut self, name: &str) -> u32 {
+        let index = u32::try_from(self.links.len() + 2).expect("there are few links");
+        let last = u8::try_from(index).expect("there are few links");
+        self.links.push(LinuxLink {
+            index,
+            name: name.to_owned(),
+            mac: Some(crate::mac::MacAddress([0x52, 0x54, 0, 0x12, 0x34, last])),
+            up: false,
+            running: false,
+            loopback: false,
+            mtu: 1500,
+            min_mtu: 68,
+            max_mtu: 9000,
+        });
+        index
+    }
+
+    /// Every address with the name of its link.
+    #[must_use]
+    pub fn shown(&self) -> Vec<String> {
+        let name =
+            |index: u32| self.links.iter().find(|link| link.index == index).map_or("?", |link| link.name.as_str());
+        self.addresses.iter().map(|address| format!("{} {}", name(address.index), address.address)).collect()
+    }
+
+    fn link(&mut self, index: u32) -> io::Result<&mut LinuxLink> {
+        match self.links.iter_mut().find(|link| link.index == index) {
+            Some(link) => Ok(link),
+            None => errno(Errno::NODEV),
+        }
+    }
+
+    fn put_address(&mut self, index: u32, address: IpNet, dynamic: bool) {
+        if self.addresses.iter().any(|other| other.index == index && other.address == address) {
+            return;
+        }
+        let duplicate = address.addr().is_ipv6() && self.neighbours.contains(&address.addr());
+        self.addresses.push(LinuxAddress { index, address, dynamic, tentative: duplicate, duplicate });
+    }
+
+    fn take_address(&mut self, index: u32, address: IpNet) {
+        self.addresses.retain(|other| other.index != index || other.address != address);
+        let networks = self.networks(index);
+        self.routes.retain(|route| route.index != index || is_on_link(route.route.via, &networks));
+    }
+
+    fn networks(&self, index: u32) -> Vec<IpNet> {
+        self.addresses.iter().filter(|address| address.index == index).map(|address| address.address).collect()
+    }
+
+    fn put_route(&mut self, index: u32, route: Route, metric: u32) -> io::Result<()> {
+        if !self.link(index)?.up {
+            return errno(Errno::NETDOWN);
+        }
+        if !is_on_link(route.via, &self.networks(index)) {
+            return errno(Errno::NETUNREACH);
+        }
+        let wanted = LinuxRoute { route, index, metric };
+        if !self.routes.contains(&wanted) {
+            self.routes.push(wanted);
+        }
+        Ok(())
+    }
+
+    fn index_of(&self, name: &str) -> Option<u32> {
+        self.links.iter().find(|link| link.name == name).map(|link| link.index)
+    }
+
+    /// Takes or gives back the lease of a link.
+    fn lease(&mut self, name: &str, take: bool) {
+        let (Some(index), Some(server)) = (self.index_of(name), self.servers.get(name).cloned()) else { return };
+        if !take {
+            self.take_address(index, server.address);
+            return;
+        }
+        self.put_address(index, server.address, true);
+        if let Some(router) = server.router {
+            // The metric keeps it apart from routes that somebody has set.
+            drop(self.put_route(index, Route::default_over(router), 1003));
+        }
+    }
+
+    pub(super) fn networkctl(&mut self, args: &[&str], root: &Root) -> Completed {
+        match args {
+            ["reload"] | ["reconfigure", _] => {
+                self.take_back_networkds();
+                let directory = root.locate(networkd::DIRECTORY);
+                let mut names: Vec<_> =
+                    fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
+                names.sort();
+                for name in names {
+                    let name = name.to_string_lossy().into_owned();
+                    if let Some(link) = networkd::link_of(&name) {
+                        let text = fs::read_to_string(root.locate(networkd::path(link))).unwrap_or_default();
+                        self.apply_file(link, &text, root);
+                    }
+                }
+                printed("")
+            }
+            _ => failed(1, "Unknown operation.\n"),
+        }
+    }
+
+    fn take_back_networkds(&mut self) {
+        for (index, address) in std::mem::take(&mut self.by_networkd) {
+            self.take_address(index, address);
+        }
+        for route in std::mem::take(&mut self.routes_by_networkd) {
+            self.routes.retain(|other| *other != route);
+        }
+    }
+
+    fn apply_file(&mut self, link: &str, text: &str, root: &Root) {
+        let Some(index) = self.index_of(link) else { return };
+        let _ = self.set_up_flag(index, true);
+        let mut destination = None;
+        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            match key {
+                "MTUBytes" => drop(self.link(index).map(|link| link.mtu = value.parse().unwrap_or(link.mtu))),
+                "Address" => {
+                    let Ok(address) = value.parse() else { continue };
+                    self.put_address(index, address, false);
+                    self.by_networkd.push((index, address));
+                }
+                "DHCP" if value == "ipv4" || value == "yes" => {
+                    self.lease(link, true);
+                    if let Some(server) = self.servers.get(link).cloned() {
+                        self.by_networkd.push((index, server.address));
+                        drop(fs::create_dir_all(root.locate(crate::lease::LEASES)));
+                        drop(fs::write(root.locate(format!("{}/{index}", crate::lease::LEASES)), server.dump.1));
+                    }
+                }
+                "DHCP" => drop(fs::remove_file(root.locate(format!("{}/{index}", crate::lease::LEASES)))),
+                "Destination" => destination = value.parse::<IpNet>().ok(),
+                "Gateway" => {
+                    let (Some(to), Ok(via)) = (destination, value.parse()) else { continue };
+                    let route = Route { to, via };
+                    if self.put_route(index, route, 0).is_ok() {
+                        self.routes_by_networkd.push(LinuxRoute { route, index, metric: 0 });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn set_up_flag(&mut self, index: u32, up: bool) -> io::Result<()> {
+        let link = self.link(index)?;
+        link.up = up;
+        link.running = up;
+        if !up {
+            self.routes.retain(|route| route.index != index);
+        }
+        Ok(())
+    }
+
+    pub(super) fn dhcpcd(&mut self, args: &[&str], root: &Root) -> Completed {
+        let family =
+            |option: &str| option.strip_prefix('-').filter(|digit| ["4", "6"].contains(digit)).map(str::to_owned);
+        match args {
+            [option, "--background", "--quiet", "--config", file, link] => match family(option) {
+                Some(digit) if root.exists(file).unwrap_or(false) => self.start_client(&digit, link, root),
+                Some(_) => failed(1, format!("dhcpcd: cannot read {file}\n")),
+                None => failed(1, "usage: dhcpcd\n"),
+            },
+            [option, "--release", link] => match family(option) {
+                Some(digit) => self.end_client(&digit, link, root),
+                None => failed(1, "usage: dhcpcd\n"),
+            },
+            [option, "--dumplease", link] => match family(option) {
+                Some(digit) if root.exists(pid_file(&digit, link)).unwrap_or(false) && digit == "4" => {
+                    printed(self.servers.get(*link).map(|server| server.dump.0.clone()).unwrap_or_default())
+                }
+                Some(_) => failed(1, "dhcpcd is not running\n"),
+                None => failed(1, "usage: dhcpcd\n"),
+            },
+            _ => failed(1, "usage: dhcpcd\n"),
+        }
+    }
+
+    fn start_client(&mut self, digit: &str, link: &str, root: &Root) -> Completed {
+        if self.index_of(link).is_none() {
+            return failed(1, format!("{link}: interface not found\n"));
+        }
+        self.last_pid += 1;
+        let pid = 100_000 + self.last_pid;
+        let write = || -> io::Result<()> {
+            fs::create_dir_all(root.locate("/run/dhcpcd"))?;
+            fs::create_dir_all(root.locate(format!("/proc/{pid}")))?;
+            fs::write(root.locate(pid_file(digit, link)), format!("{pid}\n"))
+        };
+        write().expect("the root can be written");
+        if digit == "4" {
+            self.lease(link, true);
+        }
+        printed("")
+    }
+
+    fn end_client(&mut self, digit: &str, link: &str, root: &Root) -> Completed {
+        let file = root.locate(pid_file(digit, link));
+        let Ok(pid) = fs::read_to_string(&file) else { return failed(1, "dhcpcd is not running\n") };
+        drop(fs::remove_dir(root.locate(format!("/proc/{}", pid.trim()))));
+        drop(fs::remove_file(file));
+        if digit == "4" {
+            self.lease(link, false);
+        }
+        printed("")
+    }
+}
+
+fn pid_file(digit: &str, link: &str) -> String {
+    format!("/run/dhcpcd/{link}-{digit}.pid")
+}
+
+impl NetworkStack for Machine {
+    fn links(&self) -> io::Result<Vec<LinuxLink>> {
+        Ok(lock(&self.inner).network.links.clone())
+    }
+
+    fn addresses(&self) -> io::Result<Vec<LinuxAddress>> {
+        Ok(lock(&self.inner).network.addresses.clone())
+    }
+
+    fn routes(&self) -> io::Result<Vec<LinuxRoute>> {
+        Ok(lock(&self.inner).network.routes.clone())
+    }
+
+    fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
+        lock(&self.inner).network.set_up_flag(index, up)
+    }
+
+    fn set_mtu(&self, index: u32, mtu: u32) -> io::Result<()> {
+        let mut inner = lock(&self.inner);
+        let link = inner.network.link(index)?;
+        if mtu < link.min_mtu || mtu > link.max_mtu {
+            return errno(Errno::INVAL);
+        }
+        link.mtu = mtu;
+        Ok(())
+    }
+
+    fn add_address(&self, index: u32, address: IpNet) -> io::Result<()> {
+        let mut inner = lock(&self.inner);
+        inner.network.link(index)?;
+        inner.network.put_address(index, address, false);
+        Ok(())
+    }
+
+    fn delete_address(&self, index: u32, address: IpNet) -> io::Result<()> {
+        lock(&self.inner).network.take_address(index, address);
+        Ok(())
+    }
+
+    fn add_route(&self, index: u32, route: &Route) -> io::Result<()> {
+        lock(&self.inner).network.put_route(index, *route, 0)
+    }
+
+    fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {
+        // Without a metric in the request, the kernel deletes the first that fits.
+        let mut inner = lock(&self.inner);
+        let routes = &mut inner.network.routes;
+        if let Some(at) = routes.iter().position(|other| other.index == index && other.route == *route) {
+            routes.remove(at);
+        }
+        Ok(())
+    }
+}

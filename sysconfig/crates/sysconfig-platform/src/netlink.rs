@@ -1,0 +1,202 @@
+//! Route netlink: links, addresses and routes of the running Linux kernel (rtnetlink(7)).
+//!
+//! A socket of its own for each request keeps answers apart and state away; the plugins ask seldom.
+
+mod convert;
+
+use crate::network::Route;
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack};
+use ipnet::IpNet;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::route::RouteMessage;
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use std::io;
+use std::time::Duration;
+
+/// The kernel's messages are no longer than this (`NLMSG_GOODSIZE` and the dumps' own limit).
+const LONGEST_DATAGRAM: usize = 64 * 1024;
+/// The kernel answers at once; what does not is broken.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The network stack of the running kernel.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RouteNetlink;
+
+fn open() -> io::Result<OwnedFd> {
+    // NETLINK_ROUTE is protocol 0.
+    let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, Some(PATIENCE))?;
+    Ok(socket)
+}
+
+/// Sends a request and collects what comes until its end.
+fn exchange(request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+    let socket = open()?;
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    header.sequence_number = 1;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+    message.finalize();
+    let mut buffer = vec![0; message.buffer_len()];
+    message.serialize(&mut buffer);
+    rustix::net::send(&socket, &buffer, SendFlags::empty())?;
+    let mut answers = Vec::new();
+    let mut buffer = vec![0; LONGEST_DATAGRAM];
+    loop {
+        // With a timeout the kernel does not take it up again after a signal.
+        let receive = || rustix::net::recv(&socket, buffer.as_mut_slice(), RecvFlags::TRUNC);
+        let (_, length) = rustix::io::retry_on_intr(receive)?;
+        if length > buffer.len() {
+            return Err(io::Error::other("an answer of the kernel is too long"));
+        }
+        if take_datagram(&buffer[..length], &mut answers)? {
+            return Ok(answers);
+        }
+    }
+}
+
+/// Reads the messages of one datagram; answers whether the last one was among them.
+fn take_datagram(datagram: &[u8], answers: &mut Vec<RouteNetlinkMessage>) -> io::Result<bool> {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+            Ok(message) => message,
+            Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+        };
+        let length = (message.header.length as usize).next_multiple_of(4);
+        match message.payload {
+            NetlinkPayload::Done(_) => return Ok(true),
+            NetlinkPayload::Error(error) => {
+                return match error.code {
+                    None => Ok(true),
+                    Some(code) => Err(io::Error::from_raw_os_error(code.get().abs())),
+                };
+            }
+            NetlinkPayload::InnerMessage(answer) => answers.push(answer),
+            _ => {}
+        }
+        // A length of 0 would go on for ever.
+        if length == 0 || length >= rest.len() {
+            break;
+        }
+        rest = &rest[length..];
+    }
+    Ok(false)
+}
+
+fn change(request: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    exchange(request, NLM_F_ACK | flags).map(drop)
+}
+
+/// Whether the kernel said that it is so already.
+fn unless(result: io::Result<()>, already: &[Errno]) -> io::Result<()> {
+    match result {
+        Err(error) if already.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) => Ok(()),
+        result => result,
+    }
+}
+
+impl NetworkStack for RouteNetlink {
+    fn links(&self) -> io::Result<Vec<LinuxLink>> {
+        let answers = exchange(RouteNetlinkMessage::GetLink(LinkMessage::default()), NLM_F_DUMP)?;
+        Ok(answers.iter().filter_map(convert::link).collect())
+    }
+
+    fn addresses(&self) -> io::Result<Vec<LinuxAddress>> {
+        let answers = exchange(RouteNetlinkMessage::GetAddress(AddressMessage::default()), NLM_F_DUMP)?;
+        Ok(answers.iter().filter_map(convert::address).collect())
+    }
+
+    fn routes(&self) -> io::Result<Vec<LinuxRoute>> {
+        let mut routes = Vec::new();
+        for family in [netlink_packet_route::AddressFamily::Inet, netlink_packet_route::AddressFamily::Inet6] {
+            let mut request = RouteMessage::default();
+            request.header.address_family = family;
+            let answers = exchange(RouteNetlinkMessage::GetRoute(request), NLM_F_DUMP)?;
+            routes.extend(answers.iter().filter_map(convert::route));
+        }
+        Ok(routes)
+    }
+
+    fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
+        let mut request = LinkMessage::default();
+        request.header.index = index;
+        request.header.flags = if up { LinkFlags::Up } else { LinkFlags::empty() };
+        request.header.change_mask = LinkFlags::Up;
+        change(RouteNetlinkMessage::SetLink(request), 0)
+    }
+
+    fn set_mtu(&self, index: u32, mtu: u32) -> io::Result<()> {
+        let mut request = LinkMessage::default();
+        request.header.index = index;
+        request.attributes.push(LinkAttribute::Mtu(mtu));
+        change(RouteNetlinkMessage::SetLink(request), 0)
+    }
+
+    fn add_address(&self, index: u32, address: IpNet) -> io::Result<()> {
+        let request = RouteNetlinkMessage::NewAddress(convert::address_message(index, address));
+        unless(change(request, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
+    }
+
+    fn delete_address(&self, index: u32, address: IpNet) -> io::Result<()> {
+        let request = RouteNetlinkMessage::DelAddress(convert::address_message(index, address));
+        unless(change(request, 0), &[Errno::ADDRNOTAVAIL, Errno::NODEV])
+    }
+
+    fn add_route(&self, index: u32, route: &Route) -> io::Result<()> {
+        let request = RouteNetlinkMessage::NewRoute(convert::route_message(index, route));
+        unless(change(request, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
+    }
+
+    fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {
+        let request = RouteNetlinkMessage::DelRoute(convert::route_message(index, route));
+        unless(change(request, 0), &[Errno::SRCH, Errno::NODEV])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_running_kernel_has_a_loopback_link() {
+        let links = RouteNetlink.links().unwrap();
+        let loopback = links.iter().find(|link| link.loopback).expect("every network namespace has one");
+        assert_eq!(loopback.name, "lo");
+        assert!(loopback.mtu > 0);
+        RouteNetlink.addresses().unwrap();
+        RouteNetlink.routes().unwrap();
+    }
+
+    #[test]
+    fn fuzz_datagrams() {
+        let datagram = |request: RouteNetlinkMessage| {
+            let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(request));
+            message.finalize();
+            let mut datagram = vec![0; message.buffer_len()];
+            message.serialize(&mut datagram);
+            datagram
+        };
+        let route = Route { to: "10.0.0.0/8".parse().unwrap(), via: "192.0.2.2".parse().unwrap() };
+        let datagrams = [
+            datagram(RouteNetlinkMessage::NewAddress(convert::address_message(2, "192.0.2.10/24".parse().unwrap()))),
+            datagram(RouteNetlinkMessage::NewRoute(convert::route_message(2, &route))),
+        ];
+        test_judge::fuzz(5000, |random| {
+            let mut damaged = random.pick(&datagrams).clone();
+            random.damage(&mut damaged);
+            let mut answers = Vec::new();
+            drop(take_datagram(&damaged, &mut answers));
+            for answer in &answers {
+                drop((convert::link(answer), convert::address(answer), convert::route(answer)));
+            }
+        });
+    }
+}

@@ -1,0 +1,153 @@
+//! systemd-networkd, where it runs: it is told in a file, and never worked against.
+//!
+//! The first file by name that matches a link configures it, wherever it lies,
+//! so ours begins with `05-`, before those of netplan (`10-`) and of
+//! distributions (`80-`).
+
+use crate::network::Route;
+use crate::{CommandError, Host, Invocation};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+/// The unit.
+pub const UNIT: &str = "systemd-networkd.service";
+/// The directory of the administrator's files.
+pub const DIRECTORY: &str = "/etc/systemd/network";
+const PREFIX: &str = "05-sysconfig-";
+const SUFFIX: &str = ".network";
+const MARK: &str = "# Written by sysconfig from network.interface; changes made here are overwritten.";
+
+/// What networkd shall do with a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkFile {
+    /// The link's name.
+    pub link: String,
+    /// Fixed addresses, in order.
+    pub addresses: Vec<IpNet>,
+    /// Routes, in order.
+    pub routes: Vec<Route>,
+    /// Whether to ask a DHCP server for an IPv4 address.
+    pub dhcp4: bool,
+    /// Whether to ask a DHCPv6 server for an address, whatever the router says.
+    pub dhcp6: bool,
+    /// Whether to listen to router advertisements.
+    pub addrconf: bool,
+    /// The largest packet in bytes.
+    pub mtu: Option<u32>,
+}
+
+/// The file for a link.
+#[must_use]
+pub fn path(link: &str) -> String {
+    format!("{DIRECTORY}/{PREFIX}{link}{SUFFIX}")
+}
+
+/// The link that a file of this name is for; `None` when it is not one of ours.
+#[must_use]
+pub fn link_of(file_name: &str) -> Option<&str> {
+    file_name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)
+}
+
+impl NetworkFile {
+    /// Writes the file.
+    #[must_use]
+    pub fn format(&self) -> String {
+        let yes_no = |yes: bool| if yes { "yes" } else { "no" };
+        let dhcp = match (self.dhcp4, self.dhcp6) {
+            (true, true) => "yes",
+            (true, false) => "ipv4",
+            (false, true) => "ipv6",
+            (false, false) => "no",
+        };
+        let mut text = format!("{MARK}\n[Match]\nName={}\n", self.link);
+        if let Some(mtu) = self.mtu {
+            text += &format!("\n[Link]\nMTUBytes={mtu}\n");
+        }
+        // DHCPv6 needs the router's word for its routes.
+        let listens = yes_no(self.addrconf || self.dhcp6);
+        text += &format!("\n[Network]\nDHCP={dhcp}\nIPv6AcceptRA={listens}\n");
+        for address in &self.addresses {
+            text += &format!("Address={address}\n");
+        }
+        for route in &self.routes {
+            text += &format!("\n[Route]\nDestination={}\nGateway={}\n", route.to, route.via);
+        }
+        // Name servers and host name belong to other plugins.
+        if self.dhcp4 {
+            text.push_str("\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n");
+        }
+        if self.dhcp6 {
+            text.push_str("\n[DHCPv6]\nUseDNS=no\nUseDomains=no\nUseHostname=no\nWithoutRA=solicit\n");
+        }
+        if self.addrconf || self.dhcp6 {
+            let autonomous = yes_no(self.addrconf);
+            text += &format!("\n[IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix={autonomous}\n");
+        }
+        text
+    }
+}
+
+/// The command that asks whether networkd runs; its exit status is the answer.
+#[must_use]
+pub fn is_active_command() -> Invocation {
+    Invocation::new("/usr/bin/systemctl", ["is-active", "--quiet", UNIT])
+}
+
+/// The command that makes networkd read its files again; links whose file changed are configured anew.
+#[must_use]
+pub fn reload_command() -> Invocation {
+    Invocation::new("/usr/bin/networkctl", ["reload"])
+}
+
+/// The command that makes networkd configure a link anew.
+#[must_use]
+pub fn reconfigure_command(link: &str) -> Invocation {
+    Invocation::new("/usr/bin/networkctl", ["reconfigure", link])
+}
+
+/// Whether networkd runs.
+///
+/// # Errors
+/// [`CommandError`].
+pub fn is_active(host: &Host) -> Result<bool, CommandError> {
+    match host.run_any(&is_active_command()) {
+        Ok(completed) => Ok(completed.code == 0),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_everything() {
+        let file = NetworkFile {
+            link: "eth0".into(),
+            addresses: vec!["192.0.2.10/24".parse().unwrap(), "2001:db8::5/64".parse().unwrap()],
+            routes: vec![
+                Route::default_over("192.0.2.1".parse().unwrap()),
+                Route { to: "10.0.0.0/8".parse().unwrap(), via: "192.0.2.2".parse().unwrap() },
+            ],
+            dhcp4: true,
+            dhcp6: false,
+            addrconf: true,
+            mtu: Some(1400),
+        };
+        let wanted = format!(
+            "{MARK}\n[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n\
+             Address=192.0.2.10/24\nAddress=2001:db8::5/64\n\n[Route]\nDestination=0.0.0.0/0\nGateway=192.0.2.1\n\n\
+             [Route]\nDestination=10.0.0.0/8\nGateway=192.0.2.2\n\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n\n\
+             [IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix=yes\n"
+        );
+        assert_eq!(file.format(), wanted);
+    }
+
+    #[test]
+    fn our_files_are_known_by_name() {
+        assert_eq!(path("eth0"), "/etc/systemd/network/05-sysconfig-eth0.network");
+        assert_eq!(link_of("05-sysconfig-eth0.network"), Some("eth0"));
+        assert_eq!(link_of("10-netplan-eth0.network"), None);
+    }
+}

@@ -1,0 +1,201 @@
+//! Linux' network stack, as far as the plugins need it: the seam to route netlink.
+
+use crate::Host;
+use crate::mac::MacAddress;
+use crate::network::{NetworkError, Route};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+/// A link of Linux.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinuxLink {
+    /// Its number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its link-layer address, if it has one of six bytes.
+    pub mac: Option<MacAddress>,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// Whether it is switched on and a signal is there.
+    pub running: bool,
+    /// Whether it leads to the machine itself.
+    pub loopback: bool,
+    /// Its largest packet in bytes.
+    pub mtu: u32,
+    /// The smallest value that the driver allows for it; 0 when it does not say.
+    pub min_mtu: u32,
+    /// The largest value that the driver allows for it; 0 when it does not say.
+    pub max_mtu: u32,
+}
+
+/// An address on a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinuxAddress {
+    /// The number of the link.
+    pub index: u32,
+    /// The address, with its prefix length.
+    pub address: IpNet,
+    /// Whether it ends by itself unless somebody renews it, as those from DHCP and router advertisements do.
+    pub dynamic: bool,
+    /// Whether it is not usable yet, because the check for duplicates runs.
+    pub tentative: bool,
+    /// Whether another machine on the link has it.
+    pub duplicate: bool,
+}
+
+/// A route over a gateway, in the main table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinuxRoute {
+    /// Destination and gateway.
+    pub route: Route,
+    /// The number of the link.
+    pub index: u32,
+    /// The priority; less is more. A route without one has 0 (IPv4) or 1024 (IPv6).
+    pub metric: u32,
+}
+
+/// The kernel's network stack. The real one is `RouteNetlink`, on Linux.
+///
+/// What is to be there and is, and what is to be gone and is, is no error.
+pub trait NetworkStack: fmt::Debug + Send + Sync {
+    /// All links.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn links(&self) -> io::Result<Vec<LinuxLink>>;
+    /// All addresses.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn addresses(&self) -> io::Result<Vec<LinuxAddress>>;
+    /// The routes of the main table that lead over a gateway.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn routes(&self) -> io::Result<Vec<LinuxRoute>>;
+    /// Switches a link on or off.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn set_up(&self, index: u32, up: bool) -> io::Result<()>;
+    /// Sets the largest packet of a link.
+    ///
+    /// # Errors
+    /// The kernel's; `InvalidInput` for a size that the driver does not allow.
+    fn set_mtu(&self, index: u32, mtu: u32) -> io::Result<()>;
+    /// Puts an address on a link.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn add_address(&self, index: u32, address: IpNet) -> io::Result<()>;
+    /// Takes an address off a link.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn delete_address(&self, index: u32, address: IpNet) -> io::Result<()>;
+    /// Adds a route over a link.
+    ///
+    /// # Errors
+    /// The kernel's; `NetworkUnreachable` when the gateway is in no network of the link.
+    fn add_route(&self, index: u32, route: &Route) -> io::Result<()>;
+    /// Deletes a route over a link.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn delete_route(&self, index: u32, route: &Route) -> io::Result<()>;
+}
+
+/// The stack of a system that has none of this kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoStack;
+
+fn unsupported<T>() -> io::Result<T> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+impl NetworkStack for NoStack {
+    fn links(&self) -> io::Result<Vec<LinuxLink>> {
+        unsupported()
+    }
+    fn addresses(&self) -> io::Result<Vec<LinuxAddress>> {
+        unsupported()
+    }
+    fn routes(&self) -> io::Result<Vec<LinuxRoute>> {
+        unsupported()
+    }
+    fn set_up(&self, _: u32, _: bool) -> io::Result<()> {
+        unsupported()
+    }
+    fn set_mtu(&self, _: u32, _: u32) -> io::Result<()> {
+        unsupported()
+    }
+    fn add_address(&self, _: u32, _: IpNet) -> io::Result<()> {
+        unsupported()
+    }
+    fn delete_address(&self, _: u32, _: IpNet) -> io::Result<()> {
+        unsupported()
+    }
+    fn add_route(&self, _: u32, _: &Route) -> io::Result<()> {
+        unsupported()
+    }
+    fn delete_route(&self, _: u32, _: &Route) -> io::Result<()> {
+        unsupported()
+    }
+}
+
+impl Host {
+    /// The links of a Linux machine.
+    ///
+    /// # Errors
+    /// [`NetworkError::Kernel`].
+    pub fn links(&self) -> Result<Vec<LinuxLink>, NetworkError> {
+        self.stack.links().map_err(NetworkError::kernel("list the links"))
+    }
+
+    /// The addresses of a Linux machine.
+    ///
+    /// # Errors
+    /// [`NetworkError::Kernel`].
+    pub fn addresses(&self) -> Result<Vec<LinuxAddress>, NetworkError> {
+        self.stack.addresses().map_err(NetworkError::kernel("list the addresses"))
+    }
+
+    /// The routes of a Linux machine.
+    ///
+    /// # Errors
+    /// [`NetworkError::Kernel`].
+    pub fn routes(&self) -> Result<Vec<LinuxRoute>, NetworkError> {
+        self.stack.routes().map_err(NetworkError::kernel("list the routes"))
+    }
+
+    /// The network stack of a Linux machine, to change it.
+    #[must_use]
+    pub fn stack(&self) -> &dyn NetworkStack {
+        self.stack.as_ref()
+    }
+}
+
+/// Whether `address` is on the network of one of `networks`.
+#[must_use]
+pub fn is_on_link(address: IpAddr, networks: &[IpNet]) -> bool {
+    let link_local = |address: IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    link_local(address) || networks.iter().any(|network| network.contains(&address))
+}
+
+/// What is wrong with `name` as the name of a link of Linux (`dev_valid_name`); `None` when it is right.
+#[must_use]
+pub fn name_fault(name: &str) -> Option<String> {
+    const LONGEST: usize = 15;
+    if name.is_empty() || name == "." || name == ".." {
+        return Some("this is no name of a link".to_owned());
+    }
+    if name.len() > LONGEST {
+        return Some(format!("it has more than {LONGEST} characters"));
+    }
+    let wrong = name.chars().find(|c| *c == '/' || *c == ':' || c.is_whitespace() || c.is_control() || !c.is_ascii());
+    wrong.map(|wrong| format!("the character {wrong:?} is not allowed in a link's name"))
+}

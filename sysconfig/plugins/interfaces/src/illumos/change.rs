@@ -1,0 +1,304 @@
+//! The steps, forwards and backwards.
+
+use crate::error::{file_error, network_error};
+use crate::record::Record;
+use crate::steps::Waiting;
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+use sysconfig_platform::ipadm::{self, AddressSpec, Protocol};
+use sysconfig_platform::{Host, NetworkError, Route, dladm, route};
+use sysconfig_plugin::{Context, Outcome, PluginError};
+
+/// The longest time that `ipadm` itself waits for a lease; then the plugin looks, and notices when it is cancelled.
+const WAIT_IN_IPADM: Duration = Duration::from_secs(5);
+
+/// One change of the machine, with what was there before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Change {
+    /// Remember the link that `first-up` stands for.
+    Choose {
+        /// The link.
+        link: Option<String>,
+        /// The link before.
+        previous: Option<String>,
+    },
+    /// Make an interface.
+    CreateInterface {
+        /// Its link.
+        link: String,
+    },
+    /// Enable an interface.
+    EnableInterface {
+        /// Its link.
+        link: String,
+    },
+    /// Delete an interface, on which nothing is left.
+    DeleteInterface {
+        /// Its link.
+        link: String,
+    },
+    /// Let a link carry larger packets.
+    LinkMtu {
+        /// The link.
+        link: String,
+        /// In bytes.
+        mtu: u32,
+        /// Before.
+        previous: u32,
+    },
+    /// Set the largest packet of a protocol.
+    SetMtu {
+        /// The interface.
+        link: String,
+        /// The protocol.
+        protocol: Protocol,
+        /// In bytes.
+        mtu: u32,
+        /// Before.
+        previous: u32,
+        /// Whether it is configured, and not given back.
+        is_ours: bool,
+    },
+    /// Make an address object.
+    Create {
+        /// Its name.
+        object: String,
+        /// What it is made of.
+        spec: AddressSpec,
+        /// How long to wait for a lease, in seconds.
+        wait_s: u64,
+    },
+    /// Delete an address object.
+    Delete {
+        /// Its name.
+        object: String,
+        /// What it was made of.
+        spec: AddressSpec,
+    },
+    /// Enable an address object.
+    Enable {
+        /// Its name.
+        object: String,
+    },
+    /// Mark an address as up.
+    Up {
+        /// The name of its object.
+        object: String,
+    },
+    /// Add a route and keep it.
+    AddRoute {
+        /// The route.
+        route: Route,
+        /// Whether it was kept, and only missing from the kernel.
+        was_kept: bool,
+    },
+    /// Delete a route and forget it.
+    DeleteRoute {
+        /// The route.
+        route: Route,
+    },
+    /// Wait for something that only others can do.
+    Wait(Waiting),
+}
+
+impl Change {
+    pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
+        let operation = self.operation();
+        let failed = |error| network_error(&operation, error);
+        match self {
+            Self::Choose { link, .. } => {
+                remember(host, |record| record.first_up.clone_from(link))?;
+                return Ok(Outcome::Changed);
+            }
+            Self::CreateInterface { link } => ipadm::ensure_interface(host, link).map_err(failed)?,
+            Self::EnableInterface { link } => {
+                ipadm::run(host, &ipadm::enable_interface(link), &operation).map(drop).map_err(failed)?;
+            }
+            Self::DeleteInterface { link } => {
+                ipadm::run(host, &ipadm::delete_interface(link), &operation).map(drop).map_err(failed)?;
+            }
+            Self::LinkMtu { link, mtu, .. } => set_link_mtu(host, link, *mtu, &operation).map_err(failed)?,
+            Self::SetMtu { link, protocol, mtu, previous, is_ours } => {
+                remember(host, |record| match is_ours {
+                    true => Some(*record.mtus.entry(link.clone()).or_insert(*previous)),
+                    false => record.mtus.remove(link),
+                })?;
+                set_mtu(host, link, *protocol, *mtu, &operation).map_err(failed)?;
+            }
+            Self::Create { object, spec, wait_s } => return create(host, object, spec, *wait_s, context),
+            Self::Delete { object, spec } => return delete(host, object, spec),
+            Self::Enable { object } => {
+                ipadm::run(host, &ipadm::enable_address(object), &operation).map(drop).map_err(failed)?;
+            }
+            Self::Up { object } => {
+                ipadm::run(host, &ipadm::up_address(object), &operation).map(drop).map_err(failed)?;
+            }
+            Self::AddRoute { route, .. } => {
+                remember(host, |record| record.routes.insert(*route))?;
+                route::add(host, route).map_err(failed)?;
+            }
+            Self::DeleteRoute { route } => {
+                route::delete(host, route).map_err(failed)?;
+                remember(host, |record| record.routes.remove(route))?;
+            }
+            Self::Wait(waiting) => return wait(host, waiting, context),
+        }
+        Ok(Outcome::Changed)
+    }
+
+    pub(crate) fn undo(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
+        let operation = format!("cannot undo: {}", self.operation());
+        let failed = |error| network_error(&operation, error);
+        match self {
+            Self::Choose { previous, .. } => remember(host, |record| record.first_up.clone_from(previous))?,
+            Self::CreateInterface { link } => {
+                let is_there = ipadm::interfaces(host).map_err(failed)?.iter().any(|known| known.name == *link);
+                if !is_there {
+                    return Ok(Outcome::AlreadySo);
+                }
+                ipadm::run(host, &ipadm::delete_interface(link), &operation).map(drop).map_err(failed)?;
+            }
+            Self::DeleteInterface { link } => ipadm::ensure_interface(host, link).map_err(failed)?,
+            Self::LinkMtu { link, previous, .. } => set_link_mtu(host, link, *previous, &operation).map_err(failed)?,
+            Self::SetMtu { link, protocol, previous, is_ours, .. } => {
+                set_mtu(host, link, *protocol, *previous, &operation).map_err(failed)?;
+                if *is_ours {
+                    remember(host, |record| record.mtus.remove(link))?;
+                }
+            }
+            Self::Create { object, spec, .. } => return delete(host, object, spec),
+            Self::Delete { object, spec } => return create(host, object, spec, 1, context),
+            Self::AddRoute { was_kept: true, .. } => return Ok(Outcome::AlreadySo),
+            Self::AddRoute { route, was_kept: false } => {
+                route::delete(host, route).map_err(failed)?;
+                remember(host, |record| record.routes.remove(route))?;
+            }
+            Self::DeleteRoute { route } => {
+                remember(host, |record| record.routes.insert(*route))?;
+                route::add(host, route).map_err(failed)?;
+            }
+            // What was out of operation before was so by accident, and waiting changes nothing.
+            Self::EnableInterface { .. } | Self::Enable { .. } | Self::Up { .. } | Self::Wait(_) => {
+                return Ok(Outcome::AlreadySo);
+            }
+        }
+        Ok(Outcome::Changed)
+    }
+
+    /// What it is that cannot be done.
+    fn operation(&self) -> String {
+        match self {
+            Self::Choose { .. } => "cannot keep the choice of a link".to_owned(),
+            Self::CreateInterface { link } => format!("cannot make the interface {link}"),
+            Self::EnableInterface { link } => format!("cannot enable the interface {link}"),
+            Self::DeleteInterface { link } => format!("cannot unplumb the interface {link}"),
+            Self::LinkMtu { link, .. } | Self::SetMtu { link, .. } => format!("cannot set the MTU of {link}"),
+            Self::Create { object, spec, .. } => format!("cannot make {object} for {spec}"),
+            Self::Delete { object, .. } => format!("cannot delete {object}"),
+            Self::Enable { object } => format!("cannot enable {object}"),
+            Self::Up { object } => format!("cannot bring {object} up"),
+            Self::AddRoute { route, .. } => format!("cannot add the route {route}"),
+            Self::DeleteRoute { route } => format!("cannot delete the route {route}"),
+            Self::Wait(waiting) => waiting.failure().to_string(),
+        }
+    }
+}
+
+fn remember<T>(host: &Host, change: impl FnOnce(&mut Record) -> T) -> Result<(), PluginError> {
+    Record::update(host, change).map_err(|error| file_error("cannot remember what is done", error))
+}
+
+fn set_link_mtu(host: &Host, link: &str, mtu: u32, operation: &str) -> Result<(), NetworkError> {
+    if dladm::links(host)?.iter().any(|known| known.name == link && known.mtu == mtu) {
+        return Ok(());
+    }
+    ipadm::run(host, &dladm::set_mtu(link, mtu), operation).map(drop)
+}
+
+fn set_mtu(host: &Host, link: &str, protocol: Protocol, mtu: u32, operation: &str) -> Result<(), NetworkError> {
+    if ipadm::mtu(host, link, protocol)? == mtu {
+        return Ok(());
+    }
+    ipadm::run(host, &ipadm::set_mtu(link, protocol, mtu), operation).map(drop)
+}
+
+/// The object of that name, when it is there: a fixed address is compared by the caller.
+fn rows_of(host: &Host, object: &str) -> Result<Vec<ipadm::Address>, NetworkError> {
+    let mut rows = ipadm::addresses(host)?;
+    rows.retain(|row| row.object == object);
+    Ok(rows)
+}
+
+fn create(
+    host: &Host,
+    object: &str,
+    spec: &AddressSpec,
+    wait_s: u64,
+    context: &Context,
+) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot put {spec} on {}", object.split('/').next().unwrap_or_default());
+    let failed = |error| network_error(&operation, error);
+    let rows = rows_of(host, object).map_err(failed)?;
+    let is_same = |row: &ipadm::Address| match spec {
+        AddressSpec::Static { address } => row.address == Some(*address),
+        AddressSpec::Dhcp => row.kind == "dhcp",
+        AddressSpec::Addrconf { .. } => row.kind == "addrconf",
+    };
+    if rows.iter().any(is_same) {
+        return Ok(Outcome::AlreadySo);
+    }
+    if let Some(other) = rows.first() {
+        let message = format!("{operation}: {object} is there and something else ({})", other.kind);
+        return Err(PluginError::new(message).help("plan and apply again"));
+    }
+    let left = context.remaining().unwrap_or(WAIT_IN_IPADM) / 2;
+    let wait = Duration::from_secs(wait_s).min(WAIT_IN_IPADM).min(left);
+    ipadm::make_address(host, object, spec, wait).map_err(failed)?;
+    Ok(Outcome::Changed)
+}
+
+fn delete(host: &Host, object: &str, spec: &AddressSpec) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot delete {object}");
+    let failed = |error| network_error(&operation, error);
+    let rows = rows_of(host, object).map_err(failed)?;
+    let Some(row) = rows.first() else { return Ok(Outcome::AlreadySo) };
+    // A lease is given back to its server, when there is one.
+    let release = *spec == AddressSpec::Dhcp && row.address.is_some();
+    ipadm::remove_address(host, object, release).map_err(failed)?;
+    Ok(Outcome::Changed)
+}
+
+/// Looks until what is waited for is there, or the time is over.
+fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, PluginError> {
+    let until = Instant::now() + waiting.patience(context.remaining());
+    loop {
+        let is_over = match waiting {
+            Waiting::Link { .. } => false,
+            Waiting::Lease { link, .. } => has_lease(host, link)?,
+            Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
+        };
+        if is_over {
+            return Ok(Outcome::Changed);
+        }
+        if Instant::now() >= until || context.is_cancelled() {
+            return Err(waiting.failure());
+        }
+        std::thread::sleep(host.poll_interval);
+    }
+}
+
+fn has_lease(host: &Host, link: &str) -> Result<bool, PluginError> {
+    let rows = ipadm::addresses(host).map_err(|error| network_error("cannot look for the lease", error))?;
+    Ok(rows
+        .iter()
+        .any(|row| row.interface() == link && row.kind == "dhcp" && row.state == "ok" && row.address.is_some()))
+}
+
+fn is_duplicate(host: &Host, link: &str, address: &str) -> Result<bool, PluginError> {
+    let rows = ipadm::addresses(host).map_err(|error| network_error("cannot look at the address", error))?;
+    Ok(rows.iter().any(|row| {
+        let is_it = row.address.is_some_and(|net| net.to_string() == address);
+        row.interface() == link && row.state == "duplicate" && is_it
+    }))
+}

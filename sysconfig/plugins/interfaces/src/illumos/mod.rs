@@ -1,0 +1,117 @@
+//! illumos: `ipadm`, `dladm` and `route`.
+//!
+//! Address objects of ours are known by their labels, so what somebody else made is left alone, and serves when it
+//! is what is wanted.
+
+mod change;
+mod label;
+mod plan;
+
+pub use change::Change;
+pub(crate) use plan::plan;
+
+use crate::config::Config;
+use crate::record::Record;
+use crate::select::{LinkFacts, Selection, select};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use sysconfig_platform::ipadm::{Address, Interface, Protocol};
+use sysconfig_platform::{Host, Route, dladm, files, ipadm, nwam, route};
+use sysconfig_plugin::{Context, Level, PluginError};
+
+use crate::error::{file_error, network_error, smf_error};
+
+/// What the machine is like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    links: Vec<dladm::Link>,
+    interfaces: Vec<Interface>,
+    addresses: Vec<Address>,
+    /// The kept routes.
+    kept: Vec<Route>,
+    /// The gateways that the kernel has for the destinations of wanted routes.
+    live: BTreeMap<String, Option<IpAddr>>,
+    /// The largest packets of IPv4 and IPv6, of interfaces that are there and wanted.
+    mtus: BTreeMap<String, [u32; 2]>,
+    record: Record,
+}
+
+impl State {
+    pub(crate) fn select(&self, config: &Config) -> Selection {
+        let facts: Vec<_> =
+            self.links.iter().map(|link| LinkFacts { name: &link.name, mac: link.mac, up: link.up }).collect();
+        select(config, &facts, self.record.first_up.as_deref())
+    }
+
+    pub(crate) fn link_names(&self) -> Vec<String> {
+        self.links.iter().map(|link| link.name.clone()).collect()
+    }
+}
+
+pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result<State, PluginError> {
+    let failed = |error| network_error("cannot look at the network", error);
+    refuse_other_owners(host)?;
+    let links = dladm::links(host).map_err(failed)?;
+    if links.is_empty() {
+        return Err(PluginError::unsupported("this machine has no datalinks")
+            .help("a zone that shares the global zone's network gets its addresses there"));
+    }
+    let record = Record::load(host).map_err(|error| file_error("cannot read what was done before", error))?;
+    let mut state = State {
+        links,
+        interfaces: ipadm::interfaces(host).map_err(failed)?,
+        addresses: ipadm::addresses(host).map_err(failed)?,
+        kept: route::kept(host).map_err(failed)?,
+        live: BTreeMap::new(),
+        mtus: BTreeMap::new(),
+        record,
+    };
+    let selection = state.select(config);
+    for selected in &selection.present {
+        for route in &selected.wanted.routes {
+            let gateway = route::gateway_to(host, &route.to).map_err(failed)?;
+            state.live.insert(route.to.to_string(), gateway);
+        }
+    }
+    let names: Vec<String> = state.interfaces.iter().map(|interface| interface.name.clone()).collect();
+    for name in names.into_iter().filter(|name| wants_mtu(&selection, &state.record, name)) {
+        let v4 = ipadm::mtu(host, &name, Protocol::Ipv4).map_err(failed)?;
+        let v6 = ipadm::mtu(host, &name, Protocol::Ipv6).map_err(failed)?;
+        state.mtus.insert(name, [v4, v6]);
+    }
+    warn_of_default_router(host, &selection, context)?;
+    Ok(state)
+}
+
+fn wants_mtu(selection: &Selection, record: &Record, link: &str) -> bool {
+    selection.of(link).is_some_and(|wanted| wanted.mtu.is_some()) || record.mtus.contains_key(link)
+}
+
+/// The automatic network would undo what we do.
+fn refuse_other_owners(host: &Host) -> Result<(), PluginError> {
+    let owned = nwam::owns_network(host).map_err(|error| smf_error("cannot find out who owns the network", error))?;
+    if owned {
+        return Err(PluginError::new("the network belongs to NWAM, the automatic network, which would undo changes")
+            .help(format!("turn it off: {}", nwam::TURN_OFF)));
+    }
+    Ok(())
+}
+
+/// The older way to set a default router works beside ours, and against it.
+fn warn_of_default_router(host: &Host, selection: &Selection, context: &Context) -> Result<(), PluginError> {
+    let content = files::read_text(&host.root, route::DEFAULT_ROUTER)
+        .map_err(|error| file_error("cannot look at the default router", error))?;
+    let routers = route::parse_default_router(&content.unwrap_or_default());
+    let wanted =
+        selection.present.iter().flat_map(|selected| &selected.wanted.routes).filter(|route| route.is_default());
+    for route in wanted.filter(|route| route.via.is_ipv4()) {
+        for router in routers.iter().filter(|router| **router != route.via.to_string()) {
+            let file = route::DEFAULT_ROUTER;
+            let message =
+                format!("{file} names the router {router}, and the configuration {}: remove the file", route.via);
+            context.log(Level::Warn, message);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,368 @@
+//! From what is there to what is wanted. Pure.
+
+use super::State;
+use super::change::Change;
+use crate::config::{Config, Wanted};
+use crate::select::{Selected, Selection};
+use crate::steps::{Waiting, absences};
+use std::collections::BTreeSet;
+use sysconfig_platform::dhcpcd::{self, Family};
+use sysconfig_platform::networkd::{self, NetworkFile};
+use sysconfig_platform::stack::LinuxLink;
+use sysconfig_platform::{IpNet, Route};
+use sysconfig_plugin::{PlannedStep, PluginError, Risk};
+
+type Step = PlannedStep<Change>;
+
+/// The steps in the order: take away, links, addresses, routes, waiting.
+pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginError> {
+    let selection = state.select(config);
+    let mut planner = Planner {
+        state,
+        selection: &selection,
+        steps: Vec::new(),
+        waits: Vec::new(),
+        released: BTreeSet::new(),
+        removed: Vec::new(),
+    };
+    planner.choose();
+    planner.stale_files();
+    planner.stale_clients();
+    planner.stale_routes();
+    planner.stale_addresses();
+    planner.stale_links();
+    for selected in &selection.present {
+        match state.has_networkd {
+            true => planner.networkd(selected),
+            false => planner.kernel(selected)?,
+        }
+    }
+    let absences = absences(&selection, &state.link_names(), Change::Wait);
+    Ok(planner.steps.into_iter().chain(absences).chain(planner.waits).collect())
+}
+
+struct Planner<'a> {
+    state: &'a State,
+    selection: &'a Selection,
+    steps: Vec<Step>,
+    waits: Vec<Step>,
+    /// Clients that are ended, which takes their addresses away.
+    released: BTreeSet<(String, Family)>,
+    /// Networks whose addresses go, and routes over their gateways with them.
+    removed: Vec<IpNet>,
+}
+
+impl Planner<'_> {
+    /// What is wanted of the kernel on a link; nothing where networkd does it.
+    fn of_kernel(&self, link: &str) -> Option<&Wanted> {
+        self.selection.of(link).filter(|_| !self.state.has_networkd)
+    }
+
+    fn index(&self, link: &str) -> Option<u32> {
+        self.state.link(link).map(|link| link.index)
+    }
+
+    fn choose(&mut self) {
+        let chosen = &self.selection.first_up;
+        if chosen.is_some() && *chosen != self.state.record.first_up {
+            let (from, to) = (self.state.record.first_up.clone(), chosen.clone());
+            let link = to.clone().unwrap_or_default();
+            let summary = format!("use {link} as the first link with a signal");
+            let change = Change::Choose { link: to.clone(), previous: from.clone() };
+            self.steps.push(Step::new("choose", link, summary, Risk::Safe, change).field("first-up", from, to));
+        }
+    }
+
+    /// Our files for links that are not configured any more, or of a networkd that does not run.
+    fn stale_files(&mut self) {
+        for (link, content) in &self.state.files {
+            if self.selection.of(link).is_some() && self.state.has_networkd {
+                continue;
+            }
+            let change = Change::File {
+                link: link.clone(),
+                content: None,
+                previous: Some(content.clone()),
+                addresses: Vec::new(),
+            };
+            let summary = format!("tell systemd-networkd nothing of {link} any more");
+            self.steps.push(Step::new("delete", networkd::path(link), summary, Risk::Disruptive, change));
+        }
+    }
+
+    fn stale_clients(&mut self) {
+        for (link, clients) in &self.state.clients {
+            for (family, client) in Family::ALL.into_iter().zip(clients) {
+                let wanted = self.of_kernel(link).and_then(|wanted| configuration(wanted, family));
+                let Some(previous) = client.clone().filter(|_| wanted.is_none()) else { continue };
+                self.released.insert((link.clone(), family));
+                let change = Change::Release { link: link.clone(), family, previous };
+                let summary = format!("end {family} on {link}");
+                self.steps.push(Step::new("stop", format!("dhcpcd on {link}"), summary, Risk::Disruptive, change));
+            }
+        }
+    }
+
+    fn wanted_routes(&self) -> BTreeSet<Route> {
+        let selected = self.selection.present.iter().filter(|_| !self.state.has_networkd);
+        selected.flat_map(|selected| selected.wanted.routes.iter().copied()).collect()
+    }
+
+    fn stale_routes(&mut self) {
+        let wanted = self.wanted_routes();
+        for route in self.state.record.routes.iter().filter(|route| !wanted.contains(route)) {
+            // One with a priority is somebody else's, such as a DHCP client's.
+            let is_it = |known: &&sysconfig_platform::stack::LinuxRoute| known.route == *route && is_plain(known);
+            let Some(known) = self.state.routes.iter().find(is_it) else { continue };
+            let Some(link) = self.state.links.iter().find(|link| link.index == known.index) else { continue };
+            let change = Change::DeleteRoute { link: link.name.clone(), route: *route };
+            let step = Step::new(
+                "delete",
+                format!("route {}", route.to),
+                format!("delete the route {route}"),
+                Risk::Disruptive,
+                change,
+            );
+            self.steps.push(step.field("gateway", route.via.to_string(), None::<String>));
+        }
+    }
+
+    fn stale_addresses(&mut self) {
+        for (link, address) in &self.state.record.addresses {
+            let is_wanted = self.of_kernel(link).is_some_and(|wanted| wanted.statics.contains(address));
+            if is_wanted || !self.has_address(link, *address) {
+                continue;
+            }
+            self.removed.push(*address);
+            let change = Change::DeleteAddress { link: link.clone(), address: *address };
+            let step = Step::new(
+                "delete",
+                format!("{address} on {link}"),
+                format!("take {address} off {link}"),
+                Risk::Disruptive,
+                change,
+            );
+            self.steps.push(step.field("address", address.to_string(), None::<String>));
+        }
+    }
+
+    fn has_address(&self, link: &str, address: IpNet) -> bool {
+        let index = self.index(link);
+        self.state.addresses.iter().any(|known| Some(known.index) == index && known.address == address)
+    }
+
+    /// Gives links that are not configured any more back what they had.
+    fn stale_links(&mut self) {
+        for (name, previous) in &self.state.record.mtus {
+            let Some(link) = self.state.link(name) else { continue };
+            let is_wanted = self.of_kernel(name).is_some_and(|wanted| wanted.mtu.is_some());
+            if !is_wanted && link.mtu != *previous {
+                self.steps.push(set_mtu(link, *previous, false));
+            }
+        }
+        for (name, previous) in &self.state.record.accept_ra {
+            let present = self.state.accept_ra.get(name);
+            if self.of_kernel(name).is_none() && present.is_some_and(|present| present != previous) {
+                self.steps.push(listen(name, *previous, false));
+            }
+        }
+    }
+
+    fn networkd(&mut self, selected: &Selected) {
+        let (link, wanted) = (&selected.link, &selected.wanted);
+        let file = NetworkFile {
+            link: link.clone(),
+            addresses: wanted.statics.clone(),
+            routes: wanted.routes.clone(),
+            dhcp4: wanted.dhcp,
+            dhcp6: wanted.dhcp6,
+            addrconf: wanted.addrconf,
+            mtu: wanted.mtu,
+        };
+        let content = file.format();
+        let previous = self.state.files.get(link).cloned();
+        let is_new = previous.as_deref() != Some(content.as_str());
+        let lacks = |address: &&IpNet| !self.has_address(link, **address);
+        let missing: Vec<String> = wanted.statics.iter().filter(lacks).map(ToString::to_string).collect();
+        if is_new || !missing.is_empty() {
+            let summary = match is_new {
+                true => format!("tell systemd-networkd to configure {link}"),
+                false => format!("make systemd-networkd put {} on {link} again", missing.join(" and ")),
+            };
+            let (from, addresses) = (previous.clone(), wanted.statics.clone());
+            let change = Change::File { link: link.clone(), content: Some(content.clone()), previous, addresses };
+            let step = Step::new("write", networkd::path(link), summary, Risk::Disruptive, change);
+            self.steps.push(step.field("content", from, content));
+        }
+        self.duplicates(selected);
+        self.lease(selected);
+    }
+
+    fn kernel(&mut self, selected: &Selected) -> Result<(), PluginError> {
+        let Some(link) = self.state.link(&selected.link) else { return Ok(()) };
+        if let Some(mtu) = selected.wanted.mtu.filter(|mtu| *mtu != link.mtu) {
+            refuse_size(link, mtu)?;
+            self.steps.push(set_mtu(link, mtu, true));
+        }
+        self.listen(selected);
+        if !link.up {
+            let change = Change::Up { link: link.name.clone() };
+            self.steps.push(Step::new("set", &link.name, format!("switch {} on", link.name), Risk::Safe, change));
+        }
+        self.addresses(selected)?;
+        self.clients(selected);
+        self.routes(selected, link);
+        self.duplicates(selected);
+        self.lease(selected);
+        Ok(())
+    }
+
+    /// The kernel listens to routers unless it is told not to; where a DHCPv6 client runs, that does it.
+    fn listen(&mut self, selected: &Selected) {
+        let wanted = selected.wanted.addrconf && !selected.wanted.dhcp6;
+        if self.state.accept_ra.get(&selected.link).is_some_and(|present| *present != wanted) {
+            self.steps.push(listen(&selected.link, wanted, true));
+        }
+    }
+
+    fn addresses(&mut self, selected: &Selected) -> Result<(), PluginError> {
+        let link = &selected.link;
+        let index = self.index(link);
+        for address in &selected.wanted.statics {
+            let present: Vec<_> =
+                self.state.addresses.iter().filter(|known| known.address.addr() == address.addr()).collect();
+            let released = self.released.contains(&(link.clone(), Family::Ipv4));
+            let stays = |known: &&&sysconfig_platform::stack::LinuxAddress| {
+                let goes = known.dynamic && released || self.is_removed(known.index, known.address);
+                !goes
+            };
+            match present.iter().find(stays) {
+                Some(known) if Some(known.index) == index && known.address == *address => continue,
+                Some(known) => return Err(conflict(self.state, link, *address, known)),
+                None => {}
+            }
+            let change = Change::AddAddress { link: link.clone(), address: *address };
+            let step = Step::new(
+                "create",
+                format!("{address} on {link}"),
+                format!("put {address} on {link}"),
+                Risk::Disruptive,
+                change,
+            );
+            self.steps.push(step.field("address", None::<String>, address.to_string()));
+        }
+        Ok(())
+    }
+
+    fn is_removed(&self, index: u32, address: IpNet) -> bool {
+        self.steps.iter().any(|step| match &step.change {
+            Change::DeleteAddress { link, address: gone } => *gone == address && self.index(link) == Some(index),
+            _ => false,
+        })
+    }
+
+    fn clients(&mut self, selected: &Selected) {
+        let link = &selected.link;
+        for (at, family) in Family::ALL.into_iter().enumerate() {
+            let Some(content) = configuration(&selected.wanted, family) else { continue };
+            let present = self.state.clients.get(link).and_then(|clients| clients[at].clone());
+            if present.as_ref() == Some(&content) {
+                continue;
+            }
+            let change = Change::Start { link: link.clone(), family, content, previous: present };
+            let summary = format!("start {family} on {link}");
+            self.steps.push(Step::new("start", format!("dhcpcd on {link}"), summary, Risk::Disruptive, change));
+        }
+    }
+
+    fn routes(&mut self, selected: &Selected, link: &LinuxLink) {
+        for route in &selected.wanted.routes {
+            let is_there = self
+                .state
+                .routes
+                .iter()
+                .any(|known| known.route == *route && known.index == link.index && is_plain(known));
+            let is_cut = self.removed.iter().any(|net| net.contains(&route.via));
+            if is_there && link.up && !is_cut {
+                continue;
+            }
+            let change = Change::AddRoute { link: link.name.clone(), route: *route };
+            let step = Step::new(
+                "add",
+                format!("route {}", route.to),
+                format!("add the route {route}"),
+                Risk::Disruptive,
+                change,
+            );
+            self.steps.push(step.field("gateway", None::<String>, route.via.to_string()));
+        }
+    }
+
+    fn duplicates(&mut self, selected: &Selected) {
+        let index = self.index(&selected.link);
+        let found = self.state.addresses.iter().filter(|known| known.duplicate && Some(known.index) == index);
+        for known in found.filter(|known| selected.wanted.statics.contains(&known.address)) {
+            let waiting = Waiting::Duplicate { link: selected.link.clone(), address: known.address.to_string() };
+            self.waits.push(waiting.step(Change::Wait));
+        }
+    }
+
+    /// An address that ends by itself is one that a DHCP server gave.
+    fn lease(&mut self, selected: &Selected) {
+        let index = self.index(&selected.link);
+        let released = self.released.contains(&(selected.link.clone(), Family::Ipv4));
+        let is_leased = |known: &&sysconfig_platform::stack::LinuxAddress| {
+            Some(known.index) == index && known.dynamic && known.address.addr().is_ipv4() && !released
+        };
+        let has_lease = self.state.addresses.iter().any(|known| is_leased(&known));
+        if selected.wanted.dhcp && !selected.wanted.optional && !has_lease {
+            let deadline_s = selected.wanted.lease_deadline.as_secs();
+            self.waits.push(Waiting::Lease { link: selected.link.clone(), deadline_s }.step(Change::Wait));
+        }
+    }
+}
+
+/// A route without a priority, as we make them.
+fn is_plain(known: &sysconfig_platform::stack::LinuxRoute) -> bool {
+    const IPV6_DEFAULT: u32 = 1024;
+    known.metric == if known.route.via.is_ipv6() { IPV6_DEFAULT } else { 0 } || known.metric == 0
+}
+
+/// The configuration of the DHCP client for a family, when one is wanted.
+fn configuration(wanted: &Wanted, family: Family) -> Option<String> {
+    let is_wanted = match family {
+        Family::Ipv4 => wanted.dhcp,
+        Family::Ipv6 => wanted.dhcp6,
+    };
+    is_wanted.then(|| dhcpcd::configuration(family, wanted.addrconf))
+}
+
+fn conflict(state: &State, link: &str, address: IpNet, known: &sysconfig_platform::stack::LinuxAddress) -> PluginError {
+    let other = state.links.iter().find(|link| link.index == known.index).map_or("?", |link| link.name.as_str());
+    let message = format!("{address} is wanted on {link}, and {other} has {}", known.address);
+    let help = format!("if it is not needed: ip address del {} dev {other}", known.address);
+    PluginError::new(message).help(help)
+}
+
+fn refuse_size(link: &LinuxLink, mtu: u32) -> Result<(), PluginError> {
+    if mtu >= link.min_mtu && (link.max_mtu == 0 || mtu <= link.max_mtu) {
+        return Ok(());
+    }
+    let message = format!("the driver of {} does not allow an MTU of {mtu}", link.name);
+    Err(PluginError::new(message).help(format!("it allows {} to {}", link.min_mtu, link.max_mtu)))
+}
+
+fn set_mtu(link: &LinuxLink, mtu: u32, is_ours: bool) -> Step {
+    let summary = format!("send packets of at most {mtu} bytes over {}", link.name);
+    let change = Change::SetMtu { link: link.name.clone(), mtu, previous: link.mtu, is_ours };
+    Step::new("set", &link.name, summary, Risk::Disruptive, change).field("mtu", link.mtu, mtu)
+}
+
+fn listen(link: &str, accept: bool, is_ours: bool) -> Step {
+    let summary = match accept {
+        true => format!("listen to router advertisements on {link}"),
+        false => format!("ignore router advertisements on {link}"),
+    };
+    let change = Change::AcceptRa { link: link.to_owned(), accept, is_ours };
+    Step::new("set", link, summary, Risk::Disruptive, change).field("accept-ra", !accept, accept)
+}

@@ -1,0 +1,86 @@
+//! Steps of both systems: waiting for what only others can do.
+
+use crate::select::Selection;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use sysconfig_plugin::{PlannedStep, PluginError, Risk};
+
+/// What is waited for. Each is a step, so that the status tells what is missing, and the last one, so that everything
+/// else is done first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "for")]
+pub enum Waiting {
+    /// A link that is not there. Nothing is gained by waiting: when it appears, the plugin hears of it.
+    Link {
+        /// What was looked for.
+        sought: String,
+        /// The links that there are.
+        links: Vec<String>,
+    },
+    /// The answer of a DHCP server.
+    Lease {
+        /// The link.
+        link: String,
+        /// How long, in seconds.
+        deadline_s: u64,
+    },
+    /// That another machine gives up an address of ours.
+    Duplicate {
+        /// The link.
+        link: String,
+        /// The address.
+        address: String,
+    },
+}
+
+impl Waiting {
+    /// How long a step waits. Part of what the daemon gives is left for the answer.
+    pub(crate) fn patience(&self, remaining: Option<Duration>) -> Duration {
+        match self {
+            Self::Link { .. } | Self::Duplicate { .. } => Duration::ZERO,
+            Self::Lease { deadline_s, .. } => {
+                let deadline = Duration::from_secs(*deadline_s);
+                remaining.map_or(deadline, |left| deadline.min(left.saturating_sub(Duration::from_secs(2))))
+            }
+        }
+    }
+
+    /// What there is to say when it did not come.
+    pub(crate) fn failure(&self) -> PluginError {
+        match self {
+            Self::Link { sought, links } => PluginError::new(format!("there is no {sought}")).help(format!(
+                "this machine has {}; the interface is configured when its link appears, and with optional = true \
+                 its absence is no failure",
+                if links.is_empty() { "no links".to_owned() } else { links.join(", ") }
+            )),
+            Self::Lease { link, deadline_s } => {
+                PluginError::new(format!("no DHCP server has answered on {link} in {deadline_s} s"))
+                    .help("the client goes on asking, and a lease is used when it comes")
+            }
+            Self::Duplicate { link, address } => {
+                PluginError::new(format!("{address} on {link} is in use by another machine"))
+                    .help("give this machine, or the other one, another address")
+            }
+        }
+    }
+
+    pub(crate) fn step<C>(self, wrap: impl FnOnce(Self) -> C) -> PlannedStep<C> {
+        let (resource, summary) = match &self {
+            Self::Link { sought, .. } => (sought.clone(), format!("configure the {sought}, which is not there")),
+            Self::Lease { link, .. } => (link.clone(), format!("get a lease for {link}")),
+            Self::Duplicate { link, address } => {
+                (link.clone(), format!("use {address} on {link}, which another machine has"))
+            }
+        };
+        PlannedStep::new("wait", resource, summary, Risk::Safe, wrap(self))
+    }
+}
+
+/// The steps for links that are not there.
+pub(crate) fn absences<C>(selection: &Selection, links: &[String], wrap: impl Fn(Waiting) -> C) -> Vec<PlannedStep<C>> {
+    let missing = selection.absent.iter().filter(|absent| !absent.optional);
+    let step = |absent: &crate::select::Absent| {
+        Waiting::Link { sought: absent.sought.clone(), links: links.to_vec() }.step(&wrap)
+    };
+    missing.map(step).collect()
+}

@@ -1,0 +1,113 @@
+//! Leases.
+
+use crate::world::{
+    RANGE, addresses, build, config, converge, end, eventually, leases, plugin, reaches, read, serve, sh,
+};
+use serde_json::json;
+use sysconfig_platform::Host;
+use sysconfig_plugin::testing::Harness;
+use sysconfig_plugin_dns::DnsPlugin;
+use sysconfig_plugin_hostname::HostnamePlugin;
+
+/// Long enough for the client's own check for duplicates on a slow machine.
+const DHCP: &str =
+    "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp\"]\nlease-deadline = \"60s\"\n";
+const STATIC: &str =
+    "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"192.0.2.10/24\"]\ngateway = \"192.0.2.1\"\n";
+
+fn is_leased(addresses: &[String]) -> bool {
+    let number = |address: &String| address.strip_prefix("192.0.2.")?.strip_suffix("/24")?.parse::<u8>().ok();
+    matches!(addresses, [one] if number(one).is_some_and(|number| (50..100).contains(&number)))
+}
+
+pub(crate) fn lease() {
+    build();
+    serve("dnsmasq", RANGE);
+    let mut harness = plugin();
+    let before = read("/etc/resolv.conf");
+    converge(&mut harness, DHCP);
+    assert!(is_leased(&addresses(4)), "{:?}", addresses(4));
+    assert!(sh("ip route show default").contains("via 192.0.2.1"), "the router comes with the lease");
+    assert!(reaches("192.0.2.1"));
+    let told = leases(&mut harness);
+    // The name is that of the machine that runs the tests: the server gives back what the client says.
+    let lease = (&told[0]["interface"], &told[0]["servers"], &told[0]["search"]);
+    assert_eq!(lease, (&json!("eth0"), &json!(["192.0.2.53"]), &json!(["example.org"])));
+    assert_eq!(read("/etc/resolv.conf"), before, "the client leaves the resolver to its owner");
+}
+
+pub(crate) fn renewal() {
+    build();
+    serve("dnsmasq", &format!("{RANGE} --dhcp-option=option:T1,5"));
+    let mut harness = plugin();
+    converge(&mut harness, DHCP);
+    let leased = addresses(4);
+    end("dnsmasq");
+    serve("dnsmasq", &format!("{} --dhcp-option=option:T1,5", RANGE.replace("192.0.2.53", "192.0.2.54")));
+    eventually("the new name server", || (leases(&mut harness)[0]["servers"] == json!(["192.0.2.54"])).then_some(()));
+    assert_eq!(addresses(4), leased, "the address stays");
+    assert_eq!(harness.plan().unwrap(), []);
+}
+
+pub(crate) fn server_gone() {
+    build();
+    let mut harness = plugin();
+    harness.configure(config(&DHCP.replace("60s", "1s")));
+    let error = harness.converge().unwrap_err();
+    assert_eq!(error.message, "no DHCP server has answered on eth0 in 1 s");
+    assert_eq!(harness.plan().unwrap().len(), 1, "only waiting is left");
+    serve("dnsmasq", RANGE);
+    eventually("the lease", || is_leased(&addresses(4)).then_some(()));
+    assert_eq!(harness.plan().unwrap(), []);
+}
+
+pub(crate) fn two_servers() {
+    build();
+    serve("dnsmasq", RANGE);
+    serve("other", &RANGE.replace("192.0.2.50,192.0.2.99", "192.0.2.60,192.0.2.69"));
+    let mut harness = plugin();
+    converge(&mut harness, DHCP);
+    assert!(is_leased(&addresses(4)), "one of them, and not both: {:?}", addresses(4));
+}
+
+pub(crate) fn static_to_dhcp_and_back() {
+    build();
+    serve("dnsmasq", RANGE);
+    let mut harness = plugin();
+    converge(&mut harness, STATIC);
+    assert_eq!(addresses(4), ["192.0.2.10/24"]);
+    converge(&mut harness, DHCP);
+    assert!(is_leased(&addresses(4)), "{:?}", addresses(4));
+    converge(&mut harness, STATIC);
+    assert_eq!(addresses(4), ["192.0.2.10/24"]);
+    assert!(reaches("192.0.2.1"));
+    assert!(read("/run/dnsmasq.log").contains("DHCPRELEASE"), "the lease was given back");
+    assert_eq!(leases(&mut harness), json!([]));
+    converge(&mut harness, "[network]\ninterface = []\n");
+    assert!(addresses(4).is_empty());
+}
+
+pub(crate) fn resolver_and_name() {
+    build();
+    serve("dnsmasq", &format!("{RANGE} --dhcp-option=12,client1"));
+    let host = || Host::current().expect("this is Linux");
+    // A file of a machine that nobody else manages; under systemd it would be a link to resolved's.
+    sh("rm -f /etc/resolv.conf; echo 'nameserver 198.51.100.1' >/etc/resolv.conf");
+    let mut interfaces = plugin();
+    converge(&mut interfaces, DHCP);
+    let mut dns = Harness::start(DnsPlugin::new(host()));
+    dns.configure(json!({ "network.dns": { "servers": ["198.51.100.53", "dhcp"], "search": ["dhcp", "lan"] } }));
+    dns.converge().unwrap();
+    assert!(
+        read("/etc/resolv.conf")
+            .ends_with("\nsearch example.org lan\nnameserver 198.51.100.53\nnameserver 192.0.2.53\n"),
+        "{}",
+        read("/etc/resolv.conf")
+    );
+    assert_eq!(dns.plan().unwrap(), []);
+    let mut name = Harness::start(HostnamePlugin::new(host()));
+    name.configure(json!({ "system.hostname": { "from": "dhcp", "fallback": "dev" } }));
+    let planned: Vec<_> = name.plan().unwrap().into_iter().map(|step| step.summary).collect();
+    // Not carried out: the name is not part of these namespaces.
+    assert!(planned.contains(&"run under the host name client1".to_owned()), "{planned:?}");
+}

@@ -1,0 +1,56 @@
+//! Fixed addresses, routes and links.
+
+use crate::world::{addresses, build, config, converge, eventually, plugin, reaches, sh};
+
+pub(crate) fn fixed_addresses_and_routes() {
+    build();
+    sh("ip -n srv addr add 10.9.0.1/16 dev lo");
+    let mut harness = plugin();
+    let text = r#"
+        [[network.interface]]
+        match = { name = "eth0" }
+        addresses = ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::5/64"]
+        gateway = ["192.0.2.1", "2001:db8::1"]
+        routes = [{ to = "10.9.0.0/16", via = "192.0.2.1" }]
+        mtu = 1400
+    "#;
+    converge(&mut harness, text);
+    assert_eq!(addresses(4), ["192.0.2.10/24", "192.0.2.11/24"]);
+    assert_eq!(addresses(6), ["2001:db8::5/64"]);
+    let routes = sh("ip route; ip -6 route");
+    for route in ["default via 192.0.2.1 dev eth0", "10.9.0.0/16 via 192.0.2.1", "default via 2001:db8::1 dev eth0"] {
+        assert!(routes.contains(route), "{route}:\n{routes}");
+    }
+    assert!(reaches("10.9.0.1"), "over the route");
+    eventually("IPv6", || reaches("2001:db8::1").then_some(()));
+    assert!(sh("ip link show eth0").contains("mtu 1400"));
+    assert_eq!(sh("cat /proc/sys/net/ipv6/conf/eth0/accept_ra"), "0\n", "nobody asked for autoconfiguration");
+
+    // Somebody else's address stays, and what is gone is put back.
+    sh("ip addr add 203.0.113.5/24 dev eth0; ip addr del 192.0.2.11/24 dev eth0; ip route del 10.9.0.0/16");
+    converge(&mut harness, text);
+    converge(&mut harness, "[network]\ninterface = []\n");
+    assert_eq!(addresses(4), ["203.0.113.5/24"]);
+    assert!(sh("ip link show eth0").contains("mtu 1500"));
+    assert_eq!(sh("ip route"), "203.0.113.0/24 dev eth0 proto kernel scope link src 203.0.113.5 \n");
+}
+
+pub(crate) fn late_link() {
+    build();
+    let mut harness = plugin();
+    harness.configure(config(
+        "[[network.interface]]\nmatch = { mac = \"02:00:00:00:00:77\" }\naddresses = [\"198.51.100.7/24\"]\n",
+    ));
+    let error = harness.converge().unwrap_err();
+    assert_eq!(error.message, "there is no link with the address 02:00:00:00:00:77");
+    sh("ip link add late0 address 02:00:00:00:00:77 type veth peer name late1");
+    eventually("the word about the link", || {
+        harness.observe().unwrap();
+        let events = harness.emitted();
+        let last = events.iter().rev().find(|event| event.topic == "network.links")?;
+        last.data.as_array()?.iter().any(|name| name == "late0").then_some(())
+    });
+    harness.converge().unwrap();
+    assert!(sh("ip -4 addr show dev late0").contains("198.51.100.7/24"));
+    assert_eq!(harness.plan().unwrap(), []);
+}

@@ -1,0 +1,36 @@
+//! IPv6.
+
+use crate::world::{addresses, build, config, converge, eventually, plugin, serve, sh};
+
+pub(crate) fn autoconfiguration_and_dhcp6() {
+    build();
+    serve("dnsmasq", "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,120 --ra-param=srv0,4,120");
+    let mut harness = plugin();
+    let with =
+        |addresses: &str| format!("[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = {addresses}\n");
+    converge(&mut harness, &with("[\"addrconf\"]"));
+    let made = eventually("an address in the advertised prefix", || {
+        addresses(6).into_iter().find(|address| address.starts_with("2001:db8::") && address.contains("ff:fe"))
+    });
+    assert!(made.ends_with("/64"), "{made}");
+    converge(&mut harness, &with("[\"dhcp6\"]"));
+    eventually("an address of the server", || {
+        addresses(6).into_iter().find(|address| address.starts_with("2001:db8::1") && address.ends_with("/128"))
+    });
+    assert_eq!(harness.plan().unwrap(), []);
+    converge(&mut harness, "[network]\ninterface = []\n");
+    assert!(!addresses(6).iter().any(|address| address.ends_with("/128")), "{:?}", addresses(6));
+}
+
+pub(crate) fn duplicate() {
+    build();
+    sh("ip -n srv addr add 2001:db8::5/64 dev srv0 nodad");
+    let mut harness = plugin();
+    harness.configure(config("[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"2001:db8::5/64\"]\n"));
+    for step in harness.plan().unwrap() {
+        harness.apply(&step).unwrap();
+    }
+    eventually("the kernel's finding", || sh("ip -6 addr show dev eth0").contains("dadfailed").then_some(()));
+    let error = harness.converge().unwrap_err();
+    assert_eq!(error.message, "2001:db8::5/64 on eth0 is in use by another machine");
+}

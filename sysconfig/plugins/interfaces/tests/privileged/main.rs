@@ -1,0 +1,61 @@
+//! The plugin with the real kernel, the real dhcpcd and the real dnsmasq, in namespaces of its own.
+//!
+//! Each test starts this very program again as `other_process`, in new network, mount and process namespaces: nothing of
+//! the machine that runs the tests is touched, and everything that was started there ends with the namespace. The
+//! machine under test has the link `eth0`; its other end, `srv0`, is in a network namespace of its own, where
+//! the servers run.
+//!
+//! Only root may do this. A test that cannot be run is a visible skip.
+
+mod daemon;
+mod dhcp;
+mod fixed;
+mod ipv6;
+mod world;
+
+/// No test, but the process that the tests start.
+#[test]
+#[ignore = "the other tests start it, in a namespace"]
+fn other_process() {
+    let Ok(scenario) = std::env::var(world::SCENARIO) else { return };
+    let scenarios: [(&str, fn()); 12] = [
+        ("lease", dhcp::lease),
+        ("renewal", dhcp::renewal),
+        ("server_gone", dhcp::server_gone),
+        ("two_servers", dhcp::two_servers),
+        ("static_to_dhcp_and_back", dhcp::static_to_dhcp_and_back),
+        ("resolver_and_name", dhcp::resolver_and_name),
+        ("fixed", fixed::fixed_addresses_and_routes),
+        ("late_link", fixed::late_link),
+        ("autoconfiguration", ipv6::autoconfiguration_and_dhcp6),
+        ("duplicate", ipv6::duplicate),
+        ("confirmation", daemon::the_connection_comes_back),
+        ("late_link_of_the_daemon", daemon::a_late_link_is_configured),
+    ];
+    let found = scenarios.iter().find(|(name, _)| *name == scenario);
+    found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
+}
+
+macro_rules! privileged {
+    ($($test:ident => $scenario:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            world::run($scenario);
+        })*
+    };
+}
+
+privileged! {
+    privileged_lease => "lease";
+    privileged_renewal_brings_another_name_server => "renewal";
+    privileged_server_that_is_gone_and_comes => "server_gone";
+    privileged_two_servers => "two_servers";
+    privileged_static_to_dhcp_and_back => "static_to_dhcp_and_back";
+    privileged_resolver_and_name_from_the_lease => "resolver_and_name";
+    privileged_fixed_addresses_and_routes => "fixed";
+    privileged_link_that_appears_late => "late_link";
+    privileged_ipv6_autoconfiguration_and_dhcp6 => "autoconfiguration";
+    privileged_duplicate_ipv6_address => "duplicate";
+    privileged_unconfirmed_change_is_undone => "confirmation";
+    privileged_late_link_is_configured_by_the_daemon => "late_link_of_the_daemon";
+}

@@ -1,0 +1,152 @@
+//! The namespaces, the cable between them, and the servers at its other end.
+
+use process_runner::Command;
+use serde_json::Value;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use sysconfig_platform::Host;
+use sysconfig_plugin::Event;
+use sysconfig_plugin::testing::Harness;
+use sysconfig_plugin_interfaces::InterfacesPlugin;
+
+/// The variable that tells `other_process` what to do.
+pub(crate) const SCENARIO: &str = "PRIVILEGED_SCENARIO";
+
+/// How long anything may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a scenario in new namespaces, or says why not.
+pub(crate) fn run(scenario: &str) {
+    for (program, package) in
+        [("unshare", "util-linux"), ("ip", "iproute2"), ("dnsmasq", "dnsmasq-base"), ("dhcpcd", "dhcpcd-base")]
+    {
+        if test_judge::find(program, package).is_none() {
+            return;
+        }
+    }
+    let namespaces =
+        ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"];
+    let allowed = Command::new("unshare").args(namespaces).arg("true").run_any();
+    if !allowed.is_ok_and(|output| output.success()) {
+        test_judge::skip("network namespaces need root");
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    // The shell is the namespace's init, and takes leave of the daemons that end.
+    let script = "\"$@\"; status=$?; exit $status";
+    let output = Command::new("unshare")
+        .args(namespaces)
+        .args(["sh", "-c", script, "sh"])
+        .arg(&program)
+        .args(["--exact", "other_process", "--ignored", "--nocapture"])
+        .env(SCENARIO, scenario)
+        .deadline(Duration::from_secs(300))
+        .run_any()
+        .unwrap();
+    let said = format!("{}{}", output.stdout_text(), output.stderr_text());
+    assert!(output.success() && said.contains("1 passed"), "{scenario}:\n{said}");
+}
+
+pub(crate) fn sh(script: &str) -> String {
+    let output = Command::new("/bin/sh").args(["-ec", script]).deadline(PATIENCE).run_any().unwrap();
+    assert!(output.success(), "{script}\n{}{}", output.stdout_text(), output.stderr_text());
+    output.stdout_text()
+}
+
+/// Waits until something is so.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        if Instant::now() >= until {
+            let log = fs::read_to_string("/run/dnsmasq.log").unwrap_or_default();
+            panic!("{what} has not come about; {}\n{log}", sh("ip addr; ip route; ip -6 route"));
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Lays the cable. Private places take the place of what the plugins write to.
+pub(crate) fn build() {
+    sh("mount -t tmpfs none /run
+        mkdir -p /run/netns /run/etc
+        mkdir -p /var/lib/dhcpcd && mount -t tmpfs none /var/lib/dhcpcd
+        cp -a /etc/. /run/etc && mount --bind /run/etc /etc
+        ip link set lo up
+        ip netns add srv
+        ip link add eth0 type veth peer name srv0
+        ip link set srv0 netns srv
+        ip -n srv link set lo up
+        ip -n srv addr add 192.0.2.1/24 dev srv0
+        ip -n srv addr add 2001:db8::1/64 dev srv0 nodad
+        ip -n srv link set srv0 up");
+}
+
+/// The usual options of a DHCP server.
+pub(crate) const RANGE: &str = "--dhcp-range=192.0.2.50,192.0.2.99,120 --dhcp-option=option:dns-server,192.0.2.53 \
+                                --dhcp-option=option:domain-name,example.org";
+
+/// Starts dnsmasq under a name.
+pub(crate) fn serve(name: &str, options: &str) {
+    sh(&format!(
+        "ip netns exec srv dnsmasq --conf-file=/dev/null --port=0 --interface=srv0 --bind-dynamic --no-ping --no-resolv \
+         --dhcp-authoritative --log-dhcp --log-facility=/run/{name}.log --pid-file=/run/{name}.pid \
+         --dhcp-leasefile=/run/{name}.leases --user=root {options}"
+    ));
+}
+
+/// Ends a server by its process id.
+pub(crate) fn end(name: &str) {
+    sh(&format!("kill $(cat /run/{name}.pid); while kill -0 $(cat /run/{name}.pid) 2>/dev/null; do sleep 0.1; done"));
+}
+
+pub(crate) fn plugin() -> Harness {
+    let host = Host::current().expect("this is Linux");
+    Harness::start(InterfacesPlugin::new(host).watching_every(Duration::from_millis(300)))
+}
+
+pub(crate) fn config(text: &str) -> Value {
+    let document: Value = toml::from_str(text).unwrap();
+    serde_json::json!({ "network.interface": document["network"]["interface"] })
+}
+
+/// Applies, and checks that nothing is left to do.
+pub(crate) fn converge(harness: &mut Harness, text: &str) {
+    harness.configure(config(text));
+    let converged =
+        harness.converge().unwrap_or_else(|error| panic!("{error:?}\n{}", sh("ip addr; cat /run/*.log || true")));
+    assert!(converged.diagnostics.is_empty(), "{:?}", converged.diagnostics);
+    let left = harness.plan().unwrap();
+    assert!(left.is_empty(), "the second plan is empty: {left:#?}");
+}
+
+/// The addresses of `eth0` of a family, without those of the link only.
+pub(crate) fn addresses(family: u8) -> Vec<String> {
+    let lines = sh(&format!("ip -{family} -o addr show dev eth0 scope global"));
+    lines.lines().filter_map(|line| line.split_whitespace().nth(3)).map(str::to_owned).collect()
+}
+
+/// Whether another machine answers: nobody listens there, which its kernel says.
+pub(crate) fn reaches(address: &str) -> bool {
+    let address = SocketAddr::new(address.parse().unwrap(), 9);
+    let result = TcpStream::connect_timeout(&address, Duration::from_secs(2));
+    result.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// The last word about the leases.
+pub(crate) fn leases(harness: &mut Harness) -> Value {
+    // Events come with the next answer.
+    harness.observe().unwrap();
+    let events: Vec<Event> = harness.emitted();
+    let last = events.into_iter().rev().find(|event| event.topic == "dhcp.leases");
+    last.map(|event| event.data).unwrap_or_default()
+}
+
+pub(crate) fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref().display()))
+}

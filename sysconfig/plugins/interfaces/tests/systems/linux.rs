@@ -1,0 +1,219 @@
+//! The plugin on simulated Linux machines, with and without systemd-networkd.
+
+use crate::support::{Fixture, config};
+use std::fs;
+use sysconfig_platform::fake::linux::Machine;
+use sysconfig_platform::fake::linux::network::{Network, Server};
+
+fn machine() -> Fixture<Machine> {
+    let fixture = Fixture::new(Machine::start());
+    fixture.machine.network(|network| {
+        network.has_dhcpcd = true;
+        network.add_link("eth0");
+        network.add_link("eth1");
+        network.servers.insert(
+            "eth0".to_owned(),
+            Server {
+                address: "10.0.2.15/24".parse().unwrap(),
+                router: Some("10.0.2.2".parse().unwrap()),
+                dump: (
+                    "domain_name_servers='10.0.2.3'\ndomain_name=example.org\n".to_owned(),
+                    "DNS=10.0.2.3\nDOMAINNAME=example.org\n".to_owned(),
+                ),
+            },
+        );
+    });
+    for link in ["eth0", "eth1"] {
+        let directory = fixture.root.locate(format!("/proc/sys/net/ipv6/conf/{link}"));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("accept_ra"), "1\n").unwrap();
+    }
+    fixture
+}
+
+fn with_networkd() -> Fixture<Machine> {
+    let fixture = machine();
+    fixture.machine.run_systemd(&fixture.root);
+    fixture.machine.network(|network| network.has_networkd = true);
+    fixture
+}
+
+fn shown(fixture: &Fixture<Machine>) -> Vec<String> {
+    fixture.machine.network(|network: &mut Network| network.shown())
+}
+
+const STATIC: &str = r#"
+[[network.interface]]
+match = { name = "eth0" }
+addresses = ["192.0.2.10/24", "2001:db8::5/64"]
+gateway = ["192.0.2.1", "2001:db8::1"]
+routes = [{ to = "10.0.0.0/8", via = "192.0.2.2" }]
+mtu = 1400
+"#;
+
+const DHCP: &str = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp\"]\n";
+
+#[test]
+fn fixed_addresses_with_routes_over_netlink() {
+    let mut fixture = machine();
+    let steps = fixture.converge(STATIC);
+    assert_eq!(
+        steps,
+        [
+            "send packets of at most 1400 bytes over eth0",
+            "ignore router advertisements on eth0",
+            "switch eth0 on",
+            "put 192.0.2.10/24 on eth0",
+            "put 2001:db8::5/64 on eth0",
+            "add the route default via 192.0.2.1",
+            "add the route IPv6 default via 2001:db8::1",
+            "add the route 10.0.0.0/8 via 192.0.2.2",
+        ]
+    );
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24", "eth0 2001:db8::5/64"]);
+    let steps = fixture.converge("[network]\ninterface = []\n");
+    assert_eq!(shown(&fixture), [""; 0]);
+    assert!(steps.contains(&"send packets of at most 1500 bytes over eth0".to_owned()), "{steps:?}");
+    assert!(steps.contains(&"listen to router advertisements on eth0".to_owned()), "{steps:?}");
+    fixture.machine.network(|network| assert_eq!(network.routes, []));
+}
+
+#[test]
+fn static_to_dhcp_and_back_to_the_leased_address() {
+    let mut fixture = machine();
+    fixture.converge(STATIC);
+    fixture.converge(DHCP);
+    assert_eq!(shown(&fixture), ["eth0 10.0.2.15/24"]);
+    let told = fixture.harness.emitted();
+    let lease = told.iter().rev().find(|event| event.topic == "dhcp.leases").unwrap();
+    assert_eq!(lease.data[0]["servers"], serde_json::json!(["10.0.2.3"]));
+    // The same address, but for good: the client is ended first, and would take it along.
+    fixture.converge("[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"10.0.2.15/24\"]\n");
+    fixture.machine.network(|network| assert!(!network.addresses[0].dynamic, "{network:?}"));
+}
+
+#[test]
+fn without_a_client_the_missing_package_is_named() {
+    let mut fixture = machine();
+    fixture.machine.network(|network| network.has_dhcpcd = false);
+    let (message, help) = fixture.fail(DHCP);
+    assert_eq!(message, "cannot run DHCP on eth0");
+    assert!(help.contains("dhcpcd-base"), "{help}");
+}
+
+#[test]
+fn what_others_have_put_there_is_used_and_left_alone() {
+    let mut fixture = machine();
+    fixture.machine.network(|network| {
+        use sysconfig_platform::stack::LinuxAddress;
+        for address in ["192.0.2.10/24", "203.0.113.5/24"] {
+            let address = address.parse().unwrap();
+            network.addresses.push(LinuxAddress {
+                index: 2,
+                address,
+                dynamic: false,
+                tentative: false,
+                duplicate: false,
+            });
+        }
+    });
+    fixture.converge(STATIC);
+    fixture.converge("[network]\ninterface = []\n");
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24", "eth0 203.0.113.5/24"]);
+}
+
+#[test]
+fn a_duplicate_address_is_told() {
+    let mut fixture = machine();
+    fixture.machine.network(|network| network.neighbours.push("2001:db8::5".parse().unwrap()));
+    fixture.harness.configure(config(STATIC));
+    for step in fixture.harness.plan().unwrap() {
+        fixture.harness.apply(&step).unwrap();
+    }
+    let (message, _) = fixture.fail(STATIC);
+    assert_eq!(message, "2001:db8::5/64 on eth0 is in use by another machine");
+}
+
+#[test]
+fn sizes_that_the_driver_refuses_are_told_before_anything_is_done() {
+    let mut fixture = machine();
+    let (message, help) = fixture.fail(&STATIC.replace("1400", "9001"));
+    assert_eq!(message, "the driver of eth0 does not allow an MTU of 9001");
+    assert_eq!(help, "it allows 68 to 9000");
+    assert_eq!(shown(&fixture), [""; 0]);
+}
+
+#[test]
+fn a_link_has_one_manager() {
+    for (path, content, who) in [
+        ("/run/NetworkManager/devices/2", "[device]\nmanaged=true\n", "NetworkManager"),
+        ("/run/network/ifstate", "lo=lo\neth0=eth0\n", "ifupdown"),
+        ("/run/dhcpcd/pid", "1\n", "dhcpcd"),
+        ("/run/dhcpcd/eth0-4.pid", "1\n", "dhcpcd"),
+    ] {
+        let mut fixture = machine();
+        let path = fixture.root.locate(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        fs::create_dir_all(fixture.root.locate("/proc/1")).unwrap();
+        let (message, help) = fixture.fail(STATIC);
+        assert!(message.contains(who), "{message}");
+        assert!(!help.is_empty());
+        assert_eq!(shown(&fixture), [""; 0]);
+    }
+}
+
+#[test]
+fn networkd_is_told_in_a_file_and_nothing_is_done_beside_it() {
+    let mut fixture = with_networkd();
+    let steps = fixture.converge(STATIC);
+    assert_eq!(steps, ["tell systemd-networkd to configure eth0"]);
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24", "eth0 2001:db8::5/64"]);
+    let file = fixture.root.locate("/etc/systemd/network/05-sysconfig-eth0.network");
+    assert!(fs::read_to_string(&file).unwrap().contains("MTUBytes=1400"));
+    fixture.converge(DHCP);
+    assert_eq!(shown(&fixture), ["eth0 10.0.2.15/24"]);
+    let told = fixture.harness.emitted();
+    let lease = told.iter().rev().find(|event| event.topic == "dhcp.leases").unwrap();
+    assert_eq!(lease.data[0]["search"], serde_json::json!(["example.org"]));
+    assert!(!fixture.machine.commands().iter().any(|command| command.contains("dhcpcd")), "one manager");
+    fixture.converge("[network]\ninterface = []\n");
+    assert!(!file.exists());
+    assert_eq!(shown(&fixture), [""; 0]);
+}
+
+#[test]
+fn an_address_that_networkd_has_lost_is_put_back() {
+    let mut fixture = with_networkd();
+    fixture.converge(STATIC);
+    fixture.machine.network(|network| network.addresses.clear());
+    assert_eq!(fixture.converge(STATIC), ["make systemd-networkd put 192.0.2.10/24 and 2001:db8::5/64 on eth0 again"]);
+}
+
+#[test]
+fn a_machine_that_changes_to_networkd_has_one_manager_all_the_same() {
+    let mut fixture = machine();
+    fixture.converge(DHCP);
+    fixture.machine.run_systemd(&fixture.root);
+    fixture.machine.network(|network| network.has_networkd = true);
+    let steps = fixture.converge(DHCP);
+    assert_eq!(steps[0], "end DHCP on eth0");
+    fixture.machine.network(|network| network.has_networkd = false);
+    let steps = fixture.converge(DHCP);
+    assert_eq!(steps[0], "tell systemd-networkd nothing of eth0 any more");
+}
+
+#[test]
+fn every_step_can_be_undone() {
+    for mut fixture in [machine(), with_networkd()] {
+        fixture.converge(DHCP);
+        let before = shown(&fixture);
+        fixture.harness.configure(config(STATIC));
+        let steps = fixture.harness.converge().unwrap().steps;
+        assert_ne!(shown(&fixture), before);
+        for (step, _) in steps.iter().rev() {
+            fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+        }
+        assert_eq!(shown(&fixture), before);
+    }
+}

@@ -1,0 +1,7 @@
+//! The plugin on simulated machines of both systems.
+
+mod convergence;
+mod illumos;
+mod linux;
+mod refusals;
+mod support;

@@ -78,7 +78,7 @@ stage() {
 judges="shellcheck:shellcheck gdisk:sgdisk fdisk:sfdisk dosfstools:fsck.fat mtools:mdir e2fsprogs:e2fsck genext2fs:genext2fs
 	mmdebstrap:mmdebstrap uidmap:newuidmap qemu-system-x86:qemu-system-x86_64 qemu-utils:qemu-img
 	openssh-client:ssh libxml2-utils:xmllint python3:python3 gcc:cc grub-common:grub-fstest procps:ps
-	cpio:cpio diod:diod xorriso:xorriso genisoimage:isoinfo python3-jsonschema:jsonschema"
+	cpio:cpio diod:diod xorriso:xorriso genisoimage:isoinfo python3-jsonschema:jsonschema openssl:openssl"
 
 install_judges() {
 	wanted=''

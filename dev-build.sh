@@ -30,7 +30,7 @@ usage: $program [-d WHERE] [-o DIR] [--guest openindiana|debian] [--base FILE]
       --guest GUEST     openindiana (default) or debian
       --base FILE       the root file system of the guest as a tar, instead of
                         the one that would be made or is in the workspace's output
-      --refresh         lock the newest package versions (Debian)
+      --refresh         lock the newest package versions
       --run             boot the image and wait until the guest says ready
       --recreate        with --run: begin with the image as it is now, and throw away what
                         the guest wrote to its disk
@@ -113,6 +113,8 @@ esac
 
 # Whether the base is taken as it is, because this host makes none or another was given.
 no_deps=${base:+--no-deps}
+# Whether a base of OpenIndiana has to be made, and whether this host can make nothing beyond it.
+makes_base='' ends_with_base=''
 case $guest in
 debian) check_host_for_debian ;;
 openindiana) check_base_of_openindiana ;;
@@ -204,6 +206,12 @@ if [ -n "$base" ] && ! cmp -s "$base" "$output/$base_name"; then
 	await cp "$base" "$partial"
 	mv -f "$partial" "$output/$base_name"
 	partial=''
+fi
+
+if [ -n "$ends_with_base" ]; then
+	await "$image_builder" build -d "$where" -T "$templates" -g openindiana -n hipster-03-archive \
+		${refresh:+"$refresh"}
+	fail "the base is there, $output/$base_name, and the image needs sysconfig for illumos (see above)"
 fi
 
 await "$image_builder" build -d "$where" -T "$templates" -E "$external" -g cloudimage -n "$template" \

@@ -47,29 +47,30 @@ Give the root file system that a Debian host made: --base images/output/$base_na
 Give the root file system that a Debian host made: --base images/output/$base_name"
 }
 
+# What the stages make is far below these when it is packed, and far above nothing.
+openindiana_base_kilobytes=$((4 * 1024 * 1024))
+
+# Without a base, three stages make one of packages; where those are from, and what it takes, is said first.
 check_base_of_openindiana() {
-	present=$(output_of "$where")/$base_name
-	[ -z "$base" ] && [ ! -f "$present" ] || return 0
-	cat >&2 <<NOBASE
-$program: no OpenIndiana base: $present does not exist.
-
-The base is the root file system of an OpenIndiana as a tar. Three stages make it, in this order:
-
-    image-builder build -d DATASET -T $here/sysconfig/image/templates -g openindiana -n hipster-01-strap
-    image-builder build -d DATASET -T $here/sysconfig/image/templates -g openindiana -n hipster-02-image
-    image-builder build -d DATASET -T $here/sysconfig/image/templates -g openindiana -n hipster-03-archive
-
-They install packages with pkg(1), so they run on an illumos host, as root, with the image builder of
-illumos (https://github.com/illumos/image-builder); the one in this repository cannot install IPS packages
-yet, on any host. The result is DATASET's output/$base_name. Bring it here, then:
-
-    $0 -d $where --base FILE
-
-For the development loop without an OpenIndiana, on a Debian host:
-
-    $0 -d $where --guest debian --run
-NOBASE
-	exit 1
+	[ -z "$base" ] || return 0
+	present=$(output_of "$where")
+	[ -z "$present" ] || [ ! -f "$present/$base_name" ] || return 0
+	makes_base=yes
+	strap=$here/sysconfig/image/templates/openindiana/hipster-01-strap.json
+	origin=$(sed -n 's/.*"uri": *"\([^"]*\)".*/\1/p' "$strap" | head -n 1)
+	if [ -n "$present" ]; then
+		available=$(free_kilobytes "$present")
+		[ "$available" -ge "$openindiana_base_kilobytes" ] ||
+			fail "no OpenIndiana base is there, and making one in $where takes up to $((openindiana_base_kilobytes / 1048576)) GiB: $((available / 1024)) MiB are free.
+Give one that is there: --base FILE. For the development loop without an OpenIndiana, on a Debian host: --guest debian"
+	fi
+	cat <<FETCHING
+No OpenIndiana base is there yet, so its three stages are built first (hipster-01-strap, -02-image, -03-archive):
+  from   $origin (proxies are those of the environment)
+  what   the publisher's catalog, then the manifests of the packages that are chosen from it; how many files of how
+         many packages follow, and their size, is said before the first of them is fetched
+  to     the workspace $where, once: later builds fetch nothing, and --refresh asks for newer packages
+FETCHING
 }
 
 # An illumos guest runs illumos executables only. Those of this host are refused when the image is made.
@@ -86,6 +87,8 @@ is put into it. Put an illumos build into $illumos_build
 (cargo build --release on an illumos host makes one), or name a linker for illumos in
 CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER.
 FOREIGN
+		[ -z "$makes_base" ] || ends_with_base=yes
+		[ -z "$makes_base" ] || say "Until then this run ends with the base."
 	fi
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args, Parser, Subcommand};
+use ips_client::ClientKey;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str =
@@ -34,6 +35,8 @@ pub(crate) enum Verb {
     Cat(Cat),
     /// Say what differs between two images.
     Diff(Diff),
+    /// Look at IPS packages in a repository, or in the archive of a root file system.
+    Ips(Ips),
     /// Remove from the cache what the newest builds are not made of.
     Gc(Gc),
     /// Remove the cache; images, archives and package files stay.
@@ -85,6 +88,133 @@ pub(crate) struct Man {
     /// Write a page for the program and for each verb into this directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ips {
+    #[command(subcommand)]
+    pub(crate) verb: IpsVerb,
+    #[command(flatten)]
+    pub(crate) client_keys: ClientKeyArguments,
+}
+
+/// What depots are shown that want to know who asks.
+#[derive(Debug, Args)]
+pub(crate) struct ClientKeyArguments {
+    /// Show depots whose addresses begin with ADDRESS this key and certificate, both PEM; repeatable.
+    #[arg(long = "client-key", global = true, value_name = "ADDRESS,KEY,CERTIFICATE", value_parser = client_key)]
+    pub(crate) keys: Vec<ClientKey>,
+}
+
+fn client_key(text: &str) -> Result<ClientKey, String> {
+    let parts: Vec<&str> = text.split(',').collect();
+    match parts[..] {
+        [prefix, key, certificate] if !prefix.is_empty() && !key.is_empty() && !certificate.is_empty() => {
+            Ok(ClientKey { prefix: prefix.to_owned(), key: key.into(), certificate: certificate.into() })
+        }
+        _ => Err("ADDRESS,KEY,CERTIFICATE are wanted, separated by commas".to_owned()),
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IpsVerb {
+    /// List packages: the newest of a repository, or the installed ones.
+    List(IpsList),
+    /// Say what packages are for.
+    Info(IpsInfo),
+    /// List what packages deliver.
+    Contents(IpsContents),
+    /// Find packages by a part of their names, summaries and, in an archive, paths.
+    Search(IpsSearch),
+    /// Check every manifest and payload of a repository, or every delivered path of an archive.
+    Verify(IpsVerify),
+}
+
+impl IpsVerb {
+    /// What is looked at.
+    pub(crate) fn source(&self) -> &str {
+        let source = match self {
+            Self::List(list) => &list.source,
+            Self::Info(info) => &info.source,
+            Self::Contents(contents) => &contents.source,
+            Self::Search(search) => &search.source,
+            Self::Verify(verify) => &verify.source,
+        };
+        &source.source
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourceArgument {
+    /// A depot (`https://…`), a directory or `.p5p` archive with a repository, or a tar of a root file system.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IpsList {
+    #[command(flatten)]
+    pub(crate) source: SourceArgument,
+    /// Names, as pkg(1) takes them: `web/server`, `/server`, `*zfs*`, `name@1.2` [default: all].
+    #[arg(value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// List all versions.
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Print the list as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IpsInfo {
+    #[command(flatten)]
+    pub(crate) source: SourceArgument,
+    /// Names, as pkg(1) takes them.
+    #[arg(value_name = "PATTERN", required = true)]
+    pub(crate) patterns: Vec<String>,
+    /// Print what is known as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IpsContents {
+    #[command(flatten)]
+    pub(crate) source: SourceArgument,
+    /// Names, as pkg(1) takes them.
+    #[arg(value_name = "PATTERN", required = true)]
+    pub(crate) patterns: Vec<String>,
+    /// Print the manifests instead of the paths.
+    #[arg(short, long)]
+    pub(crate) manifest: bool,
+    /// Print the paths as JSON.
+    #[arg(long, conflicts_with = "manifest")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IpsSearch {
+    #[command(flatten)]
+    pub(crate) source: SourceArgument,
+    /// What is looked for; upper and lower case are the same.
+    #[arg(value_name = "WORD")]
+    pub(crate) word: String,
+    /// Print what is found as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IpsVerify {
+    #[command(flatten)]
+    pub(crate) source: SourceArgument,
+    /// Names, as pkg(1) takes them [default: all].
+    #[arg(value_name = "PATTERN")]
+    pub(crate) patterns: Vec<String>,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -197,11 +327,13 @@ pub(crate) struct Build {
     /// Take what other templates make as it is, instead of building it first.
     #[arg(long)]
     pub(crate) no_deps: bool,
-    /// Lock the newest package versions (Debian roots).
+    /// Lock the newest package versions, and ask publishers what there is.
     #[arg(long)]
     pub(crate) refresh: bool,
     #[command(flatten)]
     pub(crate) redo: RedoArguments,
+    #[command(flatten)]
+    pub(crate) client_keys: ClientKeyArguments,
     /// Accepted for the illumos image builder's sake: services are imported by the first boot, so that no svccfg is used.
     #[arg(short = 'S', long, value_name = "PROGRAM")]
     pub(crate) svccfg: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! What can end a run, and how it is told.
 
 use crate::inspect::InspectError;
+use crate::packages::PackagesError;
 use image_steps::{BuildError, EngineError, TargetError, WorkspaceError};
 use miette::{Diagnostic, Report};
 use std::error::Error;
@@ -33,6 +34,8 @@ pub(crate) enum Failure {
     },
     #[error(transparent)]
     Inspect(#[from] InspectError),
+    #[error(transparent)]
+    Packages(#[from] PackagesError),
     #[error("{} is damaged: {problems} problems", image.display())]
     Damaged { image: PathBuf, problems: usize },
     #[error("the images differ in {count} places")]

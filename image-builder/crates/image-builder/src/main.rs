@@ -4,6 +4,7 @@ mod arguments;
 mod failure;
 mod inspect;
 mod interrupt;
+mod packages;
 mod places;
 mod report;
 mod terminal;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Schema => verbs::schema(),
         Verb::Completions(completions) => verbs::completions(completions),
         Verb::Man(man) => verbs::man(man),
+        Verb::Ips(arguments) => packages::run(arguments),
     };
     interrupt::wait_if_ending();
     match done {

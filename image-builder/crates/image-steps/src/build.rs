@@ -13,6 +13,7 @@ use crate::target::{self, Artifact, TargetError};
 use crate::workspace::{Location, Workspace, WorkspaceError};
 use disk_image::DiskSeed;
 use image_tree::{Store, StoreError, Tree};
+use ips_client::{Client, ClientKey, Listener, Network};
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub struct BuildRequest {
     pub no_deps: bool,
     /// Package locks are made anew.
     pub refresh: bool,
+    /// What servers of packages are shown that want to know who asks.
+    pub client_keys: Vec<ClientKey>,
     /// What is done again although its result is known.
     pub redo: Redo,
     /// Checksums, manifest and the like are written beside each output.
@@ -145,7 +148,8 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
         progress.message(&format!("going on where a run was ended ({holder})"));
     }
     let store = open_store(&workspace, progress)?;
-    let mut session = Session::new(request, &workspace, &store, progress);
+    let packages = packages_client(request, &store, progress);
+    let mut session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
     let mut main = |session: &Session<'_>| session.build(&request.group, &request.name, &mut template, &mut Vec::new());
     let artifact = match main(&session) {
@@ -181,7 +185,8 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
     let workspace = Workspace::look(&request.location)?;
     let path = workspace.store();
     let store = Store::open_dry(&path).map_err(|source| BuildError::Store { path, source })?;
-    let session = Session::new(request, &workspace, &store, progress);
+    let packages = packages_client(request, &store, progress).offline(true);
+    let session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
     let mut planned = Plan::default();
     session.plan(&request.group, &request.name, &template, &mut Vec::new(), &mut planned)?;
@@ -193,6 +198,7 @@ pub(crate) struct Session<'a> {
     pub(crate) request: &'a BuildRequest,
     pub(crate) workspace: &'a Workspace,
     pub(crate) store: &'a Store,
+    packages: &'a Client<'a>,
     pub(crate) progress: &'a Arc<dyn Progress>,
     /// See [`Context`].
     distrust: bool,
@@ -229,11 +235,25 @@ impl<'a> Session<'a> {
         request: &'a BuildRequest,
         workspace: &'a Workspace,
         store: &'a Store,
+        packages: &'a Client<'a>,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
         let (refreshed, told, candidates, runs, dataset) = Default::default();
         let (distrust, clock) = (false, Instant::now());
-        Self { request, workspace, store, progress, distrust, refreshed, told, candidates, clock, runs, dataset }
+        Self {
+            request,
+            workspace,
+            store,
+            packages,
+            progress,
+            distrust,
+            refreshed,
+            told,
+            candidates,
+            clock,
+            runs,
+            dataset,
+        }
     }
 
     fn note_dataset(&self, main: &Template) {
@@ -404,6 +424,7 @@ impl<'a> Session<'a> {
             refresh: self.request.refresh,
             refreshed: &self.refreshed,
             distrust: self.distrust,
+            packages: self.packages,
             dry,
             redo: self.redoes(is_main, group, template),
             subject,
@@ -539,6 +560,25 @@ fn refuse_unsupported(group: &str, name: &str, template: &Template) -> Result<()
     }
     let subject = format!("{group}/{name}");
     Err(BuildError::Template { diagnostics: Diagnostics::new(subject.clone(), list), subject })
+}
+
+/// Tells a build's listener what the client of packages does.
+struct PackageProgress(Arc<dyn Progress>);
+
+impl Listener for PackageProgress {
+    fn message(&self, text: &str) {
+        self.0.message(text);
+    }
+
+    fn detail(&self, text: &str) {
+        self.0.detail(text);
+    }
+}
+
+fn packages_client<'a>(request: &BuildRequest, store: &'a Store, progress: &Arc<dyn Progress>) -> Client<'a> {
+    let listener = Arc::new(PackageProgress(Arc::clone(progress)));
+    let network = Network { client_keys: request.client_keys.clone(), ..Network::default() };
+    Client::new(store, network, listener).with_refresh(request.refresh)
 }
 
 pub(crate) fn open_store(workspace: &Workspace, progress: &Arc<dyn Progress>) -> Result<Store, BuildError> {

@@ -6,11 +6,11 @@
 //! begin alike share the beginning.
 
 use crate::history::{History, Now};
-use crate::inputs::FileIdentity;
+use crate::inputs::{FileIdentity, remember_output};
 use crate::lineage::{self, Lineage, LineageStep};
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
-use crate::steps::{self, Context, Input, StepError};
+use crate::steps::{self, Context, Input, PlannedPackages, StepError};
 use image_tree::{BlobHash, Content, LoadError, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use template::{Diagnostic, LocatedStep, Template};
@@ -55,6 +55,8 @@ pub struct PlannedStep {
     pub awaits: Option<String>,
     /// Why the step will run, when its result is not known though everything before it is.
     pub why: Option<String>,
+    /// What a step that will run brings of packages.
+    pub packages: Option<PlannedPackages>,
 }
 
 /// How a step went in a run.
@@ -165,7 +167,7 @@ pub(crate) fn plan(
         if let Some(provider) = steps::takes_output(&located.step).and_then(waits_for) {
             (saved, awaits) = (None, awaits.or(Some(provider)));
         }
-        let (title, mut why, mut cached) = (title(located), None, None);
+        let (title, mut why, mut cached, mut packages) = (title(located), None, None, None);
         if let Some(before) = saved.take() {
             let key = step_key(&before, located, context)?;
             let now = Now { index, title: &title, step: &key.step, inputs: &key.inputs };
@@ -178,9 +180,12 @@ pub(crate) fn plan(
                     why = Some(history.as_ref().map_or_else(never, |history| history.why(now, &begin)));
                 }
             }
+            if saved.is_none() {
+                packages = steps::planned_packages(&located.step, &before, context);
+            }
             cached = Some(saved.is_some());
         }
-        planned.push(PlannedStep { title, origin: origin(located), cached, awaits: awaits.clone(), why });
+        planned.push(PlannedStep { title, origin: origin(located), cached, awaits: awaits.clone(), why, packages });
     }
     Ok((planned, saved))
 }
@@ -251,6 +256,7 @@ impl Run<'_> {
     ) -> Result<Vec<(String, FileIdentity)>, EngineError> {
         let identify = |name: String| {
             let path = self.context.workspace.output().join(&name);
+            remember_output(&name, &path, self.context.store).map_err(|error| failed(located, &error.into()))?;
             let identity = FileIdentity::of(&path)
                 .map_err(|source| failed(located, &StepError::Host { operation: "read", path, source }))?;
             Ok((name, identity))
@@ -273,7 +279,7 @@ impl Run<'_> {
 }
 
 fn step_key(saved: &SavedState, located: &LocatedStep, context: &Context<'_>) -> Result<Key, EngineError> {
-    let inputs = steps::inputs(&located.step, context).map_err(|error| failed(located, &error))?;
+    let inputs = steps::inputs(&located.step, saved, context).map_err(|error| failed(located, &error))?;
     // Where an input is does not matter, only what it is.
     let hashes: Vec<&str> = inputs.iter().map(|input| input.hash.as_str()).collect();
     let material = serde_json::to_vec(&(ENGINE_VERSION, saved, &located.step, hashes));

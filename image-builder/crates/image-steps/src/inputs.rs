@@ -128,3 +128,21 @@ pub(crate) fn hash_file(path: &Path, store: &Store) -> Result<BlobHash, InputErr
     }
     Ok(hash)
 }
+
+/// Remembers that the file `name` of the output directory, at `path`, was made by a build here.
+pub(crate) fn remember_output(name: &str, path: &Path, store: &Store) -> Result<(), InputError> {
+    let hash = hash_file(path, store)?.to_string();
+    let remember = |source| InputError::Remember { path: path.to_owned(), source };
+    store.record_put("output", name.as_bytes(), hash.as_bytes()).map_err(remember)
+}
+
+/// Whether what is at `path`, the file `name` of the output directory, is what a build here has made. What somebody put
+/// there is not.
+pub(crate) fn is_made_here(name: &str, path: &Path, store: &Store) -> Result<bool, InputError> {
+    let remember = |source| InputError::Remember { path: path.to_owned(), source };
+    let known = store.record_get("output", name.as_bytes()).map_err(remember)?;
+    match known {
+        Some(known) => Ok(hash_file(path, store)?.to_string().as_bytes() == known),
+        None => Ok(false),
+    }
+}

@@ -18,7 +18,9 @@ pub(crate) fn remove(workspace: &Workspace) -> Result<(), WorkspaceError> {
     let failed = |(path, source)| WorkspaceError::Directory { operation: "tidy up", path, source };
     remove_entries(workspace.work(), is_scratch).map_err(failed)?;
     remove_entries(workspace.output(), is_unfinished).map_err(failed)?;
-    remove_entries(&workspace.debian(), |name| is_temporary(name, ".writing-")).map_err(failed)?;
+    for locks in [workspace.debian(), workspace.packages()] {
+        remove_entries(&locks, |name| is_temporary(name, ".writing-")).map_err(failed)?;
+    }
     debian::remove_leftovers(&workspace.debian());
     Ok(())
 }

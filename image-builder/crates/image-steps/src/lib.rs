@@ -7,7 +7,7 @@
 //! How the parts talk: a [`Workspace`] is where everything is kept; `engine` walks the steps of a
 //! template and keys each by the state before it, the step, and its inputs; `steps` are the
 //! functions from one [`ImageState`] to the next; `target` turns the last state into a file;
-//! `debian` makes the root of a Debian guest. `history` remembers what the last build was made of, so that a plan
+//! `debian` makes the root of a Debian guest; packages of illumos come by way of the crate `ips-client`. `history` remembers what the last build was made of, so that a plan
 //! can say why a step runs again; `lineage` which step made which path; `evidence` writes that and more beside each
 //! output. [`collect`] forgets what no newest build needs. Whoever listens is a [`Progress`].
 //!
@@ -49,6 +49,6 @@ pub use progress::{Progress, Silent, StepState};
 pub use providers::Need;
 pub use run::{DirectorySize, TemplateRun};
 pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
-pub use steps::StepError;
+pub use steps::{PackageError, PlannedPackages, StepError};
 pub use target::{Artifact, DatasetError, TargetError};
 pub use workspace::{Location, LocationError, Workspace, WorkspaceError};

@@ -2,11 +2,13 @@
 
 use crate::build::{BuildError, Session, load, template_names};
 use crate::engine::EngineError;
+use crate::inputs::is_made_here;
 use crate::steps;
 use crate::target;
 use image_tree::StoreError;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use template::{Diagnostic, LocatedStep, Step, Target, Template};
 
 /// A template that makes something that another one takes.
@@ -51,6 +53,13 @@ impl Session<'_> {
                 self.require_present(&wanted, located, None)?;
                 continue;
             };
+            if let Some(path) = self.given(&wanted, located)? {
+                let (path, by) = (path.display(), format!("{}/{}", provider.group, provider.name));
+                self.progress.message(&format!(
+                    "taking {path} as it is, because no build here has made it; remove it to have {by} make it"
+                ));
+                continue;
+            }
             if let Some(reason) = self.impossible(&provider, &mut Vec::new())? {
                 // It cannot run here, so what is there counts, wherever it came from.
                 self.require_present(&wanted, located, Some((&provider, &reason)))?;
@@ -137,6 +146,23 @@ impl Session<'_> {
                  `image-builder check -g {group} -n {name}` tells why"
             ));
         }
+    }
+
+    /// A file of the output directory that somebody has put there: it is wanted as it is.
+    fn given(&self, wanted: &Wanted, located: Option<&LocatedStep>) -> Result<Option<PathBuf>, BuildError> {
+        let Wanted::Output(name) = wanted else { return Ok(None) };
+        let path = self.workspace.output().join(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let is_made_here = is_made_here(name, &path, self.store).map_err(|error| {
+            let diagnostic = Diagnostic::error("build::input", error.to_string());
+            EngineError::Step(Box::new(match located {
+                Some(located) => diagnostic.at(&located.origin, "needed by this step"),
+                None => diagnostic,
+            }))
+        })?;
+        Ok((!is_made_here).then_some(path))
     }
 
     /// Why a template cannot be built here: because of one of its own steps, or because it takes something that is not

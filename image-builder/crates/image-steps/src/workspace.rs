@@ -173,6 +173,12 @@ impl Workspace {
         self.root.join("debian")
     }
 
+    /// Locks of IPS packages.
+    #[must_use]
+    pub fn packages(&self) -> PathBuf {
+        self.root.join("ips")
+    }
+
     fn open_directory(path: &Path) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Directory { operation: "enter", path: path.to_owned(), source };
         if let Ok(metadata) = fs::metadata(path) {
@@ -215,8 +221,11 @@ impl Workspace {
     /// made with them, so looking at these and at what is directly in them is enough.
     fn refuse_mixture(&self, user: u32) -> Result<(), WorkspaceError> {
         let (store, debian) = (self.store(), self.debian());
-        let made_here = [self.root.join("lock"), self.output.clone(), self.work.clone(), store.clone(), debian.clone()];
-        let listed = [store.clone(), store.join("packs"), store.join("records"), debian.clone(), debian.join("state")];
+        let packages = self.packages();
+        let made_here =
+            [&self.root.join("lock"), &self.output, &self.work, &store, &debian, &packages].map(Clone::clone);
+        let listed =
+            [store.clone(), store.join("packs"), store.join("records"), debian.clone(), debian.join("state"), packages];
         let entries = listed.iter().flat_map(|directory| fs::read_dir(directory).into_iter().flatten().flatten());
         for path in made_here.into_iter().chain(entries.map(|entry| entry.path())) {
             let owner = fs::symlink_metadata(&path).map_or(user, |metadata| metadata.uid());
@@ -228,7 +237,7 @@ impl Workspace {
     }
 
     fn make_directories(self) -> Result<Self, WorkspaceError> {
-        for path in [self.output.clone(), self.work.clone(), self.store(), self.debian()] {
+        for path in [self.output.clone(), self.work.clone(), self.store(), self.debian(), self.packages()] {
             make_private(&path)?;
         }
         marker::set(&self)?;

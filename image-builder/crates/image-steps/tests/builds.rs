@@ -9,6 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use support::{Bench, DIR, OWNER, PACK, at, contents, steps};
 
+/// A step that only an illumos system can do.
+const SVCCFG: &str = r#"{ "t": "seed_smf", "debug": true }"#;
+
 #[test]
 fn every_file_step_leaves_what_it_says() {
     let bench = Bench::new();
@@ -111,6 +114,29 @@ fn what_a_template_needs_is_built_first() {
 }
 
 #[test]
+fn what_somebody_put_into_the_output_directory_is_not_made_anew() {
+    let bench = Bench::new();
+    bench.template("base", &steps(&[DIR, &contents("/etc/base", "from the base"), PACK]));
+    let unpack = r#"{ "t": "unpack_tar", "name": "out.tar" }"#;
+    bench.template("image", &steps(&[unpack, r#"{ "t": "pack_tar", "name": "image.tar" }"#]));
+    bench.build("image").expect("it builds");
+    // Another one, as if it came from another machine.
+    bench.template(
+        "other",
+        &steps(&[DIR, &contents("/etc/base", "given"), r#"{ "t": "pack_tar", "name": "other.tar" }"#]),
+    );
+    bench.build("other").expect("it builds");
+    fs::copy(bench.path("work/output/other.tar"), bench.path("work/output/out.tar")).expect("copied");
+    bench.template("base", &steps(&[DIR, &contents("/etc/base", "changed"), PACK]));
+    bench.build("image").expect("it builds");
+    assert_eq!(bench.text("image.tar", "/etc/base"), "given");
+    // Without it, it is made.
+    fs::remove_file(bench.path("work/output/out.tar")).expect("it was there");
+    bench.build("image").expect("it builds");
+    assert_eq!(bench.text("image.tar", "/etc/base"), "changed");
+}
+
+#[test]
 fn stages_continue_each_other_through_snapshots() {
     let bench = Bench::new();
     let stage =
@@ -153,22 +179,22 @@ fn what_is_missing_is_named_with_the_place() {
 }
 
 #[test]
-fn packages_that_cannot_be_installed_are_told_before_any_work() {
+fn steps_that_are_not_possible_here_are_told_before_any_work() {
     let bench = Bench::new();
-    bench.template("ips", &steps(&[DIR, r#"{ "t": "pkg_install", "pkgs": [ "/entire" ] }"#]));
-    let error = bench.build("ips").expect_err("it cannot be built");
+    bench.template("smf", &steps(&[DIR, SVCCFG]));
+    let error = bench.build("smf").expect_err("it cannot be built");
     let BuildError::Template { diagnostics, .. } = *error else { panic!("nothing else is wrong: {error}") };
-    assert!(diagnostics.list()[0].message().contains("pkg_install needs an IPS client"));
+    assert!(diagnostics.list()[0].message().contains("needs the svccfg of an illumos system"));
     assert!(!bench.path("work").exists(), "nothing was made");
 }
 
 #[test]
 fn a_base_that_cannot_be_made_here_is_taken_as_it_is() {
     let bench = Bench::new();
-    bench.template("ips", &steps(&[r#"{ "t": "pkg_install", "pkgs": [ "/entire" ] }"#, PACK]));
+    bench.template("smf", &steps(&[SVCCFG, PACK]));
     bench.template("image", &steps(&[r#"{ "t": "unpack_tar", "name": "out.tar" }"#, DIR]));
     let failure = bench.failure("image");
-    assert!(failure.contains("g/ips makes it, which is not possible here"), "{failure}");
+    assert!(failure.contains("g/smf makes it, which is not possible here"), "{failure}");
     bench.template("given", &steps(&[DIR, r#"{ "t": "pack_tar", "name": "given.tar" }"#]));
     bench.build("given").expect("it builds");
     fs::rename(bench.path("work/output/given.tar"), bench.path("work/output/out.tar")).expect("a base is put there");
@@ -181,15 +207,14 @@ fn a_base_whose_first_stage_cannot_be_made_here_is_taken_as_it_is() {
     let bench = Bench::new();
     let stage =
         |target: &str, list: &str| format!(r#"{{ "dataset": {{ "name": "d", {target} }}, "steps": [ {list} ] }}"#);
-    let install = r#"{ "t": "pkg_install", "pkgs": [ "/entire" ] }"#;
     bench
-        .write("templates/g/first.json", &stage(r#""output_snapshot": "strap""#, install))
+        .write("templates/g/first.json", &stage(r#""output_snapshot": "strap""#, SVCCFG))
         .write("templates/g/second.json", &stage(r#""input_snapshot": "strap""#, PACK))
         .template("image", &steps(&[r#"{ "t": "unpack_tar", "name": "out.tar" }"#, DIR]));
     let failure = bench.failure("image");
     assert!(failure.contains("out.tar does not exist"), "{failure}");
     assert!(
-        failure.contains("g/second makes it, which is not possible here (it needs g/first, and pkg_install needs"),
+        failure.contains("g/second makes it, which is not possible here (it needs g/first, and seed_smf with"),
         "{failure}"
     );
     bench.template("given", &steps(&[DIR, r#"{ "t": "pack_tar", "name": "given.tar" }"#]));

@@ -2,10 +2,10 @@
 //!
 //! The way of a package through the crate:
 //!
-//! 1. [`repository`] brings a [`catalog`], which says what there is.
+//! 1. A repository brings a [`catalog`], which says what there is.
 //! 2. [`resolve`] chooses packages for a request, or says what contradicts it.
-//! 3. [`repository`] brings their [manifests](manifest), and the contents of their files into the content store; a
-//!    [`lock`] holds which they were.
+//! 3. The repository brings their [manifests](manifest) and the contents of their files; a [`lock`] holds which they
+//!    were. Repositories are the business of the crate `ips-client`, as is everything else that touches files.
 //! 4. [`image`] with [`install`] makes of manifests and contents the tree, and the metadata by which the client of the
 //!    running image knows its packages.
 //!
@@ -34,7 +34,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Only [`repository`] touches files. Nothing here starts a process, asks a clock, the environment or the host's names
+//! Nothing here opens a file or a connection, starts a process, asks a clock, the environment or the host's names
 //! of users; every result follows from the arguments alone. Texts from outside are read within limits and refused
 //! with their place; [`contracts`] says so in code. `docs/formats/ips.md` has the formats, field by field.
 
@@ -47,7 +47,6 @@ pub mod install;
 pub mod lock;
 pub mod manifest;
 pub mod mediator;
-pub mod repository;
 pub mod resolve;
 pub mod text;
 pub mod time;

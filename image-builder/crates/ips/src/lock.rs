@@ -1,7 +1,8 @@
 //! Lock files: exactly which packages an image is made of, so that it can be made again.
 //!
 //! A lock is text that is read in a diff: `ips-lock 1` on the first line, then one line for each package in the order of names,
-//! `package <FMRI> sha256:<of its manifest>`. Since a manifest has the hashes of all payloads, that fixes every byte.
+//! `package <FMRI> sha256:<of its manifest>`. Since a manifest has the hashes of all payloads, that fixes every byte. Lines
+//! `avoid <name> obsolete` or `avoid <name> unwanted` follow for what groups shall not pull in: an image keeps that, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,8 +10,9 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use crate::fmri::{FmriError, PackageId};
+use crate::fmri::{FmriError, PackageId, Stem};
 use crate::manifest::{FileHash, to_hex};
+use crate::resolve::AvoidReason;
 
 const HEADER: &str = "ips-lock 1";
 
@@ -18,6 +20,8 @@ const HEADER: &str = "ips-lock 1";
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {
     packages: BTreeMap<PackageId, [u8; 32]>,
+    /// The names that groups shall not pull in, and why.
+    pub avoided: BTreeMap<Stem, AvoidReason>,
 }
 
 /// A text is no lock, and where.
@@ -39,8 +43,8 @@ pub enum LockErrorKind {
     /// The first line is not the one of a lock that is known here.
     #[error("a lock begins with `{HEADER}`")]
     Header,
-    /// A line is not `package <FMRI> sha256:<64 digits>`.
-    #[error("`package <FMRI> sha256:<64 hexadecimal digits>` is wanted")]
+    /// A line is neither `package <FMRI> sha256:<64 digits>` nor `avoid <name> <reason>`.
+    #[error("`package <FMRI> sha256:<64 hexadecimal digits>` or `avoid <name> <obsolete or unwanted>` is wanted")]
     Line,
     /// The FMRI is not one of a single package.
     #[error("the package is not named completely")]
@@ -62,6 +66,18 @@ impl Lock {
         self.packages.insert(package, Sha256::digest(manifest).into());
     }
 
+    /// How many packages there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.packages.len()
+    }
+
+    /// Whether there are no packages.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packages.is_empty()
+    }
+
     /// The packages, by name.
     pub fn packages(&self) -> impl Iterator<Item = &PackageId> {
         self.packages.keys()
@@ -78,7 +94,16 @@ impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEADER}")?;
         let mut packages = self.packages.iter();
-        packages.try_for_each(|(package, hash)| writeln!(f, "package {package} sha256:{}", to_hex(hash)))
+        packages.try_for_each(|(package, hash)| writeln!(f, "package {package} sha256:{}", to_hex(hash)))?;
+        let mut avoided = self.avoided.iter();
+        avoided.try_for_each(|(stem, reason)| writeln!(f, "avoid {stem} {}", word(*reason)))
+    }
+}
+
+fn word(reason: AvoidReason) -> &'static str {
+    match reason {
+        AvoidReason::Obsolete => "obsolete",
+        AvoidReason::Unwanted => "unwanted",
     }
 }
 
@@ -93,10 +118,16 @@ impl FromStr for Lock {
         }
         let mut stems = BTreeSet::new();
         for (number, line) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            let (package, hash) = parse_line(line).map_err(|(byte, kind)| {
+            let fail = |(byte, kind): (usize, LockErrorKind)| {
                 let column = line.get(..byte).map_or(1, |before| before.chars().count() + 1);
                 LockError { line: number + 1, column, kind }
-            })?;
+            };
+            if let Some(rest) = line.strip_prefix(AVOID) {
+                let (stem, reason) = parse_avoided(rest).map_err(|kind| fail((AVOID.len(), kind)))?;
+                lock.avoided.insert(stem, reason);
+                continue;
+            }
+            let (package, hash) = parse_line(line).map_err(fail)?;
             if !stems.insert(package.stem.clone()) {
                 let kind = LockErrorKind::Twice { stem: package.stem.to_string() };
                 return Err(LockError { line: number + 1, column: 9, kind });
@@ -105,6 +136,15 @@ impl FromStr for Lock {
         }
         Ok(lock)
     }
+}
+
+const AVOID: &str = "avoid ";
+
+fn parse_avoided(rest: &str) -> Result<(Stem, AvoidReason), LockErrorKind> {
+    let (stem, reason) = rest.split_once(' ').ok_or(LockErrorKind::Line)?;
+    let reasons = [AvoidReason::Obsolete, AvoidReason::Unwanted];
+    let reason = reasons.into_iter().find(|known| word(*known) == reason).ok_or(LockErrorKind::Line)?;
+    Ok((stem.parse().map_err(LockErrorKind::Package)?, reason))
 }
 
 /// The error comes with the byte in the line where it is.
@@ -133,12 +173,15 @@ mod tests {
         for name in ["pkg://q/b@1,5.11:20200101T000000Z", "pkg://p/a@2,5.11-1:20200101T000000Z"] {
             lock.insert(name.parse().unwrap(), b"");
         }
+        for (name, reason) in [("x/y", AvoidReason::Unwanted), ("w", AvoidReason::Obsolete)] {
+            lock.avoided.insert(name.parse().unwrap(), reason);
+        }
         let text = lock.to_string();
         assert_eq!(
             text,
             format!(
                 "ips-lock 1\npackage pkg://p/a@2,5.11-1:20200101T000000Z {HASH}\n\
-                 package pkg://q/b@1,5.11:20200101T000000Z {HASH}\n"
+                 package pkg://q/b@1,5.11:20200101T000000Z {HASH}\navoid w obsolete\navoid x/y unwanted\n"
             )
         );
         assert_eq!(text.parse(), Ok(lock.clone()));
@@ -152,6 +195,9 @@ mod tests {
             ("", 1, 1, "begins with"),
             ("ips-lock 2\n", 1, 1, "begins with"),
             ("ips-lock 1\npack a", 2, 1, "is wanted"),
+            ("ips-lock 1\navoid a", 2, 7, "is wanted"),
+            ("ips-lock 1\navoid a sometimes", 2, 7, "is wanted"),
+            ("ips-lock 1\navoid -a obsolete", 2, 7, "not named completely"),
             ("ips-lock 1\n\n# x\npackage pkg://p/a@1", 4, 20, "is wanted"),
             (&format!("ips-lock 1\npackage a@1 {HASH}"), 2, 9, "not named completely"),
             ("ips-lock 1\npackage pkg://p/a@1 sha256:00", 2, 21, "64 hexadecimal"),

@@ -16,6 +16,7 @@ pub(crate) fn build(arguments: &Build) -> Result<(), Failure> {
     let mut request = request(&arguments.location.dataset, &arguments.template)?;
     request.no_deps = arguments.no_deps;
     request.refresh = arguments.refresh;
+    request.client_keys.clone_from(&arguments.client_keys.keys);
     request.redo = redo(&arguments.redo);
     request.evidence = !arguments.no_evidence;
     request.sizes = arguments.report.is_some();

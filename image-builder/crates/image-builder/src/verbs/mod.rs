@@ -40,6 +40,7 @@ fn request_at(places: &Places, arguments: &PlaceArguments, group: &str, name: &s
         lenient: arguments.lenient,
         no_deps: false,
         refresh: false,
+        client_keys: Vec::new(),
         redo: Redo::Nothing,
         evidence: true,
         sizes: false,

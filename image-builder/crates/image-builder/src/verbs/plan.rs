@@ -6,7 +6,7 @@ use super::{redo, request};
 use crate::arguments::Plan;
 use crate::failure::Failure;
 use crate::terminal;
-use image_steps::PlannedTemplate;
+use image_steps::{PlannedPackages, PlannedTemplate};
 use serde_json::json;
 
 /// `image-builder plan`.
@@ -77,6 +77,9 @@ fn print_plan(template: &PlannedTemplate) {
         if let Some(why) = &step.why {
             println!("          because {why}");
         }
+        if let Some(packages) = &step.packages {
+            print_packages(packages);
+        }
     }
     if let Some((path, current)) = &template.artifact {
         let is_known = template.steps.last().is_none_or(|step| step.awaits.is_none());
@@ -86,5 +89,30 @@ fn print_plan(template: &PlannedTemplate) {
             (true, false) => "write",
         };
         println!("  {mark:6}  {}", path.display());
+    }
+}
+
+/// What a step brings of packages, in the lines below it.
+fn print_packages(packages: &PlannedPackages) {
+    const SHOWN_MAX: usize = 8;
+    let from = |(name, origins): &(String, Vec<String>)| format!("{name} ({})", origins.join(", "));
+    let publishers: Vec<String> = packages.publishers.iter().map(from).collect();
+    if !packages.is_known {
+        println!("          the packages are not chosen yet: the catalogs of {} come first", publishers.join(", "));
+        return;
+    }
+    let shown: Vec<&str> = packages.new.iter().take(SHOWN_MAX).map(String::as_str).collect();
+    let more = packages.new.len().saturating_sub(SHOWN_MAX);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    println!("          {} new packages: {}{more}", packages.new.len(), shown.join(", "));
+    let unknown = match packages.unknown {
+        0 => String::new(),
+        count => format!(", and those of {count} packages whose manifests are not here yet"),
+    };
+    let (files, kilobytes) = (packages.fetch_files, packages.fetch_bytes.div_ceil(1024));
+    if files > 0 || packages.unknown > 0 {
+        println!("          to fetch: {files} files, {kilobytes} KiB{unknown}, from {}", publishers.join(", "));
+    } else {
+        println!("          nothing has to be fetched");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::debian::BootstrapError;
 use crate::inputs::InputError;
+use crate::steps::packages::PackageError;
 use elf_abi::{ElfError, Mismatch};
 use image_tree::{ImagePath, PathError, StoreError, TarError, TreeError, WriteTarError};
 use std::error::Error;
@@ -155,6 +156,9 @@ pub enum StepError {
         /// The step's word.
         step: &'static str,
     },
+    /// Packages could not be chosen, fetched or installed.
+    #[error(transparent)]
+    Packages(Box<PackageError>),
 }
 
 impl StepError {
@@ -166,6 +170,7 @@ impl StepError {
             Self::Boot { help, .. } => Some((*help).to_owned()),
             Self::Abi { source, .. } => Some(source.help()),
             Self::Bootstrap(error) => error.help().or_else(|| help_of_cause(self)),
+            Self::Packages(error) => error.help().or_else(|| help_of_cause(self)),
             Self::Tree { source: TreeError::NotFound { path }, operation: "write", .. } => {
                 Some(format!("add an ensure_dir step for {path} before this step"))
             }
@@ -185,6 +190,12 @@ fn help_of_cause(error: &(dyn Error + 'static)) -> Option<String> {
     }
     let held = io.and_then(io::Error::get_ref);
     held.and_then(|held| help_of_cause(held)).or_else(|| error.source().and_then(help_of_cause))
+}
+
+impl From<PackageError> for StepError {
+    fn from(error: PackageError) -> Self {
+        Self::Packages(Box::new(error))
+    }
 }
 
 /// Whether the reason of an error is that the store does not have something that it should have.

@@ -9,20 +9,24 @@ mod boot;
 mod error;
 mod files;
 mod illumos;
+mod packages;
 
 pub(crate) use boot::ROOT_ROLE;
 pub use error::StepError;
 pub(crate) use error::lacks_content;
 pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, update_boot_archive};
+pub(crate) use packages::planned as planned_packages;
+pub use packages::{PackageError, PlannedPackages};
 
 use crate::debian::{self, Bootstrap};
 use crate::inputs::hash_file;
 use crate::progress::Progress;
-use crate::state::ImageState;
+use crate::state::{ImageState, SavedState};
 use crate::tools;
 use crate::workspace::Workspace;
 use disk_image::DiskSeed;
 use image_tree::{BlobHash, Store};
+use ips_client::Client;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -49,6 +53,8 @@ pub(crate) struct Context<'a> {
     pub(crate) refreshed: &'a Mutex<BTreeSet<PathBuf>>,
     /// The store lacks something that it should have: a known result counts only if it is whole.
     pub(crate) distrust: bool,
+    /// What brings packages of IPS.
+    pub(crate) packages: &'a Client<'a>,
     /// Nothing may be fetched or written: this is a plan.
     pub(crate) dry: bool,
     /// Known results of this template do not count.
@@ -68,11 +74,11 @@ pub(crate) struct Input {
     pub(crate) hash: String,
 }
 
-/// Everything that a step reads beside the state.
+/// Everything that a step reads beside the state before it, `saved`.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub(crate) fn inputs(step: &Step, context: &Context<'_>) -> Result<Vec<Input>, StepError> {
+pub(crate) fn inputs(step: &Step, saved: &SavedState, context: &Context<'_>) -> Result<Vec<Input>, StepError> {
     let file = |path: &Path| {
         Ok::<_, StepError>(vec![Input { what: path.display().to_string(), hash: hash_of(path, context)? }])
     };
@@ -95,6 +101,11 @@ pub(crate) fn inputs(step: &Step, context: &Context<'_>) -> Result<Vec<Input>, S
             let mut inputs: Vec<Input> = tools.map(tool).collect();
             inputs.push(Input { what: "the lock of the packages".to_owned(), hash: package_lock(wish, context)? });
             inputs
+        }
+        Step::PkgApproveCaCert(step) => file(&step.path)?,
+        step if packages::is_package_step(step) => {
+            let hash = packages::lock_hash(step, saved, context)?;
+            hash.map(|hash| Input { what: "the lock of the packages".to_owned(), hash }).into_iter().collect()
         }
         // What it writes names the root partition, whose identifier comes from the seed.
         Step::SystemdBoot(_) => {
@@ -152,14 +163,14 @@ pub(crate) fn run(step: &Step, state: &mut ImageState, context: &Context<'_>) ->
         Step::MakeBootable(_) => illumos::make_bootable(state, context)?,
         Step::Devfsadm(_) => illumos::devfsadm(state)?,
         Step::SeedSmf(step) => illumos::seed_smf(step, state, context)?,
-        other => return Err(StepError::Unsupported { step: other.name() }),
+        step => packages::run(step, state, context)?,
     }
     Ok(Vec::new())
 }
 
 /// Whether a step takes so long that its result is made durable at once.
 pub(crate) fn is_expensive(step: &Step) -> bool {
-    matches!(step, Step::DebBootstrap(_) | Step::UnpackTar(_) | Step::PackTar(_))
+    matches!(step, Step::DebBootstrap(_) | Step::UnpackTar(_) | Step::PackTar(_)) || packages::is_expensive(step)
 }
 
 /// The file of the output directory that a step reads.
@@ -197,16 +208,6 @@ pub(crate) fn unsupported_step(located: &LocatedStep) -> Option<Diagnostic> {
 fn unsupported_reason(step: &Step) -> Option<String> {
     match step {
         Step::DebBootstrap(wish) => debian::unsupported(wish),
-        Step::PkgImageCreate(_)
-        | Step::PkgSetPublisher(_)
-        | Step::PkgApproveCaCert(_)
-        | Step::PkgSetProperty(_)
-        | Step::PkgInstall(_)
-        | Step::PkgUninstall(_)
-        | Step::PkgChangeVariant(_)
-        | Step::PkgChangeFacet(_)
-        | Step::PkgPurgeHistory(_)
-        | Step::Onu(_) => Some(format!("{} needs an IPS client, which image-builder does not have yet", step.name())),
         Step::SeedSmf(step) if step.debug || step.seed.is_none() => {
             Some("seed_smf with `debug` or `skip_seed` needs the svccfg of an illumos system".to_owned())
         }
@@ -231,7 +232,7 @@ pub(crate) fn subject(step: &Step) -> Option<String> {
         Step::CreateDataset(step) => &step.name,
         Step::DebBootstrap(step) => &step.suite,
         Step::RemoveFiles(step) => return Some(files::removal_subject(step)),
-        _ => return None,
+        step => return packages::subject(step),
     };
     Some(text.clone())
 }

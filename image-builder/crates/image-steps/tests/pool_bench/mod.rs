@@ -88,6 +88,7 @@ impl Bench {
             lenient: false,
             no_deps: false,
             refresh: false,
+            client_keys: Vec::new(),
             redo: Redo::Nothing,
             evidence: true,
             sizes: false,

@@ -68,6 +68,7 @@ impl Bench {
             redo: Redo::Nothing,
             evidence: true,
             sizes: false,
+            client_keys: Vec::new(),
         }
     }
 

@@ -132,6 +132,21 @@ impl ImageConfig {
         self.other.get("property", name)
     }
 
+    /// A property that is a list of texts; one that is no list is one text.
+    #[must_use]
+    pub fn property_list(&self, name: &str) -> Vec<String> {
+        let text = self.property(name).unwrap_or_default();
+        match Literal::texts(text) {
+            Some(texts) => texts,
+            None => vec![text.to_owned()],
+        }
+    }
+
+    /// Sets a property that is a list of texts.
+    pub fn set_property_list(&mut self, name: &str, values: &[String]) {
+        self.set_property(name, &Literal::list(values).to_string());
+    }
+
     /// Sets a property.
     pub fn set_property(&mut self, name: &str, value: &str) {
         self.other.set("property", name, value);

@@ -162,6 +162,14 @@ impl Image {
         self.packages.get(stem).map(|(package, _)| package)
     }
 
+    /// Whether variants or facets were changed since the packages were installed, so that the same packages may deliver
+    /// something else.
+    #[must_use]
+    pub fn is_seen_differently(&self) -> bool {
+        let (now, before) = (&self.config, &self.installed_with);
+        now.variants != before.variants || now.facets != before.facets
+    }
+
     /// A universe with the installed packages, to which catalogs can be added.
     #[must_use]
     pub fn universe(&self) -> Universe {
@@ -279,6 +287,12 @@ pub struct ResolutionInput {
 }
 
 impl ResolutionInput {
+    /// Replaces what is installed, for a second request before the first was carried out. All packages have to be in
+    /// the universe.
+    pub fn set_installed(&mut self, installed: Vec<PackageId>, avoided: Vec<Stem>) {
+        (self.installed, self.avoided) = (installed, avoided);
+    }
+
     /// The view that resolution takes.
     #[must_use]
     pub fn state(&self) -> ImageState<'_> {

@@ -53,7 +53,7 @@ impl<'a> Run<'a> {
         let moved = self.save_moved(before, after);
         self.remove_paths(before, after)?;
         let mut waiting = self.change_accounts(before, after)?;
-        self.load_ids(after)?;
+        self.load_ids(before, after)?;
         self.install_paths(before, after, &moved)?;
         self.change_drivers(before, after)?;
         self.install_sundry(before, after)?;
@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
 
     /// Learns the numbers of owners: from the actions, from the tables, and from tables that are only about to be
     /// installed.
-    fn load_ids(&mut self, after: &Objects<'_>) -> Result<(), InstallError> {
+    fn load_ids(&mut self, before: &Objects<'_>, after: &Objects<'_>) -> Result<(), InstallError> {
         let mut ids = Ids::default();
         let with_number = |things: &BTreeMap<&str, Delivered<'_>>, key| -> BTreeMap<String, u32> {
             let numbers = things.iter().filter_map(|(name, delivered)| Some((name, delivered.action.get(key)?)));
@@ -123,6 +123,9 @@ impl<'a> Run<'a> {
             let Some(delivered) = after.paths.get(&path).filter(|d| d.action.kind() == ActionKind::File) else {
                 return Ok(None);
             };
+            if before.paths.get(&path).is_some_and(|old| old.action.hash() == delivered.action.hash()) {
+                return Ok(None);
+            }
             let content = self.payload(*delivered, &path.to_string())?;
             let bytes = self.read(*delivered, &path, &content)?;
             Ok(Some(Table::new(&String::from_utf8_lossy(&bytes))))

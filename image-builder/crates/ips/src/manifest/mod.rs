@@ -9,6 +9,7 @@ mod kind;
 mod parse;
 mod payload;
 mod print;
+mod signed;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +18,7 @@ pub use action::{Action, AttributeError};
 pub use error::{ManifestError, ManifestErrorKind};
 pub use kind::ActionKind;
 pub use payload::{ContentHasher, FileHash, Payload, PayloadError, parse_hex, to_hex};
+pub use signed::signed_texts;
 
 /// The longest manifest that is read, in bytes. The largest published ones have a few megabytes.
 pub const MANIFEST_BYTES_MAX: usize = 256 << 20;

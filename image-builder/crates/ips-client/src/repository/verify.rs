@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::manifest::{ContentHasher, FileHash};
+use ips::manifest::{ContentHasher, FileHash};
 
 /// Unpacks a payload and compares length and hash at its end, where it fails if they differ. It never yields more than
 /// the stated length, whatever the payload unpacks to.

@@ -1,10 +1,12 @@
-//! Repositories: where packages come from. This module reads files; everything else in the crate does not.
+//! Repositories: where packages come from.
 //!
-//! A [`Transport`] brings the bytes of a path, from a directory or an archive (from a server: not yet). A [`Repository`] knows
-//! which paths there are, and lets nothing through that does not have the hash it has to have. [`Payloads`]
-//! keeps the contents of files in the content store, where installation finds them without any repository.
+//! A [`Source`] is anything that answers for packages: a [`Repository`] of version 4, whose bytes a [`Transport`] brings
+//! from a directory or an archive, or a [`Depot`](crate::depot::Depot) on the network. [`Payloads`] keeps the contents of
+//! files in the content store, where installation finds them without any repository, and lets nothing through
+//! that does not have the hash it has to have.
 
 mod archive;
+mod catalog_text;
 mod directory;
 mod error;
 mod payloads;
@@ -12,22 +14,60 @@ pub mod publish;
 mod verify;
 
 use std::io::Read;
+use std::sync::Arc;
 
 use sha1::{Digest, Sha1};
 
 pub use archive::ArchiveTransport;
+pub(crate) use catalog_text::TO_RESOLVE;
+pub use catalog_text::{CatalogBytes, whole_catalog};
 pub use directory::DirectoryTransport;
 pub use error::RepositoryError;
 pub use payloads::Payloads;
 pub use verify::VerifyingReader;
 
-use crate::catalog::{ATTRS, BASE, Catalog, CatalogAttrs, CatalogEntry, CatalogText, DEPENDENCY, SUMMARY};
-use crate::fmri::{PackageId, Publisher, Stem};
-use crate::manifest::{Manifest, Payload, to_hex};
-use crate::text::{quote_component, unquote_component};
+use ips::catalog::{ATTRS, Catalog, CatalogEntry, CatalogFiles};
+use ips::fmri::{PackageId, Publisher, Stem};
+use ips::manifest::{Manifest, Payload, to_hex};
+use ips::text::{quote_component, unquote_component};
+use ips::time::OperationTime;
 
 /// The largest file of a catalog, and the largest manifest, that are read.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Whatever answers for packages. None means each time that the source does not have it and says so.
+pub trait Source: Send + Sync {
+    /// Where it is, for messages.
+    fn address(&self) -> &str;
+
+    /// The publishers that have something in it, sorted.
+    ///
+    /// # Errors
+    /// The source cannot be read, or a name in it is impossible.
+    fn publishers(&self) -> Result<Vec<Publisher>, RepositoryError>;
+
+    /// A file of a publisher's catalog.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    fn catalog_file(&self, publisher: &Publisher, name: &str) -> Result<Option<Vec<u8>>, RepositoryError>;
+
+    /// The bytes of a manifest.
+    ///
+    /// # Errors
+    /// The source cannot be read.
+    fn manifest_text(&self, package: &PackageId) -> Result<Option<Vec<u8>>, RepositoryError>;
+
+    /// A payload as it is kept: packed, and not compared with any hash yet.
+    ///
+    /// # Errors
+    /// The source cannot be read, or the manifest says nothing usable of the payload.
+    fn packed(
+        &self,
+        publisher: &Publisher,
+        payload: &Payload<'_>,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError>;
+}
 
 /// How the bytes of a repository are reached. Paths are relative, their components quoted, without `..`.
 pub trait Transport {
@@ -35,7 +75,7 @@ pub trait Transport {
     ///
     /// # Errors
     /// The file is there, or may be, and cannot be read.
-    fn fetch(&self, path: &str) -> Result<Option<Box<dyn Read + '_>>, std::io::Error>;
+    fn fetch(&self, path: &str) -> Result<Option<Box<dyn Read + Send + '_>>, std::io::Error>;
 
     /// The names in a directory, sorted; none if there is no such directory, or it cannot be known.
     ///
@@ -51,6 +91,8 @@ pub trait Transport {
 #[derive(Debug)]
 pub struct Repository<T> {
     transport: T,
+    /// Catalogs that were made from manifests, because the repository has none.
+    made: std::sync::Mutex<Vec<(Publisher, Arc<CatalogFiles>)>>,
 }
 
 impl<T: Transport> Repository<T> {
@@ -59,7 +101,7 @@ impl<T: Transport> Repository<T> {
     /// # Errors
     /// There is no repository, one of another version, or it cannot be read.
     pub fn open(transport: T) -> Result<Self, RepositoryError> {
-        let repository = Self { transport };
+        let repository = Self { transport, made: std::sync::Mutex::default() };
         let Some(text) = repository.read("pkg5.repository")? else {
             return Err(repository.error("pkg5.repository", "there is no repository here"));
         };
@@ -99,22 +141,34 @@ impl<T: Transport> Repository<T> {
     /// # Errors
     /// The repository cannot be read, or the catalog is damaged.
     pub fn catalog(&self, publisher: &Publisher) -> Result<Catalog, RepositoryError> {
-        let path = |name: &str| format!("publisher/{}/catalog/{name}", quote_component(publisher.as_str()));
-        let Some(attrs) = self.read(&path(ATTRS))? else { return self.catalog_of_manifests(publisher) };
-        let fail = |source| RepositoryError::Catalog {
-            address: self.address().to_owned(),
-            publisher: publisher.to_string(),
-            source: Box::new(source),
-        };
-        let listed = CatalogAttrs::parse(&attrs).map_err(fail)?.parts;
-        let mut parts = [None, None, None];
-        for (part, name) in parts.iter_mut().zip([BASE, DEPENDENCY, SUMMARY]) {
-            if listed.contains_key(name) {
-                *part = self.read(&path(name))?;
-            }
+        let file = |name: &str| self.catalog_file_of(publisher, name);
+        let bytes = CatalogBytes::fetch(self.address(), publisher, None, &catalog_text::ALL, &file)?;
+        bytes.parse().map_err(|source| catalog_text::catalog_error(self.address(), publisher, source))
+    }
+
+    fn catalog_file_of(&self, publisher: &Publisher, name: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let directory = format!("publisher/{}/catalog", quote_component(publisher.as_str()));
+        if let Some(bytes) = self.read(&format!("{directory}/{name}"))? {
+            return Ok(Some(bytes));
         }
-        let [base, dependency, summary] = parts.each_ref().map(Option::as_deref);
-        Catalog::parse(CatalogText { attrs: &attrs, base, dependency, summary }).map_err(fail)
+        let has_catalog = name != ATTRS && self.read(&format!("{directory}/{ATTRS}"))?.is_some();
+        if has_catalog {
+            return Ok(None);
+        }
+        let mut made = self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let files = match made.iter().find(|(of, _)| of == publisher) {
+            Some((_, files)) => Arc::clone(files),
+            None => {
+                let catalog = self.catalog_of_manifests(publisher)?;
+                if catalog.counts() == (0, 0) {
+                    return Ok(None);
+                }
+                let files = Arc::new(CatalogFiles::new(&catalog, OperationTime::default()));
+                made.push((publisher.clone(), Arc::clone(&files)));
+                files
+            }
+        };
+        Ok(files.get(name).map(<[u8]>::to_vec))
     }
 
     fn catalog_of_manifests(&self, publisher: &Publisher) -> Result<Catalog, RepositoryError> {
@@ -143,8 +197,7 @@ impl<T: Transport> Repository<T> {
     /// # Errors
     /// The manifest is not there, cannot be read, or is not the one of the catalog.
     pub fn manifest(&self, package: &PackageId, sha1: Option<&str>) -> Result<Vec<u8>, RepositoryError> {
-        let publisher = quote_component(package.publisher.as_str());
-        let path = format!("publisher/{publisher}/pkg/{}", package.manifest_path());
+        let path = manifest_path(package);
         let Some(text) = self.read(&path)? else { return Err(self.error(&path, "there is no such file")) };
         match sha1 {
             Some(wanted) if !wanted.eq_ignore_ascii_case(&to_hex(&Sha1::digest(&text))) => {
@@ -154,29 +207,27 @@ impl<T: Transport> Repository<T> {
         }
     }
 
-    /// The plain content of a payload. The reader fails at the end if the content has not the strongest hash and the
-    /// length that the manifest says, so that nothing may be used before it was read to its end.
+    /// A payload as it is kept: packed, and not compared with any hash yet; see [`Payloads::keep_packed`].
     ///
     /// # Errors
-    /// The payload is not there or cannot be read, or the manifest says nothing usable of it.
-    pub fn payload(
+    /// The payload cannot be read, or the manifest says nothing usable of it.
+    pub fn packed(
         &self,
         publisher: &Publisher,
         payload: &Payload<'_>,
-    ) -> Result<VerifyingReader<Box<dyn Read + '_>>, RepositoryError> {
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError> {
         let unusable =
             |source| RepositoryError::Payload { address: self.address().to_owned(), source: Box::new(source) };
         let name = payload.name().map_err(unusable)?;
-        let (hash, size) = (payload.strongest_hash().map_err(unusable)?, payload.size().map_err(unusable)?);
         let root = format!("publisher/{}/file", quote_component(publisher.as_str()));
         // Old repositories have a directory more.
         let paths = [format!("{root}/{}/{name}", &name[..2]), format!("{root}/{}/{}/{name}", &name[..2], &name[2..8])];
         for path in &paths {
             if let Some(reader) = self.transport.fetch(path).map_err(|source| self.io_error(path, source))? {
-                return Ok(VerifyingReader::new(reader, hash, size));
+                return Ok(Some(reader));
             }
         }
-        Err(self.error(&paths[0], "there is no such file"))
+        Ok(None)
     }
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
@@ -202,15 +253,45 @@ impl<T: Transport> Repository<T> {
         RepositoryError::Io { address: self.address().to_owned(), path: path.to_owned(), source }
     }
 
-    fn named_error(&self, path: &str, source: crate::fmri::FmriError) -> RepositoryError {
+    fn named_error(&self, path: &str, source: ips::fmri::FmriError) -> RepositoryError {
         RepositoryError::Name { address: self.address().to_owned(), path: path.to_owned(), source: Box::new(source) }
     }
 
-    fn manifest_error(&self, path: &str, source: crate::manifest::ManifestError) -> RepositoryError {
+    fn manifest_error(&self, path: &str, source: ips::manifest::ManifestError) -> RepositoryError {
         RepositoryError::Manifest {
             address: self.address().to_owned(),
             path: path.to_owned(),
             source: Box::new(source),
         }
     }
+}
+
+impl<T: Transport + Send + Sync> Source for Repository<T> {
+    fn address(&self) -> &str {
+        self.transport.address()
+    }
+
+    fn publishers(&self) -> Result<Vec<Publisher>, RepositoryError> {
+        Self::publishers(self)
+    }
+
+    fn catalog_file(&self, publisher: &Publisher, name: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
+        self.catalog_file_of(publisher, name)
+    }
+
+    fn manifest_text(&self, package: &PackageId) -> Result<Option<Vec<u8>>, RepositoryError> {
+        self.read(&manifest_path(package))
+    }
+
+    fn packed(
+        &self,
+        publisher: &Publisher,
+        payload: &Payload<'_>,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError> {
+        Self::packed(self, publisher, payload)
+    }
+}
+
+fn manifest_path(package: &PackageId) -> String {
+    format!("publisher/{}/pkg/{}", quote_component(package.publisher.as_str()), package.manifest_path())
 }

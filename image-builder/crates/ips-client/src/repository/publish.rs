@@ -9,11 +9,11 @@ use flate2::{Compression, GzBuilder};
 use sha1::{Digest, Sha1};
 use sha2::Sha512_256;
 
-use crate::catalog::{Catalog, CatalogEntry, CatalogFiles};
-use crate::fmri::{PackageId, Publisher};
-use crate::manifest::{Action, Manifest, ManifestErrorKind, to_hex};
-use crate::text::quote_component;
-use crate::time::OperationTime;
+use ips::catalog::{Catalog, CatalogEntry, CatalogFiles};
+use ips::fmri::{PackageId, Publisher};
+use ips::manifest::{Action, Manifest, ManifestErrorKind, to_hex};
+use ips::text::quote_component;
+use ips::time::OperationTime;
 
 /// A repository that is being written.
 #[derive(Debug)]
@@ -95,6 +95,15 @@ impl Publication {
             }
         }
         Ok(())
+    }
+
+    /// Adds a payload that no action delivers, such as a certificate, and answers its name.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&mut self, publisher: &Publisher, plain: &[u8]) -> Result<String, PublishError> {
+        self.add_payload(&format!("publisher/{}", quote_component(publisher.as_str())), plain)?;
+        Ok(to_hex(&Sha1::digest(plain)))
     }
 
     /// Writes a payload under its name; the result is the packed form.

@@ -42,7 +42,7 @@ impl ArchiveTransport {
 }
 
 impl Transport for ArchiveTransport {
-    fn fetch(&self, path: &str) -> io::Result<Option<Box<dyn Read + '_>>> {
+    fn fetch(&self, path: &str) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
         let Some((position, length)) = self.members.get(path) else { return Ok(None) };
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(*position))?;

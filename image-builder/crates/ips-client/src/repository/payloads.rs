@@ -1,12 +1,14 @@
 //! The contents of packages in the content store: fetched once, found again by their hashes.
 
+use std::io::Read;
+
 use image_tree::{BlobHash, Content, Store, StoreError};
 
-use super::{Repository, RepositoryError, Transport};
-use crate::facet::Facets;
-use crate::install::{ContentError, ContentSource, Package};
-use crate::manifest::{Action, ActionKind, Payload};
-use crate::variant::Variants;
+use super::{Repository, RepositoryError, Transport, VerifyingReader};
+use ips::facet::Facets;
+use ips::install::{ContentError, ContentSource, Package};
+use ips::manifest::{Action, ActionKind, Payload};
+use ips::variant::Variants;
 
 /// The records of the store that lead from the hash of a payload to its content: `<blob> <length>`.
 const NAMESPACE: &str = "ips-payload";
@@ -48,23 +50,50 @@ impl<'s> Payloads<'s> {
         package: &Package,
         payload: &Payload<'_>,
     ) -> Result<Content, RepositoryError> {
-        let address = || repository.address().to_owned();
-        let unusable = |source| RepositoryError::Payload { address: address(), source: Box::new(source) };
-        let name = payload.name().map_err(unusable)?;
-        let key = payload.strongest_hash().map_err(unusable)?.to_string();
-        let refused =
-            |source| RepositoryError::Store { address: address(), name: name.to_owned(), source: Box::new(source) };
-        if let Some(known) = self.look_up(&key).map_err(refused)? {
+        let address = repository.address();
+        if let Ok(Some(known)) = self.find(payload) {
             return Ok(known);
         }
-        let reader = repository.payload(&package.id.publisher, payload)?;
-        let content = self.store.put_reader(reader).map_err(refused)?;
+        match repository.packed(&package.id.publisher, payload)? {
+            Some(packed) => self.keep_packed(address, payload, packed),
+            None => Err(RepositoryError::Unusable {
+                address: address.to_owned(),
+                path: format!("file {}", payload.name().unwrap_or_default()),
+                reason: "there is no such file",
+            }),
+        }
+    }
+
+    /// Keeps a payload that came packed from the repository at `address`, if its content has the length and the
+    /// strongest hash that the manifest says. Nothing is kept otherwise.
+    ///
+    /// # Errors
+    /// The content is another, cannot be unpacked or read, or the store refuses.
+    pub fn keep_packed(
+        &self,
+        address: &str,
+        payload: &Payload<'_>,
+        packed: impl Read,
+    ) -> Result<Content, RepositoryError> {
+        let unusable = |source| RepositoryError::Payload { address: address.to_owned(), source: Box::new(source) };
+        let name = payload.name().map_err(unusable)?;
+        let (hash, size) = (payload.strongest_hash().map_err(unusable)?, payload.size().map_err(unusable)?);
+        let refused = |source| RepositoryError::Store {
+            address: address.to_owned(),
+            name: name.to_owned(),
+            source: Box::new(source),
+        };
+        let content = self.store.put_reader(VerifyingReader::new(packed, hash, size)).map_err(refused)?;
         let value = format!("{} {}", content.blob(), content.len());
-        self.store.record_put(NAMESPACE, key.as_bytes(), value.as_bytes()).map_err(refused)?;
+        self.store.record_put(NAMESPACE, hash.to_string().as_bytes(), value.as_bytes()).map_err(refused)?;
         Ok(content)
     }
 
-    fn find(&self, payload: &Payload<'_>) -> Result<Option<Content>, ContentError> {
+    /// The content of a payload, if it is in the store.
+    ///
+    /// # Errors
+    /// The manifest says nothing usable of it, or the store cannot be read.
+    pub fn find(&self, payload: &Payload<'_>) -> Result<Option<Content>, ContentError> {
         let what = || payload.name().unwrap_or("a payload without a usable name").to_owned();
         let hash = payload.strongest_hash().map_err(|source| ContentError { what: what(), source: source.into() })?;
         self.look_up(&hash.to_string()).map_err(|source| ContentError { what: what(), source: source.into() })
@@ -88,7 +117,6 @@ impl ContentSource for Payloads<'_> {
     }
 
     fn read(&self, content: &Content) -> Result<Vec<u8>, ContentError> {
-        use std::io::Read as _;
         let fail = |source: Box<dyn std::error::Error + Send + Sync>| ContentError {
             what: content.blob().to_string(),
             source,

@@ -12,11 +12,11 @@ use ips::image::{Image, ImageConfig, PublisherConfig};
 use ips::install::Package;
 use ips::lock::Lock;
 use ips::manifest::Action;
-use ips::repository::publish::Publication;
-use ips::repository::{ArchiveTransport, DirectoryTransport, Payloads, Repository, RepositoryError, Transport};
 use ips::resolve::{Request, resolve};
 use ips::time::OperationTime;
 use ips::variant::Variants;
+use ips_client::repository::publish::Publication;
+use ips_client::repository::{ArchiveTransport, DirectoryTransport, Payloads, Repository, RepositoryError, Transport};
 
 const PACKAGES: usize = 220;
 const TIME: i64 = 1_600_000_000;
@@ -97,7 +97,7 @@ struct Counting<T> {
 }
 
 impl<T: Transport> Transport for Counting<T> {
-    fn fetch(&self, path: &str) -> io::Result<Option<Box<dyn Read + '_>>> {
+    fn fetch(&self, path: &str) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
         self.fetched.borrow_mut().push(path.to_owned());
         self.inner.fetch(path)
     }

@@ -34,7 +34,7 @@ pub(super) fn check(path: &str) -> io::Result<()> {
 }
 
 impl Transport for DirectoryTransport {
-    fn fetch(&self, path: &str) -> io::Result<Option<Box<dyn Read + '_>>> {
+    fn fetch(&self, path: &str) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
         match File::open(self.path(path)?) {
             Ok(file) => Ok(Some(Box::new(file))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

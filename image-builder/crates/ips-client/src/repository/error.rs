@@ -1,8 +1,9 @@
 //! Why a repository does not give what it should.
 
-use crate::catalog::CatalogError;
-use crate::fmri::FmriError;
-use crate::manifest::{ManifestError, PayloadError};
+use crate::http::HttpError;
+use ips::catalog::CatalogError;
+use ips::fmri::{FmriError, Publisher};
+use ips::manifest::{ManifestError, PayloadError};
 
 /// Something of a repository cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,33 @@ pub enum RepositoryError {
         /// What is wrong.
         #[source]
         source: Box<CatalogError>,
+    },
+    /// The repository has nothing of a publisher.
+    #[error("{address} has no packages of {publisher}")]
+    NoPublisher {
+        /// The repository.
+        address: String,
+        /// The publisher.
+        publisher: Publisher,
+    },
+    /// The text is not the address of a repository.
+    #[error("`{text}` is not the address of a repository: {reason}")]
+    Address {
+        /// The text, without any password.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A server does not give what it should.
+    #[error("{path} cannot be fetched from {address}")]
+    Http {
+        /// The repository.
+        address: String,
+        /// What was asked for.
+        path: String,
+        /// The reason.
+        #[source]
+        source: Box<HttpError>,
     },
     /// A manifest says something unusable of a payload.
     #[error("a file cannot be fetched from {address}")]

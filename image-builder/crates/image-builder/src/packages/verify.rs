@@ -1,0 +1,179 @@
+//! `ips verify`: whether a repository has what it says, and an image what its packages deliver.
+
+use super::source::{Known, Place, Source, with_paths};
+use crate::arguments::IpsVerify;
+use crate::failure::Failure;
+use crate::inspect::print;
+use image_tree::{Node, NodeKind, Tree};
+use ips::image::Image;
+use ips::manifest::{Action, ActionKind, FileHash, Manifest, to_hex};
+use ips::mediator::{MediatedLink, Mediators};
+use ips_client::repository::{self, Payloads};
+use serde_json::json;
+use sha1::{Digest, Sha1};
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// Something that is not as it should be.
+struct Problem {
+    package: String,
+    what: String,
+    reason: String,
+}
+
+/// `image-builder ips verify`
+pub(super) fn verify(source: &Source, arguments: &IpsVerify) -> Result<(), Failure> {
+    let selected = source.select(&arguments.patterns, true)?;
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    for known in &selected {
+        match &source.place {
+            Place::Repository(repository) => {
+                in_repository(source, repository.as_ref(), known, &mut seen, &mut problems)
+            }
+            Place::Image { image, tree, .. } => in_image(source, image, tree, known, &mut problems),
+        }
+    }
+    print(|output| {
+        if arguments.json {
+            let list: Vec<_> = problems
+                .iter()
+                .map(|problem| json!({ "package": problem.package, "what": problem.what, "reason": problem.reason }))
+                .collect();
+            let text = json!({ "packages": selected.len(), "problems": list });
+            return writeln!(output, "{text}").map_err(Failure::from_output);
+        }
+        for problem in &problems {
+            writeln!(output, "{}: {}: {}", problem.package, problem.what, problem.reason)
+                .map_err(Failure::from_output)?;
+        }
+        writeln!(output, "{} packages, {} problems", selected.len(), problems.len()).map_err(Failure::from_output)
+    })?;
+    match problems.len() {
+        0 => Ok(()),
+        problems => {
+            let image = match &source.place {
+                Place::Repository(repository) => PathBuf::from(repository.address()),
+                Place::Image { path, .. } => path.clone(),
+            };
+            Err(Failure::Damaged { image, problems })
+        }
+    }
+}
+
+/// Each content is read once, however many packages have it.
+fn in_repository(
+    source: &Source,
+    repository: &dyn repository::Source,
+    known: &Known,
+    seen: &mut BTreeSet<String>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut tell = |what: &str, reason: String| {
+        problems.push(Problem { package: known.id.to_string(), what: what.to_owned(), reason });
+    };
+    let text = match source.manifest_text(known) {
+        Ok(text) => text,
+        Err(error) => return tell("manifest", ips_client::all_reasons(&error)),
+    };
+    let sha1 = to_hex(&Sha1::digest(&text));
+    if known.manifest_sha1.as_ref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&sha1)) {
+        tell("manifest", "it is not the one that the catalog names: its hash differs".to_owned());
+    }
+    let manifest = match Manifest::parse(&text) {
+        Ok(manifest) => manifest,
+        Err(error) => return tell("manifest", error.to_string()),
+    };
+    for payload in manifest.actions.iter().filter_map(Action::payload) {
+        let name = payload.name().unwrap_or("payload").to_owned();
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let fail = |error: &dyn std::error::Error| ips_client::all_reasons(error);
+        match repository.packed(&known.id.publisher, &payload) {
+            Ok(Some(packed)) => {
+                let kept = Payloads::new(&source.store).keep_packed(repository.address(), &payload, packed);
+                if let Err(error) = kept {
+                    tell(&name, fail(&error));
+                }
+            }
+            Ok(None) => tell(&name, "it is not there".to_owned()),
+            Err(error) => tell(&name, fail(&error)),
+        }
+    }
+}
+
+fn in_image(source: &Source, image: &Image, tree: &Tree, known: &Known, problems: &mut Vec<Problem>) {
+    let Some(package) = image.package(&known.id.stem) else { return };
+    let config = &image.config;
+    for action in with_paths(&package.manifest) {
+        if !config.variants.allow(action) || !config.facets.allow(action) || !is_chosen(action, &config.mediators) {
+            continue;
+        }
+        let Ok(path) = action.path() else { continue };
+        // Which of two packages delivers such a file is the other's business.
+        if action.get("overlay") == Some("allow") || is_left_out(action) {
+            continue;
+        }
+        let reason = match tree.get(&path) {
+            None => Some("it is not there".to_owned()),
+            Some(node) => difference(source, action, node),
+        };
+        if let Some(reason) = reason {
+            problems.push(Problem { package: known.id.short(), what: path.to_string(), reason });
+        }
+    }
+}
+
+fn is_chosen(action: &Action, mediators: &Mediators) -> bool {
+    match MediatedLink::of(action) {
+        Ok(Some(link)) => link.is_chosen(mediators),
+        _ => true,
+    }
+}
+
+/// What is not delivered on the first installation, or may be edited away.
+fn is_left_out(action: &Action) -> bool {
+    matches!(action.get("preserve"), Some("legacy" | "abandon"))
+}
+
+/// In what a node is not what an action delivers. Owners are names in actions and numbers in trees; they are compared
+/// by whoever knows both.
+fn difference(source: &Source, action: &Action, node: &Node) -> Option<String> {
+    let kind = match (action.kind(), &node.kind) {
+        (ActionKind::Dir, NodeKind::Directory) | (ActionKind::Hardlink, NodeKind::Regular(_)) => None,
+        (ActionKind::Link, NodeKind::Symlink(target)) => {
+            let wanted = action.get("target").unwrap_or_default();
+            return (target.as_slice() != wanted.as_bytes())
+                .then(|| format!("it leads to {}, and not to {wanted}", String::from_utf8_lossy(target)));
+        }
+        (ActionKind::File, NodeKind::Regular(content)) => {
+            let wanted = action.payload().and_then(|payload| payload.strongest_hash().ok());
+            let is_editable = action.get("preserve").is_some();
+            wanted.filter(|_| !is_editable).and_then(|wanted| other_content(source, content, wanted))
+        }
+        (wanted, found) => return Some(format!("it is a {}, and not a {wanted}", found.name())),
+    };
+    let mode = action.mode().ok().filter(|mode| *mode != node.metadata.mode);
+    let mode = mode.map(|mode| format!("its mode is {:04o}, and not {mode:04o}", node.metadata.mode));
+    kind.or(mode.filter(|_| action.kind() != ActionKind::Hardlink))
+}
+
+fn other_content(source: &Source, content: &image_tree::Content, wanted: FileHash) -> Option<String> {
+    let mut reader = match source.store.open_content(content) {
+        Ok(reader) => reader,
+        Err(error) => return Some(error.to_string()),
+    };
+    let mut hasher = wanted.hasher();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) => return Some(error.to_string()),
+        }
+    }
+    let found = hasher.finish();
+    (found != wanted).then(|| format!("its content has the hash {found}, and not {wanted}"))
+}

@@ -1,0 +1,297 @@
+//! The steps about IPS packages, looked at through the archives that they leave.
+
+mod support;
+
+use image_steps::{BuildRequest, PlannedPackages, Progress, Silent, build, plan};
+use image_tree::{Node, Tree};
+use ips::time::OperationTime;
+use ips_client::repository::publish::Publication;
+use ips_testing::{Depot, PublishLines};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use support::{Bench, PACK, at, steps};
+
+const TIME: i64 = 1_700_000_000;
+
+fn create(uri: &str) -> String {
+    format!(r#"{{ "t": "pkg_image_create", "publisher": "p", "uri": "{uri}" }}"#)
+}
+
+fn install(names: &str, more: &str) -> String {
+    format!(r#"{{ "t": "pkg_install", "pkgs": [ {names} ]{more} }}"#)
+}
+
+/// A base, an application in two versions with an optional helper, and what else the steps need.
+fn publish(root: &Path, newest: u32) {
+    let mut publication = Publication::new(root);
+    let version = |number: u32| format!("{number},5.11-1:2024010{number}T000000Z");
+    publication.lines(
+        &format!("pkg://p/system/base@{}", version(1)),
+        "group groupname=root gid=0
+        group groupname=sys gid=3
+        user username=root uid=0 group=root password=NP lastchg=1
+        dir path=etc mode=0755 owner=root group=sys
+        file path=etc/passwd mode=0644 owner=root group=sys preserve=true <- root:x:0:0::/root:/bin/sh
+        file path=etc/shadow mode=0400 owner=root group=sys preserve=true <- root:NP:1::::::
+        file path=etc/group mode=0644 owner=root group=sys preserve=true <- root::0:",
+    );
+    for number in 1..=newest {
+        publication.lines(
+            &format!("pkg://p/app@{}", version(number)),
+            &format!(
+                "depend type=require fmri=system/base
+                depend type=optional fmri=pkg://p/helper@1
+                dir path=opt mode=0755 owner=root group=sys
+                file path=opt/app mode=0555 owner=root group=sys <- version {number}
+                file path=opt/zone mode=0444 owner=root group=sys variant.opensolaris.zone=nonglobal <- in a zone
+                file path=opt/man mode=0444 owner=root group=sys facet.doc.man=true <- a page"
+            ),
+        );
+    }
+    publication.lines(
+        &format!("pkg://p/helper@{}", version(1)),
+        "depend type=require fmri=system/base
+        file path=opt/helper mode=4555 owner=root group=sys <- helps",
+    );
+    publication.finish(OperationTime::from_unix_seconds(TIME + i64::from(newest))).unwrap();
+}
+
+fn node<'t>(tree: &'t Tree, path: &str) -> Option<&'t Node> {
+    tree.get(&at(path))
+}
+
+struct Scene {
+    bench: Bench,
+    uri: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let bench = Bench::new();
+        publish(&bench.path("repository"), 1);
+        let uri = format!("file://{}", bench.path("repository").display());
+        Self { bench, uri }
+    }
+
+    fn planned(&self, name: &str) -> Vec<PlannedPackages> {
+        let progress: Arc<dyn Progress> = Arc::new(Silent);
+        let planned = plan(&self.bench.request(name), &progress).unwrap();
+        planned.into_iter().flat_map(|template| template.steps).filter_map(|step| step.packages).collect()
+    }
+
+    fn refresh(&self, name: &str) -> Vec<String> {
+        let ran = Arc::new(support::Ran::default());
+        let progress: Arc<dyn Progress> = Arc::clone(&ran) as Arc<dyn Progress>;
+        let request = BuildRequest { refresh: true, ..self.bench.request(name) };
+        build(&request, &progress).unwrap();
+        let ran = ran.0.lock().unwrap().clone();
+        ran
+    }
+}
+
+#[test]
+fn packages_are_installed_once_and_the_image_knows_them() {
+    let scene = Scene::new();
+    let list = steps(&[
+        &create(&scene.uri),
+        r#"{ "t": "pkg_set_property", "name": "flush-content-cache-on-success", "value": "true" }"#,
+        &install(r#""app""#, ""),
+        PACK,
+    ]);
+    scene.bench.template("image", &list);
+    assert_eq!(scene.bench.build("image").unwrap().len(), 4);
+    let (tree, _) = scene.bench.packed("out.tar");
+    assert_eq!(scene.bench.text("out.tar", "/opt/app"), "version 1");
+    assert!(node(&tree, "/opt/zone").is_none() && node(&tree, "/opt/helper").is_none());
+    let app = node(&tree, "/opt/app").unwrap();
+    assert_eq!((app.metadata.uid, app.metadata.gid, app.metadata.mode), (0, 3, 0o555));
+    let config = scene.bench.text("out.tar", "/var/pkg/pkg5.image");
+    for line in ["flush-content-cache-on-success = True", "publisher-search-order = ['p']", "variant.arch = i386"] {
+        assert!(config.contains(line), "{config}");
+    }
+    let installed = scene.bench.text("out.tar", "/var/pkg/state/installed/catalog.base.C");
+    assert!(installed.contains("app") && installed.contains("system/base"), "{installed}");
+
+    // Nothing is done again, and nothing is asked of anybody: the repository may be gone.
+    fs::rename(scene.bench.path("repository"), scene.bench.path("away")).unwrap();
+    assert_eq!(scene.bench.build("image").unwrap(), Vec::<String>::new());
+    let before = fs::read(scene.bench.path("work/output/out.tar")).unwrap();
+    fs::remove_file(scene.bench.path("work/output/out.tar")).unwrap();
+    assert_eq!(scene.bench.build("image").unwrap(), ["pack_tar out.tar"]);
+    assert_eq!(fs::read(scene.bench.path("work/output/out.tar")).unwrap(), before);
+}
+
+#[test]
+fn only_refreshing_takes_what_is_newer_and_a_lock_brings_the_same_image_elsewhere() {
+    let scene = Scene::new();
+    scene.bench.template("image", &steps(&[&create(&scene.uri), &install(r#""app""#, ""), PACK]));
+    assert_eq!(scene.planned("image"), [], "the image is not there yet, so nothing is known of it");
+    scene.bench.build("image").unwrap();
+    publish(&scene.bench.path("repository"), 2);
+    assert_eq!(scene.bench.build("image").unwrap(), Vec::<String>::new());
+    // Another list of packages is chosen from the catalog that is known.
+    scene.bench.template("image", &steps(&[&create(&scene.uri), &install(r#""app", "helper""#, ""), PACK]));
+    let planned = scene.planned("image");
+    assert_eq!(planned.len(), 1);
+    assert!(planned[0].is_known && planned[0].new == ["app@1-1", "helper@1-1", "system/base@1-1"], "{planned:?}");
+    assert_eq!((planned[0].unknown, planned[0].fetch_files), (1, 0), "the helper's manifest is not here");
+    scene.bench.build("image").unwrap();
+    assert_eq!(scene.bench.text("out.tar", "/opt/app"), "version 1");
+    let first = fs::read(scene.bench.path("work/output/out.tar")).unwrap();
+    let locks = scene.bench.path("work/ips");
+    let kept = scene.bench.path("locks");
+    fs::create_dir(&kept).unwrap();
+    for entry in fs::read_dir(&locks).unwrap().flatten() {
+        let text = fs::read_to_string(entry.path()).unwrap();
+        assert!(text.starts_with("ips-lock 1\n# g-image: pkg_install app"), "{text}");
+        fs::copy(entry.path(), kept.join(entry.file_name())).unwrap();
+    }
+    assert_eq!(scene.refresh("image"), ["pkg_install app helper", "pack_tar out.tar"]);
+    assert_eq!(scene.bench.text("out.tar", "/opt/app"), "version 2");
+    assert_eq!(scene.refresh("image"), Vec::<String>::new());
+
+    // The locks of then, in a workspace that has nothing else: the same bytes, though the catalog has newer packages.
+    fs::remove_dir_all(scene.bench.path("work")).unwrap();
+    fs::create_dir_all(&locks).unwrap();
+    for entry in fs::read_dir(&kept).unwrap().flatten() {
+        fs::copy(entry.path(), locks.join(entry.file_name())).unwrap();
+    }
+    scene.bench.build("image").unwrap();
+    assert_eq!(fs::read(scene.bench.path("work/output/out.tar")).unwrap(), first);
+}
+
+#[test]
+fn variants_facets_optional_packages_and_removal() {
+    let scene = Scene::new();
+    let optional = install(r#""app""#, r#", "include_optional": true"#);
+    let uninstall = r#"{ "t": "pkg_uninstall", "pkgs": [ "helper" ] }"#;
+    let list = |rest: &[&str]| steps(&[&[create(&scene.uri).as_str(), optional.as_str()], rest, &[PACK]].concat());
+    scene.bench.template("image", &list(&[]));
+    scene.bench.build("image").unwrap();
+    let (tree, _) = scene.bench.packed("out.tar");
+    assert_eq!(node(&tree, "/opt/helper").unwrap().metadata.mode, 0o4555);
+    assert!(node(&tree, "/opt/man").is_some());
+
+    let zone = r#"{ "t": "pkg_change_variant", "variant": "opensolaris.zone", "value": "nonglobal" }"#;
+    let no_pages = r#"{ "t": "pkg_change_facet", "facet": "doc.man", "value": "False" }"#;
+    let purge = r#"{ "t": "pkg_purge_history" }"#;
+    scene.bench.template("image", &list(&[zone, no_pages, uninstall, purge]));
+    scene.bench.build("image").unwrap();
+    let (tree, _) = scene.bench.packed("out.tar");
+    assert!(node(&tree, "/opt/helper").is_none() && node(&tree, "/opt/man").is_none());
+    assert_eq!(scene.bench.text("out.tar", "/opt/zone"), "in a zone");
+    let config = scene.bench.text("out.tar", "/var/pkg/pkg5.image");
+    assert!(config.contains("variant.opensolaris.zone = nonglobal") && config.contains("facet.doc.man = False"));
+}
+
+#[test]
+fn a_local_build_goes_before_its_publisher() {
+    let scene = Scene::new();
+    let mut nightly = Publication::new(scene.bench.path("nightly"));
+    nightly.lines(
+        "pkg://on-nightly/app@1,5.11-1:20240601T000000Z",
+        "depend type=require fmri=system/base
+        dir path=opt mode=0755 owner=root group=sys
+        file path=opt/app mode=0555 owner=root group=sys <- built here",
+    );
+    nightly.finish(OperationTime::from_unix_seconds(TIME)).unwrap();
+    let onu = format!(
+        r#"{{ "t": "onu", "repo": "{}", "publisher": "p", "uninstall": [ "helper" ] }}"#,
+        scene.bench.path("nightly").display()
+    );
+    let both = install(r#""app", "helper""#, "");
+    scene.bench.template("image", &steps(&[&create(&scene.uri), &both, &onu, PACK]));
+    scene.bench.build("image").unwrap();
+    assert_eq!(scene.bench.text("out.tar", "/opt/app"), "built here");
+    let (tree, _) = scene.bench.packed("out.tar");
+    assert!(node(&tree, "/opt/helper").is_none());
+    let config = scene.bench.text("out.tar", "/var/pkg/pkg5.image");
+    assert!(config.contains("publisher-search-order = ['on-nightly', 'p']"), "{config}");
+    assert!(config.contains("facet.onu.ooceonly = False"), "{config}");
+}
+
+#[test]
+fn publishers_are_set_with_origins_mirrors_and_certificates() {
+    let scene = Scene::new();
+    let pem = "about it\n-----BEGIN CERTIFICATE-----\nQUJDREVGR0g=\n-----END CERTIFICATE-----\n";
+    scene.bench.write("templates/g/files/ca.pem", pem).template(
+        "image",
+        &steps(&[
+            r#"{ "t": "pkg_image_create" }"#,
+            r#"{ "t": "pkg_set_publisher", "publisher": "p", "uri": "http://127.0.0.1:1/gone" }"#,
+            &format!(
+                r#"{{ "t": "pkg_set_publisher", "publisher": "p", "uris": [ "{}" ], "mirror_uri": "http://127.0.0.1:1/m" }}"#,
+                scene.uri
+            ),
+            r#"{ "t": "pkg_approve_ca_cert", "publisher": "p", "certfile": "ca.pem" }"#,
+            PACK,
+        ]),
+    );
+    scene.bench.build("image").unwrap();
+    let config = scene.bench.text("out.tar", "/var/pkg/pkg5.image");
+    let hash = config.split("approved_ca_certs = ['").nth(1).and_then(|rest| rest.get(..40)).unwrap();
+    assert_eq!(
+        scene.bench.text("out.tar", &format!("/var/pkg/publisher/p/certs/{hash}")),
+        "-----BEGIN CERTIFICATE-----\nQUJDREVGR0g=\n-----END CERTIFICATE-----\n"
+    );
+    assert!(config.contains("mirrors = ['http://127.0.0.1:1/m/']") && !config.contains("gone"), "{config}");
+}
+
+#[test]
+fn what_is_wrong_with_a_step_is_said_at_the_step() {
+    let scene = Scene::new();
+    let made = create(&scene.uri);
+    for (list, expected) in [
+        (
+            vec![install(r#""app""#, "")],
+            "there is no package image in the tree [a step pkg_image_create has to come first]",
+        ),
+        (vec![made.clone(), made.clone()], "there is a package image in the tree already"),
+        (vec![made.clone(), install(r#""ap""#, "")], "no package matches `ap`; there is app"),
+        (vec![made.clone(), install(r#""app@7""#, "")], "no version of app matches `app@7`; the newest is 1-1"),
+        (vec![made.clone(), install(r#""a b""#, "")], "cannot use `a b`"),
+        (vec![create("http:///x")], "`http:///x` is not the address of a repository: it names no server"),
+        (
+            vec![made.clone(), r#"{ "t": "pkg_set_property", "name": "signature-policy", "value": "no" }"#.to_owned()],
+            "cannot set property signature-policy to `no`: it is one of ignore",
+        ),
+        (
+            vec![made.clone(), r#"{ "t": "pkg_change_facet", "facet": "doc", "value": "maybe" }"#.to_owned()],
+            "cannot set facet doc to `maybe`",
+        ),
+        (
+            vec![create("/nowhere"), install(r#""app""#, "")],
+            "the catalog of p cannot be fetched from p: pkg5.repository of /nowhere cannot be used: there is no repository",
+        ),
+        (
+            vec![made.clone(), r#"{ "t": "pkg_uninstall", "pkgs": [ "app" ] }"#.to_owned()],
+            "no installed package matches `app`",
+        ),
+    ] {
+        let list: Vec<&str> = list.iter().map(String::as_str).collect();
+        scene.bench.template("wrong", &steps(&list));
+        let failure = scene.bench.failure("wrong");
+        assert!(failure.contains(expected), "{failure}");
+    }
+}
+
+#[test]
+fn a_depot_is_asked_for_everything_once() {
+    let scene = Scene::new();
+    let depot = Depot::serve(&scene.bench.path("repository"));
+    scene.bench.template("image", &steps(&[&create(&depot.uri()), &install(r#""app""#, ""), PACK]));
+    scene.bench.build("image").unwrap();
+    let mut asked = depot.requests();
+    assert!(asked.iter().any(|path| path.starts_with("p/file/1/")), "{asked:?}");
+    asked.sort();
+    let all = asked.len();
+    asked.dedup();
+    assert_eq!(asked.len(), all, "{asked:?}");
+    depot.forget();
+    // Everything anew but what was fetched.
+    fs::remove_dir_all(scene.bench.path("work/store/records/step")).unwrap();
+    fs::remove_dir_all(scene.bench.path("work/ips")).unwrap();
+    assert_eq!(scene.bench.build("image").unwrap().len(), 3);
+    assert_eq!(depot.requests(), Vec::<String>::new());
+}

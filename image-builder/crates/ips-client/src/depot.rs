@@ -1,0 +1,153 @@
+//! Repositories on the network: the depot protocol of pkg(7), as far as installing needs it.
+
+use std::io::Read;
+use std::sync::{Arc, OnceLock};
+
+use serde::Deserialize;
+use tempfile::SpooledTempFile;
+
+use ips::fmri::{PackageId, Publisher};
+use ips::manifest::{MANIFEST_BYTES_MAX, Payload};
+use ips::text::quote_component;
+
+use crate::address::Address;
+use crate::http::{HttpClient, HttpError};
+use crate::repository::{FILE_BYTES_MAX, RepositoryError, Source};
+
+/// The longest answer to a question about the depot itself, in bytes.
+const ABOUT_BYTES_MAX: u64 = 16 << 20;
+
+/// A depot.
+#[derive(Debug)]
+pub struct Depot {
+    http: Arc<HttpClient>,
+    /// The address without a slash at the end.
+    base: String,
+    shown: String,
+    /// Whether paths may begin with a publisher.
+    has_prefixes: OnceLock<bool>,
+}
+
+#[derive(Deserialize)]
+struct P5i {
+    #[serde(default)]
+    publishers: Vec<P5iPublisher>,
+}
+
+#[derive(Deserialize)]
+struct P5iPublisher {
+    name: String,
+}
+
+impl Depot {
+    pub(crate) fn new(http: Arc<HttpClient>, base: String) -> Self {
+        let shown = Address::Depot(base.clone()).shown();
+        Self { http, base, shown, has_prefixes: OnceLock::new() }
+    }
+
+    fn fetch(
+        &self,
+        path: &str,
+        limit: u64,
+        check: &dyn Fn(&mut SpooledTempFile) -> Result<(), String>,
+    ) -> Result<Option<SpooledTempFile>, RepositoryError> {
+        let url = format!("{}/{path}", self.base);
+        self.http.fetch(&url, limit, check).map_err(|source| self.error(path, source))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let Some(mut answer) = self.fetch(path, limit, &|_| Ok(()))? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        answer.read_to_end(&mut bytes).map_err(|source| self.error(path, HttpError::Temporary(source)))?;
+        Ok(Some(bytes))
+    }
+
+    fn error(&self, path: &str, source: HttpError) -> RepositoryError {
+        RepositoryError::Http { address: self.shown.clone(), path: path.to_owned(), source: Box::new(source) }
+    }
+
+    /// A path below the publisher, where the depot knows such paths; else its default publisher answers.
+    fn path(&self, publisher: &Publisher, path: &str) -> Result<String, RepositoryError> {
+        if self.base.rsplit('/').next() == Some(publisher.as_str()) || !self.has_prefixes()? {
+            return Ok(path.to_owned());
+        }
+        Ok(format!("{}/{path}", quote_component(publisher.as_str())))
+    }
+
+    /// `versions/0` has lines of an operation and its versions; `publisher 1` stands for paths with publishers, too.
+    fn has_prefixes(&self) -> Result<bool, RepositoryError> {
+        if let Some(known) = self.has_prefixes.get() {
+            return Ok(*known);
+        }
+        let text = self.read("versions/0", ABOUT_BYTES_MAX)?.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let found = lines.any(|words| words.first() == Some(&"publisher") && words[1..].contains(&"1"));
+        Ok(*self.has_prefixes.get_or_init(|| found))
+    }
+}
+
+impl Source for Depot {
+    fn address(&self) -> &str {
+        &self.shown
+    }
+
+    fn publishers(&self) -> Result<Vec<Publisher>, RepositoryError> {
+        let path = "publisher/0";
+        let text = self.read(path, ABOUT_BYTES_MAX)?.unwrap_or_default();
+        let wrong = |reason: String| self.error(path, HttpError::Content { reason });
+        let p5i: P5i =
+            serde_json::from_slice(&text).map_err(|error| wrong(format!("it does not list publishers: {error}")))?;
+        let names = p5i.publishers.into_iter().map(|publisher| publisher.name.parse());
+        let mut names: Vec<Publisher> =
+            names.collect::<Result<_, _>>().map_err(|error: ips::fmri::FmriError| wrong(error.to_string()))?;
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn catalog_file(&self, publisher: &Publisher, name: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let path = self.path(publisher, &format!("catalog/1/{}", quote_component(name)))?;
+        self.read(&path, FILE_BYTES_MAX)
+    }
+
+    fn manifest_text(&self, package: &PackageId) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let stem = quote_component(package.stem.as_str());
+        let version = quote_component(&package.version.to_string());
+        let path = self.path(&package.publisher, &format!("manifest/0/{stem}@{version}"))?;
+        self.read(&path, MANIFEST_BYTES_MAX as u64)
+    }
+
+    fn packed(
+        &self,
+        publisher: &Publisher,
+        payload: &Payload<'_>,
+    ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError> {
+        let unusable = |source| RepositoryError::Payload { address: self.shown.clone(), source: Box::new(source) };
+        let name = payload.name().map_err(unusable)?;
+        let limit = payload.compressed_size().map_err(unusable)?;
+        let hash = payload.strongest_compressed_hash();
+        let path = self.path(publisher, &format!("file/1/{name}"))?;
+        let check = |answer: &mut SpooledTempFile| {
+            let Some(wanted) = &hash else { return Ok(()) };
+            let mut hasher = wanted.hasher();
+            read_all(answer, &mut |part| hasher.update(part)).map_err(|error| error.to_string())?;
+            let found = hasher.finish();
+            if found == *wanted { Ok(()) } else { Err(format!("it has the hash {found} instead of {wanted}")) }
+        };
+        let answer = self.fetch(&path, limit.unwrap_or(u64::MAX), &check)?;
+        Ok(answer.map(|answer| Box::new(answer) as Box<dyn Read + Send>))
+    }
+}
+
+fn read_all(answer: &mut SpooledTempFile, take: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
+    use std::io::Seek as _;
+    answer.rewind()?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match answer.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => take(&buffer[..count]),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Payloads: what an installation still needs, and fetching it with several connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ips::fmri::PackageId;
+use ips::image::ImageConfig;
+use ips::install::Package;
+use ips::manifest::Payload;
+
+use crate::client::{Client, publisher_of};
+use crate::error::ClientError;
+use crate::parallel;
+use crate::progress::{Count, shown_bytes};
+use crate::repository::Payloads;
+
+/// How often all sources are asked for a file that comes damaged.
+const ROUNDS: usize = 2;
+
+/// What has to be fetched for an installation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// How many files.
+    pub files: usize,
+    /// How many bytes they have, packed.
+    pub bytes: u64,
+    /// How many packages they are of.
+    pub packages: usize,
+}
+
+struct Wanted<'p> {
+    package: &'p Package,
+    payload: Payload<'p>,
+    bytes: u64,
+}
+
+impl Client<'_> {
+    /// What of the payloads of packages is not in the store, seen with the variants and facets of an image.
+    #[must_use]
+    pub fn missing(&self, config: &ImageConfig, packages: &[&Package]) -> Missing {
+        let wanted = self.wanted(config, packages);
+        let of: BTreeSet<_> = wanted.iter().map(|one| &one.package.id).collect();
+        Missing { files: wanted.len(), bytes: wanted.iter().map(|one| one.bytes).sum(), packages: of.len() }
+    }
+
+    /// Each content once.
+    fn wanted<'p>(&self, config: &ImageConfig, packages: &[&'p Package]) -> Vec<Wanted<'p>> {
+        let payloads = Payloads::new(self.store);
+        let mut wanted: BTreeMap<String, Wanted<'p>> = BTreeMap::new();
+        for package in packages.iter().copied() {
+            for payload in payloads.missing(package, &config.variants, &config.facets) {
+                let bytes = payload.compressed_size().ok().flatten().unwrap_or_default();
+                // What the manifest says nothing usable of is refused when it is fetched.
+                let key = payload.strongest_hash().map_or_else(|_| package.id.to_string(), |hash| hash.to_string());
+                wanted.entry(key).or_insert(Wanted { package, payload, bytes });
+            }
+        }
+        wanted.into_values().collect()
+    }
+
+    /// Fetches the payloads of packages that are not in the store. What was fetched before a failure stays there.
+    pub(crate) fn fetch_payloads(&self, config: &ImageConfig, packages: &[&Package]) -> Result<(), ClientError> {
+        let wanted = self.wanted(config, packages);
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.announce(config, &wanted);
+        let bytes = wanted.iter().map(|one| one.bytes).sum();
+        let count = Count::new(self.listener.as_ref(), "fetching files:", (wanted.len(), bytes));
+        let fetched = parallel::for_each(&wanted, self.network.connections, |one| {
+            self.fetch_payload(config, one)?;
+            count.add(one.bytes);
+            Ok(())
+        });
+        let what = || "the files of packages".to_owned();
+        self.store.seal().map_err(|source| ClientError::Store { operation: "keep", what: what(), source })?;
+        fetched.map(drop)
+    }
+
+    fn announce(&self, config: &ImageConfig, wanted: &[Wanted<'_>]) {
+        let mut of: BTreeMap<&str, (BTreeSet<&PackageId>, usize, u64)> = BTreeMap::new();
+        for one in wanted {
+            let (packages, files, bytes) = of.entry(one.package.id.publisher.as_str()).or_default();
+            packages.insert(&one.package.id);
+            *files += 1;
+            *bytes += one.bytes;
+        }
+        for (publisher, (packages, files, bytes)) in of {
+            let known = config.publishers.iter().find(|known| known.name.as_str() == publisher);
+            let uris = known.map(|known| sources(&known.mirrors, &known.origins)).unwrap_or_default();
+            let shown: Vec<String> = uris.iter().map(|uri| shown(uri)).collect();
+            self.listener.message(&format!(
+                "fetching {files} files of {} packages of {publisher}, {}, from {}",
+                packages.len(),
+                shown_bytes(bytes),
+                shown.join(", ")
+            ));
+        }
+    }
+
+    fn fetch_payload(&self, config: &ImageConfig, one: &Wanted<'_>) -> Result<(), ClientError> {
+        let name = one.payload.name().unwrap_or("without a usable name");
+        let what = || format!("file {name} of {}", one.package.id.short());
+        let publisher = publisher_of(config, &one.package.id.publisher, &what)?;
+        if self.is_offline {
+            return Err(ClientError::NoOrigin { publisher: publisher.name.clone(), what: what() });
+        }
+        let uris = sources(&publisher.mirrors, &publisher.origins);
+        let payloads = Payloads::new(self.store);
+        let mut round = 1;
+        loop {
+            let fetched = self.first(&publisher.name, &uris, &what, &|source| {
+                let Some(packed) = source.packed(&publisher.name, &one.payload)? else { return Ok(None) };
+                payloads.keep_packed(source.address(), &one.payload, packed).map(Some)
+            });
+            match fetched {
+                Ok(_) => return Ok(()),
+                // What came was no good: it may have been damaged on its way.
+                Err(error) if round < ROUNDS && is_damaged(&error) => round += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Mirrors are asked first: they are there to spare the origin.
+fn sources<'u>(mirrors: &'u [String], origins: &'u [String]) -> Vec<&'u str> {
+    mirrors.iter().chain(origins).map(String::as_str).collect()
+}
+
+fn shown(uri: &str) -> String {
+    uri.parse().map_or_else(|_| uri.to_owned(), |address: crate::Address| address.shown())
+}
+
+fn is_damaged(error: &ClientError) -> bool {
+    use crate::http::HttpError;
+    use crate::repository::RepositoryError;
+    let ClientError::Fetch { first, others, .. } = error else { return false };
+    others.iter().chain([first.as_ref()]).any(|reason| match reason {
+        RepositoryError::Store { source, .. } => matches!(**source, image_tree::StoreError::Source { .. }),
+        RepositoryError::Http { source, .. } => matches!(**source, HttpError::Content { .. }),
+        _ => false,
+    })
+}

@@ -35,7 +35,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Inspect(#[from] InspectError),
     #[error(transparent)]
-    Packages(#[from] PackagesError),
+    Packages(Box<PackagesError>),
     #[error("{} is damaged: {problems} problems", image.display())]
     Damaged { image: PathBuf, problems: usize },
     #[error("the images differ in {count} places")]
@@ -44,6 +44,12 @@ pub(crate) enum Failure {
     Workspace(#[from] WorkspaceError),
     #[error(transparent)]
     Build(Box<BuildError>),
+}
+
+impl From<PackagesError> for Failure {
+    fn from(error: PackagesError) -> Self {
+        Self::Packages(Box::new(error))
+    }
 }
 
 impl From<BuildError> for Failure {

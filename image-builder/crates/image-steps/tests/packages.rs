@@ -85,8 +85,7 @@ impl Scene {
         let progress: Arc<dyn Progress> = Arc::clone(&ran) as Arc<dyn Progress>;
         let request = BuildRequest { refresh: true, ..self.bench.request(name) };
         build(&request, &progress).unwrap();
-        let ran = ran.0.lock().unwrap().clone();
-        ran
+        ran.0.lock().unwrap().clone()
     }
 }
 

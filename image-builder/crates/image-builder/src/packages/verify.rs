@@ -30,7 +30,7 @@ pub(super) fn verify(source: &Source, arguments: &IpsVerify) -> Result<(), Failu
     for known in &selected {
         match &source.place {
             Place::Repository(repository) => {
-                in_repository(source, repository.as_ref(), known, &mut seen, &mut problems)
+                in_repository(source, repository.as_ref(), known, &mut seen, &mut problems);
             }
             Place::Image { image, tree, .. } => in_image(source, image, tree, known, &mut problems),
         }

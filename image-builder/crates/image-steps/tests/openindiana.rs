@@ -24,7 +24,7 @@ fn copy_templates(from: &Path, to: &Path, uri: &str) {
             let bytes = fs::read(entry.path()).unwrap();
             let text = String::from_utf8(bytes)
                 .map(|text| text.replace(OFFICIAL, uri).replace("\"size\": 8192", "\"size\": 1024").into_bytes());
-            fs::write(target, text.unwrap_or_else(|error| error.into_bytes())).unwrap();
+            fs::write(target, text.unwrap_or_else(std::string::FromUtf8Error::into_bytes)).unwrap();
         }
     }
 }

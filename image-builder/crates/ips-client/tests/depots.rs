@@ -100,7 +100,9 @@ impl Scene {
 
 fn files(tree: &Tree) -> Vec<(String, Option<image_tree::BlobHash>)> {
     let below = ImagePath::new("/opt").unwrap();
-    tree.walk_from(&below).map(|entry| (entry.path.to_string(), entry.node.content().map(|c| c.blob()))).collect()
+    tree.walk_from(&below)
+        .map(|entry| (entry.path.to_string(), entry.node.content().map(image_tree::Content::blob)))
+        .collect()
 }
 
 #[test]

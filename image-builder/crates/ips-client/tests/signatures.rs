@@ -122,6 +122,9 @@ fn install(root: &Path, policy: &[(&str, &str)], trusted: &[&[u8]]) -> Result<Tr
     client.install(&tree, &mut image, &lock, OperationTime::from_unix_seconds(1))
 }
 
+/// Properties of the publisher, the certificates that the image trusts, and why it is refused.
+type PolicyCase<'a> = (Vec<(&'a str, &'a str)>, &'a [&'a [u8]], Option<&'a str>);
+
 #[test]
 fn policies_are_kept_by_signatures_of_openssl() {
     let Some(authority) = Authority::new() else { return };
@@ -130,7 +133,7 @@ fn policies_are_kept_by_signatures_of_openssl() {
     let (trusted, stranger) = (authority.pem("root"), authority.pem("stranger"));
     let policy = |name: &'static str| vec![("signature-policy", name)];
     let names = |names: &'static str| [policy("require-names"), vec![("signature-required-names", names)]].concat();
-    let cases: [(Vec<(&str, &str)>, &[&[u8]], Option<&str>); 10] = [
+    let cases: [PolicyCase<'_>; 10] = [
         (policy("verify"), &[&trusted], None),
         (Vec::new(), &[&stranger, &trusted], None),
         (policy("require-signatures"), &[&trusted], None),

@@ -102,6 +102,8 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
     for record in store.records("boot-archive")? {
         store.record_remove("boot-archive", &record.key)?;
     }
+    // Nothing that was fetched is fetched again, as with the packages of Debian roots.
+    blobs.extend(ips_client::kept_contents(store)?);
     roots.blobs = blobs.into_iter().filter(|blob| store.contains(*blob)).collect();
     Ok(roots)
 }

@@ -17,13 +17,19 @@ use crate::progress::shown_bytes;
 use crate::repository::CatalogBytes;
 
 /// The records of the store that name the files of a catalog, by publisher and address.
-const NAMESPACE: &str = "ips-catalog";
+pub(crate) const NAMESPACE: &str = "ips-catalog";
 
 /// Which blobs of the store are the files of a catalog.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     attrs: BlobHash,
     parts: BTreeMap<String, BlobHash>,
+}
+
+/// What a record names; nothing if it cannot be read.
+pub(crate) fn blobs(record: &[u8]) -> Vec<BlobHash> {
+    let kept = serde_json::from_slice::<Kept>(record).ok();
+    kept.map(|kept| kept.parts.into_values().chain([kept.attrs]).collect()).unwrap_or_default()
 }
 
 impl Client<'_> {

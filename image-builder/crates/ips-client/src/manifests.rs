@@ -16,7 +16,7 @@ use crate::progress::Count;
 use crate::repository::RepositoryError;
 
 /// The records of the store that lead from an FMRI to the blob of its manifest.
-const NAMESPACE: &str = "ips-manifest";
+pub(crate) const NAMESPACE: &str = "ips-manifest";
 
 /// A package whose manifest is wanted, and what it has to be.
 #[derive(Debug, Clone)]

@@ -23,6 +23,7 @@ pub(crate) use catalog_text::TO_RESOLVE;
 pub use catalog_text::{CatalogBytes, whole_catalog};
 pub use directory::DirectoryTransport;
 pub use error::RepositoryError;
+pub(crate) use payloads::NAMESPACE as PAYLOADS;
 pub use payloads::Payloads;
 pub use verify::VerifyingReader;
 

@@ -11,7 +11,7 @@ use ips::manifest::{Action, ActionKind, Payload};
 use ips::variant::Variants;
 
 /// The records of the store that lead from the hash of a payload to its content: `<blob> <length>`.
-const NAMESPACE: &str = "ips-payload";
+pub(crate) const NAMESPACE: &str = "ips-payload";
 
 /// Payloads in a content store.
 #[derive(Debug, Clone, Copy)]

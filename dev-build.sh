@@ -113,7 +113,9 @@ esac
 
 # Whether the base is taken as it is, because this host makes none or another was given.
 no_deps=${base:+--no-deps}
-# Whether a base of OpenIndiana has to be made, and whether this host can make nothing beyond it.
+# Whether a base of OpenIndiana has to be made, and whether this host can make nothing beyond it. tools/can-build.sh
+# sets and reads the former.
+# shellcheck disable=SC2034
 makes_base='' ends_with_base=''
 case $guest in
 debian) check_host_for_debian ;;

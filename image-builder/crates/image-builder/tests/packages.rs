@@ -86,6 +86,7 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
             {{ "t": "pkg_image_create", "publisher": "p", "uri": "{}" }},
             {{ "t": "pkg_install", "pkgs": [ "server" ] }},
             {{ "t": "ensure_perms", "path": "/opt", "owner": "root", "group": "sys", "mode": "700" }},
+            {{ "t": "ensure_perms", "path": "/opt/server", "owner": "root", "group": "root", "mode": "555" }},
             {{ "t": "pack_tar", "name": "root.tar.gz" }} ] }}"#,
         depot.uri()
     );
@@ -105,7 +106,8 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
     let verified = run(&["verify", &archive]);
     assert_eq!(
         verified.stdout_text(),
-        "web/server@2-1: /opt: its mode is 0700, and not 0755\n2 packages, 1 problems\n"
+        "web/server@2-1: /opt: its mode is 0700, and not 0755\n\
+         web/server@2-1: /opt/server: its group is 0, and not sys (3)\n2 packages, 2 problems\n"
     );
     assert_eq!(verified.code, Some(4));
 }

@@ -4,8 +4,9 @@ use super::source::{Known, Place, Source, with_paths};
 use crate::arguments::IpsVerify;
 use crate::failure::Failure;
 use crate::inspect::print;
-use image_tree::{Node, NodeKind, Tree};
+use image_tree::{Follow, ImagePath, Node, NodeKind, Tree};
 use ips::image::Image;
+use ips::install::Owners;
 use ips::manifest::{Action, ActionKind, FileHash, Manifest, to_hex};
 use ips::mediator::{MediatedLink, Mediators};
 use ips_client::repository::{self, Payloads};
@@ -27,12 +28,16 @@ pub(super) fn verify(source: &Source, arguments: &IpsVerify) -> Result<(), Failu
     let selected = source.select(&arguments.patterns, true)?;
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();
+    let owners = match &source.place {
+        Place::Repository(_) => Owners::default(),
+        Place::Image { tree, .. } => owners_of(source, tree),
+    };
     for known in &selected {
         match &source.place {
             Place::Repository(repository) => {
                 in_repository(source, repository.as_ref(), known, &mut seen, &mut problems);
             }
-            Place::Image { image, tree, .. } => in_image(source, image, tree, known, &mut problems),
+            Place::Image { image, tree, .. } => in_image(source, &owners, image, tree, known, &mut problems),
         }
     }
     print(|output| {
@@ -104,7 +109,18 @@ fn in_repository(
     }
 }
 
-fn in_image(source: &Source, image: &Image, tree: &Tree, known: &Known, problems: &mut Vec<Problem>) {
+/// The users and groups of an image. Without their tables nobody has a name.
+fn owners_of(source: &Source, tree: &Tree) -> Owners {
+    let table = |path: &str| -> Option<String> {
+        let (_, node) = tree.lookup(&ImagePath::new(path).ok()?, Follow::Yes).ok()?;
+        let mut bytes = Vec::new();
+        source.store.open_content(node.content()?).ok()?.read_to_end(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Owners::of_tables(&table("/etc/passwd").unwrap_or_default(), &table("/etc/group").unwrap_or_default())
+}
+
+fn in_image(source: &Source, owners: &Owners, image: &Image, tree: &Tree, known: &Known, problems: &mut Vec<Problem>) {
     let Some(package) = image.package(&known.id.stem) else { return };
     let config = &image.config;
     for action in with_paths(&package.manifest) {
@@ -118,7 +134,7 @@ fn in_image(source: &Source, image: &Image, tree: &Tree, known: &Known, problems
         }
         let reason = match tree.get(&path) {
             None => Some("it is not there".to_owned()),
-            Some(node) => difference(source, action, node),
+            Some(node) => difference(source, action, node).or_else(|| other_owner(owners, action, node)),
         };
         if let Some(reason) = reason {
             problems.push(Problem { package: known.id.short(), what: path.to_string(), reason });
@@ -138,8 +154,7 @@ fn is_left_out(action: &Action) -> bool {
     matches!(action.get("preserve"), Some("legacy" | "abandon"))
 }
 
-/// In what a node is not what an action delivers. Owners are names in actions and numbers in trees; they are compared
-/// by whoever knows both.
+/// In what a node is not what an action delivers, but for its owner.
 fn difference(source: &Source, action: &Action, node: &Node) -> Option<String> {
     let kind = match (action.kind(), &node.kind) {
         (ActionKind::Dir, NodeKind::Directory) | (ActionKind::Hardlink, NodeKind::Regular(_)) => None,
@@ -158,6 +173,23 @@ fn difference(source: &Source, action: &Action, node: &Node) -> Option<String> {
     let mode = action.mode().ok().filter(|mode| *mode != node.metadata.mode);
     let mode = mode.map(|mode| format!("its mode is {:04o}, and not {mode:04o}", node.metadata.mode));
     kind.or(mode.filter(|_| action.kind() != ActionKind::Hardlink))
+}
+
+/// Owners are names in actions and numbers in trees, and the image's own tables stand between them.
+fn other_owner(owners: &Owners, action: &Action, node: &Node) -> Option<String> {
+    if !matches!(action.kind(), ActionKind::Dir | ActionKind::File) {
+        return None;
+    }
+    let other = |what: &str, name: Option<&str>, number: fn(&Owners, &str) -> Option<u32>, found: u32| {
+        let name = name?;
+        match number(owners, name) {
+            Some(wanted) if wanted == found => None,
+            Some(wanted) => Some(format!("its {what} is {found}, and not {name} ({wanted})")),
+            None => Some(format!("its {what} is to be {name}, and the image has no {what} of this name")),
+        }
+    };
+    let user = other("user", action.get("owner"), Owners::uid, node.metadata.uid);
+    user.or_else(|| other("group", action.get("group"), Owners::gid, node.metadata.gid))
 }
 
 fn other_content(source: &Source, content: &image_tree::Content, wanted: FileHash) -> Option<String> {

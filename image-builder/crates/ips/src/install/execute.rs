@@ -7,7 +7,7 @@ use image_tree::{Content, Follow, ImagePath, Metadata, Node, Timestamp, Tree, Tr
 use super::accounts::Accounts;
 use super::drivers::DriverTables;
 use super::error::InstallError;
-use super::ids::Ids;
+use super::ids::Owners;
 use super::objects::{Delivered, Objects};
 use super::table::Table;
 use super::{ContentSource, Operation, sundry};
@@ -19,7 +19,7 @@ pub(super) struct Run<'a> {
     pub(super) tree: Tree,
     pub(super) warnings: Vec<String>,
     pub(super) content: &'a dyn ContentSource,
-    pub(super) ids: Ids,
+    pub(super) ids: Owners,
     /// Directories that are known to be there, so that they are not looked for again for every file.
     pub(super) known_directories: HashSet<ImagePath>,
     operation: &'a Operation<'a>,
@@ -38,7 +38,7 @@ impl<'a> Run<'a> {
             tree: tree.clone(),
             warnings: Vec::new(),
             content,
-            ids: Ids::default(),
+            ids: Owners::default(),
             known_directories: HashSet::new(),
             operation,
         }
@@ -110,7 +110,7 @@ impl<'a> Run<'a> {
     /// Learns the numbers of owners: from the actions, from the tables, and from tables that are only about to be
     /// installed.
     fn load_ids(&mut self, before: &Objects<'_>, after: &Objects<'_>) -> Result<(), InstallError> {
-        let mut ids = Ids::default();
+        let mut ids = Owners::default();
         let with_number = |things: &BTreeMap<&str, Delivered<'_>>, key| -> BTreeMap<String, u32> {
             let numbers = things.iter().filter_map(|(name, delivered)| Some((name, delivered.action.get(key)?)));
             numbers.filter_map(|(name, number)| Some(((*name).to_owned(), number.parse().ok()?))).collect()

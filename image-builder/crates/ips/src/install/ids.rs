@@ -6,12 +6,32 @@ use super::table::Table;
 
 /// Names of users and groups with their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Ids {
+pub struct Owners {
     pub(super) users: BTreeMap<String, u32>,
     pub(super) groups: BTreeMap<String, u32>,
 }
 
-impl Ids {
+impl Owners {
+    /// The names that the texts of an image's `/etc/passwd` and `/etc/group` have.
+    #[must_use]
+    pub fn of_tables(passwd: &str, group: &str) -> Self {
+        let mut owners = Self::default();
+        owners.add_files(Some(&Table::new(passwd)), Some(&Table::new(group)));
+        owners
+    }
+
+    /// The number of a user.
+    #[must_use]
+    pub fn uid(&self, name: &str) -> Option<u32> {
+        self.users.get(name).copied()
+    }
+
+    /// The number of a group.
+    #[must_use]
+    pub fn gid(&self, name: &str) -> Option<u32> {
+        self.groups.get(name).copied()
+    }
+
     /// Adds what `/etc/passwd` and `/etc/group` say; names that are known already keep their numbers.
     pub(super) fn add_files(&mut self, passwd: Option<&Table>, group: Option<&Table>) {
         for entry in passwd.into_iter().flat_map(|table| table.entries(7)) {

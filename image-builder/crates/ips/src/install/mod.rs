@@ -20,6 +20,7 @@ use std::sync::Arc;
 use image_tree::{Content, Tree};
 
 pub use error::{ContentError, InstallError};
+pub use ids::Owners;
 
 use crate::facet::Facets;
 use crate::fmri::PackageId;

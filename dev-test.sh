@@ -165,10 +165,10 @@ unit_tests() {
 large_tests() {
 	export PROPTEST_CASES="${PROPTEST_CASES:-2048}"
 	if cargo nextest --version >/dev/null 2>&1; then
-		(cd "$1" && cargo nextest run --locked --release --no-fail-fast --status-level slow --final-status-level fail \
+		(cd "$1" && cargo nextest run --locked --cargo-profile soak --no-fail-fast --status-level slow --final-status-level fail \
 			--run-ignored all -E 'not test(/(^|::)(other_process|play_qemu)$/)')
 	else
-		(cd "$1" && cargo test --locked --release --quiet --no-fail-fast -- --include-ignored --skip other_process --skip play_qemu)
+		(cd "$1" && cargo test --locked --profile soak --quiet --no-fail-fast -- --include-ignored --skip other_process --skip play_qemu)
 	fi
 }
 
@@ -178,10 +178,10 @@ fuzz() {
 	export FUZZ_SECONDS FUZZ_START
 	say "$1: tests named fuzz_*, $FUZZ_SECONDS s each from seed $FUZZ_START"
 	if cargo nextest --version >/dev/null 2>&1; then
-		(cd "$1" && cargo nextest run --locked --release --no-fail-fast --run-ignored all --success-output immediate \
+		(cd "$1" && cargo nextest run --locked --cargo-profile soak --no-fail-fast --run-ignored all --success-output immediate \
 			-E 'test(/(^|::)fuzz_/)')
 	else
-		(cd "$1" && cargo test --locked --release --no-fail-fast fuzz_ -- --include-ignored --nocapture)
+		(cd "$1" && cargo test --locked --profile soak --no-fail-fast fuzz_ -- --include-ignored --nocapture)
 	fi
 }
 

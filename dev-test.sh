@@ -160,15 +160,15 @@ unit_tests() {
 	fi
 }
 
-# And those that are too large for every day. What is called other_process or play_qemu is no test, but a process that
-# the others start.
+# And those that are too large for every day; fuzzing has a stage of its own. What is called other_process or play_qemu
+# is no test, but a process that the others start.
 large_tests() {
 	export PROPTEST_CASES="${PROPTEST_CASES:-2048}"
 	if cargo nextest --version >/dev/null 2>&1; then
 		(cd "$1" && cargo nextest run --locked --cargo-profile soak --no-fail-fast --status-level slow --final-status-level fail \
-			--run-ignored all -E 'not test(/(^|::)(other_process|play_qemu)$/)')
+			--run-ignored all -E 'not test(/(^|::)(other_process|play_qemu)$/) and not test(/(^|::)fuzz_/)')
 	else
-		(cd "$1" && cargo test --locked --profile soak --quiet --no-fail-fast -- --include-ignored --skip other_process --skip play_qemu)
+		(cd "$1" && cargo test --locked --profile soak --quiet --no-fail-fast -- --include-ignored --skip other_process --skip play_qemu --skip fuzz_)
 	fi
 }
 

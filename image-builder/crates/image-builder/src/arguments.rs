@@ -359,6 +359,9 @@ pub(crate) struct Plan {
     pub(crate) template: TemplateArguments,
     #[command(flatten)]
     pub(crate) redo: RedoArguments,
+    /// Take what other templates make as it is, as `build --no-deps` does.
+    #[arg(long)]
+    pub(crate) no_deps: bool,
     /// Print the plan as JSON.
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,7 +5,7 @@ use crate::evidence::{EvidenceError, Subject};
 use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Candidate, Need, Wanted, gives, snapshot_name, wanted_snapshot};
+use crate::providers::{Candidate, Need, Provider, Wanted, gives, snapshot_name, wanted_snapshot};
 use crate::run::{DirectorySize, TemplateRun, directory_sizes};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
@@ -14,9 +14,10 @@ use crate::workspace::{Location, Workspace, WorkspaceError};
 use disk_image::DiskSeed;
 use image_tree::{Store, StoreError, Tree};
 use ips_client::{Client, ClientKey, Listener, Network};
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use template::{Diagnostic, Diagnostics, Features, HostFiles, Request, Step, Target, Template};
@@ -151,7 +152,9 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
     let packages = packages_client(request, &store, progress);
     let mut session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
-    let mut main = |session: &Session<'_>| session.build(&request.group, &request.name, &mut template, &mut Vec::new());
+    let mut main = |session: &Session<'_>| {
+        session.build(&request.group, &request.name, &mut template, &request.features, &mut Vec::new())
+    };
     let artifact = match main(&session) {
         Err(error) if is_lost(&error) => {
             progress.message("the content store lacks something that an earlier build had made; making it again");
@@ -189,7 +192,7 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
     let session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
     let mut planned = Plan::default();
-    session.plan(&request.group, &request.name, &template, &mut Vec::new(), &mut planned)?;
+    session.plan(&request.group, &request.name, &template, &request.features, &mut Vec::new(), &mut planned)?;
     Ok(planned.templates)
 }
 
@@ -204,8 +207,8 @@ pub(crate) struct Session<'a> {
     distrust: bool,
     refreshed: Mutex<BTreeSet<PathBuf>>,
     pub(crate) told: RefCell<Told>,
-    /// What each template of the roots gives, once it was asked for.
-    pub(crate) candidates: OnceCell<Vec<Candidate>>,
+    /// What each template of the roots gives with which features, once it was asked for.
+    pub(crate) candidates: RefCell<Vec<(Features, Rc<[Candidate]>)>>,
     clock: Instant,
     runs: RefCell<Vec<TemplateRun>>,
     /// The dataset of the template that was asked for.
@@ -219,6 +222,8 @@ pub(crate) struct Told {
     warnings: Vec<Diagnostic>,
     /// Templates that are wrong, and were looked at for what they make.
     pub(crate) passed_over: BTreeSet<String>,
+    /// Templates of which it was said that they keep features.
+    pub(crate) kept_features: BTreeSet<String>,
     sizes: Vec<DirectorySize>,
 }
 
@@ -267,6 +272,7 @@ impl<'a> Session<'a> {
         group: &str,
         name: &str,
         template: &mut Template,
+        features: &Features,
         chain: &mut Vec<String>,
     ) -> Result<Option<Artifact>, BuildError> {
         self.enter(group, name, chain)?;
@@ -275,15 +281,16 @@ impl<'a> Session<'a> {
             self.told.borrow_mut().warnings.extend(warnings);
         }
         let mut needs = Vec::new();
-        for mut provider in self.providers(template, chain)? {
+        for mut provider in self.providers(template, features, chain)? {
             needs.push(provider.need());
             // Others may need it, too; it is built once in a run.
             if !self.is_built(&provider.group, &provider.name) {
-                self.build(&provider.group, &provider.name, &mut provider.template, chain)?;
+                let Provider { group, name, template, features, .. } = &mut provider;
+                self.build(group, name, template, features, chain)?;
             }
         }
         self.progress.template(group, name, template.steps.len());
-        let artifact = self.make(group, name, template, needs)?;
+        let artifact = self.make(group, name, template, features, needs)?;
         chain.pop();
         Ok(artifact)
     }
@@ -299,6 +306,7 @@ impl<'a> Session<'a> {
         group: &str,
         name: &str,
         template: &Template,
+        features: &Features,
         needs: Vec<Need>,
     ) -> Result<Option<Artifact>, BuildError> {
         let context = self.context(group, name, template, false);
@@ -306,7 +314,7 @@ impl<'a> Session<'a> {
         let (start, lineage) = self.start(group, template, &context)?;
         let ran = engine::run(template, start, lineage, &context, self.progress.as_ref())?;
         self.keep_snapshot(group, template, &ran)?;
-        self.remember_maker(template, group, &context.subject).map_err(cache("write"))?;
+        self.remember_maker(template, group, name, features).map_err(cache("write"))?;
         let writing = self.clock.elapsed();
         let (artifact, tree) = target::finish(template, &ran.saved, &context)?;
         let written = self.clock.elapsed();
@@ -361,7 +369,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn is_main(&self, subject: &str) -> bool {
+    pub(crate) fn is_main(&self, subject: &str) -> bool {
         subject == format!("{}/{}", self.request.group, self.request.name)
     }
 
@@ -370,16 +378,18 @@ impl<'a> Session<'a> {
         group: &str,
         name: &str,
         template: &Template,
+        features: &Features,
         chain: &mut Vec<String>,
         planned: &mut Plan,
     ) -> Result<(), BuildError> {
         self.enter(group, name, chain)?;
         let mut needs = Vec::new();
-        for provider in self.providers(template, chain)? {
+        for provider in self.providers(template, features, chain)? {
             needs.push(provider.need());
             let is_planned = planned.templates.iter().any(|earlier| earlier.subject == needs[needs.len() - 1].template);
             if !is_planned {
-                self.plan(&provider.group, &provider.name, &provider.template, chain, planned)?;
+                let Provider { group, name, template, features, .. } = &provider;
+                self.plan(group, name, template, features, chain, planned)?;
             }
         }
         let context = self.context(group, name, template, true);
@@ -526,12 +536,22 @@ fn directory_names(directory: &std::path::Path) -> Vec<String> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn load(request: &BuildRequest, group: &str, name: &str) -> Result<Template, BuildError> {
+    load_with(request, group, name, &request.features)
+}
+
+/// As [`load`], with other features.
+pub(crate) fn load_with(
+    request: &BuildRequest,
+    group: &str,
+    name: &str,
+    features: &Features,
+) -> Result<Template, BuildError> {
     let wanted = Request {
         roots: request.roots.clone(),
         external: request.external.clone(),
         group: group.to_owned(),
         name: name.to_owned(),
-        features: request.features.clone(),
+        features: features.clone(),
         lenient: request.lenient,
     };
     let subject = format!("{group}/{name}");

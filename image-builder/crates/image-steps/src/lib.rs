@@ -8,7 +8,7 @@
 //! template and keys each by the state before it, the step, and its inputs; `steps` are the
 //! functions from one [`ImageState`] to the next; `target` turns the last state into a file;
 //! `debian` makes the root of a Debian guest; packages of illumos come by way of the crate `ips-client`. `history` remembers what the last build was made of, so that a plan
-//! can say why a step runs again; `lineage` which step made which path; `evidence` writes that and more beside each
+//! can say why a step runs again, and `makers` which template made what, with which features; `lineage` which step made which path; `evidence` writes that and more beside each
 //! output. [`collect`] forgets what no newest build needs. Whoever listens is a [`Progress`].
 //!
 //! What the crate refuses to do: it mounts nothing, needs no root, prints nothing, and puts no
@@ -24,6 +24,7 @@ mod inputs;
 mod leftovers;
 mod lineage;
 mod lock;
+mod makers;
 mod marker;
 mod output;
 mod progress;

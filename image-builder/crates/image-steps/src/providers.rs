@@ -1,23 +1,33 @@
 //! Which templates make what another one takes.
 
-use crate::build::{BuildError, Session, load, template_names};
+use crate::build::{BuildError, Session, load_with, template_names};
 use crate::engine::EngineError;
 use crate::inputs::is_made_here;
 use crate::steps;
 use crate::target;
-use image_tree::StoreError;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use template::{Diagnostic, LocatedStep, Step, Target, Template};
+use std::rc::Rc;
+use template::{Diagnostic, Features, LocatedStep, Step, Target, Template};
 
 /// A template that makes something that another one takes.
 pub(crate) struct Provider {
     pub(crate) group: String,
     pub(crate) name: String,
     pub(crate) template: Template,
+    /// What it was loaded with.
+    pub(crate) features: Features,
     /// What is taken of it.
     pub(crate) takes: Vec<String>,
+}
+
+/// Who makes something.
+enum Found {
+    Nobody,
+    One(Box<Provider>),
+    /// Several templates would, and none of them has yet.
+    Several(Vec<String>),
 }
 
 /// Something that a template takes from another one.
@@ -36,35 +46,22 @@ impl Provider {
 }
 
 impl Session<'_> {
-    /// The templates that make what `template` takes from the output directory or from a snapshot.
+    /// The templates that make what `template`, which was loaded with `features`, takes from the output directory or from
+    /// a snapshot.
     ///
     /// # Errors
-    /// When something is not there and cannot be made here, or the template that has made it cannot be read any more.
-    pub(crate) fn providers(&self, template: &Template, chain: &[String]) -> Result<Vec<Provider>, BuildError> {
+    /// When something is not there and cannot be made here, several templates would make it, or the one that has made
+    /// it cannot be read any more.
+    pub(crate) fn providers(
+        &self,
+        template: &Template,
+        features: &Features,
+        chain: &[String],
+    ) -> Result<Vec<Provider>, BuildError> {
         let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
-        let group = chain.last().and_then(|subject| subject.split('/').next()).unwrap_or_default();
-        let name = chain.last().and_then(|subject| subject.split('/').nth(1)).unwrap_or_default();
+        let (group, name) = chain.last().and_then(|subject| subject.split_once('/')).unwrap_or_default();
         for (wanted, located) in wants(template, group, name) {
-            if self.request.no_deps {
-                self.require_present(&wanted, located, None)?;
-                continue;
-            }
-            let Some(provider) = self.find_provider(&wanted)? else {
-                self.require_present(&wanted, located, None)?;
-                continue;
-            };
-            if let Some(path) = self.given(&wanted, located)? {
-                let (path, by) = (path.display(), format!("{}/{}", provider.group, provider.name));
-                self.progress.message(&format!(
-                    "taking {path} as it is, because no build here has made it; remove it to have {by} make it"
-                ));
-                continue;
-            }
-            if let Some(reason) = self.impossible(&provider, &mut Vec::new())? {
-                // It cannot run here, so what is there counts, wherever it came from.
-                self.require_present(&wanted, located, Some((&provider, &reason)))?;
-                continue;
-            }
+            let Some(provider) = self.provider(&wanted, located, features)? else { continue };
             let key = (provider.group.clone(), provider.name.clone());
             let takes = &mut providers.entry(key).or_insert(provider).takes;
             let name = match wanted {
@@ -78,74 +75,141 @@ impl Session<'_> {
         Ok(providers.into_values().collect())
     }
 
-    /// The template that makes what is wanted; one that has errors is it, too, as far as it can be read. Of the others
-    /// that are wrong nobody knows what they make: unless one has made just this before, it does not stop those who may
-    /// need nothing of it, but they are told.
-    fn find_provider(&self, wanted: &Wanted) -> Result<Option<Provider>, BuildError> {
-        for Candidate { group, name, gives, is_wrong } in self.candidates() {
-            if gives.contains(wanted) {
-                let template = load(self.request, group, name)?;
-                let (group, name, takes) = (group.clone(), name.clone(), Vec::new());
-                return Ok(Some(Provider { group, name, template, takes }));
-            }
-            if !is_wrong {
-                continue;
-            }
-            if self.maker(wanted).as_deref() == Some(&format!("{group}/{name}")) {
-                load(self.request, group, name)?;
-            }
-            self.pass_over(group, name);
+    /// The template that has to be built for what is wanted; none if what is there is taken as it is.
+    fn provider(
+        &self,
+        wanted: &Wanted,
+        located: Option<&LocatedStep>,
+        features: &Features,
+    ) -> Result<Option<Provider>, BuildError> {
+        if self.request.no_deps {
+            return self.require_present(wanted, located, None).map(|()| None);
         }
-        Ok(None)
+        if let Some(path) = self.given(wanted, located)? {
+            self.tell_given(&path, wanted, features);
+            return Ok(None);
+        }
+        let provider = match self.find_provider(wanted, features)? {
+            Found::Nobody => return self.require_present(wanted, located, None).map(|()| None),
+            Found::Several(names) => return Err(self.ambiguous(wanted, located, &names)),
+            Found::One(provider) => *provider,
+        };
+        if let Some(reason) = self.impossible(&provider, &mut Vec::new())? {
+            // It cannot run here, so what is there counts, wherever it came from.
+            return self.require_present(wanted, located, Some((&provider, &reason))).map(|()| None);
+        }
+        self.tell_kept_features(&provider, features);
+        Ok(Some(provider))
     }
 
-    /// Every template below the roots with what it gives, found out once in a run.
-    fn candidates(&self) -> &[Candidate] {
-        self.candidates.get_or_init(|| {
-            let candidate = |(group, name): (String, String)| {
-                let loaded = load(self.request, &group, &name);
-                let is_wrong = loaded.is_err();
-                let gives = match &loaded {
-                    Ok(template) => gives(template, &group, &name),
-                    Err(BuildError::Template { diagnostics, .. }) => {
-                        diagnostics.partial().map_or_else(Vec::new, |template| gives(template, &group, &name))
-                    }
-                    Err(_) => Vec::new(),
-                };
-                Candidate { group, name, gives, is_wrong }
+    /// The template that makes what is wanted: the one that has made it last, whoever else could; else the only one
+    /// that does. One that has errors is it, too, as far as it can be read. Of the others that are wrong nobody
+    /// knows what they make, which does not stop those who may need nothing of them.
+    fn find_provider(&self, wanted: &Wanted, features: &Features) -> Result<Found, BuildError> {
+        let candidates = self.candidates(features);
+        if let Some(provider) = self.last_maker(wanted, features, &candidates)? {
+            return Ok(Found::One(Box::new(provider)));
+        }
+        let mut makers = candidates.iter().filter(|candidate| candidate.gives.contains(wanted));
+        match (makers.next(), makers.next()) {
+            (None, _) => {
+                let wrong = candidates.iter().filter(|candidate| candidate.is_wrong).map(Candidate::subject);
+                self.told.borrow_mut().passed_over.extend(wrong);
+                Ok(Found::Nobody)
+            }
+            (Some(Candidate { group, name, .. }), None) => {
+                let template = load_with(self.request, group, name, features)?;
+                let (group, name, features, takes) = (group.clone(), name.clone(), features.clone(), Vec::new());
+                Ok(Found::One(Box::new(Provider { group, name, template, features, takes })))
+            }
+            (Some(first), Some(second)) => {
+                Ok(Found::Several([first, second].into_iter().chain(makers).map(Candidate::subject).collect()))
+            }
+        }
+    }
+
+    /// The template that has made what is wanted last, if it still does.
+    fn last_maker(
+        &self,
+        wanted: &Wanted,
+        features: &Features,
+        candidates: &[Candidate],
+    ) -> Result<Option<Provider>, BuildError> {
+        let Some(maker) = self.maker(wanted) else { return Ok(None) };
+        let Some(Candidate { group, name, .. }) = candidates.iter().find(|known| known.subject() == maker.template)
+        else {
+            return Ok(None);
+        };
+        let kept = features.completed_by(&maker.features());
+        let own = if maker.by_name { &kept } else { features };
+        let loaded = load_with(self.request, group, name, own).map(|template| (template, own.clone()));
+        // What a run does not say, because it asks for nothing that needs it, is as it was.
+        let loaded = loaded.or_else(|error| match load_with(self.request, group, name, &kept) {
+            Ok(template) => Ok((template, kept.clone())),
+            Err(_) => Err(error),
+        });
+        let (template, features) = loaded?;
+        let makes_it = gives(&template, group, name).contains(wanted);
+        let (group, name, takes) = (group.clone(), name.clone(), Vec::new());
+        Ok(makes_it.then_some(Provider { group, name, template, features, takes }))
+    }
+
+    /// Every template below the roots with what it gives, found out once in a run for each set of features.
+    fn candidates(&self, features: &Features) -> Rc<[Candidate]> {
+        if let Some((_, known)) = self.candidates.borrow().iter().find(|(of, _)| of == features) {
+            return Rc::clone(known);
+        }
+        let candidate = |(group, name): (String, String)| {
+            let loaded = load_with(self.request, &group, &name, features);
+            let is_wrong = loaded.is_err();
+            let gives = match &loaded {
+                Ok(template) => gives(template, &group, &name),
+                Err(BuildError::Template { diagnostics, .. }) => {
+                    diagnostics.partial().map_or_else(Vec::new, |template| gives(template, &group, &name))
+                }
+                Err(_) => Vec::new(),
             };
-            template_names(&self.request.roots).into_iter().map(candidate).collect()
-        })
+            Candidate { group, name, gives, is_wrong }
+        };
+        let all: Rc<[Candidate]> = template_names(&self.request.roots).into_iter().map(candidate).collect();
+        self.candidates.borrow_mut().push((features.clone(), Rc::clone(&all)));
+        all
     }
 
-    /// The template that has made something last, if one of this workspace has.
-    fn maker(&self, wanted: &Wanted) -> Option<String> {
-        let bytes = self.store.record_get("maker", wanted.key().as_bytes()).ok().flatten()?;
-        String::from_utf8(bytes).ok()
+    fn tell_given(&self, path: &std::path::Path, wanted: &Wanted, features: &Features) {
+        let by = match self.find_provider(wanted, features) {
+            Ok(Found::One(provider)) => format!("{}/{}", provider.group, provider.name),
+            Ok(Found::Several(names)) => format!("one of {}", names.join(", ")),
+            Ok(Found::Nobody) | Err(_) => return,
+        };
+        self.progress.message(&format!(
+            "taking {} as it is, because no build here has made it; remove it to have {by} make it",
+            path.display()
+        ));
     }
 
-    /// Remembers who made what a template gives.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub(crate) fn remember_maker(&self, template: &Template, group: &str, subject: &str) -> Result<(), StoreError> {
-        let name = subject.rsplit('/').next().unwrap_or_default();
-        for given in gives(template, group, name) {
-            if self.maker(&given).as_deref() != Some(subject) {
-                self.store.record_put("maker", given.key().as_bytes(), subject.as_bytes())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn pass_over(&self, group: &str, name: &str) {
-        let subject = format!("{group}/{name}");
-        if self.told.borrow_mut().passed_over.insert(subject.clone()) {
+    fn tell_kept_features(&self, provider: &Provider, features: &Features) {
+        let given = features.to_directives();
+        let kept: Vec<String> =
+            provider.features.to_directives().into_iter().filter(|directive| !given.contains(directive)).collect();
+        let subject = format!("{}/{}", provider.group, provider.name);
+        if !kept.is_empty() && self.told.borrow_mut().kept_features.insert(subject.clone()) {
+            let kept = kept.iter().map(|directive| format!("-F {directive}")).collect::<Vec<_>>().join(" ");
             self.progress.message(&format!(
-                "template {subject} is wrong and was passed over, whatever it makes; \
-                 `image-builder check -g {group} -n {name}` tells why"
+                "{subject} keeps the features of its own build where this one says nothing of them: {kept}"
             ));
         }
+    }
+
+    fn ambiguous(&self, wanted: &Wanted, located: Option<&LocatedStep>, names: &[String]) -> BuildError {
+        let (what, _) = self.is_present(wanted);
+        let message = format!("{what} is made by several templates: {}", names.join(", "));
+        let mut diagnostic = Diagnostic::error("build::ambiguous-input", message);
+        if let Some(located) = located {
+            diagnostic = diagnostic.at(&located.origin, "needed by this step");
+        }
+        let help = "build the one that is meant by its name first: whichever has made it last is taken from then on";
+        EngineError::Step(Box::new(diagnostic.help(help))).into()
     }
 
     /// A file of the output directory that somebody has put there: it is wanted as it is.
@@ -182,7 +246,7 @@ impl Session<'_> {
             if self.is_present(&wanted).1 {
                 continue;
             }
-            let Some(before) = self.find_provider(&wanted)? else { continue };
+            let Found::One(before) = self.find_provider(&wanted, &provider.features)? else { continue };
             if let Some(reason) = self.impossible(&before, seen)? {
                 return Ok(Some(format!("it needs {}/{}, and {reason}", before.group, before.name)));
             }
@@ -230,13 +294,17 @@ impl Session<'_> {
     }
 
     fn help_without_maker(&self) -> String {
+        const SHOWN_MAX: usize = 5;
         let told = self.told.borrow();
-        let wrong: Vec<&str> = told.passed_over.iter().map(String::as_str).collect();
+        let wrong: Vec<&str> = told.passed_over.iter().take(SHOWN_MAX).map(String::as_str).collect();
+        let more = told.passed_over.len() - wrong.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         if wrong.is_empty() {
             return "no template under the template roots makes it; put one there".to_owned();
         }
         format!(
-            "put one there, or correct the template that makes it, if it is one that is wrong: {}",
+            "no template that can be read makes it; put one there, or see with `check` and the features of this build \
+             whether it is one of those that are wrong: {}{more}",
             wrong.join(", ")
         )
     }
@@ -252,6 +320,12 @@ pub(crate) struct Candidate {
     is_wrong: bool,
 }
 
+impl Candidate {
+    fn subject(&self) -> String {
+        format!("{}/{}", self.group, self.name)
+    }
+}
+
 /// What one template takes from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Wanted {
@@ -263,7 +337,7 @@ pub(crate) enum Wanted {
 
 impl Wanted {
     /// What it is remembered by.
-    fn key(&self) -> String {
+    pub(crate) fn key(&self) -> String {
         match self {
             Self::Output(name) => format!("output {name}"),
             Self::Snapshot(name) => format!("snapshot {name}"),

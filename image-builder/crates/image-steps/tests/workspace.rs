@@ -177,12 +177,12 @@ fn a_wrong_template_stops_only_those_who_need_it() {
     build(&bench.request("image"), &progress).expect("it does not need the wrong one");
     plan(&bench.request("image"), &progress).expect("it does not need the wrong one");
     let said = log.0.lock().expect("not poisoned").join("\n");
-    assert_eq!(said.matches("template g/a is wrong and was passed over").count(), 2, "once in each run: {said}");
+    assert!(!said.contains("g/a"), "it is nobody's business: {said}");
 
     // Nobody knows whether the wrong one would make what is missing.
     bench.template("needs", r#"{ "t": "unpack_tar", "name": "other.tar" }"#);
     let failure = bench.failure("needs");
-    assert!(failure.contains("other.tar does not exist") && failure.contains("one that is wrong: g/a"), "{failure}");
+    assert!(failure.contains("other.tar does not exist") && failure.contains("those that are wrong: g/a"), "{failure}");
     // Something that somebody put there is taken as it is.
     std::fs::copy(bench.path("work/output/out.tar"), bench.path("work/output/other.tar")).expect("put there");
     bench.build("needs").expect("it is there");

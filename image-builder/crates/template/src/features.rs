@@ -158,6 +158,32 @@ impl Features {
         self.values.iter().map(|(name, values)| (name.as_str(), values.as_slice()))
     }
 
+    /// These features, and of what no directive here spoke of, those of another build.
+    #[must_use]
+    pub fn completed_by(&self, other: &Self) -> Self {
+        let mut completed = self.clone();
+        for name in other.mentioned.iter().filter(|name| !self.mentioned.contains(*name)) {
+            completed.mentioned.insert(name.clone());
+            if let Some(values) = other.values.get(name) {
+                completed.values.insert(name.clone(), values.clone());
+            }
+        }
+        completed
+    }
+
+    /// Directives that lead to these features, as [`Features::from_directives`] reads them.
+    #[must_use]
+    pub fn to_directives(&self) -> Vec<String> {
+        let of = |name: &String| match self.values(name) {
+            [] => vec![format!("^{name}")],
+            values => {
+                let sign = |at: usize| if at == 0 { "=" } else { "+=" };
+                values.iter().enumerate().map(|(at, value)| format!("{name}{}{value}", sign(at))).collect()
+            }
+        };
+        self.mentioned.iter().flat_map(of).collect()
+    }
+
     /// Every name that a directive spoke of, removals included.
     pub fn mentioned(&self) -> impl Iterator<Item = &str> {
         self.mentioned.iter().map(String::as_str)

@@ -13,6 +13,7 @@ use serde_json::json;
 pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     let mut request = request(&arguments.location.dataset, &arguments.template)?;
     request.redo = redo(&arguments.redo);
+    request.no_deps = arguments.no_deps;
     let planned = image_steps::plan(&request, &terminal::progress())?;
     if arguments.json {
         let templates: Vec<_> = planned

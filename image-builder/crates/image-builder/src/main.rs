@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    terminal::draw_errors();
     if let Err(source) = interrupt::watch() {
         return Failure::Signals { source }.report();
     }

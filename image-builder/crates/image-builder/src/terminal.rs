@@ -9,6 +9,18 @@ use std::time::Duration;
 /// The bar that is on the terminal now; hidden when there is none.
 static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(ProgressBar::hidden()));
 
+/// Errors are wrapped at blanks only, and not at all in a log: a path that is broken cannot be copied.
+pub(crate) fn draw_errors() {
+    let is_terminal = std::io::stderr().is_terminal();
+    let drawn = miette::set_hook(Box::new(move |_| {
+        let options = miette::MietteHandlerOpts::new().wrap_lines(is_terminal).break_words(false);
+        let options = options.word_separator(textwrap::WordSeparator::AsciiSpace);
+        Box::new(options.word_splitter(textwrap::WordSplitter::NoHyphenation).build())
+    }));
+    // It fails only if it was done before.
+    drop(drawn);
+}
+
 /// The listener that fits where standard error goes.
 pub(crate) fn progress() -> Arc<dyn Progress> {
     if std::io::stderr().is_terminal() {

@@ -156,6 +156,9 @@ fn a_template_is_shown_as_it_is_understood() {
     let shown = scene.json("show -g g -n fat -F more --json");
     assert_eq!(shown["steps"].as_array().map(Vec::len), Some(2));
     assert_eq!(shown["target"]["pcfs"]["label"], "X");
+    let step = &shown["steps"][1]["step"];
+    let written = [&step["mode"], &step["owner"], &step["group"]];
+    assert_eq!(written, ["0644", "root", "root"], "{step}");
     assert_eq!(scene.run("show -g g -n none").code, Some(3));
 }
 
@@ -179,6 +182,42 @@ fn findings_are_for_machines_too() {
     assert_eq!((ufs["good"].clone(), ufs["not_possible_here"].as_array().map(Vec::len)), (true.into(), Some(1)));
     let said = scene.run("check -g g -n ufs").stdout_text();
     assert!(said.contains("g/ufs: 0 steps, good") && said.contains("`ufs` cannot be written yet"), "{said}");
+}
+
+#[test]
+fn includes_are_told_once_or_not_to_be_read_at_all() {
+    let scene = Scene::new();
+    let orphan = scene.path("templates/include/orphan.json");
+    fs::create_dir_all(orphan.parent().expect("a directory")).expect("a directory");
+    scene.write("templates/include/orphan.json", r#"{ "steps": [ { "t": "nonsense" } ] }"#);
+    let said = scene.good("check");
+    assert!(said.contains("no template includes them with these features:"), "{said}");
+    assert!(said.contains("templates/include/orphan.json"), "{said}");
+    for name in ["one", "two"] {
+        let text = r#"{ "dataset": { "name": "d" }, "steps": [ { "t": "include", "name": "orphan" } ] }"#;
+        scene.write(&format!("templates/g/{name}.json"), text);
+    }
+    let output = scene.run("check");
+    let (said, errors) = (output.stdout_text(), output.stderr_text());
+    assert_eq!(output.code, Some(3));
+    assert!(!said.contains("no template includes"), "{said}");
+    assert_eq!(errors.matches("nonsense").count(), 2, "the message and the line, once: {errors}");
+    assert!(errors.contains("g/two: 1 of its 1 findings are those of an include, told above"), "{errors}");
+}
+
+/// Paths were broken at hyphens and slashes, so that they could not be copied from a log.
+#[test]
+fn paths_are_whole_in_a_log() {
+    let scene = Scene::new();
+    let name = "a-directory-with-a-name/that-is-long/".repeat(4) + "file-of-the-template";
+    scene.write(
+        "templates/g/long.json",
+        &format!(
+            r#"{{ "dataset": {{ "name": "d" }}, "steps": [ {{ "t": "ensure_file", "file": "/a", "src": "{name}", {OWNER} }} ] }}"#
+        ),
+    );
+    let errors = scene.run("check -g g -n long").stderr_text();
+    assert!(errors.matches(&name).count() >= 2, "{errors}");
 }
 
 #[test]

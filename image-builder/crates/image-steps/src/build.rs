@@ -524,6 +524,21 @@ pub fn template_names(roots: &[PathBuf]) -> Vec<(String, String)> {
     names
 }
 
+/// Every include below the roots, where includes are found by name.
+#[must_use]
+pub fn include_files(roots: &[PathBuf]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for root in roots {
+        let groups = directory_names(root).into_iter().filter(|group| group != "files").map(|group| root.join(group));
+        let groups = groups.map(|group| if group.ends_with("include") { group } else { group.join("include") });
+        for directory in groups {
+            let names = directory_names(&directory).into_iter().filter(|name| name.ends_with(".json"));
+            found.extend(names.map(|name| directory.join(name)));
+        }
+    }
+    found
+}
+
 fn directory_names(directory: &std::path::Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();

@@ -124,7 +124,9 @@ impl Subject<'_> {
 pub fn effective(template: &Template) -> serde_json::Value {
     let steps = template.steps.iter().map(|located| {
         let chain: Vec<String> = located.origin.chain().iter().map(ToString::to_string).collect();
-        json!({ "step": located.step, "origin": located.origin.to_string(), "included_from": chain })
+        let mut step = json!(located.step);
+        write_as_in_templates(&mut step);
+        json!({ "step": step, "origin": located.origin.to_string(), "included_from": chain })
     });
     let skipped = template.skipped.iter().map(|step| {
         let reason = match &step.guard {
@@ -142,6 +144,22 @@ pub fn effective(template: &Template) -> serde_json::Value {
         "skipped": skipped.collect::<Vec<_>>(),
         "files_read": template.files_read,
     })
+}
+
+/// Modes and owners as people write them, not as steps have them.
+fn write_as_in_templates(step: &mut serde_json::Value) {
+    let number = |value: &serde_json::Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    for (field, value) in step.as_object_mut().into_iter().flatten() {
+        let text = match (field.as_str(), number(value)) {
+            ("mode", Some(mode)) => Some(format!("{mode:04o}")),
+            ("owner", Some(uid)) => template::user_name(uid).map(str::to_owned),
+            ("group", Some(gid)) => template::group_name(gid).map(str::to_owned),
+            _ => None,
+        };
+        if let Some(text) = text {
+            *value = text.into();
+        }
+    }
 }
 
 /// For its owner only, as the output is.

@@ -38,7 +38,8 @@ mod users;
 mod workspace;
 
 pub use build::{
-    BuildError, BuildRequest, Built, PlannedTemplate, Redo, build, impossible_here, load, plan, template_names,
+    BuildError, BuildRequest, Built, PlannedTemplate, Redo, build, impossible_here, include_files, load, plan,
+    template_names,
 };
 pub use collect::{Collected, clean, collect};
 pub use debian::{Bootstrap, BootstrapError, Lock, LockedPackage};

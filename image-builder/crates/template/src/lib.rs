@@ -35,6 +35,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, IncludedFrom, Origin, Severity, So
 pub use features::{DeclaredFeature, FeatureError, Features};
 pub use field::{FieldSpec, Presence, Shape};
 pub use load::{Guard, LocatedStep, Request, SkippedStep, Template, load};
+pub use owner::{group_name, user_name};
 pub use schema::schema;
 pub use source::{FileKind, HostFiles, MemoryFiles, TemplateSource};
 pub use step::*;

@@ -33,3 +33,15 @@ impl Table {
         self.entries.iter().map(|(name, _)| *name)
     }
 }
+
+/// The name that templates have for a user.
+#[must_use]
+pub fn user_name(uid: u32) -> Option<&'static str> {
+    USERS.iter().find(|(_, known)| *known == uid).map(|(name, _)| *name)
+}
+
+/// The name that templates have for a group.
+#[must_use]
+pub fn group_name(gid: u32) -> Option<&'static str> {
+    GROUPS.iter().find(|(_, known)| *known == gid).map(|(name, _)| *name)
+}

@@ -48,7 +48,9 @@ fn tell(arguments: &Build, request: &BuildRequest, built: &Built) {
         println!("{}", path.unwrap_or_default());
     } else if let Some(artifact) = artifact {
         let state = if artifact.unchanged { "unchanged" } else { "written" };
-        println!("{}: {state}", artifact.path.display());
+        for path in std::iter::once(&artifact.path).chain(&artifact.also) {
+            println!("{}: {state}", path.display());
+        }
     } else {
         println!("{}/{}: done", request.group, request.name);
     }

@@ -9,6 +9,8 @@ use crate::places::Places;
 use image_steps::BuildError;
 use miette::Report;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use template::Diagnostic;
 
 /// What was found about one template.
@@ -18,7 +20,12 @@ struct Finding {
     list: Vec<Diagnostic>,
     /// Why a template that is right cannot be built here.
     not_here: Vec<Diagnostic>,
+    /// The template and its includes, as far as they were read.
+    files_read: Vec<PathBuf>,
 }
+
+/// Where a diagnostic was found, and what it says.
+type Told = BTreeSet<(String, String)>;
 
 /// `image-builder check`.
 pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
@@ -32,14 +39,20 @@ pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
         }
     };
     let mut findings = Vec::new();
+    let mut told = Told::new();
     for (group, name) in &names {
         findings.push(find(arguments, &places, group, name)?);
         if !arguments.json {
-            tell(findings.last_mut().expect("it was pushed"));
+            tell(findings.last_mut().expect("it was pushed"), &mut told);
         }
     }
+    let unread = if arguments.group.is_none() { unread_includes(&places, &findings) } else { Vec::new() };
     if arguments.json {
-        println!("{}", json!({ "templates": findings.iter().map(Finding::to_json).collect::<Vec<_>>() }));
+        let list = findings.iter().map(Finding::to_json).collect::<Vec<_>>();
+        println!("{}", json!({ "templates": list, "unread": unread }));
+    } else if !unread.is_empty() {
+        println!("not checked, because no template includes them with these features:");
+        unread.iter().for_each(|path| println!("    {}", path.display()));
     }
     let wrong = findings.iter().filter(|finding| finding.steps.is_none()).count();
     if wrong > 0 {
@@ -55,19 +68,40 @@ fn find(arguments: &Check, places: &Places, group: &str, name: &str) -> Result<F
         Ok(mut template) => {
             let not_here = image_steps::impossible_here(&template);
             let list = std::mem::take(&mut template.warnings);
-            Ok(Finding { subject, steps: Some(template.steps.len()), list, not_here })
+            let (steps, files_read) = (Some(template.steps.len()), template.files_read);
+            Ok(Finding { subject, steps, list, not_here, files_read })
         }
         Err(BuildError::Template { diagnostics, .. }) => {
-            Ok(Finding { subject, steps: None, list: diagnostics.into_list(), not_here: Vec::new() })
+            let files_read = diagnostics.partial().map(|template| template.files_read.clone()).unwrap_or_default();
+            Ok(Finding { subject, steps: None, list: diagnostics.into_list(), not_here: Vec::new(), files_read })
         }
         Err(other) => Err(other.into()),
     }
 }
 
-fn tell(finding: &mut Finding) {
-    let list = std::mem::take(&mut finding.list);
+/// Includes below the roots that nothing has read.
+fn unread_includes(places: &Places, findings: &[Finding]) -> Vec<PathBuf> {
+    let read: BTreeSet<&PathBuf> = findings.iter().flat_map(|finding| &finding.files_read).collect();
+    let mut unread = image_steps::include_files(&places.roots);
+    unread.retain(|path| !read.contains(path));
+    unread
+}
+
+/// What an include has of errors is told with the first template that has it.
+fn tell(finding: &mut Finding, told: &mut Told) {
+    let all = std::mem::take(&mut finding.list);
+    let count = all.len();
+    let place = |one: &Diagnostic| one.origin().map(ToString::to_string).unwrap_or_default();
+    let list: Vec<Diagnostic> =
+        all.into_iter().filter(|one| told.insert((place(one), one.message().to_owned()))).collect();
+    let repeated = count - list.len();
     let Some(steps) = finding.steps else {
-        eprintln!("{:?}", Report::new(template::Diagnostics::new(finding.subject.clone(), list)));
+        if repeated > 0 {
+            eprintln!("{}: {repeated} of its {count} findings are those of an include, told above", finding.subject);
+        }
+        if !list.is_empty() {
+            eprintln!("{:?}", Report::new(template::Diagnostics::new(finding.subject.clone(), list)));
+        }
         return;
     };
     for warning in list {

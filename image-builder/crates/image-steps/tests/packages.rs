@@ -224,6 +224,8 @@ fn publishers_are_set_with_origins_mirrors_and_certificates() {
                 scene.uri
             ),
             r#"{ "t": "pkg_approve_ca_cert", "publisher": "p", "certfile": "ca.pem" }"#,
+            r#"{ "t": "pkg_set_p5p_publisher", "archive": "/srv/x.p5p", "publisher": "q" }"#,
+            r#"{ "t": "pkg_set_publisher", "publisher": "q", "mirror_uri": "http://m", "sticky": false }"#,
             PACK,
         ]),
     );
@@ -235,6 +237,8 @@ fn publishers_are_set_with_origins_mirrors_and_certificates() {
         "-----BEGIN CERTIFICATE-----\nQUJDREVGR0g=\n-----END CERTIFICATE-----\n"
     );
     assert!(config.contains("mirrors = ['http://127.0.0.1:1/m/']") && !config.contains("gone"), "{config}");
+    let (_, of_q) = config.split_once("[authority_q]").expect("the second publisher");
+    assert!(of_q.contains("origins = ['file:///srv/x.p5p/']") && of_q.contains("sticky = False"), "{config}");
 }
 
 #[test]

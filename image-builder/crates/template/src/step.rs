@@ -23,7 +23,7 @@ pub use services::{Profile, SeedSmf};
 use crate::field::{FieldSet, FieldSpec, Fields, HOST_PATH, INCLUDE_NAME, Kind, field_set};
 use ensure_file::EnsureFileFields;
 use files::RemoveFilesFields;
-use packages::{PkgApproveCaCertFields, PkgImageCreateFields, PkgSetPublisherFields};
+use packages::{PkgApproveCaCertFields, PkgImageCreateFields, PkgSetP5pPublisherFields, PkgSetPublisherFields};
 use services::SeedSmfFields;
 
 /// One thing to do to the image, expanded and typed.
@@ -230,6 +230,9 @@ const STEPS: &[StepType] = &[
     }),
     step_type!("pkg_set_publisher", PkgSetPublisherFields, |fields| {
         packages::read_set_publisher(fields).map(Step::PkgSetPublisher)
+    }),
+    step_type!("pkg_set_p5p_publisher", PkgSetP5pPublisherFields, |fields| {
+        packages::read_set_p5p_publisher(fields).map(Step::PkgSetPublisher)
     }),
     step_type!("pkg_approve_ca_cert", PkgApproveCaCertFields, |fields| {
         packages::read_approve_ca_cert(fields).map(Step::PkgApproveCaCert)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::field::{Empty, FLAG, FieldSet, Fields, Kind, NOT_EMPTY, SOURCE_PATH, TEXT, field_set};
+use crate::field::{Empty, FLAG, FieldSet, Fields, HOST_PATH, Kind, NOT_EMPTY, SOURCE_PATH, TEXT, field_set};
 use crate::json::Value;
 
 field_set! {
@@ -77,6 +77,9 @@ pub struct PkgSetPublisher {
     pub origins: Vec<String>,
     /// Its mirrors, in order; empty leaves them as they are.
     pub mirrors: Vec<String>,
+    /// Whether its installed packages are only replaced by its own; none leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<bool>,
 }
 
 field_set! {
@@ -92,7 +95,25 @@ field_set! {
         mirror_uri: Option<String> = NOT_EMPTY.expanded().optional();
         /// Its mirrors, in order.
         mirror_uris: Option<Vec<String>> = NOT_EMPTY.list().multi_valued().optional();
+        /// Whether its installed packages are only replaced by its own, as they are from the start.
+        sticky: Option<bool> = FLAG.optional();
     }
+}
+
+field_set! {
+    /// The arguments of `pkg_set_p5p_publisher`.
+    pub(crate) struct PkgSetP5pPublisherFields {
+        /// The package archive, an absolute path of the building host.
+        archive: String = HOST_PATH.expanded().required();
+        /// The publisher's name.
+        publisher: String = NOT_EMPTY.expanded().required();
+    }
+}
+
+/// An archive is an origin like any other.
+pub(super) fn read_set_p5p_publisher(fields: &mut Fields<'_, '_, '_>) -> Option<PkgSetPublisher> {
+    let PkgSetP5pPublisherFields { archive, publisher } = FieldSet::read(fields)?;
+    Some(PkgSetPublisher { publisher, origins: vec![archive], mirrors: Vec::new(), sticky: None })
 }
 
 pub(super) fn read_set_publisher(fields: &mut Fields<'_, '_, '_>) -> Option<PkgSetPublisher> {
@@ -110,7 +131,7 @@ pub(super) fn read_set_publisher(fields: &mut Fields<'_, '_, '_>) -> Option<PkgS
             .help("give one of `uri`, `uris`, `mirror_uri` and `mirror_uris` that is not empty after expansion");
         return fields.fail(Span::new(start, start + 1), "", error);
     }
-    Some(PkgSetPublisher { publisher: given.publisher, origins, mirrors })
+    Some(PkgSetPublisher { publisher: given.publisher, origins, mirrors, sticky: given.sticky })
 }
 
 fn refuse_both(fields: &mut Fields<'_, '_, '_>, one: &str, many: &str) -> Option<()> {

@@ -85,6 +85,7 @@ fn set_publisher(step: &PkgSetPublisher, image: &mut Image) -> Result<(), Packag
     if !mirrors.is_empty() {
         publisher.mirrors = mirrors;
     }
+    publisher.is_sticky = step.sticky.unwrap_or(publisher.is_sticky);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use image_tree::{
     Content, Extent, ImagePath, Metadata, Node, NodeKind, ReadTarOptions, Store, Timestamp, Tree, WriteTarOptions,
     parse_acl, read_tar, write_tar,
 };
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 
@@ -92,9 +93,20 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
 impl IllumosRoot {
     /// The whole root, with its content in a store below `directory`.
     pub(crate) fn new(directory: &Path) -> Self {
+        Self::over(directory, std::env::var_os("ILLUMOS_ROOT_UNDERLAY").as_deref())
+    }
+
+    /// The same without a real root below it, whatever the tier.
+    pub(crate) fn small(directory: &Path) -> Self {
+        Self::over(directory, None)
+    }
+
+    fn over(directory: &Path, underlay: Option<&OsStr>) -> Self {
         let store = Store::open(directory.join("root-store")).expect("a store");
         let mut root = Self { tree: Tree::default(), store };
-        root.underlay();
+        if let Some(path) = underlay {
+            root.underlay(path);
+        }
         DIRECTORIES.iter().for_each(|path| root.directory(path));
         root.boot();
         root.kernel();
@@ -145,8 +157,7 @@ impl IllumosRoot {
         self.node(from, Node::symlink(to, Metadata::new(0, 0, 0o777)));
     }
 
-    fn underlay(&mut self) {
-        let Some(path) = std::env::var_os("ILLUMOS_ROOT_UNDERLAY") else { return };
+    fn underlay(&mut self, path: &OsStr) {
         let file = std::io::BufReader::new(File::open(path).expect("the underlay"));
         self.tree = read_tar(file, &self.store, ReadTarOptions::default()).expect("an archive").tree;
         // Its programs are not what the image's are to be checked against, and its links are in the way.

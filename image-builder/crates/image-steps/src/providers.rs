@@ -180,7 +180,8 @@ impl Session<'_> {
         let by = match self.find_provider(wanted, features) {
             Ok(Found::One(provider)) => format!("{}/{}", provider.group, provider.name),
             Ok(Found::Several(names)) => format!("one of {}", names.join(", ")),
-            Ok(Found::Nobody) | Err(_) => return,
+            Err(_) => "the template that is wrong".to_owned(),
+            Ok(Found::Nobody) => return,
         };
         self.progress.message(&format!(
             "taking {} as it is, because no build here has made it; remove it to have {by} make it",

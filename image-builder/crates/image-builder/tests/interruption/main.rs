@@ -193,7 +193,10 @@ fn kill_and_go_on(name: &str, few: u64, many: u64) {
         }
         if random.below(4) == 0 {
             scene.wait_until_no_process_is_left();
-            fs::remove_dir_all(scene.path("work")).unwrap();
+            // A build that is killed early has made none yet.
+            if scene.path("work").exists() {
+                fs::remove_dir_all(scene.path("work")).unwrap();
+            }
             let _ = fs::remove_dir_all(scene.path("tmp"));
             fs::create_dir(scene.path("tmp")).unwrap();
         }

@@ -15,20 +15,25 @@ program=$(basename "$0")
 
 usage() {
 	cat <<USAGE
-usage: $program [--fast] [--soak] [-h]
+usage: $program [--fast] [--soak] [--only TEXT] [-h]
 
       --fast   leave out what boots a virtual machine or builds an image
       --soak   everything at full size, hours of it: large tests, FUZZ_SECONDS (300) of
                fuzzing for each reader, the lowest Rust, the kernel's own ZFS
+      --only TEXT  of the stages only those with TEXT in their names, and what they need
   -h, --help   this text
 USAGE
 }
 
-tier=full
+tier=full only=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--fast) tier=fast ;;
 	--soak) tier=soak ;;
+	--only)
+		[ $# -ge 2 ] || { usage >&2 && exit 2; }
+		only=$2 && shift
+		;;
 	-h | --help) usage && exit 0 ;;
 	*) usage >&2 && exit 2 ;;
 	esac
@@ -50,6 +55,13 @@ say() { printf '%s\n' "$*"; }
 # stage NAME COMMAND...: exit status 77 says that a judge is missing, 78 that it is
 # not to be had anywhere; both have told their reason.
 stage() {
+	case $1 in
+	*"$only"*) preparation "$@" ;;
+	esac
+}
+
+# What is named like a stage, and is one, but others need what it leaves.
+preparation() {
 	name=$1
 	shift
 	say "---- $name"
@@ -233,15 +245,15 @@ report_skips() {
 # Random inputs are the same every day, so that a failure is the fault of what changed; soak looks for new ones.
 if [ "$tier" = soak ]; then export SOAK=1; else export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-0}"; fi
 say "dev-test.sh, tier $tier, $(date -u +%Y-%m-%dT%H:%M:%SZ), $(rustc --version)"
-stage "judges" install_judges
+preparation "judges" install_judges
 stage "format" check_format
 stage "shell scripts" lint_shell
 stage "service manifests" lint_manifests
 stage "what dev-build.sh refuses, does and leaves when interrupted" tests/dev-build
-stage "zdb, from the package archive where it is not installed" find_zdb
+preparation "zdb, from the package archive where it is not installed" find_zdb
 if [ "$tier" = soak ]; then
 	unit_tests=large_tests
-	stage "a real root file system" real_root
+	preparation "a real root file system" real_root
 else
 	unit_tests=unit_tests
 fi
@@ -267,4 +279,5 @@ say ""
 report_skips
 [ -z "$failures" ] || say "Failed:$failures"
 say "$passed passed, $failed failed, $skipped skipped"
+[ -z "$only" ] || say "Of the stages only those with \"$only\" in their names were run."
 [ "$failed" -eq 0 ]

@@ -39,7 +39,7 @@ fn the_old_image_survives_a_full_file_system() {
     for sub in ["templates/g", "ext", "images/output"] {
         fs::create_dir_all(directory.path().join(sub)).expect("a directory");
     }
-    let mut root = IllumosRoot::small(directory.path());
+    let mut root = IllumosRoot::new(directory.path());
     root.file("/usr/share/large", &noise(20 << 20, 5));
     root.write(&directory.path().join("images/output/base.tar"));
     fs::write(directory.path().join("templates/g/image.json"), TEMPLATE).expect("a template");

@@ -36,7 +36,7 @@ impl Scene {
         for sub in ["templates/g", "ext", "images/output"] {
             fs::create_dir_all(directory.path().join(sub)).expect("a directory");
         }
-        let root = IllumosRoot::small(directory.path());
+        let root = IllumosRoot::new(directory.path());
         root.write(&directory.path().join("images/output/base.tar"));
         Self { directory }
     }

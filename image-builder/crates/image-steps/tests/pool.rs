@@ -24,7 +24,7 @@ const HOME: &str = r#"{ "t": "create_dataset", "name": "home", "mountpoint": "/e
 /// Builds the repository's own template of the development image over the made-up base.
 fn development_image(bench: &Bench) -> PathBuf {
     fs::create_dir_all(bench.path("images/output")).expect("a directory");
-    let root = illumos_root::IllumosRoot::new(&bench.path("images"));
+    let root = illumos_root::IllumosRoot::over_real_root(&bench.path("images"));
     root.write(&bench.path("images/output/openindiana-hipster.tar.gz"));
     for program in ["sysconfig", "sysconfigctl", "ninep-mirror"] {
         fs::write(bench.path("ext").join(program), illumos_root::elf(2)).expect("a program");

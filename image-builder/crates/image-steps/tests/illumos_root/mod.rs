@@ -2,8 +2,8 @@
 //!
 //! A real one cannot be had everywhere. What the steps look for is there under its true name and with
 //! as much of its true form as they read; the kernel is noise, so nothing of this ever boots. The rest is several
-//! hundred nodes of every kind. With `ILLUMOS_ROOT_UNDERLAY=FILE.tar`, which the soak tier has, a real root of some other
-//! system lies below it: tens of thousands of files.
+//! hundred nodes of every kind. Below that of the development image lies, with
+//! `ILLUMOS_ROOT_UNDERLAY=FILE.tar`, which the soak tier has, a real root of some other system: tens of thousands of files.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -93,12 +93,12 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
 impl IllumosRoot {
     /// The whole root, with its content in a store below `directory`.
     pub(crate) fn new(directory: &Path) -> Self {
-        Self::over(directory, std::env::var_os("ILLUMOS_ROOT_UNDERLAY").as_deref())
+        Self::over(directory, None)
     }
 
-    /// The same without a real root below it, whatever the tier.
-    pub(crate) fn small(directory: &Path) -> Self {
-        Self::over(directory, None)
+    /// The same, with a real root below it where there is one.
+    pub(crate) fn over_real_root(directory: &Path) -> Self {
+        Self::over(directory, std::env::var_os("ILLUMOS_ROOT_UNDERLAY").as_deref())
     }
 
     fn over(directory: &Path, underlay: Option<&OsStr>) -> Self {

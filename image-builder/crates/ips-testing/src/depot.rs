@@ -133,6 +133,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn serve_connection(shared: &Shared, stream: &TcpStream) {
     let Ok(reading) = stream.try_clone() else { return };
+    let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(reading);
     while let Some((path, range)) = read_request(&mut reader) {
         let count = {
@@ -202,23 +203,25 @@ fn answer(
         }
         None => "200 OK".to_owned(),
     };
-    write!(stream, "HTTP/1.1 {status}\r\nETag: \"{}\"\r\nContent-Length: {}\r\n\r\n", content.len(), part.len())?;
+    // In one piece, as the kernel holds back a small second one until the first is confirmed.
+    let mut bytes =
+        format!("HTTP/1.1 {status}\r\nETag: \"{}\"\r\nContent-Length: {}\r\n\r\n", content.len(), part.len())
+            .into_bytes();
+    let sent = match fault {
+        Some(Fault::Truncate(count) | Fault::Stall(count)) => part.len().min(*count),
+        _ => part.len(),
+    };
+    bytes.extend_from_slice(&part[..sent]);
+    stream.write_all(&bytes)?;
     match fault {
-        Some(Fault::Truncate(count)) => {
-            stream.write_all(&part[..part.len().min(*count)])?;
-            Ok(false)
-        }
-        Some(Fault::Stall(count)) => {
-            stream.write_all(&part[..part.len().min(*count)])?;
+        Some(Fault::Truncate(_)) => Ok(false),
+        Some(Fault::Stall(_)) => {
             while !shared.is_ending.load(Ordering::Acquire) {
                 thread::sleep(Duration::from_millis(20));
             }
             Ok(false)
         }
-        _ => {
-            stream.write_all(part)?;
-            Ok(true)
-        }
+        _ => Ok(true),
     }
 }
 

@@ -180,7 +180,7 @@ fn boot(writer: &mut Writer) {
     ];
     writer.publish("system/kernel/platform", "", &files);
     writer.publish("system/file-system/zfs", "", &[file("kernel/fs/amd64/zfs", kernel, noise(400_000, 14))]);
-    for name in ["install/beadm", "system/flash/old"] {
+    for name in ["install/beadm", "network/ssh", "service/network/ssh", "system/flash/old"] {
         writer.publish(name, "", &[]);
     }
 }

@@ -1,0 +1,130 @@
+//! An imagined illumos: methods run under every POSIX shell that is there, with imitations of its commands.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::FILES;
+
+/// Paths outside the methods themselves, which the tests put elsewhere.
+const PATHS: [&str; 11] = [
+    "/lib/svc/share",
+    "/usr/lib/ninep-mirror",
+    "/usr/lib/sysconfig-dev-start",
+    "/usr/lib/dev-ready",
+    "/usr/lib/fs",
+    "/usr/sbin/sysconfigctl",
+    "/usr/sbin/smbios",
+    "/etc/vfstab",
+    "/etc/mnttab",
+    "/etc/passwd",
+    "/repo",
+];
+
+pub(crate) struct Guest {
+    root: tempfile::TempDir,
+    shell: PathBuf,
+}
+
+impl Guest {
+    /// With a method of the image.
+    fn new(shell: &Path, method: &str) -> Self {
+        let guest = Self { root: tempfile::tempdir().unwrap(), shell: shell.to_owned() };
+        // As the original, it answers 2 when the contract is not empty in time; the test says when that is.
+        let include = "SMF_EXIT_OK=0 SMF_EXIT_ERR_FATAL=95 SMF_EXIT_ERR_CONFIG=96\n\
+                       smf_kill_contract() {\n\
+                       echo \"killed contract $1 with $2${4:+ within $4 s}\" >>\"$LOG\"\n\
+                       [ -z \"$HANGS\" ] || [ \"$2\" = KILL ] || return 2\n\
+                       }\n";
+        guest.write("lib/svc/share/smf_include.sh", include);
+        guest.write("etc/vfstab", &guest.moved(&file("openindiana/vfstab")));
+        guest.write("etc/mnttab", "rpool/ROOT/be\t/\tzfs\trw\t0\n");
+        guest.write("method", &guest.moved(&file(method)));
+        guest
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// A text with the paths of this guest.
+    fn moved(&self, text: &str) -> String {
+        let root = self.root.path().display().to_string();
+        PATHS.iter().fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")))
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    /// A command that is found by its name alone.
+    pub(crate) fn command(&self, name: &str, body: &str) {
+        self.program(&format!("bin/{name}"), body);
+    }
+
+    /// A program at its place. It notes how it is called.
+    pub(crate) fn program(&self, path: &str, body: &str) {
+        let name = path.rsplit('/').next().unwrap();
+        self.write(path, &format!("#!/bin/sh\necho \"{name}${{*:+ $*}}\" >>\"$LOG\"\n{body}\n"));
+    }
+
+    /// Runs the method; its exit status and what it said.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        self.run_with(arguments, &[])
+    }
+
+    /// And with more in its environment than svc.startd gives.
+    pub(crate) fn run_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
+        let mut command = shell(&self.shell);
+        command.arg(self.path("method")).args(arguments).env_clear().env("PATH", path);
+        command.env("LOG", self.path("log")).env("MNTTAB", self.path("etc/mnttab")).env("REPO", self.path("repo"));
+        for name in ["SMF_FMRI", "SMF_METHOD", "SMF_RESTARTER", "SMF_ZONENAME"] {
+            command.env(name, "svc:/of/the:test");
+        }
+        command.envs(environment.iter().copied());
+        // A process that stays must not keep the test waiting for the end of its output.
+        let output = std::fs::File::create(self.path("said")).unwrap();
+        let status = command.stdin(Stdio::null()).stdout(output.try_clone().unwrap()).stderr(output).status().unwrap();
+        (status.code(), self.said())
+    }
+
+    pub(crate) fn said(&self) -> String {
+        self.text("said")
+    }
+
+    /// What the imitated commands were told.
+    pub(crate) fn log(&self) -> String {
+        self.text("log")
+    }
+
+    /// A file, with the paths of illumos in it; empty when it is not there.
+    pub(crate) fn text(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
+        text.replace(&self.root.path().display().to_string(), "")
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what the method leaves running must outlive it, as under svc.startd")]
+fn shell(path: &Path) -> Command {
+    Command::new(path)
+}
+
+fn file(name: &str) -> String {
+    std::fs::read_to_string(format!("{FILES}/{name}")).unwrap()
+}
+
+/// Runs a test of a method under each shell. illumos' own is ksh93.
+pub(crate) fn with_each_shell(method: &str, test: impl Fn(&Guest)) {
+    let mut shells = 0;
+    for shell in ["/bin/sh", "/bin/dash", "/bin/bash", "/bin/ksh93", "/usr/bin/ksh93"].map(Path::new) {
+        if shell.exists() {
+            shells += 1;
+            test(&Guest::new(shell, method));
+        }
+    }
+    assert!(shells > 0);
+}

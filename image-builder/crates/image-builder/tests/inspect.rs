@@ -198,6 +198,10 @@ fn damage_is_found_and_makes_the_status_four() {
         "good: boot blocks: both stages are those of rpool/ROOT/be",
         "good: partition 1 `loader`: EFI/BOOT/BOOTX64.EFI is /boot/loader64.efi of rpool/ROOT/be",
         "good: partition 1 `loader`: EFI/BOOT/BOOTIA32.EFI is /boot/loader32.efi of rpool/ROOT/be",
+        "good: boot: the loader reads 2 files of rpool/ROOT/be; the console is text",
+        "good: boot: the kernel is /platform/i86pc/kernel/amd64/unix",
+        "as the boot environment has them, and the first boot finds it current",
+        "good: boot: all 19 files and mount points that a boot needs are there",
     ] {
         assert!(said.contains(expected), "{expected} is not in:\n{said}");
     }
@@ -235,6 +239,68 @@ fn damage_is_found_and_makes_the_status_four() {
         file.write_all_at(&bytes[at as usize..=at as usize], at).expect("repaired");
     }
     scene.good(&["verify", "disk"]);
+}
+
+/// The repository's own template, over the made-up base.
+#[test]
+fn the_development_image_can_be_walked_by_its_loader() {
+    let scene = Scene::new();
+    fs::rename(scene.path("images/output/base.tar"), scene.path("base.tar")).expect("the base");
+    IllumosRoot::new(scene.directory.path()).write(&scene.path("images/output/openindiana-hipster.tar.gz"));
+    for program in ["sysconfig", "sysconfigctl", "ninep-mirror"] {
+        fs::write(scene.path("ext").join(program), illumos_root::elf(2)).expect("a program");
+    }
+    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../sysconfig/image/templates");
+    let templates = templates.to_str().expect("a path of ours");
+    let (group, name) = ("cloudimage", "ttya-openindiana-hipster-dev");
+    // A smaller disk, which a build for tests writes and reads in less time; everything else is the template's.
+    Command::new("cp").args(["-R", templates]).arg(scene.path("oi")).run().expect("a copy of the templates");
+    let template = scene.path(&format!("oi/{group}/{name}.json"));
+    let text = fs::read_to_string(&template).expect("the template");
+    let smaller = text.replace("\"size\": 8192", "\"size\": 1024");
+    assert_ne!(smaller, text);
+    fs::write(template, smaller).expect("a template");
+    scene.good(&["build", "-d", "./images", "-T", "oi", "-E", "ext", "-g", group, "-n", name]);
+    let said = scene.good(&["verify", &format!("images/output/{group}-{name}.raw")]);
+    for expected in [
+        "good: boot: the loader reads 3 files of rpool/ROOT/openindiana; the console is ttya at 115200,8,n,1,-",
+        "good: boot: the kernel is /platform/i86pc/kernel/amd64/unix",
+        "as the boot environment has them, and the first boot finds it current",
+    ] {
+        assert!(said.contains(expected), "{expected} is not in:\n{said}");
+    }
+}
+
+/// Steps behind `make_bootable` can take what it has looked for.
+#[test]
+fn an_image_that_would_not_boot_is_told_what_it_lacks() {
+    let scene = Scene::new();
+    let owner = r#""owner": "root", "group": "sys", "mode": "644""#;
+    let make = |name: &str, step: &str| {
+        let text = format!(
+            r#"{{ "pool": {{ "name": "rpool", "bename": "be", {DISK} }}, "steps": [
+                {{ "t": "create_be" }}, {{ "t": "unpack_tar", "name": "base.tar" }}, {{ "t": "seed_smf" }},
+                {{ "t": "make_bootable" }}, {step} ] }}"#
+        );
+        fs::write(scene.path(&format!("templates/g/{name}.json")), text).expect("a template");
+        let answer = scene.run(&["build", "-d", "./images", "-T", "templates", "-E", "ext", "-g", "g", "-n", name]);
+        assert_eq!(answer.status, Some(0), "{}", answer.stderr);
+        let answer = scene.run(&["verify", &format!("images/output/g-{name}.raw")]);
+        assert_eq!(answer.status, Some(4), "{}", answer.stdout);
+        answer.stdout
+    };
+    let said = make("bare", r#"{ "t": "remove_files", "file": "/etc/svc/repository.db" }"#);
+    assert!(said.contains("bad: boot: /etc/svc/repository.db is missing"), "{said}");
+    let broken = format!(
+        r#"{{ "t": "ensure_file", "file": "/boot/conf.d/mine", "contents": "a=b\nkernel=\"none\"\n", {owner} }}"#
+    );
+    let said = make("broken", &broken);
+    for expected in [
+        "bad: boot: /boot/conf.d/mine:1: `a=b` is not name=\"value\"",
+        "bad: boot: the loader is to load the kernel /platform/none/unix, which is missing",
+    ] {
+        assert!(said.contains(expected), "{expected} is not in:\n{said}");
+    }
 }
 
 /// One copy of the partition table is enough to read the image; what is wrong with the other is told.

@@ -74,6 +74,7 @@ fn the_development_image_holds_all_that_a_boot_needs() {
     // What steps change, and what lies in another dataset.
     let others = ["/etc/", "/export/", "/boot/solaris/timestamp.cache", "/platform/i86pc/boot_archive"];
     ask_grub(&bench, (&image, "(loop0,gpt2)/ROOT/openindiana@"), &base, &others);
+    ask_grub_for_the_boot(&image);
     if let Some(said) = approve("sgdisk", "gdisk", &["-v", text(&image)]) {
         assert!(said.contains("No problems found") && !said.contains("Warning!"), "{said}");
     }
@@ -87,6 +88,34 @@ fn the_development_image_holds_all_that_a_boot_needs() {
         ["boot archive: ", "SMF: /lib/svc/seed/global.db is the repository as it stands", "zpool reguid rpool"]
     {
         assert!(said.contains(expected), "{expected} is not in:\n{said}");
+    }
+}
+
+/// The way of the boot loader, from the partition to what it loads, with GRUB's reader beside ours.
+fn ask_grub_for_the_boot(image: &Path) {
+    let file = File::open(image).expect("the disk");
+    let offset = (256 + 524_288) * 512;
+    let length = file.metadata().expect("its size").len() - offset - (16_384 + 33) * 512;
+    let pool = Pool::open(Window::new(&file, offset, length), length).expect("a pool");
+    let boots = pool.boot_dataset().expect("bootfs").expect("bootfs is set");
+    let files = pool.file_system(&boots).expect("its files");
+    let dataset = boots.name.strip_prefix("rpool").expect("in the pool");
+    for path in [
+        "/boot/defaults/loader.conf",
+        "/boot/conf.d/ttya",
+        "/boot/solaris/bootenv.rc",
+        "/platform/i86pc/kernel/amd64/unix",
+        "/platform/i86pc/amd64/boot_archive",
+        "/platform/i86pc/amd64/boot_archive.hash",
+        "/boot/solaris/filestat.ramdisk",
+        "/etc/ttydefs",
+    ] {
+        let place = format!("(loop0,gpt2){dataset}@{path}");
+        let Some(output) = test_judge::ask("grub-fstest", "grub-common", &[text(image), "cat", &place]) else { return };
+        let found = files.lookup(path.as_bytes(), true).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let mut bytes = vec![0; found.znode.size as usize];
+        files.read_at(&found, &mut bytes, 0).expect("readable");
+        assert!(output.success() && output.stdout == bytes, "{path}: {}", output.stderr_text());
     }
 }
 

@@ -4,6 +4,7 @@
 //! reader; of other partitions only the boot loaders are read, and each verb says so.
 
 mod boot;
+mod boot_walk;
 mod compare;
 mod contents;
 mod error;

@@ -1,6 +1,7 @@
 //! `image-builder verify`: everything in an image that can be checked.
 
 use super::boot::Programs;
+use super::boot_walk;
 use super::image::Image;
 use super::long::shown;
 use super::place::Place;
@@ -87,6 +88,9 @@ fn check_parts(image: &Image, findings: &mut Findings) -> Result<(), InspectErro
     }
     if let Some(pool) = &pool {
         check_pool(pool, findings);
+        if let Err(error) = boot_walk::check(pool, findings) {
+            findings.bad.push(format!("boot: {}", error.chain()));
+        }
     }
     Ok(())
 }

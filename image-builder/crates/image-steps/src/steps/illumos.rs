@@ -10,6 +10,7 @@ mod required;
 
 pub(crate) use boot_archive::update as update_boot_archive;
 pub(crate) use pool::note as note_in_pool;
+pub use required::{REQUIRED, Wanted};
 pub(crate) use required::{check as check_bootable, hidden_by};
 
 use super::error::tree;

@@ -7,15 +7,17 @@ use image_tree::{Follow, ImagePath, Tree};
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+pub enum Wanted {
+    /// A regular file.
     File,
+    /// A directory.
     Directory,
 }
 
 use Wanted::{Directory, File};
 
-/// Every path that a boot needs, whatever the firmware.
-const REQUIRED: [(&str, Wanted, &str); 19] = [
+/// Every path that a boot of illumos needs, whatever the firmware, with the package that has it.
+pub const REQUIRED: [(&str, Wanted, &str); 19] = [
     // Without it the loader takes the dataset for one that does not boot.
     ("/boot/defaults/loader.conf", File, "system/boot/loader"),
     ("/boot/loader.rc", File, "system/boot/loader"),

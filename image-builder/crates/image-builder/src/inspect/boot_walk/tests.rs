@@ -1,0 +1,296 @@
+//! The walk through a made-up boot environment in which one piece after the other is broken.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha1::{Digest, Sha1};
+use test_judge::{Random, fuzz};
+use zfs_format::nvlist::NvList;
+
+use super::files::{Entry, Files, Kind};
+use super::loader::Settings;
+use super::{REQUIRED_FOR_BOOT, Wanted, cpio, walk};
+use crate::inspect::verify::Findings;
+
+const ARCHIVE: &str = "/platform/i86pc/amd64/boot_archive";
+const HASH: &str = "/platform/i86pc/amd64/boot_archive.hash";
+const STATES: &str = "/boot/solaris/filestat.ramdisk";
+const FILE_LIST: &str = "/boot/solaris/filelist.ramdisk";
+const DEFAULTS: &str = "/boot/defaults/loader.conf";
+
+/// Paths and contents; a directory has none.
+#[derive(Clone, Default)]
+struct Root(BTreeMap<String, (Option<Vec<u8>>, i64)>);
+
+impl Files for Root {
+    fn look(&self, path: &str) -> io::Result<Option<Entry>> {
+        Ok(self.0.get(path).map(|(content, mtime)| Entry {
+            kind: if content.is_some() { Kind::File } else { Kind::Directory },
+            size: content.as_ref().map_or(0, |content| content.len() as u64),
+            mtime: *mtime,
+        }))
+    }
+
+    fn open<'a>(&'a self, path: &str) -> io::Result<Box<dyn Read + 'a>> {
+        let content = self.0.get(path).and_then(|(content, _)| content.as_deref());
+        Ok(Box::new(content.ok_or(io::ErrorKind::NotFound)?))
+    }
+
+    fn names(&self, directory: &str) -> io::Result<Vec<String>> {
+        let inside = |path: &String| path.strip_prefix(directory)?.strip_prefix('/').map(str::to_owned);
+        Ok(self.0.keys().filter_map(inside).filter(|name| !name.contains('/')).collect())
+    }
+}
+
+impl Root {
+    fn file(&mut self, path: &str, content: impl Into<Vec<u8>>) {
+        for (at, _) in path.match_indices('/').skip(1) {
+            self.0.entry(path[..at].to_owned()).or_insert((None, 1));
+        }
+        self.0.insert(path.to_owned(), (Some(content.into()), 1));
+    }
+
+    /// Everything that a boot needs, with an archive of it.
+    fn whole() -> Self {
+        let mut root = Self::default();
+        for (path, wanted, _) in REQUIRED_FOR_BOOT {
+            match wanted {
+                Wanted::File => root.file(path, format!("content of {path}\n")),
+                Wanted::Directory => drop(root.0.insert(path.to_owned(), (None, 1))),
+            }
+        }
+        let defaults = "# The loader's own\nkernel=\"i86pc/kernel/${ISADIR}\"\nbootfile=\"unix\"\nconsole=\"text,ttya\"\n\
+                        boot_archive_load=\"YES\"\nboot_archive_type=\"rootfs\"\n\
+                        boot_archive_name=\"/platform/i86pc/${ISADIR}/boot_archive\"\n\
+                        boot_archive.hash_load=\"YES\"\nboot_archive.hash_type=\"hash\"\n\
+                        boot_archive.hash_name=\"${boot_archive_name}.hash\" # beside it\n";
+        root.file(DEFAULTS, defaults);
+        root.file("/boot/solaris/bootenv.rc", "setprop ata-dma-enabled '1'\nsetprop ttya-mode '9600,8,n,1,-'\n");
+        let piece = "console=\"ttya,text\"\nos_console=\"ttya\"\nttya-mode=\"115200,8,n,1,-\"\n";
+        root.file("/boot/conf.d/ttya", piece);
+        root.file(FILE_LIST, "etc/name_to_major\netc/driver_aliases\netc/system\nkernel\nnot/there\n");
+        root.file("/kernel/drv/amd64/blkdev", vec![7; 70_000]);
+        root.file("/etc/svc/repository.db", "seed");
+        root.archive();
+        root
+    }
+
+    /// Makes the archive of what the list names, and what belongs to it.
+    fn archive(&mut self) {
+        let listed = |path: &str| {
+            let name = &path[1..];
+            ["etc/name_to_major", "etc/driver_aliases", "etc/system"].contains(&name) || name.starts_with("kernel/")
+        };
+        let members: Vec<_> = self.0.iter().filter(|(path, _)| listed(path)).collect();
+        let mut states = NvList::new();
+        let mut archive = Vec::new();
+        for (path, (content, mtime)) in members {
+            let (mode, bytes) = content.as_ref().map_or((0o040_755, &[][..]), |content| (0o100_644, content));
+            archive.extend(member(&path[1..], mode, bytes));
+            states.insert(&path[1..], vec![bytes.len() as u64, *mtime as u64]);
+        }
+        let archive = closed(archive);
+        self.put_archive(&archive);
+        self.file(STATES, states.encode_xdr());
+        self.file("/boot/solaris/timestamp.cache", "");
+    }
+
+    fn put_archive(&mut self, archive: &[u8]) {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(archive).expect("packed");
+        self.file(ARCHIVE, packed.finish().expect("packed"));
+        let hash: String = Sha1::digest(archive).iter().map(|byte| format!("{byte:02x}")).collect();
+        self.file(HASH, format!("{hash}\n"));
+    }
+
+    fn found(&self) -> Findings {
+        let mut findings = Findings::default();
+        walk(self, "rpool/ROOT/be", &mut findings).expect("a root in memory is read");
+        findings
+    }
+}
+
+fn member(name: &str, mode: u32, content: &[u8]) -> Vec<u8> {
+    let (name_bytes, bytes) = (name.len() + 1, content.len());
+    let head = format!(
+        "070707{:06o}{:06o}{mode:06o}{:06o}{:06o}000001000000{:011o}{name_bytes:06o}{bytes:011o}{name}\0",
+        1, 2, 0, 3, 5
+    );
+    [head.as_bytes(), content].concat()
+}
+
+fn closed(mut archive: Vec<u8>) -> Vec<u8> {
+    archive.extend(member("TRAILER!!!", 0, &[]));
+    archive.resize(archive.len().next_multiple_of(512), 0);
+    archive
+}
+
+#[test]
+fn a_whole_environment_boots() {
+    let found = Root::whole().found();
+    assert_eq!(found.bad, [""; 0]);
+    assert_eq!(
+        found.good,
+        [
+            "boot: the loader reads 3 files of rpool/ROOT/be; the console is ttya at 115200,8,n,1,-",
+            "boot: the kernel is /platform/i86pc/kernel/amd64/unix",
+            "boot: /platform/i86pc/amd64/boot_archive: 11 entries, 70 KiB unpacked, as the boot environment has them, and \
+             the first boot finds it current",
+            "boot: all 19 files and mount points that a boot needs are there",
+        ]
+    );
+}
+
+#[test]
+fn every_missing_piece_is_named_with_what_brings_it() {
+    for (path, _, package) in REQUIRED_FOR_BOOT {
+        let mut root = Root::whole();
+        root.0.remove(path);
+        let bad = root.found().bad;
+        assert!(bad.contains(&format!("boot: {path} is missing; the package {package} has it")), "{path}: {bad:?}");
+    }
+    for (path, expected) in [
+        (
+            "/platform/i86pc/kernel/amd64/unix",
+            "boot: the loader is to load the kernel /platform/i86pc/kernel/amd64/unix, which",
+        ),
+        (ARCHIVE, "boot: the loader is to load /platform/i86pc/amd64/boot_archive, which is missing"),
+        (DEFAULTS, "boot: the loader's configuration names no boot archive"),
+        ("/etc/svc/repository.db", "boot: /etc/svc/repository.db is missing"),
+        (
+            "/boot/solaris/timestamp.cache",
+            "boot: /platform/i86pc/amd64/boot_archive: /boot/solaris/timestamp.cache is missing",
+        ),
+        (STATES, "boot: /platform/i86pc/amd64/boot_archive: /boot/solaris/filestat.ramdisk is missing"),
+        (
+            "/kernel/drv/amd64/blkdev",
+            "boot: /platform/i86pc/amd64/boot_archive: /kernel/drv/amd64/blkdev is in it, and not",
+        ),
+    ] {
+        let mut root = Root::whole();
+        root.0.remove(path);
+        let bad = root.found().bad;
+        assert!(bad.iter().any(|problem| problem.starts_with(expected)), "{path}: {bad:?}");
+    }
+    // The loader goes on without a hash.
+    let mut root = Root::whole();
+    root.0.remove(HASH);
+    assert_eq!(root.found().bad, [""; 0]);
+}
+
+#[test]
+fn every_changed_piece_is_found() {
+    let archive = |problem: &str| format!("boot: {ARCHIVE}: {problem}");
+    let cases: [(&str, &str, String); 10] = [
+        (DEFAULTS, "kernel=i86pc\n", format!("boot: {DEFAULTS}:1: `kernel=i86pc` is not name=\"value\"")),
+        ("/boot/conf.d/old~", "a=\"b\" c\n", "boot: /boot/conf.d/old~:1: `a=\"b\" c` is not name=\"value\"".to_owned()),
+        (
+            "/boot/loader.conf",
+            "bootfile=\"other\"\n",
+            "boot: the loader is to load the kernel /platform/i86pc/kernel/amd64/other,".to_owned(),
+        ),
+        (
+            "/boot/loader.conf",
+            "splash_load=\"YES\"\n",
+            "boot: the loader is to load /platform/i86pc/amd64/splash, which".to_owned(),
+        ),
+        (
+            "/boot/transient.conf",
+            "boot_archive_load=\"NO\"\n",
+            "boot: the loader's configuration names no boot archive".to_owned(),
+        ),
+        (HASH, "0123456789012345678901234567890123456789\n", archive("its SHA-1 is ")),
+        ("/etc/system", "set more=1\n", archive("/etc/system in it is another one than in the boot environment")),
+        ("/kernel/drv/amd64/new", "a driver", archive("kernel/drv/amd64/new is not in it")),
+        ("/platform/i86pc/boot_archive", "old", archive("/platform/i86pc/boot_archive of an older system is there")),
+        (
+            ARCHIVE,
+            "no archive at all, and as long as its header would have to be, which has 76 bytes",
+            archive("at 0 of the unpacked archive: no member"),
+        ),
+    ];
+    for (path, content, expected) in cases {
+        let mut root = Root::whole();
+        root.file(path, content);
+        let bad = root.found().bad;
+        assert!(bad.iter().any(|problem| problem.starts_with(&expected)), "{path}: {expected} is not in {bad:?}");
+    }
+    let mut root = Root::whole();
+    root.0.get_mut("/etc/system").expect("there").1 = 2;
+    let expected =
+        archive("/etc/system changed since /boot/solaris/filestat.ramdisk was written, so the first boot makes ");
+    assert!(root.found().bad.iter().any(|problem| problem.starts_with(&expected)), "{:?}", root.found().bad);
+    root.0.get_mut(ARCHIVE).expect("there").1 = 2;
+    let expected = archive("it is newer than /boot/solaris/timestamp.cache, so the first boot");
+    assert!(root.found().bad.iter().any(|problem| problem.starts_with(&expected)), "{:?}", root.found().bad);
+}
+
+#[test]
+fn archives_that_the_kernel_does_not_read_are_told() {
+    let whole = closed(member("etc/system", 0o100_644, b"content of /etc/system\n"));
+    let with = |at: usize, bytes: &[u8]| {
+        let mut archive = whole.clone();
+        archive[at..at + bytes.len()].copy_from_slice(bytes);
+        archive
+    };
+    for (archive, expected) in [
+        (with(0, b"070701"), "at 0 of the unpacked archive: no member in the old octal form"),
+        (with(18, b"10064 "), "at 0 of the unpacked archive: a number is not octal"),
+        (with(59, b"777777"), "at 0 of the unpacked archive: a name has no length that a path can have"),
+        (with(86, b"x"), "at 0 of the unpacked archive: a name is not ended, or no text"),
+        (with(65, b"00000777777"), "at 512 of the unpacked archive: it ends within a member"),
+        (whole[..whole.len() - 1].to_vec(), "at 511 of the unpacked archive: its length is no multiple of 512"),
+        (whole[..110].to_vec(), "at 110 of the unpacked archive: it ends without a trailer"),
+        (
+            closed(member("./etc/system", 0o100_644, b"content of /etc/system\n")),
+            "the name ./etc/system in it is not found",
+        ),
+        (closed(Vec::new()), "no driver of a disk is in it (kernel/drv/amd64/blkdev, "),
+    ] {
+        let mut root = Root::whole();
+        root.put_archive(&archive);
+        let bad = root.found().bad;
+        let expected = format!("boot: {ARCHIVE}: {expected}");
+        assert!(bad.iter().any(|problem| problem.starts_with(&expected)), "{expected} is not in {bad:?}");
+    }
+}
+
+#[test]
+fn another_system_is_not_judged() {
+    let mut root = Root::default();
+    root.file("/etc/os-release", "ID=debian\n");
+    let found = root.found();
+    assert_eq!((found.bad.len(), found.good.len()), (0, 0));
+    assert_eq!(found.unread, ["boot: rpool/ROOT/be, which has nothing of illumos"]);
+}
+
+#[test]
+fn a_circle_of_variables_ends() {
+    let mut root = Root::whole();
+    root.file("/boot/loader.conf", "a=\"${b}\"\nb=\"${a}\"\nkernel=\"${a}\"\nc=\"${unknown}\"\n");
+    let settings = Settings::read(&root).expect("read");
+    assert!(settings.kernel().contains("${"), "{}", settings.kernel());
+    assert_eq!(settings.get("c").as_deref(), Some("${unknown}"));
+}
+
+#[test]
+fn fuzz_boot_archives_and_loader_configurations() {
+    let root = Root::whole();
+    let mut archive = Vec::new();
+    let packed = root.open(ARCHIVE).expect("there");
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut archive).expect("a whole archive");
+    let text = root.text(DEFAULTS).expect("read").expect("there");
+    fuzz(300, |random: &mut Random| {
+        let mut damaged = archive.clone();
+        random.damage(&mut damaged);
+        let _ = cpio::read(&damaged[..], |_, content| io::copy(content, &mut io::sink()).map(drop));
+        let mut lines = text.clone().into_bytes();
+        random.damage(&mut lines);
+        let mut root = Root::default();
+        root.file(DEFAULTS, lines);
+        let settings = Settings::read(&root).expect("a root in memory is read");
+        let _ = (settings.kernel(), settings.modules(), settings.console());
+    });
+}

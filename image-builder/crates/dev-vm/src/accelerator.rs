@@ -307,7 +307,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn host(qemu: &Path) -> Host {
-        Host { qemu: qemu.into(), firmware_directories: Vec::new(), state_directory: None }
+        Host {
+            qemu: qemu.into(),
+            firmware_directories: Vec::new(),
+            state_directory: None,
+            bhyve: crate::host::BhyveParts::default(),
+        }
     }
 
     /// Somebody who was given the device got translation until the host was booted again.

@@ -14,6 +14,7 @@ const MACHINES: &str = "vm";
 /// Names inside the machine's directories. The hypervisor works in the one, and `ssh` in the private one.
 pub(crate) mod file {
     pub(crate) const OVERLAY: &str = "overlay.qcow2";
+    pub(crate) const RAW_DISK: &str = "disk.raw";
     pub(crate) const FIRMWARE_VARIABLES: &str = "firmware-vars.fd";
     pub(crate) const QMP_SOCKET: &str = "qmp.sock";
     pub(crate) const SERIAL_SOCKET: &str = "serial.sock";
@@ -111,6 +112,12 @@ impl VmDirectory {
     #[must_use]
     pub fn overlay(&self) -> PathBuf {
         self.path.join(file::OVERLAY)
+    }
+
+    /// The disk under bhyve, which has no overlays.
+    #[must_use]
+    pub fn raw_disk(&self) -> PathBuf {
+        self.path.join(file::RAW_DISK)
     }
 
     /// The firmware's variables.

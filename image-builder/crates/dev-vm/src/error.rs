@@ -2,6 +2,7 @@
 
 use crate::accelerator::ProbeError;
 use crate::firmware::FirmwareError;
+use crate::hypervisor::{DescribeError, Hypervisor};
 use crate::image::ImageError;
 use crate::name::VmName;
 use crate::qmp::QmpError;
@@ -235,12 +236,35 @@ pub enum LaunchError {
     #[error("stopped waiting; the machine goes on booting")]
     #[diagnostic(help("{}", STILL_BOOTING))]
     Interrupted,
-    /// The chosen hypervisor cannot be driven yet.
-    #[error("{hypervisor} machines cannot be started by dev-vm yet")]
-    #[diagnostic(help("`dev-vm print --hypervisor {hypervisor}` shows what to run or define by hand"))]
-    NotYet {
+    /// See [`DescribeError`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Describe(#[from] DescribeError),
+    /// The host is not ready for this hypervisor.
+    #[error("{hypervisor} cannot run the machine here: {}", unmet.join("; "))]
+    #[diagnostic(help("`dev-vm print --hypervisor {hypervisor}` shows the command"))]
+    Unmet {
         /// The hypervisor.
-        hypervisor: &'static str,
+        hypervisor: Hypervisor,
+        /// What is missing, each with what makes it.
+        unmet: Vec<String>,
+    },
+    /// A program that runs machines failed.
+    #[error("{hypervisor} does not run the machine")]
+    Foreign {
+        /// The hypervisor.
+        hypervisor: Hypervisor,
+        /// The program's own words.
+        #[source]
+        source: CommandError,
+    },
+    /// bhyve ended with a status that is no ordinary end.
+    #[error("bhyve ended with exit status {status} ({meaning})")]
+    Bhyve {
+        /// The status.
+        status: i32,
+        /// What bhyve(8) says of it.
+        meaning: &'static str,
     },
 }
 

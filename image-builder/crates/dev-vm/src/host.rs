@@ -1,5 +1,6 @@
 //! What dev-vm has to know about the host: which programs, and where firmware is described.
 
+use crate::hypervisor::Hypervisor;
 use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,22 @@ pub struct Host {
     pub firmware_directories: Vec<PathBuf>,
     /// Where the user's programs keep their state; `None` when the environment does not say.
     pub state_directory: Option<PathBuf>,
+    /// What bhyve shall use instead of what its system's packages and documentation call so.
+    pub bhyve: BhyveParts,
+}
+
+/// Parts of a host that bhyve needs, where they are not the usual ones.
+#[derive(Clone, Debug, Default)]
+pub struct BhyveParts {
+    /// The UEFI firmware.
+    pub firmware: Option<PathBuf>,
+    /// The VNIC of illumos, the tap device of FreeBSD.
+    pub network: Option<String>,
 }
 
 impl Host {
-    /// Looks at the environment: `PATH`, `XDG_CONFIG_HOME`, `XDG_STATE_HOME` and `HOME`.
+    /// Looks at the environment: `PATH`, `XDG_CONFIG_HOME`, `XDG_STATE_HOME`, `HOME`, and `DEV_VM_BHYVE_FIRMWARE` and
+    /// `DEV_VM_BHYVE_NETWORK`.
     #[must_use]
     pub fn from_environment() -> Self {
         let qemu = find_on_path(QEMU);
@@ -46,6 +59,25 @@ impl Host {
             qemu: qemu.map_or_else(|| QEMU.into(), PathBuf::into_os_string),
             firmware_directories: directories,
             state_directory: state.map(|state| state.join(STATE)),
+            bhyve: BhyveParts {
+                firmware: env::var_os("DEV_VM_BHYVE_FIRMWARE").map(PathBuf::from),
+                network: env::var("DEV_VM_BHYVE_NETWORK").ok(),
+            },
+        }
+    }
+
+    /// What runs machines here: QEMU where it is installed, else the system's bhyve, else libvirt. Without any it is
+    /// QEMU, which is what can be installed nearly everywhere.
+    #[must_use]
+    pub fn hypervisor(&self) -> Hypervisor {
+        if Path::new(&self.qemu).is_absolute() {
+            Hypervisor::Qemu
+        } else if find_on_path("bhyve").is_some() {
+            Hypervisor::BHYVE_HERE
+        } else if find_on_path("virsh").is_some() {
+            Hypervisor::Libvirt
+        } else {
+            Hypervisor::Qemu
         }
     }
 

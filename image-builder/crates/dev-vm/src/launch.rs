@@ -5,7 +5,6 @@ use crate::config::{Config, DEFAULT_CPUS, DEFAULT_MEMORY_MIB, FORMAT, Share};
 use crate::directory::remove_file;
 use crate::error::{LaunchError, StateError};
 use crate::firmware::{self, Firmware};
-use crate::hypervisor::Hypervisor;
 use crate::image::{self, ImageIdentity};
 use crate::lock::{OperationLock, RunLock};
 use crate::overlay::{self, OverlayChoice};
@@ -57,9 +56,6 @@ impl Vm {
 
     /// Makes everything that the machine needs and is not there yet.
     pub(crate) fn prepare(&self, options: &UpOptions, progress: &mut dyn Progress) -> Result<Prepared, LaunchError> {
-        if options.hypervisor != Hypervisor::Qemu {
-            return Err(LaunchError::NotYet { hypervisor: options.hypervisor.as_str() });
-        }
         // What cannot work is found out before anything is made.
         let before = Config::load(&self.directory)?;
         let (mut config, image) = self.settings(options, before.as_ref())?;
@@ -117,7 +113,7 @@ impl Vm {
     }
 
     /// The settings: what was asked for, else what is remembered, else the defaults; and the image.
-    fn settings(
+    pub(crate) fn settings(
         &self,
         options: &UpOptions,
         remembered: Option<&Config>,
@@ -171,7 +167,7 @@ impl Vm {
         }
     }
 
-    fn prepare_overlay(
+    pub(crate) fn prepare_overlay(
         &self,
         config: &mut Config,
         image: &ImageIdentity,

@@ -30,6 +30,7 @@ pub mod directory;
 mod down;
 pub mod error;
 pub mod firmware;
+mod foreign;
 mod gdb;
 pub mod guest;
 pub mod host;
@@ -61,6 +62,7 @@ pub use accelerator::Accelerator;
 pub use directory::VmDirectory;
 pub use down::{DownOptions, Stopped};
 pub use error::{ControlError, GuestError, LaunchError, StateError};
+pub use foreign::Foreign;
 pub use gdb::GdbTarget;
 pub use host::Host;
 pub use logs::LogOptions;
@@ -88,5 +90,11 @@ impl Vm {
     #[must_use]
     pub fn directory(&self) -> &VmDirectory {
         &self.directory
+    }
+
+    /// The host that it runs on.
+    #[must_use]
+    pub fn host(&self) -> &Host {
+        &self.host
     }
 }

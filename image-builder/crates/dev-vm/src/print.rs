@@ -3,11 +3,12 @@
 use crate::Vm;
 use crate::config::RunRecord;
 use crate::error::LaunchError;
-use crate::hypervisor::{self, Hypervisor};
+use crate::hypervisor::{Hypervisor, command_line};
 use crate::up::{Progress, UpOptions};
 
 impl Vm {
-    /// The exact command that runs, or that `up` would run; everything it names is made first.
+    /// The exact command that runs, or that `up` would run, or libvirt's description of the same machine. Everything
+    /// that QEMU's command names is made first.
     ///
     /// # Errors
     /// Those of the preparation, [`LaunchError`].
@@ -17,12 +18,14 @@ impl Vm {
         options: &UpOptions,
         progress: &mut dyn Progress,
     ) -> Result<String, LaunchError> {
-        if hypervisor == Hypervisor::Qemu && self.is_running()? {
-            if let Some(record) = RunRecord::load(&self.directory)? {
-                return Ok(hypervisor::qemu_line(&record.argv, self.directory.path()));
-            }
+        if hypervisor != Hypervisor::Qemu {
+            return self.print_for(hypervisor, options);
         }
-        let prepared = self.prepare(options, progress)?;
-        Ok(hypervisor.describe(&prepared.machine, &prepared.config, &self.directory))
+        let running = if self.is_running()? { RunRecord::load(&self.directory)? } else { None };
+        let argv = match running {
+            Some(record) => record.argv,
+            None => self.prepare(options, progress)?.machine.argv(),
+        };
+        Ok(command_line(&argv, self.directory.path()))
     }
 }

@@ -5,11 +5,9 @@ use crate::base64;
 use crate::config::Share;
 use crate::directory::file;
 use crate::firmware::Firmware;
+use crate::hypervisor::MOUNT_TAG;
 use crate::name::VmName;
 use std::path::Path;
-
-/// The name under which the guest finds the share.
-pub const MOUNT_TAG: &str = "repo";
 
 /// Everything that the command depends on. All of it is text, so that it can be written down and read back.
 #[derive(Clone, Debug)]
@@ -126,10 +124,14 @@ impl Machine {
     }
 }
 
-/// The SMBIOS string that a systemd guest takes for root's authorised keys.
 fn credential(public_key: &str) -> String {
+    format!("type=11,value={}", credential_value(public_key))
+}
+
+/// The SMBIOS string that a systemd guest takes for root's authorised keys, and the illumos guest, too.
+pub(crate) fn credential_value(public_key: &str) -> String {
     let line = format!("{}\n", public_key.trim());
-    format!("type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root={}", base64::encode(line.as_bytes()))
+    format!("io.systemd.credential.binary:ssh.authorized_keys.root={}", base64::encode(line.as_bytes()))
 }
 
 /// QEMU splits option values at commas; a doubled comma stands for one.

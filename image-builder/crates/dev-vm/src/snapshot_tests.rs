@@ -16,7 +16,12 @@ impl Case {
         fs::write(root.path().join("a.raw"), [1u8; 4096]).unwrap();
         let directory = VmDirectory::new(root.path(), &root.path().join("state"), "dev".parse().unwrap()).unwrap();
         directory.create().unwrap();
-        let host = Host { qemu: "no-such-emulator".into(), firmware_directories: Vec::new(), state_directory: None };
+        let host = Host {
+            qemu: "no-such-emulator".into(),
+            firmware_directories: Vec::new(),
+            state_directory: None,
+            bhyve: crate::host::BhyveParts::default(),
+        };
         let vm = Vm::new(directory, host);
         let image = ImageIdentity::of(&root.path().join("a.raw")).unwrap();
         let mut config = Config {

@@ -5,7 +5,6 @@ use crate::accelerator::Accelerator;
 use crate::config::{FORMAT, RunRecord};
 use crate::console_log::{self, TAIL_LINES};
 use crate::error::{LaunchError, StateError};
-use crate::hypervisor::Hypervisor;
 use crate::launch::Prepared;
 use crate::port;
 use crate::qmp::Qmp;
@@ -43,8 +42,6 @@ pub struct UpOptions {
     pub share: ShareChoice,
     /// The accelerator; found out by trying when `None`.
     pub accelerator: Option<Accelerator>,
-    /// What runs the machine.
-    pub hypervisor: Hypervisor,
     /// Whether the machine's disk is thrown away first.
     pub recreate: bool,
     /// How long the guest may take to be ready; `None` does not wait.

@@ -4,7 +4,7 @@
 
 use dev_vm::image::{DiskFormat, ImageIdentity};
 use dev_vm::{Accelerator, DownOptions, Host, Progress, ShareChoice, Stopped, UpOptions, Vm, VmDirectory};
-use dev_vm::{accelerator, hypervisor::Hypervisor, overlay, qcow2};
+use dev_vm::{accelerator, overlay, qcow2};
 use process_runner::Command;
 use std::fs;
 use std::ops::ControlFlow;
@@ -151,7 +151,6 @@ fn qemu_accepts_the_whole_command_and_obeys() {
         cpus: None,
         share: ShareChoice::Directory { path: share, writable: false },
         accelerator: Some(Accelerator::Tcg),
-        hypervisor: Hypervisor::Qemu,
         recreate: false,
         timeout: None,
     };

@@ -44,7 +44,15 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Start the machine and wait until the guest says that it is ready
-    Up(UpArguments),
+    ///
+    /// Under bhyve the guest's console is this terminal, until the guest powers off.
+    Up {
+        /// What runs it: qemu, bhyve or libvirt [default: the first of them that the host has]
+        #[arg(long, value_name = "NAME")]
+        hypervisor: Option<Hypervisor>,
+        #[command(flatten)]
+        up: UpArguments,
+    },
     /// Ask the guest to power off; insist when it does not
     Down {
         /// Do not ask the guest: what it has not written is lost
@@ -121,7 +129,7 @@ pub(crate) enum Verb {
     },
     /// Show the exact command that runs, or would run, the machine
     Print {
-        /// For which hypervisor: qemu, bhyve or libvirt
+        /// For which hypervisor: qemu, bhyve-illumos, bhyve-freebsd, bhyve (that of this host) or libvirt
         #[arg(long, default_value = "qemu", value_name = "NAME")]
         hypervisor: Hypervisor,
         #[command(flatten)]
@@ -201,7 +209,6 @@ impl UpArguments {
             cpus: self.cpus,
             share,
             accelerator: self.accel,
-            hypervisor: Hypervisor::Qemu,
             recreate: self.recreate,
             timeout: (!self.no_wait).then(|| Duration::from_secs(self.timeout)),
         }

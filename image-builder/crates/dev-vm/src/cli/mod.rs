@@ -5,8 +5,9 @@ mod output;
 
 use arguments::{Arguments, SnapshotArguments, UpArguments, Verb};
 use clap::Parser;
+use dev_vm::hypervisor::Hypervisor;
 use dev_vm::{
-    DownOptions, GdbTarget, Host, LaunchError, LogOptions, State, StateError, Stopped, Vm, VmDirectory, VmName,
+    DownOptions, Foreign, GdbTarget, Host, LaunchError, LogOptions, State, StateError, Stopped, Vm, VmDirectory, VmName,
 };
 use output::{Failure, Row, StderrProgress, exit, say, write_json, write_out};
 use std::path::{Path, PathBuf};
@@ -44,7 +45,10 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     }
     let vm = Vm::new(VmDirectory::new(&images, &state, arguments.name)?, host);
     match arguments.verb {
-        Verb::Up(up) => start(&vm, up),
+        Verb::Up { hypervisor, up } => match hypervisor.unwrap_or_else(|| vm.host().hypervisor()) {
+            Hypervisor::Qemu => start(&vm, up),
+            other => start_with(&vm, other, up),
+        },
         Verb::Down { force, timeout } => stop(&vm, force, timeout),
         Verb::Status { json } => status(&vm, json),
         Verb::Wait { timeout } => {
@@ -107,6 +111,32 @@ fn start(vm: &Vm, up: UpArguments) -> Result<u8, Failure> {
         write_json(&vm.status()?);
     }
     Ok(code)
+}
+
+fn start_with(vm: &Vm, hypervisor: Hypervisor, up: UpArguments) -> Result<u8, Failure> {
+    let json = up.json;
+    let options = up.into_options(default_share());
+    match watching(|progress| vm.up_with(hypervisor, &options, progress))? {
+        Foreign::Ended => {
+            say("the guest powered off");
+            if json {
+                write_json(&serde_json::json!({ "ended": "powered off" }));
+            }
+            Ok(exit::OK)
+        }
+        Foreign::Running { ready, commands: [enter, console, stop] } => {
+            match ready.after {
+                Some(after) => say(&format!("ready after {:.1} s", after.as_secs_f64())),
+                None => say("started"),
+            }
+            say(&format!("enter it:    {enter}\nits console: {console}\nstop it:     {stop}"));
+            if json {
+                let (port, after) = (ready.ssh_port, ready.after.map(|after| after.as_secs_f64()));
+                write_json(&serde_json::json!({ "ssh_port": port, "ready_after_seconds": after, "services": ready.services }));
+            }
+            Ok(output::tell_services(&ready.services))
+        }
+    }
 }
 
 /// Does something that waits for the guest, telling how far it is.

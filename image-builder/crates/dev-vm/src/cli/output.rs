@@ -110,9 +110,14 @@ fn launch_code(error: &LaunchError) -> u8 {
         LaunchError::State(error) => state_code(error),
         LaunchError::Image(ImageError::Changed { .. }) => exit::IMAGE_CHANGED,
         LaunchError::Firmware(_) | LaunchError::Probe(ProbeError::NoQemu { .. }) => exit::NOT_INSTALLED,
-        LaunchError::Key(error) | LaunchError::Start(error) if error.is_not_found() => exit::NOT_INSTALLED,
+        LaunchError::Key(error) | LaunchError::Start(error) | LaunchError::Foreign { source: error, .. }
+            if error.is_not_found() =>
+        {
+            exit::NOT_INSTALLED
+        }
+        LaunchError::Unmet { .. } => exit::NOT_INSTALLED,
         LaunchError::NotReady { .. } => exit::NOT_READY,
-        LaunchError::Died { .. } | LaunchError::Rejected { .. } => exit::DIED,
+        LaunchError::Died { .. } | LaunchError::Rejected { .. } | LaunchError::Bhyve { .. } => exit::DIED,
         LaunchError::AlreadyRunning { .. } => exit::RUNS_ALREADY,
         _ => exit::FAILED,
     }

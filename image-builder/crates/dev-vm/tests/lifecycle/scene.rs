@@ -118,6 +118,10 @@ impl Scene {
         output
     }
 
+    pub(crate) fn run_with_variable(&self, (name, value): (&str, &str), arguments: &[&str]) -> Output {
+        self.command(Mode::Ready, arguments).env(name, value).run_any().unwrap()
+    }
+
     /// Runs `dev-vm` with these arguments and no others.
     pub(crate) fn run_plainly(&self, arguments: &[&str]) -> Output {
         self.program(Mode::Ready).args(arguments).run_any().unwrap()

@@ -23,6 +23,7 @@ usage() {
 	cat <<USAGE
 usage: $program [-d WHERE] [-o DIR] [--guest openindiana|debian] [--base FILE]
        [--refresh] [--run] [--recreate] [--watch] [-h]
+       $program --doctor [-d WHERE] [--guest openindiana|debian]
 
   -d, --dataset WHERE   workspace: a directory when it begins with /, ./ or ../,
                         else a ZFS dataset (default: ./images)
@@ -35,7 +36,12 @@ usage: $program [-d WHERE] [-o DIR] [--guest openindiana|debian] [--base FILE]
       --recreate        with --run: begin with the image as it is now, and throw away what
                         the guest wrote to its disk
       --watch           rebuild sysconfig and its plugins whenever a source changes
+      --doctor          build nothing: look at this host, the workspace, the machine and the
+                        guest, and say of everything that is wrong how to mend it
   -h, --help            this text
+
+An OpenIndiana image on a host that is no illumos needs a sysconfig built for it: with
+CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER and ILLUMOS_SYSROOT, or with cross; a run says which.
 USAGE
 }
 
@@ -53,7 +59,7 @@ quoted() {
 
 # ---- options ---------------------------------------------------------------
 
-where=./images output_dir='' guest=openindiana base='' refresh='' run='' recreate='' watch=''
+where=./images output_dir='' guest=openindiana base='' refresh='' run='' recreate='' watch='' doctor=''
 while [ $# -gt 0 ]; do
 	case $1 in
 	--*=*)
@@ -77,6 +83,7 @@ while [ $# -gt 0 ]; do
 	--run) run=yes && shift ;;
 	--recreate) recreate=--recreate && shift ;;
 	--watch) watch=yes && shift ;;
+	--doctor) doctor=yes && shift ;;
 	-h | --help) usage && exit 0 ;;
 	*) usage_error "unknown argument: $1" ;;
 	esac
@@ -102,6 +109,14 @@ trap 'interrupted 129' HUP
 system=$(uname -s)
 illumos_build=$here/sysconfig/target/x86_64-unknown-illumos/release
 . "$here/tools/can-build.sh"
+. "$here/tools/illumos-build.sh"
+
+if [ -n "$doctor" ]; then
+	. "$here/tools/prerequisites.sh"
+	. "$here/tools/doctor.sh"
+	look_at_everything
+	exit "$doctor_status"
+fi
 
 case $where in
 /* | ./* | ../* | . | ..) ;;
@@ -154,13 +169,11 @@ if [ -n "$run" ]; then
 fi
 install_missing
 need_rust
+[ "$guest" != openindiana ] || need_illumos_target
 
 # ---- programs --------------------------------------------------------------
 
 external=$here/sysconfig/target/release
-if [ "$guest" = openindiana ] && [ "$system" != SunOS ] && [ -x "$illumos_build/sysconfig" ]; then
-	external=$illumos_build
-fi
 
 # cargo_build WORKSPACE [OPTION...]: the guest and we look for the programs here, whatever the user's Cargo is told.
 cargo_build() {
@@ -172,10 +185,7 @@ cargo_build() {
 
 build_sysconfig() {
 	cargo_build sysconfig || return 1
-	[ "$guest" = openindiana ] && [ "$system" != SunOS ] || return 0
-	[ -n "${CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER:-}" ] || return 0
-	cargo_build sysconfig --target x86_64-unknown-illumos || return 1
-	external=$illumos_build
+	[ "$guest" != openindiana ] || build_for_illumos
 }
 
 # Names, sizes and times of every source; a poll, because it works on every host and file system.

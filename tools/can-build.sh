@@ -73,25 +73,6 @@ No OpenIndiana base is there yet, so its three stages are built first (hipster-0
 FETCHING
 }
 
-# An illumos guest runs illumos executables only. Those of this host are refused when the image is made.
-announce_illumos_build() {
-	[ "$system" != SunOS ] || return 0
-	if [ -n "${CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER:-}" ]; then
-		say "Building sysconfig for illumos with the linker $CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER"
-	elif [ -x "$illumos_build/sysconfig" ] && [ -x "$illumos_build/sysconfigctl" ] && [ -x "$illumos_build/ninep-mirror" ]; then
-		say "Taking sysconfig for illumos from $illumos_build, which this host does not rebuild"
-	else
-		cat >&2 <<FOREIGN
-Note: what this host builds does not run on illumos, so a base that is one will be refused when sysconfig
-is put into it. Put an illumos build into $illumos_build
-(cargo build --release on an illumos host makes one), or name a linker for illumos in
-CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER.
-FOREIGN
-		[ -z "$makes_base" ] || ends_with_base=yes
-		[ -z "$makes_base" ] || say "Until then this run ends with the base."
-	fi
-}
-
 # kilobytes FILE, and what is free where a directory is or will be.
 kilobytes() { echo $(($(wc -c <"$1") / 1024 + 1)); }
 free_kilobytes() {

@@ -7,7 +7,11 @@ use std::process::{Command, Stdio};
 use crate::FILES;
 
 /// Paths outside the methods themselves, which the tests put elsewhere.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 15] = [
+    "/dev/9p",
+    "/etc/shadow",
+    "/etc/svc/volatile",
+    "/etc/sysconfig.d",
     "/lib/svc/share",
     "/usr/lib/ninep-mirror",
     "/usr/lib/sysconfig-dev-start",
@@ -39,7 +43,9 @@ impl Guest {
         guest.write("lib/svc/share/smf_include.sh", include);
         guest.write("etc/vfstab", &guest.moved(&file("openindiana/vfstab")));
         guest.write("etc/mnttab", "rpool/ROOT/be\t/\tzfs\trw\t0\n");
-        guest.write("method", &guest.moved(&file(method)));
+        // The commands of this guest come first, also where the script says what is first.
+        let text = file(method).replace("PATH=/usr/sbin", &format!("PATH={}:/usr/sbin", guest.path("bin").display()));
+        guest.write("method", &guest.moved(&text));
         guest
     }
 

@@ -5,6 +5,7 @@ mod graph;
 mod guest;
 mod manifest;
 mod manifest_tests;
+mod on_illumos;
 mod ready_method;
 mod share_method;
 

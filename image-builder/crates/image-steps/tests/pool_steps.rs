@@ -242,3 +242,17 @@ fn datasets_have_parents_and_stand_once() {
         assert!(failure.contains(expected), "{failure} is not {expected}");
     }
 }
+
+/// The reason is told when the image is built, not by a guest in which nothing starts.
+#[test]
+fn a_program_of_linux_is_refused_in_an_illumos_image() {
+    let bench = Bench::new(|_| {});
+    std::fs::copy("/proc/self/exe", bench.path("ext/sysconfig")).expect("a program of this host");
+    let install = r#"{ "t": "ensure_file", "file": "/usr/lib/sysconfig", "extsrc": "sysconfig", "abi": "guest",
+        "owner": "root", "group": "root", "mode": "755" }"#;
+    bench.template("image", r#""size": 400"#, &[BE, UNPACK, install]);
+    let failure = bench.failure("image");
+    for expected in ["Linux", "illumos", "x86_64-unknown-illumos"] {
+        assert!(failure.contains(expected), "{expected}: {failure}");
+    }
+}

@@ -63,6 +63,8 @@ impl Vm {
         self.directory().create()?;
         // Held while bhyve runs, by us: the disk has one user.
         let _lock = RunLock::try_acquire(&self.directory().run_lock())?.ok_or_else(already_running)?;
+        let before = Config::load(self.directory())?;
+        self.settings(options, before.as_ref())?.0.store(self.directory())?;
         copy_image(&description, options.recreate, progress)?;
         progress.note("the console is this terminal; log in as root, and `poweroff` ends the machine");
         run_bhyve(hypervisor, &argv)

@@ -132,7 +132,9 @@ fn start_with(vm: &Vm, hypervisor: Hypervisor, up: UpArguments) -> Result<u8, Fa
             say(&format!("enter it:    {enter}\nits console: {console}\nstop it:     {stop}"));
             if json {
                 let (port, after) = (ready.ssh_port, ready.after.map(|after| after.as_secs_f64()));
-                write_json(&serde_json::json!({ "ssh_port": port, "ready_after_seconds": after, "services": ready.services }));
+                write_json(
+                    &serde_json::json!({ "ssh_port": port, "ready_after_seconds": after, "services": ready.services }),
+                );
             }
             Ok(output::tell_services(&ready.services))
         }

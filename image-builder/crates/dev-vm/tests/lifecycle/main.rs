@@ -425,6 +425,7 @@ fn up_runs_bhyve_until_the_guest_powers_off() {
         assert_eq!(fs::read_to_string(root.join("ends")).unwrap(), "--vm=dev-vm-dev --destroy\n".repeat(3));
         assert_eq!(fs::read(scene.machine("dev").join("disk.raw")).unwrap(), fs::read(scene.image()).unwrap());
     }
+    assert_eq!(scene.status("dev")["cpus"], 3, "settings are remembered");
 }
 
 /// libvirt is handed a domain that it takes, and the console that it writes down says when the guest is ready.

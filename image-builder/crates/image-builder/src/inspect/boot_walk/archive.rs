@@ -22,8 +22,9 @@ const TIMESTAMP: &str = "/boot/solaris/timestamp.cache";
 const FILE_STATES: &str = "/boot/solaris/filestat.ramdisk";
 /// Archives of older systems, which the boot would take for its own.
 const STALE: [&str; 2] = ["/platform/i86pc/boot_archive", "/platform/i86pc/archive_cache"];
-/// Deeper directories are a circle or an attack.
+/// Deeper directories, and more files, are a circle or an attack; systems have some thousands.
 const DEPTH_MAX: usize = 64;
+const LISTED_MAX: usize = 200_000;
 const HASH_CHARACTERS: usize = 40;
 
 /// Looks at the archive, and at its hash where the loader passes one on.
@@ -102,10 +103,10 @@ fn missing(files: &dyn Files, archived: &BTreeSet<String>, problems: &mut Vec<St
     if !DISK_DRIVERS.iter().any(|driver| archived.contains(*driver)) {
         problems.push(format!("no driver of a disk is in it ({})", DISK_DRIVERS.join(", ")));
     }
-    let mut listed = BTreeSet::new();
+    let (mut listed, mut left) = (BTreeSet::new(), LISTED_MAX);
     for list in FILE_LISTS {
         for line in files.text(list)?.unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()) {
-            collect(files, line.trim_start_matches('/'), DEPTH_MAX, &mut listed)?;
+            collect(files, line.trim_start_matches('/'), DEPTH_MAX, &mut left, &mut listed)?;
         }
     }
     let unarchived = listed.iter().filter(|name| !archived.contains(*name) && !NEEDED.contains(&name.as_str()));
@@ -113,13 +114,21 @@ fn missing(files: &dyn Files, archived: &BTreeSet<String>, problems: &mut Vec<St
     Ok(())
 }
 
-/// The regular files at and below a path.
-fn collect(files: &dyn Files, name: &str, depth: usize, listed: &mut BTreeSet<String>) -> io::Result<()> {
-    match files.look(&format!("/{name}"))?.map(|entry| entry.kind) {
-        Some(Kind::File) => drop(listed.insert(name.to_owned())),
+/// The files and links at and below a path; links are not followed.
+fn collect(
+    files: &dyn Files,
+    name: &str,
+    depth: usize,
+    left: &mut usize,
+    listed: &mut BTreeSet<String>,
+) -> io::Result<()> {
+    let too_many = || io::Error::other(format!("the boot archive's list names more than {LISTED_MAX} files"));
+    *left = left.checked_sub(1).ok_or_else(too_many)?;
+    match files.look_at(&format!("/{name}"), false)?.map(|entry| entry.kind) {
+        Some(Kind::File | Kind::Link) => drop(listed.insert(name.to_owned())),
         Some(Kind::Directory) if depth > 0 => {
             for child in files.names(&format!("/{name}"))? {
-                collect(files, &format!("{name}/{child}"), depth - 1, listed)?;
+                collect(files, &format!("{name}/{child}"), depth - 1, left, listed)?;
             }
         }
         _ => (),

@@ -11,6 +11,8 @@ const MAGIC: &[u8] = b"070707";
 const HEADER_BYTES: usize = 76;
 const TRAILER: &str = "TRAILER!!!";
 const NAME_BYTES_MAX: u64 = 4096;
+/// Systems archive some thousands of files.
+const MEMBERS_MAX: u64 = 200_000;
 /// The loader takes the unpacked size from four bytes.
 const ARCHIVE_BYTES_MAX: u64 = 4 << 30;
 /// The early kernel rounds each read up to this, and fails behind the end.
@@ -83,6 +85,9 @@ pub(super) fn read(
             break;
         }
         members += 1;
+        if members > MEMBERS_MAX {
+            return Err(CpioError::Malformed { offset: archive.bytes, what: "it has more members than any system" });
+        }
         let end = archive.bytes + member.size;
         visit(&member, &mut (&mut archive).take(member.size))?;
         let left = end.saturating_sub(archive.bytes);

@@ -11,6 +11,7 @@ const TEXT_BYTES_MAX: u64 = 4 << 20;
 pub(super) enum Kind {
     File,
     Directory,
+    Link,
     Other,
 }
 
@@ -25,7 +26,12 @@ pub(super) struct Entry {
 
 pub(super) trait Files {
     /// What stands at a path, behind links; none if nothing does.
-    fn look(&self, path: &str) -> io::Result<Option<Entry>>;
+    fn look(&self, path: &str) -> io::Result<Option<Entry>> {
+        self.look_at(path, true)
+    }
+
+    /// The same; a link at its end is followed or not.
+    fn look_at(&self, path: &str, follow: bool) -> io::Result<Option<Entry>>;
 
     /// The content of a regular file.
     fn open<'a>(&'a self, path: &str) -> io::Result<Box<dyn Read + 'a>>;
@@ -53,8 +59,8 @@ pub(super) trait Files {
 }
 
 impl Files for FileSystem<'_> {
-    fn look(&self, path: &str) -> io::Result<Option<Entry>> {
-        let file = match self.lookup(path.as_bytes(), true) {
+    fn look_at(&self, path: &str, follow: bool) -> io::Result<Option<Entry>> {
+        let file = match self.lookup(path.as_bytes(), follow) {
             Ok(file) => file,
             Err(ReadError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(io::Error::other(error)),
@@ -62,6 +68,7 @@ impl Files for FileSystem<'_> {
         let kind = match &file {
             file if file.is_regular() => Kind::File,
             file if file.is_directory() => Kind::Directory,
+            file if file.is_symlink() => Kind::Link,
             _ => Kind::Other,
         };
         Ok(Some(Entry { kind, size: file.znode.size, mtime: file.znode.mtime.secs }))

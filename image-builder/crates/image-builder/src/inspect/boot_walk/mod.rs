@@ -17,6 +17,7 @@ use zfs_image::reader::{Pool, ReadError};
 
 use self::files::{Files, Kind};
 use self::loader::{DEFAULTS, Settings};
+use super::long::shown;
 use super::verify::Findings;
 
 /// Where only an illumos has something.
@@ -29,10 +30,17 @@ const MENU: &str = "/boot/menu.lst";
 pub(super) fn check(pool: &Pool<'_>, findings: &mut Findings) -> Result<(), ReadError> {
     let Some(dataset) = pool.boot_dataset()? else { return Ok(()) };
     let files = pool.file_system(&dataset)?;
-    if let Err(error) = walk(&files, &dataset.name, findings) {
-        findings.bad.push(format!("boot: {}: {}", dataset.name, chain(&error)));
+    let mut found = Findings::default();
+    if let Err(error) = walk(&files, &dataset.name, &mut found) {
+        found.bad.push(format!("boot: {}: {}", dataset.name, chain(&error)));
     }
-    check_menu(pool, findings)
+    let menu = check_menu(pool, &mut found);
+    // Names and values are the image's, and a terminal would obey some of them.
+    let plain = |list: Vec<String>| list.into_iter().map(|text| shown(text.as_bytes()));
+    findings.good.extend(plain(found.good));
+    findings.bad.extend(plain(found.bad));
+    findings.unread.extend(plain(found.unread));
+    menu
 }
 
 /// An error with its causes.

@@ -25,7 +25,7 @@ const DEFAULTS: &str = "/boot/defaults/loader.conf";
 struct Root(BTreeMap<String, (Option<Vec<u8>>, i64)>);
 
 impl Files for Root {
-    fn look(&self, path: &str) -> io::Result<Option<Entry>> {
+    fn look_at(&self, path: &str, _follow: bool) -> io::Result<Option<Entry>> {
         Ok(self.0.get(path).map(|(content, mtime)| Entry {
             kind: if content.is_some() { Kind::File } else { Kind::Directory },
             size: content.as_ref().map_or(0, |content| content.len() as u64),
@@ -255,6 +255,31 @@ fn archives_that_the_kernel_does_not_read_are_told() {
         let expected = format!("boot: {ARCHIVE}: {expected}");
         assert!(bad.iter().any(|problem| problem.starts_with(&expected)), "{expected} is not in {bad:?}");
     }
+}
+
+/// A directory that holds itself, as only a hostile pool has it: twice, so that each level has twice as many names.
+#[test]
+fn directories_that_contain_themselves_end() {
+    struct Circle(Root);
+    impl Files for Circle {
+        fn look_at(&self, path: &str, follow: bool) -> io::Result<Option<Entry>> {
+            let inside = path.strip_prefix("/kernel/").is_some_and(|rest| rest.starts_with(['a', 'b']));
+            let circle = Entry { kind: Kind::Directory, size: 0, mtime: 1 };
+            if inside { Ok(Some(circle)) } else { self.0.look_at(path, follow) }
+        }
+
+        fn open<'a>(&'a self, path: &str) -> io::Result<Box<dyn Read + 'a>> {
+            self.0.open(path)
+        }
+
+        fn names(&self, directory: &str) -> io::Result<Vec<String>> {
+            let names = vec!["a".to_owned(), "b".to_owned()];
+            if directory.starts_with("/kernel") { Ok(names) } else { self.0.names(directory) }
+        }
+    }
+    let mut findings = Findings::default();
+    let error = walk(&Circle(Root::whole()), "rpool/ROOT/be", &mut findings).expect_err("it does not go on");
+    assert!(error.to_string().contains("more than"), "{error}");
 }
 
 #[test]

@@ -156,9 +156,7 @@ impl Scene {
     pub(crate) fn processes_left(&self) -> Vec<String> {
         let pids = fs::read_to_string(self.path("processes")).unwrap_or_default();
         let is_alive = |pid: &&str| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // proc(5): the state follows the name, which is in parentheses; Z is one that nobody has waited for.
-            let is_working = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'));
+            let is_working = is_working(pid);
             let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let is_ours = String::from_utf8_lossy(&environment).contains(&*self.directory.path().to_string_lossy());
             is_working && is_ours
@@ -185,6 +183,22 @@ impl Scene {
     pub(crate) fn temporary_files(&self) -> Vec<PathBuf> {
         fs::read_dir(self.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
+}
+
+/// Whether a process is there, and not one that ends: nobody has waited for it, or the kernel has yet to carry out that
+/// it was killed, which takes a while on a machine with much to do.
+fn is_working(pid: &str) -> bool {
+    const PF_EXITING: u64 = 0x4;
+    const SIGKILL: u64 = 1 << 8;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // proc(5): the state follows the name, which is in parentheses; the flags are six fields later.
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
+    let flags = rest.split(' ').nth(6).and_then(|flags| flags.parse::<u64>().ok()).unwrap_or(0);
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+    let is_killed =
+        pending.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & SIGKILL != 0);
+    !rest.starts_with(['Z', 'X']) && flags & PF_EXITING == 0 && !is_killed
 }
 
 impl Running {

@@ -75,6 +75,11 @@ impl History {
         self.steps.iter().map(|step| step.key.as_slice())
     }
 
+    /// Whether the last build did this step at this place, after the same ones.
+    pub(crate) fn has(&self, now: Now<'_>, key: &[u8]) -> bool {
+        self.steps.get(now.index).is_some_and(|step| step.key == key)
+    }
+
     /// Why the result of a step is not known, though that of the step before it is.
     pub(crate) fn why(&self, now: Now<'_>, start: &str) -> String {
         if self.version != ENGINE_VERSION {

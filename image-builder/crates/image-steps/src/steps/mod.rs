@@ -174,6 +174,11 @@ pub(crate) fn is_expensive(step: &Step) -> bool {
     matches!(step, Step::DebBootstrap(_) | Step::UnpackTar(_) | Step::PackTar(_)) || packages::is_expensive(step)
 }
 
+/// Whether a step takes something out of the root and does nothing else.
+pub(crate) fn only_removes(step: &Step) -> bool {
+    matches!(step, Step::RemoveFiles(_))
+}
+
 /// The file of the output directory that a step reads.
 pub(crate) fn takes_output(step: &Step) -> Option<&str> {
     match step {

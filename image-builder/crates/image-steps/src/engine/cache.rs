@@ -1,0 +1,139 @@
+//! What the cache knows of a step: the keys of steps, and the records under them.
+//!
+//! Steps are looked up in stretches: removals in a row are one, every other step is one by itself. Within a stretch a
+//! step's key is made of that of the step before it, so that no state has to be stored in between. Only here and there
+//! a state is, and work on a stretch begins after the last one that is known.
+
+use super::{ENGINE_VERSION, EngineError, cache, failed};
+use crate::inputs::FileIdentity;
+use crate::state::{ImageState, SavedState};
+use crate::steps::{self, Context, Input};
+use image_tree::{BlobHash, Content, Tree};
+use serde::{Deserialize, Serialize};
+use template::LocatedStep;
+
+/// After so many steps of a stretch its state is stored. To do them again takes no time that anybody would notice.
+const STEPS_PER_STATE: usize = 256;
+
+/// What is kept of a step that was done.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StepRecord {
+    pub(super) state: SavedState,
+    /// Files that the step wrote to the output directory; they have to be there still.
+    pub(super) outputs: Vec<(String, FileIdentity)>,
+    /// The paths that it made or changed.
+    pub(super) changes: Option<BlobHash>,
+}
+
+/// The key of a step's record, and what it was made of.
+pub(super) struct Key {
+    pub(super) hash: Vec<u8>,
+    /// Hash of the step after expansion.
+    pub(super) step: String,
+    pub(super) inputs: Vec<Input>,
+}
+
+/// How far the cache knows the results of a stretch.
+#[derive(Default)]
+pub(super) struct Reached {
+    /// How many of its steps need not be done.
+    pub(super) steps: usize,
+    /// What is kept of the last of them.
+    pub(super) record: Option<Box<StepRecord>>,
+    /// A file that a step had written, and that is another one now.
+    pub(super) spoilt: Option<String>,
+}
+
+/// The steps of a template, cut into what is done in one go.
+pub(super) fn stretches(steps: &[LocatedStep]) -> impl Iterator<Item = &[LocatedStep]> {
+    let removes = |located: &LocatedStep| steps::only_removes(&located.step);
+    steps.chunk_by(move |step, next| removes(step) && removes(next))
+}
+
+/// Whether the state after this step of a stretch, counted from 0, is stored.
+pub(super) fn is_stored(index: usize, stretch: &[LocatedStep]) -> bool {
+    index + 1 == stretch.len() || (index + 1) % STEPS_PER_STATE == 0
+}
+
+/// The keys of a stretch that begins with the state `saved`.
+pub(super) fn keys(
+    saved: &SavedState,
+    stretch: &[LocatedStep],
+    context: &Context<'_>,
+) -> Result<Vec<Key>, EngineError> {
+    let mut keys: Vec<Key> = Vec::with_capacity(stretch.len());
+    for located in stretch {
+        let key = match keys.last() {
+            None => key(saved, located, context)?,
+            Some(before) => key_after(before, located),
+        };
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+/// The key of a step after a state.
+pub(super) fn key(saved: &SavedState, located: &LocatedStep, context: &Context<'_>) -> Result<Key, EngineError> {
+    let inputs = steps::inputs(&located.step, saved, context).map_err(|error| failed(located, &error))?;
+    // Where an input is does not matter, only what it is.
+    let hashes: Vec<&str> = inputs.iter().map(|input| input.hash.as_str()).collect();
+    let material = serde_json::to_vec(&(ENGINE_VERSION, saved, &located.step, hashes));
+    let material = material.expect("hashes, names and numbers are JSON");
+    Ok(Key { hash: blake3::hash(&material).as_bytes().to_vec(), step: step_hash(located), inputs })
+}
+
+/// The key of a removal after another: what it depends on beside itself is what that one does.
+fn key_after(before: &Key, located: &LocatedStep) -> Key {
+    let step = step_hash(located);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&before.hash).update(step.as_bytes());
+    Key { hash: hasher.finalize().as_bytes().to_vec(), step, inputs: Vec::new() }
+}
+
+fn step_hash(located: &LocatedStep) -> String {
+    let step = serde_json::to_vec(&located.step).expect("names and numbers are JSON");
+    blake3::hash(&step).to_hex().to_string()
+}
+
+/// Looks for the last step of a stretch whose result is known.
+pub(super) fn reached(keys: &[Key], context: &Context<'_>) -> Result<Reached, EngineError> {
+    for (index, key) in keys.iter().enumerate().rev() {
+        let bytes = context.store.record_get("step", &key.hash).map_err(cache("read"))?;
+        // A record that cannot be understood is one of another version: the step is done again.
+        let record = bytes.and_then(|bytes| serde_json::from_slice::<StepRecord>(&bytes).ok());
+        let Some(record) = record else { continue };
+        if let Some(name) = spoilt(&record, context) {
+            return Ok(Reached { spoilt: Some(name), ..Reached::default() });
+        }
+        if !context.distrust || is_whole(&record.state, context)? {
+            return Ok(Reached { steps: index + 1, record: Some(Box::new(record)), spoilt: None });
+        }
+    }
+    Ok(Reached::default())
+}
+
+/// A file that the step wrote to the output directory and that is not what it was.
+fn spoilt(record: &StepRecord, context: &Context<'_>) -> Option<String> {
+    let is_spoilt = |(name, identity): &&(String, FileIdentity)| {
+        !FileIdentity::of(&context.workspace.output().join(name)).is_ok_and(|found| found == *identity)
+    };
+    record.outputs.iter().find(is_spoilt).map(|(name, _)| name.clone())
+}
+
+/// The state that a step's record keeps, and the list of what it changed; none when the record is of another version.
+pub(crate) fn recorded(value: &[u8]) -> Option<(SavedState, Option<BlobHash>)> {
+    let record = serde_json::from_slice::<StepRecord>(value).ok()?;
+    Some((record.state, record.changes))
+}
+
+/// Whether the store has everything that a state is made of.
+fn is_whole(saved: &SavedState, context: &Context<'_>) -> Result<bool, EngineError> {
+    let state = match ImageState::load(context.store, saved) {
+        Ok(state) => state,
+        Err(error) if error.is_missing() => return Ok(false),
+        Err(error) => return Err(EngineError::Load(error)),
+    };
+    let trees = [Some(&state.root), Some(&state.esp), state.scratch.as_ref()];
+    let contents = trees.into_iter().flatten().flat_map(Tree::walk).filter_map(|entry| entry.node.content());
+    Ok(contents.map(Content::blob).all(|blob| context.store.contains(blob)))
+}

@@ -207,7 +207,7 @@ fn properties_snapshots_and_the_disk_are_those_of_the_template() {
         "properties": ["compression=gzip-9", "quota=1G", "reserv=1M", "org.example:role=homes"],
         "snapshots": ["first", "second"] }"#;
     let vdev = r#"{ "path": "/dev/dsk/c2t0d0p0", "phys_path": "/pci@0,0/blkdev@0,0:q", "devid": "id1,kdev@a/q" }"#;
-    let pool = format!(r#""size": 300, "label": false, "bename": "be", "vdev": {vdev}"#);
+    let pool = format!(r#""size": 300, "label": false, "bename": "be", "snapshots": ["empty"], "vdev": {vdev}"#);
     bench.template("told", &pool, &[environment, UNPACK, home]);
     let image = bench.image("told");
 
@@ -229,6 +229,7 @@ fn properties_snapshots_and_the_disk_are_those_of_the_template() {
     let (properties, snapshots) = set("rpool/ROOT/be");
     assert_eq!(properties.get("org.example:role").map(String::as_str), Some("system"));
     assert_eq!(snapshots, ["rpool/ROOT/be@install"]);
+    assert_eq!(set("rpool").1, ["rpool@empty"]);
     for name in ["rpool/home@first", "rpool/home"] {
         let files = pool.file_system(&pool.dataset(name).expect(name)).expect("its files");
         assert!(files.lookup(b"/somebody/notes", false).is_ok(), "{name}");

@@ -3,6 +3,7 @@
 mod document;
 mod features;
 mod steps;
+pub(crate) mod values;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::target::{TARGETS, Target};
 
 use document::Documents;
 use steps::StepLoader;
+use values::ValuePlaces;
 
 /// What to load, and by which rules.
 #[derive(Debug, Clone, Default)]
@@ -49,7 +51,7 @@ pub struct Template {
     pub target: Target,
     /// Where the target stands.
     pub target_origin: Origin,
-    target_values: Vec<(String, Span)>,
+    target_values: ValuePlaces,
     /// The features in force: those of the request, and declared defaults.
     pub features: Features,
     /// The features that the template declares; `None` when it declares nothing, and so allows any.
@@ -68,8 +70,17 @@ impl Template {
     /// The place of one of the target's values, or of the whole target when it has no such field.
     #[must_use]
     pub fn target_origin_of(&self, key: &str) -> Origin {
-        let found = self.target_values.iter().rev().find(|(name, _)| name == key);
-        found.map_or_else(|| self.target_origin.clone(), |(_, span)| self.target_origin.with_span(*span))
+        self.target_values
+            .value(key)
+            .map_or_else(|| self.target_origin.clone(), |span| self.target_origin.with_span(span))
+    }
+
+    /// The place of the element called `name` in a list of the target: `name` itself, or `name=value`. Where expansion
+    /// made it, that of the list.
+    #[must_use]
+    pub fn target_origin_of_element(&self, key: &str, name: &str) -> Origin {
+        let found = self.target_values.element(key, name);
+        found.map_or_else(|| self.target_origin.clone(), |span| self.target_origin.with_span(span))
     }
 }
 
@@ -80,15 +91,21 @@ pub struct LocatedStep {
     pub step: Step,
     /// The whole step object.
     pub origin: Origin,
-    values: Vec<(String, Span)>,
+    values: ValuePlaces,
 }
 
 impl LocatedStep {
     /// The place of one argument's value, or of the whole step when it has no such argument.
     #[must_use]
     pub fn origin_of(&self, key: &str) -> Origin {
-        let found = self.values.iter().rev().find(|(name, _)| name == key);
-        found.map_or_else(|| self.origin.clone(), |(_, span)| self.origin.with_span(*span))
+        self.values.value(key).map_or_else(|| self.origin.clone(), |span| self.origin.with_span(span))
+    }
+
+    /// The place of the element called `name` in one of its lists: `name` itself, or `name=value`. Where expansion made
+    /// it, that of the list.
+    #[must_use]
+    pub fn origin_of_element(&self, key: &str, name: &str) -> Origin {
+        self.values.element(key, name).map_or_else(|| self.origin.clone(), |span| self.origin.with_span(span))
     }
 }
 
@@ -252,7 +269,7 @@ fn similar_groups(lookup: &Lookup<'_>) -> String {
 struct FoundTarget {
     target: Target,
     origin: Origin,
-    values: Vec<(String, Span)>,
+    values: ValuePlaces,
 }
 
 /// The target's kind, and the target itself if it has no errors.
@@ -302,6 +319,6 @@ fn read_target(fields: &mut Fields<'_, '_, '_>, member: &Member) -> Option<Named
     let mut inner = Fields::new(fields.env, place.clone(), format!("target `{}`", member.key), members);
     inner.check_keys(&(target_type.keys)());
     let target = (target_type.read)(&mut inner);
-    let values = members.iter().map(|member| (member.key.clone(), member.node.span)).collect();
+    let values = ValuePlaces::of(members);
     Some((target_type.name, target.map(|target| FoundTarget { target, origin: place, values })))
 }

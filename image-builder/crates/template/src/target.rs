@@ -10,7 +10,8 @@ use crate::field::{
     Nested, RELATIVE_PATH, Shape, Text, field_set,
 };
 use crate::json::{Node, Value};
-use crate::zfs::{self, DATASET_PROPERTY, ENVIRONMENT_NAME, POOL_NAME, POOL_PROPERTY};
+use crate::load::values::element_span;
+use crate::zfs::{self, DATASET_PROPERTY, ENVIRONMENT_NAME, POOL_NAME, POOL_PROPERTY, SNAPSHOT_NAME};
 
 /// The largest size in MiB that is taken as meant; as bytes it fits 64 bits with room to spare.
 const MAX_SIZE_MIB: u64 = u32::MAX as u64;
@@ -100,6 +101,8 @@ field_set! {
         options: Vec<String> = POOL_PROPERTY.expanded().list().or(Empty);
         /// Further properties of the root dataset, each `name=value`.
         fsoptions: Vec<String> = DATASET_PROPERTY.expanded().list().or(Empty);
+        /// Names of snapshots of the root dataset, oldest first; all show what the image holds in the end.
+        snapshots: Vec<String> = SNAPSHOT_NAME.expanded().list().or(Empty);
         /// What the pool's labels say of its disk.
         vdev: Option<Vdev> = Nested::<Vdev>::new().optional();
         /// Further forms of the finished image, beside the raw one.
@@ -376,7 +379,8 @@ fn read_pool(fields: &mut Fields<'_, '_, '_>) -> Option<Target> {
         if let Some(name) = zfs::repeated(options, by_field) {
             let message = format!("`{key}` has the property `{name}` twice");
             let error = Diagnostic::error("template::bad-value", message).help("ZFS takes each property once");
-            good = fields.fail(place(fields, key), "", error);
+            let element = fields.member(key).map(|member| element_span(&member.node, name));
+            good = fields.fail(element.unwrap_or(fields.place().span()), "", error);
         }
     }
     good.map(|()| Target::Pool(pool))

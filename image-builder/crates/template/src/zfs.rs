@@ -101,6 +101,12 @@ pub(crate) fn repeated<'o>(options: &'o [String], by_field: Option<&str>) -> Opt
     })
 }
 
+/// Whether an element of a list is `name` itself, or sets the property `name`, if only by its other name.
+pub(crate) fn is_called(element: &str, name: &str) -> bool {
+    let (own, value) = element.split_once('=').unwrap_or((element, ""));
+    own == name || full_name(own, value) == name
+}
+
 /// The one name of a property or feature that may have several.
 fn full_name(name: &str, value: &str) -> String {
     if name.starts_with("feature@") {

@@ -29,6 +29,8 @@ pub(super) struct DatasetPlan<'a> {
     pub(super) pool: &'a str,
     /// Properties of the pool's root dataset.
     pub(super) properties: Vec<(String, String)>,
+    /// Names of its snapshots, oldest first.
+    pub(super) snapshots: &'a [String],
     /// The boot environment.
     pub(super) boot_environment: Option<Environment<'a>>,
     /// What `create_dataset` made.
@@ -196,7 +198,7 @@ pub(super) fn describe(plan: &DatasetPlan<'_>, problems: &mut Vec<DatasetError>)
         snapshots: snapshots.to_vec(),
         tree: Tree::new(written(0, 0, 0o755)),
     };
-    let mut datasets = vec![dataset(plan.pool.to_owned(), plan.properties.clone(), &[])];
+    let mut datasets = vec![dataset(plan.pool.to_owned(), plan.properties.clone(), plan.snapshots)];
     let environment = plan.environment_name();
     if let (Some(name), Some(environment)) = (&environment, &plan.boot_environment) {
         let container = vec![property("canmount", "off"), property("mountpoint", "legacy")];

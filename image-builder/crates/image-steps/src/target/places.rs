@@ -35,7 +35,7 @@ impl<'t> Places<'t> {
             SpecError::Duplicate(_) => "name",
             _ => "properties",
         };
-        let origin = self.place(problem.dataset().unwrap_or(self.pool), key);
+        let origin = self.place(problem.dataset().unwrap_or(self.pool), key, problem.element());
         let help = match problem {
             SpecError::NeedsFeature { feature, .. } => {
                 format!("say `\"no_features\": false`, or add `feature@{feature}=enabled` to `options` of the pool")
@@ -59,7 +59,7 @@ impl<'t> Places<'t> {
             _ => "mountpoint",
         };
         let origin = match problem.dataset() {
-            Some(dataset) => self.place(dataset, key),
+            Some(dataset) => self.place(dataset, key, Some(key)),
             None => self.template.target_origin.clone(),
         };
         let diagnostic = Diagnostic::error("target::bad-datasets", chain(problem)).at(&origin, "");
@@ -80,14 +80,19 @@ impl<'t> Places<'t> {
         TargetError::Template(Box::new(diagnostic))
     }
 
-    /// Where `key` of a dataset stands: in its step, or in the target for the pool's own.
-    fn place(&self, dataset: &str, key: &str) -> Origin {
+    /// Where `key` of a dataset stands, or an element of the list there: in its step, or in the target for the pool's own.
+    fn place(&self, dataset: &str, key: &str, element: Option<&str>) -> Origin {
         let below = dataset.strip_prefix(self.pool).and_then(|rest| rest.strip_prefix('/'));
         let step = below.and_then(|name| self.step(name));
-        match (step, key) {
-            (Some(located), _) => located.origin_of(key),
-            (None, "properties" | "mountpoint") => self.template.target_origin_of("fsoptions"),
-            (None, _) => self.template.target_origin_of(key),
+        let key = match (step, key) {
+            (None, "properties" | "mountpoint") => "fsoptions",
+            _ => key,
+        };
+        match (step, element) {
+            (Some(located), None) => located.origin_of(key),
+            (Some(located), Some(element)) => located.origin_of_element(key, element),
+            (None, None) => self.template.target_origin_of(key),
+            (None, Some(element)) => self.template.target_origin_of_element(key, element),
         }
     }
 

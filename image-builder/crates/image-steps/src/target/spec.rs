@@ -24,6 +24,7 @@ pub(super) fn dataset_plan<'a>(
     DatasetPlan {
         pool: &pool.name,
         properties,
+        snapshots: &pool.snapshots,
         boot_environment: state.boot_environment.as_ref().map(environment),
         datasets: &state.datasets,
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::{self, Document, Documents};
+use super::values::ValuePlaces;
 use super::{Guard, LocatedStep, SkippedStep};
 use crate::diagnostic::{Diagnostic, Origin};
 use crate::features::{Features, is_name_byte};
@@ -82,7 +83,7 @@ impl<'a> StepLoader<'a> {
             Reader::Step(read) => {
                 check_target(&mut fields, step_type, self.target);
                 let step = read(&mut fields)?;
-                let values = members.iter().map(|member| (member.key.clone(), member.node.span)).collect();
+                let values = ValuePlaces::of(members);
                 self.steps.push(LocatedStep { step, origin: origin.clone(), values });
                 Some(())
             }

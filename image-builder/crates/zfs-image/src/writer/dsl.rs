@@ -307,8 +307,8 @@ impl Dsl {
     /// A quota is smaller than what is there, or reservations are larger than what the device has room for.
     pub(super) fn check_limits(&self, reserved: u64, device: Device) -> Result<(), SpecError> {
         for dir in self.dirs.iter().rev() {
-            if let Some(reason) = dir.limits.contradiction(dir.own.used, dir.phys.used_bytes) {
-                return Err(SpecError::Limit { dataset: dir.name.clone(), reason });
+            if let Some((property, reason)) = dir.limits.contradiction(dir.own.used, dir.phys.used_bytes) {
+                return Err(SpecError::Limit { dataset: dir.name.clone(), property, reason });
             }
         }
         let root = &self.dirs[0];

@@ -26,6 +26,8 @@ pub enum SpecError {
     Snapshot {
         /// Whose snapshot.
         dataset: String,
+        /// Its name without the dataset's.
+        snapshot: String,
         /// What is wrong with its name.
         #[source]
         source: NameError,
@@ -98,6 +100,8 @@ pub enum SpecError {
     Limit {
         /// The dataset.
         dataset: String,
+        /// The property that sets the limit which is exceeded.
+        property: &'static str,
         /// What contradicts what.
         reason: String,
     },
@@ -119,6 +123,21 @@ pub enum SpecError {
 }
 
 impl SpecError {
+    /// What it is about in a list that describes the dataset: the name of a property or snapshot.
+    #[must_use]
+    pub fn element(&self) -> Option<&str> {
+        match self {
+            Self::Property { property, .. } | Self::PoolProperty { property, .. } | Self::Repeated { property, .. } => {
+                Some(property)
+            }
+            Self::NeedsFeature { property, .. } => property.split('=').next(),
+            Self::Limit { property, .. } => Some(property),
+            Self::Snapshot { snapshot, .. } => Some(snapshot),
+            Self::Duplicate(name) => name.split_once('@').map(|(_, snapshot)| snapshot),
+            _ => None,
+        }
+    }
+
     /// The full name of the dataset that it is about, or the pool's name; none where it is about the vdev.
     #[must_use]
     pub fn dataset(&self) -> Option<&str> {

@@ -39,12 +39,13 @@ impl Limits {
         }
     }
 
-    /// What contradicts what in a dataset that refers to `referenced` bytes, and uses `used` bytes with what it and
+    /// Which limit is exceeded, and by what, in a dataset that refers to `referenced` bytes, and uses `used` bytes with what it and
     /// those below it reserve.
-    pub(super) fn contradiction(&self, referenced: u64, used: u64) -> Option<String> {
-        let over = |what: &str, bytes: u64, quota: &str, limit: u64| {
+    pub(super) fn contradiction(&self, referenced: u64, used: u64) -> Option<(&'static str, String)> {
+        let over = |what: &str, bytes: u64, quota: &'static str, limit: u64| {
             let exceeded = limit != 0 && bytes > limit;
-            exceeded.then(|| format!("{what}, {}, is more than its {quota} of {}", shown(bytes), shown(limit)))
+            let reason = || format!("{what}, {}, is more than its {quota} of {}", shown(bytes), shown(limit));
+            exceeded.then(|| (quota, reason()))
         };
         over("its reservation", self.reservation, "quota", self.quota)
             .or_else(|| over("its refreservation", self.reference_reservation, "refquota", self.reference_quota))
@@ -58,8 +59,8 @@ pub(super) fn check(settings: &BTreeMap<String, Settings>, problems: &mut Vec<Sp
     let used = used_when_empty(settings);
     for (name, settings) in settings {
         let used = used.get(name.as_str()).copied().unwrap_or(0);
-        if let Some(reason) = Limits::of(settings).contradiction(0, used) {
-            problems.push(SpecError::Limit { dataset: name.clone(), reason });
+        if let Some((property, reason)) = Limits::of(settings).contradiction(0, used) {
+            problems.push(SpecError::Limit { dataset: name.clone(), property, reason });
         }
     }
 }

@@ -148,7 +148,7 @@ fn check_snapshots(dataset: &DatasetSpec, problems: &mut Vec<SpecError>) {
     for snapshot in &dataset.snapshots {
         let full = format!("{}@{snapshot}", dataset.name);
         if let Err(source) = name::check_snapshot(&full) {
-            problems.push(SpecError::Snapshot { dataset: dataset.name.clone(), source });
+            problems.push(SpecError::Snapshot { dataset: dataset.name.clone(), snapshot: snapshot.clone(), source });
         }
         if !names.insert(snapshot) {
             problems.push(SpecError::Duplicate(full));

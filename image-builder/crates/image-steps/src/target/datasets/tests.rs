@@ -33,6 +33,7 @@ fn state(name: &str, mountpoint: Option<&str>) -> DatasetState {
 fn plan<'a>(datasets: &'a [DatasetState], properties: &[(&str, &str)], environment: bool) -> DatasetPlan<'a> {
     DatasetPlan {
         pool: "rpool",
+        snapshots: &[],
         properties: properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         boot_environment: environment.then(|| Environment {
             name: "be",

@@ -23,8 +23,9 @@ pub(super) fn shadow(step: &Shadow, state: &mut ImageState, context: &Context<'_
     let content = context.store.put_bytes(changed.as_bytes()).map_err(store("store", SHADOW))?;
     let at = ImagePath::new(SHADOW).expect("a constant path");
     let (at, old) = state.root.lookup(&at, Follow::Yes).map_err(tree("write", SHADOW))?;
-    // illumos wants 0400 root:root (image-builder's own rule); Debian's group `shadow` keeps its read access.
-    let (gid, mode) = if old.metadata.gid == 0 { (0, 0o400) } else { (old.metadata.gid, old.metadata.mode) };
+    // The group that the system's packages give the file keeps its access: `sys` on illumos, `shadow` on Debian.
+    // Nobody else gets any; the hashes are for no other eyes.
+    let (gid, mode) = if old.metadata.gid == 0 { (0, 0o400) } else { (old.metadata.gid, old.metadata.mode & 0o640) };
     let node = Node::regular(content, written(0, gid, mode));
     state.root.insert(&at, node).map(drop).map_err(tree("write", SHADOW))
 }

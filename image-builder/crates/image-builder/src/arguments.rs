@@ -294,6 +294,9 @@ pub(crate) struct PlaceArguments {
     /// Define (NAME, NAME=VALUE), extend (NAME+=VALUE), reduce (NAME-=VALUE) or remove (^NAME) a feature; repeatable.
     #[arg(short = 'F', long = "feature", value_name = "FEATURE", allow_hyphen_values = true)]
     pub(crate) features: Vec<String>,
+    /// Let `seed_smf` make service repositories with this `svccfg` of an illumos system [default: the first boot does it].
+    #[arg(short = 'S', long, value_name = "PROGRAM")]
+    pub(crate) svccfg: Option<PathBuf>,
     /// Take unknown keys of old templates as warnings.
     #[arg(long)]
     pub(crate) lenient: bool,
@@ -334,9 +337,6 @@ pub(crate) struct Build {
     pub(crate) redo: RedoArguments,
     #[command(flatten)]
     pub(crate) client_keys: ClientKeyArguments,
-    /// Accepted for the illumos image builder's sake: services are imported by the first boot, so that no svccfg is used.
-    #[arg(short = 'S', long, value_name = "PROGRAM")]
-    pub(crate) svccfg: Option<PathBuf>,
     /// Write no checksums, manifest and the like beside the outputs.
     #[arg(long)]
     pub(crate) no_evidence: bool,

@@ -27,6 +27,8 @@ use template::{Diagnostic, Diagnostics, Features, HostFiles, Request, Step, Targ
 pub struct BuildRequest {
     /// The workspace.
     pub location: Location,
+    /// The `svccfg` of an illumos system that service repositories are seeded with; without one the first boot does that.
+    pub svccfg: Option<PathBuf>,
     /// Template roots, the first that has a file wins.
     pub roots: Vec<PathBuf>,
     /// Directories of `extsrc`.
@@ -142,7 +144,7 @@ pub enum BuildError {
 /// Static errors of the template before any work; [`WorkspaceError::Busy`]; otherwise the first thing that fails.
 pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Built, BuildError> {
     let mut template = load(request, &request.group, &request.name)?;
-    refuse_unsupported(&request.group, &request.name, &template)?;
+    refuse_unsupported(request, &template)?;
     let workspace = Workspace::open(&request.location)?;
     let lock = WorkspaceLock::acquire(&workspace)?;
     if let Some(holder) = lock.was_killed() {
@@ -171,8 +173,10 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
 /// What is wrong with building a loaded template here, though the template itself is right: steps and targets that
 /// are not possible on this host, or not yet.
 #[must_use]
-pub fn impossible_here(template: &Template) -> Vec<Diagnostic> {
-    let mut list: Vec<Diagnostic> = template.steps.iter().filter_map(steps::unsupported_step).collect();
+pub fn impossible_here(template: &Template, request: &BuildRequest) -> Vec<Diagnostic> {
+    let has_svccfg = request.svccfg.is_some();
+    let unsupported = |located| steps::unsupported_step(located, has_svccfg);
+    let mut list: Vec<Diagnostic> = template.steps.iter().filter_map(unsupported).collect();
     let target = target::unsupported(&template.target);
     list.extend(target.map(|diagnostic| diagnostic.at(&template.target_origin, "this target")));
     list
@@ -435,6 +439,7 @@ impl<'a> Session<'a> {
             refreshed: &self.refreshed,
             distrust: self.distrust,
             packages: self.packages,
+            svccfg: self.request.svccfg.as_deref(),
             dry,
             redo: self.redoes(is_main, group, template),
             subject,
@@ -588,12 +593,12 @@ fn output_name(request: &BuildRequest, group: &str, name: &str) -> String {
 }
 
 /// Says before any work that a step or target is not possible here.
-fn refuse_unsupported(group: &str, name: &str, template: &Template) -> Result<(), BuildError> {
-    let list = impossible_here(template);
+fn refuse_unsupported(request: &BuildRequest, template: &Template) -> Result<(), BuildError> {
+    let list = impossible_here(template, request);
     if list.is_empty() {
         return Ok(());
     }
-    let subject = format!("{group}/{name}");
+    let subject = format!("{}/{}", request.group, request.name);
     Err(BuildError::Template { diagnostics: Diagnostics::new(subject.clone(), list), subject })
 }
 

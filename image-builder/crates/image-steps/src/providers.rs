@@ -234,7 +234,7 @@ impl Session<'_> {
     /// there from a template that cannot.
     fn impossible(&self, provider: &Provider, seen: &mut Vec<String>) -> Result<Option<String>, BuildError> {
         let target = target::unsupported(&provider.template.target).map(|diagnostic| diagnostic.message().to_owned());
-        if let Some(reason) = steps::unsupported(&provider.template).or(target) {
+        if let Some(reason) = steps::unsupported(&provider.template, self.request.svccfg.is_some()).or(target) {
             return Ok(Some(reason));
         }
         let subject = format!("{}/{}", provider.group, provider.name);

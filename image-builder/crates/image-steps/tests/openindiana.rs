@@ -48,6 +48,7 @@ impl Scene {
 
     fn request(&self, workspace: &str) -> BuildRequest {
         BuildRequest {
+            svccfg: None,
             location: Location::Directory(self.bench.path(workspace)),
             roots: vec![self.bench.path("oi")],
             group: "cloudimage".to_owned(),

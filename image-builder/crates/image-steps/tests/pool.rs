@@ -30,6 +30,7 @@ fn development_image(bench: &Bench) -> PathBuf {
         fs::write(bench.path("ext").join(program), illumos_root::elf(2)).expect("a program");
     }
     let request = BuildRequest {
+        svccfg: None,
         location: Location::Directory(bench.path("images")),
         roots: vec![repository_templates()],
         group: "cloudimage".to_owned(),

@@ -21,9 +21,6 @@ pub(crate) fn build(arguments: &Build) -> Result<(), Failure> {
     request.evidence = !arguments.no_evidence;
     request.sizes = arguments.report.is_some();
     let progress = terminal::progress();
-    if let Some(svccfg) = &arguments.svccfg {
-        progress.message(&format!("{} is not used: the first boot imports services", svccfg.display()));
-    }
     let mut built = image_steps::build(&request, &progress)?;
     drop(progress);
     for warning in std::mem::take(&mut built.warnings) {

@@ -66,7 +66,7 @@ fn find(arguments: &Check, places: &Places, group: &str, name: &str) -> Result<F
     let subject = format!("{group}/{name}");
     match image_steps::load(&request, group, name) {
         Ok(mut template) => {
-            let not_here = image_steps::impossible_here(&template);
+            let not_here = image_steps::impossible_here(&template, &request);
             let list = std::mem::take(&mut template.warnings);
             let (steps, files_read) = (Some(template.steps.len()), template.files_read);
             Ok(Finding { subject, steps, list, not_here, files_read })

@@ -5,6 +5,7 @@ use crate::inputs::InputError;
 use crate::steps::packages::PackageError;
 use elf_abi::{ElfError, Mismatch};
 use image_tree::{ImagePath, PathError, StoreError, TarError, TreeError, WriteTarError};
+use process_runner::CommandError;
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
@@ -155,6 +156,13 @@ pub enum StepError {
     Unsupported {
         /// The step's word.
         step: &'static str,
+    },
+    /// The service repository could not be made.
+    #[error("cannot seed the service repository")]
+    Svccfg {
+        /// What the program said.
+        #[source]
+        source: Box<CommandError>,
     },
     /// Packages could not be chosen, fetched or installed.
     #[error(transparent)]

@@ -7,6 +7,7 @@ mod boot_archive;
 mod cpio;
 mod pool;
 mod required;
+mod svccfg;
 
 pub(crate) use boot_archive::update as update_boot_archive;
 pub(crate) use pool::note as note_in_pool;
@@ -58,9 +59,12 @@ pub(super) fn devfsadm(state: &mut ImageState) -> Result<(), StepError> {
 
 /// Puts the seed repository in place; the first boot imports the manifests and applies the profiles.
 ///
-/// Only svccfg of an illumos host could do that here. What it means is told: a service that a profile disables
-/// may run for a moment at the first boot, which takes longer.
+/// Only svccfg of an illumos system could do that here, and does where the user names one. What it means without is
+/// told: a service that a profile disables may run for a moment at the first boot, which takes longer.
 pub(super) fn seed_smf(step: &SeedSmf, state: &mut ImageState, context: &Context<'_>) -> Result<(), StepError> {
+    if let Some(program) = context.svccfg {
+        return svccfg::seed(step, program, state, context);
+    }
     let Some(seed) = &step.seed else {
         return Err(StepError::Unsupported { step: "seed_smf with skip_seed" });
     };
@@ -69,7 +73,7 @@ pub(super) fn seed_smf(step: &SeedSmf, state: &mut ImageState, context: &Context
     }
     let path = format!("/lib/svc/seed/{seed}.db");
     let content = tree_content(&state.root, &path)?;
-    put(&mut state.root, "/etc/svc/repository.db", Node::regular(content, written(0, 3, 0o600)))?;
+    put(&mut state.root, "/etc/svc/repository.db", Node::regular(content, written(0, 0, 0o600)))?;
     context.progress.message(&format!(
         "SMF: {path} is the repository as it stands; manifests and profiles were not imported here, the first boot does it"
     ));

@@ -56,6 +56,8 @@ pub(crate) struct Context<'a> {
     pub(crate) distrust: bool,
     /// What brings packages of IPS.
     pub(crate) packages: &'a Client<'a>,
+    /// The program that seeds service repositories, where there is one.
+    pub(crate) svccfg: Option<&'a Path>,
     /// Nothing may be fetched or written: this is a plan.
     pub(crate) dry: bool,
     /// Known results of this template do not count.
@@ -104,6 +106,7 @@ pub(crate) fn inputs(step: &Step, saved: &SavedState, context: &Context<'_>) -> 
             inputs
         }
         Step::PkgApproveCaCert(step) => file(&step.path)?,
+        Step::SeedSmf(_) => context.svccfg.map_or_else(|| Ok(Vec::new()), file)?,
         step if packages::is_package_step(step) => {
             let hash = packages::lock_hash(step, saved, context)?;
             hash.map(|hash| Input { what: "the lock of the packages".to_owned(), hash }).into_iter().collect()
@@ -194,27 +197,30 @@ pub(crate) fn takes_output(step: &Step) -> Option<&str> {
 }
 
 /// Why a template cannot be built by this program, if one of its steps needs something that is not there yet.
-pub(crate) fn unsupported(template: &Template) -> Option<String> {
-    template.steps.iter().find_map(|located| unsupported_reason(&located.step))
+pub(crate) fn unsupported(template: &Template, has_svccfg: bool) -> Option<String> {
+    template.steps.iter().find_map(|located| unsupported_reason(&located.step, has_svccfg))
 }
 
 /// The same, pointing at the step.
-pub(crate) fn unsupported_step(located: &LocatedStep) -> Option<Diagnostic> {
-    let reason = unsupported_reason(&located.step)?;
+pub(crate) fn unsupported_step(located: &LocatedStep, has_svccfg: bool) -> Option<Diagnostic> {
+    let reason = unsupported_reason(&located.step, has_svccfg)?;
     let diagnostic = Diagnostic::error("step::unsupported", reason).at(&located.origin, "this step");
     let help = match located.step {
         Step::DebBootstrap(_) => {
             "build it on a host of that architecture and put what it packs into the output directory"
         }
-        _ => "run this template with the illumos image-builder and put what it packs into the output directory",
+        _ => {
+            "name one with `-S` on an illumos host, or run this template with the illumos image-builder and put what it \
+             packs into the output directory"
+        }
     };
     Some(diagnostic.help(help))
 }
 
-fn unsupported_reason(step: &Step) -> Option<String> {
+fn unsupported_reason(step: &Step, has_svccfg: bool) -> Option<String> {
     match step {
         Step::DebBootstrap(wish) => debian::unsupported(wish),
-        Step::SeedSmf(step) if step.debug || step.seed.is_none() => {
+        Step::SeedSmf(step) if !has_svccfg && (step.debug || step.seed.is_none()) => {
             Some("seed_smf with `debug` or `skip_seed` needs the svccfg of an illumos system".to_owned())
         }
         _ => None,

@@ -55,6 +55,7 @@ impl Bench {
 
     pub(crate) fn request(&self, name: &str) -> BuildRequest {
         BuildRequest {
+            svccfg: None,
             location: Location::Directory(self.path("work")),
             roots: vec![self.path("templates")],
             external: vec![self.path("ext")],

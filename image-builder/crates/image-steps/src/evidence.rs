@@ -7,9 +7,9 @@
 mod manifest;
 mod software;
 
-use crate::inputs::FileIdentity;
+use crate::inputs::{FileIdentity, for_each_piece};
 use crate::lineage::{LineageStep, last_steps};
-use crate::output::{hex, set_mode, write_atomically};
+use crate::output::{hex, replace, set_mode, sync_parent};
 use crate::run::TemplateRun;
 use crate::steps::{Context, Input};
 use image_tree::{StoreError, Tree};
@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
 use template::Template;
 
 /// What the manifest of an output is called: its name and this.
@@ -88,17 +89,14 @@ impl Subject<'_> {
     /// Writes everything; `tree` is what is in the image.
     pub(crate) fn write(&self, tree: &Tree, context: &Context<'_>) -> Result<(), EvidenceError> {
         let directory = context.workspace.output();
-        let mut sums = Vec::new();
-        for name in &self.files {
-            let (sum, bytes) = sha256(&directory.join(name))?;
-            let line = format!("{sum}  {name}\n");
-            put(&directory.join(format!("{name}.{SHA256_SUFFIX}")), line.as_bytes())?;
-            sums.push(json!({ "name": name, "bytes": bytes, "sha256": sum }));
-        }
-        let made_by = last_steps(self.lineage, context.store).map_err(EvidenceError::Store)?;
-        let finishing = format!("target {}", self.template.target.name());
-        let manifest = manifest::lines(tree, &made_by, &finishing);
-        put(&directory.join(format!("{}{MANIFEST_SUFFIX}", context.output_name)), &manifest)?;
+        let files = &self.files;
+        // Reading an image again takes longer than everything else together.
+        let (sums, rest) = thread::scope(|scope| {
+            let sums = scope.spawn(|| write_sums(files, directory));
+            let rest = self.write_manifest(tree, context).map(|()| software::installed(tree, context.store));
+            (sums.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
+        });
+        let (sums, software) = (sums?, rest?);
         let evidence = json!({
             "format": VERSION,
             "builder": concat!("image-builder ", env!("CARGO_PKG_VERSION")),
@@ -107,16 +105,37 @@ impl Subject<'_> {
             "files": sums,
             "features": self.template.features,
             "inputs": self.inputs,
-            "software": software::installed(tree, context.store),
+            "software": software,
             "effective": effective(self.template),
             "run": self.run,
         });
         let mut text = serde_json::to_vec_pretty(&evidence).expect("names and numbers are JSON");
         text.push(b'\n');
-        put(&directory.join(format!("{}{EVIDENCE_SUFFIX}", context.output_name)), &text)?;
+        let path = directory.join(format!("{}{EVIDENCE_SUFFIX}", context.output_name));
+        put(&path, &text)?;
+        sync_parent(&path).map_err(|source| EvidenceError::File { operation: "make durable", path, source })?;
         let written = serde_json::to_vec(&self.identities(context)?).expect("numbers are JSON");
         context.store.record_put("evidence", context.output_name.as_bytes(), &written).map_err(EvidenceError::Store)
     }
+
+    fn write_manifest(&self, tree: &Tree, context: &Context<'_>) -> Result<(), EvidenceError> {
+        let made_by = last_steps(self.lineage, context.store).map_err(EvidenceError::Store)?;
+        let finishing = format!("target {}", self.template.target.name());
+        let manifest = manifest::lines(tree, &made_by, &finishing);
+        put(&context.workspace.output().join(format!("{}{MANIFEST_SUFFIX}", context.output_name)), &manifest)
+    }
+}
+
+/// Writes the checksum of each file beside it; answers what the evidence says of them.
+fn write_sums(files: &[String], directory: &Path) -> Result<Vec<serde_json::Value>, EvidenceError> {
+    let mut sums = Vec::with_capacity(files.len());
+    for name in files {
+        let (sum, bytes) = sha256(&directory.join(name))?;
+        let line = format!("{sum}  {name}\n");
+        put(&directory.join(format!("{name}.{SHA256_SUFFIX}")), line.as_bytes())?;
+        sums.push(json!({ "name": name, "bytes": bytes, "sha256": sum }));
+    }
+    Ok(sums)
 }
 
 /// The template as it was understood: after includes, guards, features and expansion, each step with its place.
@@ -162,16 +181,20 @@ fn write_as_in_templates(step: &mut serde_json::Value) {
     }
 }
 
-/// For its owner only, as the output is.
+/// For its owner only, as the output is. The directory is made durable when all is there.
 fn put(path: &Path, bytes: &[u8]) -> Result<(), EvidenceError> {
     let failed = |source| EvidenceError::File { operation: "write", path: path.to_owned(), source };
-    write_atomically(path, bytes).and_then(|()| set_mode(path, 0o600)).map_err(failed)
+    replace(path, bytes).and_then(|()| set_mode(path, 0o600)).map_err(failed)
 }
 
 fn sha256(path: &Path) -> Result<(String, u64), EvidenceError> {
     let failed = |source| EvidenceError::File { operation: "read", path: path.to_owned(), source };
-    let mut hasher = Sha256::new();
-    let mut file = io::BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
-    let bytes = io::copy(&mut file, &mut hasher).map_err(failed)?;
+    let (mut hasher, mut bytes) = (Sha256::new(), 0);
+    let file = File::open(path).map_err(failed)?;
+    for_each_piece(file, |piece| {
+        hasher.update(piece);
+        bytes += piece.len() as u64;
+    })
+    .map_err(failed)?;
     Ok((hex(&hasher.finalize()), bytes))
 }

@@ -76,9 +76,18 @@ struct Remembered {
     hash: BlobHash,
 }
 
-/// The BLAKE3 hash of all that a file has. One thread reads while this one hashes, as each takes about as long as the
-/// other where the file is in memory.
-fn hash_of(mut file: File) -> io::Result<BlobHash> {
+/// The BLAKE3 hash of all that a file has.
+fn hash_of(file: File) -> io::Result<BlobHash> {
+    let mut hasher = blake3::Hasher::new();
+    for_each_piece(file, |piece| {
+        hasher.update(piece);
+    })?;
+    Ok(hasher.finalize().into())
+}
+
+/// Calls `take` with all that a file has, piece by piece. Another thread reads meanwhile: hashing takes about as long as
+/// reading where the file is in memory.
+pub(crate) fn for_each_piece(mut file: File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     const PIECE_BYTES: usize = 1 << 20;
     const PIECES: usize = 4;
     thread::scope(|scope| {
@@ -95,14 +104,12 @@ fn hash_of(mut file: File) -> io::Result<BlobHash> {
             }
             Ok(())
         });
-        let mut hasher = blake3::Hasher::new();
         for (piece, count) in to_hash {
-            hasher.update(&piece[..count]);
+            take(&piece[..count]);
             // The reader takes none any more when it is at the end.
             let _ = empty.send(piece);
         }
-        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok(hasher.finalize().into())
+        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 

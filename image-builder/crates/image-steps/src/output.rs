@@ -7,10 +7,17 @@ use std::path::Path;
 
 /// Writes `bytes` to `path`: temporary file beside it, fsync, rename.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes)?;
+    sync_parent(path)
+}
+
+/// The same, but for the rename to be durable [`sync_parent`] has to follow: once for all files of a directory.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(directory)?;
     file.write_all(bytes)?;
-    persist(file, path)
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// Gives a finished temporary file its name.

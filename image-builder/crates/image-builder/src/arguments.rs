@@ -389,6 +389,12 @@ pub(crate) struct WorkspaceArguments {
     /// Print the directory of finished images instead of the workspace's own.
     #[arg(long)]
     pub(crate) output: bool,
+    /// Print what each part of the workspace occupies on the disk, and make nothing.
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) disk_use: bool,
+    /// Print the disk use as JSON, in bytes.
+    #[arg(long, requires = "disk_use")]
+    pub(crate) json: bool,
 }
 
 /// Group, name and extension come to it, and `.tmp` while it is written: 255 bytes is what file systems take.

@@ -251,6 +251,12 @@ fn the_cache_can_be_removed_and_nothing_else_is() {
     scene.good("build -d ./work -g g -n fat");
     assert!(fs::read(scene.path("work/output/g-fat.pcfs")).expect("the image") == image);
     assert!(scene.json("clean -d ./work --json")["freed_bytes"].as_u64() > Some(0));
+    // What takes how much is told before and after.
+    let used = |scene: &Scene| scene.json("workspace -d ./work --disk-use --json");
+    assert!(used(&scene)["output"].as_u64() > Some(0) && used(&scene)["cache"] == 0, "{}", used(&scene));
+    scene.good("build -d ./work -g g -n fat");
+    assert!(used(&scene)["cache"].as_u64() > Some(0), "{}", used(&scene));
+    assert!(scene.good("workspace -d ./none --disk-use").contains("cache: 0 MiB"));
     // One that is not there is empty.
     scene.good("clean -d ./none");
     assert!(!scene.path("none").exists());

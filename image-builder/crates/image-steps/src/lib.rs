@@ -17,6 +17,7 @@
 mod build;
 mod collect;
 mod debian;
+mod disk_use;
 mod engine;
 mod evidence;
 mod history;
@@ -43,6 +44,7 @@ pub use build::{
 };
 pub use collect::{Collected, clean, collect};
 pub use debian::{Bootstrap, BootstrapError, Lock, LockedPackage};
+pub use disk_use::{DiskUse, disk_use};
 pub use engine::{EngineError, PlannedStep, StepRun};
 pub use evidence::{EVIDENCE_SUFFIX, EvidenceError, MANIFEST_SUFFIX, effective};
 pub use inputs::InputError;

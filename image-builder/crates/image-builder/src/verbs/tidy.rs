@@ -11,9 +11,31 @@ const MIB: u64 = 1 << 20;
 
 /// `image-builder workspace`.
 pub(crate) fn workspace(arguments: &WorkspaceArguments) -> Result<(), Failure> {
-    let workspace = Workspace::open(&Location::parse(&arguments.location.dataset))?;
+    let location = Location::parse(&arguments.location.dataset);
+    if arguments.disk_use {
+        return tell_disk_use(&location, arguments.json);
+    }
+    let workspace = Workspace::open(&location)?;
     let path = if arguments.output { workspace.output() } else { workspace.root() };
     println!("{}", path.display());
+    Ok(())
+}
+
+fn tell_disk_use(location: &Location, json: bool) -> Result<(), Failure> {
+    let used = image_steps::disk_use(location)?;
+    if json {
+        println!("{}", serde_json::to_string(&used).expect("numbers are JSON"));
+        return Ok(());
+    }
+    for (part, bytes) in [
+        ("images and archives", used.output),
+        ("cache", used.cache),
+        ("packages of Debian roots", used.debian),
+        ("locks of IPS packages", used.packages),
+        ("unfinished", used.work),
+    ] {
+        println!("{part}: {} MiB", bytes.div_ceil(MIB));
+    }
     Ok(())
 }
 

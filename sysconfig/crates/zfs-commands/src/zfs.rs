@@ -1,0 +1,69 @@
+//! Datasets: `zfs`.
+
+use crate::{Properties, ZfsError, invocation, properties};
+use std::collections::BTreeMap;
+use sysconfig_platform::{Completed, Host, Invocation};
+
+/// The command that prints `wanted` properties (`all` for every one) of datasets.
+#[must_use]
+pub fn get(host: &Host, wanted: &str, datasets: &[&str]) -> Invocation {
+    let args = ["get", "-Hp", "-o", "name,property,value,source", wanted];
+    invocation(host, "zfs", args.iter().chain(datasets).copied())
+}
+
+/// The command that sets a property.
+#[must_use]
+pub fn set(host: &Host, property: &str, value: &str, dataset: &str) -> Invocation {
+    invocation(host, "zfs", ["set", &format!("{property}={value}"), dataset])
+}
+
+/// The command that gives a property back to what is above.
+#[must_use]
+pub fn inherit(host: &Host, property: &str, dataset: &str) -> Invocation {
+    invocation(host, "zfs", ["inherit", property, dataset])
+}
+
+/// Any other `zfs` command.
+#[must_use]
+pub fn command<A: Into<String>>(host: &Host, args: impl IntoIterator<Item = A>) -> Invocation {
+    invocation(host, "zfs", args)
+}
+
+/// The properties of a dataset; `None` when there is no such dataset.
+///
+/// # Errors
+/// [`ZfsError`].
+pub fn properties(host: &Host, dataset: &str) -> Result<Option<Properties>, ZfsError> {
+    let operation = format!("read the properties of {dataset}");
+    let invocation = get(host, "all", &[dataset]);
+    let completed = host.run_any(&invocation).map_err(ZfsError::command(&operation))?;
+    if is_absent(&completed) {
+        return Ok(None);
+    }
+    let completed = completed.success(&invocation).map_err(ZfsError::command(&operation))?;
+    let mut all = properties::parse(&operation, &completed.stdout)?;
+    all.remove(dataset).map(Some).ok_or_else(|| ZfsError::answer(operation, completed.stdout))
+}
+
+/// The properties of every file system and volume below and with `dataset` (or of all pools), by name.
+///
+/// # Errors
+/// [`ZfsError`].
+pub fn tree(host: &Host, wanted: &str, dataset: Option<&str>) -> Result<BTreeMap<String, Properties>, ZfsError> {
+    let operation = format!("read the datasets of {}", dataset.unwrap_or("all pools"));
+    let mut args = vec!["get", "-Hp", "-r", "-t", "filesystem,volume", "-o", "name,property,value,source", wanted];
+    args.extend(dataset);
+    let invocation = invocation(host, "zfs", args);
+    let completed = host.run_any(&invocation).map_err(ZfsError::command(&operation))?;
+    if is_absent(&completed) {
+        return Ok(BTreeMap::new());
+    }
+    let completed = completed.success(&invocation).map_err(ZfsError::command(&operation))?;
+    properties::parse(&operation, &completed.stdout)
+}
+
+/// Whether a command failed because its dataset does not exist.
+#[must_use]
+pub fn is_absent(completed: &Completed) -> bool {
+    completed.code != 0 && completed.stderr.contains("dataset does not exist")
+}

@@ -7,6 +7,8 @@
 //! What should be so, and what to do about it, is the plugins' business.
 
 mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod properties;
 pub mod zfs;
 pub mod zpool;

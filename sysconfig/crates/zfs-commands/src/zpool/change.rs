@@ -19,11 +19,17 @@ impl Words {
         self.0.extend_from_slice(devices);
     }
 
-    /// Adds one vdev for the intent log.
-    pub fn log(&mut self, kind: Kind, devices: &[String]) {
-        // A single device behind a mirror would become a member of it.
+    /// Adds the vdevs for the intent log, all at once: the word may stand there only once. Single devices come first,
+    /// because one behind a mirror would become a member of it.
+    pub fn logs(&mut self, vdevs: &[(Kind, Vec<String>)]) {
+        if vdevs.is_empty() {
+            return;
+        }
         self.0.push("log".to_owned());
-        self.data(kind, devices);
+        let (single, groups): (Vec<_>, Vec<_>) = vdevs.iter().partition(|(kind, _)| *kind == Kind::Device);
+        for (kind, devices) in single.into_iter().chain(groups) {
+            self.data(*kind, devices);
+        }
     }
 
     /// Adds devices for the cache.
@@ -183,4 +189,18 @@ pub fn clear(host: &Host, pool: &str) -> Invocation {
 #[must_use]
 pub fn set(host: &Host, property: &str, value: &str, pool: &str) -> Invocation {
     invocation(host, "zpool", words(&["set", &format!("{property}={value}"), pool]))
+}
+
+/// The command that says what [`add`] would do, and what it objects to.
+#[must_use]
+pub fn would_add(host: &Host, pool: &str, vdevs: &Words) -> Invocation {
+    let mut args = words(&["add", "-n", pool]);
+    args.extend(vdevs.0.iter().cloned());
+    slow(host, args)
+}
+
+/// The command that uses a member again that has come back.
+#[must_use]
+pub fn online(host: &Host, pool: &str, device: &str) -> Invocation {
+    slow(host, words(&["online", pool, device]))
 }

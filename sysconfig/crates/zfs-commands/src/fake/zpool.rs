@@ -246,8 +246,13 @@ impl World {
         Device { path, guid: self.guid(), bytes, lost: false }
     }
 
+    /// Gives the next pool this guid.
+    pub fn next_guid_is(&mut self, guid: u64) {
+        self.next_guid = guid.wrapping_sub(7);
+    }
+
     fn guid(&mut self) -> u64 {
-        self.next_guid += 7;
+        self.next_guid = self.next_guid.wrapping_add(7);
         self.next_guid
     }
 

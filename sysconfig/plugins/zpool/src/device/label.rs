@@ -97,3 +97,56 @@ fn of_config(config: &NvList) -> Label {
         state: LabelState::of(config.u64("state").unwrap_or(u64::MAX)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, SeekFrom, Write};
+    use zfs_format::label::{Label as Written, encode_label};
+
+    const BYTES: u64 = 2 << 20;
+
+    /// A device with a label of each transaction group in its four places.
+    fn device(txgs: [u64; 4]) -> Vec<u8> {
+        let mut bytes = vec![0; usize::try_from(BYTES).unwrap()];
+        for (offset, txg) in label_offsets(BYTES).into_iter().zip(txgs) {
+            let config = NvList::new().with("name", format!("at{txg}").as_str()).with("state", 1_u64).with("txg", txg);
+            let config = config.with("pool_guid", 5_u64).with("guid", txg);
+            let label = encode_label(&Written { config: &config, uberblocks: &[], ashift: 9 }, offset).unwrap();
+            let at = usize::try_from(offset).unwrap();
+            bytes[at..at + label.len()].copy_from_slice(&label);
+        }
+        bytes
+    }
+
+    fn look(bytes: &[u8]) -> Option<Label> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).and_then(|()| file.seek(SeekFrom::Start(0))).unwrap();
+        read(&mut file, bytes.len() as u64).unwrap()
+    }
+
+    #[test]
+    fn the_latest_whole_label_counts() {
+        assert_eq!(look(&device([4, 9, 7, 4])).unwrap().to_string(), "a member of the exported pool at9 (5)");
+        let mut bytes = device([4, 9, 7, 4]);
+        bytes[(256 << 10) + CONFIG_AT + 20] ^= 1;
+        assert_eq!(look(&bytes).unwrap().pool, "at7");
+        assert_eq!(look(&vec![0; 2 << 20]), None);
+        assert_eq!(look(&device([4, 9, 7, 4])[..(1 << 20) - 1]), None);
+    }
+
+    #[test]
+    fn fuzz_labels() {
+        let whole = device([4, 9, 7, 4]);
+        test_judge::fuzz(30, |random| {
+            let mut bytes = whole.clone();
+            for _ in 0..20 {
+                let at = random.below(4) * (256 << 10) + CONFIG_AT + random.below(400);
+                bytes[at] = random.next_u64().to_le_bytes()[0];
+            }
+            if let Some(label) = look(&bytes) {
+                assert!(["at4", "at7", "at9"].contains(&label.pool.as_str()), "a damaged label is none");
+            }
+        });
+    }
+}

@@ -6,6 +6,7 @@
 //!
 //! Only root may do this. A test that cannot be run is a visible skip.
 
+mod daemon;
 mod scenarios;
 mod world;
 
@@ -14,13 +15,14 @@ mod world;
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Ok(scenario) = std::env::var(world::SCENARIO) else { return };
-    let scenarios: [(&str, fn()); 6] = [
+    let scenarios: [(&str, fn()); 7] = [
         ("create", scenarios::create),
         ("export", scenarios::export_behind_our_back),
         ("missing", scenarios::missing_device),
         ("full", scenarios::full_pool),
         ("foreign", scenarios::foreign_pool),
         ("extend", scenarios::extend),
+        ("permissions", daemon::two_permissions),
     ];
     let found = scenarios.iter().find(|(name, _)| *name == scenario);
     found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
@@ -42,4 +44,5 @@ privileged! {
     privileged_full_pool => "full";
     privileged_foreign_pool_on_the_disk => "foreign";
     privileged_extend => "extend";
+    privileged_content_is_lost_with_two_permissions_only => "permissions";
 }

@@ -1,7 +1,6 @@
 //! What happens to pools.
 
-use crate::world::{DISKS, build, config, converge, plugin, sh, tank};
-use std::time::{Duration, Instant};
+use crate::world::{DISKS, build, config, converge, eventually, plugin, sh, tank};
 use sysconfig_plugin::Risk;
 
 const MIRROR: &str = r#"vdevs = [{ mirror = ["@/d0", "@/d1"] }]
@@ -35,13 +34,13 @@ pub(crate) fn export_behind_our_back() {
     build(&["d0", "d1"]);
     let text = tank(MIRROR);
     converge(&mut plugin(), &text);
-    sh("echo kept >/run/mounted/tank/file && zpool export tank");
+    sh("echo kept >/run/mounted/tank/file && again zpool export tank");
     let (done, _) = converge(&mut plugin(), &text);
     assert!(done[0].starts_with("import the pool tank"), "{done:?}");
     assert_eq!(sh("cat /run/mounted/tank/file"), "kept\n");
     // Under another name, by its guid; and where its devices have other names than before.
     let guid = sh("zpool get guid tank | awk 'NR == 2 { print $3 }'");
-    sh(&format!("zpool export tank && mv {DISKS}/d0 {DISKS}/e0 && mv {DISKS}/d1 {DISKS}/e1"));
+    sh(&format!("again zpool export tank && mv {DISKS}/d0 {DISKS}/e0 && mv {DISKS}/d1 {DISKS}/e1"));
     let renamed =
         format!("[[storage.pool]]\nname = \"data\"\nguid = \"{}\"\n{}\n", guid.trim(), MIRROR.replace("/d", "/e"));
     let (done, _) = converge(&mut plugin(), &renamed);
@@ -53,7 +52,7 @@ pub(crate) fn missing_device() {
     build(&["d0", "d1"]);
     let text = tank(MIRROR);
     converge(&mut plugin(), &text);
-    sh(&format!("echo kept >/run/mounted/tank/file && zpool export tank && rm {DISKS}/d1"));
+    sh(&format!("echo kept >/run/mounted/tank/file && again zpool export tank && rm {DISKS}/d1"));
     let (done, warnings) = converge(&mut plugin(), &text);
     assert!(done[0].starts_with("import the pool tank"), "{done:?}");
     assert!(warnings.iter().any(|line| line.contains("DEGRADED")), "{warnings:?}");
@@ -68,11 +67,7 @@ pub(crate) fn missing_device() {
     sh(&format!("cmp {DISKS}/d1 {DISKS}/before && rm {DISKS}/d1 && truncate -s 100M {DISKS}/d1"));
     let (done, _) = converge(&mut plugin(), &text);
     assert!(done.len() == 1 && done[0].starts_with("replace "), "{done:?}");
-    let until = Instant::now() + Duration::from_secs(60);
-    while !sh("zpool status tank").contains("state: ONLINE") {
-        assert!(Instant::now() < until, "{}", sh("zpool status tank"));
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    eventually("a whole mirror", || sh("zpool status tank").contains("state: ONLINE").then_some(()));
     assert_eq!(sh("cat /run/mounted/tank/file"), "kept\n");
 }
 
@@ -97,7 +92,7 @@ pub(crate) fn foreign_pool() {
     for leave in ["export", "destroy"] {
         sh(&format!(
             "rm -f {DISKS}/d0 && truncate -s 100M {DISKS}/d0
-            zpool create -m /run/mounted/old old {DISKS}/d0 && zpool {leave} old && cp {DISKS}/d0 {DISKS}/before"
+            zpool create -m /run/mounted/old old {DISKS}/d0 && again zpool {leave} old && cp {DISKS}/d0 {DISKS}/before"
         ));
         let mut harness = plugin();
         harness.configure(config(&tank(MIRROR)));
@@ -115,7 +110,7 @@ pub(crate) fn foreign_pool() {
         assert_eq!((steps.len(), steps[0].risk), (1, Risk::Destructive), "{steps:?}");
         harness.apply(&steps[0]).unwrap_or_else(|error| panic!("{error:?}"));
         assert!(harness.plan().unwrap().is_empty());
-        sh(&format!("zpool destroy tank && rm {DISKS}/d1 && truncate -s 100M {DISKS}/d1"));
+        sh(&format!("again zpool destroy tank && rm {DISKS}/d1 && truncate -s 100M {DISKS}/d1"));
     }
     // A pool that is imported is nobody else's, whatever is permitted.
     sh(&format!("rm -f {DISKS}/d0 && truncate -s 100M {DISKS}/d0 && zpool create -m /run/mounted/old old {DISKS}/d0"));

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const DISKS: &str = "/run/disks";
 
 /// Where `zfs-fuse`, its `zpool` and its `zfs` are.
-fn programs() -> Option<PathBuf> {
+pub(crate) fn programs() -> Option<PathBuf> {
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../image-builder/target/judges/zfs-fuse");
     if std::env::var_os("ZFS_FUSE").is_none() && unpacked.join("zfs-fuse").exists() {
         return unpacked.canonicalize().ok();
@@ -56,12 +56,28 @@ pub(crate) fn run(scenario: &str) {
     assert!(output.success() && said.contains("1 passed"), "{scenario}:\n{said}");
 }
 
+/// Runs a script. In it, `again COMMAND` tries until it works: a file system in user space is busy for a moment after
+/// everything.
 pub(crate) fn sh(script: &str) -> String {
+    let script = format!("again() {{ until \"$@\"; do sleep 0.2; done; }}\n{script}");
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs().unwrap().display());
-    let command = Command::new("/bin/sh").args(["-ec", script]).env("PATH", path).env("LC_ALL", "C").deadline(PATIENCE);
+    let command =
+        Command::new("/bin/sh").args(["-ec", &script]).env("PATH", path).env("LC_ALL", "C").deadline(PATIENCE);
     let output = command.run_any().unwrap();
     assert!(output.success(), "{script}\n{}{}", output.stdout_text(), output.stderr_text());
     output.stdout_text()
+}
+
+/// Waits until something is so.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < until, "{what} has not come about");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Starts zfs-fuse, and makes blank devices of 100 MiB.
@@ -71,11 +87,10 @@ pub(crate) fn build(devices: &[&str]) {
         mkdir -p /var/lock/zfs
         for directory in /etc/zfs /var/lib/zfs; do mount -t tmpfs none $directory; done
         zfs-fuse -n >/run/zfs-fuse.log 2>&1 </dev/null &");
-    let until = Instant::now() + PATIENCE;
-    while ProcessRunner.run(&Invocation::new(tool("zpool"), ["list"])).is_ok_and(|done| done.code != 0) {
-        assert!(Instant::now() < until, "zfs-fuse does not answer: {}", sh("cat /run/zfs-fuse.log"));
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    eventually("an answer of zfs-fuse", || {
+        let listed = ProcessRunner.run(&Invocation::new(tool("zpool"), ["list"]));
+        listed.is_ok_and(|done| done.code == 0).then_some(())
+    });
     for device in devices {
         sh(&format!("truncate -s 100M {DISKS}/{device}"));
     }

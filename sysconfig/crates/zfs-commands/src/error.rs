@@ -57,6 +57,10 @@ impl ZfsError {
             ("The ZFS modules", "load the kernel's part of ZFS: modprobe zfs"),
             ("pool I/O is currently suspended", "bring the missing devices back, then: zpool clear POOL"),
             ("last accessed by", "if no other machine uses the pool any more, import it by hand: zpool import -f POOL"),
+            (
+                "use '-f' to override",
+                "ZFS sees what the ends of the device do not show, or wants vdevs that are alike; look at it",
+            ),
             ("directory is not empty", "empty the directory, or choose another mountpoint"),
             ("Device busy", "end what uses the mountpoint"),
             ("dataset is busy", "end what uses the dataset"),

@@ -1,7 +1,6 @@
 //! Datasets: `zfs`.
 
 use crate::{Properties, ZfsError, invocation, properties};
-use std::collections::BTreeMap;
 use sysconfig_platform::{Completed, Host, Invocation};
 
 /// The command that prints `wanted` properties (`all` for every one) of datasets.
@@ -23,12 +22,6 @@ pub fn inherit(host: &Host, property: &str, dataset: &str) -> Invocation {
     invocation(host, "zfs", ["inherit", property, dataset])
 }
 
-/// Any other `zfs` command.
-#[must_use]
-pub fn command<A: Into<String>>(host: &Host, args: impl IntoIterator<Item = A>) -> Invocation {
-    invocation(host, "zfs", args)
-}
-
 /// The properties of a dataset; `None` when there is no such dataset.
 ///
 /// # Errors
@@ -43,23 +36,6 @@ pub fn properties(host: &Host, dataset: &str) -> Result<Option<Properties>, ZfsE
     let completed = completed.success(&invocation).map_err(ZfsError::command(&operation))?;
     let mut all = properties::parse(&operation, &completed.stdout)?;
     all.remove(dataset).map(Some).ok_or_else(|| ZfsError::answer(operation, completed.stdout))
-}
-
-/// The properties of every file system and volume below and with `dataset` (or of all pools), by name.
-///
-/// # Errors
-/// [`ZfsError`].
-pub fn tree(host: &Host, wanted: &str, dataset: Option<&str>) -> Result<BTreeMap<String, Properties>, ZfsError> {
-    let operation = format!("read the datasets of {}", dataset.unwrap_or("all pools"));
-    let mut args = vec!["get", "-Hp", "-r", "-t", "filesystem,volume", "-o", "name,property,value,source", wanted];
-    args.extend(dataset);
-    let invocation = invocation(host, "zfs", args);
-    let completed = host.run_any(&invocation).map_err(ZfsError::command(&operation))?;
-    if is_absent(&completed) {
-        return Ok(BTreeMap::new());
-    }
-    let completed = completed.success(&invocation).map_err(ZfsError::command(&operation))?;
-    properties::parse(&operation, &completed.stdout)
 }
 
 /// Whether a command failed because its dataset does not exist.

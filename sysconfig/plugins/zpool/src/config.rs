@@ -138,6 +138,15 @@ impl Pool {
         wanted(&self.log)
     }
 
+    /// The first vdev that is unlike the first one, and what that is like.
+    pub(crate) fn unlike(&self) -> Option<(usize, String)> {
+        let shape = |vdev: &WantedVdev| (vdev.kind, vdev.devices.len());
+        let wanted = self.wanted_data();
+        let first = shape(wanted.first()?);
+        let at = wanted.iter().position(|vdev| shape(vdev) != first)?;
+        Some((at, format!("{} of {}", first.0.word(), first.1)))
+    }
+
     /// Every device with its key below the pool's, in the order of the configuration.
     pub(crate) fn devices(&self) -> Vec<(String, &str)> {
         let mut all = Vec::new();

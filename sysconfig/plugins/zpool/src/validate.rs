@@ -96,18 +96,12 @@ fn vdev_fault(key: &str, vdev: &Vdev, is_log: bool) -> Option<Diagnostic> {
         .then(|| Diagnostic::error(key, "a log cannot be a raidz").help("use single devices or mirrors"))
 }
 
-/// ZFS makes a pool of unlike vdevs by force only, and it is not given for that.
+/// ZFS makes a pool of unlike vdevs by force only, and it is not given for that; but somebody may have made such a pool.
 fn unlike_fault(key: &str, pool: &Pool) -> Option<Diagnostic> {
-    let shapes: Vec<_> =
-        pool.vdevs.iter().map(|vdev| vdev.parts().map(|(kind, devices)| (kind, devices.len()))).collect();
-    let (first, others) = shapes.split_first()?;
-    let (kind, number) = (*first)?;
-    let at = others.iter().position(|shape| shape.is_some_and(|shape| shape != (kind, number)))? + 1;
-    let message = format!("this vdev is unlike the first one, a {} of {number}", kind.word());
-    Some(
-        Diagnostic::error(format!("{key}.vdevs[{at}]"), message)
-            .help("all vdevs of a pool have the same kind and number of devices"),
-    )
+    let (at, first) = pool.unlike()?;
+    let message = format!("this vdev is unlike the first one, a {first}, so the pool is imported, but never made");
+    let help = "give all vdevs of a pool the same kind and number of devices";
+    Some(Diagnostic::warning(format!("{key}.vdevs[{at}]"), message).help(help))
 }
 
 fn device_faults<'a>(

@@ -82,9 +82,8 @@ pub struct Creation {
 }
 
 impl Creation {
-    fn args(&self, option: Option<&str>) -> Vec<String> {
-        let mut args = words(&["create"]);
-        args.extend(option.map(str::to_owned));
+    fn args(&self, force: bool) -> Vec<String> {
+        let mut args = verb("create", force);
         for (name, value) in &self.pool_properties {
             args.extend(["-o".to_owned(), format!("{name}={value}")]);
         }
@@ -101,22 +100,10 @@ impl Creation {
     }
 }
 
-/// The command that makes a pool.
+/// The command that makes a pool; with `force` over what the devices hold.
 #[must_use]
-pub fn create(host: &Host, creation: &Creation) -> Invocation {
-    slow(host, creation.args(None))
-}
-
-/// The command that says what [`create`] would do, and what it objects to.
-#[must_use]
-pub fn would_create(host: &Host, creation: &Creation) -> Invocation {
-    slow(host, creation.args(Some("-n")))
-}
-
-/// As [`create`], over what the devices hold.
-#[must_use]
-pub fn create_by_force(host: &Host, creation: &Creation) -> Invocation {
-    slow(host, creation.args(Some("-f")))
+pub fn create(host: &Host, force: bool, creation: &Creation) -> Invocation {
+    slow(host, creation.args(force))
 }
 
 /// The command that imports a pool by its guid under a name; `directories` take the place of the usual ones.
@@ -179,24 +166,10 @@ pub fn expand(host: &Host, pool: &str, device: &str) -> Invocation {
     slow(host, words(&["online", "-e", pool, device]))
 }
 
-/// The command that forgets the errors of a pool.
-#[must_use]
-pub fn clear(host: &Host, pool: &str) -> Invocation {
-    slow(host, words(&["clear", pool]))
-}
-
 /// The command that sets a property of a pool.
 #[must_use]
 pub fn set(host: &Host, property: &str, value: &str, pool: &str) -> Invocation {
     invocation(host, "zpool", words(&["set", &format!("{property}={value}"), pool]))
-}
-
-/// The command that says what [`add`] would do, and what it objects to.
-#[must_use]
-pub fn would_add(host: &Host, pool: &str, vdevs: &Words) -> Invocation {
-    let mut args = words(&["add", "-n", pool]);
-    args.extend(vdevs.0.iter().cloned());
-    slow(host, args)
 }
 
 /// The command that uses a member again that has come back.

@@ -6,8 +6,7 @@ mod layout;
 mod status;
 
 pub use change::{
-    Creation, Words, add, attach, clear, create, create_by_force, detach, expand, export, import_pool, online, remove,
-    replace, set, would_add, would_create,
+    Creation, Words, add, attach, create, detach, expand, export, import_pool, online, remove, replace, set,
 };
 pub use import::{Importable, importable, parse_importable};
 pub use layout::{Kind, Layout, Vdev};

@@ -46,12 +46,8 @@ fn create(host: &Host, pool: &str, creation: &Creation, devices: &[Approved]) ->
     }
     check(host, devices, &operation)?;
     let command = creation.command(pool);
-    if devices.iter().any(|device| device.holds.is_some()) {
-        force::objections(host, &zpool::would_create(host, &command), &operation)?;
-        run(host, &zpool::create_by_force(host, &command), &operation)?;
-    } else {
-        run(host, &zpool::create(host, &command), &operation)?;
-    }
+    let permitted = devices.iter().any(|device| device.holds.is_some());
+    force::run_permitted(host, permitted, |force| zpool::create(host, force, &command), &operation)?;
     let status = status(host, pool, &operation)?;
     confirm(host, status.as_ref(), devices.iter().map(|device| device.path.as_str()), &operation)
 }
@@ -99,10 +95,7 @@ fn add(
         Role::Cache => words.cache(&paths),
         Role::Spare => words.spares(&paths),
     }
-    if change.overwrites() {
-        force::objections(host, &zpool::would_add(host, which.0, &words), &operation)?;
-    }
-    run(host, &zpool::add(host, change.overwrites(), which.0, &words), &operation)?;
+    force::run_permitted(host, change.overwrites(), |force| zpool::add(host, force, which.0, &words), &operation)?;
     let status = the_pool(host, which, &operation)?;
     confirm(host, Some(&status), paths.iter().map(String::as_str), &operation)
 }
@@ -114,7 +107,8 @@ fn attach(host: &Host, change: &Change, which: Which<'_>, to: &str, new: &Approv
         return Ok(Outcome::AlreadySo);
     }
     check(host, std::slice::from_ref(new), &operation)?;
-    run(host, &zpool::attach(host, change.overwrites(), which.0, to, &new.path), &operation)?;
+    let command = |force| zpool::attach(host, force, which.0, to, &new.path);
+    force::run_permitted(host, change.overwrites(), command, &operation)?;
     let status = the_pool(host, which, &operation)?;
     confirm(host, Some(&status), std::iter::once(new.path.as_str()), &operation)
 }
@@ -127,7 +121,8 @@ fn replace(host: &Host, change: &Change, which: Which<'_>, old: &str, new: &Appr
         return Ok(Outcome::AlreadySo);
     }
     check(host, std::slice::from_ref(new), &operation)?;
-    run(host, &zpool::replace(host, change.overwrites(), which.0, old, &new.path), &operation)?;
+    let command = |force| zpool::replace(host, force, which.0, old, &new.path);
+    force::run_permitted(host, change.overwrites(), command, &operation)?;
     let status = the_pool(host, which, &operation)?;
     confirm(host, Some(&status), std::iter::once(new.path.as_str()), &operation)
 }

@@ -1,11 +1,16 @@
-//! What ZFS itself says before it is told to go over what a device holds.
+//! Going over what a device holds.
+//!
+//! Every command is tried without `-f` first. Only when ZFS asks for it, both permissions are there, and none of its
+//! objections means that somebody uses the device, the command is given once more with it: `-f` answers all objections at
+//! once, so they have to be read before.
 
 use super::apply::run;
 use sysconfig_platform::{Host, Invocation};
 use sysconfig_plugin::PluginError;
 use zfs_commands::ZfsError;
 
-/// Words of objections to which two permissions are no answer: somebody uses the device now, or may.
+/// Words of objections to which two permissions are no answer: somebody uses the device now, or may; or the vdev itself is
+/// not what ZFS wants.
 const VETOES: &[&str] = &[
     "active",
     "currently mounted",
@@ -13,34 +18,40 @@ const VETOES: &[&str] = &[
     "currently used",
     "in use",
     "reserved as a hot spare",
-    "dedicated dump device",
+    "dump device",
     "swap",
+    "replication",
+    "different sizes",
 ];
 
-/// Asks ZFS what it would object to. `-f` answers all objections at once, so the ones that matter are read before.
+/// Runs a command; by force only where that is permitted and asked for.
 ///
 /// # Errors
-/// With the objection that stands.
-pub(super) fn objections(host: &Host, dry_run: &Invocation, operation: &str) -> Result<(), PluginError> {
-    let completed = host.run_any(dry_run).map_err(|source| {
-        PluginError::new(operation).source(ZfsError::command("ask ZFS what it objects to")(source))
-    })?;
+/// What ZFS says, or which of its objections stands.
+pub(super) fn run_permitted(
+    host: &Host,
+    permitted: bool,
+    command: impl Fn(bool) -> Invocation,
+    operation: &str,
+) -> Result<(), PluginError> {
+    let plain = command(false);
+    if !permitted {
+        return run(host, &plain, operation);
+    }
+    let failed =
+        |source| PluginError::new(operation).source(ZfsError::command(operation.trim_start_matches("cannot "))(source));
+    let completed = host.run_any(&plain).map_err(failed)?;
     if completed.code == 0 {
         return Ok(());
     }
-    let said = completed.stderr.trim();
+    let said = completed.stderr.clone();
     if !said.contains("use '-f' to override") {
-        // It fails for another reason, and says it once more.
-        return run(host, dry_run, operation);
+        return completed.success(&plain).map(drop).map_err(failed);
     }
-    let mut objections =
-        said.lines().filter(|line| !line.contains("use '-f'") && !line.contains("invalid vdev specification"));
-    match objections.find(|line| {
-        VETOES.iter().any(|veto| line.contains(veto)) || line.contains("replication") || line.contains("sizes")
-    }) {
-        None => Ok(()),
+    match said.lines().find(|line| !line.contains("'-f'") && VETOES.iter().any(|veto| line.contains(veto))) {
+        None => run(host, &command(true), operation),
         Some(line) => Err(PluginError::new(operation)
             .source(format!("ZFS objects: {line}"))
-            .help("this is done by nobody but you: see zpool labelclear")),
+            .help("if the device is not used, take what is on it away by hand: zpool labelclear")),
     }
 }

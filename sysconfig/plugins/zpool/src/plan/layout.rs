@@ -189,18 +189,20 @@ impl Difference<'_> {
             let what = format!("{} cannot get more members: {}", top.describe(), words(&missing));
             return self.refuse(what, "a raidz keeps its number of devices; add another one of the same number");
         }
-        // Each missing device takes a place that nobody configured, in order; only what is left widens a mirror.
-        let partner = top.slots.iter().find_map(|slot| slot.iter().find(|member| member.state == "ONLINE"));
-        let mut free = free.into_iter();
-        for path in missing {
-            match (free.next(), partner) {
-                (Some(slot), _) => self.replace(slot, path),
-                (None, Some(partner)) => self.attach(partner, path),
-                (None, None) => {
-                    self.refuse(format!("{} has no member that is online", top.describe()), "mend it first");
-                }
+        // Each missing device takes a place that nobody configured, in order; only what is left widens a mirror, and that
+        // first, while the member that it is attached to is still there.
+        let (replacing, widening) = missing.split_at(free.len().min(missing.len()));
+        let partner = top.slots.iter().flatten().find(|member| member.state == "ONLINE");
+        for path in widening {
+            match partner {
+                Some(partner) => self.attach(partner, path),
+                None => self.refuse(format!("{} has no member that is online", top.describe()), "mend it first"),
             }
         }
+        for (slot, path) in free.iter().zip(replacing) {
+            self.replace(slot, path);
+        }
+        let free = free.split_off(replacing.len());
         for slot in free {
             let names: Vec<_> = slot.iter().map(|member| member.name.as_str()).collect();
             let note = format!("{} in {} is not in the configuration, and stays", names.join(", "), top.name);
@@ -210,10 +212,11 @@ impl Difference<'_> {
 
     /// A device in its place: perhaps it was lost, has come back, or another one is there now.
     fn present(&mut self, path: &str, slot: &[&Vdev]) {
-        let ([member], Some(device)) = (slot, self.state.device(path)) else { return };
-        if !matches!(member.state.as_str(), "UNAVAIL" | "REMOVED" | "FAULTED" | "OFFLINE") {
-            return;
-        }
+        let Some(device) = self.state.device(path) else { return };
+        let is_well = |member: &&Vdev| !matches!(member.state.as_str(), "UNAVAIL" | "REMOVED" | "FAULTED" | "OFFLINE");
+        let named: Vec<_> = slot.iter().copied().filter(|member| self.is(path, member)).collect();
+        // A spare may stand in for it, and what takes its place in the same slot is called as it was.
+        let Some(member) = named.first().copied().filter(|_| !named.iter().any(is_well)) else { return };
         // What the pool knows the lost member by, and not what is written on what stands in its place.
         let guid = member.shown_guid();
         let is_same = device
@@ -229,7 +232,7 @@ impl Difference<'_> {
             (_, true, state) => {
                 self.note(format!("{path} is {state}, which is somebody's decision or its own failure"));
             }
-            (_, false, _) => self.replace(slot, path),
+            (_, false, _) => self.replace(&[member], path),
         }
     }
 

@@ -223,6 +223,10 @@ fn cannot_import(pool: &Importable) -> Option<Refusal> {
 
 fn create(pool: &Pool, state: &State) -> PoolPlan {
     let mut plan = PoolPlan::default();
+    if let Some((_, first)) = pool.unlike() {
+        let what = format!("ZFS makes a pool by force only when a vdev is unlike the first one, a {first}");
+        plan.refusals.push(Refusal::new(what, "give all its vdevs the same kind and number of devices"));
+    }
     let mut devices = Devices::new(pool, state, None);
     for vdev in pool.wanted_data() {
         let ready = devices.group(&vdev);

@@ -22,6 +22,10 @@ fn changes() -> Vec<(Vec<&'static str>, String)> {
             tank(r#"vdevs = [{ raidz1 = ["c#0t3d0", "c#0t4d0", "c#0t2d0"] }]"#),
         ),
         (
+            vec!["zpool create old /dev/dsk/c0t0d0", "zpool export old"],
+            tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]\nproperties = { autoexpand = \"on\" }"),
+        ),
+        (
             vec!["zpool create old /dev/dsk/c0t0d0", "zpool destroy old"],
             tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]\nproperties = { autoexpand = \"on\" }"),
         ),

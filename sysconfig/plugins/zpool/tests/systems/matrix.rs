@@ -45,6 +45,11 @@ fn vdevs() -> Vec<Case> {
             r#"vdevs = [{ mirror = ["c#0", "c#2"] }]"#,
             Plan(&["replace c#1s0 of the pool tank by c#2"], "mirror(0 2)"),
         ),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = [{ mirror = ["c#2", "c#1", "c#3"] }]"#,
+            Plan(&["attach c#3 to c#0s0", "replace c#0s0 of the pool tank by c#2"], "mirror(2 3 1)"),
+        ),
         case("tank c#0", r#"vdevs = ["c#1"]"#, Plan(&["replace c#0s0 of the pool tank by c#1"], "1")),
         case(
             "tank raidz c#0 c#1 c#2",

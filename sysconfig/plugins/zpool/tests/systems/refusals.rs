@@ -19,12 +19,6 @@ fn bad_configurations_are_refused_with_their_place() {
         ),
         (r#"vdevs = [{}]"#, "storage.pool[0].vdevs[0]", "exactly one kind"),
         (r#"vdevs = [{ mirror = ["/a", "/a"] }]"#, "storage.pool[0].vdevs[0].mirror[1]", "/a is also in"),
-        (r#"vdevs = ["/a", { mirror = ["/b", "/c"] }]"#, "storage.pool[0].vdevs[1]", "unlike the first"),
-        (
-            r#"vdevs = [{ mirror = ["/a", "/b"] }, { mirror = ["/c", "/d", "/e"] }]"#,
-            "storage.pool[0].vdevs[1]",
-            "unlike",
-        ),
         ("vdevs = [\"/a\"]\nlog = [{ raidz1 = [\"/b\", \"/c\"] }]", "storage.pool[0].log[0]", "cannot be a raidz"),
         ("spares = [\"/b\"]", "storage.pool[0].spares", "not named"),
         ("vdevs = [\"/a\"]\nguid = \"x\"", "storage.pool[0].guid", "not the guid"),
@@ -215,6 +209,10 @@ fn what_is_missing_or_cannot_be_looked_at_is_refused() {
             "/var/tmp/directory cannot be looked at: it is neither a disk nor a file",
         ),
         (r#"vdevs = [{ mirror = ["c#0t0d0", "c#9t0d0"] }]"#, "the devices of a vdev differ in size"),
+        (
+            r#"vdevs = ["c#0t0d0", { mirror = ["c#0t1d0", "c#0t2d0"] }]"#,
+            "ZFS makes a pool by force only when a vdev is unlike the first one, a single device of 1",
+        ),
     ];
     for (text, what) in cases {
         let refusals = fixture.refusals(&tank(text));

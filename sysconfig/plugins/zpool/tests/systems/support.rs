@@ -113,7 +113,7 @@ impl Fixture {
         let looks = |line: &&String| {
             let words: Vec<_> = line.split(' ').skip(1).collect();
             match words.as_slice() {
-                ["status" | "get" | "list", ..] | ["create" | "add", "-n", ..] => true,
+                ["status" | "get" | "list", ..] => true,
                 ["import", rest @ ..] => rest.chunks(2).all(|pair| pair[0] == "-d"),
                 _ => false,
             }

@@ -121,6 +121,10 @@ fn device_faults<'a>(
             let message = format!("{path} may be another disk after a reboot");
             found.push(Diagnostic::warning(&key, message).help("use its name in /dev/disk/by-id or /dev/disk/by-path"));
         }
+        // Configurations of illumos are checked on Linux, too.
+        if system == System::Linux && path.starts_with("/dev/dsk/") {
+            found.push(Diagnostic::warning(&key, format!("{path} is a name that only illumos has")));
+        }
         if let Some(before) = seen.insert(path, key.clone()) {
             found.push(Diagnostic::error(key, format!("{path} is also in {before}")));
         }
@@ -141,7 +145,6 @@ fn path_fault(path: &str, system: System) -> Option<String> {
     }
     match system {
         System::Illumos if path.starts_with("/dev/rdsk/") => Some("ZFS takes the block device in /dev/dsk".to_owned()),
-        System::Linux if path.starts_with("/dev/dsk/") => Some("this is a name of illumos".to_owned()),
         _ => None,
     }
 }

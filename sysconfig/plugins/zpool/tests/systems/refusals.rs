@@ -89,6 +89,14 @@ fn names_that_change_are_warned_of_and_never_permit_anything() {
     assert_eq!(severities, [("storage.pool[0].vdevs[0]", false), ("storage.pool[0].allow-destructive[0]", true)]);
 }
 
+#[test]
+fn a_configuration_of_illumos_can_be_checked_on_linux() {
+    let mut fixture = Fixture::linux();
+    let found = fixture.harness.validate(config(&tank(r#"vdevs = ["c#0t0d0"]"#)));
+    let severities: Vec<_> = found.iter().map(|found| (found.key.as_str(), found.is_error())).collect();
+    assert_eq!(severities, [("storage.pool[0].vdevs[0]", false)]);
+}
+
 /// Contents as a test writes them; those that real tools make are in `foreign`.
 const CONTENTS: &[(&str, u64, &[u8], &str)] = &[
     ("ext4", 1080, &[0x53, 0xef], "an ext2, ext3 or ext4 file system (at byte 1080)"),

@@ -322,3 +322,74 @@ impl Difference<'_> {
 fn words(paths: &[&String]) -> String {
     paths.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device;
+    use crate::state::Member;
+    use sysconfig_platform::System;
+    use zfs_commands::fake::Machine;
+    use zfs_commands::zpool::parse_status;
+
+    /// What there is to do about a mirror of `c0t0d0` and `c0t1d0` whose configuration lines are these.
+    fn planned(rows: &str, has_disk: bool) -> (Vec<String>, Vec<String>) {
+        let (_directory, host, machine) = Machine::start(System::Illumos);
+        if has_disk {
+            machine.world().add_disk("c0t1d0", 128 << 20);
+        }
+        let text = format!(
+            "  pool: tank\n state: DEGRADED\nconfig:\n\n\tNAME                         STATE     READ WRITE CKSUM\n\ttank                         DEGRADED     0     0     0\n{rows}"
+        );
+        let status = parse_status("look", &text).unwrap().remove(0);
+        let member = |vdev: &Vdev| Member {
+            names: vdev.path().map(|path| device::names(&host, path)),
+            guid: vdev.shown_guid(),
+            bytes: None,
+            lost: crate::state::is_lost(vdev),
+        };
+        let members: Members =
+            status.layout.devices().into_iter().map(|vdev| (vdev.name.clone(), member(vdev))).collect();
+        let pool: Pool = serde_json::from_value(serde_json::json!({
+            "name": "tank", "vdevs": [{ "mirror": ["/dev/dsk/c0t0d0", "/dev/dsk/c0t1d0"] }], "spares": ["/dev/dsk/c0t9d0"],
+        }))
+        .unwrap();
+        let devices = pool.devices().into_iter().map(|(_, path)| device::look(&host, path)).collect();
+        let state = State { system: System::Illumos, pools: Vec::new(), importable: Vec::new(), devices };
+        let actual = Actual { name: "tank", guid: 7, layout: &status.layout, members: &members };
+        let plan = difference(&pool, &actual, &state);
+        assert_eq!(plan.refusals, []);
+        (plan.steps.into_iter().map(|step| step.summary).collect(), plan.notes)
+    }
+
+    const SPARE: &str = "\t  mirror-0                   DEGRADED     0     0     0\n\
+        \t    /dev/dsk/c0t0d0s0        ONLINE       0     0     0\n\
+        \t    spare-1                  DEGRADED     0     0     0\n\
+        \t      1339667020650979168    UNAVAIL      0     0     0  was /dev/dsk/c0t1d0s0\n\
+        \t      /dev/dsk/c0t9d0s0      ONLINE       0     0     0\n\
+        \tspares\n\t  /dev/dsk/c0t9d0s0          INUSE     currently in use\n";
+
+    #[test]
+    fn a_member_that_a_spare_stands_in_for_is_replaced_when_a_blank_disk_is_in_its_place() {
+        let (steps, notes) = planned(SPARE, false);
+        assert_eq!((steps, notes), (vec![], vec!["pool tank: /dev/dsk/c0t1d0 is missing".to_owned()]));
+        let (steps, notes) = planned(SPARE, true);
+        let replaced = "replace /dev/dsk/c0t1d0s0 of the pool tank by /dev/dsk/c0t1d0".to_owned();
+        assert_eq!((steps, notes), (vec![replaced], vec![]));
+    }
+
+    #[test]
+    fn a_replacement_in_the_same_place_is_not_begun_again() {
+        let rows = SPARE.replace("spare-1    ", "replacing-1").replace("c0t9d0s0      ONLINE", "c0t1d0s0      ONLINE");
+        assert_eq!(planned(&rows, true), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_member_that_somebody_took_offline_stays_so() {
+        let rows = "\t  mirror-0                   DEGRADED     0     0     0\n\
+            \t    /dev/dsk/c0t0d0s0        ONLINE       0     0     0\n\
+            \t    /dev/dsk/c0t1d0s0        OFFLINE      0     0     0\n\tspares\n\t  /dev/dsk/c0t9d0s0          AVAIL\n";
+        let (steps, notes) = planned(rows, false);
+        assert_eq!((steps.len(), notes.len()), (0, 1), "{steps:?} {notes:?}");
+    }
+}

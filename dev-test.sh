@@ -91,7 +91,10 @@ judges="shellcheck:shellcheck gdisk:sgdisk fdisk:sfdisk dosfstools:fsck.fat mtoo
 	mmdebstrap:mmdebstrap uidmap:newuidmap qemu-system-x86:qemu-system-x86_64 qemu-utils:qemu-img
 	openssh-client:ssh libxml2-utils:xmllint python3:python3 gcc:cc grub-common:grub-fstest procps:ps
 	cpio:cpio diod:diod xorriso:xorriso genisoimage:isoinfo python3-jsonschema:jsonschema
-	dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iproute2:ip util-linux:unshare openssl:openssl libvirt-clients:virt-xml-validate"
+	dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iproute2:ip util-linux:unshare openssl:openssl libvirt-clients:virt-xml-validate
+	exfatprogs:mkfs.exfat ntfs-3g:mkntfs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs f2fs-tools:mkfs.f2fs nilfs-tools:mkfs.nilfs2
+	jfsutils:jfs_mkfs squashfs-tools:mksquashfs erofs-utils:mkfs.erofs udftools:mkudffs cryptsetup-bin:cryptsetup
+	bcache-tools:make-bcache lvm2:pvcreate mount:losetup"
 
 install_judges() {
 	wanted=''
@@ -120,6 +123,13 @@ install_judges() {
 }
 
 find_zdb() { ZDB=$(tools/zfs-judges) && export ZDB; }
+
+# A whole ZFS in user space, for the tests of pools that are privileged. What was unpacked serves again.
+find_zfs_fuse() {
+	ZFS_FUSE=$here/image-builder/target/judges/zfs-fuse/zfs-fuse
+	[ -x "$ZFS_FUSE" ] || bench/zfs-fuse "${ZFS_FUSE%/*}" || return
+	export ZFS_FUSE
+}
 
 # ---- stages ----------------------------------------------------------------
 
@@ -251,6 +261,7 @@ stage "shell scripts" lint_shell
 stage "service manifests" lint_manifests
 stage "what dev-build.sh refuses, does and leaves when interrupted" tests/dev-build
 preparation "zdb, from the package archive where it is not installed" find_zdb
+preparation "zfs-fuse, from the package archive" find_zfs_fuse
 if [ "$tier" = soak ]; then
 	unit_tests=large_tests
 	preparation "a real root file system" real_root

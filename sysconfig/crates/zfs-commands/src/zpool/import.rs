@@ -1,0 +1,79 @@
+//! `zpool import` without a pool: what could be imported.
+
+use super::layout::Layout;
+use super::status::blocks;
+use crate::{ZfsError, invocation};
+use serde::{Deserialize, Serialize};
+use sysconfig_platform::Host;
+
+/// A pool that is on the machine's disks and not imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Importable {
+    /// Its name; several may have the same.
+    pub name: String,
+    /// What it really is known by.
+    pub guid: u64,
+    /// Its state when it would be imported.
+    pub state: String,
+    /// What is wrong, in the system's words; empty when nothing is.
+    pub status: String,
+    /// What the system says can be done.
+    pub action: String,
+    /// Its vdevs.
+    pub layout: Layout,
+}
+
+impl Importable {
+    /// Whether the system would import it only by force, because another machine may use it.
+    #[must_use]
+    pub fn needs_force(&self) -> bool {
+        self.action.contains("'-f'")
+            || self.action.contains("-f flag")
+            || self.status.contains("last accessed by another system")
+    }
+
+    /// Whether it would work.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        matches!(self.state.as_str(), "ONLINE" | "DEGRADED")
+    }
+}
+
+/// The pools that could be imported, from the usual places of devices, or from `directories`.
+///
+/// # Errors
+/// [`ZfsError`].
+pub fn importable(host: &Host, directories: &[String]) -> Result<Vec<Importable>, ZfsError> {
+    let operation = "look for pools that can be imported";
+    let mut args = vec!["import"];
+    args.extend(directories.iter().flat_map(|directory| ["-d", directory.as_str()]));
+    let invocation = invocation(host, "zpool", args);
+    let completed = host.run_any(&invocation).map_err(ZfsError::command(operation))?;
+    // With nothing to import some versions answer 1; what counts is whether there are pools.
+    if completed.code == 0 || completed.stderr.contains("no pools available") || completed.stderr.trim().is_empty() {
+        return parse_importable(operation, &completed.stdout);
+    }
+    completed.success(&invocation).map_err(ZfsError::command(operation)).map(|_| Vec::new())
+}
+
+/// Reads `zpool import`.
+///
+/// # Errors
+/// [`ZfsError::Answer`] when a pool has no guid.
+pub fn parse_importable(operation: &str, output: &str) -> Result<Vec<Importable>, ZfsError> {
+    let blocks = blocks(output).into_iter();
+    let importable = |block: super::status::Block| {
+        let guid =
+            block.field("id").parse().map_err(|_| ZfsError::answer(operation, format!("id: {}", block.field("id"))))?;
+        Ok(Importable {
+            name: block.field("pool").to_owned(),
+            guid,
+            // A destroyed pool is "ONLINE (DESTROYED)", and never asked for.
+            state: block.field("state").to_owned(),
+            status: block.field("status").to_owned(),
+            action: block.field("action").to_owned(),
+            layout: Layout::assemble(block.rows),
+        })
+    };
+    blocks.map(importable).collect()
+}

@@ -1,0 +1,112 @@
+//! Taking changes back, where that loses nothing.
+
+use super::apply::{member, run, status, the_pool, value};
+use super::{Approved, Change, Role, Target};
+use crate::error::zfs_error;
+use sysconfig_platform::Host;
+use sysconfig_plugin::{Context, Outcome, PluginError};
+use zfs_commands::{Property, Source, zfs, zpool};
+
+impl Change {
+    pub(crate) fn undo(&self, host: &Host, _: &Context) -> Result<Outcome, PluginError> {
+        match self {
+            // A pool is never destroyed; it is let go of, and can be imported.
+            Self::Create { pool, devices, .. } => export_created(host, pool, devices),
+            Self::Import { pool, guid, old_name, .. } => export_imported(host, pool, *guid, old_name.as_deref()),
+            Self::Add { pool, guid, role: Role::Log | Role::Cache | Role::Spare, devices, .. } => {
+                take_out(host, (pool, *guid), devices.iter().collect(), zpool::remove)
+            }
+            Self::Attach { pool, guid, new, .. } => take_out(host, (pool, *guid), vec![new], zpool::detach),
+            Self::Set { target, pool, guid, property, from: Some(from), to } => {
+                put_back(host, *target, (pool, *guid), property, from, to)
+            }
+            // It had the value that it was to have, or another one that nobody knows.
+            Self::Set { property, pool, .. } => Err(PluginError::unsupported(format!(
+                "what {property} of the pool {pool} was before the import is not known"
+            ))),
+            Self::Online { .. } | Self::Refuse { .. } => Ok(Outcome::AlreadySo),
+            Self::Add { pool, .. } => {
+                Err(PluginError::unsupported(format!("a vdev of the pool {pool} cannot be taken away")))
+            }
+            Self::Replace { pool, new, .. } => Err(PluginError::unsupported(format!(
+                "the place of {} in the pool {pool} is not given back by itself",
+                new.path
+            ))
+            .help("while it is still copied to: zpool detach POOL DEVICE")),
+            Self::Expand { pool, .. } => Err(PluginError::unsupported(format!("the pool {pool} cannot shrink"))),
+        }
+    }
+}
+
+fn export_created(host: &Host, pool: &str, devices: &[Approved]) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot export the pool {pool}, which was just created");
+    let Some(status) = status(host, pool, &operation)? else { return Ok(Outcome::AlreadySo) };
+    if !devices.iter().all(|device| member(host, &status, &device.path).is_some()) {
+        return Err(PluginError::new(operation).source("another pool of this name is imported"));
+    }
+    run(host, &zpool::export(host, pool), &operation).map(|()| Outcome::Changed)
+}
+
+fn export_imported(host: &Host, pool: &str, guid: u64, old_name: Option<&str>) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot export the pool {pool} again");
+    let present = zpool::properties(host, pool).map_err(|error| zfs_error(&operation, error))?;
+    let is_it = present.is_some_and(|all| all.get("guid").is_some_and(|property| property.value == guid.to_string()));
+    if !is_it {
+        return Ok(Outcome::AlreadySo);
+    }
+    run(host, &zpool::export(host, pool), &operation)?;
+    match old_name {
+        None => Ok(Outcome::Changed),
+        Some(old) => Err(PluginError::unsupported(format!("the pool {pool} was called {old}, and keeps its new name"))),
+    }
+}
+
+fn take_out(
+    host: &Host,
+    which: (&str, u64),
+    devices: Vec<&Approved>,
+    command: impl Fn(&Host, &str, &str) -> sysconfig_platform::Invocation,
+) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot take out what was added to the pool {}", which.0);
+    let mut outcome = Outcome::AlreadySo;
+    for device in devices {
+        let status = the_pool(host, which, &operation)?;
+        // A mirrored log goes as a whole.
+        let group = status.layout.logs.iter().find(|vdev| {
+            !vdev.members.is_empty()
+                && member(host, &status, &device.path).is_some_and(|one| vdev.devices().contains(&one))
+        });
+        let name = group.or_else(|| member(host, &status, &device.path)).map(|vdev| vdev.name.clone());
+        if let Some(name) = name {
+            run(host, &command(host, which.0, &name), &operation)?;
+            outcome = Outcome::Changed;
+        }
+    }
+    Ok(outcome)
+}
+
+fn put_back(
+    host: &Host,
+    target: Target,
+    which: (&str, u64),
+    property: &str,
+    from: &Property,
+    to: &str,
+) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot put {property} of the pool {} back", which.0);
+    the_pool(host, which, &operation)?;
+    let present = value(host, target, which.0, property).map_err(|error| zfs_error(&operation, error))?;
+    if !present.is_some_and(|present| crate::plan::is_so(property, &present, to)) {
+        return Ok(Outcome::AlreadySo);
+    }
+    if property.starts_with("feature@") {
+        return Err(PluginError::unsupported(format!("{property} of the pool {} cannot be disabled again", which.0)));
+    }
+    let old = if from.value == "-" { "" } else { from.value.as_str() };
+    let command = match (target, &from.source) {
+        (Target::Pool, _) => zpool::set(host, property, old, which.0),
+        (Target::Root, Source::Local | Source::Received) => zfs::set(host, property, old, which.0),
+        (Target::Root, _) => zfs::inherit(host, property, which.0),
+    };
+    run(host, &command, &operation).map(|()| Outcome::Changed)
+}

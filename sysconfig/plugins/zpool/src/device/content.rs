@@ -1,0 +1,235 @@
+//! What a device holds, by its first and its last MiB.
+//!
+//! ZFS itself recognises its own labels and, on illumos, the file systems of illumos. So the plugin looks itself, and
+//! trusts zeros only: what is not known is still somebody's.
+
+use serde::{Deserialize, Serialize};
+
+/// How much is read at either end, in bytes. Every format below has something there, except for copies.
+pub(crate) const REGION: u64 = 1 << 20;
+
+/// Something that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it is, for people: `an ext2, ext3 or ext4 file system`.
+    pub what: String,
+    /// Where it was recognised, in bytes from the beginning of the device.
+    pub at: u64,
+}
+
+/// The two ends of a device; of a small one they overlap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ends<'a> {
+    pub(crate) head: &'a [u8],
+    pub(crate) tail: &'a [u8],
+    /// Bytes of the device.
+    pub(crate) bytes: u64,
+}
+
+struct Signature {
+    what: &'static str,
+    magic: &'static [u8],
+    place: Place,
+}
+
+enum Place {
+    /// From the beginning.
+    Head(usize),
+    /// From the end, backwards.
+    Tail(usize),
+    /// From the end cut to whole multiples of the first, backwards.
+    Aligned(u64, u64),
+}
+
+const fn head(what: &'static str, at: usize, magic: &'static [u8]) -> Signature {
+    Signature { what, magic, place: Place::Head(at) }
+}
+
+/// Sources: `libblkid`'s documentation and the formats' own; offsets in bytes.
+const SIGNATURES: &[Signature] = &[
+    head("a GUID partition table", 512, b"EFI PART"),
+    head("a GUID partition table", 4096, b"EFI PART"),
+    Signature { what: "the copy of a GUID partition table", magic: b"EFI PART", place: Place::Tail(512) },
+    Signature { what: "the copy of a GUID partition table", magic: b"EFI PART", place: Place::Tail(4096) },
+    head("a Solaris disk label", 508, &[0xda, 0xbe]),
+    head("a Solaris disk label", 508, &[0xbe, 0xda]),
+    head("an Apple partition map", 512, b"PM\0\0"),
+    head("a BSD disk label", 512, &[0x57, 0x45, 0x56, 0x82]),
+    head("a LUKS volume", 0, b"LUKS\xba\xbe"),
+    head("a LUKS volume", 0, b"SKUL\xba\xbe"),
+    head("an LVM physical volume", 0, b"LABELONE"),
+    head("an LVM physical volume", 512, b"LABELONE"),
+    head("an LVM physical volume", 1024, b"LABELONE"),
+    head("an LVM physical volume", 1536, b"LABELONE"),
+    head("a member of a Linux RAID", 0, &[0xfc, 0x4e, 0x2b, 0xa9]),
+    head("a member of a Linux RAID", 4096, &[0xfc, 0x4e, 0x2b, 0xa9]),
+    Signature { what: "a member of a Linux RAID", magic: &[0xfc, 0x4e, 0x2b, 0xa9], place: Place::Aligned(4096, 8192) },
+    Signature {
+        what: "a member of a Linux RAID",
+        magic: &[0xfc, 0x4e, 0x2b, 0xa9],
+        place: Place::Aligned(65536, 65536),
+    },
+    head(
+        "a bcache device",
+        4096 + 24,
+        &[0xc6, 0x85, 0x73, 0xf6, 0x4e, 0x1a, 0x45, 0xca, 0x82, 0x65, 0xf5, 0x7f, 0x48, 0xba, 0x6d, 0x81],
+    ),
+    head("an ext2, ext3 or ext4 file system", 1024 + 56, &[0x53, 0xef]),
+    head("an XFS file system", 0, b"XFSB"),
+    head("a btrfs file system", 65536 + 64, b"_BHRfS_M"),
+    head("an F2FS file system", 1024, &[0x10, 0x20, 0xf5, 0xf2]),
+    head("a NILFS2 file system", 1024 + 6, &[0x34, 0x34]),
+    head("a JFS file system", 32768, b"JFS1"),
+    head("a ReiserFS file system", 65536 + 52, b"ReIsEr"),
+    head("an EROFS file system", 1024, &[0xe2, 0xe1, 0xf5, 0xe0]),
+    head("a squashfs file system", 0, b"hsqs"),
+    head("a cramfs file system", 0, &[0x45, 0x3d, 0xcd, 0x28]),
+    head("a romfs file system", 0, b"-rom1fs-"),
+    head("a Minix file system", 1024 + 16, &[0x7f, 0x13]),
+    head("a Minix file system", 1024 + 16, &[0x8f, 0x13]),
+    head("a Minix file system", 1024 + 24, &[0x5a, 0x4d]),
+    head("a BFS file system", 0, &[0xce, 0xfa, 0xad, 0x1b]),
+    head("a FAT file system", 54, b"FAT1"),
+    head("a FAT file system", 82, b"FAT32"),
+    head("an exFAT file system", 3, b"EXFAT   "),
+    head("an NTFS file system", 3, b"NTFS    "),
+    head("an HFS+ file system", 1024, b"H+"),
+    head("an HFS file system", 1024, b"BD"),
+    head("an APFS container", 32, b"NXSB"),
+    head("a UFS file system", 8192 + 1372, &[0x54, 0x19, 0x01, 0x00]),
+    head("a UFS file system", 65536 + 1372, &[0x19, 0x01, 0x54, 0x19]),
+    head("an ISO 9660 file system", 32768 + 1, b"CD001"),
+    head("a UDF file system", 32768 + 1, b"BEA01"),
+    head("swap space", 4096 - 10, b"SWAPSPACE2"),
+    head("swap space", 8192 - 10, b"SWAPSPACE2"),
+    head("swap space", 65536 - 10, b"SWAPSPACE2"),
+    head("a disk image in qcow2 form", 0, b"QFI\xfb"),
+    head("a disk image in VDI form", 64, &[0x7f, 0x10, 0xda, 0xbe]),
+    head("a disk image in VMDK form", 0, b"KDMV"),
+    head("a ceph device", 0, b"bluestore block device"),
+    head("a DRBD device", 0, b"DRBD"),
+    head("a tar archive", 257, b"ustar"),
+    head("a gzip archive", 0, &[0x1f, 0x8b, 0x08]),
+    head("an xz archive", 0, &[0xfd, b'7', b'z', b'X', b'Z', 0]),
+    head("a zstd archive", 0, &[0x28, 0xb5, 0x2f, 0xfd]),
+    head("a zip archive", 0, b"PK\x03\x04"),
+    head("a program", 0, b"\x7fELF"),
+];
+
+/// What is at the two ends, the best known first; nothing when both are all zeros.
+pub(crate) fn findings(ends: Ends<'_>) -> Vec<Finding> {
+    let mut found: Vec<Finding> = Vec::new();
+    for signature in SIGNATURES {
+        if let Some(at) = place(ends, signature) {
+            if !found.iter().any(|finding| finding.what == signature.what) {
+                found.push(Finding { what: signature.what.to_owned(), at });
+            }
+        }
+    }
+    // Boot sectors of file systems end like a partition table, so this one counts where nothing else is known.
+    if found.is_empty() && ends.head.get(510..512) == Some(&[0x55, 0xaa]) {
+        found.push(Finding { what: "a partition table or boot sector".to_owned(), at: 510 });
+    }
+    if found.is_empty() {
+        found.extend(unknown(ends));
+    }
+    found
+}
+
+/// Where a signature stands, in bytes from the beginning.
+fn place(ends: Ends<'_>, signature: &Signature) -> Option<u64> {
+    let tail_at = ends.bytes.saturating_sub(ends.tail.len() as u64);
+    let at = match signature.place {
+        Place::Head(at) => at as u64,
+        Place::Tail(back) => ends.bytes.checked_sub(back as u64)?,
+        Place::Aligned(unit, back) => (ends.bytes / unit * unit).checked_sub(back)?,
+    };
+    let (bytes, from) = match signature.place {
+        Place::Head(_) => (ends.head, 0),
+        Place::Tail(_) | Place::Aligned(..) => (ends.tail, tail_at),
+    };
+    let from = usize::try_from(at.checked_sub(from)?).ok()?;
+    (bytes.get(from..)?.starts_with(signature.magic)).then_some(at)
+}
+
+fn unknown(ends: Ends<'_>) -> Option<Finding> {
+    let tail_at = ends.bytes.saturating_sub(ends.tail.len() as u64);
+    let first = |bytes: &[u8], from: u64| first_nonzero(bytes).map(|at| from + at as u64);
+    let at = first(ends.head, 0).or_else(|| first(ends.tail, tail_at))?;
+    let begins_with_text =
+        ends.head.len() >= 16 && ends.head[..16].iter().all(|byte| matches!(byte, 9..=13 | 32..=126 | 128..));
+    let what = if at == 0 && begins_with_text { "text" } else { "something unknown" };
+    Some(Finding { what: what.to_owned(), at })
+}
+
+/// Most of what is read is zeros, so they are passed over by pages.
+fn first_nonzero(bytes: &[u8]) -> Option<usize> {
+    const PAGE: usize = 4096;
+    const ZEROS: [u8; PAGE] = [0; PAGE];
+    let page = bytes.chunks(PAGE).position(|page| page != &ZEROS[..page.len()])? * PAGE;
+    bytes[page..].iter().position(|byte| *byte != 0).map(|at| page + at)
+}
+
+/// What tells whether the ends have changed.
+pub(crate) fn fingerprint(ends: Ends<'_>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&ends.bytes.to_le_bytes());
+    hasher.update(ends.head);
+    hasher.update(ends.tail);
+    hasher.finalize().to_hex().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(bytes: &[u8]) -> Vec<Finding> {
+        let region = bytes.len().min(1 << 20);
+        let ends = Ends { head: &bytes[..region], tail: &bytes[bytes.len() - region..], bytes: bytes.len() as u64 };
+        findings(ends)
+    }
+
+    #[test]
+    fn every_signature_is_found_where_it_belongs() {
+        for signature in SIGNATURES {
+            let mut bytes = vec![0; (4 << 20) + 512 * 5];
+            let len = bytes.len();
+            let at = match signature.place {
+                Place::Head(at) => at,
+                Place::Tail(back) => len - back,
+                Place::Aligned(unit, back) => len / unit as usize * unit as usize - back as usize,
+            };
+            bytes[at..at + signature.magic.len()].copy_from_slice(signature.magic);
+            let found = look(&bytes);
+            assert_eq!((found[0].what.as_str(), found[0].at), (signature.what, at as u64));
+        }
+    }
+
+    #[test]
+    fn zeros_are_nothing_and_a_single_bit_is_something() {
+        let mut bytes = vec![0; 4 << 20];
+        assert_eq!(look(&bytes), []);
+        for at in [0, 1, 511, (1 << 20) - 1, 3 << 20, (4 << 20) - 1] {
+            bytes[at] = 1;
+            assert_eq!(look(&bytes), [Finding { what: "something unknown".into(), at: at as u64 }]);
+            bytes[at] = 0;
+        }
+        assert_eq!(look(b"A shopping list:\nmilk\n")[0].what, "text");
+        assert_eq!(look(&[]), []);
+        let mut sector = vec![0; 4096];
+        sector[510..512].copy_from_slice(&[0x55, 0xaa]);
+        assert_eq!(look(&sector)[0].what, "a partition table or boot sector");
+    }
+
+    #[test]
+    fn fuzz_contents() {
+        test_judge::fuzz(300, |random| {
+            let length = random.below(70_000);
+            let mut bytes = vec![0; length];
+            random.damage(&mut bytes);
+            let found = look(&bytes);
+            assert_eq!(found.is_empty(), bytes.iter().all(|byte| *byte == 0));
+            assert!(found.iter().all(|finding| finding.at < bytes.len() as u64));
+        });
+    }
+}

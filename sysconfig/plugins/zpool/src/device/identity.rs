@@ -1,0 +1,214 @@
+//! Which names mean the same device.
+//!
+//! A pool that was given a whole disk keeps its data in the first slice or partition, which is what the status
+//! shows: `c1t0d0` becomes `/dev/dsk/c1t0d0s0`, `/dev/sdb` becomes `/dev/sdb1`.
+
+use serde::{Deserialize, Serialize};
+use sysconfig_platform::{Host, System};
+
+/// What a device is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The device itself.
+    pub own: String,
+    /// The whole disk whose first slice or partition it is, or that it is itself; none for files and other slices.
+    pub disk: Option<String>,
+    /// Any disk that it is a part of.
+    pub any_disk: Option<String>,
+}
+
+impl Names {
+    /// Whether both are the same device, one of them perhaps named as a whole disk.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        let is_disk = |names: &Self| names.disk.as_deref() == Some(&names.own);
+        self.own == other.own || (self.disk.is_some() && self.disk == other.disk && (is_disk(self) || is_disk(other)))
+    }
+
+    /// Whether they have any sector in common, as far as names tell.
+    pub(crate) fn overlaps_disk(&self, other: &Self) -> bool {
+        let whole = |names: &Self| names.any_disk.as_deref() == Some(&names.own);
+        self.own == other.own
+            || (self.any_disk.is_some() && self.any_disk == other.any_disk && (whole(self) || whole(other)))
+    }
+}
+
+/// The names of the device at a path.
+pub(crate) fn names(host: &Host, path: &str) -> Names {
+    match host.system {
+        System::Illumos => illumos(host, path),
+        System::Linux => linux(host, path),
+    }
+}
+
+fn illumos(host: &Host, path: &str) -> Names {
+    let directories = ["/dev/dsk/", "/dev/rdsk/"];
+    let Some(name) = directories.iter().find_map(|directory| path.strip_prefix(directory)) else {
+        return file(host, path);
+    };
+    match disk_and_part(name) {
+        // Slice 2 is the whole disk by custom, and p0 by definition.
+        Some((disk, part @ ("s0" | "p0" | "s2"))) => {
+            let own = if part == "s0" { name } else { disk };
+            Names { own: own.to_owned(), disk: Some(disk.to_owned()), any_disk: Some(disk.to_owned()) }
+        }
+        Some((disk, _)) => Names { own: name.to_owned(), disk: None, any_disk: Some(disk.to_owned()) },
+        None => Names { own: name.to_owned(), disk: Some(name.to_owned()), any_disk: Some(name.to_owned()) },
+    }
+}
+
+/// Cuts `c1t0d0s3` into `c1t0d0` and `s3`; `None` for a whole disk.
+fn disk_and_part(name: &str) -> Option<(&str, &str)> {
+    let at = name.rfind(['s', 'p'])?;
+    let (disk, part) = name.split_at(at);
+    let is_number = part.len() > 1 && part[1..].bytes().all(|byte| byte.is_ascii_digit());
+    (is_number && disk.starts_with('c') && disk.contains('d')).then_some((disk, part))
+}
+
+fn file(host: &Host, path: &str) -> Names {
+    let resolved = host.root.resolve(path).map(|resolved| resolved.display().to_string());
+    Names { own: resolved.unwrap_or_else(|_| path.to_owned()), disk: None, any_disk: None }
+}
+
+fn linux(host: &Host, path: &str) -> Names {
+    let names = file(host, path);
+    let Some(name) = names.own.strip_prefix("/dev/") else { return names };
+    // The link of a disk that is gone is gone, too, and the name itself has to do.
+    let stable = path.strip_prefix("/dev/disk/").filter(|_| names.own.starts_with("/dev/disk/"));
+    let part = match stable {
+        Some(_) => name.rsplit_once("-part").map(|(disk, part)| (disk.to_owned(), part.to_owned())),
+        None => kernel_partition(name),
+    };
+    let of = |disk: &str| Some(format!("/dev/{disk}"));
+    match part {
+        Some((disk, part)) => Names { disk: (part == "1").then(|| of(&disk)).flatten(), any_disk: of(&disk), ..names },
+        None => Names { disk: of(name), any_disk: of(name), ..names },
+    }
+}
+
+/// Cuts `sdb1`, `vda12`, `nvme0n1p1`, `mmcblk0p2` into disk and number.
+fn kernel_partition(name: &str) -> Option<(String, String)> {
+    let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    let (before, number) = name.split_at(name.len() - digits);
+    if number.is_empty() {
+        return None;
+    }
+    if let Some(disk) = before.strip_suffix('p').filter(|disk| disk.ends_with(|c: char| c.is_ascii_digit())) {
+        return Some((disk.to_owned(), number.to_owned()));
+    }
+    let letters = ["sd", "vd", "hd", "xvd"].iter().any(|kind| {
+        before
+            .strip_prefix(kind)
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase()))
+    });
+    letters.then(|| (before.to_owned(), number.to_owned()))
+}
+
+/// Whether a name is one that the kernel gives in the order in which it finds disks, so that it may mean another one after
+/// a reboot.
+pub(crate) fn is_kernel_name(path: &str) -> bool {
+    let Some(name) = path.strip_prefix("/dev/") else { return false };
+    ["sd", "vd", "hd", "xvd", "nvme", "mmcblk", "loop", "dm-", "md"].iter().any(|kind| name.starts_with(kind))
+        && !name.contains('/')
+}
+
+/// Where a device is read as a whole: on illumos through its character device, which bypasses caches.
+pub(super) fn places(host: &Host, path: &str) -> Vec<String> {
+    if host.system == System::Linux {
+        return vec![path.to_owned()];
+    }
+    if let Some(volume) = path.strip_prefix("/dev/zvol/dsk/") {
+        return vec![format!("/dev/zvol/rdsk/{volume}")];
+    }
+    let Some(name) = path.strip_prefix("/dev/dsk/") else { return vec![path.to_owned()] };
+    match disk_and_part(name) {
+        Some(_) => vec![format!("/dev/rdsk/{name}")],
+        // The first that there is: x86 has p0, and only a disk with an EFI label has a node of its own name.
+        None => ["p0", "", "s2"].iter().map(|part| format!("/dev/rdsk/{name}{part}")).collect(),
+    }
+}
+
+/// Where the label of ZFS is: on a whole disk in the first slice or partition.
+pub(super) fn label_places(host: &Host, path: &str) -> Vec<String> {
+    let names = names(host, path);
+    if names.disk.as_deref() != Some(&names.own) {
+        return places(host, path);
+    }
+    match host.system {
+        System::Illumos => vec![format!("/dev/rdsk/{}s0", names.own)],
+        System::Linux => {
+            let separator = if names.own.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+            let partition = format!("{}{separator}1", names.own);
+            vec![partition, path.to_owned()]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_of_the_kernel() {
+        let cases = [
+            ("sdb1", Some(("sdb", "1"))),
+            ("sdb", None),
+            ("vda12", Some(("vda", "12"))),
+            ("nvme0n1", None),
+            ("nvme0n1p1", Some(("nvme0n1", "1"))),
+            ("mmcblk0p2", Some(("mmcblk0", "2"))),
+            ("mapper/vg-lv1", None),
+            ("loop0", None),
+            ("md127", None),
+        ];
+        for (name, expected) in cases {
+            let expected = expected.map(|(disk, part)| (disk.to_owned(), part.to_owned()));
+            assert_eq!(kernel_partition(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn parts_of_illumos() {
+        for (name, expected) in [
+            ("c1t0d0s0", Some(("c1t0d0", "s0"))),
+            ("c0t600A0B8000s1d0p3", Some(("c0t600A0B8000s1d0", "p3"))),
+            ("c1t0d0", None),
+            ("c2d0", None),
+            ("disks0", None),
+        ] {
+            assert_eq!(disk_and_part(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_same_device_by_other_names() {
+        let (_directory, illumos, _) = zfs_commands::fake::Machine::start(System::Illumos);
+        let (_directory, linux, _) = zfs_commands::fake::Machine::start(System::Linux);
+        let same = |host: &Host, one: &str, other: &str| names(host, one).same(&names(host, other));
+        for (one, other, expected) in [
+            ("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d0s0", true),
+            ("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d0p0", true),
+            ("/dev/dsk/c1t0d0s0", "/dev/rdsk/c1t0d0s0", true),
+            ("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d0s3", false),
+            ("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d1", false),
+            ("/dev/dsk/c1t0d0s0", "/dev/dsk/c1t0d0s1", false),
+            ("/var/tmp/a", "/var/tmp/../tmp/a", true),
+        ] {
+            assert_eq!(same(&illumos, one, other), expected, "{one} {other}");
+        }
+        let overlaps = |one: &str, other: &str| names(&illumos, one).overlaps_disk(&names(&illumos, other));
+        assert!(
+            overlaps("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d0s3") && !overlaps("/dev/dsk/c1t0d0s0", "/dev/dsk/c1t0d0s3")
+        );
+        for (one, other, expected) in [
+            ("/dev/sdb", "/dev/sdb1", true),
+            ("/dev/sdb", "/dev/sdb2", false),
+            ("/dev/nvme0n1", "/dev/nvme0n1p1", true),
+            ("/dev/disk/by-id/ata-X", "/dev/disk/by-id/ata-X-part1", true),
+            ("/dev/disk/by-id/ata-X", "/dev/disk/by-id/ata-X-part9", false),
+            ("/dev/mapper/a", "/dev/mapper/a1", false),
+        ] {
+            assert_eq!(same(&linux, one, other), expected, "{one} {other}");
+        }
+        assert!(is_kernel_name("/dev/sda") && !is_kernel_name("/dev/disk/by-id/x") && !is_kernel_name("/var/sda"));
+    }
+}

@@ -1,0 +1,259 @@
+//! From what was found to what is wanted.
+//!
+//! Whatever a pool cannot become without losing something is refused. A refusal is a step that fails, after all
+//! others, so that the plan and the status tell it, and other pools are not held up.
+
+pub(crate) use properties::is_so;
+
+mod devices;
+mod layout;
+mod properties;
+
+use crate::change::{Change, Creation};
+use crate::config::{Config, Pool};
+use crate::state::{ActivePool, FoundPool, State};
+use devices::Devices;
+use layout::Actual;
+use sysconfig_plugin::{PlannedStep, Risk};
+use zfs_commands::zpool::Importable;
+
+/// A step of this plugin.
+pub(crate) type Step = PlannedStep<Change>;
+
+/// Why something is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) what: String,
+    pub(crate) help: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: help.into() }
+    }
+}
+
+/// What is to be done about one pool, what is refused, and what is left as it is without being wrong.
+#[derive(Debug, Default)]
+pub(crate) struct PoolPlan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The steps for all pools.
+pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut refused = Vec::new();
+    for pool in &config.pools {
+        let plan = plan_pool(pool, state);
+        steps.extend(plan.steps);
+        refused.extend(plan.refusals.into_iter().map(|refusal| refuse(pool, refusal)));
+    }
+    steps.extend(refused);
+    steps
+}
+
+/// What is left as it is, and why, in one line each.
+pub(crate) fn notes(config: &Config, state: &State) -> Vec<String> {
+    config.pools.iter().flat_map(|pool| plan_pool(pool, state).notes).collect()
+}
+
+fn refuse(pool: &Pool, refusal: Refusal) -> Step {
+    let Refusal { what, help } = refusal;
+    let message = format!("pool {}: {what}", pool.name);
+    let summary = format!("not done: {message}");
+    PlannedStep::new("refuse", &pool.name, summary, Risk::Safe, Change::Refuse { message, help })
+}
+
+fn plan_pool(pool: &Pool, state: &State) -> PoolPlan {
+    let by_guid = pool.wanted_guid().and_then(|guid| state.pools.iter().find(|active| active.guid == guid));
+    let by_name = state.pool(&pool.name);
+    let refused = |refusal| PoolPlan { refusals: vec![refusal], ..PoolPlan::default() };
+    match (by_guid, by_name) {
+        (Some(active), _) if active.status.name != pool.name => refused(Refusal::new(
+            format!("the pool with the guid {} is imported as {}", active.guid, active.status.name),
+            format!(
+                "name it so in the configuration, or: zpool export {0}; then it is imported as {1}",
+                active.status.name, pool.name
+            ),
+        )),
+        (None, Some(active)) if pool.guid.is_some() => refused(Refusal::new(
+            format!("another pool of this name is imported, with the guid {}", active.guid),
+            "export it, or correct the guid",
+        )),
+        (_, Some(active)) => of_active(pool, active, state),
+        (_, None) => absent(pool, state),
+    }
+}
+
+fn of_active(pool: &Pool, active: &ActivePool, state: &State) -> PoolPlan {
+    let mut plan = PoolPlan::default();
+    report_health(pool, active, &mut plan);
+    if !matches!(active.status.state.as_str(), "ONLINE" | "DEGRADED") {
+        let what = format!("it is {}: {}", active.status.state, active.status.status);
+        plan.refusals.push(Refusal::new(what, "bring its devices back, then: zpool clear"));
+        return plan;
+    }
+    properties::of_pool(pool, active, &mut plan);
+    let actual =
+        Actual { name: &pool.name, guid: active.guid, layout: &active.status.layout, members: &active.members };
+    let layout = layout::difference(pool, &actual, state);
+    let is_boot_pool = active.properties.get("bootfs").is_some_and(|bootfs| bootfs.value != "-");
+    if is_boot_pool && !layout.steps.is_empty() {
+        let what = "it is the pool that the machine boots from, whose layout is left alone";
+        let help = "change it by hand, and install the boot loader on new devices";
+        plan.refusals.push(Refusal::new(what, help));
+        plan.notes.extend(layout.notes);
+        return plan;
+    }
+    let changes_layout = !layout.steps.is_empty() || !layout.refusals.is_empty();
+    plan.append(layout);
+    if !changes_layout && !is_boot_pool {
+        properties::growth(pool, active, &mut plan);
+    }
+    properties::of_root(pool, active, &mut plan);
+    plan
+}
+
+impl PoolPlan {
+    fn append(&mut self, other: Self) {
+        // A layout that cannot be reached as a whole is not approached in part.
+        if other.refusals.is_empty() {
+            self.steps.extend(other.steps);
+        }
+        self.refusals.extend(other.refusals);
+        self.notes.extend(other.notes);
+    }
+}
+
+fn report_health(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
+    if active.status.state != "ONLINE" {
+        plan.notes.push(format!("pool {} is {}: {}", pool.name, active.status.state, active.status.status));
+    }
+}
+
+fn absent(pool: &Pool, state: &State) -> PoolPlan {
+    match choose(pool, state) {
+        Ok(Some(found)) => import(pool, found, state),
+        Ok(None) => create(pool, state),
+        Err(refusal) => PoolPlan { refusals: vec![refusal], ..PoolPlan::default() },
+    }
+}
+
+/// The pool to be imported; `None` when there is none, so that it is made.
+fn choose<'a>(pool: &Pool, state: &'a State) -> Result<Option<&'a FoundPool>, Refusal> {
+    if let Some(guid) = pool.wanted_guid() {
+        let found = state.importable.iter().find(|found| found.pool.guid == guid);
+        let nowhere = || {
+            Refusal::new(
+                format!("the pool with the guid {guid} is not on any device"),
+                "attach its devices; or without the guid, another pool is made of the configured devices",
+            )
+        };
+        return found.map(Some).ok_or_else(nowhere);
+    }
+    let named: Vec<_> = state.importable.iter().filter(|found| found.pool.name == pool.name).collect();
+    let devices: Vec<_> = pool.devices().into_iter().filter_map(|(_, path)| state.device(path)).collect();
+    let is_on_devices = |found: &&&FoundPool| {
+        devices.iter().any(|device| device.label().is_some_and(|label| label.pool_guid == found.pool.guid))
+    };
+    let ours: Vec<_> = named.iter().filter(is_on_devices).copied().collect();
+    let guids =
+        |pools: &[&FoundPool]| pools.iter().map(|found| found.pool.guid.to_string()).collect::<Vec<_>>().join(", ");
+    match (ours.as_slice(), named.as_slice()) {
+        ([one], _) => Ok(Some(one)),
+        ([], [one]) if devices.is_empty() => Ok(Some(one)),
+        ([], []) if devices.is_empty() => Err(Refusal::new(
+            "there is no pool of this name to be imported",
+            "attach its devices; with vdevs it would be made",
+        )),
+        ([], []) => Ok(None),
+        ([], named) if !devices.is_empty() => Err(Refusal::new(
+            format!("a pool of this name is on other devices than configured (guid {})", guids(named)),
+            "to import that one, set its guid and name its devices; to have both, choose another name",
+        )),
+        _ => Err(Refusal::new(
+            format!("several pools of this name can be imported, with the guids {}", guids(&named)),
+            "say which by its guid",
+        )),
+    }
+}
+
+fn import(pool: &Pool, found: &FoundPool, state: &State) -> PoolPlan {
+    let mut plan = PoolPlan::default();
+    if let Some(refusal) = cannot_import(&found.pool) {
+        plan.refusals.push(refusal);
+        return plan;
+    }
+    let guid = found.pool.guid;
+    let renamed = (found.pool.name != pool.name).then(|| found.pool.name.clone());
+    let mut summary = format!("import the pool {} (guid {guid})", pool.name);
+    if let Some(old) = &renamed {
+        summary += &format!(", which is called {old} until now");
+    }
+    if found.pool.state != "ONLINE" {
+        plan.notes.push(format!("pool {} is {}: {}", pool.name, found.pool.state, found.pool.status));
+    }
+    let risk = if renamed.is_some() { Risk::Disruptive } else { Risk::Safe };
+    let change =
+        Change::Import { pool: pool.name.clone(), guid, old_name: renamed, directories: pool.search_directories() };
+    plan.steps.push(PlannedStep::new("import", &pool.name, summary, risk, change).field("imported", false, true));
+    properties::after_import(pool, guid, &mut plan);
+    let actual = Actual { name: &pool.name, guid, layout: &found.pool.layout, members: &found.members };
+    plan.append(layout::difference(pool, &actual, state));
+    plan
+}
+
+fn cannot_import(pool: &Importable) -> Option<Refusal> {
+    if pool.needs_force() {
+        let what = format!("it can be imported by force only: {}", pool.status);
+        return Some(Refusal::new(
+            what,
+            format!("if no other machine uses it any more: zpool import -f {}", pool.guid),
+        ));
+    }
+    (!pool.is_usable()).then(|| {
+        Refusal::new(
+            format!("it is {}, so it cannot be imported: {}", pool.state, pool.status),
+            "bring its devices back",
+        )
+    })
+}
+
+fn create(pool: &Pool, state: &State) -> PoolPlan {
+    let mut plan = PoolPlan::default();
+    if let Some((_, first)) = pool.unlike() {
+        let what = format!("ZFS makes a pool by force only when a vdev is unlike the first one, a {first}");
+        plan.refusals.push(Refusal::new(what, "give all its vdevs the same kind and number of devices"));
+    }
+    let mut devices = Devices::new(pool, state, None);
+    for vdev in pool.wanted_data() {
+        let ready = devices.group(&vdev);
+        plan.refusals.extend(ready);
+    }
+    for vdev in pool.wanted_logs() {
+        plan.refusals.extend(devices.loose(&vdev.devices));
+    }
+    plan.refusals.extend(devices.loose(&pool.cache));
+    plan.refusals.extend(devices.loose(&pool.spares));
+    if !plan.refusals.is_empty() {
+        return plan;
+    }
+    let text = |settings: &std::collections::BTreeMap<String, crate::config::Scalar>| {
+        settings.iter().map(|(name, value)| (name.clone(), value.to_string())).collect::<Vec<_>>()
+    };
+    let creation = Creation {
+        data: pool.wanted_data().into_iter().map(|vdev| (vdev.kind, vdev.devices)).collect(),
+        logs: pool.wanted_logs().into_iter().map(|vdev| (vdev.kind, vdev.devices)).collect(),
+        cache: pool.cache.clone(),
+        spares: pool.spares.clone(),
+        properties: text(&pool.properties),
+        root_properties: text(&pool.root_properties),
+    };
+    let summary = devices.summary(format!("create the pool {} of {creation}", pool.name));
+    let change = Change::Create { pool: pool.name.clone(), creation, devices: devices.approved };
+    let risk = change.risk(Risk::Safe);
+    plan.steps.push(PlannedStep::new("create", &pool.name, summary, risk, change).field("exists", false, true));
+    plan
+}

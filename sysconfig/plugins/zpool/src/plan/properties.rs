@@ -1,0 +1,118 @@
+//! Properties of the pool and of its root dataset, and what grows by them.
+
+use super::{PoolPlan, Refusal, Step};
+use crate::change::{Change, Target};
+use crate::config::{Pool, Scalar};
+use crate::state::ActivePool;
+use sysconfig_plugin::{PlannedStep, Risk};
+use zfs_commands::Property;
+use zfs_commands::properties::{parse_size, same_value};
+
+/// Of pools: what counts when devices are added only, so that a present value says nothing.
+const WHEN_MADE: &[&str] = &["ashift"];
+/// Of datasets: what is decided when they are made.
+pub(crate) const ROOT_WHEN_MADE: &[&str] = &["casesensitivity", "normalization", "utf8only"];
+
+/// The steps for an imported pool's own properties.
+pub(super) fn of_pool(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
+    for (name, wanted) in &pool.properties {
+        if WHEN_MADE.contains(&name.as_str()) {
+            continue;
+        }
+        let Some(present) = active.properties.get(name) else {
+            plan.refusals.push(unknown(name, "pool"));
+            continue;
+        };
+        let wanted = wanted.to_string();
+        if is_so(name, &present.value, &wanted) {
+            continue;
+        }
+        if name.starts_with("feature@") && wanted == "disabled" {
+            let what = format!("{name} is {}, and cannot be disabled again", present.value);
+            plan.refusals.push(Refusal::new(what, "make another pool without it, and copy the data"));
+            continue;
+        }
+        plan.steps.push(set(Target::Pool, pool, active.guid, name, Some(present), &wanted));
+    }
+}
+
+/// The steps for the root dataset's properties.
+pub(super) fn of_root(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
+    for (name, wanted) in &pool.root_properties {
+        let wanted = wanted.to_string();
+        let present = active.root.get(name);
+        match present {
+            // A property of the user's own is there only once it is set.
+            None if !name.contains(':') => plan.refusals.push(unknown(name, "root dataset")),
+            Some(present) if is_so(name, &present.value, &wanted) => {}
+            Some(present) if ROOT_WHEN_MADE.contains(&name.as_str()) => {
+                let what = format!("{name} of the root dataset is {}, not {wanted}", present.value);
+                plan.refusals.push(Refusal::new(
+                    what,
+                    "it is decided when the pool is made; make another pool, and copy the data",
+                ));
+            }
+            _ => plan.steps.push(set(Target::Root, pool, active.guid, name, present, &wanted)),
+        }
+    }
+}
+
+/// The steps for a pool whose properties will be known when it is imported.
+pub(super) fn after_import(pool: &Pool, guid: u64, plan: &mut PoolPlan) {
+    let settable =
+        |names: &'static [&'static str]| move |setting: &(&String, &Scalar)| !names.contains(&setting.0.as_str());
+    for (name, wanted) in pool.properties.iter().filter(settable(WHEN_MADE)) {
+        plan.steps.push(set(Target::Pool, pool, guid, name, None, &wanted.to_string()));
+    }
+    for (name, wanted) in pool.root_properties.iter().filter(settable(ROOT_WHEN_MADE)) {
+        plan.steps.push(set(Target::Root, pool, guid, name, None, &wanted.to_string()));
+    }
+}
+
+/// A pool uses what its devices have gained only when it is told, or when they are opened again.
+pub(super) fn growth(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
+    let wants = pool.properties.get("autoexpand").is_some_and(|value| value.to_string() == "on");
+    let gained = active.properties.get("expandsize").and_then(|property| parse_size(&property.value)).unwrap_or(0);
+    if !wants || gained == 0 {
+        return;
+    }
+    let devices = active.status.layout.data.iter().flat_map(zfs_commands::zpool::Vdev::devices);
+    let devices: Vec<_> = devices.filter(|device| device.state == "ONLINE").map(|device| device.name.clone()).collect();
+    let summary = format!("use {gained} bytes more that the devices of the pool {} have", pool.name);
+    let change = Change::Expand { pool: pool.name.clone(), guid: active.guid, devices };
+    let step = PlannedStep::new("expand", &pool.name, summary, Risk::Safe, change);
+    plan.steps.push(step.field("expandsize", gained, 0));
+}
+
+/// Whether a value is as wanted; a feature that is used is enabled, too.
+pub(crate) fn is_so(name: &str, present: &str, wanted: &str) -> bool {
+    same_value(present, wanted) || (name.starts_with("feature@") && (present, wanted) == ("active", "enabled"))
+}
+
+fn unknown(name: &str, of: &str) -> Refusal {
+    Refusal::new(format!("this system's ZFS knows no property {name} of a {of}"), "leave it out")
+}
+
+fn set(target: Target, pool: &Pool, guid: u64, name: &str, present: Option<&Property>, wanted: &str) -> Step {
+    let object = match target {
+        Target::Pool => format!("the pool {}", pool.name),
+        Target::Root => format!("the root dataset of the pool {}", pool.name),
+    };
+    let summary = format!("set {name} of {object} to {wanted}");
+    let risk = match name {
+        // The root dataset, and what is below it, is mounted elsewhere; and what a feature writes, older systems cannot read.
+        "mountpoint" | "canmount" | "readonly" | "sharenfs" | "sharesmb" => Risk::Disruptive,
+        name if name.starts_with("feature@") => Risk::Disruptive,
+        _ => Risk::Safe,
+    };
+    let change = Change::Set {
+        target,
+        pool: pool.name.clone(),
+        guid,
+        property: name.to_owned(),
+        from: present.cloned(),
+        to: wanted.to_owned(),
+    };
+    let from = present.map(|present| present.value.clone());
+    PlannedStep::new("set", &pool.name, summary, risk, change).field(name, from, wanted)
+}

@@ -1,0 +1,163 @@
+//! What the machine is like: its pools, those that it could import, and the devices that the configuration names.
+
+use crate::config::Config;
+use crate::device::{self, Device, Names};
+use crate::error::zfs_error;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use sysconfig_platform::{Host, System};
+use sysconfig_plugin::PluginError;
+use zfs_commands::zpool::{self, Importable, Layout, PoolStatus, Vdev};
+use zfs_commands::{Properties, zfs};
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) system: System,
+    /// Every pool that is imported.
+    pub(crate) pools: Vec<ActivePool>,
+    /// Pools that could be imported, of those places in which configured ones are sought.
+    pub(crate) importable: Vec<FoundPool>,
+    /// Every device that the configuration names.
+    pub(crate) devices: Vec<Device>,
+}
+
+/// An imported pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ActivePool {
+    pub(crate) status: PoolStatus,
+    pub(crate) guid: u64,
+    pub(crate) properties: Properties,
+    /// The properties of the root dataset, where any are configured.
+    pub(crate) root: Properties,
+    pub(crate) members: Members,
+}
+
+/// A pool that could be imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FoundPool {
+    pub(crate) pool: Importable,
+    pub(crate) members: Members,
+}
+
+/// What is known of the devices of a pool beside its status, by the name that the status shows.
+pub(crate) type Members = BTreeMap<String, Member>;
+
+/// A device of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    pub(crate) names: Option<Names>,
+    pub(crate) guid: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    /// Whether the system has lost it, so that its names may mean another device now.
+    pub(crate) lost: bool,
+}
+
+impl State {
+    pub(crate) fn device(&self, path: &str) -> Option<&Device> {
+        self.devices.iter().find(|device| device.path == path)
+    }
+
+    pub(crate) fn pool(&self, name: &str) -> Option<&ActivePool> {
+        self.pools.iter().find(|pool| pool.status.name == name)
+    }
+
+    /// The imported pool that a device belongs to, by guid or by name.
+    pub(crate) fn owner(&self, device: &Device) -> Option<&ActivePool> {
+        let guid = device.label().map(|label| label.guid).filter(|guid| *guid != 0);
+        self.pools.iter().find(|pool| {
+            pool.members.values().any(|member| {
+                let overlaps = member.names.as_ref().is_some_and(|names| names.overlaps_disk(&device.names));
+                (overlaps && !member.lost) || (guid.is_some() && member.guid == guid)
+            })
+        })
+    }
+}
+
+/// Looks at everything that the configuration is about.
+pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError> {
+    let failed = |error| zfs_error("cannot look at the pools", error);
+    let mut pools = Vec::new();
+    for status in zpool::statuses(host).map_err(failed)? {
+        pools.extend(active(host, config, status)?);
+    }
+    let mut state = State { system: host.system, pools, importable: Vec::new(), devices: Vec::new() };
+    for (_, path) in config.pools.iter().flat_map(crate::config::Pool::devices) {
+        if state.device(path).is_none() {
+            state.devices.push(device::look(host, path));
+        }
+    }
+    let mut searched: Vec<Vec<String>> = Vec::new();
+    for pool in &config.pools {
+        if state.pool(&pool.name).is_some() {
+            continue;
+        }
+        let directories = pool.search_directories();
+        if !searched.contains(&directories) {
+            for found in zpool::importable(host, &directories).map_err(failed)? {
+                let members = members(host, &found.layout);
+                if !state.importable.iter().any(|known| known.pool.guid == found.guid) {
+                    state.importable.push(FoundPool { pool: found, members });
+                }
+            }
+            searched.push(directories);
+        }
+    }
+    Ok(state)
+}
+
+/// `None` when somebody exported the pool just now.
+fn active(host: &Host, config: &Config, status: PoolStatus) -> Result<Option<ActivePool>, PluginError> {
+    let failed = |error| zfs_error(&format!("cannot look at the pool {}", status.name), error);
+    let Some(properties) = zpool::properties(host, &status.name).map_err(failed)? else { return Ok(None) };
+    let guid = properties.get("guid").and_then(|property| property.value.parse().ok());
+    let Some(guid) = guid else {
+        return Err(PluginError::new(format!("cannot find out the guid of the pool {}", status.name)));
+    };
+    let wants_root = config.pools.iter().any(|pool| pool.name == status.name && !pool.root_properties.is_empty());
+    let root = match wants_root {
+        true => zfs::properties(host, &status.name).map_err(failed)?.unwrap_or_default(),
+        false => Properties::new(),
+    };
+    let members = members(host, &status.layout);
+    Ok(Some(ActivePool { status, guid, properties, root, members }))
+}
+
+fn members(host: &Host, layout: &Layout) -> Members {
+    let member = |vdev: &Vdev| {
+        let path = vdev.path().map(|path| absolute(host, path));
+        let label = path.as_ref().and_then(|path| device::member_label(host, path));
+        Member {
+            names: path.as_ref().map(|path| device::names(host, path)),
+            // A path under which something else is now does not make that a member.
+            guid: vdev.shown_guid().or_else(|| label.map(|label| label.guid)),
+            bytes: path
+                .as_ref()
+                .filter(|_| vdev.shown_guid().is_none())
+                .and_then(|path| device::member_bytes(host, path)),
+            lost: is_lost(vdev),
+        }
+    };
+    layout.devices().into_iter().map(|vdev| (vdev.name.clone(), member(vdev))).collect()
+}
+
+/// Whether the system has lost a device.
+pub(crate) fn is_lost(vdev: &Vdev) -> bool {
+    vdev.shown_guid().is_some() || matches!(vdev.state.as_str(), "UNAVAIL" | "REMOVED")
+}
+
+/// The list of what can be imported shows devices without their directory.
+fn absolute(host: &Host, name: &str) -> String {
+    match (name.starts_with('/'), host.system) {
+        (true, _) => name.to_owned(),
+        (false, System::Illumos) => format!("/dev/dsk/{name}"),
+        (false, System::Linux) => {
+            let places = ["/dev/disk/by-id", "/dev/disk/by-vdev", "/dev/disk/by-path", "/dev/mapper"];
+            let paths = places.iter().map(|place| format!("{place}/{name}"));
+            paths
+                .into_iter()
+                .find(|path| host.root.exists(path).unwrap_or(false))
+                .unwrap_or_else(|| format!("/dev/{name}"))
+        }
+    }
+}

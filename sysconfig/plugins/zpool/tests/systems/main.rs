@@ -1,0 +1,8 @@
+//! The plugin on simulated machines of both systems.
+
+mod convergence;
+mod creation;
+mod killed;
+mod matrix;
+mod refusals;
+mod support;

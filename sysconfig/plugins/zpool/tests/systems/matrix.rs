@@ -1,0 +1,321 @@
+//! "Already there, but different": each case ends in the right plan, the right refusal, or a note, and nothing else.
+
+use crate::support::{Fixture, summaries, tank};
+
+/// What a case ends in.
+enum End {
+    /// These steps, of which nothing is left afterwards, and this layout.
+    Plan(&'static [&'static str], &'static str),
+    /// Nothing is done, and this is said.
+    Refused(&'static str),
+    /// Nothing is to be done, and this is said.
+    Noted(&'static str),
+}
+use End::{Noted, Plan, Refused};
+
+struct Case {
+    /// The pool as somebody made it, behind `zpool create`.
+    before: &'static str,
+    /// The configuration of it.
+    wanted: &'static str,
+    end: End,
+}
+
+fn case(before: &'static str, wanted: &'static str, end: End) -> Case {
+    Case { before, wanted, end }
+}
+
+fn vdevs() -> Vec<Case> {
+    vec![
+        case("tank c#0", r#"vdevs = ["c#0"]"#, Plan(&[], "0")),
+        case("tank mirror c#0 c#1", r#"vdevs = [{ mirror = ["c#1", "c#0"] }]"#, Plan(&[], "mirror(0 1)")),
+        case("tank c#0", r#"vdevs = [{ mirror = ["c#0", "c#1"] }]"#, Plan(&["attach c#1 to c#0s0"], "mirror(0 1)")),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = [{ mirror = ["c#0", "c#1", "c#2"] }]"#,
+            Plan(&["attach c#2 to c#0s0"], "mirror(0 2 1)"),
+        ),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = ["c#0"]"#,
+            Noted("c#1s0 in mirror-0 is not in the configuration, and stays"),
+        ),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = [{ mirror = ["c#0", "c#2"] }]"#,
+            Plan(&["replace c#1s0 of the pool tank by c#2"], "mirror(0 2)"),
+        ),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = [{ mirror = ["c#2", "c#1", "c#3"] }]"#,
+            Plan(&["attach c#3 to c#0s0", "replace c#0s0 of the pool tank by c#2"], "mirror(2 3 1)"),
+        ),
+        case("tank c#0", r#"vdevs = ["c#1"]"#, Plan(&["replace c#0s0 of the pool tank by c#1"], "1")),
+        case(
+            "tank raidz c#0 c#1 c#2",
+            r#"vdevs = [{ raidz1 = ["c#0", "c#3", "c#2"] }]"#,
+            Plan(&["replace c#1s0 of the pool tank by c#3"], "raidz1(0 3 2)"),
+        ),
+        case(
+            "tank raidz c#0 c#1 c#2",
+            r#"vdevs = [{ raidz1 = ["c#0", "c#1", "c#2", "c#3"] }]"#,
+            Refused("raidz1-0 (c#0s0, c#1s0, c#2s0) cannot get more members: c#3"),
+        ),
+        case(
+            "tank raidz c#0 c#1 c#2",
+            r#"vdevs = [{ raidz2 = ["c#0", "c#1", "c#2"] }]"#,
+            Refused("raidz1-0 (c#0s0, c#1s0, c#2s0) cannot become a raidz2 of c#0, c#1, c#2"),
+        ),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = [{ raidz1 = ["c#0", "c#1"] }]"#,
+            Refused("mirror-0 (c#0s0, c#1s0) cannot become a raidz1 of c#0, c#1"),
+        ),
+        case(
+            "tank raidz c#0 c#1 c#2",
+            r#"vdevs = ["c#0"]"#,
+            Refused("raidz1-0 (c#0s0, c#1s0, c#2s0) cannot become a single device of c#0"),
+        ),
+        case(
+            "tank c#0",
+            r#"vdevs = ["c#0", "c#1"]"#,
+            Plan(&["add c#1 to the vdevs of the pool tank, for good"], "0 1"),
+        ),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = [{ mirror = ["c#0", "c#1"] }, { mirror = ["c#2", "c#3"] }]"#,
+            Plan(&["add a mirror of c#2, c#3 to the vdevs of the pool tank, for good"], "mirror(0 1) mirror(2 3)"),
+        ),
+        case("tank c#0 c#1", r#"vdevs = ["c#0"]"#, Noted("c#1s0 is not in the configuration, and stays")),
+        case(
+            "tank mirror c#0 c#1",
+            r#"vdevs = [{ mirror = ["c#2", "c#3"] }]"#,
+            Refused("none of c#2, c#3 is in the pool, which has mirror-0 (c#0s0, c#1s0) instead"),
+        ),
+        case(
+            "tank c#0 c#1 c#2",
+            r#"vdevs = ["c#0", "c#3"]"#,
+            Refused("none of c#3 is in the pool, which has c#1s0 and c#2s0 instead"),
+        ),
+        case(
+            "tank mirror c#0 c#1 c#2",
+            r#"vdevs = [{ mirror = ["c#0", "c#1"] }, { mirror = ["c#3", "c#4"] }]"#,
+            Refused("a mirror of 2 beside a mirror of 3 is something that ZFS does by force only"),
+        ),
+        case(
+            "tank mirror c#0 c#1 mirror c#2 c#3",
+            r#"vdevs = [{ mirror = ["c#0", "c#2"] }]"#,
+            Refused(
+                "the devices c#0, c#2 are not in one vdev of their own, but in mirror-0 (c#0s0, c#1s0) and mirror-1 (c#2s0, c#3s0)",
+            ),
+        ),
+        case(
+            "tank c#0 spare c#1",
+            r#"vdevs = [{ mirror = ["c#0", "c#1"] }]"#,
+            Refused("c#1 is part of the imported pool tank"),
+        ),
+    ]
+}
+
+fn other_roles() -> Vec<Case> {
+    vec![
+        case(
+            "tank c#0",
+            "vdevs = [\"c#0\"]\nlog = [\"c#1\"]",
+            Plan(&["add c#1 to the log of the pool tank"], "0 log:1"),
+        ),
+        case(
+            "tank c#0 log c#1",
+            "vdevs = [\"c#0\"]\nlog = [{ mirror = [\"c#1\", \"c#2\"] }]",
+            Plan(&["attach c#2 to c#1s0"], "0 log:mirror(1 2)"),
+        ),
+        case("tank c#0 log c#1", r#"vdevs = ["c#0"]"#, Noted("c#1s0 is not in the configuration, and stays")),
+        case(
+            "tank c#0",
+            "vdevs = [\"c#0\"]\ncache = [\"c#1\"]",
+            Plan(&["add c#1 to the cache devices of the pool tank"], "0 cache:1"),
+        ),
+        case(
+            "tank c#0 cache c#1",
+            r#"vdevs = ["c#0"]"#,
+            Noted("c#1s0 among the cache devices is not in the configuration, and stays"),
+        ),
+        case(
+            "tank c#0 spare c#1",
+            "vdevs = [\"c#0\"]\nspares = [\"c#1\", \"c#2\"]",
+            Plan(&["add c#2 to the spares of the pool tank"], "0 spare:1 spare:2"),
+        ),
+        case(
+            "tank c#0 spare c#1",
+            r#"vdevs = ["c#0"]"#,
+            Noted("c#1s0 among the spares is not in the configuration, and stays"),
+        ),
+    ]
+}
+
+fn properties() -> Vec<Case> {
+    vec![
+        case(
+            "-o autoexpand=on tank c#0",
+            "vdevs = [\"c#0\"]\nproperties = { autoexpand = \"off\" }",
+            Plan(&["set autoexpand of the pool tank to off"], "0"),
+        ),
+        case("-o failmode=panic tank c#0", r#"vdevs = ["c#0"]"#, Plan(&[], "0")),
+        case(
+            "tank c#0",
+            "vdevs = [\"c#0\"]\nproperties = { \"feature@lz4_compress\" = \"enabled\", \"feature@lz4_compres\" = \"enabled\" }",
+            Refused("this system's ZFS knows no property feature@lz4_compres of a pool"),
+        ),
+        case(
+            "tank c#0",
+            "vdevs = [\"c#0\"]\nproperties = { \"feature@lz4_compress\" = \"disabled\" }",
+            Refused("feature@lz4_compress is active, and cannot be disabled again"),
+        ),
+        case(
+            "-O compression=lz4 tank c#0",
+            "vdevs = [\"c#0\"]\nroot-properties = { compression = \"off\", quota = \"1G\" }",
+            Plan(
+                &[
+                    "set compression of the root dataset of the pool tank to off",
+                    "set quota of the root dataset of the pool tank to 1G",
+                ],
+                "0",
+            ),
+        ),
+        case("-O quota=1024M tank c#0", "vdevs = [\"c#0\"]\nroot-properties = { quota = \"1G\" }", Plan(&[], "0")),
+        case(
+            "tank c#0",
+            "vdevs = [\"c#0\"]\nroot-properties = { utf8only = \"on\" }",
+            Refused("utf8only of the root dataset is off, not on"),
+        ),
+        case(
+            "-o bootfs=tank/ROOT tank c#0",
+            r#"vdevs = [{ mirror = ["c#0", "c#1"] }]"#,
+            Refused("it is the pool that the machine boots from, whose layout is left alone"),
+        ),
+    ]
+}
+
+/// Disks are written `c#N` here.
+fn long(text: &str) -> String {
+    let mut long = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("c#") {
+        let number = rest[at + 2..].split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        long += &format!("{}/dev/dsk/c0t{number}d0", &rest[..at]);
+        rest = &rest[at + 2 + number.len()..];
+    }
+    long + rest
+}
+
+fn check(case: &Case) {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.type_in(&format!("zpool create {}", long(case.before)));
+    let before = fixture.machine.world().pools["tank"].clone();
+    let text = tank(&long(case.wanted));
+    let about = format!("{} / {}", case.before, case.wanted);
+    match &case.end {
+        Plan(steps, drawing) => {
+            let done = fixture.converge(&text);
+            let done: Vec<_> = done.iter().map(|step| step.trim_end_matches(" of the pool tank")).collect();
+            let steps: Vec<_> = steps.iter().map(|step| long(step)).collect();
+            let steps: Vec<_> = steps.iter().map(|step| step.trim_end_matches(" of the pool tank")).collect();
+            assert_eq!(done, steps, "{about}");
+            let drawn = fixture.drawing().replace("c0t", "").replace("d0s0", "");
+            assert_eq!(drawn, *drawing, "{about}");
+        }
+        Refused(what) => {
+            assert_eq!(fixture.refusals(&text), [long(what)], "{about}");
+            let left = fixture.plan(&text);
+            assert_eq!(left.len(), 1, "{about}: {:?}", summaries(&left));
+            assert_eq!(fixture.machine.world().pools["tank"], before, "{about}");
+        }
+        Noted(what) => {
+            assert_eq!(fixture.converge(&text), [""; 0], "{about}");
+            let notes = fixture.warnings();
+            assert_eq!(notes, [format!("pool tank: {}", long(what))], "{about}");
+            let logged: Vec<_> = fixture.harness.logs().into_iter().map(|line| line.message).collect();
+            assert_eq!(logged, notes, "{about}: it is said once, however often somebody looks");
+            assert_eq!(fixture.machine.world().pools["tank"], before, "{about}");
+        }
+    }
+    assert!(!fixture.commands().iter().any(|line| line.contains(" -f") || line.contains("destroy")), "{about}");
+}
+
+#[test]
+fn vdevs_that_are_there_and_different() {
+    vdevs().iter().for_each(check);
+}
+
+#[test]
+fn logs_caches_and_spares_that_are_there_and_different() {
+    other_roles().iter().for_each(check);
+}
+
+#[test]
+fn properties_that_are_there_and_different() {
+    properties().iter().for_each(check);
+}
+
+#[test]
+fn pools_that_are_there_and_others() {
+    // Of the same name, on other devices.
+    let mut fixture = Fixture::illumos();
+    fixture.machine.type_in("zpool create tank /dev/dsk/c0t5d0");
+    fixture.machine.type_in("zpool export tank");
+    let guid = fixture.machine.world().exported[0].guid;
+    let text = tank(&long(r#"vdevs = ["c#0"]"#));
+    assert_eq!(
+        fixture.refusals(&text),
+        [format!("a pool of this name is on other devices than configured (guid {guid})")]
+    );
+    // Two of the same name: the one whose devices are configured.
+    fixture.machine.type_in("zpool create tank /dev/dsk/c0t6d0");
+    fixture.machine.type_in("zpool export tank");
+    let both: Vec<_> = fixture.machine.world().exported.iter().map(|pool| pool.guid).collect();
+    let unnamed = "[[storage.pool]]\nname = \"tank\"\n";
+    let refusals = fixture.refusals(unnamed);
+    assert_eq!(
+        refusals,
+        [format!("several pools of this name can be imported, with the guids {}, {}", both[0], both[1])]
+    );
+    fixture.converge(&tank(&long(r#"vdevs = ["c#6"]"#)));
+    assert_eq!(fixture.machine.world().pools["tank"].guid, both[1]);
+    // Imported under the name, and another guid than asked for.
+    let other = tank(&format!("guid = \"{}\"", both[0]));
+    assert_eq!(fixture.refusals(&other), [format!("another pool of this name is imported, with the guid {}", both[1])]);
+    // The right guid under another name.
+    let renamed = format!("[[storage.pool]]\nname = \"data\"\nguid = \"{}\"\n", both[1]);
+    let steps = fixture.plan(&renamed);
+    assert!(
+        steps[0].summary.contains(&format!("the pool with the guid {} is imported as tank", both[1])),
+        "{}",
+        steps[0].summary
+    );
+    // A guid that is nowhere is never made.
+    let nowhere = "[[storage.pool]]\nname = \"new\"\nguid = \"5\"\nvdevs = [\"/dev/dsk/c0t1d0\"]\n";
+    assert!(fixture.plan(nowhere)[0].summary.contains("the pool with the guid 5 is not on any device"));
+}
+
+#[test]
+fn an_imported_pool_is_extended_in_the_same_plan() {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.type_in("zpool create tank /dev/dsk/c0t0d0");
+    fixture.machine.type_in("zpool export tank");
+    let done = fixture.converge(&tank(&long("vdevs = [{ mirror = [\"c#0\", \"c#1\"] }]\nspares = [\"c#2\"]")));
+    assert_eq!(done.len(), 3, "{done:?}");
+}
+
+#[test]
+fn disks_that_changed_their_names_are_known_by_their_guids() {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.type_in("zpool create tank mirror /dev/dsk/c0t0d0 /dev/dsk/c0t1d0");
+    // The controller got another number: the same disks, and a pool that still says where they were.
+    for part in ["p0", "s0"] {
+        for disk in 0..2 {
+            let node = |controller: u8| fixture.host.root.locate(format!("/dev/rdsk/c{controller}t{disk}d0{part}"));
+            std::fs::hard_link(node(0), node(4)).unwrap();
+        }
+    }
+    assert_eq!(fixture.converge(&tank(r#"vdevs = [{ mirror = ["c#4t0d0", "c#4t1d0"] }]"#)), [""; 0]);
+}

@@ -10,6 +10,7 @@
 //! The crate refuses to decide: what should be so, and what to do about it,
 //! is the plugins' business. It knows no configuration and no protocol.
 
+pub mod boot_table;
 pub mod dhcpcd;
 pub mod dladm;
 #[cfg(any(test, feature = "fake"))]
@@ -21,6 +22,9 @@ pub mod hosts;
 pub mod ipadm;
 pub mod lease;
 pub mod mac;
+pub mod memory;
+pub mod mount_table;
+pub mod mounting;
 #[cfg(target_os = "linux")]
 pub mod netlink;
 pub mod network;
@@ -34,7 +38,10 @@ mod rows;
 mod runner;
 pub mod smf;
 pub mod stack;
+pub mod storage;
+pub mod swap;
 pub mod systemd;
+pub mod zfs;
 
 pub use files::FileError;
 pub use host::{Host, System};
@@ -44,3 +51,4 @@ pub use process_runner::CommandError;
 pub use root::Root;
 pub use rows::Rows;
 pub use runner::{Completed, Invocation, ProcessRunner, Runner};
+pub use storage::StorageError;

@@ -6,6 +6,7 @@
 
 pub mod illumos;
 pub mod linux;
+pub mod storage;
 
 use crate::Completed;
 use std::sync::{Mutex, MutexGuard, PoisonError};

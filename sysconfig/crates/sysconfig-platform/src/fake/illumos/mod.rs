@@ -6,6 +6,7 @@ pub mod network;
 mod route;
 mod smf;
 
+use super::storage::Storage;
 use super::{failed, lock, printed};
 use crate::hostname::KernelNodeName;
 use crate::nwam::NWAM;
@@ -32,6 +33,7 @@ struct Inner {
     restarts: Vec<String>,
     commands: Vec<String>,
     network: network::Network,
+    storage: Storage,
 }
 
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl Machine {
                 restarts: Vec::new(),
                 commands: Vec::new(),
                 network: network::Network::default(),
+                storage: Storage::new(System::Illumos, root.clone()),
             }),
         });
         let runner: Arc<dyn Runner> = machine.clone();
@@ -120,12 +123,25 @@ impl Machine {
         look(&mut lock(&self.inner).network)
     }
 
+    /// Looks at disks, datasets, mounts and swap, or interferes with them.
+    pub fn storage<T>(&self, look: impl FnOnce(&mut Storage) -> T) -> T {
+        let mut inner = lock(&self.inner);
+        let result = look(&mut inner.storage);
+        inner.storage.show();
+        result
+    }
+
     /// Every command line that was run, in order.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         lock(&self.inner).commands.clone()
     }
 }
+
+/// The boot table of a fresh installation, with the file systems that are always there.
+const VFSTAB: &str = "#device\t\tdevice\t\tmount\t\tFS\tfsck\tmount\tmount\n\
+    #to mount\tto fsck\t\tpoint\t\ttype\tpass\tat boot\toptions\n#\n\
+    /devices\t-\t\t/devices\tdevfs\t-\tno\t-\n/proc\t\t-\t\t/proc\t\tproc\t-\tno\t-\n";
 
 /// The files of a fresh installation.
 fn fill(root: &Root) -> io::Result<()> {
@@ -139,6 +155,7 @@ fn fill(root: &Root) -> io::Result<()> {
     let switch = |hosts: &str| {
         format!("passwd:     files\ngroup:      files\nhosts:      {hosts}\nipnodes:    {hosts}\nnetworks:   files\n")
     };
+    fs::write(root.locate("/etc/vfstab"), VFSTAB)?;
     fs::write(root.locate("/etc/nsswitch.conf"), switch("files"))?;
     fs::write(root.locate("/etc/nsswitch.dns"), switch("files dns"))
 }
@@ -148,6 +165,9 @@ impl Runner for Machine {
         let mut inner = lock(&self.inner);
         inner.commands.push(invocation.to_string());
         let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
+        if let Some(answer) = inner.storage.run(&invocation.program, &args) {
+            return Ok(answer);
+        }
         match invocation.program.as_str() {
             "/usr/bin/hostname" => Ok(inner.hostname(&args)),
             "/usr/bin/svcs" => Ok(inner.svcs(&args, &self.root)),

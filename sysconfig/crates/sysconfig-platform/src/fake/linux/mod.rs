@@ -2,6 +2,7 @@
 
 pub mod network;
 
+use super::storage::Storage;
 use super::{failed, lock, printed};
 use crate::hostname::NodeName;
 use crate::{CommandError, Completed, Host, Invocation, Root, Runner, System};
@@ -25,6 +26,7 @@ struct Inner {
     reloads: Vec<String>,
     commands: Vec<String>,
     network: network::Network,
+    storage: Storage,
 }
 
 impl Machine {
@@ -38,6 +40,11 @@ impl Machine {
         let directory = TempDir::new().expect("a temporary directory can be made");
         let root = Root::new(directory.path());
         fs::create_dir(root.locate("/etc")).expect("the temporary directory can be filled");
+        fs::write(
+            root.locate("/etc/fstab"),
+            "# /etc/fstab: what is mounted at boot\n/dev/vda1 / ext4 errors=remount-ro 0 1\n",
+        )
+        .expect("the temporary directory can be filled");
         fs::write(root.locate("/etc/hosts"), "127.0.0.1\tlocalhost\n").expect("the temporary directory can be filled");
         let machine = Arc::new(Self {
             root: root.clone(),
@@ -48,6 +55,7 @@ impl Machine {
                 reloads: Vec::new(),
                 commands: Vec::new(),
                 network: network::Network::default(),
+                storage: Storage::new(System::Linux, root.clone()),
             }),
         });
         let host = Host::assembled(System::Linux, root, machine.clone(), machine.clone()).with_stack(machine.clone());
@@ -66,6 +74,14 @@ impl Machine {
     /// Looks at the network, or interferes with it.
     pub fn network<T>(&self, look: impl FnOnce(&mut network::Network) -> T) -> T {
         look(&mut lock(&self.inner).network)
+    }
+
+    /// Looks at disks, datasets, mounts and swap, or interferes with them.
+    pub fn storage<T>(&self, look: impl FnOnce(&mut Storage) -> T) -> T {
+        let mut inner = lock(&self.inner);
+        let result = look(&mut inner.storage);
+        inner.storage.show();
+        result
     }
 
     /// Every command line that was run, in order.
@@ -110,6 +126,9 @@ impl Runner for Machine {
         let mut inner = lock(&self.inner);
         inner.commands.push(invocation.to_string());
         let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
+        if let Some(answer) = inner.storage.run(&invocation.program, &args) {
+            return Ok(answer);
+        }
         match invocation.program.as_str() {
             "/usr/bin/systemctl" if inner.has_systemctl => Ok(inner.systemctl(&args)),
             "/usr/bin/networkctl" if inner.network.has_networkd => Ok(inner.network.networkctl(&args, &self.root)),

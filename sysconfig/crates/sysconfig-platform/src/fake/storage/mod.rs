@@ -1,0 +1,298 @@
+//! Disks, datasets, mounts and swap of a simulated machine of either system.
+//!
+//! Programs change the state, and the state is shown where the real systems show it: in the mount table, in Linux'
+//! list of swap areas, and as nodes below `/dev`. What is mounted shows as an entry of the table only; the directories
+//! below the temporary root stay what they are.
+
+mod mount;
+mod properties;
+mod swap;
+mod zfs;
+
+use crate::mount_table::{Mount, escape};
+use crate::{Completed, Root, System};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Duration;
+
+pub use zfs::FakeDataset;
+
+/// A disk's partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its size.
+    pub bytes: u64,
+    /// The type of the file system on it, `swap` for Linux' swap header, or nothing.
+    pub content: Option<String>,
+}
+
+/// A swap area in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedSwap {
+    /// As it was given.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Linux: its priority.
+    pub priority: i32,
+}
+
+/// The state.
+#[derive(Debug)]
+pub struct Storage {
+    pub(super) system: System,
+    root: Root,
+    /// Sizes of pools; each has a dataset of the same name.
+    pub pools: BTreeMap<String, u64>,
+    /// Datasets by name.
+    pub datasets: BTreeMap<String, FakeDataset>,
+    /// What is mounted.
+    pub mounts: Vec<Mount>,
+    /// Swap in use.
+    pub swaps: Vec<UsedSwap>,
+    /// Partitions by path.
+    pub devices: BTreeMap<String, Device>,
+    /// `server:/path` of NFS that can be reached.
+    pub shares: BTreeSet<String>,
+    /// Processes in mount points: number and program.
+    pub users: BTreeMap<String, Vec<(u32, String)>>,
+    /// How many more times destroying something is said to be busy, as happens in passing.
+    pub busy_in_passing: u32,
+    /// Whether there is not enough memory to take swap away.
+    pub memory_is_short: bool,
+    /// Installed memory.
+    pub memory: u64,
+    /// How long the node of a new volume is missing.
+    pub node_delay: Duration,
+    /// Whether there is ZFS.
+    pub has_zfs: bool,
+    /// Kills the process that runs a changing command: how many such commands it may still run, and whether the last
+    /// one takes effect.
+    pub kill: Option<(usize, bool)>,
+    /// How many changing commands were run.
+    pub changes: usize,
+    next_device: u32,
+}
+
+impl Storage {
+    pub(super) fn new(system: System, root: Root) -> Self {
+        let mut storage = Self {
+            system,
+            root,
+            pools: BTreeMap::new(),
+            datasets: BTreeMap::new(),
+            mounts: Vec::new(),
+            swaps: Vec::new(),
+            devices: BTreeMap::new(),
+            shares: BTreeSet::new(),
+            users: BTreeMap::new(),
+            busy_in_passing: 0,
+            memory_is_short: false,
+            memory: 4 << 30,
+            node_delay: Duration::from_millis(3),
+            has_zfs: system == System::Illumos,
+            kill: None,
+            changes: 0,
+            next_device: 30,
+        };
+        match system {
+            System::Illumos => {
+                storage.add_pool("rpool", 64 << 30);
+                storage.add_mount("rpool", "/", "zfs", &["rw"]);
+                storage.add_mount("swap", "/var/run", "tmpfs", &["xattr"]);
+            }
+            System::Linux => storage.add_mount("/dev/vda1", "/", "ext4", &["rw", "relatime"]),
+        }
+        storage
+    }
+
+    /// Adds a pool with its dataset, which is not mounted.
+    pub fn add_pool(&mut self, name: &str, bytes: u64) {
+        self.pools.insert(name.to_owned(), bytes);
+        let dataset = FakeDataset::filesystem([("mountpoint", "none")]);
+        self.datasets.insert(name.to_owned(), dataset);
+    }
+
+    /// Adds a partition, with its node.
+    ///
+    /// # Panics
+    /// When the root cannot be written.
+    pub fn add_device(&mut self, path: &str, bytes: u64, content: Option<&str>) {
+        let content = content.map(str::to_owned);
+        let node = self.root.locate(path);
+        fs::create_dir_all(node.parent().expect("a node lies in a directory")).expect("the root can be written");
+        fs::write(&node, "").expect("the root can be written");
+        if content.as_deref() == Some("swap") {
+            self.write_swap_header(path, bytes);
+        }
+        self.devices.insert(path.to_owned(), Device { bytes, content });
+    }
+
+    /// Mounts something without a program.
+    ///
+    /// # Panics
+    /// When the root cannot be written.
+    pub fn add_mount(&mut self, device: &str, mount_point: &str, fstype: &str, options: &[&str]) {
+        fs::create_dir_all(self.root.locate(mount_point)).expect("the root can be written");
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        self.push_mount(device, mount_point, fstype, options, None);
+    }
+
+    pub(super) fn push_mount(
+        &mut self,
+        device: &str,
+        mount_point: &str,
+        fstype: &str,
+        options: Vec<String>,
+        place: Option<(String, String)>,
+    ) {
+        self.next_device += 1;
+        let place = place.or_else(|| Some((format!("0:{}", self.next_device), "/".to_owned())));
+        let (device, mount_point, fstype) = (device.to_owned(), mount_point.to_owned(), fstype.to_owned());
+        self.mounts.push(Mount { device, mount_point, fstype, options, place });
+        self.show();
+    }
+
+    /// Unmounts the last mount at a place without a program.
+    pub fn drop_mount(&mut self, mount_point: &str) {
+        if let Some(at) = self.mounts.iter().rposition(|mount| mount.mount_point == mount_point) {
+            let device = self.mounts.remove(at).device;
+            if let Some(dataset) = self.datasets.get_mut(&device) {
+                dataset.mounted = self.mounts.iter().any(|mount| mount.device == device);
+            }
+        }
+        self.show();
+    }
+
+    /// What a test compares: device, mount point, type and options of each mount.
+    #[must_use]
+    pub fn mounted(&self) -> Vec<String> {
+        let shown = |mount: &Mount| {
+            format!("{} on {} {} ({})", mount.device, mount.mount_point, mount.fstype, mount.options.join(","))
+        };
+        self.mounts.iter().map(shown).collect()
+    }
+
+    /// Forgets what a reboot forgets, and does what the boot does with the boot table.
+    pub fn reboot(&mut self) {
+        let kept = self.mounts.iter().position(|mount| mount.mount_point != "/" && mount.mount_point != "/var/run");
+        self.mounts.truncate(kept.unwrap_or(self.mounts.len()));
+        self.swaps.clear();
+        for dataset in self.datasets.values_mut() {
+            dataset.mounted = false;
+            dataset.has_key = false;
+        }
+        let names: Vec<String> = self.datasets.keys().cloned().collect();
+        for name in names {
+            self.mount_dataset(&name);
+        }
+        let path = self.root.locate(crate::boot_table::path(self.system));
+        let content = fs::read(path).unwrap_or_default();
+        for row in crate::boot_table::parse(self.system, &content) {
+            if row.fstype == "swap" {
+                self.use_swap(&row.device, -2);
+            } else if let (true, Some(point)) = (row.at_boot, &row.mount_point) {
+                self.push_mount(&row.device, point, &row.fstype, row.options.clone(), None);
+            }
+        }
+        self.show();
+    }
+
+    /// Writes what the kernel shows.
+    pub(super) fn show(&self) {
+        let (path, text) = match self.system {
+            System::Illumos => (crate::mount_table::MNTTAB, self.mounts.iter().map(mnttab_line).collect::<String>()),
+            System::Linux => (
+                crate::mount_table::MOUNTINFO,
+                self.mounts.iter().enumerate().map(|(at, mount)| mountinfo_line(at, mount)).collect(),
+            ),
+        };
+        self.write(path, &text);
+        if self.system == System::Linux {
+            self.write(crate::swap::PROC_SWAPS, &self.proc_swaps());
+            self.write("/proc/meminfo", &format!("MemTotal: {} kB\n", self.memory / 1024));
+        }
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.root.locate(path);
+        // A test that is over takes its root away.
+        let _ = path.parent().map(fs::create_dir_all);
+        let _ = fs::write(path, text);
+    }
+
+    /// Runs a program; none when it is not of this part of the machine.
+    pub(super) fn run(&mut self, program: &str, args: &[&str]) -> Option<Completed> {
+        if !is_change(program, args) {
+            return self.answer(program, args);
+        }
+        let dies = match &mut self.kill {
+            None => None,
+            Some((0, takes_effect)) => Some(*takes_effect),
+            Some((left, _)) => {
+                *left -= 1;
+                None
+            }
+        };
+        if dies == Some(false) {
+            killed();
+        }
+        let answer = self.answer(program, args);
+        self.changes += usize::from(answer.is_some());
+        self.show();
+        if dies == Some(true) {
+            killed();
+        }
+        answer
+    }
+
+    fn answer(&mut self, program: &str, args: &[&str]) -> Option<Completed> {
+        Some(match (self.system, program) {
+            (_, "/usr/sbin/zfs") if self.has_zfs => self.zfs(args),
+            (_, "/usr/sbin/zpool") if self.has_zfs => self.zpool_list(args),
+            (System::Illumos, "/usr/sbin/mount") => self.mount_illumos(args),
+            (System::Linux, "/usr/bin/mount") => self.mount_linux(args),
+            (System::Illumos, "/usr/sbin/umount") | (System::Linux, "/usr/bin/umount") => self.umount(args),
+            (System::Illumos, "/usr/sbin/fuser") => self.fuser(args),
+            (System::Illumos, "/usr/bin/ps") => self.ps(args),
+            (System::Illumos, "/usr/sbin/swap") => self.swap(args),
+            (System::Illumos, "/usr/sbin/mkfile") => self.mkfile(args),
+            (System::Illumos, "/usr/sbin/prtconf") => self.prtconf(args),
+            (System::Illumos, "/usr/bin/pagesize") if args.is_empty() => super::printed("4096\n"),
+            (System::Linux, "/usr/sbin/swapon") => self.swapon(args),
+            (System::Linux, "/usr/sbin/swapoff") => self.swapoff(args),
+            (System::Linux, "/usr/sbin/mkswap") => self.mkswap(args),
+            (System::Linux, "/usr/bin/fallocate") => self.fallocate(args),
+            _ => return None,
+        })
+    }
+}
+
+/// Whether a command changes the machine.
+fn is_change(program: &str, args: &[&str]) -> bool {
+    let program = program.rsplit('/').next().unwrap_or(program);
+    match (program, args.first().copied().unwrap_or_default()) {
+        ("zfs" | "zpool", verb) => ["create", "set", "inherit", "mount", "unmount", "destroy"].contains(&verb),
+        ("swap", verb) => ["-a", "-d"].contains(&verb),
+        (program, _) => ["mount", "umount", "mkfile", "fallocate", "mkswap", "swapon", "swapoff"].contains(&program),
+    }
+}
+
+/// The process ends here, without another instruction; in a test that is its thread.
+fn killed() -> ! {
+    std::panic::resume_unwind(Box::new("killed"))
+}
+
+fn mnttab_line(mount: &Mount) -> String {
+    let options = if mount.options.is_empty() { "dev=8".to_owned() } else { mount.options.join(",") };
+    format!("{}\t{}\t{}\t{options}\t1700000000\n", mount.device, mount.mount_point, mount.fstype)
+}
+
+fn mountinfo_line(at: usize, mount: &Mount) -> String {
+    let (number, root) = mount.place.clone().unwrap_or_default();
+    let options = if mount.options.is_empty() { "rw".to_owned() } else { mount.options.join(",") };
+    let (device, fstype) = (escape(&mount.device), &mount.fstype);
+    let (root, point) = (escape(&root), escape(&mount.mount_point));
+    let mode = if mount.options.iter().any(|option| option == "ro") { "ro" } else { "rw" };
+    format!("{} 1 {number} {root} {point} {options} - {fstype} {device} {mode}\n", at + 20)
+}

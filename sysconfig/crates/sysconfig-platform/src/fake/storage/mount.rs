@@ -1,0 +1,211 @@
+//! `mount`, `umount`, `fuser` and `ps`.
+
+use super::super::{failed, printed};
+use super::Storage;
+use crate::mount_table::{holding, is_below, place_of};
+use crate::mounting::mounted_at;
+use crate::{Completed, System};
+
+/// What illumos has programs for below `/usr/lib/fs`.
+const ILLUMOS_TYPES: &[&str] = &["zfs", "ufs", "nfs", "tmpfs", "lofs", "pcfs", "hsfs", "udfs", "smbfs", "ctfs", "fd"];
+/// What the simulated Linux' kernel knows.
+const LINUX_TYPES: &[&str] = &["zfs", "ext4", "xfs", "nfs", "tmpfs", "vfat", "iso9660", "squashfs"];
+const USAGE: &str = "Usage:\nmount [-v | -p]\nmount [-F FSType] [-o options] [-O] [-g] special mount_point\n";
+
+#[derive(Default)]
+struct Asked {
+    fstype: Option<String>,
+    options: Vec<String>,
+    overlay: bool,
+    places: Vec<String>,
+}
+
+impl Asked {
+    fn parse(args: &[&str], type_flag: &str, overlay_flag: Option<&str>) -> Option<Self> {
+        let mut asked = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match *arg {
+                flag if flag == type_flag => asked.fstype = Some((*args.next()?).to_owned()),
+                "-o" => asked.options = args.next()?.split(',').map(str::to_owned).collect(),
+                flag if Some(flag) == overlay_flag => asked.overlay = true,
+                flag if flag.starts_with('-') => return None,
+                place => asked.places.push(place.to_owned()),
+            }
+        }
+        Some(asked)
+    }
+
+    fn takes(&mut self, word: &str) -> bool {
+        let before = self.options.len();
+        self.options.retain(|option| option != word);
+        self.options.len() < before
+    }
+}
+
+impl Storage {
+    pub(super) fn mount_illumos(&mut self, args: &[&str]) -> Completed {
+        let Some(mut asked) = Asked::parse(args, "-F", Some("-O")) else { return failed(2, USAGE) };
+        let (Some(fstype), [device, point]) = (asked.fstype.clone(), &asked.places[..]) else {
+            return failed(2, USAGE);
+        };
+        let (device, point) = (device.clone(), point.clone());
+        if !ILLUMOS_TYPES.contains(&fstype.as_str()) {
+            return failed(1, format!("mount: FSType {fstype} has no mount program\n"));
+        }
+        if asked.takes("remount") {
+            return self.remount(&device, &point, &fstype, &asked);
+        }
+        if let Some(answer) = self.refuse_place("mount", &point) {
+            return answer;
+        }
+        if mounted_at(&self.mounts, &point).is_some() && !asked.overlay {
+            return failed(16, format!("mount: {device} is already mounted or {point} is busy\n"));
+        }
+        if let Some(answer) = self.refuse_device(&device, &fstype) {
+            return answer;
+        }
+        if let Some(dataset) = self.datasets.get_mut(&device) {
+            dataset.mounted = true;
+        }
+        self.push_mount(&device, &point, &fstype, asked.options, None);
+        printed("")
+    }
+
+    pub(super) fn mount_linux(&mut self, args: &[&str]) -> Completed {
+        let Some(mut asked) = Asked::parse(args, "-t", None) else {
+            return failed(1, "mount: invalid option\nTry 'mount --help' for more information.\n");
+        };
+        let [device, point] = &asked.places[..] else { return failed(1, "mount: bad usage\n") };
+        let (device, point) = (device.clone(), point.clone());
+        let is_bind = asked.takes("bind");
+        if asked.takes("remount") {
+            let fstype = asked.fstype.clone().unwrap_or_default();
+            return self.remount(&device, &point, &fstype, &asked);
+        }
+        if let Some(answer) = self.refuse_place(&format!("mount: {point}"), &point) {
+            return answer;
+        }
+        if is_bind {
+            let Some(place) =
+                self.root.exists(&device).ok().filter(|there| *there).and(place_of(&self.mounts, &device))
+            else {
+                return failed(32, format!("mount: {point}: special device {device} does not exist.\n"));
+            };
+            let source = holding(&self.mounts, &device).cloned().expect("a place lies in a mount");
+            self.push_mount(&source.device, &point, &source.fstype, asked.options, Some(place));
+            return printed("");
+        }
+        let Some(fstype) = asked.fstype.clone().filter(|fstype| LINUX_TYPES.contains(&fstype.as_str())) else {
+            return failed(32, format!("mount: {point}: unknown filesystem type '{:?}'.\n", asked.fstype));
+        };
+        if let Some(answer) = self.refuse_device(&device, &fstype) {
+            return answer;
+        }
+        if let Some(dataset) = self.datasets.get_mut(&device) {
+            dataset.mounted = true;
+        }
+        // The kernel tells sizes in KiB.
+        let options = asked.options.iter().map(|option| match option.strip_prefix("size=") {
+            Some(size) => match crate::storage::parse_size(size) {
+                Some(bytes) => format!("size={}k", bytes / 1024),
+                None => option.clone(),
+            },
+            None => option.clone(),
+        });
+        let options = options.collect();
+        self.push_mount(&device, &point, &fstype, options, None);
+        printed("")
+    }
+
+    fn refuse_place(&self, prefix: &str, point: &str) -> Option<Completed> {
+        let is_directory = std::fs::metadata(self.root.locate(point)).is_ok_and(|metadata| metadata.is_dir());
+        (!is_directory).then(|| failed(32, format!("{prefix}: mount point does not exist.\n")))
+    }
+
+    fn refuse_device(&self, device: &str, fstype: &str) -> Option<Completed> {
+        let refuse = |text: String| Some(failed(32, format!("mount: {text}\n")));
+        match fstype {
+            "tmpfs" | "fd" | "ctfs" => None,
+            "lofs" => match self.root.exists(device) {
+                Ok(true) => None,
+                _ => refuse(format!("{device}: No such file or directory")),
+            },
+            "nfs" if self.shares.contains(device) => None,
+            "nfs" => refuse(format!("{device}: NFS server is not responding")),
+            "zfs" => match self.datasets.get(device) {
+                Some(dataset) if dataset.local("mountpoint") == Some("legacy") => None,
+                Some(_) => refuse(format!(
+                    "filesystem '{device}' cannot be mounted using 'mount -F zfs'\nUse 'zfs set mountpoint=legacy'"
+                )),
+                None => refuse(format!("filesystem '{device}' cannot be opened: dataset does not exist")),
+            },
+            _ => match self.devices.get(device) {
+                Some(found) if found.content.as_deref() == Some(fstype) => None,
+                Some(_) if self.system == System::Illumos => refuse(format!("{device} is not this fstype")),
+                Some(_) => refuse(format!("wrong fs type, bad option, bad superblock on {device}")),
+                None => refuse(format!("{device}: No such file or directory")),
+            },
+        }
+    }
+
+    fn remount(&mut self, device: &str, point: &str, fstype: &str, asked: &Asked) -> Completed {
+        let mut found = self.mounts.iter_mut().rev().filter(|mount| mount.mount_point == point);
+        let Some(mount) = found.next() else { return failed(32, format!("mount: {point} not mounted\n")) };
+        if !fstype.is_empty() && (mount.fstype != fstype || (fstype != "tmpfs" && mount.device != device)) {
+            return failed(32, format!("mount: {point}: something else is mounted\n"));
+        }
+        mount.options.clone_from(&asked.options);
+        printed("")
+    }
+
+    pub(super) fn umount(&mut self, args: &[&str]) -> Completed {
+        let [point] = args else { return failed(2, "Usage: umount [-f] special | mount-point\n") };
+        if mounted_at(&self.mounts, point).is_none() {
+            return failed(1, format!("umount: {point}: not mounted\n"));
+        }
+        let covers = self.mounts.iter().any(|mount| is_below(&mount.mount_point, point));
+        if covers || self.users.get(*point).is_some_and(|users| !users.is_empty()) {
+            return match self.system {
+                System::Illumos => failed(1, format!("umount: {point} busy\n")),
+                System::Linux => failed(32, format!("umount: {point}: target is busy.\n")),
+            };
+        }
+        self.drop_mount(point);
+        printed("")
+    }
+
+    /// Puts a process into a mount point, or takes all out.
+    ///
+    /// # Panics
+    /// When the root cannot be written.
+    pub fn set_users(&mut self, point: &str, users: &[(u32, &str)]) {
+        for (pid, name) in users {
+            let process = self.root.locate(format!("/proc/{pid}"));
+            if self.system == System::Linux && !process.exists() {
+                std::fs::create_dir_all(process.join("fd")).expect("the root can be written");
+                std::fs::write(process.join("comm"), format!("{name}\n")).expect("the root can be written");
+                std::os::unix::fs::symlink(format!("{point}/x"), process.join("fd/3"))
+                    .expect("the root can be written");
+            }
+        }
+        self.users.insert(point.to_owned(), users.iter().map(|(pid, name)| (*pid, (*name).to_owned())).collect());
+    }
+
+    pub(super) fn fuser(&self, args: &[&str]) -> Completed {
+        let ["-c", point] = args else {
+            return failed(1, "Usage: fuser [-[c|d|f]kun[sw]] files\n");
+        };
+        let users = self.users.get(*point).cloned().unwrap_or_default();
+        let numbers: String = users.iter().map(|(pid, _)| format!("{pid:>8}")).collect();
+        // Numbers go to one stream, and everything else to the other.
+        Completed { code: 0, stdout: numbers, stderr: format!("{point}: {}\n", "c".repeat(users.len())) }
+    }
+
+    pub(super) fn ps(&self, args: &[&str]) -> Completed {
+        let ["-o", "pid=,comm=", "-p", list] = args else { return failed(1, "usage: ps [ -aAdefHlcjLPyZ ]\n") };
+        let wanted: Vec<&str> = list.split(',').collect();
+        let known = self.users.values().flatten().filter(|(pid, _)| wanted.contains(&pid.to_string().as_str()));
+        printed(known.map(|(pid, name)| format!("{pid:>5} /usr/bin/{name}\n")).collect::<String>())
+    }
+}

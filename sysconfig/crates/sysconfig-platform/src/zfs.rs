@@ -1,0 +1,326 @@
+//! Datasets: `zfs`, and what of `zpool` they need. Both systems have the same forms, with tabs and exact numbers.
+
+use crate::storage::StorageError;
+use crate::{CommandError, Completed, Host, Invocation, System};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The property that says which plugin made a dataset. It lies in the pool, so it goes where the pool goes, and comes
+/// into being in the same transaction as the dataset. Children inherit it, so only the source `local` counts.
+pub const OWNER: &str = "sysconfig:owner";
+/// How often a dataset that is busy is tried again, because that often passes.
+const BUSY_RETRIES: u32 = 2;
+/// How many polls lie between two tries.
+const POLLS_BETWEEN_TRIES: u32 = 10;
+/// How long the device of a new volume may take to appear.
+const NODE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long `zfs` may take: destroying much takes its time.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// What a dataset is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A file system.
+    Filesystem,
+    /// A volume.
+    Volume,
+}
+
+/// A line of `zfs list`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether it is mounted; everything but `yes` counts as no.
+    pub mounted: bool,
+}
+
+/// A property of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Property {
+    /// Its value.
+    pub value: String,
+    /// Where it comes from: `local`, `default`, `inherited from X`, `temporary`, `received`, or `-`.
+    pub source: String,
+}
+
+impl Property {
+    /// Whether it was set on the dataset itself.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.source == "local"
+    }
+}
+
+/// The properties of one dataset by name.
+pub type Properties = BTreeMap<String, Property>;
+
+/// A `zfs` command.
+pub fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Invocation {
+    Invocation { deadline: DEADLINE, ..Invocation::new("/usr/sbin/zfs", args) }
+}
+
+/// Every file system and volume; none on a Linux without ZFS.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn datasets(host: &Host) -> Result<Vec<Dataset>, StorageError> {
+    let invocation = command(["list", "-Hp", "-t", "filesystem,volume", "-o", "name,type,mounted"]);
+    match run(host, &invocation, "list the datasets") {
+        Ok(answer) => Ok(parse_list(&answer.stdout)),
+        Err(error) if host.system == System::Linux && is_without_zfs(&error) => Ok(Vec::new()),
+        Err(error) if error.said().contains("no datasets available") => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the program or the kernel's module is missing.
+fn is_without_zfs(error: &StorageError) -> bool {
+    let missing = matches!(error, StorageError::Command { source, .. } if source.is_not_found());
+    missing || error.said().contains("modules are not loaded") || error.said().contains("/dev/zfs")
+}
+
+/// `zfs list -Hp -o name,type,mounted`; lines in another form are passed over.
+#[must_use]
+pub fn parse_list(text: &str) -> Vec<Dataset> {
+    let line = |line: &str| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [name, kind, mounted] = columns[..] else { return None };
+        let kind = match kind {
+            "filesystem" => Kind::Filesystem,
+            "volume" => Kind::Volume,
+            _ => return None,
+        };
+        (!name.is_empty()).then(|| Dataset { name: name.to_owned(), kind, mounted: mounted == "yes" })
+    };
+    text.lines().filter_map(line).collect()
+}
+
+/// All properties of some datasets, which must exist.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn properties(host: &Host, names: &[String]) -> Result<BTreeMap<String, Properties>, StorageError> {
+    if names.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut args = vec!["get", "-Hp", "-o", "name,property,value,source", "all"];
+    args.extend(names.iter().map(String::as_str));
+    let answer = run(host, &command(args), &format!("read the properties of {}", names.join(", ")))?;
+    Ok(parse_properties(&answer.stdout))
+}
+
+/// The datasets on which `property` is set itself, with its value.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn where_set(host: &Host, property: &str) -> Result<BTreeMap<String, String>, StorageError> {
+    let args = ["get", "-Hp", "-s", "local", "-t", "filesystem,volume", "-o", "name,property,value,source", property];
+    let answer = match run(host, &command(args), &format!("look for {property}")) {
+        Err(error) if host.system == System::Linux && is_without_zfs(&error) => return Ok(BTreeMap::new()),
+        Err(error) if error.said().contains("no datasets available") => return Ok(BTreeMap::new()),
+        answer => answer?,
+    };
+    let found = parse_properties(&answer.stdout).into_iter();
+    Ok(found.filter_map(|(name, mut all)| Some((name, all.remove(property)?.value))).collect())
+}
+
+/// `zfs get -Hp -o name,property,value,source`; lines in another form are passed over.
+#[must_use]
+pub fn parse_properties(text: &str) -> BTreeMap<String, Properties> {
+    let mut found: BTreeMap<String, Properties> = BTreeMap::new();
+    for line in text.lines() {
+        // A value, that of a property of a user's above all, can hold tabs.
+        let Some((name, rest)) = line.split_once('\t') else { continue };
+        let (Some((property, rest)), false) = (rest.split_once('\t'), name.is_empty()) else { continue };
+        let Some((value, source)) = rest.rsplit_once('\t') else { continue };
+        let property_value = Property { value: value.to_owned(), source: source.to_owned() };
+        found.entry(name.to_owned()).or_default().insert(property.to_owned(), property_value);
+    }
+    found
+}
+
+/// A volume that is to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeSize {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its block size in bytes; the system's own without.
+    pub block: Option<u64>,
+}
+
+/// Creates a file system or, with a size, a volume, with its properties.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn create(
+    host: &Host,
+    name: &str,
+    properties: &BTreeMap<String, String>,
+    volume: Option<VolumeSize>,
+) -> Result<(), StorageError> {
+    let mut args = vec!["create".to_owned()];
+    if let Some(block) = volume.and_then(|volume| volume.block) {
+        args.extend(["-b".to_owned(), block.to_string()]);
+    }
+    for (property, value) in properties {
+        args.extend(["-o".to_owned(), format!("{property}={value}")]);
+    }
+    if let Some(volume) = volume {
+        args.extend(["-V".to_owned(), volume.bytes.to_string()]);
+    }
+    args.push(name.to_owned());
+    run(host, &command(args.iter().map(String::as_str)), &format!("create {name}")).map(drop)
+}
+
+/// Sets a property.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn set(host: &Host, name: &str, property: &str, value: &str) -> Result<(), StorageError> {
+    let assignment = format!("{property}={value}");
+    run(host, &command(["set", &assignment, name]), &format!("set {assignment} on {name}")).map(drop)
+}
+
+/// Gives a property the value of the parent, or its default.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn inherit(host: &Host, name: &str, property: &str) -> Result<(), StorageError> {
+    run(host, &command(["inherit", property, name]), &format!("inherit {property} on {name}")).map(drop)
+}
+
+/// Mounts a file system at its mount point; being mounted already is success.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn mount(host: &Host, name: &str) -> Result<(), StorageError> {
+    match run(host, &command(["mount", name]), &format!("mount {name}")) {
+        Err(error) if error.said().contains("filesystem already mounted") => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+/// Destroys one dataset and nothing below it. A dataset that is busy often is so for a moment only, so that is tried
+/// again.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn destroy(host: &Host, name: &str) -> Result<(), StorageError> {
+    let mut tries = 0;
+    loop {
+        match run(host, &command(["destroy", name]), &format!("destroy {name}")) {
+            Err(error) if tries < BUSY_RETRIES && error.said().contains("busy") => {
+                tries += 1;
+                std::thread::sleep(host.poll_interval * POLLS_BETWEEN_TRIES);
+            }
+            answer => return answer.map(drop),
+        }
+    }
+}
+
+/// The size of a pool in bytes; nothing when there is no such pool.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn pool_size(host: &Host, pool: &str) -> Result<Option<u64>, StorageError> {
+    let operation = format!("find out the size of the pool {pool}");
+    let answer = run(host, &Invocation::new("/usr/sbin/zpool", ["list", "-Hp", "-o", "name,size", pool]), &operation);
+    let answer = match answer {
+        Err(error) if error.said().contains("no such pool") => return Ok(None),
+        Err(error) if host.system == System::Linux && is_without_zfs(&error) => return Ok(None),
+        answer => answer?.stdout,
+    };
+    let size = answer.trim_end_matches('\n').split_once('\t').and_then(|(_, size)| size.parse().ok());
+    size.map(Some).ok_or(StorageError::Answer { operation, answer })
+}
+
+/// The block device of a volume.
+#[must_use]
+pub fn volume_path(system: System, name: &str) -> String {
+    match system {
+        System::Illumos => format!("/dev/zvol/dsk/{name}"),
+        System::Linux => format!("/dev/zvol/{name}"),
+    }
+}
+
+/// Waits for the device of a new volume: it appears some time after the volume.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn wait_for_node(host: &Host, path: &str, until: Option<Instant>) -> Result<(), StorageError> {
+    let mine = Instant::now() + NODE_PATIENCE;
+    let until = until.map_or(mine, |until| until.min(mine));
+    let operation = format!("find the device {path}");
+    loop {
+        if host.root.exists(path).map_err(StorageError::file(operation.clone()))? {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(StorageError::NotSo { operation, said: "it has not appeared in time".to_owned() });
+        }
+        std::thread::sleep(host.poll_interval);
+    }
+}
+
+fn run(host: &Host, invocation: &Invocation, operation: &str) -> Result<Completed, StorageError> {
+    host.run(invocation).map_err(|source: CommandError| StorageError::command(operation)(source))
+}
+
+/// Why a text cannot be the name of a dataset: components of letters, digits and `_-.:` with slashes between, the first
+/// beginning with a letter (zfs(8)).
+#[must_use]
+pub fn name_fault(name: &str) -> Option<String> {
+    const LONGEST: usize = 255;
+    if name.len() > LONGEST {
+        return Some(format!("it has more than {LONGEST} characters"));
+    }
+    if let Some(odd) =
+        name.chars().find(|character| !character.is_ascii_alphanumeric() && !"_-.:/".contains(*character))
+    {
+        return Some(format!("{odd:?} cannot be part of it"));
+    }
+    if name.split('/').any(str::is_empty) {
+        return Some("a component is empty".to_owned());
+    }
+    if name.split('/').any(|component| component == "." || component == "..") {
+        return Some("a component is no name".to_owned());
+    }
+    let pool = name.split('/').next().unwrap_or_default();
+    if !pool.starts_with(|character: char| character.is_ascii_alphabetic()) {
+        return Some("a pool's name begins with a letter".to_owned());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read() {
+        let text = "rpool\tfilesystem\tyes\nrpool/swap\tvolume\t-\nrpool/x\tfilesystem\tno\nrpool/y@s\tsnapshot\t-\n";
+        let datasets = parse_list(text);
+        let mounted: Vec<_> = datasets.iter().map(|dataset| (dataset.name.as_str(), dataset.mounted)).collect();
+        assert_eq!(mounted, [("rpool", true), ("rpool/swap", false), ("rpool/x", false)], "a hyphen is no yes");
+        let text =
+            "tank/a\tquota\t0\tdefault\ntank/a\tuser:x\ta\tb\tlocal\ntank/a\tmountpoint\t/a\tinherited from tank\n";
+        let properties = &parse_properties(text)["tank/a"];
+        assert_eq!(properties["user:x"], Property { value: "a\tb".to_owned(), source: "local".to_owned() });
+        assert!(!properties["mountpoint"].is_local() && properties["user:x"].is_local());
+    }
+
+    #[test]
+    fn names_of_datasets() {
+        for good in ["tank", "tank/a-b_c.d:e", "t/1"] {
+            assert_eq!(name_fault(good), None, "{good}");
+        }
+        for bad in ["", "/tank", "tank/", "tank//a", "1tank", "tank/a b", "tank@s", "tank/../a", &"t".repeat(256)] {
+            assert!(name_fault(bad).is_some(), "{bad}");
+        }
+    }
+}

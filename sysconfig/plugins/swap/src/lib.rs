@@ -1,0 +1,96 @@
+//! The plugin `swap` owns `storage.swap`: volumes, partitions and files in which memory is put aside.
+//!
+//! * `config`, `rule`: what can be written, and what is wrong with it;
+//! * `state`: looking at the machine;
+//! * `plan`: what is to be done, or is not and why;
+//! * `change`: the steps, forwards and backwards;
+//! * `record`: what the plugin remembers of its own doing.
+//!
+//! What others have made is used when it is as wanted, and left alone when it is not, unless `adopt` says otherwise.
+//! Whatever may hold somebody's data becomes swap only, and is destroyed only, when the configuration and the command
+//! line both allow it. What leaves the configuration is no longer used; its volume or file is kept.
+
+mod change;
+mod config;
+mod plan;
+mod record;
+pub mod rule;
+mod state;
+
+pub use change::Change;
+pub use config::{Area, Config};
+pub use state::State;
+
+use sysconfig_platform::{Host, StorageError};
+use sysconfig_plugin::describe::capability;
+use sysconfig_plugin::{Context, Description, Diagnostic, Level, Outcome, PlannedStep, Plugin, PluginError};
+
+/// The plugin; see the crate's documentation.
+#[derive(Debug)]
+pub struct SwapPlugin {
+    host: Host,
+    /// What was said about things that are left alone; said once, and not at every look.
+    said: Vec<String>,
+}
+
+impl SwapPlugin {
+    /// The plugin for a machine.
+    #[must_use]
+    pub fn new(host: Host) -> Self {
+        Self { host, said: Vec::new() }
+    }
+}
+
+impl Plugin for SwapPlugin {
+    type Config = Config;
+    type State = State;
+    type Change = Change;
+
+    fn describe(&self) -> Description {
+        Description::new("swap")
+            .version(env!("CARGO_PKG_VERSION"))
+            .claim(config::KEY, config::schema())
+            .after("zpool")
+            .after("filesystem")
+            .capability(capability::UNDO)
+    }
+
+    fn validate(&self, config: &Config) -> Vec<Diagnostic> {
+        config::faults(config, self.host.system)
+    }
+
+    fn observe(&mut self, config: &Config, context: &Context) -> Result<State, PluginError> {
+        let state = state::observe(&self.host, config)?;
+        let kept = plan::kept(config, &state);
+        for text in kept.iter().filter(|text| !self.said.contains(text)) {
+            context.log(Level::Info, text);
+        }
+        self.said = kept;
+        Ok(state)
+    }
+
+    fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
+        Ok(plan::plan(config, observed))
+    }
+
+    fn apply(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
+        change.apply(&self.host, context)
+    }
+
+    fn undo(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
+        change.undo(&self.host, context)
+    }
+}
+
+/// An error of the platform as one of the plugin.
+pub(crate) fn storage_error(error: StorageError) -> PluginError {
+    let (message, source, help) = error.into_parts();
+    let mut error = PluginError::new(message);
+    if let Some(source) = source {
+        error = error.source(source);
+    }
+    match help {
+        Some(help) => error.help(help),
+        None => error,
+    }
+}

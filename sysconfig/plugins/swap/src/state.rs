@@ -1,0 +1,216 @@
+//! What the machine is like.
+
+use crate::config::{Backing, Config};
+use crate::record::Record;
+use crate::storage_error;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::mount_table;
+use sysconfig_platform::mounting::{self, MountPoint};
+use sysconfig_platform::swap::{self, SwapArea};
+use sysconfig_platform::zfs::{self, Kind, OWNER};
+use sysconfig_platform::{Host, StorageError, System, memory};
+use sysconfig_plugin::PluginError;
+
+/// Says on an encrypted volume that nobody has kept its key.
+pub(crate) const KEY_PROPERTY: &str = "sysconfig:key";
+/// The value of [`KEY_PROPERTY`].
+pub(crate) const THROWN_AWAY: &str = "thrown-away";
+/// The value of [`OWNER`] on what this plugin makes.
+pub(crate) const OWNER_NAME: &str = "swap";
+
+/// What the machine is like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) system: System,
+    pub(crate) page_size: u64,
+    /// Installed memory; only when a rule asks for it.
+    pub(crate) memory: Option<u64>,
+    /// Sizes of the pools that rules ask for.
+    pub(crate) pools: BTreeMap<String, u64>,
+    pub(crate) used: Vec<SwapArea>,
+    pub(crate) rows: Vec<BootRow>,
+    pub(crate) record: Record,
+    /// What there is at the names and paths of the configuration and the record.
+    pub(crate) found: BTreeMap<String, Found>,
+    /// Every dataset, because a volume needs a parent.
+    pub(crate) datasets: Vec<String>,
+}
+
+/// What there is at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Found {
+    /// The path under which the system lists it.
+    pub(crate) identity: String,
+    pub(crate) kind: FoundKind,
+    /// Linux: the size for which it bears a header of a swap area.
+    pub(crate) made_for: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FoundKind {
+    /// Nothing. For a file: whether its directory is there, and the type of the file system in which it lies.
+    Nothing { directory: bool, fstype: Option<String> },
+    /// A volume.
+    Volume { bytes: u64, block: u64, is_ours: bool, encryption: Encryption },
+    /// A dataset that is no volume.
+    Filesystem,
+    /// A regular file.
+    File { bytes: u64, fstype: Option<String> },
+    /// A device.
+    Device,
+    /// Something else.
+    Other,
+}
+
+/// Whether a volume is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Encryption {
+    /// It is not.
+    Off,
+    /// With a key that is loaded; whether it is a throw-away one.
+    Open { throw_away: bool },
+    /// With a key that is not loaded; whether it is a throw-away one, and so gone for good.
+    Locked { throw_away: bool },
+}
+
+impl State {
+    pub(crate) fn found(&self, path: &str) -> &Found {
+        self.found.get(path).expect("everything of the configuration was looked at")
+    }
+
+    /// The area in use at a path.
+    pub(crate) fn used(&self, path: &str) -> Option<&SwapArea> {
+        let identity = self.found.get(path).map_or(path, |found| found.identity.as_str());
+        self.used.iter().find(|area| !area.leaving && (area.path == path || area.path == identity))
+    }
+
+    /// The rows of the boot table about a path.
+    pub(crate) fn rows(&self, path: &str) -> Vec<&BootRow> {
+        self.rows.iter().filter(|row| row.fstype == "swap" && row.device == path).collect()
+    }
+}
+
+pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError> {
+    look(host, config).map_err(storage_error)
+}
+
+fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
+    let file = |source| StorageError::File { operation: "look at the swap areas".to_owned(), source };
+    let rules: Vec<_> = config.areas.iter().map(|area| (area, area.rule())).collect();
+    let uses_memory = rules.iter().any(|(_, rule)| rule.as_ref().is_some_and(crate::rule::Rule::uses_memory));
+    let mut state = State {
+        system: host.system,
+        page_size: memory::page_size(host)?,
+        memory: if uses_memory { Some(memory::installed(host)?) } else { None },
+        pools: BTreeMap::new(),
+        used: swap::areas(host)?,
+        rows: boot_table::rows(host).map_err(file)?,
+        record: Record::load(host).map_err(file)?,
+        found: BTreeMap::new(),
+        datasets: Vec::new(),
+    };
+    for (area, rule) in &rules {
+        if let (Backing::Volume(name), Some(true)) = (area.backing(), rule.as_ref().map(crate::rule::Rule::uses_pool)) {
+            let pool = name.split('/').next().unwrap_or_default();
+            if let Some(size) = zfs::pool_size(host, pool)? {
+                state.pools.insert(pool.to_owned(), size);
+            }
+        }
+    }
+    let volumes: Vec<(String, String)> = volumes(config, host.system);
+    look_at_volumes(host, &volumes, &mut state)?;
+    for area in &config.areas {
+        let path = area.path(host.system);
+        if let Entry::Vacant(place) = state.found.entry(path) {
+            let found = look_at_path(host, place.key())?;
+            place.insert(found);
+        }
+    }
+    let remembered: Vec<String> = state.record.areas.keys().cloned().collect();
+    for path in remembered {
+        let identity = mounting::identity(host, &path);
+        let is_there = host.root.exists(&path).map_err(file)?;
+        let nothing = FoundKind::Nothing { directory: true, fstype: None };
+        let kind = if is_there { FoundKind::Other } else { nothing };
+        let found = Found { identity, kind, made_for: None };
+        state.found.entry(path).or_insert(found);
+    }
+    Ok(state)
+}
+
+/// The volumes of the configuration: path and name.
+fn volumes(config: &Config, system: System) -> Vec<(String, String)> {
+    let name = |area: &crate::config::Area| match area.backing() {
+        Backing::Volume(name) => Some((area.path(system), name.to_owned())),
+        _ => None,
+    };
+    config.areas.iter().filter_map(name).collect()
+}
+
+fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State) -> Result<(), StorageError> {
+    if volumes.is_empty() {
+        return Ok(());
+    }
+    let datasets = zfs::datasets(host)?;
+    let kind = |name: &str| datasets.iter().find(|dataset| dataset.name == name).map(|dataset| dataset.kind);
+    let there: Vec<String> =
+        volumes.iter().map(|(_, name)| name.clone()).filter(|name| kind(name) == Some(Kind::Volume)).collect();
+    let properties = zfs::properties(host, &there)?;
+    for (path, name) in volumes {
+        let found = match kind(name) {
+            None => FoundKind::Nothing { directory: true, fstype: None },
+            Some(Kind::Filesystem) => FoundKind::Filesystem,
+            Some(Kind::Volume) => volume(properties.get(name).unwrap_or(&zfs::Properties::new())),
+        };
+        let is_volume = matches!(found, FoundKind::Volume { .. });
+        let made_for = if host.system == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
+        state.found.insert(path.clone(), Found { identity: mounting::identity(host, path), kind: found, made_for });
+    }
+    state.datasets = datasets.into_iter().map(|dataset| dataset.name).collect();
+    Ok(())
+}
+
+fn volume(properties: &zfs::Properties) -> FoundKind {
+    let value = |name: &str| properties.get(name).map(|property| property.value.as_str());
+    let is_local = |name: &str, wanted: &str| {
+        properties.get(name).is_some_and(|property| property.is_local() && property.value == wanted)
+    };
+    let throw_away = is_local(KEY_PROPERTY, THROWN_AWAY);
+    let encryption = match (value("encryption"), value("keystatus")) {
+        (None | Some("off" | "-"), _) => Encryption::Off,
+        (_, Some("unavailable")) => Encryption::Locked { throw_away },
+        _ => Encryption::Open { throw_away },
+    };
+    let number = |name: &str| value(name).and_then(|value| value.parse().ok()).unwrap_or_default();
+    let is_ours = is_local(OWNER, OWNER_NAME);
+    FoundKind::Volume { bytes: number("volsize"), block: number("volblocksize"), is_ours, encryption }
+}
+
+fn look_at_path(host: &Host, path: &str) -> Result<Found, StorageError> {
+    let operation = format!("look at {path}");
+    let file = |source| StorageError::File { operation: operation.clone(), source };
+    let resolved = host.root.resolve(path).map_err(file)?;
+    let mounts = mount_table::mounts(host).map_err(file)?;
+    let holding = mount_table::holding(&mounts, &resolved.display().to_string());
+    let fstype = holding.map(|mount| mount.fstype.clone());
+    let kind = match std::fs::symlink_metadata(host.root.locate(&resolved)) {
+        // In tests a device is a plain file below /dev.
+        Ok(_) if path.starts_with("/dev/") => FoundKind::Device,
+        Ok(metadata) if metadata.is_file() => FoundKind::File { bytes: metadata.len(), fstype },
+        Ok(_) => FoundKind::Other,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let parent = path.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+            let is_directory = |at| matches!(at, MountPoint::Empty | MountPoint::Filled);
+            FoundKind::Nothing { directory: mounting::mount_point(host, parent).map(is_directory)?, fstype }
+        }
+        Err(source) => return Err(StorageError::Kernel { operation, source }),
+    };
+    let readable = matches!(kind, FoundKind::Device | FoundKind::File { .. });
+    let made_for = if host.system == System::Linux && readable { swap::made_for(host, path)? } else { None };
+    Ok(Found { identity: mounting::identity(host, path), kind, made_for })
+}

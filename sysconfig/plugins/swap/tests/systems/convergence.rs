@@ -1,0 +1,179 @@
+//! Whatever a machine is like and whatever valid configuration comes, the machine becomes so or says why not, nothing is
+//! left to do then, and nobody else's things are touched.
+
+use crate::support::{Fixture, illumos, linux_with_zfs, summaries};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use sysconfig_platform::fake::storage::{FakeDataset, Storage};
+
+/// One area of a configuration.
+#[derive(Clone, Debug)]
+struct Wish {
+    kind: usize,
+    which: usize,
+    size: &'static str,
+    persistent: bool,
+    encrypted: bool,
+    priority: Option<i32>,
+    adopt: bool,
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    let size = proptest::sample::select(vec![
+        "1 GiB",
+        "512 MiB",
+        "0.5 x memory",
+        "min(2 x memory, 20 % of memory)",
+        "max(64 MiB, 1 % of memory)",
+    ]);
+    let flags = (any::<bool>(), proptest::bool::weighted(0.2), any::<bool>());
+    let priority = proptest::option::of(0..10_i32);
+    (0..3_usize, 0..2_usize, size, flags, priority).prop_map(
+        |(kind, which, size, (persistent, encrypted, adopt), priority)| Wish {
+            kind,
+            which,
+            size,
+            persistent,
+            encrypted,
+            priority,
+            adopt,
+        },
+    )
+}
+
+const DEVICES: [[&str; 2]; 2] = [["/dev/dsk/c1t0d0s1", "/dev/dsk/c1t1d0s1"], ["/dev/sdb1", "/dev/sdc1"]];
+
+impl Wish {
+    fn area(&self, is_illumos: bool) -> Value {
+        let mut area = match self.kind {
+            0 => json!({ "volume": format!("rpool/swap{}", self.which), "size": self.size }),
+            1 => json!({ "file": format!("/var/swap{}", self.which), "size": self.size }),
+            _ => json!({ "device": DEVICES[usize::from(!is_illumos)][self.which] }),
+        };
+        area["persistent"] = json!(self.persistent);
+        area["adopt"] = json!(self.adopt);
+        if is_illumos && self.encrypted && self.kind == 0 {
+            area["encrypted"] = json!(true);
+        }
+        if let (false, Some(priority)) = (is_illumos, self.priority) {
+            area["priority"] = json!(priority);
+        }
+        area
+    }
+}
+
+fn configuration(wishes: &[Wish], is_illumos: bool) -> Value {
+    let mut seen = std::collections::BTreeSet::new();
+    let first = wishes.iter().filter(|wish| seen.insert((wish.kind, wish.which)));
+    json!({ "storage.swap": first.map(|wish| wish.area(is_illumos)).collect::<Vec<_>>() })
+}
+
+/// What somebody else has put there before.
+#[derive(Clone, Debug)]
+struct Before {
+    volume: Option<u64>,
+    volume_in_use: bool,
+    device_is_swap: bool,
+    row: bool,
+    has_ufs: bool,
+}
+
+fn before() -> impl Strategy<Value = Before> {
+    (proptest::option::of(1..4_u64), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+        |(volume, volume_in_use, device_is_swap, row, has_ufs)| Before {
+            volume,
+            volume_in_use,
+            device_is_swap,
+            row,
+            has_ufs,
+        },
+    )
+}
+
+fn machine(before: &Before, is_illumos: bool) -> Fixture {
+    let fixture = if is_illumos { illumos() } else { linux_with_zfs() };
+    std::fs::create_dir_all(fixture.host.root.locate("/var")).unwrap();
+    let devices = DEVICES[usize::from(!is_illumos)];
+    let table = fixture.host.root.locate(if is_illumos { "/etc/vfstab" } else { "/etc/fstab" });
+    let mut rows = std::fs::read_to_string(&table).unwrap();
+    if before.row {
+        rows += &match is_illumos {
+            true => format!("{} - - swap - no -\n", devices[0]),
+            false => format!("{} none swap sw 0 0 # mine\n", devices[0]),
+        };
+    }
+    std::fs::write(table, rows).unwrap();
+    fixture.machine.storage(|storage| {
+        storage.node_delay = std::time::Duration::ZERO;
+        for (device, is_swap) in devices.into_iter().zip([before.device_is_swap, false]) {
+            storage.add_device(device, 1 << 30, if is_swap { Some("swap") } else { Some("ext4") });
+        }
+        if is_illumos && before.has_ufs {
+            storage.add_mount("/dev/dsk/c2t0d0s0", "/var", "ufs", &["rw"]);
+        }
+        if let Some(gib) = before.volume {
+            storage.add_dataset("rpool/swap0", FakeDataset::volume(gib << 30, [("volblocksize", "8192")]));
+            if before.volume_in_use && is_illumos {
+                let path = "/dev/zvol/dsk/rpool/swap0".to_owned();
+                storage.swaps.push(sysconfig_platform::fake::storage::UsedSwap { path, bytes: gib << 30, priority: 0 });
+            }
+        }
+    });
+    fixture
+}
+
+/// What must never change without permission: devices that hold something, and volumes that are no swap.
+fn untouchable(storage: &Storage) -> (Vec<Option<String>>, Option<FakeDataset>) {
+    let contents = storage.devices.values().filter(|device| device.content.as_deref() == Some("ext4"));
+    let volume = storage.datasets.get("rpool/swap0").filter(|volume| volume.local("sysconfig:owner").is_none());
+    let is_used = storage.swaps.iter().any(|area| area.path.ends_with("rpool/swap0"));
+    (contents.map(|device| device.content.clone()).collect(), volume.filter(|_| !is_used).cloned())
+}
+
+fn run(before: &Before, all: &[Vec<Wish>], is_illumos: bool) -> Result<(), TestCaseError> {
+    let mut fixture = machine(before, is_illumos);
+    let protected = fixture.machine.storage(|storage| untouchable(storage));
+    for wishes in all {
+        let configuration = configuration(wishes, is_illumos);
+        prop_assert_eq!(fixture.harness.validate(configuration.clone()), vec![]);
+        fixture.harness.configure(configuration);
+        let steps = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+        let (left_alone, steps): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.action == "leave");
+        for step in &steps {
+            let result = fixture.harness.apply(step);
+            prop_assert!(result.is_ok(), "{}: {:?}\nof {:#?}", step.summary, result, summaries(&steps));
+        }
+        let again = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+        prop_assert_eq!(summaries(&again), summaries(&left_alone), "after {:#?}", summaries(&steps));
+        prop_assert_eq!(&fixture.machine.storage(|storage| untouchable(storage)), &protected);
+    }
+    fixture.harness.configure(json!({ "storage.swap": [] }));
+    fixture.harness.converge().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+    prop_assert_eq!(fixture.harness.plan().unwrap(), vec![]);
+    Ok(())
+}
+
+fn cases() -> ProptestConfig {
+    let cases = if test_judge::soak() { 1000 } else { 40 };
+    ProptestConfig { cases, ..ProptestConfig::default() }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn illumos_converges_from_anywhere(
+        before in before(),
+        all in proptest::collection::vec(proptest::collection::vec(wish(), 0..4), 1..4),
+    ) {
+        run(&before, &all, true)?;
+    }
+
+    #[test]
+    fn linux_converges_from_anywhere(
+        before in before(),
+        all in proptest::collection::vec(proptest::collection::vec(wish(), 0..4), 1..4),
+    ) {
+        run(&before, &all, false)?;
+    }
+}

@@ -84,6 +84,8 @@ pub enum Change {
         row: Option<Box<BootRow>>,
         /// As it was.
         previous: Option<Box<BootRow>>,
+        /// Whether that was ours.
+        was_ours: bool,
     },
     /// Destroy a volume or file.
     Delete {
@@ -171,9 +173,9 @@ impl Change {
             Self::Resize { target, from, priority, .. } => resize(host, target, *from, *priority, context),
             Self::Use { path, .. } => stop(host, path),
             Self::Stop { path, priority } => start(host, path, *priority),
-            Self::Row { path, previous, .. } => {
+            Self::Row { path, previous, was_ours, .. } => {
                 let written = write_row(host, path, previous.as_deref())?;
-                remember(host, path, |ours| ours.row = false)?;
+                remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
                 Ok(written)
             }
             Self::Volume { name, remake: true, .. } => Err(gone(name)),

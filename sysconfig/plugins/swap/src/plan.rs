@@ -96,7 +96,7 @@ fn drop_area(path: &str, state: &State, steps: &mut Steps) {
 fn remove_row(path: &str, state: &State, steps: &mut Vec<Step>) {
     let previous = state.rows(path).first().map(|row| Box::new((*row).clone()));
     let is_there = previous.is_some();
-    let change = Change::Row { path: path.to_owned(), row: None, previous };
+    let change = Change::Row { path: path.to_owned(), row: None, previous, was_ours: true };
     let table = boot_table::path(state.system);
     if is_there {
         let summary = format!("no longer use {path} at boot");
@@ -449,7 +449,12 @@ fn ensure_row(area: &Area, path: &str, risk: Risk, state: &State, steps: &mut St
     }
     let from = previous.as_ref().map(|row| row.format(state.system));
     let to = wanted.format(state.system);
-    let change = Change::Row { path: path.to_owned(), row: Some(Box::new(wanted)), previous: previous.map(Box::new) };
+    let change = Change::Row {
+        path: path.to_owned(),
+        row: Some(Box::new(wanted)),
+        previous: previous.map(Box::new),
+        was_ours: row_is_ours,
+    };
     let summary = format!("use {path} as swap at boot");
     // Only what was used now is used at boot: the row follows the risk of its area, so that it stays behind it.
     steps.add(PlannedStep::new("write", table, summary, risk, change).field(path, from, to));

@@ -105,17 +105,21 @@ impl Storage {
         if let Some(dataset) = self.datasets.get_mut(&device) {
             dataset.mounted = true;
         }
-        // The kernel tells sizes in KiB.
-        let options = asked.options.iter().map(|option| match option.strip_prefix("size=") {
-            Some(size) => match crate::storage::parse_size(size) {
-                Some(bytes) => format!("size={}k", bytes / 1024),
-                None => option.clone(),
-            },
-            None => option.clone(),
-        });
-        let options = options.collect();
+        let options = self.as_shown(&asked.options);
         self.push_mount(&device, &point, &fstype, options, None);
         printed("")
+    }
+
+    /// Linux tells sizes in KiB.
+    fn as_shown(&self, options: &[String]) -> Vec<String> {
+        let shown = |option: &String| {
+            let bytes = option.strip_prefix("size=").and_then(crate::storage::parse_size);
+            match bytes.filter(|_| self.system == System::Linux) {
+                Some(bytes) => format!("size={}k", bytes / 1024),
+                None => option.clone(),
+            }
+        };
+        options.iter().map(shown).collect()
     }
 
     fn refuse_place(&self, prefix: &str, point: &str) -> Option<Completed> {
@@ -150,12 +154,13 @@ impl Storage {
     }
 
     fn remount(&mut self, device: &str, point: &str, fstype: &str, asked: &Asked) -> Completed {
+        let options = self.as_shown(&asked.options);
         let mut found = self.mounts.iter_mut().rev().filter(|mount| mount.mount_point == point);
         let Some(mount) = found.next() else { return failed(32, format!("mount: {point} not mounted\n")) };
         if !fstype.is_empty() && (mount.fstype != fstype || (fstype != "tmpfs" && mount.device != device)) {
             return failed(32, format!("mount: {point}: something else is mounted\n"));
         }
-        mount.options.clone_from(&asked.options);
+        mount.options = options;
         printed("")
     }
 

@@ -1,0 +1,262 @@
+//! Plans about datasets.
+
+use super::Steps;
+use super::mounts::Down;
+use crate::change::Change;
+use crate::config::{Config, DatasetEntry};
+use crate::order::Unit;
+use crate::properties::{self, AT_CREATION_ONLY, SET_BY_US};
+use crate::state::State;
+use std::collections::BTreeMap;
+use sysconfig_platform::mounting::{MountPoint, mounted_at};
+use sysconfig_platform::zfs::{Kind, OWNER, Properties};
+use sysconfig_plugin::{PlannedStep, Risk};
+
+/// Properties whose change takes mounts away for a moment.
+const ABOUT_MOUNTS: &[&str] = &["mountpoint", "canmount", "overlay"];
+
+/// Plans what one dataset needs; whether others can rely on it afterwards.
+pub(super) fn ensure(entry: &DatasetEntry, config: &Config, down: &Down, state: &State, steps: &mut Steps) -> bool {
+    match state.dataset(&entry.name).map(|dataset| (dataset.kind, dataset.mounted)) {
+        None => create(&Wish { entry, config, down }, state, steps),
+        Some((Kind::Volume, _)) => {
+            steps.leave(&entry.name, "it is a volume", "give the dataset another name");
+            false
+        }
+        Some((Kind::Filesystem, mounted)) => {
+            let empty = Properties::new();
+            let present = state.properties.get(&entry.name).unwrap_or(&empty);
+            let wish = Wish { entry, config, down };
+            change(&wish, present, mounted, state, steps) && mount(&wish, present, mounted, state, steps)
+        }
+    }
+}
+
+/// A dataset of a configuration, with what is unmounted before it comes.
+struct Wish<'a> {
+    entry: &'a DatasetEntry,
+    config: &'a Config,
+    down: &'a Down,
+}
+
+fn create(wish: &Wish<'_>, state: &State, steps: &mut Steps) -> bool {
+    let Wish { entry, config, .. } = *wish;
+    let name = &entry.name;
+    let Some((parent, _)) = name.rsplit_once('/') else {
+        steps.leave(name, "there is no such pool", "pools are made with storage.pool");
+        return false;
+    };
+    let is_coming = config.datasets.iter().any(|other| other.name == parent && !other.absent);
+    if state.dataset(parent).is_none() && !is_coming {
+        steps.leave(name, format!("there is no dataset {parent}"), format!("add an entry for {parent}"));
+        return false;
+    }
+    let is_mounted = entry.property("canmount").is_none_or(|value| value == "on");
+    if is_mounted && !place_is_free(wish, state, steps) {
+        return false;
+    }
+    let wanted: BTreeMap<String, String> = wanted(entry);
+    let mut summary = format!("create the dataset {name}");
+    if let Some(place) = state.place(config, Unit::Dataset(entry)).filter(|_| is_mounted) {
+        summary += &format!(" at {place}");
+    }
+    let change = Change::Create { name: name.clone(), properties: wanted.clone() };
+    let mut step = PlannedStep::new("create", name, summary, Risk::Safe, change);
+    for (property, value) in wanted {
+        step = step.field(property, None::<String>, value);
+    }
+    steps.changes.push(step);
+    true
+}
+
+fn wanted(entry: &DatasetEntry) -> BTreeMap<String, String> {
+    let spelled = |(property, value): (&String, &crate::config::PropertyValue)| {
+        (property.clone(), properties::spelled(property, &value.to_string()))
+    };
+    entry.properties.iter().map(spelled).collect()
+}
+
+/// Whether a file system can be mounted where it belongs.
+fn place_is_free(wish: &Wish<'_>, state: &State, steps: &mut Steps) -> bool {
+    let Wish { entry, config, down } = *wish;
+    let Some(place) = state.place(config, Unit::Dataset(entry)) else { return true };
+    if let Some(other) =
+        mounted_at(&state.mounts, &place).filter(|mount| mount.device != entry.name && !down.has(&place))
+    {
+        let why = format!("{} is mounted at {place}", other.device);
+        steps.leave(&entry.name, why, "choose another mountpoint, or unmount what is there");
+        return false;
+    }
+    match down.leaves(&place, state) {
+        Some(MountPoint::Filled) => {
+            let help = "what is there would be hidden; move it away, or choose another mountpoint";
+            steps.leave(&entry.name, format!("the directory {place} is not empty"), help);
+            false
+        }
+        Some(MountPoint::NoDirectory) => {
+            steps.leave(&entry.name, format!("{place} is no directory"), "choose another mountpoint");
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Plans changes of properties; whether nothing stands in their way.
+fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, steps: &mut Steps) -> bool {
+    let entry = wish.entry;
+    let name = &entry.name;
+    let mut set = wanted(entry);
+    set.retain(|property, value| !properties::is_so(present, property, value));
+    let is_ours = state.ours.contains(name);
+    let mut is_usable = true;
+    let fixed: Vec<String> = set.keys().filter(|name| AT_CREATION_ONLY.contains(&name.as_str())).cloned().collect();
+    for property in fixed {
+        let value = set.remove(&property).unwrap_or_default();
+        let now = present.get(&property).map_or("-", |present| present.value.as_str());
+        let why = format!("{property} is {now} and not {value}, and is chosen at creation only");
+        steps.leave(name, why, "make a new dataset, and move what is in this one");
+        is_usable = false;
+    }
+    let unknown: Vec<String> =
+        set.keys().filter(|name| !name.contains(':') && !present.contains_key(*name)).cloned().collect();
+    for property in unknown {
+        set.remove(&property);
+        steps.leave(name, format!("ZFS here knows no property {property}"), "leave the property out");
+        is_usable = false;
+    }
+    // One that has its inherited value already is still to be struck out of the list.
+    let is_left_over = |property: &&str| !entry.properties.contains_key(*property);
+    let unset: Vec<String> = match is_ours {
+        true => state.set_by_us(name).filter(is_left_over).map(str::to_owned).collect(),
+        false => Vec::new(),
+    };
+    if set.is_empty() && unset.is_empty() {
+        return is_usable;
+    }
+    if !is_ours && !entry.adopt {
+        let differing: Vec<String> = set
+            .iter()
+            .map(|(property, value)| {
+                let now = present.get(property).map_or("-", |present| present.value.as_str());
+                format!("{property} is {now} and not {value}")
+            })
+            .collect();
+        let why = format!("{}, and it is not ours", differing.join(", "));
+        steps.leave(name, why, "write the properties as they are, or adopt = true");
+        return false;
+    }
+    let is_about_mounts = set.keys().chain(&unset).any(|property| ABOUT_MOUNTS.contains(&property.as_str()));
+    let moves = set.contains_key("mountpoint") || unset.iter().any(|property| property == "mountpoint");
+    let is_mounted_anew = moves || (is_about_mounts && !mounted);
+    if is_mounted_anew && canmount(entry, present, state) == "on" && !place_is_free(wish, state, steps) {
+        return false;
+    }
+    steps.changes.push(set_step(entry, present, set, unset, mounted && is_about_mounts, state));
+    is_usable
+}
+
+fn set_step(
+    entry: &DatasetEntry,
+    present: &Properties,
+    set: BTreeMap<String, String>,
+    unset: Vec<String>,
+    is_disruptive: bool,
+    state: &State,
+) -> super::Step {
+    let name = &entry.name;
+    let words = set.iter().map(|(property, value)| format!("{property}={value}"));
+    let words: Vec<String> = words.chain(unset.iter().map(|property| format!("no {property}"))).collect();
+    let risk = if is_disruptive { Risk::Disruptive } else { Risk::Safe };
+    let local = |property: &String| {
+        let value = present.get(property).filter(|present| present.is_local()).map(|present| present.value.clone());
+        (property.clone(), value)
+    };
+    let mut notes: Vec<String> = vec![SET_BY_US.to_owned()];
+    if !state.ours.contains(name) {
+        notes.push(OWNER.to_owned());
+    }
+    let previous = set.keys().chain(&unset).chain(&notes).map(local).collect();
+    let kept = state.set_by_us(name).filter(|property| !unset.iter().any(|gone| gone == property));
+    let list = properties::list(kept.chain(set.keys().map(String::as_str)));
+    let change = Change::Set {
+        name: name.clone(),
+        set: set.clone(),
+        unset: unset.clone(),
+        list,
+        previous,
+        place: place(name, state),
+    };
+    let mut step = PlannedStep::new("set", name, format!("set {} on {name}", words.join(", ")), risk, change);
+    for (property, to) in set
+        .into_iter()
+        .map(|(property, to)| (property, Some(to)))
+        .chain(unset.into_iter().map(|property| (property, None)))
+    {
+        let from = present.get(&property).map(|present| present.value.clone());
+        step = step.field(property, from, to);
+    }
+    step
+}
+
+fn place(name: &str, state: &State) -> Option<String> {
+    state.mounts.iter().find(|mount| mount.device == name).map(|mount| mount.mount_point.clone())
+}
+
+/// Whether it is mounted by itself once everything is as configured.
+fn canmount(entry: &DatasetEntry, present: &Properties, state: &State) -> String {
+    let is_given_back =
+        || state.ours.contains(&entry.name) && state.set_by_us(&entry.name).any(|name| name == "canmount");
+    match (entry.property("canmount"), present.get("canmount")) {
+        (Some(wanted), _) => wanted,
+        (None, Some(present)) if !is_given_back() => present.value.clone(),
+        _ => "on".to_owned(),
+    }
+}
+
+/// Mounts a file system that should be: without that programs write into its directory unnoticed.
+fn mount(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, steps: &mut Steps) -> bool {
+    let Wish { entry, config, .. } = *wish;
+    let Some(place) = state.place(config, Unit::Dataset(entry)) else { return true };
+    if mounted || canmount(entry, present, state) != "on" {
+        return true;
+    }
+    let is_locked = present.get("keystatus").is_some_and(|status| status.value == "unavailable");
+    if is_locked {
+        let help = format!("load the key: zfs load-key {}", entry.name);
+        steps.leave(&entry.name, "it is encrypted, and its key is not loaded", help);
+        return false;
+    }
+    if !place_is_free(wish, state, steps) {
+        return false;
+    }
+    let change = Change::MountDataset { name: entry.name.clone() };
+    let summary = format!("mount {} at {place}", entry.name);
+    steps.changes.push(PlannedStep::new("mount", &entry.name, summary, Risk::Safe, change));
+    true
+}
+
+/// Plans what is to be destroyed, children first.
+pub(super) fn destroy(config: &Config, state: &State, steps: &mut Steps) {
+    let mut absent: Vec<&DatasetEntry> =
+        config.datasets.iter().filter(|entry| entry.absent && state.dataset(&entry.name).is_some()).collect();
+    absent.sort_by(|one, other| other.name.cmp(&one.name));
+    for entry in &absent {
+        let name = &entry.name;
+        let goes = |other: &str| absent.iter().any(|entry| entry.name == other);
+        let below = format!("{name}/");
+        let child = state.datasets.iter().find(|other| other.name.starts_with(&below) && !goes(&other.name));
+        if state.dataset(name).is_some_and(|dataset| dataset.kind == Kind::Volume) {
+            steps.leave(name, "it is a volume", "destroy volumes by hand");
+        } else if !state.ours.contains(name) && !entry.adopt {
+            let help = "it was not made by this configuration; with adopt = true it is destroyed";
+            steps.leave(name, "it is not ours", help);
+        } else if let Some(child) = child {
+            let help = "only what is named is destroyed: give each child an entry with absent = true";
+            steps.leave(name, format!("{} lies in it", child.name), help);
+        } else {
+            let change = Change::Destroy { name: name.clone(), place: place(name, state) };
+            let summary = format!("destroy the dataset {name} and everything in it");
+            steps.destructive.push(PlannedStep::new("destroy", name, summary, Risk::Destructive, change));
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! Plans about mounts and their rows.
+
+use super::Steps;
+use crate::change::Change;
+use crate::config::{Config, MountEntry};
+use crate::options;
+use crate::record::OurMount;
+use crate::state::State;
+use std::collections::{BTreeMap, BTreeSet};
+use sysconfig_platform::System;
+use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::mount_table::{Mount, is_below};
+use sysconfig_platform::mounting::{MountPoint, MountRequest, mounted_at};
+use sysconfig_plugin::{PlannedStep, Risk};
+
+/// Types whose options can be changed while they are mounted.
+const REMOUNTABLE: &[(System, &[&str])] = &[
+    (System::Illumos, &["tmpfs", "ufs"]),
+    (System::Linux, &["tmpfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"]),
+];
+
+/// What is unmounted, and what cannot be and why.
+#[derive(Default)]
+pub(super) struct Down {
+    points: BTreeSet<String>,
+    blocked: BTreeMap<String, String>,
+}
+
+/// Plans the end of mounts and rows of ours that are no longer wanted, and of those that have to make room.
+pub(super) fn take_down(config: &Config, state: &State, steps: &mut Steps) -> Down {
+    let mut down = Down::default();
+    if config.mounts.is_none() {
+        return down;
+    }
+    let is_wanted = |point: &str| config.mounts().iter().any(|entry| entry.mountpoint == point);
+    let gone: Vec<&String> = state.record.mounts.keys().filter(|point| !is_wanted(point)).collect();
+    for point in &gone {
+        match mounted_at(&state.mounts, point) {
+            Some(mount) if state.is_ours(mount) => down.add(point, state),
+            // Somebody else has unmounted it, or put something in its place.
+            _ => forget(point, steps),
+        }
+    }
+    for entry in config.mounts() {
+        let mounted = mounted_at(&state.mounts, &entry.mountpoint).filter(|mount| state.is_ours(mount));
+        if mounted.is_some_and(|mount| has_to_go(entry, mount, state)) {
+            match covers(&entry.mountpoint, state) && !entry.overlay {
+                true => {
+                    let why = "the directory below what is mounted there is not empty";
+                    down.blocked.insert(entry.mountpoint.clone(), why.to_owned());
+                }
+                false => down.add(&entry.mountpoint, state),
+            }
+        }
+    }
+    for point in state.record.rows.iter().filter(|point| !is_wanted(point)) {
+        remove_row(point, state, steps);
+    }
+    for (point, why) in down.blocked.iter().filter(|(point, _)| gone.contains(point)) {
+        steps.leave(point, why.clone(), "unmount what is below it first");
+    }
+    // What lies deeper goes first.
+    for point in down.points.iter().rev() {
+        if let Some(ours) = state.record.mounts.get(point) {
+            steps.removals.push(unmount(ours));
+        }
+    }
+    down
+}
+
+/// Whether a mount of ours hides something.
+fn covers(point: &str, state: &State) -> bool {
+    state.record.mounts.get(point).is_some_and(|ours| ours.covers)
+}
+
+impl Down {
+    /// Whether what is mounted there goes.
+    pub(super) fn has(&self, point: &str) -> bool {
+        self.points.contains(point)
+    }
+
+    /// What is at a mount point when everything that goes is gone.
+    pub(super) fn leaves(&self, point: &str, state: &State) -> Option<MountPoint> {
+        if self.has(point) && covers(point, state) {
+            return Some(MountPoint::Filled);
+        }
+        let at = state.points.get(point).copied();
+        let goes = state.leads_to.get(point).is_some_and(|all| all.iter().all(|below| self.has(below)));
+        if goes { Some(MountPoint::Empty) } else { at }
+    }
+
+    /// Takes a mount down, and with it those of ours below it.
+    fn add(&mut self, point: &str, state: &State) {
+        let below = || state.mounts.iter().filter(|mount| is_below(&mount.mount_point, point));
+        if let Some(other) = below().find(|mount| !state.is_ours(mount)) {
+            let why = format!("{} is mounted below it at {}, and is not ours", other.device, other.mount_point);
+            self.blocked.insert(point.to_owned(), why);
+            return;
+        }
+        self.points.insert(point.to_owned());
+        self.points.extend(below().map(|mount| mount.mount_point.clone()));
+    }
+}
+
+fn unmount(ours: &OurMount) -> super::Step {
+    let request = &ours.request;
+    let summary = format!("unmount {}, where {} is", request.mount_point, request.device);
+    let change = Change::Unmount { request: request.clone() };
+    PlannedStep::new("unmount", &request.mount_point, summary, Risk::Disruptive, change)
+}
+
+fn forget(point: &str, steps: &mut Steps) {
+    let change = Change::Forget { point: point.to_owned() };
+    let summary = format!("forget the mount at {point}, which is gone");
+    steps.removals.push(PlannedStep::new("forget", point, summary, Risk::Safe, change));
+}
+
+fn remove_row(point: &str, state: &State, steps: &mut Steps) {
+    let previous = state.rows.iter().find(|row| row.mount_point.as_deref() == Some(point)).cloned().map(Box::new);
+    let table = boot_table::path(state.system);
+    let (action, summary) = match previous {
+        Some(_) => ("remove", format!("no longer mount {point} at boot")),
+        None => ("forget", format!("forget the row of {point}, which somebody has removed")),
+    };
+    let from = previous.as_ref().map(|row| row.format(state.system));
+    let change = Change::Row { point: point.to_owned(), row: None, previous, was_ours: true };
+    steps.removals.push(PlannedStep::new(action, table, summary, Risk::Safe, change).field(
+        point,
+        from,
+        None::<String>,
+    ));
+}
+
+/// Whether a mount of ours can become what is wanted only by unmounting it.
+fn has_to_go(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
+    let is_same = state.is_same(mount, &entry.device, &entry.fstype);
+    !is_same || (!has_options(entry, mount, state) && !is_remountable(entry, state.system))
+}
+
+fn is_remountable(entry: &MountEntry, system: System) -> bool {
+    REMOUNTABLE.iter().any(|(of, types)| *of == system && types.contains(&entry.fstype.as_str()))
+}
+
+fn has_options(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
+    let ours = state.record.mounts.get(&mount.mount_point).filter(|_| state.is_ours(mount));
+    // One that was mounted at boot has the options of its row.
+    let row = || {
+        let row = rows(&entry.mountpoint, state).into_iter().next()?;
+        (row.device == entry.device).then_some(row.options.as_slice())
+    };
+    let applied = ours.map(|ours| ours.request.options.as_slice()).or_else(row);
+    options::are_so(state.system, &entry.fstype, &entry.options, &mount.options, applied)
+}
+
+/// Plans what one mount needs; whether others can rely on it afterwards.
+pub(super) fn ensure(entry: &MountEntry, down: &Down, state: &State, steps: &mut Steps) -> bool {
+    let point = &entry.mountpoint;
+    let mounted = mounted_at(&state.mounts, point).filter(|_| !down.points.contains(point));
+    let is_usable = match mounted {
+        Some(mount) if state.is_same(mount, &entry.device, &entry.fstype) => {
+            has_options(entry, mount, state) || change_options(entry, mount, down, state, steps)
+        }
+        Some(mount) if !entry.overlay || state.is_ours(mount) => {
+            let blocked = down.blocked.get(point).cloned();
+            let whose = || format!("{} of type {} is mounted there, and is not ours", mount.device, mount.fstype);
+            steps.leave(point, blocked.unwrap_or_else(whose), "unmount it by hand, or choose another mount point");
+            false
+        }
+        Some(_) => mount_step(entry, Risk::Disruptive, steps),
+        None => mount_if_free(entry, down, state, steps),
+    };
+    is_usable && ensure_row(entry, state, steps)
+}
+
+fn mount_if_free(entry: &MountEntry, down: &Down, state: &State, steps: &mut Steps) -> bool {
+    let point = &entry.mountpoint;
+    match down.leaves(point, state) {
+        Some(MountPoint::Filled) if !entry.overlay => {
+            let help = "what is there would be hidden; move it away, or write overlay = true";
+            steps.leave(point, "the directory is not empty", help);
+            false
+        }
+        Some(MountPoint::NoDirectory) => {
+            steps.leave(point, "it is no directory", "choose another mount point");
+            false
+        }
+        Some(MountPoint::Filled) => mount_step(entry, Risk::Disruptive, steps),
+        // What was unmounted before comes back, so nobody notices more than that.
+        _ if down.points.contains(point) => mount_step(entry, Risk::Disruptive, steps),
+        _ => mount_step(entry, Risk::Safe, steps),
+    }
+}
+
+fn mount_step(entry: &MountEntry, risk: Risk, steps: &mut Steps) -> bool {
+    let (point, options) = (&entry.mountpoint, entry.options.join(","));
+    let summary = format!("mount {} at {point}", entry.device);
+    let step = PlannedStep::new("mount", point, summary, risk, Change::Mount { request: entry.request() });
+    let step = step.field("device", None::<String>, entry.device.clone());
+    let step = step.field("type", None::<String>, entry.fstype.clone());
+    steps.changes.push(if options.is_empty() { step } else { step.field("options", None::<String>, options) });
+    true
+}
+
+fn change_options(entry: &MountEntry, mount: &Mount, down: &Down, state: &State, steps: &mut Steps) -> bool {
+    let point = &entry.mountpoint;
+    let shown = mount.options.join(",");
+    if !state.is_ours(mount) && !entry.adopt {
+        let why = format!("it is mounted with the options {shown}, and is not ours");
+        steps.leave(point, why, "write the options as they are, or adopt = true");
+        return false;
+    }
+    if !is_remountable(entry, state.system) {
+        let why =
+            down.blocked.get(point).cloned().unwrap_or_else(|| {
+                format!("it is mounted with the options {shown}, which cannot be changed while it is")
+            });
+        steps.leave(point, why, "unmount it by hand, then apply");
+        return false;
+    }
+    // What the kernel adds by itself is no option to mount with.
+    let previous = match state.record.mounts.get(point).filter(|_| state.is_ours(mount)) {
+        Some(ours) => ours.request.clone(),
+        None => {
+            let given = |option: &&String| !option.starts_with("dev=") && option.as_str() != "xattr";
+            MountRequest { options: mount.options.iter().filter(given).cloned().collect(), ..entry.request() }
+        }
+    };
+    let change = Change::Remount { request: entry.request(), previous, was_ours: state.is_ours(mount) };
+    let summary = format!("change the options of {point}");
+    let step = PlannedStep::new("remount", point, summary, Risk::Disruptive, change);
+    steps.changes.push(step.field("options", shown, entry.options.join(",")));
+    true
+}
+
+fn rows<'a>(point: &str, state: &'a State) -> Vec<&'a BootRow> {
+    state.rows.iter().filter(|row| row.mount_point.as_deref() == Some(point)).collect()
+}
+
+/// Plans the row; whether nothing stands in its way.
+fn ensure_row(entry: &MountEntry, state: &State, steps: &mut Steps) -> bool {
+    let point = &entry.mountpoint;
+    let is_ours = state.record.rows.contains(point);
+    if !entry.persistent {
+        if is_ours {
+            remove_row(point, state, steps);
+        }
+        return true;
+    }
+    let wanted = entry.row(state.system);
+    let table = boot_table::path(state.system);
+    let previous = match rows(point, state)[..] {
+        [] => None,
+        [row] => Some(row.clone()),
+        ref several => {
+            let help = format!("remove all but one from {table}");
+            steps.leave(point, format!("there are {} rows about it in {table}", several.len()), help);
+            return true;
+        }
+    };
+    if previous.as_ref().is_some_and(|row| is_row(row, &wanted)) {
+        return true;
+    }
+    if previous.is_some() && !is_ours && !entry.adopt {
+        let help = format!("change the row in {table} by hand, or write adopt = true");
+        steps.leave(point, format!("its row in {table} differs, and is not ours"), help);
+        return true;
+    }
+    let from = previous.as_ref().map(|row| row.format(state.system));
+    let to = wanted.format(state.system);
+    let row = Some(Box::new(wanted));
+    let change = Change::Row { point: point.clone(), row, previous: previous.map(Box::new), was_ours: is_ours };
+    let summary = match entry.at_boot {
+        true => format!("mount {point} at boot"),
+        false => format!("write down how {point} is mounted"),
+    };
+    steps.changes.push(PlannedStep::new("write", table, summary, Risk::Safe, change).field(point.clone(), from, to));
+    true
+}
+
+/// Whether a row says what is wanted.
+fn is_row(row: &BootRow, wanted: &BootRow) -> bool {
+    row.device == wanted.device
+        && row.fstype == wanted.fstype
+        && row.at_boot == wanted.at_boot
+        && row.fsck_pass == wanted.fsck_pass
+        && options::are_equal(&row.options, &wanted.options)
+}

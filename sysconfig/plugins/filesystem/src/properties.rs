@@ -1,0 +1,136 @@
+//! Whether a dataset has the properties that are wanted.
+
+use sysconfig_platform::storage::parse_size;
+use sysconfig_platform::zfs::Properties;
+
+/// The property in which stands which properties this plugin has set, so that one that leaves the configuration can be
+/// given back.
+pub(crate) const SET_BY_US: &str = "sysconfig:properties";
+/// The value of [`sysconfig_platform::zfs::OWNER`] on what this plugin makes.
+pub(crate) const OWNER_NAME: &str = "filesystem";
+/// Properties of ours are not for others.
+pub(crate) const RESERVED_PREFIX: &str = "sysconfig:";
+
+/// Properties that can be chosen at creation only, zfsprops(7).
+pub(crate) const AT_CREATION_ONLY: &[&str] =
+    &["casesensitivity", "normalization", "utf8only", "encryption", "keyformat", "pbkdf2iters"];
+
+/// Properties that the system computes, or that only volumes have.
+pub(crate) const NOT_SETTABLE: &[&str] = &[
+    "available",
+    "clones",
+    "compressratio",
+    "createtxg",
+    "creation",
+    "defer_destroy",
+    "encryptionroot",
+    "filesystem_count",
+    "guid",
+    "keystatus",
+    "logicalreferenced",
+    "logicalused",
+    "mounted",
+    "name",
+    "objsetid",
+    "origin",
+    "receive_resume_token",
+    "redact_snaps",
+    "refcompressratio",
+    "referenced",
+    "snapshot_count",
+    "type",
+    "used",
+    "usedbychildren",
+    "usedbydataset",
+    "usedbyrefreservation",
+    "usedbysnapshots",
+    "userrefs",
+    "volblocksize",
+    "volsize",
+    "written",
+];
+
+/// Properties in bytes, of which `none` is 0.
+const SIZES: &[&str] = &["quota", "refquota", "reservation", "refreservation", "recordsize", "special_small_blocks"];
+/// Properties that a child does not inherit, and that are taken back by `none`.
+const NOT_INHERITED: &[&str] = &["quota", "refquota", "reservation", "refreservation"];
+/// Counts, of which `none` is the largest number.
+const COUNTS: &[&str] = &["filesystem_limit", "snapshot_limit"];
+
+/// The value as it is handed to `zfs`: sizes as plain numbers, because not every form of them is taken there.
+pub(crate) fn spelled(property: &str, value: &str) -> String {
+    match parse_size(value).filter(|_| SIZES.contains(&property)) {
+        Some(bytes) => bytes.to_string(),
+        None => value.to_owned(),
+    }
+}
+
+/// What is wrong with a value, as far as that can be known without the machine.
+pub(crate) fn value_fault(property: &str, value: &str) -> Option<String> {
+    if value.chars().any(char::is_control) {
+        return Some("it holds a control character".to_owned());
+    }
+    if SIZES.contains(&property) && value != "none" && value != "auto" && parse_size(value).is_none() {
+        return Some("it is no size".to_owned());
+    }
+    match property {
+        "mountpoint" if !["none", "legacy"].contains(&value) => crate::validate::directory_fault(value),
+        "canmount" if !["on", "off", "noauto"].contains(&value) => Some("it is none of on, off, noauto".to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether a property has the wanted value, wherever it has it from.
+pub(crate) fn is_so(present: &Properties, property: &str, wanted: &str) -> bool {
+    let Some(present) = present.get(property) else { return false };
+    let normal = |value: &str| -> String {
+        match value {
+            "none" if SIZES.contains(&property) => "0".to_owned(),
+            "none" if COUNTS.contains(&property) => u64::MAX.to_string(),
+            value => spelled(property, value),
+        }
+    };
+    // A property of a user's is not taken from the parent: then the wish is written down nowhere.
+    let is_users = property.contains(':');
+    normal(&present.value) == normal(wanted) && (!is_users || present.is_local())
+}
+
+/// How a property is given back.
+pub(crate) fn is_inherited(property: &str) -> bool {
+    !NOT_INHERITED.contains(&property)
+}
+
+/// The list that stands in [`SET_BY_US`].
+pub(crate) fn list<'a>(properties: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names: Vec<&str> = properties.into_iter().collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sysconfig_platform::zfs::Property;
+
+    #[test]
+    fn values_as_zfs_reads_them_out() {
+        for (property, wanted, value, source, answer) in [
+            ("quota", "10 GiB", "10737418240", "local", true),
+            ("quota", "none", "0", "default", true),
+            ("quota", "10G", "0", "default", false),
+            ("recordsize", "128K", "131072", "default", true),
+            ("compression", "on", "on", "inherited from tank", true),
+            ("compression", "lz4", "on", "local", false),
+            ("mountpoint", "/tank/a", "/tank/a", "default", true),
+            ("snapshot_limit", "none", "18446744073709551615", "default", true),
+            ("org:x", "1", "1", "inherited from tank", false),
+            ("org:x", "1", "1", "local", true),
+        ] {
+            let property_value = Property { value: value.to_owned(), source: source.to_owned() };
+            let present = [(property.to_owned(), property_value)].into();
+            assert_eq!(is_so(&present, property, wanted), answer, "{property}={wanted} of {value}");
+        }
+        assert!(!is_so(&Properties::new(), "org:x", "1"));
+    }
+}

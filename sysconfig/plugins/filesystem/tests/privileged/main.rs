@@ -1,0 +1,56 @@
+//! The plugin with the real kernel and the real `mount`, in a mount namespace of its own.
+//!
+//! Each test starts this very program again as `other_process`, in new mount and process namespaces with a private `/etc`,
+//! `/mnt` and `/var/lib/sysconfig`: nothing of the machine that runs the tests is touched, and what was mounted ends with
+//! the namespace. Only root may do this. A test that cannot be run, or a file system that this kernel does not have, is
+//! a visible skip.
+
+mod scenarios;
+mod world;
+
+/// No test, but the process that the tests start.
+#[test]
+#[ignore = "the other tests start it, in a namespace"]
+fn other_process() {
+    let Ok(scenario) = std::env::var(world::SCENARIO) else { return };
+    let scenarios: [(&str, fn()); 6] = [
+        ("tmpfs", scenarios::tmpfs),
+        ("bind", scenarios::bind),
+        ("ext4", || scenarios::disk("ext4", "mkfs.ext4 -q")),
+        ("vfat", || scenarios::disk("vfat", "mkfs.vfat")),
+        ("iso9660", scenarios::iso),
+        ("busy", scenarios::busy),
+    ];
+    let found = scenarios.iter().find(|(name, _)| *name == scenario);
+    found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
+}
+
+#[test]
+fn privileged_tmpfs_with_another_size_and_without() {
+    world::run("tmpfs", &[]);
+}
+
+#[test]
+fn privileged_bind_mount_read_only() {
+    world::run("bind", &[]);
+}
+
+#[test]
+fn privileged_ext4_in_a_file() {
+    world::run("ext4", &[("mkfs.ext4", "e2fsprogs")]);
+}
+
+#[test]
+fn privileged_vfat_in_a_file() {
+    world::run("vfat", &[("mkfs.vfat", "dosfstools")]);
+}
+
+#[test]
+fn privileged_iso9660_in_a_file() {
+    world::run("iso9660", &[("xorriso", "xorriso")]);
+}
+
+#[test]
+fn privileged_busy_mount_names_the_process() {
+    world::run("busy", &[]);
+}

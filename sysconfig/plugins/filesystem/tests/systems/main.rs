@@ -1,0 +1,10 @@
+//! The plugin on simulated machines of both systems, driven as the daemon drives it.
+
+mod convergence;
+mod datasets;
+mod different;
+mod killed;
+mod mounts;
+mod refusals;
+mod rows;
+mod support;

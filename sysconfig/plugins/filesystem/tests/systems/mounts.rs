@@ -1,0 +1,201 @@
+//! Mounts of every kind.
+
+use crate::support::{Fixture, illumos, linux, summaries};
+use sysconfig_plugin::Risk;
+
+const TMPFS: &str =
+    "[[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/scratch\"\ntype = \"tmpfs\"\noptions = [\"size=512m\"]\n";
+
+#[test]
+fn every_type_of_illumos() {
+    let mut fixture = illumos();
+    fixture.machine.storage(|storage| {
+        storage.add_device("/dev/dsk/c1t0d0s6", 1 << 30, Some("ufs"));
+        storage.add_device("/dev/dsk/c2t0d0p0:1", 1 << 30, Some("pcfs"));
+        storage.add_device("/dev/dsk/c3t0d0s2", 1 << 30, Some("hsfs"));
+        storage.shares.insert("10.0.2.2:/srv/share".to_owned());
+    });
+    std::fs::create_dir_all(fixture.host.root.locate("/export/src")).unwrap();
+    let entry = |device: &str, point: &str, fstype: &str, options: &str| {
+        format!(
+            "[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"{point}\"\ntype = \"{fstype}\"\noptions = [{options}]\n"
+        )
+    };
+    let text = [
+        entry("swap", "/scratch", "tmpfs", "\"size=512m\""),
+        entry("10.0.2.2:/srv/share", "/mnt/share", "nfs", "\"ro\", \"vers=3\""),
+        entry("/dev/dsk/c1t0d0s6", "/mnt/ufs", "ufs", "\"logging\""),
+        entry("/dev/dsk/c2t0d0p0:1", "/mnt/fat", "pcfs", ""),
+        entry("/dev/dsk/c3t0d0s2", "/mnt/cd", "hsfs", "\"ro\""),
+        entry("/export/src", "/mnt/again", "lofs", ""),
+    ]
+    .concat();
+    fixture.converge(&text);
+    let commands = fixture.machine.commands();
+    let mounting: Vec<_> = commands.iter().filter(|line| line.starts_with("/usr/sbin/mount ")).collect();
+    assert_eq!(mounting[0], "/usr/sbin/mount -F tmpfs -o size=512m swap /scratch");
+    assert!(mounting.iter().all(|line| line.contains(" -F ")), "{mounting:?}");
+    assert_eq!(mounting.len(), 6);
+    fixture.machine.storage(sysconfig_platform::fake::storage::Storage::reboot);
+    assert_eq!(fixture.converge(&text), [""; 0], "the rows do the same at boot");
+}
+
+#[test]
+fn every_type_of_linux() {
+    let mut fixture = linux();
+    fixture.machine.storage(|storage| {
+        storage.add_device("/dev/sdb1", 1 << 30, Some("ext4"));
+        storage.add_device("/dev/sdc1", 1 << 30, Some("vfat"));
+        storage.shares.insert("10.0.2.2:/srv/share".to_owned());
+    });
+    let root = fixture.host.root.clone();
+    std::fs::create_dir_all(root.locate("/srv/src")).unwrap();
+    std::fs::create_dir_all(root.locate("/dev/disk/by-label")).unwrap();
+    std::os::unix::fs::symlink("../../sdc1", root.locate("/dev/disk/by-label/MY\\x20DISK")).unwrap();
+    let text = "[[storage.mount]]\ndevice = \"/dev/sdb1\"\nmountpoint = \"/mnt/a b\"\ntype = \"ext4\"\noptions = [\"noatime\", \"nofail\"]\nfsck-pass = 2\n\
+        [[storage.mount]]\ndevice = \"10.0.2.2:/srv/share\"\nmountpoint = \"/mnt/share\"\ntype = \"nfs\"\nat-boot = false\n\
+        [[storage.mount]]\ndevice = \"/srv/src\"\nmountpoint = \"/mnt/again\"\ntype = \"bind\"\noptions = [\"ro\"]\n\
+        [[storage.mount]]\ndevice = \"tmpfs\"\nmountpoint = \"/scratch\"\ntype = \"tmpfs\"\noptions = [\"size=64m\", \"mode=0700\"]\n";
+    fixture.converge(text);
+    assert_eq!(
+        fixture.read("/etc/fstab").lines().skip(2).collect::<Vec<_>>(),
+        [
+            "/dev/sdb1\t/mnt/a\\040b\text4\tnoatime,nofail\t0\t2",
+            "10.0.2.2:/srv/share\t/mnt/share\tnfs\tnoauto\t0\t0",
+            "/srv/src\t/mnt/again\tnone\tbind,ro\t0\t0",
+            "tmpfs\t/scratch\ttmpfs\tsize=64m,mode=0700\t0\t0",
+        ]
+    );
+    assert!(
+        fixture.mounted().iter().any(|line| line.starts_with("/dev/vda1 on /mnt/again ext4")),
+        "{:?}",
+        fixture.mounted()
+    );
+    let by_label = "[[storage.mount]]\ndevice = \"LABEL=MY DISK\"\nmountpoint = \"/mnt/label\"\ntype = \"vfat\"\n";
+    // The simulated mount takes no labels; one that is mounted already is known by its label.
+    fixture.machine.storage(|storage| storage.add_mount("/dev/sdc1", "/mnt/label", "vfat", &["rw"]));
+    assert_eq!(fixture.converge(&format!("{text}{by_label}")), ["mount /mnt/label at boot"]);
+}
+
+#[test]
+fn options_are_changed_in_place_where_that_is_possible() {
+    for mut fixture in [illumos(), linux()] {
+        fixture.converge(TMPFS);
+        let larger = TMPFS.replace("512m", "1g");
+        let steps = fixture.plan(&larger);
+        assert_eq!((steps[0].action.as_str(), steps[0].risk), ("remount", Risk::Disruptive));
+        let done = fixture.converge(&larger);
+        assert_eq!(done, ["change the options of /scratch", "mount /scratch at boot"]);
+        // Drift: somebody makes it read-only.
+        fixture.machine.storage(|storage| {
+            let mount = storage.mounts.last_mut().unwrap();
+            mount.options.push("ro".to_owned());
+        });
+        assert_eq!(fixture.converge(&larger), ["change the options of /scratch"]);
+    }
+}
+
+#[test]
+fn another_device_takes_the_place_of_ours_and_what_lies_below_comes_back() {
+    let mut fixture = illumos();
+    fixture.machine.storage(|storage| {
+        storage.add_device("/dev/dsk/c1t0d0s6", 1 << 30, Some("ufs"));
+        storage.add_device("/dev/dsk/c1t0d0s7", 1 << 30, Some("ufs"));
+    });
+    let text = "[[storage.mount]]\ndevice = \"/dev/dsk/c1t0d0s6\"\nmountpoint = \"/mnt/a\"\ntype = \"ufs\"\n\
+        [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/mnt/a/tmp\"\ntype = \"tmpfs\"\n";
+    fixture.converge(text);
+    let other = text.replace("s6", "s7");
+    let done = fixture.converge(&other);
+    assert_eq!(
+        done,
+        [
+            "unmount /mnt/a/tmp, where swap is",
+            "unmount /mnt/a, where /dev/dsk/c1t0d0s6 is",
+            "mount /dev/dsk/c1t0d0s7 at /mnt/a",
+            "mount /mnt/a at boot",
+            "mount swap at /mnt/a/tmp",
+        ]
+    );
+    // What somebody else has mounted below keeps it from going.
+    fixture.machine.storage(|storage| storage.add_mount("swap", "/mnt/a/foreign", "tmpfs", &[]));
+    let steps = fixture.plan(text);
+    assert!(
+        summaries(&steps)[0].starts_with("leave /mnt/a alone: swap is mounted below it at /mnt/a/foreign"),
+        "{:?}",
+        summaries(&steps)
+    );
+    assert!(summaries(&steps)[1].contains("it needs /mnt/a, which is left alone"), "{:?}", summaries(&steps));
+}
+
+#[test]
+fn what_leaves_the_configuration_is_unmounted_with_its_row_and_directory() {
+    for mut fixture in [illumos(), linux()] {
+        let table = if fixture.machine.storage(|storage| storage.system()) == sysconfig_platform::System::Illumos {
+            "/etc/vfstab"
+        } else {
+            "/etc/fstab"
+        };
+        let before = fixture.read(table);
+        fixture.converge(TMPFS);
+        fixture.machine.storage(|storage| storage.set_users("/scratch", &[(99, "sleep")]));
+        let (message, help) = fixture.fail("[storage]\nmount = []\n");
+        assert_eq!(message, "cannot unmount /scratch: /scratch is used by sleep (process 99)");
+        assert!(help.contains("end what uses /scratch"), "{help}");
+        assert!(!fixture.machine.commands().iter().any(|line| line.contains("umount -")), "never by force");
+        fixture.machine.storage(|storage| storage.set_users("/scratch", &[]));
+        fixture.converge("[storage]\nmount = []\n");
+        assert_eq!(fixture.mounted(), [""; 0]);
+        assert_eq!(fixture.read(table), before, "byte for byte");
+        assert!(!fixture.host.root.exists("/scratch").unwrap(), "the directory was ours");
+    }
+}
+
+#[test]
+fn without_the_key_nothing_is_looked_at_and_an_empty_list_takes_ours_away() {
+    let mut fixture = linux();
+    fixture.converge(TMPFS);
+    assert_eq!(fixture.plan("[storage]\ndataset = []\n").len(), 0);
+    fixture.machine.storage(|storage| storage.drop_mount("/scratch"));
+    let done = fixture.converge("[storage]\nmount = []\n");
+    assert_eq!(done, ["forget the mount at /scratch, which is gone", "no longer mount /scratch at boot"]);
+}
+
+#[test]
+fn a_mount_that_fails_leaves_nothing_behind() {
+    let check = |mut fixture: Fixture, text: &str, part: &str| {
+        let (message, _) = fixture.fail(text);
+        assert!(message.contains(part), "{message}");
+        assert!(!fixture.host.root.exists("/mnt/x").unwrap(), "the directory is gone again");
+        assert!(!fixture.read("/etc/vfstab").contains("/mnt/x") && !fixture.read("/etc/fstab").contains("/mnt/x"));
+        assert!(!fixture.read("/var/lib/sysconfig/filesystem.json").contains("/mnt/x"));
+    };
+    let entry = |device: &str, fstype: &str| {
+        format!("[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"/mnt/x\"\ntype = \"{fstype}\"\n")
+    };
+    check(illumos(), &entry("10.0.2.2:/gone", "nfs"), "NFS server is not responding");
+    check(illumos(), &entry("/dev/dsk/c9t0d0s0", "ufs"), "No such file or directory");
+    check(linux(), &entry("/dev/sdz1", "ext4"), "No such file or directory");
+}
+
+#[test]
+fn steps_are_undone_from_the_last_to_the_first() {
+    for mut fixture in [illumos(), linux()] {
+        let table = sysconfig_platform::boot_table::path(fixture.machine.storage(|storage| storage.system()));
+        let before = fixture.read(table);
+        fixture.harness.configure(crate::support::config(TMPFS));
+        let made = fixture.harness.converge().unwrap().steps;
+        let with = (fixture.read(table), fixture.mounted());
+        fixture.harness.configure(crate::support::config(&TMPFS.replace("512m", "1g")));
+        let changed = fixture.harness.converge().unwrap().steps;
+        for (step, _) in changed.iter().rev() {
+            fixture.harness.undo(step).unwrap();
+        }
+        assert_eq!((fixture.read(table), fixture.mounted()), with);
+        for (step, _) in made.iter().rev() {
+            fixture.harness.undo(step).unwrap();
+        }
+        assert_eq!((fixture.read(table), fixture.mounted()), (before, Vec::new()));
+        assert!(!fixture.host.root.exists("/scratch").unwrap());
+    }
+}

@@ -1,0 +1,59 @@
+//! Rows of the boot table: only ours change, and only after the mount has worked.
+
+use crate::support::{illumos, linux, summaries};
+use sysconfig_plugin::Risk;
+
+const TMP: &str =
+    "[[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/tmp\"\ntype = \"tmpfs\"\noptions = [\"size=512m\"]\n";
+
+#[test]
+fn unknown_rows_stay_byte_for_byte() {
+    let mut fixture = illumos();
+    let path = fixture.host.root.locate("/etc/vfstab");
+    let odd: &[u8] = b"#comment \xe9\nbroken row\n\n/dev/fd\t-\t/dev/fd\tfd\t-\tno\t-\n  tank/x - /x zfs - no ro,\xff";
+    std::fs::write(&path, odd).unwrap();
+    fixture.converge(TMP);
+    let with = std::fs::read(&path).unwrap();
+    assert!(with.starts_with(odd) && with.ends_with(b"\nswap\t-\t/tmp\ttmpfs\t-\tyes\tsize=512m\n"));
+    assert_eq!(std::fs::read(format!("{}.sysconfig-orig", path.display())).unwrap(), odd, "the first state is kept");
+    fixture.converge("[storage]\nmount = []\n");
+    // A missing line end had to be added before a row could follow.
+    assert_eq!(std::fs::read(&path).unwrap(), [odd, b"\n"].concat());
+}
+
+#[test]
+fn a_row_of_somebody_elses_that_says_the_same_is_good() {
+    let mut fixture = illumos();
+    let row = "swap                       - /tmp           tmpfs - yes size=512m\n";
+    let path = fixture.host.root.locate("/etc/vfstab");
+    std::fs::write(&path, row).unwrap();
+    assert_eq!(fixture.converge(TMP), ["mount swap at /tmp"]);
+    fixture.converge("[storage]\nmount = []\n");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), row, "and stays when ours goes");
+}
+
+#[test]
+fn a_row_of_somebody_elses_that_differs_is_changed_on_request_only() {
+    let mut fixture = linux();
+    let path = fixture.host.root.locate("/etc/fstab");
+    std::fs::write(&path, "swap /tmp tmpfs size=1g 0 0\n").unwrap();
+    let steps = fixture.plan(TMP);
+    assert_eq!(summaries(&steps)[1], "leave /tmp alone: its row in /etc/fstab differs, and is not ours");
+    fixture.converge_up_to(&format!("{TMP}adopt = true\n"), Risk::Disruptive);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "swap\t/tmp\ttmpfs\tsize=512m\t0\t0\n");
+    std::fs::write(&path, "a /tmp tmpfs size=512m 0 0\nb /tmp tmpfs size=512m 0 0\n").unwrap();
+    let steps = fixture.plan(&format!("{TMP}adopt = true\n"));
+    assert_eq!(summaries(&steps), ["leave /tmp alone: there are 2 rows about it in /etc/fstab"]);
+}
+
+#[test]
+fn our_row_that_somebody_has_changed_is_put_right() {
+    let mut fixture = illumos();
+    fixture.converge(TMP);
+    let path = fixture.host.root.locate("/etc/vfstab");
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, good.replace("yes\tsize=512m", "no\tsize=512m")).unwrap();
+    assert_eq!(fixture.converge(TMP), ["mount /tmp at boot"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), good);
+    assert_eq!(fixture.converge(&format!("{TMP}persistent = false\n")), ["no longer mount /tmp at boot"]);
+}

@@ -50,15 +50,15 @@ pub(crate) fn needs(one: Unit<'_>, other: Unit<'_>, place: impl Fn(Unit<'_>) -> 
     }
 }
 
-/// The units in an order in which each comes after what it needs; what is left needs itself in the end.
+/// The units in an order in which each comes after what it needs, as `needs` says; what is left needs itself in the end.
 pub(crate) fn sort<'a>(
     units: &[Unit<'a>],
-    place: impl Fn(Unit<'_>) -> Option<String> + Copy,
+    needs: impl Fn(Unit<'_>, Unit<'_>) -> bool,
 ) -> (Vec<Unit<'a>>, Vec<Unit<'a>>) {
     let mut left: Vec<usize> = (0..units.len()).collect();
     let mut sorted = Vec::new();
     loop {
-        let is_free = |at: &usize| !left.iter().any(|other| other != at && needs(units[*at], units[*other], place));
+        let is_free = |at: &usize| !left.iter().any(|other| other != at && needs(units[*at], units[*other]));
         match left.iter().copied().find(is_free) {
             Some(next) => {
                 left.retain(|at| *at != next);

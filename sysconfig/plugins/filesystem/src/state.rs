@@ -79,9 +79,9 @@ impl State {
         if let Some(place) = entry.and_then(|entry| entry.property("mountpoint")) {
             return Some(place);
         }
-        // What was set on it stays, unless it was set by an earlier configuration.
+        // What was set on it stays, unless an earlier configuration has set it and this one no longer does.
         let present = self.properties.get(name).and_then(|properties| properties.get("mountpoint"));
-        let was_ours = self.set_by_us(name).any(|property| property == "mountpoint");
+        let was_ours = entry.is_some() && self.set_by_us(name).any(|property| property == "mountpoint");
         if let Some(present) = present.filter(|present| present.is_local() && !was_ours) {
             return Some(present.value.clone());
         }

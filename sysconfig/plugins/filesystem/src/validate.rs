@@ -214,7 +214,7 @@ fn legacy_fault(key: &str, mount: &MountEntry, config: &Config) -> Option<Diagno
 
 /// Things that have to be there before themselves.
 fn circle(config: &Config) -> Option<Diagnostic> {
-    let (_, left) = order::sort(&order::units(config), order::configured_place);
+    let (_, left) = order::sort(&order::units(config), |one, other| order::needs(one, other, order::configured_place));
     let names: Vec<&str> = left.iter().map(order::Unit::name).collect();
     let message = format!("each of {} has to be there before another of them", names.join(", "));
     let key = match left.first()? {

@@ -54,11 +54,20 @@ pub(super) fn set(
     let names = ours.split(',').filter(|name| !name.is_empty()).chain(unset.iter().map(String::as_str));
     zfs::set(host, name, SET_BY_US, &list(names)).map_err(storage_error)?;
     zfs::set(host, name, OWNER, OWNER_NAME).map_err(storage_error)?;
-    for (property, value) in set {
-        zfs::set(host, name, property, value).map_err(busy)?;
-    }
-    for property in unset {
-        give_back(host, name, property).map_err(busy)?;
+    let mut all: Vec<(&str, Option<&str>)> =
+        set.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
+    all.extend(unset.iter().map(|property| (property.as_str(), None)));
+    // What is not to be mounted must not be while it moves, and what is, only when it is where it belongs.
+    all.sort_by_key(|change| match change {
+        ("canmount", Some("off" | "noauto")) => 0,
+        ("canmount", _) => 2,
+        _ => 1,
+    });
+    for (property, value) in all {
+        match value {
+            Some(value) => zfs::set(host, name, property, value).map_err(busy)?,
+            None => give_back(host, name, property).map_err(busy)?,
+        }
     }
     zfs::set(host, name, SET_BY_US, ours).map_err(storage_error)?;
     Ok(Outcome::Changed)

@@ -16,7 +16,7 @@ use sysconfig_plugin::{PlannedStep, Risk};
 const ABOUT_MOUNTS: &[&str] = &["mountpoint", "canmount", "overlay"];
 
 /// Plans what one dataset needs; whether others can rely on it afterwards.
-pub(super) fn ensure(entry: &DatasetEntry, config: &Config, down: &Down, state: &State, steps: &mut Steps) -> bool {
+pub(super) fn ensure(entry: &DatasetEntry, config: &Config, down: &mut Down, state: &State, steps: &mut Steps) -> bool {
     match state.dataset(&entry.name).map(|dataset| (dataset.kind, dataset.mounted)) {
         None => create(&Wish { entry, config, down }, state, steps),
         Some((Kind::Volume, _)) => {
@@ -27,7 +27,15 @@ pub(super) fn ensure(entry: &DatasetEntry, config: &Config, down: &Down, state: 
             let empty = Properties::new();
             let present = state.properties.get(&entry.name).unwrap_or(&empty);
             let wish = Wish { entry, config, down };
-            change(&wish, present, mounted, state, steps) && mount(&wish, present, mounted, state, steps)
+            let begin = steps.changes.len();
+            let is_usable =
+                change(&wish, present, mounted, state, steps) && mount(&wish, present, mounted, state, steps);
+            // A step that moves it makes room where it is.
+            let moves = |step: &super::Step| step.risk == Risk::Disruptive;
+            if let Some(place) = place(&entry.name, state).filter(|_| steps.changes[begin..].iter().any(moves)) {
+                down.vacate(place);
+            }
+            is_usable
         }
     }
 }

@@ -35,23 +35,32 @@ impl Steps {
 
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
     let mut steps = Steps::default();
-    let down = mounts::take_down(config, state, &mut steps);
+    let mut down = mounts::take_down(config, state, &mut steps);
     let place = |unit: Unit<'_>| state.place(config, unit);
-    let (sorted, circle) = order::sort(&order::units(config), place);
+    // Where a dataset is that moves, something else can come only after it.
+    let is_in_the_way = |one: Unit<'_>, other: Unit<'_>| match (place(one), other) {
+        (Some(mine), Unit::Dataset(dataset)) if place(other).as_ref() != Some(&mine) => state
+            .mounts
+            .iter()
+            .any(|mount| mount.device == dataset.name && mount.mount_point == mine && one.name() != dataset.name),
+        _ => false,
+    };
+    let needs = |one: Unit<'_>, other: Unit<'_>| order::needs(one, other, place) || is_in_the_way(one, other);
+    let (sorted, circle) = order::sort(&order::units(config), needs);
     for unit in &circle {
         steps.leave(unit.name(), "it has to be there before itself", "mount a child below its parent");
     }
     let mut left = circle;
     for unit in sorted {
         // What should lie in it would end up somewhere else.
-        if let Some(needed) = left.iter().find(|other| order::needs(unit, **other, place)) {
+        if let Some(needed) = left.iter().find(|other| needs(unit, **other)) {
             let why = format!("it needs {}, which is left alone", needed.name());
             steps.leave(unit.name(), why, "see to the other one first");
             left.push(unit);
             continue;
         }
         let is_usable = match unit {
-            Unit::Dataset(dataset) => datasets::ensure(dataset, config, &down, state, &mut steps),
+            Unit::Dataset(dataset) => datasets::ensure(dataset, config, &mut down, state, &mut steps),
             Unit::Mount(mount) => mounts::ensure(mount, &down, state, &mut steps),
         };
         if !is_usable {

@@ -74,6 +74,11 @@ fn covers(point: &str, state: &State) -> bool {
 }
 
 impl Down {
+    /// Notes that a dataset moves away from a place.
+    pub(super) fn vacate(&mut self, point: String) {
+        self.points.insert(point);
+    }
+
     /// Whether what is mounted there goes.
     pub(super) fn has(&self, point: &str) -> bool {
         self.points.contains(point)

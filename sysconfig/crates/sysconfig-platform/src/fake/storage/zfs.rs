@@ -274,7 +274,9 @@ impl Storage {
         let _ = node.parent().map(fs::create_dir_all);
         std::thread::spawn(move || {
             std::thread::sleep(delay);
-            let _ = fs::write(node, vec![0; 8192]);
+            // It is whole when it appears.
+            let new = node.with_extension("coming");
+            let _ = fs::write(&new, vec![0; 8192]).and_then(|()| fs::rename(new, node));
         });
     }
 

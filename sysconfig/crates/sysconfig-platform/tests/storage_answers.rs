@@ -28,7 +28,7 @@ fn fuzz_storage_answers() {
         let text = String::from_utf8_lossy(&bytes);
         for mount in mount_table::parse_mnttab(&text).into_iter().chain(mount_table::parse_mountinfo(&text)) {
             assert!(mount.mount_point.starts_with('/'), "{text}");
-            let _ = mount_table::place_of(&[mount.clone()], &mount.mount_point);
+            let _ = mount_table::place_of(std::slice::from_ref(&mount), &mount.mount_point);
         }
         drop((swap::parse_list(&text), swap::parse_proc_swaps(&text), swap::header_size(&bytes)));
         drop((zfs::parse_list(&text), zfs::parse_properties(&text), zfs::name_fault(&text)));

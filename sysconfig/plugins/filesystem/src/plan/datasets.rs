@@ -8,6 +8,7 @@ use crate::order::Unit;
 use crate::properties::{self, AT_CREATION_ONLY, SET_BY_US};
 use crate::state::State;
 use std::collections::BTreeMap;
+use sysconfig_platform::mount_table;
 use sysconfig_platform::mounting::{MountPoint, mounted_at};
 use sysconfig_platform::zfs::{Kind, OWNER, Properties};
 use sysconfig_plugin::{PlannedStep, Risk};
@@ -114,23 +115,20 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
     let entry = wish.entry;
     let name = &entry.name;
     let mut set = wanted(entry);
-    set.retain(|property, value| !properties::is_so(present, property, value));
+    set.retain(|property, value| !is_so(wish, present, property, value, state));
     let is_ours = state.ours.contains(name);
-    let mut is_usable = true;
     let fixed: Vec<String> = set.keys().filter(|name| AT_CREATION_ONLY.contains(&name.as_str())).cloned().collect();
     for property in fixed {
         let value = set.remove(&property).unwrap_or_default();
         let now = present.get(&property).map_or("-", |present| present.value.as_str());
         let why = format!("{property} is {now} and not {value}, and is chosen at creation only");
         steps.leave(name, why, "make a new dataset, and move what is in this one");
-        is_usable = false;
     }
     let unknown: Vec<String> =
         set.keys().filter(|name| !name.contains(':') && !present.contains_key(*name)).cloned().collect();
     for property in unknown {
         set.remove(&property);
         steps.leave(name, format!("ZFS here knows no property {property}"), "leave the property out");
-        is_usable = false;
     }
     // One that has its inherited value already is still to be struck out of the list.
     let is_left_over = |property: &&str| !entry.properties.contains_key(*property);
@@ -139,7 +137,7 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
         false => Vec::new(),
     };
     if set.is_empty() && unset.is_empty() {
-        return is_usable;
+        return true;
     }
     if !is_ours && !entry.adopt {
         let differing: Vec<String> = set
@@ -156,11 +154,45 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
     let is_about_mounts = set.keys().chain(&unset).any(|property| ABOUT_MOUNTS.contains(&property.as_str()));
     let moves = set.contains_key("mountpoint") || unset.iter().any(|property| property == "mountpoint");
     let is_mounted_anew = moves || (is_about_mounts && !mounted);
+    if is_mounted_anew
+        && !mounted
+        && canmount(entry, present, state) == "on"
+        && !has_no_children_in_the_way(wish, present, state, steps)
+    {
+        return false;
+    }
     if is_mounted_anew && canmount(entry, present, state) == "on" && !place_is_free(wish, state, steps) {
         return false;
     }
     steps.changes.push(set_step(entry, present, set, unset, mounted && is_about_mounts, state));
-    is_usable
+    true
+}
+
+/// Whether a property has its value, and will have it when the datasets above are as configured.
+fn is_so(wish: &Wish<'_>, present: &Properties, property: &str, value: &str, state: &State) -> bool {
+    let is_inherited = present.get(property).is_some_and(|present| !present.is_local());
+    let above = || {
+        let mut above = wish.entry.name.as_str();
+        std::iter::from_fn(move || {
+            above = above.rsplit_once('/')?.0;
+            Some(above)
+        })
+    };
+    // What a dataset above gets, or gives back, is what this one has then.
+    let changes = above().find_map(|name| {
+        let entry = wish.config.datasets.iter().find(|entry| entry.name == name)?;
+        let goes = || state.set_by_us(name).any(|other| other == property).then_some(None);
+        entry.property(property).map(Some).or_else(goes)
+    });
+    match changes {
+        Some(_) if property == "mountpoint" && is_inherited => false,
+        Some(None) if is_inherited && properties::is_inherited(property) => false,
+        Some(Some(will_be)) if is_inherited && properties::is_inherited(property) => {
+            properties::spelled(property, &will_be) == properties::spelled(property, value)
+                && properties::is_so(present, property, value)
+        }
+        _ => properties::is_so(present, property, value),
+    }
 }
 
 fn set_step(
@@ -221,6 +253,21 @@ fn canmount(entry: &DatasetEntry, present: &Properties, state: &State) -> String
     }
 }
 
+/// Whether no dataset below is mounted where this one is to be mounted under it.
+fn has_no_children_in_the_way(wish: &Wish<'_>, present: &Properties, state: &State, steps: &mut Steps) -> bool {
+    let name = &wish.entry.name;
+    let now = present.get("mountpoint").map(|present| present.value.clone());
+    let places = [now, state.place(wish.config, Unit::Dataset(wish.entry))];
+    let is_below = |point: &str| places.iter().flatten().any(|place| mount_table::is_below(point, place));
+    let below = format!("{name}/");
+    let child = state.mounts.iter().find(|mount| mount.device.starts_with(&below) && is_below(&mount.mount_point));
+    if let Some(child) = child {
+        let why = format!("{} is mounted, and belongs above it", child.device);
+        steps.leave(name, why, format!("unmount it by hand first: zfs unmount {}", child.device));
+    }
+    child.is_none()
+}
+
 /// Mounts a file system that should be: without that programs write into its directory unnoticed.
 fn mount(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, steps: &mut Steps) -> bool {
     let Wish { entry, config, .. } = *wish;
@@ -234,7 +281,7 @@ fn mount(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, st
         steps.leave(&entry.name, "it is encrypted, and its key is not loaded", help);
         return false;
     }
-    if !place_is_free(wish, state, steps) {
+    if !place_is_free(wish, state, steps) || !has_no_children_in_the_way(wish, present, state, steps) {
         return false;
     }
     let change = Change::MountDataset { name: entry.name.clone() };

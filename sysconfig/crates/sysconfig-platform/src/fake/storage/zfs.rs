@@ -344,8 +344,21 @@ impl Storage {
 
     /// Changes properties, and takes mounts along.
     fn change(&mut self, name: &str, property: &str, change: impl FnOnce(&mut FakeDataset)) -> Completed {
-        let is_about_mounts = ["mountpoint", "canmount"].contains(&property);
-        let before = if is_about_mounts { self.moving(name) } else { Vec::new() };
+        // Of canmount only `off` does something at once: it unmounts. A mount point takes along what is mounted, and
+        // mounts what had none.
+        let had_none =
+            property == "mountpoint" && self.property(name, "mountpoint").is_some_and(|(at, _)| !at.starts_with('/'));
+        let before = match property {
+            "mountpoint" => self.moving(name),
+            "canmount" => self.moving(name).into_iter().filter(|(other, _)| other == name).collect(),
+            _ => Vec::new(),
+        };
+        let mut changed = self.datasets[name].clone();
+        change(&mut changed);
+        if property == "canmount" && changed.local("canmount") != Some("off") {
+            self.datasets.insert(name.to_owned(), changed);
+            return printed("");
+        }
         for (_, point) in &before {
             if self.users.get(point).is_some_and(|users| !users.is_empty()) {
                 return failed(1, format!("cannot unmount '{point}': Device busy\n"));
@@ -354,12 +367,12 @@ impl Storage {
         for (_, point) in before.iter().rev() {
             self.drop_mount(point);
         }
-        change(self.datasets.get_mut(name).expect("the caller has looked"));
+        self.datasets.get_mut(name).expect("the caller has looked").properties = changed.properties;
         let mut said = String::new();
         for (other, _) in &before {
             said += &self.try_mount(other).err().unwrap_or_default();
         }
-        if is_about_mounts && before.is_empty() {
+        if had_none {
             said += &self.try_mount(name).err().unwrap_or_default();
         }
         match said.is_empty() {

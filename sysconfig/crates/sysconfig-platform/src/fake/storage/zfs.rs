@@ -366,6 +366,8 @@ impl Storage {
         }
         for (_, point) in before.iter().rev() {
             self.drop_mount(point);
+            // An empty mount point goes with the mount.
+            let _ = fs::remove_dir(self.root.locate(point));
         }
         self.datasets.get_mut(name).expect("the caller has looked").properties = changed.properties;
         let mut said = String::new();

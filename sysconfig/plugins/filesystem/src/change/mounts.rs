@@ -72,7 +72,7 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
         // What an interrupted step has made stays ours.
         let before = record.mounts.get(point).and_then(|ours| ours.made_directory.clone());
         let made_directory = before.or(makes);
-        let covers = at == MountPoint::Filled;
+        let covers = at == MountPoint::Filled || mounted_at(&mounts, point).is_some();
         record.mounts.insert(point.clone(), OurMount { request: request.clone(), made_directory, covers });
     })?;
     if makes_directory {

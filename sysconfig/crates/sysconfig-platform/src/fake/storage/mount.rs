@@ -43,6 +43,17 @@ impl Asked {
     }
 }
 
+/// Removes the directories below one that hold nothing.
+fn prune(directory: &std::path::Path) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            prune(&entry.path());
+            // One that holds something stays.
+            let _ = std::fs::remove_dir(entry.path());
+        }
+    }
+}
+
 impl Storage {
     pub(super) fn mount_illumos(&mut self, args: &[&str]) -> Completed {
         let Some(mut asked) = Asked::parse(args, "-F", Some("-O")) else { return failed(2, USAGE) };
@@ -177,6 +188,8 @@ impl Storage {
             };
         }
         self.drop_mount(point);
+        // What was made below it lay in what was mounted, and went with that.
+        prune(&self.root.locate(point));
         printed("")
     }
 

@@ -34,7 +34,7 @@ pub(crate) fn run(scenario: &str, needs: &[(&str, &str)]) {
         .unwrap();
     let said = format!("{}{}", output.stdout_text(), output.stderr_text());
     if let Some((_, what)) = said.split_once(UNKNOWN) {
-        test_judge::skip(&format!("this kernel has no {}", what.lines().next().unwrap_or_default()));
+        test_judge::lack(&format!("this kernel has no {}", what.lines().next().unwrap_or_default()));
         return;
     }
     assert!(output.success() && said.contains("1 passed"), "{scenario}:\n{said}");

@@ -150,9 +150,9 @@ fn usable<Config>(config: &Option<Result<Config, Diagnostic>>) -> Result<&Config
 
 /// The wire form of the `number`th step.
 fn wire_step<Change: serde::Serialize>(number: usize, step: PlannedStep<Change>) -> Result<Step, ErrorObject> {
-    let PlannedStep { action, resource, summary, risk, changes, change } = step;
+    let PlannedStep { action, resource, summary, risk, key, changes, change } = step;
     let data = to_value("step", &change)?;
-    Ok(Step { id: number.to_string(), action, resource, summary, changes, risk, data })
+    Ok(Step { id: number.to_string(), action, resource, summary, changes, risk, key, data })
 }
 
 /// The plugin's own part of a step.

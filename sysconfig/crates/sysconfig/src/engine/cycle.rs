@@ -9,7 +9,7 @@ use sysconfig_protocol::admin::{
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::{Apply as ApplyStep, MakePlan, Observe, Verify};
-use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Risk, Step};
+use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Step};
 
 use super::{Engine, SELF, subject};
 use crate::clock;
@@ -251,13 +251,8 @@ impl Engine {
 
     fn carry_out_step(&mut self, plugin: &str, plan: &Digest, step: &Step, allow_destructive: bool) -> AppliedStep {
         let subject = subject(plugin);
-        if step.risk == Risk::Destructive && !allow_destructive {
-            self.log.warn(&subject, format!("not done, because it is destructive: {}", step.summary));
-            let message = "the step is destructive, and that was not allowed".to_owned();
-            let help = Some("look at the plan, then: sysconfigctl apply --allow-destructive".to_owned());
-            return applied(step, StepResult::Refused, 0, Some(Failure { message, help }));
-        }
-        if let Err(failure) = self.note_revocable(plugin, plan, step) {
+        let forbidden = self.forbids(plugin, step, allow_destructive);
+        if let Err(failure) = forbidden.map_or_else(|| self.note_revocable(plugin, plan, step), Err) {
             self.log.warn(&subject, format!("not done: {}: {}", step.summary, failure.message));
             return applied(step, StepResult::Refused, 0, Some(failure));
         }

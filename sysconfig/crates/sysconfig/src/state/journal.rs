@@ -224,6 +224,7 @@ mod tests {
             summary: "set the thing".to_owned(),
             changes: vec![secret],
             risk: Risk::Safe,
+            key: "test.x".to_owned(),
             data: Value::from("hunter2"),
         }
     }

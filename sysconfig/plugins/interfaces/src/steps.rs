@@ -8,7 +8,7 @@ use sysconfig_plugin::{PlannedStep, PluginError, Risk};
 /// What is waited for. Each is a step, so that the status tells what is missing, and the last one, so that everything
 /// else is done first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "for")]
+#[serde(rename_all = "kebab-case")]
 pub enum Waiting {
     /// A link that is not there. Nothing is gained by waiting: when it appears, the plugin hears of it.
     Link {

@@ -6,6 +6,7 @@
 
 pub mod illumos;
 pub mod linux;
+pub mod remote;
 
 use crate::Completed;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -16,7 +16,7 @@ const PATIENCE_WITH_NETWORKD: Duration = Duration::from_secs(10);
 
 /// One change of the machine, with what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Remember the link that `first-up` stands for.
     Choose {

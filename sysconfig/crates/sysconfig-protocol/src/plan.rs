@@ -123,3 +123,11 @@ pub enum Outcome {
     /// The machine was already so, and nothing was changed.
     AlreadySo,
 }
+
+impl Outcome {
+    /// The outcome of a step that looked first.
+    #[must_use]
+    pub fn changed_if(changed: bool) -> Self {
+        if changed { Self::Changed } else { Self::AlreadySo }
+    }
+}

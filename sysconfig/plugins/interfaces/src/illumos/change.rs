@@ -4,7 +4,7 @@ use crate::error::{file_error, network_error};
 use crate::record::Record;
 use crate::steps::Waiting;
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use sysconfig_platform::ipadm::{self, AddressSpec, Protocol};
 use sysconfig_platform::{Host, NetworkError, Route, dladm, route};
 use sysconfig_plugin::{Context, Outcome, PluginError};
@@ -269,23 +269,14 @@ fn delete(host: &Host, object: &str, spec: &AddressSpec) -> Result<Outcome, Plug
     Ok(Outcome::Changed)
 }
 
-/// Looks until what is waited for is there, or the time is over.
 fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, PluginError> {
-    let until = Instant::now() + waiting.patience(context.remaining());
-    loop {
-        let is_over = match waiting {
+    waiting.wait(host, context, || {
+        Ok(match waiting {
             Waiting::Link { .. } => false,
             Waiting::Lease { link, .. } => has_lease(host, link)?,
             Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
-        };
-        if is_over {
-            return Ok(Outcome::Changed);
-        }
-        if Instant::now() >= until || context.is_cancelled() {
-            return Err(waiting.failure());
-        }
-        std::thread::sleep(host.poll_interval);
-    }
+        })
+    })
 }
 
 fn has_lease(host: &Host, link: &str) -> Result<bool, PluginError> {

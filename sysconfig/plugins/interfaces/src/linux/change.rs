@@ -371,23 +371,14 @@ fn wait_for_addresses(host: &Host, link: &str, addresses: &[IpNet], context: &Co
     Ok(())
 }
 
-/// Looks until what is waited for is there, or the time is over.
 fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, PluginError> {
-    let until = Instant::now() + waiting.patience(context.remaining());
-    loop {
-        let is_over = match waiting {
+    waiting.wait(host, context, || {
+        Ok(match waiting {
             Waiting::Link { .. } => false,
             Waiting::Lease { link, .. } => has_lease(host, link)?,
             Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
-        };
-        if is_over {
-            return Ok(Outcome::Changed);
-        }
-        if Instant::now() >= until || context.is_cancelled() {
-            return Err(waiting.failure());
-        }
-        std::thread::sleep(host.poll_interval);
-    }
+        })
+    })
 }
 
 fn has_lease(host: &Host, link: &str) -> Result<bool, PluginError> {

@@ -6,7 +6,7 @@ use crate::steps::Waiting;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use sysconfig_platform::ipadm::{self, AddressSpec, Protocol};
-use sysconfig_platform::{Host, NetworkError, Route, dladm, route};
+use sysconfig_platform::{Host, IpNet, NetworkError, Route, dladm, route};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
 /// The longest time that `ipadm` itself waits for a lease; then the plugin looks, and notices when it is cancelled.
@@ -137,10 +137,14 @@ impl Change {
             Self::AddRoute { route, .. } => {
                 remember(host, |record| record.routes.insert(*route))?;
                 route::add(host, route).map_err(failed)?;
+                remember(host, |record| record.cut.remove(route))?;
             }
             Self::DeleteRoute { route } => {
                 route::delete(host, route).map_err(failed)?;
-                remember(host, |record| record.routes.remove(route))?;
+                remember(host, |record| {
+                    record.cut.remove(route);
+                    record.routes.remove(route)
+                })?;
             }
             Self::Wait(waiting) => return wait(host, waiting, context),
         }
@@ -168,7 +172,11 @@ impl Change {
                 }
             }
             Self::Create { object, spec, .. } => return delete(host, object, spec),
-            Self::Delete { object, spec } => return create(host, object, spec, 1, context),
+            Self::Delete { object, spec } => {
+                let outcome = create(host, object, spec, 1, context)?;
+                add_cut_routes(host, object)?;
+                return Ok(outcome);
+            }
             Self::AddRoute { was_kept: true, .. } => return Ok(Outcome::AlreadySo),
             Self::AddRoute { route, was_kept: false } => {
                 route::delete(host, route).map_err(failed)?;
@@ -263,10 +271,27 @@ fn delete(host: &Host, object: &str, spec: &AddressSpec) -> Result<Outcome, Plug
     let failed = |error| network_error(&operation, error);
     let rows = rows_of(host, object).map_err(failed)?;
     let Some(row) = rows.first() else { return Ok(Outcome::AlreadySo) };
+    let networks: Vec<IpNet> = rows.iter().filter_map(|row| row.address).collect();
+    let is_lost = |route: &Route| networks.iter().any(|net| net.contains(&route.via));
+    let lost: Vec<Route> = route::kept(host).map_err(failed)?.into_iter().filter(is_lost).collect();
+    remember(host, |record| record.cut.extend(lost))?;
     // A lease is given back to its server, when there is one.
     let release = *spec == AddressSpec::Dhcp && row.address.is_some();
     ipadm::remove_address(host, object, release).map_err(failed)?;
     Ok(Outcome::Changed)
+}
+
+/// Gives the kernel again what it lost with an address that is back.
+fn add_cut_routes(host: &Host, object: &str) -> Result<(), PluginError> {
+    let failed = |error| network_error("cannot add the routes of an address again", error);
+    let networks: Vec<IpNet> =
+        rows_of(host, object).map_err(failed)?.into_iter().filter_map(|row| row.address).collect();
+    let record = Record::load(host).map_err(|error| file_error("cannot read what was done before", error))?;
+    for route in record.cut.iter().filter(|route| networks.iter().any(|net| net.contains(&route.via))) {
+        route::add(host, route).map_err(failed)?;
+        remember(host, |record| record.cut.remove(route))?;
+    }
+    Ok(())
 }
 
 fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, PluginError> {

@@ -318,7 +318,8 @@ impl<'a> Planner<'a> {
     fn is_missing(&self, route: &Route) -> bool {
         let is_live = self.state.live.get(&route.to.to_string()).is_some_and(Option::is_some);
         let gone = self.state.addresses.iter().filter(|row| self.gone.contains(&row.object));
-        let is_cut = gone.filter_map(|row| row.address).any(|net| net.contains(&route.via));
+        let is_cut = gone.filter_map(|row| row.address).any(|net| net.contains(&route.via))
+            || self.state.record.cut.contains(route);
         !self.state.kept.contains(route) || !is_live || is_cut
     }
 }

@@ -1,6 +1,6 @@
 //! The steps, forwards and backwards.
 
-use super::{accept_ra_path, accepts_ra};
+use super::{accept_ra_path, accepts_ra, duplicate};
 use crate::error::{file_error, network_error};
 use crate::record::Record;
 use crate::steps::Waiting;
@@ -137,7 +137,12 @@ impl Change {
                 })?;
                 return accept_ra(host, link, *accept);
             }
-            Self::AddAddress { link, address } => return add_address(host, link, *address),
+            Self::AddAddress { link, address } => {
+                if !has_address(host, link, *address)? {
+                    duplicate::refuse(host, link, *address, context)?;
+                }
+                return add_address(host, link, *address);
+            }
             Self::DeleteAddress { link, address } => return delete_address(host, link, *address),
             Self::AddRoute { link, route } => return add_route(host, link, route),
             Self::DeleteRoute { link, route } => return delete_route(host, link, route),

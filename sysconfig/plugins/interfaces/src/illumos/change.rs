@@ -132,7 +132,7 @@ impl Change {
                 ipadm::run(host, &ipadm::enable_address(object), &operation).map(drop).map_err(failed)?;
             }
             Self::Up { object } => {
-                ipadm::run(host, &ipadm::up_address(object), &operation).map(drop).map_err(failed)?;
+                ipadm::run_as_lasting_as_possible(host, &ipadm::up_address(object), &operation).map_err(failed)?;
             }
             Self::AddRoute { route, .. } => {
                 remember(host, |record| record.routes.insert(*route))?;
@@ -228,7 +228,7 @@ fn set_mtu(host: &Host, link: &str, protocol: Protocol, mtu: u32, operation: &st
     if ipadm::mtu(host, link, protocol)? == mtu {
         return Ok(());
     }
-    ipadm::run(host, &ipadm::set_mtu(link, protocol, mtu), operation).map(drop)
+    ipadm::run_as_lasting_as_possible(host, &ipadm::set_mtu(link, protocol, mtu), operation)
 }
 
 /// The object of that name, when it is there: a fixed address is compared by the caller.

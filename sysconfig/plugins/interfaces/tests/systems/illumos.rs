@@ -522,3 +522,24 @@ fn an_address_that_is_put_back_gets_its_routes_again() {
     assert!(addresses.contains(&"e1000g0/sc1 192.0.2.10/24".to_owned()), "{addresses:?}");
     assert_eq!(default_routers(&fixture), ["10.0.2.2", "192.0.2.1"]);
 }
+
+#[test]
+fn what_somebody_has_made_until_the_next_boot_is_changed_until_then() {
+    let mut fixture = machine();
+    look(&fixture, |network| {
+        network.add_object("e1000g0/v4", Kind::Static("192.0.2.10/24".parse().unwrap()));
+        network.objects[0].persistent = false;
+        network.objects[0].state = "down";
+        network.plumb("vioif1", false);
+    });
+    let first = "[[network.interface]]\nmatch = { name = \"e1000g0\" }\naddresses = [\"192.0.2.10/24\"]\n";
+    assert_eq!(fixture.converge(first), ["put 192.0.2.10/24 on e1000g0 into operation"]);
+    let second = "[[network.interface]]\nmatch = { name = \"vioif1\" }\naddresses = []\nmtu = 1400\n";
+    fixture.converge(&format!("{first}{second}"));
+    assert_eq!(look(&fixture, |network| network.mtu("vioif1")), Some(1400));
+    let commands = fixture.machine.commands();
+    assert!(commands.iter().any(|command| command == "/usr/sbin/ipadm up-addr -t e1000g0/v4"), "{commands:#?}");
+    let (message, help) = fixture.fail(&format!("{first}{}", second.replace("[]", "[\"198.51.100.1/24\"]")));
+    assert_eq!(message, "cannot put 198.51.100.1/24 on vioif1");
+    assert!(help.contains("made with -t"), "{help}");
+}

@@ -128,7 +128,7 @@ impl<Change> PlannedStep<Change> {
     }
 
     /// Says where the resource is configured: one of the plugin's keys or below it, e.g. `storage.pool[0]`. The
-    /// daemon carries out a destructive step only where [`sysconfig_protocol::plan::ALLOW_DESTRUCTIVE`] is true
+    /// daemon carries out a destructive step only where [`sysconfig_protocol::plan::ALLOW_DESTRUCTIVE`] allows it
     /// there, so the plugin's configuration has to have room for that key.
     #[must_use]
     pub fn of(self, key: impl Into<String>) -> Self {

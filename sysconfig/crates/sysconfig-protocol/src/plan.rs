@@ -29,7 +29,8 @@ impl fmt::Display for Risk {
     }
 }
 
-/// The key by which the configuration of a resource allows destructive steps on it; it is a truth value.
+/// The key by which the configuration of a resource allows destructive steps on it: true, or a list of what may be lost,
+/// which the plugin holds its steps against.
 pub const ALLOW_DESTRUCTIVE: &str = "allow-destructive";
 
 /// The change of one property by a step.
@@ -68,7 +69,7 @@ pub struct Step {
     pub risk: Risk,
     /// Where the resource is configured, e.g. `storage.pool[0]`: one of the plugin's keys, or a key below it. Empty
     /// when the configuration has no such place. A destructive step needs one, because it is carried out only where
-    /// [`ALLOW_DESTRUCTIVE`] is true there.
+    /// [`ALLOW_DESTRUCTIVE`] is there.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub key: String,
     /// What the plugin needs to carry the step out and to undo it; nobody else reads it. It may hold secrets if one

@@ -78,7 +78,7 @@ fn destructive_steps_need_the_permission_of_their_resource_and_of_the_administra
     let text = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
     let line = text.lines().position(|line| line == "[test.a]").unwrap() + 1;
     let help = problem.help.unwrap();
-    assert!(help.contains("set allow-destructive = true in test.a ("), "{help}");
+    assert!(help.contains("set allow-destructive in test.a ("), "{help}");
     assert!(help.contains(&format!("sysconfig.toml:{line})")), "{help}");
     let request = || daemon.request(&Apply { allow_destructive: true, ..Apply::default() }).unwrap();
     assert_eq!(request().plugins[0].steps[0].result, StepResult::Refused, "the request alone is not enough");

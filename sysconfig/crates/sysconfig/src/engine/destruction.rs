@@ -31,18 +31,23 @@ impl Engine {
             (false, _) => {
                 let place = self.config.place_of(&step.key).map(|place| format!(" ({}:{})", place.file, place.line));
                 let key = format!("{}{}", step.key, place.unwrap_or_default());
-                let help = format!("look at the plan, set {ALLOW_DESTRUCTIVE} = true in {key}, then: {REQUEST}");
+                let help = format!("look at the plan, set {ALLOW_DESTRUCTIVE} in {key}, then: {REQUEST}");
                 refused("its configuration does not allow that", help)
             }
         }
     }
 }
 
-/// Whether a plugin's part allows destructive steps on the resource that is configured at `key`.
+/// Whether a plugin's part allows destructive steps on the resource that is configured at `key`: altogether, or some
+/// that it lists, which the plugin holds its steps against.
 fn allows(part: &ClaimedConfig, key: &str) -> bool {
     part.iter().any(|(claim, value)| {
         let below = key.strip_prefix(claim.as_str()).and_then(|path| find(value, path));
-        below.is_some_and(|resource| resource.get(ALLOW_DESTRUCTIVE) == Some(&Value::Bool(true)))
+        below.is_some_and(|resource| match resource.get(ALLOW_DESTRUCTIVE) {
+            Some(Value::Bool(is_allowed)) => *is_allowed,
+            Some(Value::Array(listed)) => !listed.is_empty(),
+            _ => false,
+        })
     })
 }
 
@@ -79,13 +84,16 @@ mod tests {
                 { "name": "rpool" },
                 { "name": "odd", "allow-destructive": "yes" },
                 { "spare": { "allow-destructive": true } },
+                { "name": "disks", "allow-destructive": ["/dev/dsk/c1t0d0"] },
+                { "name": "no disks", "allow-destructive": [] },
+                { "name": "no", "allow-destructive": false },
             ],
             "storage.all": { "allow-destructive": true },
             "storage.text": "allow-destructive",
         }) else {
             unreachable!("it is an object")
         };
-        let allowed = ["storage.pool[0]", "storage.pool[3].spare", "storage.all"];
+        let allowed = ["storage.pool[0]", "storage.pool[3].spare", "storage.pool[4]", "storage.all"];
         let forbidden = [
             "",
             "storage",
@@ -93,7 +101,9 @@ mod tests {
             "storage.pool[1]",
             "storage.pool[2]",
             "storage.pool[3]",
-            "storage.pool[4]",
+            "storage.pool[5]",
+            "storage.pool[6]",
+            "storage.pool[7]",
             "storage.pool[0",
             "storage.pool[-1]",
             "storage.pool0]",

@@ -298,6 +298,22 @@ pub fn run(host: &Host, command: &Invocation, operation: &str) -> Result<Complet
     }
 }
 
+/// As [`run`], for a change of something that may have been made until the next boot only: then the change, too, is
+/// made until then, because there is no other way.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_as_lasting_as_possible(host: &Host, command: &Invocation, operation: &str) -> Result<(), NetworkError> {
+    match run(host, command, operation) {
+        Err(error) if says(&error, TEMPORARY) => {
+            let mut temporarily = command.clone();
+            temporarily.args.insert(1, "-t".to_owned());
+            run(host, &temporarily, operation).map(drop)
+        }
+        result => result.map(drop),
+    }
+}
+
 /// Whether it failed because a daemon behind `ipadm` does not answer yet.
 fn is_early(completed: &Completed) -> bool {
     ["Could not communicate with ipmgmtd", "Could not communicate with dhcpagent", "Could not start dhcpagent"]
@@ -352,6 +368,9 @@ pub fn remove_address(host: &Host, object: &str, release: bool) -> Result<(), Ne
     }
 }
 
+/// What is said of a change that was to last, to something that was made with `-t`.
+pub(crate) const TEMPORARY: &str = "Persistent operation on temporary object";
+
 fn says(error: &NetworkError, text: &str) -> bool {
     matches!(error, NetworkError::Command { source: CommandError::Failed { tail, .. }, .. } if tail.contains(text))
 }
@@ -402,5 +421,84 @@ mod tests {
             show_mtu("net0", Protocol::Ipv4).to_string(),
             "/usr/sbin/ipadm show-ifprop -c -o current -p mtu -m ipv4 net0"
         );
+    }
+
+    /// A machine on which every program fails with the same words.
+    #[derive(Debug)]
+    struct Failing(&'static str);
+
+    impl crate::Runner for Failing {
+        fn run(&self, _: &Invocation) -> Result<Completed, CommandError> {
+            Ok(Completed { code: 1, stdout: String::new(), stderr: format!("ipadm: {}\n", self.0) })
+        }
+    }
+
+    /// What the programs say (illumos-gate, `libipadm`), what becomes of it, and the advice.
+    #[test]
+    fn errors_in_their_variants() {
+        let dhcp = AddressSpec::Dhcp;
+        let fixed = AddressSpec::Static { address: "192.0.2.10/24".parse().unwrap() };
+        let automatic = AddressSpec::Addrconf { take: None };
+        let cases = [
+            (&fixed, "Could not create address: Address object already exists", "cannot create", ""),
+            (
+                &fixed,
+                "Could not create address: Address already in use",
+                "192.0.2.10 is in use by another machine",
+                "another address",
+            ),
+            (
+                &fixed,
+                "Could not create address: Duplicate address detected",
+                "192.0.2.10 is in use by another machine",
+                "another address",
+            ),
+            (&fixed, "Could not create address: Interface does not exist", "cannot create", ""),
+            (&fixed, "Could not create address: Datalink does not exist", "cannot create", "dladm show-link"),
+            (&fixed, "Could not create address: Could not open DLPI link", "cannot create", "dladm show-link"),
+            (&fixed, "Could not create address: Permission denied", "cannot create", "root"),
+            (
+                &fixed,
+                "Could not create address: Insufficient user authorizations",
+                "cannot create",
+                "solaris.network.interface.config",
+            ),
+            (
+                &fixed,
+                "Could not create address: Persistent operation on temporary object",
+                "cannot create",
+                "made with -t",
+            ),
+            (&fixed, "Could not create address: Operation not supported on disabled object", "cannot create", "enable"),
+            (&automatic, "Could not create address: Addrconf already in progress", "", ""),
+            (
+                &automatic,
+                "Could not create address: IPv6 autoconf daemon in.ndpd not running",
+                "cannot create",
+                "routing/ndp",
+            ),
+            (&dhcp, "Could not create address: Could not start dhcpagent", "cannot create", "dhcpagent"),
+            (&dhcp, "Could not create address: Could not communicate with dhcpagent", "cannot create", "dhcpagent"),
+            (
+                &dhcp,
+                "Could not create address: Could not communicate with ipmgmtd",
+                "cannot create",
+                "ip-interface-management",
+            ),
+            (&dhcp, "Could not create address: Interface already in use", "cannot create", ""),
+        ];
+        for (spec, said, error, help) in cases {
+            let root = crate::Root::new("/nonexistent");
+            let name = std::sync::Arc::new(crate::hostname::KernelNodeName);
+            let host = Host::assembled(crate::System::Illumos, root, std::sync::Arc::new(Failing(said)), name);
+            match make_address(&host, "net0/x", spec, Duration::ZERO) {
+                Ok(()) => assert_eq!(error, "", "{said}"),
+                Err(found) => {
+                    assert!(!error.is_empty() && found.to_string().contains(error), "{said}: {found}");
+                    let found = found.help().unwrap_or_default();
+                    assert!(found.contains(help) && found.is_empty() == help.is_empty(), "{said}: {found:?}");
+                }
+            }
+        }
     }
 }

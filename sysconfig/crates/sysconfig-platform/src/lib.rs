@@ -10,6 +10,7 @@
 //! The crate refuses to decide: what should be so, and what to do about it,
 //! is the plugins' business. It knows no configuration and no protocol.
 
+pub mod arping;
 pub mod boot_table;
 pub mod dhcpcd;
 pub mod dladm;

@@ -93,6 +93,13 @@ fn help_for(said: &str) -> Option<String> {
             "Insufficient user authorizations",
             "this needs the authorization solaris.network.interface.config, which root has",
         ),
+        (
+            crate::ipadm::TEMPORARY,
+            "it was made with -t, until the next boot only: delete it with ipadm, and apply again",
+        ),
+        ("Operation not supported on disabled object", "enable it: ipadm enable-if -t, or ipadm enable-addr -t"),
+        ("dhcpagent", "/sbin/dhcpagent is started by ipadm; the system's log says why it does not run"),
+        ("with ipmgmtd", "see that svc:/network/ip-interface-management:default is online"),
         ("Permission denied", "changing the network needs root"),
         ("Network is unreachable", "the gateway must be in the network of one of the machine's addresses"),
         ("Could not open DLPI link", "`dladm show-link` lists the links that there are"),

@@ -150,9 +150,9 @@ fn usable<Config>(config: &Option<Result<Config, Diagnostic>>) -> Result<&Config
 
 /// The wire form of the `number`th step.
 fn wire_step<Change: serde::Serialize>(number: usize, step: PlannedStep<Change>) -> Result<Step, ErrorObject> {
-    let PlannedStep { action, resource, summary, risk, changes, change } = step;
+    let PlannedStep { action, resource, summary, risk, key, changes, change } = step;
     let data = to_value("step", &change)?;
-    Ok(Step { id: number.to_string(), action, resource, summary, changes, risk, data })
+    Ok(Step { id: number.to_string(), action, resource, summary, changes, risk, key, data })
 }
 
 /// The plugin's own part of a step.
@@ -186,10 +186,12 @@ fn dotted(path: &serde_path_to_error::Path) -> String {
     text
 }
 
+/// Reads what a program wrote: the path of a fault, which people need in a configuration, would cost each plugin a
+/// second copy of its readers.
 fn from_value<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, ErrorObject> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let object = ErrorObject::new(code::INVALID_PARAMS, format!("{what}: unexpected shape at {}", error.path()));
-        object.causes(std::iter::once(error.inner().to_string()).chain(causes(error.inner())).collect())
+    serde_json::from_value(value).map_err(|error| {
+        let object = ErrorObject::new(code::INVALID_PARAMS, format!("{what}: unexpected shape"));
+        object.causes(std::iter::once(error.to_string()).chain(causes(&error)).collect())
     })
 }
 

@@ -53,6 +53,15 @@ impl PluginError {
         self
     }
 
+    /// Adds what the operator can do about it, where that is known.
+    #[must_use]
+    pub fn maybe_help(self, help: Option<impl Into<String>>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
     /// The advice, if there is one.
     pub fn advice(&self) -> Option<&str> {
         self.help.as_deref()

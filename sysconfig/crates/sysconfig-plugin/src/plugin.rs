@@ -106,6 +106,8 @@ pub struct PlannedStep<Change> {
     pub summary: String,
     /// What it can do to the machine's users.
     pub risk: Risk,
+    /// Where the resource is configured; empty when that is nowhere.
+    pub key: String,
     /// The properties that change.
     pub changes: Vec<FieldChange>,
     /// What [`Plugin::apply`] gets.
@@ -122,7 +124,21 @@ impl<Change> PlannedStep<Change> {
         change: Change,
     ) -> Self {
         let (action, resource, summary) = (action.into(), resource.into(), summary.into());
-        Self { action, resource, summary, risk, changes: Vec::new(), change }
+        Self { action, resource, summary, risk, key: String::new(), changes: Vec::new(), change }
+    }
+
+    /// Says where the resource is configured: one of the plugin's keys or below it, e.g. `storage.pool[0]`. The
+    /// daemon carries out a destructive step only where [`sysconfig_protocol::plan::ALLOW_DESTRUCTIVE`] allows it
+    /// there, so the plugin's configuration has to have room for that key.
+    #[must_use]
+    pub fn of(self, key: impl Into<String>) -> Self {
+        Self { key: key.into(), ..self }
+    }
+
+    /// The same step with another payload.
+    pub fn map<Other>(self, convert: impl FnOnce(Change) -> Other) -> PlannedStep<Other> {
+        let Self { action, resource, summary, risk, key, changes, change } = self;
+        PlannedStep { action, resource, summary, risk, key, changes, change: convert(change) }
     }
 
     /// Adds a property that changes. `None` (or `null`) stands for no value.

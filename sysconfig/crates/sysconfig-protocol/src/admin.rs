@@ -46,7 +46,8 @@ pub struct Apply {
     /// Plan only; the steps in the answer have the result [`StepResult::NotRun`].
     #[serde(default)]
     pub dry_run: bool,
-    /// Allow destructive steps. Without it they are [`StepResult::Refused`].
+    /// Allow destructive steps, as far as their resources' configuration does. Without it they are
+    /// [`StepResult::Refused`].
     #[serde(default)]
     pub allow_destructive: bool,
     /// Apply only if the plan still has this digest (from [`PlanReport::digest`]); otherwise nothing is done and

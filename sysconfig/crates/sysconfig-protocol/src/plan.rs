@@ -29,6 +29,10 @@ impl fmt::Display for Risk {
     }
 }
 
+/// The key by which the configuration of a resource allows destructive steps on it: true, or a list of what may be lost,
+/// which the plugin holds its steps against.
+pub const ALLOW_DESTRUCTIVE: &str = "allow-destructive";
+
 /// The change of one property by a step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,6 +67,11 @@ pub struct Step {
     pub changes: Vec<FieldChange>,
     /// What it can do to the machine's users.
     pub risk: Risk,
+    /// Where the resource is configured, e.g. `storage.pool[0]`: one of the plugin's keys, or a key below it. Empty
+    /// when the configuration has no such place. A destructive step needs one, because it is carried out only where
+    /// [`ALLOW_DESTRUCTIVE`] is there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub key: String,
     /// What the plugin needs to carry the step out and to undo it; nobody else reads it. It may hold secrets if one
     /// of the changes says that it is sensitive: then it never leaves the daemon's memory except towards the plugin.
     /// Otherwise it is stored, for root only, while a change waits for its confirmation.
@@ -114,4 +123,12 @@ pub enum Outcome {
     Changed,
     /// The machine was already so, and nothing was changed.
     AlreadySo,
+}
+
+impl Outcome {
+    /// The outcome of a step that looked first.
+    #[must_use]
+    pub fn changed_if(changed: bool) -> Self {
+        if changed { Self::Changed } else { Self::AlreadySo }
+    }
 }

@@ -59,15 +59,16 @@ fn step() -> impl Strategy<Value = Step> {
     let change = (any::<String>(), json_value(), json_value(), any::<bool>())
         .prop_map(|(field, from, to, sensitive)| FieldChange { field, from, to, sensitive });
     let risk = prop_oneof![Just(Risk::Safe), Just(Risk::Disruptive), Just(Risk::Destructive)];
-    let words = (any::<String>(), any::<String>(), any::<String>(), any::<String>());
+    let words = (any::<String>(), any::<String>(), any::<String>(), any::<String>(), any::<String>());
     (words, prop::collection::vec(change, 0..4), risk, json_value()).prop_map(
-        |((id, action, resource, summary), changes, risk, data)| Step {
+        |((id, action, resource, summary, key), changes, risk, data)| Step {
             id,
             action,
             resource,
             summary,
             changes,
             risk,
+            key,
             data,
         },
     )

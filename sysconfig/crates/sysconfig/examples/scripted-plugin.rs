@@ -38,6 +38,8 @@ struct Script {
     /// Refuses every configuration.
     refuse: bool,
     destructive: bool,
+    /// Does not say where its resource is configured.
+    keyless: bool,
     /// Emits an event on this topic in `apply`.
     emit: Option<String>,
     /// Emits what is in the file of the same name whenever it observes; `null` when there is none.
@@ -71,6 +73,8 @@ struct Config(Map<String, Value>);
 struct Wanted {
     file: PathBuf,
     text: String,
+    #[serde(default, rename = "allow-destructive")]
+    _allow_destructive: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -102,6 +106,7 @@ impl Scripted {
         let path = file.display().to_string();
         let change = Write { file, text: text.to_owned(), before: before.clone() };
         let step = PlannedStep::new("write", &path, format!("write {path}"), risk, change);
+        let step = if self.script.keyless { step } else { step.of(format!("test.{}", self.name)) };
         match self.script.sensitive {
             true => step.sensitive_field("text", before, text),
             false => step.field("text", before, text),

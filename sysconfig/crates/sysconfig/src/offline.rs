@@ -73,7 +73,7 @@ impl Plugins {
                 Finding::Refused { name, path, message, help } => {
                     Some(Looked { name, path, description: Err(Failure { message, help }), process: None })
                 }
-                Finding::Vanished { .. } | Finding::ConfigChanged { .. } => None,
+                Finding::Vanished { .. } | Finding::Missing(_) | Finding::ConfigChanged { .. } => None,
             })
             .collect();
         Ok(Self { looked, settings: settings.clone(), _scratch: scratch })

@@ -52,8 +52,10 @@ fn nothing_grows(bench: &Bench, mut round: impl FnMut(&Daemon<'_>, usize)) {
     daemon.wait_for("the last round to settle", |daemon| {
         let after = holdings(daemon);
         let counts = |held: Holdings| [held.descriptors, held.threads, held.plugins];
-        // The journal begins a second file when the first is full, once.
-        counts(after) == counts(before) && after.files <= before.files + 1
+        // What was about to end at the first look as well is gone now, so there may be less. The journal begins a second
+        // file when the first is full, once.
+        let grew = counts(after).into_iter().zip(counts(before)).any(|(after, before)| after > before);
+        !grew && after.files <= before.files + 1
     });
     let after = holdings(&daemon);
     assert!(after.resident_kib < before.resident_kib + 4096, "{before:?} became {after:?}");
@@ -91,7 +93,7 @@ fn reloads_of_a_plugin_leave_nothing_behind() {
     let bench = Bench::new();
     bench.install("a", &json!({ "version": "0.0.0" }));
     bench.configure(&bench.wants("a", "text"));
-    let rounds = if soak() { 500 } else { 10 };
+    let rounds = if soak() { 10_000 } else { 200 };
     let daemon = bench.start();
     let mut reload = |number: usize| {
         let version = format!("{number}.0.0");

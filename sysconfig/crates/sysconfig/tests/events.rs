@@ -42,6 +42,8 @@ fn news_is_acted_on_once_and_a_repetition_never() {
     std::fs::remove_file(bench.path("word")).unwrap();
     daemon.plan();
     daemon.wait_for("the word to be taken back", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    // The file is there before the daemon hears of it.
+    daemon.wait_for("the step to be told", |_| writes() >= 3);
     assert_eq!(writes(), 3);
     daemon.stop();
 }

@@ -2,11 +2,10 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use common::{Bench, PATIENCE};
-use serde_json::{Value, json};
+use serde_json::json;
 use sysconfig_protocol::admin::Health;
 use test_judge::{Random, soak};
 
@@ -26,21 +25,6 @@ fn texts(bench: &Bench) -> Vec<Option<String>> {
         (0..FILES).map(move |number| if number == 0 { name.to_owned() } else { format!("{name}.{number}") })
     });
     files.map(|file| bench.text(&file)).collect()
-}
-
-/// The steps that the journal has begun and not ended, by what it shows of them. A line that is cut off counts as none.
-fn open_steps(bench: &Bench) -> Vec<String> {
-    let mut open = BTreeMap::new();
-    for line in bench.text("state/journal.jsonl").unwrap_or_default().lines() {
-        let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
-        let sequence = line["sequence"].as_u64().unwrap();
-        if line["kind"] == "intent" {
-            open.insert(sequence, line["step"]["summary"].as_str().unwrap().to_owned());
-        } else {
-            open.remove(&sequence);
-        }
-    }
-    open.into_values().collect()
 }
 
 #[test]
@@ -72,7 +56,7 @@ fn after_a_kill_at_any_moment_the_state_is_true_and_the_step_in_doubt_is_named()
         }
         std::thread::sleep(Duration::from_millis(random.next_u64() % span));
         daemon.kill();
-        let in_doubt = open_steps(&bench);
+        let in_doubt = bench.open_steps();
         doubts += in_doubt.len();
 
         let daemon = bench.start();
@@ -86,7 +70,7 @@ fn after_a_kill_at_any_moment_the_state_is_true_and_the_step_in_doubt_is_named()
         let second = daemon.apply();
         assert!(second.is_success() && second.plugins.iter().all(|plugin| plugin.steps.is_empty()), "point {point}");
         daemon.stop();
-        assert_eq!(open_steps(&bench), [""; 0], "point {point}: what was told is settled");
+        assert_eq!(bench.open_steps(), [""; 0], "point {point}: what was told is settled");
     }
     assert!(doubts > 0, "no kill hit a step, so nothing was tried");
 }

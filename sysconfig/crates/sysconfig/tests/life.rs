@@ -67,20 +67,45 @@ fn a_deviation_is_planned_shown_and_mended_on_request_only() {
 }
 
 #[test]
-fn destructive_steps_need_permission() {
+fn destructive_steps_need_the_permission_of_their_resource_and_of_the_administrator() {
     let bench = Bench::new();
     bench.install("a", &json!({ "destructive": true }));
     bench.configure(&bench.wants("a", "gone"));
     let daemon = bench.start();
     assert_eq!(bench.text("a"), None, "the start destroys nothing");
-    let problems = daemon.problems().join("\n");
-    assert!(problems.contains("plugin a: the step is destructive"), "{problems}");
+    let problem = daemon.status().problems.into_iter().find(|problem| problem.subject == "plugin a").unwrap();
+    assert_eq!(problem.message, "the step is destructive, and its configuration does not allow that");
+    let text = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    let line = text.lines().position(|line| line == "[test.a]").unwrap() + 1;
+    let help = problem.help.unwrap();
+    assert!(help.contains("set allow-destructive in test.a ("), "{help}");
+    assert!(help.contains(&format!("sysconfig.toml:{line})")), "{help}");
+    let request = || daemon.request(&Apply { allow_destructive: true, ..Apply::default() }).unwrap();
+    assert_eq!(request().plugins[0].steps[0].result, StepResult::Refused, "the request alone is not enough");
+
+    bench.configure(&format!("{}allow-destructive = true\n", bench.wants("a", "gone")));
     let report = daemon.apply();
-    assert_eq!(report.plugins[0].steps[0].result, StepResult::Refused);
+    assert_eq!(report.plugins[0].steps[0].result, StepResult::Refused, "neither is the configuration");
     assert!(!report.is_success());
-    let allowed = daemon.request(&Apply { allow_destructive: true, ..Apply::default() }).unwrap();
-    assert_eq!(allowed.plugins[0].steps[0].result, StepResult::Changed);
+    assert_eq!(bench.text("a"), None);
+    let problems = daemon.problems().join("\n");
+    assert!(problems.contains("plugin a: the step is destructive, and that was not allowed"), "{problems}");
+    assert_eq!(request().plugins[0].steps[0].result, StepResult::Changed);
     assert_eq!(bench.text("a").as_deref(), Some("gone"));
+    daemon.stop();
+}
+
+#[test]
+fn a_destructive_step_that_belongs_to_no_resource_is_never_carried_out() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "destructive": true, "keyless": true }));
+    bench.configure(&format!("{}allow-destructive = true\n", bench.wants("a", "gone")));
+    let daemon = bench.start();
+    let report = daemon.request(&Apply { allow_destructive: true, ..Apply::default() }).unwrap();
+    assert_eq!(report.plugins[0].steps[0].result, StepResult::Refused);
+    let error = report.plugins[0].steps[0].error.clone().unwrap();
+    assert_eq!(error.message, "the step is destructive, and nothing in the configuration allows it");
+    assert_eq!(bench.text("a"), None);
     daemon.stop();
 }
 

@@ -244,3 +244,23 @@ fn a_file_that_becomes_something_else_is_refused_and_the_old_build_stays() {
     daemon.wait_for_plugin("a", "the good build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
     daemon.stop();
 }
+
+/// As on a machine whose share is mounted late, or not at all.
+#[test]
+fn a_plugin_directory_that_is_not_there_is_told_until_it_appears() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let share = bench.path("share");
+    std::fs::rename(bench.path("plugins"), &share).unwrap();
+    let daemon = bench.start();
+    let problem = daemon.status().problems.into_iter().find(|problem| problem.subject == "plugins").unwrap();
+    assert_eq!(problem.severity, Severity::Warning);
+    let plugins = bench.path("plugins").display().to_string();
+    assert!(problem.message.contains(&plugins) && problem.message.contains("No such file"), "{problem:?}");
+    std::fs::rename(&share, bench.path("plugins")).unwrap();
+    daemon.wait_for("the plugin", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    daemon.wait_for("the end of the warning", |daemon| daemon.status().health == Health::Ok);
+    assert!(daemon.problems().is_empty(), "{:?}", daemon.problems());
+    daemon.stop();
+}

@@ -211,8 +211,5 @@ fn back_up(host: &Host, path: &str, context: &Context) -> Result<(), PluginError
 }
 
 fn outcome(written: Written) -> Outcome {
-    match written {
-        Written::Changed => Outcome::Changed,
-        Written::AlreadySo => Outcome::AlreadySo,
-    }
+    Outcome::changed_if(written == Written::Changed)
 }

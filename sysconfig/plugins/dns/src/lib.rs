@@ -240,19 +240,11 @@ fn options_unsupported() -> PluginError {
 /// A file could not be looked at or changed.
 pub(crate) fn file_error(operation: &str, error: FileError) -> PluginError {
     let help = error.help();
-    let plugin_error = PluginError::new(operation).source(error);
-    match help {
-        Some(help) => plugin_error.help(help),
-        None => plugin_error,
-    }
+    PluginError::new(operation).source(error).maybe_help(help)
 }
 
 /// A service could not be asked about or acted on.
 pub(crate) fn smf_error(operation: &str, error: SmfError) -> PluginError {
     let help = error.help();
-    let plugin_error = PluginError::new(operation).source(error);
-    match help {
-        Some(help) => plugin_error.help(help),
-        None => plugin_error,
-    }
+    PluginError::new(operation).source(error).maybe_help(help)
 }

@@ -116,8 +116,5 @@ fn back_up(host: &Host, path: &str, is_worth_it: impl Fn(&str) -> bool, context:
 }
 
 fn outcome(written: Written) -> Outcome {
-    match written {
-        Written::Changed => Outcome::Changed,
-        Written::AlreadySo => Outcome::AlreadySo,
-    }
+    Outcome::changed_if(written == Written::Changed)
 }

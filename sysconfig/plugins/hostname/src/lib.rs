@@ -234,18 +234,11 @@ fn suggestion(name: &str) -> Option<String> {
 /// The host name could not be looked at or changed.
 fn name_error(operation: &str, error: HostnameError) -> PluginError {
     let help = error.help();
-    with_help(PluginError::new(operation).source(error), help)
+    PluginError::new(operation).source(error).maybe_help(help)
 }
 
 /// A file could not be looked at or changed.
 fn file_error(operation: &str, error: FileError) -> PluginError {
     let help = error.help();
-    with_help(PluginError::new(operation).source(error), help)
-}
-
-fn with_help(error: PluginError, help: Option<&'static str>) -> PluginError {
-    match help {
-        Some(help) => error.help(help),
-        None => error,
-    }
+    PluginError::new(operation).source(error).maybe_help(help)
 }

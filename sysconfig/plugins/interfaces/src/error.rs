@@ -6,22 +6,15 @@ use sysconfig_plugin::PluginError;
 
 pub(crate) fn network_error(operation: &str, error: NetworkError) -> PluginError {
     let help = error.help();
-    with_help(PluginError::new(operation).source(error), help)
+    PluginError::new(operation).source(error).maybe_help(help)
 }
 
 pub(crate) fn file_error(operation: &str, error: FileError) -> PluginError {
-    let help = error.help().map(str::to_owned);
-    with_help(PluginError::new(operation).source(error), help)
+    let help = error.help();
+    PluginError::new(operation).source(error).maybe_help(help)
 }
 
 pub(crate) fn smf_error(operation: &str, error: SmfError) -> PluginError {
     let help = error.help();
-    with_help(PluginError::new(operation).source(error), help)
-}
-
-fn with_help(error: PluginError, help: Option<String>) -> PluginError {
-    match help {
-        Some(help) => error.help(help),
-        None => error,
-    }
+    PluginError::new(operation).source(error).maybe_help(help)
 }

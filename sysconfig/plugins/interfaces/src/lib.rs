@@ -125,9 +125,5 @@ impl Plugin for InterfacesPlugin {
 }
 
 fn wrap<C>(steps: Vec<PlannedStep<C>>, wrap: impl Fn(C) -> Change) -> Vec<PlannedStep<Change>> {
-    let step = |step: PlannedStep<C>| {
-        let PlannedStep { action, resource, summary, risk, changes, change } = step;
-        PlannedStep { action, resource, summary, risk, changes, change: wrap(change) }
-    };
-    steps.into_iter().map(step).collect()
+    steps.into_iter().map(|step| step.map(&wrap)).collect()
 }

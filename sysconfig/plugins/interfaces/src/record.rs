@@ -20,6 +20,9 @@ pub(crate) struct Record {
     pub first_up: Option<String>,
     /// Routes of ours.
     pub routes: BTreeSet<Route>,
+    /// illumos: kept routes that the kernel lost with an address that we deleted, and was not given again. While
+    /// another route leads to the same destination, the system does not tell that they are missing.
+    pub cut: BTreeSet<Route>,
     /// The largest packets before we changed them, by link.
     pub mtus: BTreeMap<String, u32>,
     /// Linux: addresses of ours, by link.

@@ -1,14 +1,16 @@
-//! Steps of both systems: waiting for what only others can do.
+//! Steps of both systems: keeping a choice, and waiting for what only others can do.
 
+use crate::record::Record;
 use crate::select::Selection;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-use sysconfig_plugin::{PlannedStep, PluginError, Risk};
+use std::time::{Duration, Instant};
+use sysconfig_platform::Host;
+use sysconfig_plugin::{Context, Outcome, PlannedStep, PluginError, Risk};
 
 /// What is waited for. Each is a step, so that the status tells what is missing, and the last one, so that everything
 /// else is done first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "for")]
+#[serde(rename_all = "kebab-case")]
 pub enum Waiting {
     /// A link that is not there. Nothing is gained by waiting: when it appears, the plugin hears of it.
     Link {
@@ -35,7 +37,7 @@ pub enum Waiting {
 
 impl Waiting {
     /// How long a step waits. Part of what the daemon gives is left for the answer.
-    pub(crate) fn patience(&self, remaining: Option<Duration>) -> Duration {
+    fn patience(&self, remaining: Option<Duration>) -> Duration {
         match self {
             Self::Link { .. } | Self::Duplicate { .. } => Duration::ZERO,
             Self::Lease { deadline_s, .. } => {
@@ -64,6 +66,23 @@ impl Waiting {
         }
     }
 
+    /// Looks until what is waited for is there, or the time is over.
+    pub(crate) fn wait(
+        &self,
+        host: &Host,
+        context: &Context,
+        mut is_over: impl FnMut() -> Result<bool, PluginError>,
+    ) -> Result<Outcome, PluginError> {
+        let until = Instant::now() + self.patience(context.remaining());
+        while !is_over()? {
+            if Instant::now() >= until || context.is_cancelled() {
+                return Err(self.failure());
+            }
+            std::thread::sleep(host.poll_interval);
+        }
+        Ok(Outcome::Changed)
+    }
+
     pub(crate) fn step<C>(self, wrap: impl FnOnce(Self) -> C) -> PlannedStep<C> {
         let (resource, summary) = match &self {
             Self::Link { sought, .. } => (sought.clone(), format!("configure the {sought}, which is not there")),
@@ -74,6 +93,19 @@ impl Waiting {
         };
         PlannedStep::new("wait", resource, summary, Risk::Safe, wrap(self))
     }
+}
+
+/// The step that keeps the choice of `first-up`, when it is a new one; `wrap` gets the choice and the one before.
+pub(crate) fn choice<C>(
+    selection: &Selection,
+    record: &Record,
+    wrap: impl FnOnce(Option<String>, Option<String>) -> C,
+) -> Option<PlannedStep<C>> {
+    let (from, to) = (record.first_up.clone(), selection.first_up.clone());
+    let link = to.clone().filter(|_| from != to)?;
+    let summary = format!("use {link} as the first link with a signal");
+    let change = wrap(to.clone(), from.clone());
+    Some(PlannedStep::new("choose", link, summary, Risk::Safe, change).field("first-up", from, to))
 }
 
 /// The steps for links that are not there.

@@ -76,7 +76,7 @@ impl Plugin for ZpoolPlugin {
     }
 
     fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
-        Ok(plan::plan(config, observed))
+        Ok(plan::plan(config, observed).into_iter().map(|step| keyed(config, step)).collect())
     }
 
     fn apply(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
@@ -91,5 +91,13 @@ impl Plugin for ZpoolPlugin {
 
     fn undo(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
         change.undo(&self.host, context)
+    }
+}
+
+/// A step with the place where its pool is configured, which the daemon looks at before anything is destroyed.
+fn keyed(config: &Config, step: PlannedStep<Change>) -> PlannedStep<Change> {
+    match config.pools.iter().position(|pool| pool.name == step.resource) {
+        Some(at) => step.of(format!("{KEY}[{at}]")),
+        None => step,
     }
 }

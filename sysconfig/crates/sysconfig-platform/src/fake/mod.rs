@@ -6,6 +6,7 @@
 
 pub mod illumos;
 pub mod linux;
+pub mod remote;
 pub mod storage;
 
 use crate::Completed;

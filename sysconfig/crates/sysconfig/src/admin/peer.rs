@@ -4,19 +4,44 @@ use std::os::unix::net::UnixStream;
 
 /// Root and the daemon's own user may do everything, others nothing.
 ///
-/// Where the system tells the peer only through an interface that has no safe binding (illumos: `getpeerucred`), the
-/// socket's mode and that of its directory decide alone; both are checked by `connect` there.
-#[cfg(any(target_os = "linux", target_os = "android"))]
+/// The socket's mode and that of its directory keep others out already (`connect` looks at both, on illumos too); this
+/// is the second lock.
 pub(super) fn check(stream: &UnixStream) -> Result<(), String> {
-    let peer =
-        rustix::net::sockopt::socket_peercred(stream).map_err(|errno| format!("its user is unknown: {errno}"))?;
-    if peer.uid.is_root() || peer.uid == rustix::process::geteuid() {
-        return Ok(());
+    match effective_user(stream) {
+        Ok(None) => Ok(()),
+        Ok(Some(user)) if user == 0 || user == rustix::process::geteuid().as_raw() => Ok(()),
+        Ok(Some(user)) => Err(format!("user {user} may not administer this system")),
+        Err(error) => Err(format!("its user is unknown: {error}")),
     }
-    Err(format!("user {} may not administer this system", peer.uid.as_raw()))
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn check(_: &UnixStream) -> Result<(), String> {
-    Ok(())
+/// The effective user that the peer had when it connected; none where the system is not asked.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn effective_user(stream: &UnixStream) -> std::io::Result<Option<u32>> {
+    let peer = rustix::net::sockopt::socket_peercred(stream)?;
+    Ok(Some(peer.uid.as_raw()))
+}
+
+#[cfg(target_os = "illumos")]
+fn effective_user(stream: &UnixStream) -> std::io::Result<Option<u32>> {
+    use uds::UnixStreamExt;
+
+    stream.initial_peer_credentials().map(|peer| Some(peer.euid()))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "illumos")))]
+fn effective_user(_: &UnixStream) -> std::io::Result<Option<u32>> {
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn oneself_may_and_the_system_knows_who_that_is() {
+        let (stream, _theirs) = UnixStream::pair().unwrap();
+        assert_eq!(effective_user(&stream).unwrap(), Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(check(&stream), Ok(()));
+    }
 }

@@ -42,6 +42,8 @@ pub enum Finding {
         /// What to do about it.
         help: Option<String>,
     },
+    /// Which directories of the plugin path cannot be looked at, by what the system says; none when all can be.
+    Missing(BTreeMap<PathBuf, String>),
     /// The configuration files changed.
     ConfigChanged {
         /// When a poll first saw them as they are now.
@@ -55,9 +57,9 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether it is about the configuration.
-    pub fn is_of_config(&self) -> bool {
-        matches!(self, Self::ConfigChanged { .. })
+    /// Whether it is about a plugin's file.
+    pub fn is_of_plugin(&self) -> bool {
+        !matches!(self, Self::ConfigChanged { .. } | Self::Missing(_))
     }
 }
 
@@ -121,13 +123,14 @@ pub struct Scanner {
     system: System,
     store: Arc<CopyStore>,
     tracked: BTreeMap<String, Tracked>,
+    missing: BTreeMap<PathBuf, String>,
 }
 
 impl Scanner {
     /// A scanner that knows nothing yet.
     pub fn new(search: Search, system: System, store: Arc<CopyStore>) -> Self {
         let directories = with_fallbacks(&search.path, &system.triples());
-        Self { search, directories, system, store, tracked: BTreeMap::new() }
+        Self { search, directories, system, store, tracked: BTreeMap::new(), missing: BTreeMap::new() }
     }
 
     /// Looks elsewhere from now on, and forgets which files were refused, because the reason may be gone.
@@ -151,8 +154,13 @@ impl Scanner {
 
     /// Looks once; what changed since an earlier poll and not since the last one is a finding.
     pub fn poll(&mut self) -> Vec<Finding> {
-        let present = self.list();
+        let (present, unreadable) = self.list();
         let mut findings = Vec::new();
+        let missing = self.missing_from(&unreadable);
+        if missing != self.missing {
+            self.missing.clone_from(&missing);
+            findings.push(Finding::Missing(missing));
+        }
         let names: BTreeSet<_> = self.tracked.keys().chain(present.keys()).cloned().collect();
         for name in names {
             let locations = present.get(&name).cloned().unwrap_or_default();
@@ -182,19 +190,38 @@ impl Scanner {
         findings
     }
 
-    /// The files by plugin name, in the order of the directories. A directory that is not there, e.g. a share that
-    /// is not mounted yet, has no files.
-    fn list(&self) -> BTreeMap<String, Vec<Location>> {
+    /// The files by plugin name, in the order of the directories, and the directories that cannot be looked at, e.g.
+    /// of a share that is not mounted yet.
+    fn list(&self) -> (BTreeMap<String, Vec<Location>>, BTreeMap<&Path, std::io::Error>) {
         let mut present: BTreeMap<String, Vec<Location>> = BTreeMap::new();
+        let mut unreadable = BTreeMap::new();
         for directory in &self.directories {
-            let Ok(entries) = std::fs::read_dir(directory) else { continue };
+            let entries = match std::fs::read_dir(directory) {
+                Ok(entries) => entries,
+                Err(error) => {
+                    unreadable.insert(directory.as_path(), error);
+                    continue;
+                }
+            };
             for entry in entries.flatten() {
                 let Some(name) = entry.file_name().to_str().and_then(plugin_name) else { continue };
                 let identity = std::fs::metadata(entry.path()).ok().map(|metadata| Identity::of(&metadata));
                 present.entry(name).or_default().push((entry.path(), identity));
             }
         }
-        present
+        (present, unreadable)
+    }
+
+    /// The configured directories that are not there, and have no stand-in that is.
+    fn missing_from(&self, unreadable: &BTreeMap<&Path, std::io::Error>) -> BTreeMap<PathBuf, String> {
+        let triples = if unreadable.is_empty() { Vec::new() } else { self.system.triples() };
+        let missing = self.search.path.iter().filter_map(|directory| {
+            let error = unreadable.get(directory.as_path())?;
+            let places = with_fallbacks(std::slice::from_ref(directory), &triples);
+            let none = places.iter().all(|place| unreadable.contains_key(place.as_path()));
+            none.then(|| (directory.clone(), error.to_string()))
+        });
+        missing.collect()
     }
 
     /// Takes the first file that can be started. None when a file changed meanwhile.

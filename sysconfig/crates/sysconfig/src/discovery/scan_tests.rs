@@ -42,6 +42,10 @@ impl Bench {
                 Finding::Candidate(candidate) => format!("+{}", candidate.name),
                 Finding::Vanished { name } => format!("-{name}"),
                 Finding::ConfigChanged { .. } => unreachable!("the scanner looks at plugins only"),
+                Finding::Missing(missing) => {
+                    let names = missing.keys().map(|path| path.file_name().unwrap().to_str().unwrap());
+                    format!("missing: {}", names.collect::<Vec<_>>().join(" "))
+                }
                 Finding::Refused { name, message, .. } => format!("{name}: {message}"),
             })
             .collect()
@@ -156,4 +160,27 @@ fn executables_of_another_system_are_passed_over_for_the_build_for_this_one() {
     let right = bench.write(&format!("target/{triple}/release/sysconfig-plugin-a"), own);
     std::fs::set_permissions(right.parent().unwrap(), std::fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(bench.settle(), ["+a"]);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_told_once_and_again_when_it_comes() {
+    let mut bench = Bench::new(&["p", "late"]);
+    let late = bench.directory.path().join("late");
+    std::fs::remove_dir(&late).unwrap();
+    assert_eq!(bench.settle(), ["missing: late"]);
+    assert_eq!(bench.settle(), [""; 0]);
+    std::fs::write(&late, "a file").unwrap();
+    assert_eq!(bench.settle(), ["missing: late"], "for another reason");
+    std::fs::remove_file(&late).unwrap();
+    bench.write("late/sysconfig-plugin-a", SCRIPT);
+    assert_eq!(bench.settle(), ["missing: ", "+a"]);
+}
+
+#[test]
+fn a_directory_whose_stand_in_for_this_system_is_there_is_not_missed() {
+    let mut bench = Bench::new(&["target/release"]);
+    let triple = &System::detect().triples()[0];
+    std::fs::remove_dir(bench.directory.path().join("target/release")).unwrap();
+    std::fs::create_dir_all(bench.directory.path().join("target").join(triple).join("release")).unwrap();
+    assert_eq!(bench.settle(), [""; 0]);
 }

@@ -283,7 +283,7 @@ impl Engine {
             Err(CallError::Fault(_)) => {
                 let (plugin, step) = (plugin.to_owned(), step.redacted());
                 let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
-                self.in_doubt.push(InDoubt { sequence, plugin, undo: true, step, at_unix_ms });
+                self.in_doubt.push(InDoubt { sequence, plugin, undo: true, step, at_unix_ms, is_inherited: false });
                 return answer.map(|answer| answer.outcome).map_err(|error| failure("undo", &error));
             }
         };

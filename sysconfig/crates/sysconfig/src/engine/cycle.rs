@@ -9,7 +9,7 @@ use sysconfig_protocol::admin::{
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::{Apply as ApplyStep, MakePlan, Observe, Verify};
-use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Risk, Step};
+use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Step};
 
 use super::{Engine, SELF, subject};
 use crate::clock;
@@ -18,8 +18,8 @@ use crate::state::applied::AppliedPart;
 use crate::state::journal::InDoubt;
 use crate::state::{StateError, digest_of};
 
-/// The trigger of the cycle that belongs to the daemon's start.
-const START: &str = "start";
+/// The trigger of the cycle that an administrator asks for.
+const REQUEST: &str = "request";
 
 /// How far a cycle goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,9 +98,9 @@ impl Engine {
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
             self.release_held();
-            return Ok(self.cycle("request", &names, mode));
+            return Ok(self.cycle(REQUEST, &names, mode));
         }
-        let started = Started::now(if request.dry_run { "request for a dry run" } else { "request" });
+        let started = Started::now(if request.dry_run { "request for a dry run" } else { REQUEST });
         let parts = self.plan_parts(&names);
         let digest = digest_of_parts(&parts);
         if let Some(wanted) = request.plan.as_ref().filter(|wanted| **wanted != digest) {
@@ -112,7 +112,7 @@ impl Engine {
             self.note_cycle(started, false, &report);
             return Ok(report);
         }
-        let run = |engine: &mut Self, approved| engine.run_cycle("request", &names, mode, approved);
+        let run = |engine: &mut Self, approved| engine.run_cycle(REQUEST, &names, mode, approved);
         match request.confirm_within_ms {
             None => {
                 self.release_held();
@@ -251,13 +251,8 @@ impl Engine {
 
     fn carry_out_step(&mut self, plugin: &str, plan: &Digest, step: &Step, allow_destructive: bool) -> AppliedStep {
         let subject = subject(plugin);
-        if step.risk == Risk::Destructive && !allow_destructive {
-            self.log.warn(&subject, format!("not done, because it is destructive: {}", step.summary));
-            let message = "the step is destructive, and that was not allowed".to_owned();
-            let help = Some("look at the plan, then: sysconfigctl apply --allow-destructive".to_owned());
-            return applied(step, StepResult::Refused, 0, Some(Failure { message, help }));
-        }
-        if let Err(failure) = self.note_revocable(plugin, plan, step) {
+        let forbidden = self.forbids(plugin, step, allow_destructive);
+        if let Err(failure) = forbidden.map_or_else(|| self.note_revocable(plugin, plan, step), Err) {
             self.log.warn(&subject, format!("not done: {}: {}", step.summary, failure.message));
             return applied(step, StepResult::Refused, 0, Some(failure));
         }
@@ -294,7 +289,7 @@ impl Engine {
             // It stays open in the journal: only the next observation tells.
             let (plugin, step) = (plugin.to_owned(), step.redacted());
             let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
-            self.in_doubt.push(InDoubt { sequence, plugin, undo: false, step, at_unix_ms });
+            self.in_doubt.push(InDoubt { sequence, plugin, undo: false, step, at_unix_ms, is_inherited: false });
         } else {
             let message = error.as_ref().map(|error| error.message.clone());
             if let Err(error) = self.journal.result(sequence, result, message) {
@@ -335,7 +330,8 @@ impl Engine {
     }
 
     /// A plugin's part is in force, so it does not matter any more what became of its steps in doubt. Those of a
-    /// daemon that was killed are still told until the next time, because nobody has heard of them yet.
+    /// daemon that was killed are still told until an administrator applies, because nobody has heard of them yet, and
+    /// an event may start the next cycle at once.
     fn resolve_doubts(&mut self, plugin: &str, trigger: &str) {
         for doubt in self.in_doubt.iter_mut().filter(|doubt| doubt.plugin == plugin) {
             let Some(sequence) = doubt.sequence.take() else { continue };
@@ -344,9 +340,8 @@ impl Engine {
                 self.log.warn(SELF, error);
             }
         }
-        if trigger != START {
-            self.in_doubt.retain(|doubt| doubt.plugin != plugin);
-        }
+        let is_told = trigger == REQUEST;
+        self.in_doubt.retain(|doubt| doubt.plugin != plugin || (doubt.is_inherited && !is_told));
     }
 
     /// Remembers that a plugin's part is in force. A look that finds what was recorded before is not written down.

@@ -7,6 +7,7 @@
 //! * `start`: bringing plugins up, at the beginning, after a fault, and when a file changed;
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
 //! * `cycle`: observe → plan → apply → verify → record;
+//! * `destruction`: who allows what cannot be brought back;
 //! * `confirm`: changes that are undone unless somebody confirms them;
 //! * `drift`: looking whether the machine is still as configured;
 //! * `events`: what plugins tell each other;
@@ -16,6 +17,7 @@
 mod backoff;
 mod confirm;
 mod cycle;
+mod destruction;
 mod drift;
 mod events;
 mod exchange;
@@ -155,6 +157,8 @@ pub struct Engine {
     drift: Drift,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
+    /// What of the plugin path cannot be looked at, and why.
+    missing_directories: BTreeMap<PathBuf, String>,
     last_cycle: Option<CycleReport>,
     /// Threads that see old processes off.
     farewells: Vec<JoinHandle<()>>,
@@ -209,6 +213,7 @@ impl Engine {
             confirming: Confirming::new(confirmation),
             drift: Drift::default(),
             lasting_problems: Vec::new(),
+            missing_directories: BTreeMap::new(),
             last_cycle: None,
             farewells: Vec::new(),
             log,

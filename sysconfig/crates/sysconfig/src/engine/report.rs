@@ -52,6 +52,7 @@ impl Engine {
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.lasting_problems.clone();
+        problems.extend(self.path_problems());
         problems.extend(self.config_problems());
         problems.extend(self.confirmation_problems());
         problems.extend(self.in_doubt.iter().map(|step| Problem {
@@ -69,6 +70,21 @@ impl Engine {
             self.plugin_problems(name, managed, &mut problems);
         }
         problems
+    }
+
+    /// Directories of the plugin path that are not there.
+    fn path_problems(&self) -> impl Iterator<Item = Problem> {
+        let help = match self.config.settings.plugins.hot_reload {
+            true => "its plugins are started when it appears; for a share: sysconfigctl doctor",
+            false => "make it or mend plugins.path, then restart the service",
+        };
+        self.missing_directories.iter().map(move |(directory, reason)| Problem {
+            subject: "plugins".to_owned(),
+            message: format!("no plugins from {}: {reason}", shown(directory)),
+            help: Some(help.to_owned()),
+            place: None,
+            severity: Severity::Warning,
+        })
     }
 
     /// What is wrong with the configuration, apart from what plugins say about their parts.

@@ -1,5 +1,7 @@
 //! Bringing plugins up, at the beginning, after a fault, and when a file changed.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use sysconfig_protocol::admin::{Failure, HappeningKind, PluginState, PluginStatus};
@@ -272,7 +274,7 @@ impl Engine {
     /// Something changed under the plugin path.
     pub(super) fn take_finding(&mut self, finding: Finding) {
         match finding {
-            _ if self.is_ready && !self.config.settings.plugins.hot_reload && !finding.is_of_config() => (),
+            _ if self.is_ready && !self.config.settings.plugins.hot_reload && finding.is_of_plugin() => (),
             Finding::Candidate(candidate) => self.take_candidate(candidate),
             Finding::Refused { name, path, message, help } => {
                 let message = format!("{}: {message}", shown(&path));
@@ -283,8 +285,20 @@ impl Engine {
                 self.keep_old(&name, failure, None);
             }
             Finding::Vanished { name } => self.file_vanished(&name),
+            Finding::Missing(missing) => self.directories_missing(missing),
             Finding::ConfigChanged { seen } => self.config_changed(seen),
         }
+    }
+
+    /// Some of the plugin path is not there, or is again.
+    fn directories_missing(&mut self, missing: BTreeMap<PathBuf, String>) {
+        for (directory, reason) in &missing {
+            self.log.warn(SELF, format!("no plugins from {}: {reason}", shown(directory)));
+        }
+        for directory in self.missing_directories.keys().filter(|directory| !missing.contains_key(*directory)) {
+            self.log.info(SELF, format!("{} is there now", shown(directory)));
+        }
+        self.missing_directories = missing;
     }
 
     /// A file disappeared. Its plugin goes on, unless it never ran; a plugin that was refused because of it gets

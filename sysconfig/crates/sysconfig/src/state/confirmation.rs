@@ -119,6 +119,7 @@ mod tests {
             summary: "set the thing".to_owned(),
             changes: vec![change],
             risk: Risk::Safe,
+            key: "test.x".to_owned(),
             data: json!({ "key": "hunter2" }),
         };
         RevocableStep { plugin: "x".to_owned(), plan: Digest("00".to_owned()), step, data_withheld: false }

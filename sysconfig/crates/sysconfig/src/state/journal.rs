@@ -53,6 +53,8 @@ pub struct InDoubt {
     pub step: Step,
     /// When it was begun.
     pub at_unix_ms: u64,
+    /// Whether an earlier daemon began it, so that nobody was there to tell it.
+    pub is_inherited: bool,
 }
 
 /// The journal, open for appending.
@@ -199,7 +201,9 @@ fn replay(bytes: &[u8]) -> (Vec<InDoubt>, u64) {
         match serde_json::from_slice(line) {
             Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
                 last = last.max(sequence);
-                open.push((sequence, InDoubt { sequence: Some(sequence), plugin, undo, step: *step, at_unix_ms }));
+                let (open_as, step) = (Some(sequence), *step);
+                let doubt = InDoubt { sequence: open_as, plugin, undo, step, at_unix_ms, is_inherited: true };
+                open.push((sequence, doubt));
             }
             Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
             Err(_) => (),
@@ -224,6 +228,7 @@ mod tests {
             summary: "set the thing".to_owned(),
             changes: vec![secret],
             risk: Risk::Safe,
+            key: "test.x".to_owned(),
             data: Value::from("hunter2"),
         }
     }

@@ -119,6 +119,7 @@ mod tests {
             summary: "set the thing".to_owned(),
             changes: vec![change],
             risk: Risk::Safe,
+            key: "test.x".to_owned(),
             data: serde_json::json!({ "key": [1, 2.5, null, "x"] }),
         }
     }

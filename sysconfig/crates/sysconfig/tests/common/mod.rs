@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -68,6 +69,13 @@ impl Bench {
         self.install_bytes(name, &bytes);
     }
 
+    /// The same with a real plugin, which is to act on a simulated machine.
+    pub(crate) fn install_simulated(&self, name: &str, machine: &Value) {
+        let mut bytes = std::fs::read(example("simulated-plugin")).unwrap();
+        bytes.extend_from_slice(format!("MACHINE{machine}").as_bytes());
+        self.install_bytes(name, &bytes);
+    }
+
     pub(crate) fn install_bytes(&self, name: &str, bytes: &[u8]) {
         let dep = self.path(&format!("deps/{name}"));
         drop(std::fs::remove_file(&dep));
@@ -119,6 +127,22 @@ impl Bench {
         std::fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// The steps that the journal has begun and not ended, by what it shows of them. A line that is cut off counts as
+    /// none.
+    pub(crate) fn open_steps(&self) -> Vec<String> {
+        let mut open = BTreeMap::new();
+        for line in self.text("state/journal.jsonl").unwrap_or_default().lines() {
+            let Ok(line) = serde_json::from_str::<Value>(line) else { continue };
+            let sequence = line["sequence"].as_u64().unwrap();
+            if line["kind"] == "intent" {
+                open.insert(sequence, line["step"]["summary"].as_str().unwrap().to_owned());
+            } else {
+                open.remove(&sequence);
+            }
+        }
+        open.into_values().collect()
+    }
+
     /// The processes that run from this bench's private copies.
     pub(crate) fn plugin_processes(&self) -> Vec<u32> {
         let state = self.path("state");
@@ -140,10 +164,14 @@ pub(crate) fn program(path: &Path) -> Command {
     Command::new(path)
 }
 
-/// The example program is built beside the test.
 pub(crate) fn scripted_plugin() -> PathBuf {
+    example("scripted-plugin")
+}
+
+/// The example programs are built beside the test.
+fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let path = test.parent().unwrap().parent().unwrap().join("examples/scripted-plugin");
+    let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is built with the tests", path.display());
     path
 }

@@ -67,7 +67,7 @@ pub fn apply(report: &ApplyReport, now: u64) -> String {
     };
     let destructive = |step: &AppliedStep| step.result == StepResult::Refused && step.step.risk == Risk::Destructive;
     if results().any(destructive) {
-        text += "Destructive steps need --allow-destructive.\n";
+        text += "Destructive steps need --allow-destructive, and allow-destructive where the resource is configured.\n";
     }
     if let Some(by) = report.confirm_by_unix_ms {
         let left = duration(by.saturating_sub(now).next_multiple_of(1000));

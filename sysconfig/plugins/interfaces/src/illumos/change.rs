@@ -4,9 +4,9 @@ use crate::error::{file_error, network_error};
 use crate::record::Record;
 use crate::steps::Waiting;
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use sysconfig_platform::ipadm::{self, AddressSpec, Protocol};
-use sysconfig_platform::{Host, NetworkError, Route, dladm, route};
+use sysconfig_platform::{Host, IpNet, NetworkError, Route, dladm, route};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
 /// The longest time that `ipadm` itself waits for a lease; then the plugin looks, and notices when it is cancelled.
@@ -14,7 +14,7 @@ const WAIT_IN_IPADM: Duration = Duration::from_secs(5);
 
 /// One change of the machine, with what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Remember the link that `first-up` stands for.
     Choose {
@@ -132,15 +132,19 @@ impl Change {
                 ipadm::run(host, &ipadm::enable_address(object), &operation).map(drop).map_err(failed)?;
             }
             Self::Up { object } => {
-                ipadm::run(host, &ipadm::up_address(object), &operation).map(drop).map_err(failed)?;
+                ipadm::run_as_lasting_as_possible(host, &ipadm::up_address(object), &operation).map_err(failed)?;
             }
             Self::AddRoute { route, .. } => {
                 remember(host, |record| record.routes.insert(*route))?;
                 route::add(host, route).map_err(failed)?;
+                remember(host, |record| record.cut.remove(route))?;
             }
             Self::DeleteRoute { route } => {
                 route::delete(host, route).map_err(failed)?;
-                remember(host, |record| record.routes.remove(route))?;
+                remember(host, |record| {
+                    record.cut.remove(route);
+                    record.routes.remove(route)
+                })?;
             }
             Self::Wait(waiting) => return wait(host, waiting, context),
         }
@@ -168,7 +172,11 @@ impl Change {
                 }
             }
             Self::Create { object, spec, .. } => return delete(host, object, spec),
-            Self::Delete { object, spec } => return create(host, object, spec, 1, context),
+            Self::Delete { object, spec } => {
+                let outcome = create(host, object, spec, 1, context)?;
+                add_cut_routes(host, object)?;
+                return Ok(outcome);
+            }
             Self::AddRoute { was_kept: true, .. } => return Ok(Outcome::AlreadySo),
             Self::AddRoute { route, was_kept: false } => {
                 route::delete(host, route).map_err(failed)?;
@@ -220,7 +228,7 @@ fn set_mtu(host: &Host, link: &str, protocol: Protocol, mtu: u32, operation: &st
     if ipadm::mtu(host, link, protocol)? == mtu {
         return Ok(());
     }
-    ipadm::run(host, &ipadm::set_mtu(link, protocol, mtu), operation).map(drop)
+    ipadm::run_as_lasting_as_possible(host, &ipadm::set_mtu(link, protocol, mtu), operation)
 }
 
 /// The object of that name, when it is there: a fixed address is compared by the caller.
@@ -263,29 +271,37 @@ fn delete(host: &Host, object: &str, spec: &AddressSpec) -> Result<Outcome, Plug
     let failed = |error| network_error(&operation, error);
     let rows = rows_of(host, object).map_err(failed)?;
     let Some(row) = rows.first() else { return Ok(Outcome::AlreadySo) };
+    let networks: Vec<IpNet> = rows.iter().filter_map(|row| row.address).collect();
+    let is_lost = |route: &Route| networks.iter().any(|net| net.contains(&route.via));
+    let lost: Vec<Route> = route::kept(host).map_err(failed)?.into_iter().filter(is_lost).collect();
+    remember(host, |record| record.cut.extend(lost))?;
     // A lease is given back to its server, when there is one.
     let release = *spec == AddressSpec::Dhcp && row.address.is_some();
     ipadm::remove_address(host, object, release).map_err(failed)?;
     Ok(Outcome::Changed)
 }
 
-/// Looks until what is waited for is there, or the time is over.
+/// Gives the kernel again what it lost with an address that is back.
+fn add_cut_routes(host: &Host, object: &str) -> Result<(), PluginError> {
+    let failed = |error| network_error("cannot add the routes of an address again", error);
+    let networks: Vec<IpNet> =
+        rows_of(host, object).map_err(failed)?.into_iter().filter_map(|row| row.address).collect();
+    let record = Record::load(host).map_err(|error| file_error("cannot read what was done before", error))?;
+    for route in record.cut.iter().filter(|route| networks.iter().any(|net| net.contains(&route.via))) {
+        route::add(host, route).map_err(failed)?;
+        remember(host, |record| record.cut.remove(route))?;
+    }
+    Ok(())
+}
+
 fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, PluginError> {
-    let until = Instant::now() + waiting.patience(context.remaining());
-    loop {
-        let is_over = match waiting {
+    waiting.wait(host, context, || {
+        Ok(match waiting {
             Waiting::Link { .. } => false,
             Waiting::Lease { link, .. } => has_lease(host, link)?,
             Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
-        };
-        if is_over {
-            return Ok(Outcome::Changed);
-        }
-        if Instant::now() >= until || context.is_cancelled() {
-            return Err(waiting.failure());
-        }
-        std::thread::sleep(host.poll_interval);
-    }
+        })
+    })
 }
 
 fn has_lease(host: &Host, link: &str) -> Result<bool, PluginError> {

@@ -5,7 +5,7 @@ use super::change::Change;
 use super::label;
 use crate::config::{Config, Wanted};
 use crate::select::{Selected, Selection};
-use crate::steps::{Waiting, absences};
+use crate::steps::{Waiting, absences, choice};
 use std::collections::BTreeSet;
 use sysconfig_platform::ipadm::{Address, AddressSpec, Protocol, Take};
 use sysconfig_platform::{IpNet, Route};
@@ -17,7 +17,7 @@ type Step = PlannedStep<Change>;
 pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginError> {
     let selection = state.select(config);
     let mut planner = Planner::new(state, &selection);
-    planner.choose();
+    planner.removals.extend(choice(&selection, &state.record, choose));
     for link in planner.links_with_objects() {
         planner.clear(&link);
     }
@@ -30,6 +30,10 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
     planner.stale_mtus();
     planner.routes();
     Ok(planner.finish())
+}
+
+fn choose(link: Option<String>, previous: Option<String>) -> Change {
+    Change::Choose { link, previous }
 }
 
 struct Planner<'a> {
@@ -60,18 +64,6 @@ impl<'a> Planner<'a> {
     fn finish(self) -> Vec<Step> {
         let absences = absences(self.selection, &self.state.link_names(), Change::Wait);
         self.removals.into_iter().chain(self.additions).chain(absences).chain(self.waits).collect()
-    }
-
-    /// Keeps the choice of `first-up`.
-    fn choose(&mut self) {
-        let chosen = &self.selection.first_up;
-        if chosen.is_some() && *chosen != self.state.record.first_up {
-            let (from, to) = (self.state.record.first_up.clone(), chosen.clone());
-            let link = to.clone().unwrap_or_default();
-            let summary = format!("use {link} as the first link with a signal");
-            let change = Change::Choose { link: to.clone(), previous: from.clone() };
-            self.removals.push(Step::new("choose", link, summary, Risk::Safe, change).field("first-up", from, to));
-        }
     }
 
     fn links_with_objects(&self) -> BTreeSet<String> {
@@ -326,7 +318,8 @@ impl<'a> Planner<'a> {
     fn is_missing(&self, route: &Route) -> bool {
         let is_live = self.state.live.get(&route.to.to_string()).is_some_and(Option::is_some);
         let gone = self.state.addresses.iter().filter(|row| self.gone.contains(&row.object));
-        let is_cut = gone.filter_map(|row| row.address).any(|net| net.contains(&route.via));
+        let is_cut = gone.filter_map(|row| row.address).any(|net| net.contains(&route.via))
+            || self.state.record.cut.contains(route);
         !self.state.kept.contains(route) || !is_live || is_cut
     }
 }

@@ -1,6 +1,6 @@
 //! The steps, forwards and backwards.
 
-use super::{accept_ra_path, accepts_ra};
+use super::{accept_ra_path, accepts_ra, duplicate};
 use crate::error::{file_error, network_error};
 use crate::record::Record;
 use crate::steps::Waiting;
@@ -16,7 +16,7 @@ const PATIENCE_WITH_NETWORKD: Duration = Duration::from_secs(10);
 
 /// One change of the machine, with what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind")]
+#[serde(rename_all = "kebab-case")]
 pub enum Change {
     /// Remember the link that `first-up` stands for.
     Choose {
@@ -137,7 +137,12 @@ impl Change {
                 })?;
                 return accept_ra(host, link, *accept);
             }
-            Self::AddAddress { link, address } => return add_address(host, link, *address),
+            Self::AddAddress { link, address } => {
+                if !has_address(host, link, *address)? {
+                    duplicate::refuse(host, link, *address, context)?;
+                }
+                return add_address(host, link, *address);
+            }
             Self::DeleteAddress { link, address } => return delete_address(host, link, *address),
             Self::AddRoute { link, route } => return add_route(host, link, route),
             Self::DeleteRoute { link, route } => return delete_route(host, link, route),
@@ -371,23 +376,14 @@ fn wait_for_addresses(host: &Host, link: &str, addresses: &[IpNet], context: &Co
     Ok(())
 }
 
-/// Looks until what is waited for is there, or the time is over.
 fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, PluginError> {
-    let until = Instant::now() + waiting.patience(context.remaining());
-    loop {
-        let is_over = match waiting {
+    waiting.wait(host, context, || {
+        Ok(match waiting {
             Waiting::Link { .. } => false,
             Waiting::Lease { link, .. } => has_lease(host, link)?,
             Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
-        };
-        if is_over {
-            return Ok(Outcome::Changed);
-        }
-        if Instant::now() >= until || context.is_cancelled() {
-            return Err(waiting.failure());
-        }
-        std::thread::sleep(host.poll_interval);
-    }
+        })
+    })
 }
 
 fn has_lease(host: &Host, link: &str) -> Result<bool, PluginError> {

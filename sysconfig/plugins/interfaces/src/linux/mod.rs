@@ -4,6 +4,7 @@
 //! another program manages is refused by name.
 
 mod change;
+mod duplicate;
 mod manager;
 mod plan;
 

@@ -4,7 +4,7 @@ use super::State;
 use super::change::Change;
 use crate::config::{Config, Wanted};
 use crate::select::{Selected, Selection};
-use crate::steps::{Waiting, absences};
+use crate::steps::{Waiting, absences, choice};
 use std::collections::BTreeSet;
 use sysconfig_platform::dhcpcd::{self, Family};
 use sysconfig_platform::networkd::{self, NetworkFile};
@@ -25,7 +25,7 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
         released: BTreeSet::new(),
         removed: Vec::new(),
     };
-    planner.choose();
+    planner.steps.extend(choice(&selection, &state.record, choose));
     planner.stale_files();
     planner.stale_clients();
     planner.stale_routes();
@@ -39,6 +39,10 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
     }
     let absences = absences(&selection, &state.link_names(), Change::Wait);
     Ok(planner.steps.into_iter().chain(absences).chain(planner.waits).collect())
+}
+
+fn choose(link: Option<String>, previous: Option<String>) -> Change {
+    Change::Choose { link, previous }
 }
 
 struct Planner<'a> {
@@ -60,17 +64,6 @@ impl Planner<'_> {
 
     fn index(&self, link: &str) -> Option<u32> {
         self.state.link(link).map(|link| link.index)
-    }
-
-    fn choose(&mut self) {
-        let chosen = &self.selection.first_up;
-        if chosen.is_some() && *chosen != self.state.record.first_up {
-            let (from, to) = (self.state.record.first_up.clone(), chosen.clone());
-            let link = to.clone().unwrap_or_default();
-            let summary = format!("use {link} as the first link with a signal");
-            let change = Change::Choose { link: to.clone(), previous: from.clone() };
-            self.steps.push(Step::new("choose", link, summary, Risk::Safe, change).field("first-up", from, to));
-        }
     }
 
     /// Our files for links that are not configured any more, or of a networkd that does not run.

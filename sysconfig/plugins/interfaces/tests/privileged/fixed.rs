@@ -54,3 +54,19 @@ pub(crate) fn late_link() {
     assert!(sh("ip -4 addr show dev late0").contains("198.51.100.7/24"));
     assert_eq!(harness.plan().unwrap(), []);
 }
+
+/// The kernel does not look whether somebody has an IPv4 address; arping does.
+pub(crate) fn duplicate() {
+    build();
+    let mut harness = plugin();
+    let with =
+        |address: &str| format!("[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [\"{address}\"]\n");
+    harness.configure(config(&with("192.0.2.1/24")));
+    let error = harness.converge().unwrap_err();
+    assert_eq!(error.message, "cannot put 192.0.2.1 on eth0");
+    let causes = error.data.map(|data| data.causes).unwrap_or_default();
+    assert_eq!(causes, ["192.0.2.1 is in use by another machine on eth0"]);
+    assert!(addresses(4).is_empty(), "{:?}", addresses(4));
+    converge(&mut harness, &with("192.0.2.10/24"));
+    assert!(reaches("192.0.2.1"));
+}

@@ -18,7 +18,7 @@ mod world;
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Ok(scenario) = std::env::var(world::SCENARIO) else { return };
-    let scenarios: [(&str, fn()); 12] = [
+    let scenarios: [(&str, fn()); 13] = [
         ("lease", dhcp::lease),
         ("renewal", dhcp::renewal),
         ("server_gone", dhcp::server_gone),
@@ -27,6 +27,7 @@ fn other_process() {
         ("resolver_and_name", dhcp::resolver_and_name),
         ("fixed", fixed::fixed_addresses_and_routes),
         ("late_link", fixed::late_link),
+        ("duplicate_ipv4", fixed::duplicate),
         ("autoconfiguration", ipv6::autoconfiguration_and_dhcp6),
         ("duplicate", ipv6::duplicate),
         ("confirmation", daemon::the_connection_comes_back),
@@ -53,6 +54,7 @@ privileged! {
     privileged_static_to_dhcp_and_back => "static_to_dhcp_and_back";
     privileged_resolver_and_name_from_the_lease => "resolver_and_name";
     privileged_fixed_addresses_and_routes => "fixed";
+    privileged_duplicate_ipv4_address => "duplicate_ipv4";
     privileged_link_that_appears_late => "late_link";
     privileged_ipv6_autoconfiguration_and_dhcp6 => "autoconfiguration";
     privileged_duplicate_ipv6_address => "duplicate";

@@ -20,9 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario in new namespaces, or says why not.
 pub(crate) fn run(scenario: &str) {
-    for (program, package) in
-        [("unshare", "util-linux"), ("ip", "iproute2"), ("dnsmasq", "dnsmasq-base"), ("dhcpcd", "dhcpcd-base")]
-    {
+    for (program, package) in [
+        ("unshare", "util-linux"),
+        ("ip", "iproute2"),
+        ("dnsmasq", "dnsmasq-base"),
+        ("dhcpcd", "dhcpcd-base"),
+        ("arping", "iputils-arping"),
+    ] {
         if test_judge::find(program, package).is_none() {
             return;
         }

@@ -472,3 +472,74 @@ fn every_step_is_right_to_repeat_and_can_be_undone() {
     assert_eq!(look(&fixture, |network| network.mtu("e1000g0")), Some(1500));
     assert_eq!(look(&fixture, |network| network.kept.clone()), []);
 }
+
+/// Two default routers, one of a lease: `route get` answers with either, so it does not tell that ours is gone.
+fn beside_a_lease(address: &str) -> String {
+    let fixed = STATIC.replace("192.0.2.10/24", address);
+    format!("{fixed}\n[[network.interface]]\nmatch = {{ name = \"vioif1\" }}\naddresses = [\"dhcp\"]\n")
+}
+
+fn default_routers(fixture: &Fixture<Machine>) -> Vec<String> {
+    let shown = |network: &mut Network| {
+        let defaults = network.kernel.iter().filter(|route| route.is_default());
+        defaults.map(|route| route.via.to_string()).collect::<Vec<_>>()
+    };
+    let mut routers = look(fixture, shown);
+    routers.sort();
+    routers
+}
+
+#[test]
+fn a_route_that_went_with_an_address_is_added_although_the_steps_were_cut_short() {
+    let mut fixture = machine();
+    look(&fixture, |network| network.servers.insert("vioif1".to_owned(), server(1)));
+    fixture.converge(&beside_a_lease("192.0.2.10/24"));
+    assert_eq!(default_routers(&fixture), ["10.0.2.2", "192.0.2.1"]);
+    fixture.harness.configure(config(&beside_a_lease("192.0.2.11/24")));
+    let first = fixture.harness.plan().unwrap().remove(0);
+    assert_eq!(first.summary, "delete 192.0.2.10/24 from e1000g0");
+    fixture.harness.apply(&first).unwrap();
+    assert_eq!(default_routers(&fixture), ["10.0.2.2"]);
+    // Here the daemon was killed, and another one looks anew.
+    fixture.apply_configured();
+    assert_eq!(default_routers(&fixture), ["10.0.2.2", "192.0.2.1"]);
+}
+
+#[test]
+fn an_address_that_is_put_back_gets_its_routes_again() {
+    let mut fixture = machine();
+    look(&fixture, |network| network.servers.insert("vioif1".to_owned(), server(1)));
+    fixture.converge(&beside_a_lease("192.0.2.10/24"));
+    fixture.harness.configure(config(&beside_a_lease("192.0.2.11/24")));
+    let steps = fixture.harness.plan().unwrap();
+    for step in &steps {
+        fixture.harness.apply(step).unwrap();
+    }
+    for step in steps.iter().rev() {
+        fixture.harness.undo(step).unwrap();
+    }
+    let addresses = look(&fixture, |network| network.addresses());
+    assert!(addresses.contains(&"e1000g0/sc1 192.0.2.10/24".to_owned()), "{addresses:?}");
+    assert_eq!(default_routers(&fixture), ["10.0.2.2", "192.0.2.1"]);
+}
+
+#[test]
+fn what_somebody_has_made_until_the_next_boot_is_changed_until_then() {
+    let mut fixture = machine();
+    look(&fixture, |network| {
+        network.add_object("e1000g0/v4", Kind::Static("192.0.2.10/24".parse().unwrap()));
+        network.objects[0].persistent = false;
+        network.objects[0].state = "down";
+        network.plumb("vioif1", false);
+    });
+    let first = "[[network.interface]]\nmatch = { name = \"e1000g0\" }\naddresses = [\"192.0.2.10/24\"]\n";
+    assert_eq!(fixture.converge(first), ["put 192.0.2.10/24 on e1000g0 into operation"]);
+    let second = "[[network.interface]]\nmatch = { name = \"vioif1\" }\naddresses = []\nmtu = 1400\n";
+    fixture.converge(&format!("{first}{second}"));
+    assert_eq!(look(&fixture, |network| network.mtu("vioif1")), Some(1400));
+    let commands = fixture.machine.commands();
+    assert!(commands.iter().any(|command| command == "/usr/sbin/ipadm up-addr -t e1000g0/v4"), "{commands:#?}");
+    let (message, help) = fixture.fail(&format!("{first}{}", second.replace("[]", "[\"198.51.100.1/24\"]")));
+    assert_eq!(message, "cannot put 198.51.100.1/24 on vioif1");
+    assert!(help.contains("made with -t"), "{help}");
+}

@@ -217,3 +217,27 @@ fn every_step_can_be_undone() {
         assert_eq!(shown(&fixture), before);
     }
 }
+
+#[test]
+fn an_ipv4_address_of_another_machine_is_not_put_on_the_link_where_arping_can_ask() {
+    let mut fixture = machine();
+    let text = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"192.0.2.10/24\"]\n";
+    fixture.machine.network(|network| {
+        network.has_arping = true;
+        network.neighbours.push("192.0.2.10".parse().unwrap());
+    });
+    let (message, help) = fixture.fail(text);
+    assert_eq!(message, "cannot put 192.0.2.10 on eth0");
+    assert_eq!(help, "give this machine, or the other one, another address");
+    assert_eq!(shown(&fixture), [""; 0]);
+    fixture.machine.network(|network| network.neighbours.clear());
+    fixture.apply_configured();
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24"]);
+    let probes = |fixture: &Fixture<Machine>| {
+        let commands = fixture.machine.commands();
+        commands.iter().filter(|command| command.contains("arping -D")).count()
+    };
+    assert_eq!(probes(&fixture), 2);
+    fixture.apply_configured();
+    assert_eq!(probes(&fixture), 2, "what is there already is not asked for: we would answer ourselves");
+}

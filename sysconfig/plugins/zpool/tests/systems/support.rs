@@ -78,6 +78,8 @@ impl Fixture {
         let imports = steps.iter().any(|step| step.action == "import");
         for step in &steps {
             assert!(may_destroy || step.risk != Risk::Destructive, "{}", step.summary);
+            // Without it the daemon refuses what is destructive.
+            assert!(step.key.starts_with("storage.pool["), "{}: {:?}", step.summary, step.key);
             let outcome = self.harness.apply(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
             // What properties an exported pool has is not known before.
             assert!(outcome == Outcome::Changed || (imports && step.action == "set"), "{}", step.summary);

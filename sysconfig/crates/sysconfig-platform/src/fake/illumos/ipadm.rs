@@ -2,6 +2,7 @@
 
 use super::super::{failed, printed};
 use super::network::{Kind, MissingText, Network, Object};
+use crate::ipadm::TEMPORARY;
 use crate::parsable::row;
 use crate::{Completed, IpNet};
 
@@ -37,6 +38,7 @@ impl Network {
             ["create-addr", rest @ ..] => self.create_addr(rest),
             ["delete-addr", object] | ["delete-addr", "-r", object] => self.delete_addr(object),
             ["enable-addr", "-t", object] => self.set_state(object, "disabled"),
+            ["up-addr", object] if self.is_temporary(object) => refused(format!("Could not mark up: {TEMPORARY}")),
             ["up-addr", object] | ["up-addr", "-t", object] => self.set_state(object, "down"),
             ["refresh-addr", object] | ["refresh-addr", "-i", object] => self.set_state(object, "-"),
             _ => usage(),
@@ -149,6 +151,9 @@ impl Network {
         let Some(interface) = self.interfaces.get_mut(*name) else {
             return refused("set-ifprop: mtu: Interface does not exist");
         };
+        if args[0] != "-t" && !interface.persistent {
+            return refused(format!("set-ifprop: mtu: {TEMPORARY}"));
+        }
         let value = assignment.strip_prefix("mtu=").and_then(|value| value.parse::<u32>().ok());
         let (Some(at), Some(mtu)) = (position(protocol), value) else { return usage() };
         let smallest = [68, 1280][at];
@@ -211,6 +216,10 @@ impl Network {
             },
             _ => return usage(),
         };
+        let interface = name.split('/').next().unwrap_or_default();
+        if persistent && self.interfaces.get(interface).is_some_and(|interface| !interface.persistent) {
+            return refused(format!("Could not create address: {TEMPORARY}"));
+        }
         match self.object_fault(name, &kind) {
             Some(text) => refused(format!("Could not create address: {text}")),
             None => self.make_object(name, kind, persistent),
@@ -295,6 +304,10 @@ impl Network {
         self.objects.remove(at);
         self.forget_unreachable();
         printed("")
+    }
+
+    fn is_temporary(&self, name: &str) -> bool {
+        self.objects.iter().any(|object| object.name == name && !object.persistent)
     }
 
     /// Puts an object that is in the state `from` into operation.

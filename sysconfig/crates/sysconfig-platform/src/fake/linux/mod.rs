@@ -132,6 +132,7 @@ impl Runner for Machine {
         match invocation.program.as_str() {
             "/usr/bin/systemctl" if inner.has_systemctl => Ok(inner.systemctl(&args)),
             "/usr/bin/networkctl" if inner.network.has_networkd => Ok(inner.network.networkctl(&args, &self.root)),
+            "/usr/bin/arping" if inner.network.has_arping => Ok(inner.network.arping(&args)),
             "/usr/sbin/dhcpcd" if inner.network.has_dhcpcd => Ok(inner.network.dhcpcd(&args, &self.root)),
             program => {
                 Err(CommandError::NotFound { program: program.to_owned(), source: io::ErrorKind::NotFound.into() })

@@ -33,12 +33,14 @@ pub struct Network {
     pub routes: Vec<LinuxRoute>,
     /// The DHCP servers by link.
     pub servers: BTreeMap<String, Server>,
-    /// Addresses of other machines, which the check for duplicates of IPv6 finds.
+    /// Addresses of other machines, which the kernel's check finds for IPv6, and arping for IPv4.
     pub neighbours: Vec<IpAddr>,
     /// Whether systemd-networkd runs.
     pub has_networkd: bool,
     /// Whether dhcpcd is installed.
     pub has_dhcpcd: bool,
+    /// Whether the arping of iputils is installed.
+    pub has_arping: bool,
     /// What networkd has put there: link and address.
     by_networkd: Vec<(u32, IpNet)>,
     /// Routes of networkd's.
@@ -207,6 +209,22 @@ impl Network {
             self.routes.retain(|route| route.index != index);
         }
         Ok(())
+    }
+
+    pub(super) fn arping(&self, args: &[&str]) -> Completed {
+        match args {
+            ["-V"] => printed("arping from iputils 20221126\n"),
+            ["-D", "-q", "-c", _, "-w", _, "-I", link, address] => {
+                let is_up = self.links.iter().any(|known| known.name == *link && known.up);
+                match address.parse() {
+                    Ok(address) if is_up && self.neighbours.contains(&IpAddr::V4(address)) => failed(1, ""),
+                    Ok(_) if is_up => printed(""),
+                    Ok(_) => failed(2, format!("arping: Interface \"{link}\" is down\n")),
+                    Err(_) => failed(2, format!("arping: {address}: Name or service not known\n")),
+                }
+            }
+            _ => failed(2, "\nUsage:\n  arping [options] <destination>\n"),
+        }
     }
 
     pub(super) fn dhcpcd(&mut self, args: &[&str], root: &Root) -> Completed {

@@ -1,0 +1,170 @@
+//! The daemon and the real plugins as processes, on a simulated illumos machine that the test holds.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::{Bench, PATIENCE};
+use serde_json::json;
+use sysconfig_platform::Host;
+use sysconfig_platform::fake::illumos::Machine;
+use sysconfig_platform::fake::illumos::network::Server;
+use sysconfig_platform::fake::remote;
+use sysconfig_protocol::admin::Health;
+use test_judge::{Random, soak};
+
+/// How long each program of the machine takes.
+const PROGRAM: Duration = Duration::from_millis(2);
+
+struct Simulation {
+    bench: Bench,
+    host: Host,
+    machine: Arc<Machine>,
+    _root: tempfile::TempDir,
+}
+
+impl Simulation {
+    fn new() -> Self {
+        let (root, host, machine) = Machine::start();
+        machine.network(|network| {
+            network.add_link("net0", 0xf);
+            network.add_link("net1", 0x10);
+            let options = [("DNSserv", vec!["10.0.2.3".to_owned()])].into();
+            let router = Some("10.0.2.2".parse().unwrap());
+            let server = Server { address: "10.0.2.15/24".parse().unwrap(), router, options, looks: 1 };
+            network.servers.insert("net1".to_owned(), server);
+        });
+        let bench = Bench::new();
+        let socket = bench.path("machine.sock");
+        remote::serve(machine.clone(), &socket, PROGRAM);
+        for name in ["interfaces", "dns", "hostname"] {
+            bench.install_simulated(name, &json!({ "root": root.path(), "socket": socket }));
+        }
+        Self { bench, host, machine, _root: root }
+    }
+
+    fn file(&self, path: &str) -> String {
+        std::fs::read_to_string(self.host.root.locate(path)).unwrap_or_default()
+    }
+}
+
+/// What a machine is to be like, in the words of its configuration and of its own programs.
+#[derive(Debug)]
+struct Wish {
+    name: String,
+    server: String,
+    address: String,
+    router: Option<&'static str>,
+    mtu: u32,
+    leases: bool,
+}
+
+impl Wish {
+    fn at_random(random: &mut Random, point: usize) -> Self {
+        Self {
+            name: format!("host{point}"),
+            server: format!("192.0.2.{}", 53 + point % 100),
+            address: format!("192.0.2.{}/24", 10 + random.below(30)),
+            router: *random.pick(&[None, Some("192.0.2.1"), Some("192.0.2.2")]),
+            mtu: *random.pick(&[1280, 1400, 1500]),
+            leases: random.below(2) == 1,
+        }
+    }
+
+    fn configuration(&self) -> String {
+        let Self { name, server, address, mtu, .. } = self;
+        let gateway = self.router.map(|router| format!("gateway = \"{router}\"\n")).unwrap_or_default();
+        let leased = match self.leases {
+            true => "[[network.interface]]\nmatch = { name = \"net1\" }\naddresses = [\"dhcp\"]\n",
+            false => "",
+        };
+        let servers = if self.leases { "\"dhcp\", " } else { "" };
+        format!(
+            "[system]\nhostname = \"{name}\"\n[network.dns]\nservers = [{servers}\"{server}\"]\nsearch = [\"example.org\"]\n\
+             [[network.interface]]\nmatch = {{ name = \"net0\" }}\naddresses = [\"{address}\"]\nmtu = {mtu}\n{gateway}{leased}"
+        )
+    }
+
+    /// Compares the machine itself, whatever the plugins think of it.
+    fn assert_true(&self, simulation: &Simulation) {
+        assert_eq!(simulation.machine.name(), self.name);
+        assert_eq!(simulation.file("/etc/nodename").trim(), self.name);
+        assert!(simulation.file("/etc/inet/hosts").contains(&self.name));
+        let resolver = simulation.file("/etc/resolv.conf");
+        let servers: Vec<_> = resolver.lines().filter_map(|line| line.strip_prefix("nameserver ")).collect();
+        let leased = ["10.0.2.3", &self.server];
+        assert_eq!(servers, leased[usize::from(!self.leases)..], "{resolver}");
+        let (addresses, kept, kernel, mtu) = simulation.machine.network(|network| {
+            let shown =
+                |routes: &[sysconfig_platform::Route]| routes.iter().map(ToString::to_string).collect::<Vec<_>>();
+            (network.addresses(), shown(&network.kept), shown(&network.kernel), network.mtu("net0"))
+        });
+        let fixed = addresses.iter().filter(|address| address.starts_with("net0/")).collect::<Vec<_>>();
+        assert!(matches!(&fixed[..], [one] if one.ends_with(&format!(" {}", self.address))), "{addresses:?}");
+        assert_eq!(addresses.iter().any(|address| address == "net1/scdhcp dhcp"), self.leases, "{addresses:?}");
+        let wanted: Vec<_> = self.router.iter().map(|router| format!("default via {router}")).collect();
+        assert_eq!(kept, wanted);
+        assert!(wanted.iter().all(|route| kernel.contains(route)), "{kernel:?}");
+        assert_eq!(mtu, Some(self.mtu));
+    }
+}
+
+#[test]
+fn a_lease_reaches_the_resolver_through_the_daemon() {
+    let simulation = Simulation::new();
+    let bench = &simulation.bench;
+    bench.configure(
+        "[network.dns]\nservers = [\"dhcp\"]\n[[network.interface]]\nmatch = { name = \"net1\" }\naddresses = [\"dhcp\"]\n",
+    );
+    let daemon = bench.start();
+    daemon.wait_for("the server of the lease", |_| simulation.file("/etc/resolv.conf").contains("nameserver 10.0.2.3"));
+    daemon.wait_for("health", |daemon| daemon.status().health == Health::Ok);
+    daemon.stop();
+}
+
+#[test]
+fn after_a_kill_the_machine_is_as_configured_and_the_step_in_doubt_is_named() {
+    let simulation = Simulation::new();
+    let bench = &simulation.bench;
+    let mut random = Random::new(0);
+    let (mut doubts, points) = (0, if soak() { 200 } else { 20 });
+    for point in 0..points {
+        let wish = Wish::at_random(&mut random, point);
+        bench.configure(&wish.configuration());
+        let begun = || bench.log().matches("calling apply").count();
+        let before = begun();
+        let daemon = bench.spawn();
+        // Most of them among the steps, the rest before.
+        if point % 4 != 0 {
+            let nth = before + 1 + random.below(6);
+            let give_up = Instant::now() + PATIENCE;
+            let is_over = || bench.log().contains("sysconfig: ready: ");
+            while begun() < nth && !is_over() && Instant::now() < give_up {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        std::thread::sleep(Duration::from_micros(random.next_u64() % 20_000));
+        daemon.kill();
+        let in_doubt = bench.open_steps();
+        doubts += in_doubt.len();
+
+        let daemon = bench.start();
+        wish.assert_true(&simulation);
+        let problems = daemon.problems().join("\n");
+        for step in &in_doubt {
+            assert!(problems.contains(step.as_str()), "point {point}: {step} is not told in {problems:?}");
+        }
+        assert_eq!(problems.matches("nobody knows").count(), in_doubt.len(), "point {point}: {problems}");
+        assert_eq!(daemon.status().health, Health::Ok, "point {point}: {wish:?} {problems}\n{}", daemon.log());
+        let second = daemon.apply();
+        let is_empty = second.plugins.iter().all(|plugin| plugin.steps.is_empty());
+        assert!(second.is_success() && is_empty, "point {point}: {second:?}");
+        wish.assert_true(&simulation);
+        daemon.stop();
+        assert_eq!(bench.open_steps(), [""; 0], "point {point}: what was told is settled");
+        // So that looking for words in the log takes no longer with each point.
+        std::fs::write(bench.path("log"), "").unwrap();
+    }
+    assert!(doubts > 0, "no kill hit a step, so nothing was tried");
+}

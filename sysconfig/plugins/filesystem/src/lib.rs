@@ -78,7 +78,7 @@ impl Plugin for FilesystemPlugin {
     }
 
     fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
-        Ok(plan::plan(config, observed))
+        Ok(plan::plan(config, observed).into_iter().map(|step| keyed(config, step)).collect())
     }
 
     fn apply(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
@@ -87,6 +87,14 @@ impl Plugin for FilesystemPlugin {
 
     fn undo(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
         change.undo(&self.host, context)
+    }
+}
+
+/// A step with the place where its dataset is configured, which the daemon looks at before anything is destroyed.
+fn keyed(config: &Config, step: PlannedStep<Change>) -> PlannedStep<Change> {
+    match config.datasets.iter().position(|dataset| dataset.name == step.resource) {
+        Some(at) => step.of(format!("{}[{at}]", config::DATASETS)),
+        None => step,
     }
 }
 

@@ -70,7 +70,8 @@ impl Plugin for SwapPlugin {
     }
 
     fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
-        Ok(plan::plan(config, observed))
+        let keyed = |step| keyed(config, observed, step);
+        Ok(plan::plan(config, observed).into_iter().map(keyed).collect())
     }
 
     fn apply(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
@@ -79,6 +80,20 @@ impl Plugin for SwapPlugin {
 
     fn undo(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
         change.undo(&self.host, context)
+    }
+}
+
+/// A step with the place where its area is configured, which the daemon looks at before anything is destroyed.
+fn keyed(config: &Config, observed: &State, step: PlannedStep<Change>) -> PlannedStep<Change> {
+    // A row is a step of the boot table.
+    let resource = match &step.change {
+        Change::Row { path, .. } => path,
+        _ => &step.resource,
+    };
+    let is_of = |area: &config::Area| area.path(observed.system) == *resource || area.volume.as_ref() == Some(resource);
+    match config.areas.iter().position(is_of) {
+        Some(at) => step.of(format!("{}[{at}]", config::KEY)),
+        None => step,
     }
 }
 

@@ -121,7 +121,10 @@ impl Fixture {
     /// Configures and plans.
     pub(crate) fn plan(&mut self, text: &str) -> Vec<Step> {
         self.harness.configure(config(text));
-        self.harness.plan().unwrap_or_else(|error| panic!("{error:?}"))
+        let steps = self.harness.plan().unwrap_or_else(|error| panic!("{error:?}"));
+        let unkeyed = steps.iter().find(|step| step.risk == Risk::Destructive && step.key.is_empty());
+        assert_eq!(unkeyed, None, "the daemon refuses what is destructive and belongs to no key");
+        steps
     }
 
     /// What is mounted beside what always is.

@@ -3,8 +3,10 @@
 use crate::build::{BuildError, open_store};
 use crate::engine::{EngineError, recorded};
 use crate::history::History;
+use crate::inputs::MADE;
 use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
+use crate::makers::MAKERS;
 use crate::progress::Progress;
 use crate::state::SavedState;
 use crate::workspace::{Location, Workspace, WorkspaceError};
@@ -121,9 +123,26 @@ pub fn clean(location: &Location) -> Result<u64, BuildError> {
     let workspace = Workspace::open(location)?;
     let _lock = WorkspaceLock::acquire(&workspace)?;
     let directory = workspace.store();
-    let path = directory.clone();
-    let freed = bytes(&Store::open(&directory).map_err(|source| BuildError::Store { path, source })?)?;
+    let open = || {
+        let path = directory.clone();
+        Store::open(&directory).map_err(|source| BuildError::Store { path, source })
+    };
+    let store = open()?;
+    let freed = bytes(&store)?;
+    // What builds have made stays, and so it stays known whose it is: else it would count as put there by hand.
+    let mut kept = Vec::new();
+    for namespace in [MADE, MAKERS] {
+        let records = store.records(namespace).map_err(cache("read"))?;
+        kept.extend(records.into_iter().map(|record| (namespace, record)));
+    }
+    drop(store);
     let failed = |source| WorkspaceError::Directory { operation: "remove", path: directory.clone(), source };
     fs::remove_dir_all(&directory).map_err(failed)?;
+    if !kept.is_empty() {
+        let store = open()?;
+        for (namespace, record) in kept {
+            store.record_put(namespace, &record.key, &record.value).map_err(cache("write"))?;
+        }
+    }
     Ok(freed)
 }

@@ -136,20 +136,42 @@ pub(crate) fn hash_file(path: &Path, store: &Store) -> Result<BlobHash, InputErr
     Ok(hash)
 }
 
-/// Remembers that the file `name` of the output directory, at `path`, was made by a build here.
+/// Where it is kept which files of the output directory builds have made; `clean` leaves it.
+pub(crate) const MADE: &str = "output";
+
+/// What is remembered of a file as long as it is being made: whatever lies there, should that be interrupted, is no gift.
+const BEING_MADE: &[u8] = b"being made";
+
+/// Remembers, before anything is put there, that a build is about to make the file `name` of the output directory.
+pub(crate) fn claim_output(name: &str, store: &Store) -> Result<(), StoreError> {
+    store.record_put(MADE, name.as_bytes(), BEING_MADE)
+}
+
+/// Remembers that the file `name` of the output directory, at `path`, was made by a build here, by its content: a copy of it
+/// is as good.
 pub(crate) fn remember_output(name: &str, path: &Path, store: &Store) -> Result<(), InputError> {
     let hash = hash_file(path, store)?.to_string();
     let remember = |source| InputError::Remember { path: path.to_owned(), source };
-    store.record_put("output", name.as_bytes(), hash.as_bytes()).map_err(remember)
+    store.record_put(MADE, name.as_bytes(), hash.as_bytes()).map_err(remember)
+}
+
+/// The same of an image, by what tells one file from another: reading all of it would take too long.
+pub(crate) fn remember_image(name: &str, identity: &FileIdentity, store: &Store) -> Result<(), StoreError> {
+    let value = serde_json::to_vec(identity).expect("numbers are JSON");
+    store.record_put(MADE, name.as_bytes(), &value)
 }
 
 /// Whether what is at `path`, the file `name` of the output directory, is what a build here has made. What somebody put
 /// there is not.
 pub(crate) fn is_made_here(name: &str, path: &Path, store: &Store) -> Result<bool, InputError> {
     let remember = |source| InputError::Remember { path: path.to_owned(), source };
-    let known = store.record_get("output", name.as_bytes()).map_err(remember)?;
-    match known {
-        Some(known) => Ok(hash_file(path, store)?.to_string().as_bytes() == known),
-        None => Ok(false),
+    let failed = |source| InputError::Read { path: path.to_owned(), source };
+    let Some(known) = store.record_get(MADE, name.as_bytes()).map_err(remember)? else { return Ok(false) };
+    if known == BEING_MADE {
+        return Ok(true);
+    }
+    match serde_json::from_slice::<FileIdentity>(&known) {
+        Ok(identity) => Ok(FileIdentity::of(path).map_err(failed)? == identity),
+        Err(_) => Ok(hash_file(path, store)?.to_string().as_bytes() == known),
     }
 }

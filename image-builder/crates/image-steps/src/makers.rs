@@ -11,7 +11,8 @@ use image_tree::StoreError;
 use serde::{Deserialize, Serialize};
 use template::{Features, Template};
 
-const NAMESPACE: &str = "maker";
+/// Where it is kept; `clean` leaves it.
+pub(crate) const MAKERS: &str = "maker";
 
 /// The template that has made something last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,7 +42,7 @@ impl Maker {
 impl Session<'_> {
     /// The template that has made something last, if one of this workspace has.
     pub(crate) fn maker(&self, wanted: &Wanted) -> Option<Maker> {
-        let bytes = self.store.record_get(NAMESPACE, wanted.key().as_bytes()).ok().flatten()?;
+        let bytes = self.store.record_get(MAKERS, wanted.key().as_bytes()).ok().flatten()?;
         Maker::parse(&bytes)
     }
 
@@ -64,7 +65,7 @@ impl Session<'_> {
             let maker = Maker { template: subject.clone(), features: features.to_directives(), by_name };
             if earlier.as_ref() != Some(&maker) {
                 let value = serde_json::to_vec(&maker).expect("texts are JSON");
-                self.store.record_put(NAMESPACE, given.key().as_bytes(), &value)?;
+                self.store.record_put(MAKERS, given.key().as_bytes(), &value)?;
             }
         }
         Ok(())

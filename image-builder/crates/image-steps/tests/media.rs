@@ -87,6 +87,46 @@ fn a_disc_is_built_with_all_that_it_is_made_of() {
     assert_eq!(unpacked.stdout, fs::read(bench.path("work/output/out.tar")).expect("the archive"));
 }
 
+/// An image that was built here once was taken for one that somebody had put there, and never made again.
+#[test]
+fn an_image_that_others_take_is_made_anew_when_it_changes() {
+    let bench = pipeline();
+    bench.build("disc").expect("it builds");
+    let fat = bench.path("work/output/g-efi.pcfs");
+    let before = fs::read(&fat).expect("the FAT image");
+    let boot = format!("{LOADER}, and a newer one");
+    let list = steps(&[&directory("/boot"), &contents("/boot/loader64.efi", &boot), &contents("/boot/cdboot", LOADER)]);
+    bench.template("archive", &steps(&[&list, PACK]));
+    let planned = plan(&bench.request("disc"), &(Arc::new(Silent) as _)).expect("a plan");
+    assert!(planned.iter().any(|template| template.subject == "g/efi"), "{planned:?}");
+    bench.build("disc").expect("it builds");
+    let after = fs::read(&fat).expect("the FAT image");
+    assert!(after != before && after.windows(boot.len()).any(|window| window == boot.as_bytes()));
+    // One that somebody puts there is taken.
+    fs::remove_file(&fat).expect("it was there");
+    fs::write(&fat, &before).expect("it is put there");
+    bench.template("archive", &steps(&[&directory("/boot"), &contents("/boot/cdboot", LOADER), PACK]));
+    bench.build("disc").expect("the loader is not looked for, as the image of it is there");
+    assert!(fs::read(&fat).expect("the FAT image") == before);
+}
+
+/// A build that is killed has put something there, and could not remember any more what.
+#[test]
+fn what_an_interrupted_build_has_put_there_is_no_gift() {
+    let bench = pipeline();
+    bench.build("disc").expect("it builds");
+    let before = fs::read(bench.path("work/output/out.tar")).expect("the archive");
+    let store = image_tree::Store::open(bench.path("work/store")).expect("the store");
+    for name in ["out.tar", "g-efi.pcfs"] {
+        store.record_put("output", name.as_bytes(), b"being made").expect("a record");
+        fs::write(bench.path("work/output").join(name), "half of something").expect("a file");
+    }
+    drop(store);
+    bench.build("disc").expect("it builds");
+    assert!(fs::read(bench.path("work/output/out.tar")).expect("the archive") == before);
+    assert_eq!(fs::metadata(bench.path("work/output/g-efi.pcfs")).expect("the FAT image").len(), 2 << 20);
+}
+
 fn extracted(bench: &Bench, disc: &Path) -> Option<PathBuf> {
     let target = bench.path("extracted");
     let arguments = ["-osirrox", "on", "-indev", text(disc), "-extract", "/", text(&target)];

@@ -3,6 +3,7 @@
 use super::error::{path, store, tree};
 use super::files::put;
 use super::{Context, StepError};
+use crate::inputs::{InputError, claim_output};
 use crate::output::{persist, set_mode};
 use crate::state::{ImageState, written};
 use flate2::{Compression, GzBuilder};
@@ -31,6 +32,7 @@ pub(super) fn pack_tar(step: &PackTar, state: &ImageState, context: &Context<'_>
     let file = writer.into_inner().map_err(|error| failed(error.into_error()))?;
     // It holds /etc/shadow, like the image.
     set_mode(file.path(), 0o600).map_err(failed)?;
+    claim_output(&step.name, context.store).map_err(|source| InputError::Remember { path: target.clone(), source })?;
     persist(file, &target).map_err(failed)?;
     Ok(step.name.clone())
 }

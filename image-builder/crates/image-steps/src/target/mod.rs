@@ -9,7 +9,7 @@ mod places;
 mod pool;
 mod spec;
 
-use crate::inputs::FileIdentity;
+use crate::inputs::{FileIdentity, claim_output, remember_image};
 use crate::output::set_mode;
 use crate::state::{ImageState, SavedState};
 use crate::steps::{Context, StepError};
@@ -165,6 +165,10 @@ pub(crate) fn finish(
         return Ok((Some(artifact(true)), None));
     }
     let mut state = ImageState::load(context.store, saved).map_err(TargetError::State)?;
+    let remember = |source| TargetError::Remember { path: files[0].clone(), source };
+    for file in &files {
+        claim_output(&output_file(file), context.store).map_err(remember)?;
+    }
     match &template.target {
         Target::Disk(disk) => disk::write(disk, &state, &files[0], context)?,
         Target::Pool(pool) => pool::write(pool, template, &mut state, &files[0], context)?,
@@ -182,9 +186,16 @@ pub(crate) fn finish(
     let identify = |file: &PathBuf| identify(file).map_err(|source| TargetError::File { path: file.clone(), source });
     let finished = Finished { key, files: files.iter().map(identify).collect::<Result<_, _>>()? };
     let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");
-    let remember = |source| TargetError::Remember { path: files[0].clone(), source };
+    for (file, identity) in files.iter().zip(&finished.files) {
+        remember_image(&output_file(file), identity, context.store).map_err(remember)?;
+    }
     context.store.record_put("target", path_key(&files[0]), &value).map_err(remember)?;
     Ok((Some(artifact(false)), Some(state.root)))
+}
+
+/// What a file of the output directory is called there.
+fn output_file(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// The image that a template makes, and whether one is there that nobody has touched since it was made.

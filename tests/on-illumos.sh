@@ -103,10 +103,11 @@ fresh() {
 
 # A device has one consumer, and a second one is told so.
 exclusive() {
-	if /usr/lib/ninep-mirror --once --dest "/var/tmp/on-illumos.$$" 2>&1; then
-		echo "a second mirror was served"
-		return 1
-	fi
+	other=/var/tmp/on-illumos.$$
+	/usr/lib/ninep-mirror --once --dest "$other" 2>&1
+	served=$?
+	rm -rf "$other"
+	[ "$served" -ne 0 ] || { echo "a second mirror was served" && return 1; }
 }
 
 key_is_in() {

@@ -265,6 +265,7 @@ fn the_cache_can_be_removed_and_nothing_else_is() {
     assert!(scene.good("workspace -d ./none --disk-use").contains("cache: 0 MiB"));
     // One that is not there is empty.
     scene.good("clean -d ./none");
+    scene.good("gc -d ./none");
     assert!(!scene.path("none").exists());
 }
 

@@ -39,6 +39,9 @@ pub struct Collected {
 /// # Errors
 /// When somebody works in the workspace, or the store cannot be read or written; it is whole then, too.
 pub fn collect(location: &Location, progress: &Arc<dyn Progress>) -> Result<Collected, BuildError> {
+    if !Workspace::look(location)?.store().is_dir() {
+        return Ok(Collected::default());
+    }
     let workspace = Workspace::open(location)?;
     let _lock = WorkspaceLock::acquire(&workspace)?;
     let mut store = open_store(&workspace, progress)?;

@@ -107,6 +107,8 @@ trap 'interrupted 129' HUP
 # ---- what can be made here, before anything is made -------------------------
 
 system=$(uname -s)
+# tools/illumos-build.sh and tools/doctor.sh read it.
+# shellcheck disable=SC2034
 illumos_build=$here/sysconfig/target/x86_64-unknown-illumos/release
 . "$here/tools/can-build.sh"
 . "$here/tools/illumos-build.sh"
@@ -115,6 +117,8 @@ if [ -n "$doctor" ]; then
 	. "$here/tools/prerequisites.sh"
 	. "$here/tools/doctor.sh"
 	look_at_everything
+	# tools/doctor.sh sets it.
+	# shellcheck disable=SC2154
 	exit "$doctor_status"
 fi
 

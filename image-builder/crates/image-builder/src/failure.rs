@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Feature(#[source] FeatureError),
     #[error("{wrong} of {all} templates are wrong")]
     Check { wrong: usize, all: usize },
+    #[error("{subject} cannot be built here: {reason}")]
+    NotHere { subject: String, reason: String, help: Option<String> },
     #[error("cannot watch for signals")]
     Signals {
         #[source]
@@ -59,6 +61,13 @@ impl From<BuildError> for Failure {
 }
 
 impl Failure {
+    /// A template that is right, and that `build` refuses on this host.
+    pub(crate) fn not_here(subject: &str, reasons: &[template::Diagnostic]) -> Self {
+        let reason = reasons.first().map(|first| first.message().to_owned()).unwrap_or_default();
+        let help = reasons.first().and_then(|first| first.help_text()).map(str::to_owned);
+        Self::NotHere { subject: subject.to_owned(), reason, help }
+    }
+
     /// Standard output does not take more.
     pub(crate) fn from_output(source: io::Error) -> Self {
         Self::Inspect(InspectError::Output { source })
@@ -74,7 +83,7 @@ impl Failure {
 
     fn report_plainly(self) -> ExitCode {
         let code = match &self {
-            Self::Check { .. } => 3,
+            Self::Check { .. } | Self::NotHere { .. } => 3,
             Self::Damaged { .. } | Self::Different { .. } => 4,
             Self::Inspect(error) if error.is_damage() => 4,
             Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
@@ -87,6 +96,7 @@ impl Failure {
     fn help(&self) -> Option<String> {
         match self {
             Self::NoTemplates => Some("give the template root with -T DIR".to_owned()),
+            Self::NotHere { help, .. } => help.clone(),
             Self::Workspace(error) => error.help(),
             Self::Inspect(error) => error.help(),
             Self::Build(error) => match error.as_ref() {

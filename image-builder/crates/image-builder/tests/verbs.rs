@@ -85,6 +85,61 @@ fn a_plan_says_in_which_order_and_why() {
 }
 
 #[test]
+fn a_plan_names_the_files_that_steps_read_and_how_much_there_will_be() {
+    let scene = Scene::new();
+    let step = |plan: &Value, template: usize, step: usize| plan["templates"][template]["steps"][step].clone();
+    let plan = scene.json("plan -d ./work -g g -n fat --json");
+    assert_eq!(plan["possible"], true);
+    let a = step(&plan, 0, 0)["inputs"][0].clone();
+    assert!(a["path"].as_str().is_some_and(|path| path.ends_with("templates/g/files/a")), "{a}");
+    assert_eq!((a["source"].as_str(), a["bytes"].as_u64(), a["made_by"].as_str()), (Some("templates"), Some(3), None));
+    let tar = step(&plan, 1, 0);
+    let input = &tar["inputs"][0];
+    assert_eq!((input["source"].as_str(), input["made_by"].as_str()), (Some("output"), Some("g/base")));
+    assert_eq!((input["bytes"].clone(), tar["why"].as_str()), (Value::Null, Some("g/base is built before it")));
+    assert_eq!(step(&plan, 0, 1)["why"], "a step before it will run");
+    // Three bytes of `a`, one of `b`; the FAT image is as large as the template says.
+    let size = |plan: &Value, template: usize| plan["templates"][template]["size"].clone();
+    assert_eq!(size(&plan, 0), serde_json::json!({ "files": 4, "image": null, "basis": "inputs" }));
+    assert_eq!(size(&plan, 1), serde_json::json!({ "files": 4, "image": 2 << 20, "basis": "inputs" }));
+    let said = scene.good("plan -d ./work -g g -n fat");
+    for part in ["templates/g/files/a (beside the templates, 3 B)", "b.tar (made by g/base, not there yet)"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    scene.good("build -d ./work -g g -n fat");
+    let plan = scene.json("plan -d ./work -g g -n fat --json");
+    assert_eq!(size(&plan, 1), serde_json::json!({ "files": 4, "image": 2 << 20, "basis": "known" }));
+    assert_eq!(step(&plan, 0, 0)["why"], Value::Null);
+    scene.write("templates/g/files/a", "three and more");
+    let plan = scene.json("plan -d ./work -g g -n base --json");
+    assert_eq!(size(&plan, 0), serde_json::json!({ "files": 15, "image": null, "basis": "last_build" }));
+}
+
+/// It promised what `build` refuses.
+#[test]
+fn a_plan_that_cannot_be_carried_out_here_says_so() {
+    let scene = Scene::new();
+    scene.write("templates/g/ufs.json", r#"{ "ufs": { "size": 8, "inode_density": 4096 }, "steps": [] }"#);
+    let debug = r#"{ "t": "seed_smf", "debug": true }"#;
+    scene.write("templates/g/seed.json", &format!(r#"{{ "iso": {{}}, "steps": [ {debug}, {debug} ] }}"#));
+    for (name, reason) in [("ufs", "a target of type `ufs` cannot be written yet"), ("seed", "seed_smf with `debug`")] {
+        let output = scene.run(&format!("plan -d ./work -g g -n {name}"));
+        assert_eq!(output.code, scene.run(&format!("build -d ./work -g g -n {name}")).code, "{name}");
+        assert_eq!(output.code, Some(3), "{name}");
+        let said = output.stdout_text();
+        assert_eq!(said.matches(&format!("cannot be built here: {reason}")).count(), 1, "{said}");
+        assert!(output.stderr_text().contains(&format!("g/{name} cannot be built here: {reason}")), "{name}");
+        let output = scene.run(&format!("plan -d ./work -g g -n {name} --json"));
+        assert_eq!(output.code, Some(3), "{name}");
+        let plan: Value = serde_json::from_str(&output.stdout_text()).expect("JSON");
+        let told = &plan["templates"][0]["not_possible_here"];
+        assert_eq!(plan["possible"], false);
+        assert!(told[0]["message"].as_str().is_some_and(|message| message.starts_with(reason)), "{told}");
+        assert!(told[0]["file"].as_str().is_some_and(|file| file.ends_with(&format!("{name}.json"))), "{told}");
+    }
+}
+
+#[test]
 fn what_is_asked_for_is_done_again() {
     let scene = Scene::new();
     scene.good("build -d ./work -g g -n base");
@@ -145,6 +200,51 @@ fn a_difference_names_the_step_that_made_it() {
     let said = output.stdout_text();
     assert!(said.lines().any(|line| line.starts_with("~ /a: content  [unpack_tar b.tar, ")), "{said}");
     assert!(said.lines().any(|line| line.starts_with("+ /more  [ensure_file /more, ")), "{said}");
+}
+
+/// It named the step that had made what is gone, and knew nothing of archives.
+#[test]
+fn a_difference_of_archives_names_the_step_and_what_is_gone() {
+    let scene = Scene::new();
+    let file = |path: &str, text: &str| {
+        format!(r#"{{ "t": "ensure_file", "file": "{path}", "contents": "{text}", {OWNER} }}"#)
+    };
+    let dir = r#"{ "t": "ensure_dir", "dir": "/d/e", "owner": "root", "group": "root", "mode": "755" }"#;
+    let remove = |what: &str| format!(r#"{{ "t": "remove_files", {what} }}"#);
+    let template = |archive: &str, steps: &[String]| {
+        let pack = format!(r#"{{ "t": "pack_tar", "name": "{archive}" }}"#);
+        let steps = [dir.to_owned()].iter().chain(steps).chain([&pack]).cloned().collect::<Vec<_>>().join(",\n");
+        scene.write("templates/g/t.json", &format!(r#"{{ "dataset": {{ "name": "t" }}, "steps": [ {steps} ] }}"#));
+    };
+    for archive in ["my.tar", "my.tar.gz"] {
+        let more = [file("/d/e/f", "f"), file("/gone", "x"), file("/dropped", "x"), file("/kept", "k")];
+        template(archive, &more);
+        scene.good("build -d ./one -g g -n t");
+        let removals = [remove(r#""dir": "/d""#), remove(r#""pattern": "go?e""#), file("/kept", "other")];
+        let more = [file("/d/e/f", "f"), file("/gone", "x"), file("/kept", "k"), file("/new", "n")];
+        template(archive, &[more.as_slice(), &removals].concat());
+        scene.good("build -d ./two -g g -n t");
+        let output = scene.run(&format!("diff one/output/{archive} two/output/{archive}"));
+        assert_eq!(output.code, Some(4), "{}", output.stderr_text());
+        let said = output.stdout_text();
+        let told: Vec<&str> = said.lines().map(|line| line.split_once(", ").map_or(line, |(begin, _)| begin)).collect();
+        assert_eq!(
+            told,
+            [
+                "- /d: a directory with all that is in it  [remove_files /d",
+                "- /dropped  [no step makes it now; it was ensure_file /dropped",
+                "- /gone  [remove_files go?e",
+                "~ /kept: content  [ensure_file /kept",
+                "+ /new  [ensure_file /new",
+            ],
+            "{said}"
+        );
+        assert!(said.lines().all(|line| line.ends_with(":1]")), "places are lines of the template: {said}");
+    }
+    assert_eq!(scene.good("diff two/output/my.tar two/output/my.tar"), "");
+    scene.good("build -d ./two -g g -n fat");
+    let mixed = scene.run("diff two/output/my.tar two/output/g-fat.pcfs");
+    assert!(mixed.stderr_text().contains("my.tar is an archive, and two/output/g-fat.pcfs is none"));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! One build: the template that was asked for, after those whose results it needs.
 
-use crate::engine::{self, EngineError, PlannedStep, Ran};
+use crate::engine::{self, EngineError, Ran};
 use crate::evidence::{EvidenceError, Subject};
+use crate::history::{BuiltSize, History};
 use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Candidate, Need, Provider, Wanted, gives, snapshot_name, wanted_snapshot};
+use crate::providers::{Candidate, Need, Provider, snapshot_name};
 use crate::run::{DirectorySize, TemplateRun, directory_sizes};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
@@ -15,7 +16,7 @@ use disk_image::DiskSeed;
 use image_tree::{Store, StoreError, Tree};
 use ips_client::{Client, ClientKey, Listener, Network};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -80,19 +81,6 @@ pub struct Built {
     pub runs: Vec<TemplateRun>,
     /// The sizes of the image's directories, if they were asked for.
     pub sizes: Vec<DirectorySize>,
-}
-
-/// What `plan` tells about one template.
-#[derive(Clone, Debug)]
-pub struct PlannedTemplate {
-    /// Group and name.
-    pub subject: String,
-    /// What it takes from others.
-    pub needs: Vec<Need>,
-    /// Its steps.
-    pub steps: Vec<PlannedStep>,
-    /// The file that the target writes, and whether it is there and current.
-    pub artifact: Option<(PathBuf, bool)>,
 }
 
 /// A build could not be done.
@@ -182,24 +170,6 @@ pub fn impossible_here(template: &Template, request: &BuildRequest) -> Vec<Diagn
     list
 }
 
-/// Tells what `build` would do. Nothing is made, written, resolved or locked; a workspace that is not there is an
-/// empty one.
-///
-/// # Errors
-/// As for [`build`], as far as it goes.
-pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<PlannedTemplate>, BuildError> {
-    let template = load(request, &request.group, &request.name)?;
-    let workspace = Workspace::look(&request.location)?;
-    let path = workspace.store();
-    let store = Store::open_dry(&path).map_err(|source| BuildError::Store { path, source })?;
-    let packages = packages_client(request, &store, progress).offline(true);
-    let session = Session::new(request, &workspace, &store, &packages, progress);
-    session.note_dataset(&template);
-    let mut planned = Plan::default();
-    session.plan(&request.group, &request.name, &template, &request.features, &mut Vec::new(), &mut planned)?;
-    Ok(planned.templates)
-}
-
 /// One run: what it was asked for and what it works with.
 pub(crate) struct Session<'a> {
     pub(crate) request: &'a BuildRequest,
@@ -231,16 +201,8 @@ pub(crate) struct Told {
     sizes: Vec<DirectorySize>,
 }
 
-/// What has been planned.
-#[derive(Default)]
-struct Plan {
-    templates: Vec<PlannedTemplate>,
-    /// What will be made, so that nobody knows it yet; and the template that makes it.
-    awaited: BTreeMap<Wanted, String>,
-}
-
 impl<'a> Session<'a> {
-    fn new(
+    pub(crate) fn new(
         request: &'a BuildRequest,
         workspace: &'a Workspace,
         store: &'a Store,
@@ -265,7 +227,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn note_dataset(&self, main: &Template) {
+    pub(crate) fn note_dataset(&self, main: &Template) {
         if let Target::Dataset(dataset) = &main.target {
             *self.dataset.borrow_mut() = Some(dataset.name.clone());
         }
@@ -316,11 +278,11 @@ impl<'a> Session<'a> {
         let context = self.context(group, name, template, false);
         let began = self.clock.elapsed();
         let (start, lineage) = self.start(group, template, &context)?;
-        let ran = engine::run(template, start, lineage, &context, self.progress.as_ref())?;
+        let mut ran = engine::run(template, start, lineage, &context, self.progress.as_ref())?;
         self.keep_snapshot(group, template, &ran)?;
         self.remember_maker(template, group, name, features).map_err(cache("write"))?;
         let writing = self.clock.elapsed();
-        let (artifact, tree) = target::finish(template, &ran.saved, &context)?;
+        let (artifact, tree) = target::finish(template, &ran.saved, ran.live.take(), &context)?;
         let written = self.clock.elapsed();
         let unchanged = artifact.as_ref().is_some_and(|artifact| artifact.unchanged);
         let is_written = artifact.is_some() && !unchanged;
@@ -335,16 +297,38 @@ impl<'a> Session<'a> {
             image: artifact.as_ref().map(|artifact| artifact.path.clone()),
             unchanged,
         };
-        let subject = Subject {
-            template,
-            lineage: &ran.lineage,
-            inputs: &ran.inputs,
-            run: &run,
-            files: files(template, &context),
-        };
+        let inputs = ran.history.inputs();
+        self.remember_finished(template, ran.history, (&ran.saved, tree.as_ref()), artifact.as_ref(), &context)?;
+        let subject =
+            Subject { template, lineage: &ran.lineage, inputs: &inputs, run: &run, files: files(template, &context) };
         self.tell_beside(&subject, &ran.saved, tree, &context)?;
         self.runs.borrow_mut().push(run);
         Ok(artifact)
+    }
+
+    /// Remembers what a finished build was made of, and how large it is: what `gc` keeps, and `plan` goes by.
+    fn remember_finished(
+        &self,
+        template: &Template,
+        history: History,
+        (saved, tree): (&SavedState, Option<&Tree>),
+        artifact: Option<&Artifact>,
+        context: &Context<'_>,
+    ) -> Result<(), BuildError> {
+        let newest = History::read_finished(&context.output_name, self.store);
+        let known = newest.as_ref().and_then(History::size).filter(|size| size.is_of(saved));
+        let files = match (tree, known) {
+            (Some(tree), _) => Some(tree.statistics().data_bytes),
+            (None, Some(known)) => Some(known.files),
+            (None, None) => engine::bytes_of(saved, context),
+        };
+        let size = files.map(|files| BuiltSize {
+            state: saved.hash(),
+            files,
+            inputs: engine::input_bytes(template, &|_| None, context),
+            image: artifact.and_then(|artifact| Some(artifact.path.metadata().ok()?.len())),
+        });
+        Ok(history.write_finished(size, &context.output_name, self.store).map_err(cache("write"))?)
     }
 
     /// Writes the evidence of the outputs, unless it is there; finds out the sizes if they are wanted.
@@ -377,45 +361,7 @@ impl<'a> Session<'a> {
         subject == format!("{}/{}", self.request.group, self.request.name)
     }
 
-    fn plan(
-        &self,
-        group: &str,
-        name: &str,
-        template: &Template,
-        features: &Features,
-        chain: &mut Vec<String>,
-        planned: &mut Plan,
-    ) -> Result<(), BuildError> {
-        self.enter(group, name, chain)?;
-        let mut needs = Vec::new();
-        for provider in self.providers(template, features, chain)? {
-            needs.push(provider.need());
-            let is_planned = planned.templates.iter().any(|earlier| earlier.subject == needs[needs.len() - 1].template);
-            if !is_planned {
-                let Provider { group, name, template, features, .. } = &provider;
-                self.plan(group, name, template, features, chain, planned)?;
-            }
-        }
-        let context = self.context(group, name, template, true);
-        let subject = format!("{group}/{name}");
-        let waits_for = |wanted: &Wanted| planned.awaited.get(wanted).cloned();
-        let snapshot = wanted_snapshot(template, group);
-        let start = match snapshot.as_ref().and_then(&waits_for) {
-            Some(provider) => Err(provider),
-            None => Ok(self.start(group, template, &context)?.0),
-        };
-        let (steps, saved) =
-            engine::plan(template, start, &context, &|output| waits_for(&Wanted::Output(output.to_owned())))?;
-        let artifact = target::expected(template, saved.as_ref(), &context);
-        if steps.iter().any(|step| step.cached != Some(true)) {
-            planned.awaited.extend(gives(template, group, name).into_iter().map(|given| (given, subject.clone())));
-        }
-        planned.templates.push(PlannedTemplate { subject, needs, steps, artifact });
-        chain.pop();
-        Ok(())
-    }
-
-    fn enter(&self, group: &str, name: &str, chain: &mut Vec<String>) -> Result<(), BuildError> {
+    pub(crate) fn enter(&self, group: &str, name: &str, chain: &mut Vec<String>) -> Result<(), BuildError> {
         let subject = format!("{group}/{name}");
         let begin = chain.iter().position(|earlier| *earlier == subject);
         chain.push(subject.clone());
@@ -425,7 +371,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn context(&self, group: &str, name: &str, template: &Template, dry: bool) -> Context<'_> {
+    pub(crate) fn context(&self, group: &str, name: &str, template: &Template, dry: bool) -> Context<'_> {
         let subject = format!("{group}/{name}");
         let is_main = self.is_main(&subject);
         let output_name = output_name(self.request, group, name);
@@ -460,7 +406,7 @@ impl<'a> Session<'a> {
     }
 
     /// The state that the steps begin with, and the steps that led to it.
-    fn start(
+    pub(crate) fn start(
         &self,
         group: &str,
         template: &Template,
@@ -506,49 +452,6 @@ fn files(template: &Template, context: &Context<'_>) -> Vec<String> {
         }
     }
     files
-}
-
-/// Every main template below the roots, in order: `(group, name)`.
-#[must_use]
-pub fn template_names(roots: &[PathBuf]) -> Vec<(String, String)> {
-    let mut names = Vec::new();
-    for root in roots {
-        for group in directory_names(root) {
-            if group == "include" || group == "files" {
-                continue;
-            }
-            for file in directory_names(&root.join(&group)) {
-                if let Some(name) = file.strip_suffix(".json") {
-                    names.push((group.clone(), name.to_owned()));
-                }
-            }
-        }
-    }
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// Every include below the roots, where includes are found by name.
-#[must_use]
-pub fn include_files(roots: &[PathBuf]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for root in roots {
-        let groups = directory_names(root).into_iter().filter(|group| group != "files").map(|group| root.join(group));
-        let groups = groups.map(|group| if group.ends_with("include") { group } else { group.join("include") });
-        for directory in groups {
-            let names = directory_names(&directory).into_iter().filter(|name| name.ends_with(".json"));
-            found.extend(names.map(|name| directory.join(name)));
-        }
-    }
-    found
-}
-
-fn directory_names(directory: &std::path::Path) -> Vec<String> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
 }
 
 /// Loads a template with all its static checks.
@@ -615,7 +518,11 @@ impl Listener for PackageProgress {
     }
 }
 
-fn packages_client<'a>(request: &BuildRequest, store: &'a Store, progress: &Arc<dyn Progress>) -> Client<'a> {
+pub(crate) fn packages_client<'a>(
+    request: &BuildRequest,
+    store: &'a Store,
+    progress: &Arc<dyn Progress>,
+) -> Client<'a> {
     let listener = Arc::new(PackageProgress(Arc::clone(progress)));
     let network = Network { client_keys: request.client_keys.clone(), ..Network::default() };
     Client::new(store, network, listener).with_refresh(request.refresh)

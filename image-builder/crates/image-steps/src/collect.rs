@@ -34,7 +34,8 @@ pub struct Collected {
     pub bytes_after: u64,
 }
 
-/// Removes from the workspace what the newest build of each output is not made of.
+/// Removes from the workspace what the newest build of each output is not made of. A later one that failed or was killed
+/// keeps what it has done, too.
 ///
 /// # Errors
 /// When somebody works in the workspace, or the store cannot be read or written; it is whole then, too.
@@ -77,9 +78,9 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
     for record in store.records("step")? {
         let state = recorded(&record.value).filter(|_| needed.contains(record.key.as_slice()));
         match state.filter(|(state, _)| keep(state, store)) {
-            Some((_, changes)) => {
+            Some((_, traces)) => {
                 collected.kept_steps += 1;
-                blobs.extend(changes);
+                blobs.extend(traces.blobs());
             }
             None => {
                 collected.forgotten_steps += 1;
@@ -95,7 +96,7 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
     }
     for record in store.records("lineage")? {
         let lineage = serde_json::from_slice::<Lineage>(&record.value).unwrap_or_default();
-        blobs.extend(lineage.into_iter().filter_map(|step| step.changes));
+        blobs.extend(lineage.into_iter().flat_map(|step| step.traces.blobs()));
     }
     for record in store.records("file")? {
         let path = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&record.key));

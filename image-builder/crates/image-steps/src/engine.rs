@@ -7,19 +7,22 @@
 
 mod cache;
 mod plan;
+mod size;
 
 pub(crate) use cache::recorded;
-pub use plan::PlannedStep;
-pub(crate) use plan::plan;
+pub(crate) use plan::{Others, plan};
+pub use plan::{PlannedInput, PlannedStep};
+pub(crate) use size::{Basis, bytes_of, estimate, input_bytes};
+pub use size::{EstimatedSize, SizeBasis};
 
 use crate::history::{History, Now};
 use crate::inputs::{FileIdentity, remember_output};
-use crate::lineage::{self, Lineage, LineageStep};
+use crate::lineage::{self, Lineage, LineageStep, Removal, Traces};
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
-use crate::steps::{self, Context, Input, StepError};
+use crate::steps::{self, Context, StepError};
 use cache::{Key, Reached, StepRecord, is_stored, keys, reached, stretches};
-use image_tree::{BlobHash, LoadError, StoreError};
+use image_tree::{ImagePath, LoadError, StoreError};
 use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
 
@@ -67,10 +70,12 @@ pub struct StepRun {
 /// What running the steps of a template came to.
 pub(crate) struct Ran {
     pub(crate) saved: SavedState,
+    /// The same state itself, if a step had to run.
+    pub(crate) live: Option<ImageState>,
     pub(crate) lineage: Lineage,
     pub(crate) steps: Vec<StepRun>,
-    /// What the steps read beside the state.
-    pub(crate) inputs: Vec<Input>,
+    /// What the steps were made of.
+    pub(crate) history: History,
 }
 
 /// Runs the steps of `template` from `start`, to which `lineage` has led.
@@ -84,20 +89,20 @@ pub(crate) fn run(
     context: &Context<'_>,
     progress: &dyn Progress,
 ) -> Result<Ran, EngineError> {
-    let history = History::new(state_hash(&start));
+    let history = History::new(start.hash());
     let steps = Vec::with_capacity(template.steps.len());
-    let mut run = Run { context, saved: start, live: None, pending: Vec::new(), history, lineage, steps };
+    let (pending, removed) = Default::default();
+    let mut run = Run { context, saved: start, live: None, pending, history, lineage, removed, steps };
     let result = stretches(&template.steps).try_for_each(|stretch| run.advance(stretch, progress));
     if result.is_err() {
         // What was done before the failure is worth keeping; the failure is worth more than a failure to keep it.
         let _ = run.commit();
     }
-    // Without it, `plan` knows less to say.
-    let _ = run.history.write(&context.output_name, context.store);
+    let remembered = run.history.write_unfinished(&context.output_name, context.store);
     result?;
     run.commit()?;
-    let inputs = run.history.inputs();
-    Ok(Ran { saved: run.saved, lineage: run.lineage, steps: run.steps, inputs })
+    remembered.map_err(cache("write"))?;
+    Ok(Ran { saved: run.saved, live: run.live, lineage: run.lineage, steps: run.steps, history: run.history })
 }
 
 struct Run<'a> {
@@ -109,6 +114,8 @@ struct Run<'a> {
     pending: Vec<(Vec<u8>, StepRecord)>,
     history: History,
     lineage: Lineage,
+    /// What was removed since a state was stored, and by which step, counted from the first.
+    removed: Vec<(usize, ImagePath)>,
     steps: Vec<StepRun>,
 }
 
@@ -122,18 +129,19 @@ impl Run<'_> {
             let (index, title, origin) = (self.steps.len(), title(located), origin(located));
             self.history.push(Now { index, title: &title, step: &key.step, inputs: &key.inputs }, &key.hash);
             let cached = at < known.steps;
-            let changes = if cached {
+            let traces = if cached {
                 progress.step(index, &title, StepState::Cached);
-                let last = if at + 1 == known.steps { known.record.take() } else { None };
-                last.and_then(|record| self.take_up(*record))
+                let goes_on = at + 1 == known.steps && !is_stored(at, stretch.len());
+                let record = known.records.remove(&at);
+                record.map(|record| self.take_up(record, goes_on)).transpose()?.unwrap_or_default()
             } else {
                 progress.step(index, &title, StepState::Running);
-                let changes = self.perform(located, key, is_stored(at, stretch))?;
+                let traces = self.perform(located, key, is_stored(at, stretch.len()))?;
                 progress.step(index, &title, StepState::Done);
-                changes
+                traces
             };
             let template = self.context.subject.clone();
-            self.lineage.push(LineageStep { template, title: title.clone(), origin: origin.clone(), changes });
+            self.lineage.push(LineageStep { template, title: title.clone(), origin: origin.clone(), traces });
             let end = self.context.clock.elapsed();
             let (began, seconds) = (begin.as_secs_f64(), (end - begin).as_secs_f64());
             self.steps.push(StepRun { title, origin, cached, began, seconds });
@@ -142,43 +150,69 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Goes on from a known result; answers what the step changed.
-    fn take_up(&mut self, record: StepRecord) -> Option<BlobHash> {
+    /// Takes a known result; answers what led to it. If the stretch `goes_on` where an earlier build had its end, the
+    /// next state that is stored comes to know of the removals before it.
+    fn take_up(&mut self, record: StepRecord, goes_on: bool) -> Result<Traces, EngineError> {
         self.saved = record.state;
         self.live = None;
-        record.changes
+        if !goes_on {
+            return Ok(record.traces);
+        }
+        let index = self.steps.len();
+        let removed = lineage::read_removals(record.traces, self.context.store).map_err(cache("read"))?.into_iter();
+        let numbered = removed.filter_map(|one| Some((index.checked_sub(one.steps_ago)?, one.path)));
+        self.removed = numbered.collect();
+        Ok(Traces { removals: None, ..record.traces })
     }
 
-    /// Does one step, and stores the state after it if it `is_stored`; answers what the step changed.
-    fn perform(&mut self, located: &LocatedStep, key: &Key, is_stored: bool) -> Result<Option<BlobHash>, EngineError> {
+    /// Does one step, and stores the state after it if it `is_stored`; answers what the step left.
+    fn perform(&mut self, located: &LocatedStep, key: &Key, is_stored: bool) -> Result<Traces, EngineError> {
         let mut state = match self.live.take() {
             Some(state) => state,
             None => ImageState::load(self.context.store, &self.saved).map_err(EngineError::Load)?,
         };
-        // What only removes leaves nothing that it has changed. A second holder of the tree would cost a copy of every
-        // directory that it is removed from.
+        // What only removes says itself what. A second holder of the tree would cost a copy of every directory that it is
+        // removed from.
         let before = (!steps::only_removes(&located.step)).then(|| state.root.clone());
-        let outputs = steps::run(&located.step, &mut state, self.context).map_err(|error| {
+        let done = steps::run(&located.step, &mut state, self.context).map_err(|error| {
             // What a build makes that trusts nothing cannot be made again.
             let is_lost = !self.context.distrust && steps::lacks_content(&error);
             if is_lost { EngineError::Lost(Box::new(error)) } else { failed(located, &error) }
         })?;
-        let outputs = self.identify(located, outputs)?;
-        let changes = before.map(|before| lineage::changes(&before, &state.root, self.context.store)).transpose();
-        let changes = changes.map_err(cache("write"))?.flatten();
+        let outputs = self.identify(located, done.outputs)?;
+        let traces = match before {
+            Some(before) => lineage::trace(&before, &state.root, self.context.store).map_err(cache("write"))?,
+            None => self.trace_removals(done.removed, is_stored)?,
+        };
         if is_stored {
             // A file that was replaced while the step read it must not be remembered under its old content.
             let unchanged = key.inputs.is_empty() || cache::key(&self.saved, located, self.context)?.hash == key.hash;
             self.saved = state.save(self.context.store).map_err(cache("write"))?;
             if unchanged {
-                self.pending.push((key.hash.clone(), StepRecord { state: self.saved.clone(), outputs, changes }));
+                self.pending.push((key.hash.clone(), StepRecord { state: self.saved.clone(), outputs, traces }));
             }
         }
         self.live = Some(state);
         if steps::is_expensive(&located.step) {
             self.commit()?;
+            // Should this build be killed, its steps are not forgotten either.
+            let written = self.history.write_unfinished(&self.context.output_name, self.context.store);
+            written.map_err(cache("write"))?;
         }
-        Ok(changes)
+        Ok(traces)
+    }
+
+    /// Notes what a removal has removed, and lists it once the state is stored.
+    fn trace_removals(&mut self, removed: Vec<ImagePath>, is_stored: bool) -> Result<Traces, EngineError> {
+        let index = self.steps.len();
+        self.removed.extend(removed.into_iter().map(|path| (index, path)));
+        if !is_stored {
+            return Ok(Traces::default());
+        }
+        let removal = |(step, path)| Removal { steps_ago: index - step, path };
+        let list: Vec<Removal> = self.removed.drain(..).map(removal).collect();
+        let removals = lineage::store_removals(&list, self.context.store).map_err(cache("write"))?;
+        Ok(Traces { removals, ..Traces::default() })
     }
 
     fn identify(
@@ -208,11 +242,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
-
-fn state_hash(saved: &SavedState) -> String {
-    let material = serde_json::to_vec(saved).expect("hashes and names are JSON");
-    blake3::hash(&material).to_hex().to_string()
 }
 
 fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {

@@ -7,12 +7,12 @@
 mod manifest;
 mod software;
 
-use crate::inputs::{FileIdentity, for_each_piece};
-use crate::lineage::{LineageStep, last_steps};
+use crate::inputs::{FileIdentity, Input, for_each_piece};
+use crate::lineage::{LineageStep, Traced, traced};
 use crate::output::{hex, replace, set_mode, sync_parent};
 use crate::run::TemplateRun;
-use crate::steps::{Context, Input};
-use image_tree::{StoreError, Tree};
+use crate::steps::Context;
+use image_tree::{ImagePath, Node, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -28,7 +28,7 @@ pub const MANIFEST_SUFFIX: &str = ".manifest.jsonl";
 pub const EVIDENCE_SUFFIX: &str = ".evidence.json";
 const SHA256_SUFFIX: &str = "sha256";
 /// Changes when the same output would get other evidence.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The evidence of an output cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -90,10 +90,11 @@ impl Subject<'_> {
     pub(crate) fn write(&self, tree: &Tree, context: &Context<'_>) -> Result<(), EvidenceError> {
         let directory = context.workspace.output();
         let files = &self.files;
+        let traced = traced(self.lineage, context.store).map_err(EvidenceError::Store)?;
         // Reading an image again takes longer than everything else together.
         let (sums, rest) = thread::scope(|scope| {
             let sums = scope.spawn(|| write_sums(files, directory));
-            let rest = self.write_manifest(tree, context).map(|()| software::installed(tree, context.store));
+            let rest = self.write_manifest(tree, &traced, context).map(|()| software::installed(tree, context.store));
             (sums.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
         });
         let (sums, software) = (sums?, rest?);
@@ -107,6 +108,7 @@ impl Subject<'_> {
             "inputs": self.inputs,
             "software": software,
             "effective": effective(self.template),
+            "removed": removed(tree, &traced),
             "run": self.run,
         });
         let mut text = serde_json::to_vec_pretty(&evidence).expect("names and numbers are JSON");
@@ -118,10 +120,9 @@ impl Subject<'_> {
         context.store.record_put("evidence", context.output_name.as_bytes(), &written).map_err(EvidenceError::Store)
     }
 
-    fn write_manifest(&self, tree: &Tree, context: &Context<'_>) -> Result<(), EvidenceError> {
-        let made_by = last_steps(self.lineage, context.store).map_err(EvidenceError::Store)?;
+    fn write_manifest(&self, tree: &Tree, traced: &Traced<'_>, context: &Context<'_>) -> Result<(), EvidenceError> {
         let finishing = format!("target {}", self.template.target.name());
-        let manifest = manifest::lines(tree, &made_by, &finishing);
+        let manifest = manifest::lines(tree, &traced.made, &finishing);
         put(&context.workspace.output().join(format!("{}{MANIFEST_SUFFIX}", context.output_name)), &manifest)
     }
 }
@@ -136,6 +137,18 @@ fn write_sums(files: &[String], directory: &Path) -> Result<Vec<serde_json::Valu
         sums.push(json!({ "name": name, "bytes": bytes, "sha256": sum }));
     }
     Ok(sums)
+}
+
+/// What steps have removed and nothing made again, in their order. Of a directory that is there again, others of its
+/// files may be.
+fn removed(tree: &Tree, traced: &Traced<'_>) -> Vec<serde_json::Value> {
+    let is_gone = |path: &ImagePath| tree.get(path).is_none_or(Node::is_directory);
+    let removed = traced.removed.iter().filter(|(path, _)| is_gone(path));
+    let line = |(path, step): &(ImagePath, &LineageStep)| {
+        let path = String::from_utf8_lossy(path.as_bytes());
+        json!({ "path": path, "step": step.title, "origin": step.origin, "template": step.template })
+    };
+    removed.map(line).collect()
 }
 
 /// The template as it was understood: after includes, guards, features and expansion, each step with its place.

@@ -1,22 +1,49 @@
 //! What the last build of an output was made of, so that `plan` can say why a step has to run again.
 
 use crate::engine::ENGINE_VERSION;
-use crate::steps::Input;
+use crate::inputs::Input;
+use crate::state::SavedState;
 use image_tree::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-const NAMESPACE: &str = "history";
+/// Where the newest build of each output is that came to its end.
+const FINISHED: &str = "history";
+/// Where a later one is that did not: it failed, was killed, or goes on.
+const UNFINISHED: &str = "history-unfinished";
 
-/// The last build of one output, as far as it got.
+/// A build of one output, as far as it got.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
     version: String,
     /// Hash of the state that the steps began with.
     start: String,
     steps: Vec<HistoryStep>,
+    /// What it came to, if it came to its end.
+    #[serde(default)]
+    size: Option<BuiltSize>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// How large a finished build was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct BuiltSize {
+    /// Hash of the state after the last step.
+    pub(crate) state: String,
+    /// Bytes in the files of the image.
+    pub(crate) files: u64,
+    /// Bytes of all that the steps read.
+    pub(crate) inputs: u64,
+    /// Bytes of the image, if there is one.
+    pub(crate) image: Option<u64>,
+}
+
+impl BuiltSize {
+    /// Whether it is the size of this state.
+    pub(crate) fn is_of(&self, saved: &SavedState) -> bool {
+        self.state == saved.hash()
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct HistoryStep {
     title: String,
     /// Hash of the step after expansion.
@@ -37,7 +64,7 @@ pub(crate) struct Now<'a> {
 
 impl History {
     pub(crate) fn new(start: String) -> Self {
-        Self { version: ENGINE_VERSION.to_owned(), start, steps: Vec::new() }
+        Self { version: ENGINE_VERSION.to_owned(), start, steps: Vec::new(), size: None }
     }
 
     pub(crate) fn push(&mut self, now: Now<'_>, key: &[u8]) {
@@ -45,21 +72,59 @@ impl History {
         self.steps.push(HistoryStep { title, step, inputs: now.inputs.to_vec(), key: key.to_vec() });
     }
 
-    /// Of the output called `output_name`; none when it was never built, or by a program that kept none.
+    /// The last build of the output called `output_name`, finished or not; none when it was never built, or by a program
+    /// that kept none.
     pub(crate) fn read(output_name: &str, store: &Store) -> Option<Self> {
-        let bytes = store.record_get(NAMESPACE, output_name.as_bytes()).ok().flatten()?;
-        serde_json::from_slice(&bytes).ok()
+        read(UNFINISHED, output_name, store).or_else(|| Self::read_finished(output_name, store))
     }
 
-    pub(crate) fn write(&self, output_name: &str, store: &Store) -> Result<(), StoreError> {
-        let value = serde_json::to_vec(self).expect("texts and hashes are JSON");
-        store.record_put(NAMESPACE, output_name.as_bytes(), &value)
+    /// The newest build of the output called `output_name` that came to its end.
+    pub(crate) fn read_finished(output_name: &str, store: &Store) -> Option<Self> {
+        read(FINISHED, output_name, store)
     }
 
-    /// The histories of all outputs.
+    /// Remembers a build that has not come to its end, beside the newest that has: what that one made is still there.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn write_unfinished(&self, output_name: &str, store: &Store) -> Result<(), StoreError> {
+        // A build that repeats the newest one needs nothing that is not kept for that.
+        if Self::read_finished(output_name, store).is_some_and(|newest| newest.is_same(self)) {
+            return store.record_remove(UNFINISHED, output_name.as_bytes());
+        }
+        write(UNFINISHED, self, output_name, store)
+    }
+
+    /// Remembers a build whose output is there, and its size; the one before it is forgotten.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn write_finished(
+        self,
+        size: Option<BuiltSize>,
+        output_name: &str,
+        store: &Store,
+    ) -> Result<(), StoreError> {
+        let newest = Self::read_finished(output_name, store);
+        if !newest.is_some_and(|newest| newest.is_same(&self) && newest.size == size) {
+            write(FINISHED, &Self { size, ..self }, output_name, store)?;
+        }
+        store.record_remove(UNFINISHED, output_name.as_bytes())
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.version, &self.start, &self.steps) == (&other.version, &other.start, &other.steps)
+    }
+
+    /// What it came to, if it came to its end.
+    pub(crate) fn size(&self) -> Option<&BuiltSize> {
+        self.size.as_ref()
+    }
+
+    /// The newest finished build of every output, and later ones that are not.
     pub(crate) fn all(store: &Store) -> Result<Vec<Self>, StoreError> {
-        let records = store.records(NAMESPACE)?;
-        Ok(records.iter().filter_map(|record| serde_json::from_slice(&record.value).ok()).collect())
+        let records = store.records(FINISHED)?.into_iter().chain(store.records(UNFINISHED)?);
+        Ok(records.filter_map(|record| serde_json::from_slice(&record.value).ok()).collect())
     }
 
     /// Everything that was read, each once.
@@ -101,6 +166,16 @@ impl History {
             None => "its result is not in the cache any more".to_owned(),
         }
     }
+}
+
+fn read(namespace: &str, output_name: &str, store: &Store) -> Option<History> {
+    let bytes = store.record_get(namespace, output_name.as_bytes()).ok().flatten()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn write(namespace: &str, history: &History, output_name: &str, store: &Store) -> Result<(), StoreError> {
+    let value = serde_json::to_vec(history).expect("texts and hashes are JSON");
+    store.record_put(namespace, output_name.as_bytes(), &value)
 }
 
 #[cfg(test)]

@@ -47,6 +47,15 @@ impl FileIdentity {
     }
 }
 
+/// Something that a step reads beside the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Input {
+    /// What it is, for people.
+    pub(crate) what: String,
+    /// What it is, for keys.
+    pub(crate) hash: String,
+}
+
 /// A file of the host cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {

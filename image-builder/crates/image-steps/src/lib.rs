@@ -8,7 +8,7 @@
 //! template and keys each by the state before it, the step, and its inputs; `steps` are the
 //! functions from one [`ImageState`] to the next; `target` turns the last state into a file;
 //! `debian` makes the root of a Debian guest; packages of illumos come by way of the crate `ips-client`. `history` remembers what the last build was made of, so that a plan
-//! can say why a step runs again, and `makers` which template made what, with which features; `lineage` which step made which path; `evidence` writes that and more beside each
+//! (`planning`) can say why a step runs again, and `makers` which template made what, with which features; `lineage` which step made which path; `evidence` writes that and more beside each
 //! output. [`collect`] forgets what no newest build needs. Whoever listens is a [`Progress`].
 //!
 //! What the crate refuses to do: it mounts nothing, needs no root, prints nothing, and puts no
@@ -28,8 +28,10 @@ mod lock;
 mod makers;
 mod marker;
 mod output;
+mod planning;
 mod progress;
 mod providers;
+mod roots;
 mod run;
 mod state;
 mod steps;
@@ -38,21 +40,20 @@ mod tools;
 mod users;
 mod workspace;
 
-pub use build::{
-    BuildError, BuildRequest, Built, PlannedTemplate, Redo, build, impossible_here, include_files, load, plan,
-    template_names,
-};
+pub use build::{BuildError, BuildRequest, Built, Redo, build, impossible_here, load};
 pub use collect::{Collected, clean, collect};
 pub use debian::{Bootstrap, BootstrapError, Lock, LockedPackage};
 pub use disk_use::{DiskUse, disk_use};
-pub use engine::{EngineError, PlannedStep, StepRun};
+pub use engine::{EngineError, EstimatedSize, PlannedInput, PlannedStep, SizeBasis, StepRun};
 pub use evidence::{EVIDENCE_SUFFIX, EvidenceError, MANIFEST_SUFFIX, effective};
 pub use inputs::InputError;
 pub use lock::{Holder, WorkspaceLock, abandon};
+pub use planning::{PlannedTemplate, plan};
 pub use progress::{Progress, Silent, StepState};
 pub use providers::Need;
+pub use roots::{include_files, template_names};
 pub use run::{DirectorySize, TemplateRun};
 pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
-pub use steps::{PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted};
+pub use steps::{InputSource, PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted};
 pub use target::{Artifact, DatasetError, TargetError};
 pub use workspace::{Location, LocationError, Workspace, WorkspaceError};

@@ -1,8 +1,9 @@
 //! Which templates make what another one takes.
 
-use crate::build::{BuildError, Session, load_with, template_names};
+use crate::build::{BuildError, Session, load_with};
 use crate::engine::EngineError;
 use crate::inputs::is_made_here;
+use crate::roots::template_names;
 use crate::steps;
 use crate::target;
 use serde::Serialize;

@@ -68,6 +68,12 @@ pub struct SavedState {
 }
 
 impl SavedState {
+    /// A name for it that is short.
+    pub(crate) fn hash(&self) -> String {
+        let material = serde_json::to_vec(self).expect("hashes and names are JSON");
+        blake3::hash(&material).to_hex().to_string()
+    }
+
     /// The trees that it is made of.
     pub(crate) fn trees(&self) -> impl Iterator<Item = TreeHash> {
         [self.root, self.esp].into_iter().chain(self.scratch)

@@ -14,17 +14,35 @@ use workspace_location::find_program;
 /// A program and how it is asked for its version.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
-    program: &'static str,
+    pub(crate) program: &'static str,
     argument: &'static str,
+    /// The Debian package that has it.
+    package: &'static str,
+}
+
+impl Tool {
+    /// How to come by it.
+    pub(crate) fn help(&self) -> String {
+        format!("apt-get install {}", self.package)
+    }
 }
 
 /// What makes a Debian root of package files.
-pub(crate) const BOOTSTRAP: [Tool; 2] =
-    [Tool { program: "mmdebstrap", argument: "--version" }, Tool { program: "dpkg", argument: "--version" }];
+pub(crate) const BOOTSTRAP: [Tool; 2] = [
+    Tool { program: "mmdebstrap", argument: "--version", package: "mmdebstrap" },
+    Tool { program: "dpkg", argument: "--version", package: "dpkg" },
+];
 
 /// What makes an ext4 root of a tree; the other programs of e2fsprogs have the same version as `mke2fs`.
-pub(crate) const EXT4: [Tool; 2] =
-    [Tool { program: "genext2fs", argument: "-V" }, Tool { program: "mke2fs", argument: "-V" }];
+pub(crate) const EXT4: [Tool; 2] = [
+    Tool { program: "genext2fs", argument: "-V", package: "genext2fs" },
+    Tool { program: "mke2fs", argument: "-V", package: "e2fsprogs" },
+];
+
+/// The first of the programs that is not installed.
+pub(crate) fn missing(tools: &[Tool]) -> Option<&Tool> {
+    tools.iter().find(|tool| find_program(tool.program).is_none())
+}
 
 /// What was asked, of which file, and what it answered.
 #[derive(Serialize, Deserialize)]
@@ -95,8 +113,9 @@ mod tests {
     fn a_missing_program_has_no_version() {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(directory.path().join("store")).expect("a store");
-        let missing = Tool { program: "no-such-tool", argument: "-V" };
-        assert_eq!(versions(&[missing], &store), ["no-such-tool: "]);
+        let absent = Tool { program: "no-such-tool", argument: "-V", package: "no-such-package" };
+        assert_eq!(versions(&[absent], &store), ["no-such-tool: "]);
+        assert_eq!(missing(&[absent]).map(Tool::help).as_deref(), Some("apt-get install no-such-package"));
         let all = versions(&[BOOTSTRAP, EXT4].concat(), &store);
         assert_eq!(all.len(), 4);
     }

@@ -78,8 +78,8 @@ fn removals_in_a_row_store_a_few_states() {
     let (more_records, more_contents) = kept(&bench);
     let states = REMOVALS.div_ceil(256);
     assert_eq!(more_records - records, states);
-    // The tree, and its directories down to the one in question; and what the evidence is made of.
-    assert!(more_contents - contents <= states * 5 + 4, "{contents} contents became {more_contents}");
+    // The tree, its directories down to the one in question, and the list of what is gone; and what the evidence is made of.
+    assert!(more_contents - contents <= states * 6 + 4, "{contents} contents became {more_contents}");
     // The root, /usr, /usr/lib, and the directory with what remains in it.
     let manifest = manifest(&bench);
     assert_eq!(manifest.len(), 4 + REMOVALS);
@@ -131,6 +131,28 @@ fn a_change_does_again_only_what_is_near() {
     assert_eq!(paths(&bench), 2 * REMOVALS - 300);
 }
 
+/// A removal leaves nothing in the image that could name it.
+#[test]
+fn evidence_names_the_step_that_removed_something() {
+    let bench = scene();
+    // It goes on after a row that ended between two stored states, and nothing of that is lost.
+    let rows = [300, 301, 600];
+    for count in rows {
+        template(&bench, 0..count);
+        bench.build("t").expect("it builds");
+        let evidence = fs::read(bench.path("work/output/g-t.evidence.json")).expect("evidence");
+        let evidence: serde_json::Value = serde_json::from_slice(&evidence).expect("JSON");
+        let removed = evidence["removed"].as_array().expect("a list");
+        assert_eq!(removed.len(), count);
+        for (number, one) in removed.iter().enumerate() {
+            assert_eq!(one["path"], path(number));
+            assert_eq!(one["step"], format!("remove_files {}", path(number)));
+            let line = format!("t.json:{}:1", number + 3);
+            assert!(one["origin"].as_str().is_some_and(|origin| origin.ends_with(&line)), "{one}");
+        }
+    }
+}
+
 #[test]
 fn plan_says_which_of_them_changed() {
     let bench = scene();
@@ -147,5 +169,5 @@ fn plan_says_which_of_them_changed() {
     assert_eq!(told(257), (Some(false), Some(together)));
     assert_eq!(told(280), (Some(false), Some(together)));
     assert_eq!(told(281), (Some(false), Some("the step is new")));
-    assert_eq!(told(282), (None, None));
+    assert_eq!(told(282), (None, Some("a step before it will run")));
 }

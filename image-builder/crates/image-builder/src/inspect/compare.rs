@@ -3,10 +3,10 @@
 use super::InspectError;
 use super::image::{Image, Part};
 use super::long::{mode_text, shown, time_text};
-use super::manifest::Manifest;
 use super::place::Place;
-use super::print;
+use super::provenance::Provenance;
 use super::walk::{Entered, Found, join, sorted_entries};
+use super::{archive, print};
 use crate::arguments::Diff;
 use crate::failure::Failure;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ type Properties = BTreeMap<String, String>;
 type Listed = BTreeMap<String, (String, Properties)>;
 
 /// One difference.
-struct Difference {
+pub(super) struct Difference {
     /// `-` only in the first, `+` only in the second, `~` in both.
     sign: char,
     /// A dataset, path or partition.
@@ -30,63 +30,109 @@ struct Difference {
     /// How it differs.
     how: Vec<String>,
     /// The path in the image, where it is one of the files that a manifest names.
-    path: Option<String>,
-    /// The step that made it, and where that is written.
+    pub(super) path: Option<String>,
+    /// The step that did it, and where that is written.
     step: Option<String>,
+    /// The step that had made what is not there any more, though no step removed it.
+    made_by: Option<String>,
 }
 
 impl Difference {
-    fn new(sign: char, what: impl Into<String>, how: Vec<String>) -> Self {
-        Self { sign, what: what.into(), how, path: None, step: None }
+    pub(super) fn new(sign: char, what: impl Into<String>, how: Vec<String>) -> Self {
+        Self { sign, what: what.into(), how, path: None, step: None, made_by: None }
+    }
+
+    /// Finds the step by what lies beside the first output, and beside the second.
+    fn find_step(&mut self, beside: &[Option<Provenance>; 2]) {
+        let Some(path) = &self.path else { return };
+        let [before, after] = beside.each_ref().map(Option::as_ref);
+        if self.sign == '-' {
+            self.step = after.and_then(|after| after.removed(path));
+            self.made_by = before.filter(|_| self.step.is_none()).and_then(|before| before.made(path));
+        } else {
+            self.step = after.and_then(|after| after.made(path));
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "sign": self.sign, "what": self.what, "how": self.how, "step": self.step, "made_by": self.made_by })
+    }
+
+    fn to_line(&self) -> String {
+        let how = if self.how.is_empty() { String::new() } else { format!(": {}", self.how.join(", ")) };
+        let step = match (&self.step, &self.made_by) {
+            (Some(step), _) => format!("  [{step}]"),
+            (None, Some(step)) => format!("  [no step makes it now; it was {step}]"),
+            (None, None) => String::new(),
+        };
+        format!("{} {}{how}{step}", self.sign, self.what)
     }
 }
 
 /// `image-builder diff`.
 pub(crate) fn diff(arguments: &Diff) -> Result<(), Failure> {
     let places = [Place::parse(&arguments.first), Place::parse(&arguments.second)];
-    let images = [Image::open_in_spite_of_damage(&places[0])?, Image::open_in_spite_of_damage(&places[1])?];
+    let beside = [Provenance::beside(&places[0].image), Provenance::beside(&places[1].image)];
     let mut found = Vec::new();
+    match [archive::read(&places[0].image)?, archive::read(&places[1].image)?] {
+        [Some(before), Some(after)] => archive::compare(&before, &after, &mut found),
+        [None, None] => compare_images(&places, &beside, &mut found)?,
+        [first, _] => {
+            let [archive, other] = if first.is_some() { [0, 1] } else { [1, 0] }.map(|at| places[at].image.clone());
+            return Err(InspectError::Unlike { archive, other }.into());
+        }
+    }
+    found.iter_mut().for_each(|one| one.find_step(&beside));
+    print(|output| {
+        if arguments.json {
+            let list: Vec<Value> = found.iter().map(Difference::to_json).collect();
+            return writeln!(output, "{}", json!({ "differences": list })).map_err(Failure::from_output);
+        }
+        found.iter().try_for_each(|one| writeln!(output, "{}", one.to_line())).map_err(Failure::from_output)
+    })?;
+    if found.is_empty() { Ok(()) } else { Err(Failure::Different { count: found.len() }) }
+}
+
+/// Pools are read inside; of other file systems what lies beside the images tells.
+fn compare_images(
+    places: &[Place; 2],
+    beside: &[Option<Provenance>; 2],
+    found: &mut Vec<Difference>,
+) -> Result<(), Failure> {
+    let images = [Image::open_in_spite_of_damage(&places[0])?, Image::open_in_spite_of_damage(&places[1])?];
     let is_pool = |image: &Image| image.parts().iter().any(|part| part.is_pool);
-    if images.iter().all(is_pool) {
-        compare_pools(&images, &places, &mut found)?;
+    let are_pools = images.iter().all(is_pool);
+    if are_pools {
+        compare_pools(&images, places, found)?;
     } else if places.iter().any(|place| place.dataset.is_some()) {
         // Says which image has no pool.
         images[0].pool()?;
         images[1].pool()?;
     }
     if places.iter().all(|place| place.dataset.is_none()) {
-        compare_parts(&images, &mut found)?;
+        compare_parts(&images, found)?;
     }
-    let manifests = [Manifest::beside(&places[0].image), Manifest::beside(&places[1].image)];
-    if let ([Some(before), Some(after)], false) = (&manifests, images.iter().all(is_pool)) {
-        compare_manifests(before, after, &mut found);
+    match beside {
+        _ if are_pools => {}
+        [Some(before), Some(after)] => compare_manifests(before, after, found),
+        _ if !found.is_empty() => tell_missing(places, beside),
+        _ => {}
     }
-    for one in &mut found {
-        let manifest = &manifests[usize::from(one.sign != '-')];
-        let path = one.path.as_ref().zip(manifest.as_ref());
-        one.step = one.step.take().or_else(|| path.and_then(|(path, manifest)| manifest.step(path)));
-    }
-    print(|output| {
-        if arguments.json {
-            let to_json =
-                |one: &Difference| json!({ "sign": one.sign, "what": one.what, "how": one.how, "step": one.step });
-            let list: Vec<Value> = found.iter().map(to_json).collect();
-            return writeln!(output, "{}", json!({ "differences": list })).map_err(Failure::from_output);
-        }
-        let line = |one: &Difference| {
-            let how = if one.how.is_empty() { String::new() } else { format!(": {}", one.how.join(", ")) };
-            let step = one.step.as_ref().map(|step| format!("  [{step}]")).unwrap_or_default();
-            format!("{} {}{how}{step}", one.sign, one.what)
-        };
-        found.iter().try_for_each(|one| writeln!(output, "{}", line(one))).map_err(Failure::from_output)
-    })?;
-    if found.is_empty() { Ok(()) } else { Err(Failure::Different { count: found.len() }) }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "a warning of the command line")]
+fn tell_missing(places: &[Place; 2], beside: &[Option<Provenance>; 2]) {
+    let missing = places.iter().zip(beside).filter(|(_, beside)| beside.is_none());
+    let names: Vec<String> = missing.map(|(place, _)| place.image.display().to_string()).collect();
+    eprintln!("note: which files differ is not known: no manifest lies beside {}", names.join(" and "));
 }
 
 fn compare_pools(images: &[Image; 2], places: &[Place; 2], found: &mut Vec<Difference>) -> Result<(), Failure> {
     let pools = [images[0].pool()?, images[1].pool()?];
+    let lists = [listed(&images[0], &pools[0])?, listed(&images[1], &pools[1])?];
     let pairs = match (&places[0].dataset, &places[1].dataset) {
-        (None, None) => common_datasets(images, &pools, found)?,
+        (None, None) => common_datasets(&lists, found),
         (first, second) => {
             let first = images[0].dataset(&pools[0], first.as_deref())?.name;
             let second = images[1].dataset(&pools[1], second.as_deref())?.name;
@@ -98,36 +144,50 @@ fn compare_pools(images: &[Image; 2], places: &[Place; 2], found: &mut Vec<Diffe
         let first = images[0].file_system(&pools[0], &images[0].dataset(&pools[0], Some(&first))?)?;
         let second_name = second.clone();
         let second = images[1].file_system(&pools[1], &images[1].dataset(&pools[1], Some(&second))?)?;
-        let comparison = Comparison { sides: [&first, &second], dataset: &second_name };
+        let mountpoint = mountpoint(&lists[1], &second_name);
+        let comparison = Comparison { sides: [&first, &second], dataset: &second_name, mountpoint };
         comparison.run(found).map_err(|(side, error)| failed[side](error))?;
     }
     Ok(())
 }
 
-/// Names of the datasets and snapshots that both pools have; the others, and other properties, are differences.
-fn common_datasets(
-    images: &[Image; 2],
-    pools: &[Pool<'_>; 2],
-    found: &mut Vec<Difference>,
-) -> Result<Vec<(String, String)>, InspectError> {
-    let mut lists: Vec<Listed> = Vec::new();
-    for (image, pool) in images.iter().zip(pools) {
-        let failed = image.inside("the list of datasets");
-        let mut list = BTreeMap::new();
-        for directory in pool.directories().map_err(&failed)? {
-            if directory.is_internal() {
-                continue;
-            }
-            let properties = pool.properties(&directory).map_err(&failed)?;
-            let heads = directory.head.iter().map(|head| (head, properties.clone()));
-            for (dataset, properties) in heads.chain(directory.snapshots.iter().map(|one| (one, BTreeMap::new()))) {
-                // Without the pool's name, so that renamed pools compare.
-                let below = dataset.name[pool.name().len()..].to_owned();
-                list.insert(below, (dataset.name.clone(), properties));
-            }
+/// The datasets and snapshots of a pool.
+fn listed(image: &Image, pool: &Pool<'_>) -> Result<Listed, InspectError> {
+    let failed = image.inside("the list of datasets");
+    let mut list = BTreeMap::new();
+    for directory in pool.directories().map_err(&failed)? {
+        if directory.is_internal() {
+            continue;
         }
-        lists.push(list);
+        let properties = pool.properties(&directory).map_err(&failed)?;
+        let heads = directory.head.iter().map(|head| (head, properties.clone()));
+        for (dataset, properties) in heads.chain(directory.snapshots.iter().map(|one| (one, BTreeMap::new()))) {
+            // Without the pool's name, so that renamed pools compare.
+            let below = dataset.name[pool.name().len()..].to_owned();
+            list.insert(below, (dataset.name.clone(), properties));
+        }
     }
+    Ok(list)
+}
+
+/// Where a dataset is mounted in the running system: zfsprops(7), `mountpoint`. None if it is not by itself.
+fn mountpoint(list: &Listed, full_name: &str) -> Option<String> {
+    let pool = full_name.split(['/', '@']).next()?;
+    let mut name = full_name[pool.len()..].split('@').next()?;
+    let mut below = String::new();
+    loop {
+        let (_, properties) = list.get(name)?;
+        if let Some(mountpoint) = properties.get("mountpoint") {
+            return mountpoint.starts_with('/').then(|| format!("{}{below}", mountpoint.trim_end_matches('/')));
+        }
+        let Some((above, last)) = name.rsplit_once('/') else { return Some(format!("/{pool}{below}")) };
+        below = format!("/{last}{below}");
+        name = above;
+    }
+}
+
+/// Names of the datasets and snapshots that both pools have; the others, and other properties, are differences.
+fn common_datasets(lists: &[Listed; 2], found: &mut Vec<Difference>) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let names: BTreeSet<&String> = lists[0].keys().chain(lists[1].keys()).collect();
     for name in names {
@@ -144,7 +204,7 @@ fn common_datasets(
             (None, None) => {}
         }
     }
-    Ok(pairs)
+    pairs
 }
 
 fn property_changes(before: &Properties, after: &Properties) -> Vec<String> {
@@ -158,6 +218,8 @@ fn property_changes(before: &Properties, after: &Properties) -> Vec<String> {
 struct Comparison<'a, 'p> {
     sides: [&'a FileSystem<'p>; 2],
     dataset: &'a str,
+    /// Where it is in the running system, without a slash at the end.
+    mountpoint: Option<String>,
 }
 
 /// Which side could not be read, and why.
@@ -204,10 +266,13 @@ impl Comparison<'_, '_> {
         format!("{} {}", self.dataset, shown(path))
     }
 
-    /// Manifests have the paths of the running system, of which the boot environment is the root.
+    /// Manifests have the paths of the running system.
     fn at_path(&self, difference: Difference, path: &[u8]) -> Difference {
-        let is_root = self.dataset.split('/').nth(1) == Some("ROOT");
-        Difference { path: is_root.then(|| String::from_utf8_lossy(path).into_owned()), ..difference }
+        let at = |mountpoint: &String| match format!("{mountpoint}{}", String::from_utf8_lossy(path)) {
+            whole if whole.len() > 1 => whole.trim_end_matches('/').to_owned(),
+            root => root,
+        };
+        Difference { path: self.mountpoint.as_ref().map(at), ..difference }
     }
 
     /// Something that one side does not have; what is below it goes without saying.
@@ -283,7 +348,7 @@ impl Comparison<'_, '_> {
 }
 
 /// What manifests tell of images that are not read inside.
-fn compare_manifests(before: &Manifest, after: &Manifest, found: &mut Vec<Difference>) {
+fn compare_manifests(before: &Provenance, after: &Provenance, found: &mut Vec<Difference>) {
     for (sign, path, how) in before.changes(after) {
         let mut difference = Difference::new(sign, path.clone(), how);
         difference.path = Some(path);

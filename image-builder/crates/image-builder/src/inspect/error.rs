@@ -31,6 +31,14 @@ pub(crate) enum InspectError {
     Directory { path: PathBuf, what: String },
     #[error("{what} in {} is no regular file", path.display())]
     NotRegular { path: PathBuf, what: String },
+    #[error("cannot read archive {}", path.display())]
+    Archive {
+        path: PathBuf,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{} is an archive, and {} is none", archive.display(), other.display())]
+    Unlike { archive: PathBuf, other: PathBuf },
     #[error("cannot read {}", path.display())]
     Read {
         path: PathBuf,

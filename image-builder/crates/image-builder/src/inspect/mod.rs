@@ -3,6 +3,7 @@
 //! Images are raw or qcow2 files, with a partition table or as a bare pool. Inside, ZFS pools are read by our own
 //! reader; of other partitions only the boot loaders are read, and each verb says so.
 
+mod archive;
 mod boot;
 mod boot_walk;
 mod compare;
@@ -11,8 +12,8 @@ mod error;
 mod image;
 mod listing;
 mod long;
-mod manifest;
 mod place;
+mod provenance;
 mod verify;
 mod walk;
 

@@ -73,18 +73,6 @@ fn duration(seconds: f64) -> String {
     if seconds >= 1.0 { format!("{seconds:.1} s") } else { format!("{:.0} ms", seconds * 1000.0) }
 }
 
-fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            let digits = usize::from(unit != "B" && value < 10.0);
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
-}
-
 /// A rectangle with words for whoever points at it.
 fn rectangle(place: [f64; 4], class: &str, hint: &str) -> String {
     let [x, y, width, height] = place;
@@ -125,6 +113,5 @@ mod tests {
     #[test]
     fn numbers_are_for_people() {
         assert_eq!([duration(0.0123), duration(12.34), duration(95.0)], ["12 ms", "12.3 s", "1 min 35 s"]);
-        assert_eq!([size(17), size(1 << 20), size(123 << 20)], ["17 B", "1.0 MiB", "123 MiB"]);
     }
 }

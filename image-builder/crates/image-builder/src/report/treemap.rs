@@ -2,7 +2,8 @@
 //!
 //! The algorithm is that of Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000).
 
-use super::{rectangle, size, words};
+use super::{rectangle, words};
+use crate::sizes::size;
 use image_steps::DirectorySize;
 
 const WIDTH: f64 = 1140.0;

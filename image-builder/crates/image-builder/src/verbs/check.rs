@@ -108,15 +108,21 @@ fn tell(finding: &mut Finding, told: &mut Told) {
         eprintln!("{:?}", Report::new(warning));
     }
     println!("{}: {steps} steps, good", finding.subject);
-    // Many steps may have the same reason.
-    let mut told: Vec<&str> = Vec::new();
-    for diagnostic in &finding.not_here {
-        if !told.contains(&diagnostic.message()) {
-            told.push(diagnostic.message());
-            let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
-            println!("    cannot be built here: {}{place}", diagnostic.message());
+    for diagnostic in each_once(&finding.not_here) {
+        let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
+        println!("    cannot be built here: {}{place}", diagnostic.message());
+    }
+}
+
+/// Many steps may have the same reason: the first of each.
+pub(super) fn each_once(list: &[Diagnostic]) -> Vec<&Diagnostic> {
+    let mut told: Vec<&Diagnostic> = Vec::new();
+    for diagnostic in list {
+        if told.iter().all(|earlier| earlier.message() != diagnostic.message()) {
+            told.push(diagnostic);
         }
     }
+    told
 }
 
 impl Finding {
@@ -133,7 +139,7 @@ impl Finding {
 }
 
 /// A diagnostic for machines; lines and columns count from 1.
-fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
+pub(super) fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
     let origin = diagnostic.origin();
     let chain: Vec<String> = origin.iter().flat_map(|origin| origin.chain()).map(ToString::to_string).collect();
     json!({

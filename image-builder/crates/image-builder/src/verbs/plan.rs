@@ -2,12 +2,15 @@
 
 #![expect(clippy::print_stdout, reason = "results of the command line")]
 
+use super::check::{diagnostic_json, each_once};
 use super::{redo, request};
 use crate::arguments::Plan;
 use crate::failure::Failure;
+use crate::sizes::size;
 use crate::terminal;
-use image_steps::{PlannedPackages, PlannedTemplate};
-use serde_json::json;
+use image_steps::{EstimatedSize, InputSource, PlannedInput, PlannedPackages, PlannedTemplate, SizeBasis};
+use serde_json::{Value, json};
+use template::Diagnostic;
 
 /// `image-builder plan`.
 pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
@@ -15,18 +18,14 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     request.redo = redo(&arguments.redo);
     request.no_deps = arguments.no_deps;
     let planned = image_steps::plan(&request, &terminal::progress())?;
+    let refused = planned.iter().find(|template| !template.impossible.is_empty());
+    let done = refused.map_or(Ok(()), |template| Err(Failure::not_here(&template.subject, &template.impossible)));
     if arguments.json {
-        let templates: Vec<_> = planned
-            .iter()
-            .map(|template| {
-                let image =
-                    template.artifact.as_ref().map(|(path, current)| json!({ "path": path, "current": current }));
-                let PlannedTemplate { subject, needs, steps, .. } = template;
-                json!({ "template": subject, "needs": needs, "steps": steps, "image": image })
-            })
-            .collect();
-        println!("{}", json!({ "roots": request.roots, "external": request.external, "templates": templates }));
-        return Ok(());
+        let templates: Vec<Value> = planned.iter().map(to_json).collect();
+        let roots = (&request.roots, &request.external);
+        let possible = refused.is_none();
+        println!("{}", json!({ "possible": possible, "roots": roots.0, "external": roots.1, "templates": templates }));
+        return done;
     }
     for root in &request.roots {
         println!("templates from {}", root.display());
@@ -40,7 +39,21 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     for template in &planned {
         print_plan(template);
     }
-    Ok(())
+    done
+}
+
+fn to_json(template: &PlannedTemplate) -> Value {
+    let image = template.artifact.as_ref().map(|(path, current)| json!({ "path": path, "current": current }));
+    let PlannedTemplate { subject, needs, steps, size, .. } = template;
+    let impossible: Vec<Value> = template.impossible.iter().map(diagnostic_json).collect();
+    json!({
+        "template": subject,
+        "needs": needs,
+        "steps": steps,
+        "image": image,
+        "size": size,
+        "not_possible_here": impossible,
+    })
 }
 
 /// The templates below each other, in the order in which they are built.
@@ -75,7 +88,10 @@ fn print_plan(template: &PlannedTemplate) {
             None => "after",
         };
         println!("  {mark:6}  {}  ({})", step.title, step.origin);
-        if let Some(why) = &step.why {
+        for input in &step.inputs {
+            println!("          reads {}", input_text(input));
+        }
+        if let Some(why) = step.why.as_ref().filter(|_| step.cached.is_some()) {
             println!("          because {why}");
         }
         if let Some(packages) = &step.packages {
@@ -91,6 +107,40 @@ fn print_plan(template: &PlannedTemplate) {
         };
         println!("  {mark:6}  {}", path.display());
     }
+    println!("  {}", size_text(&template.size));
+    for diagnostic in each_once(&template.impossible) {
+        println!("  cannot be built here: {}", place_and_message(diagnostic));
+    }
+}
+
+fn place_and_message(diagnostic: &Diagnostic) -> String {
+    let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
+    format!("{}{place}", diagnostic.message())
+}
+
+/// A file, where it comes from, and how large it is.
+fn input_text(input: &PlannedInput) -> String {
+    let source = match (&input.made_by, input.source) {
+        (Some(template), _) => format!("made by {template}"),
+        (None, InputSource::Templates) => "beside the templates".to_owned(),
+        (None, InputSource::External) => "an external file".to_owned(),
+        (None, InputSource::Output) => "in the output directory".to_owned(),
+        (None, InputSource::Lock) => "which packages are meant".to_owned(),
+        (None, InputSource::Host) => "of this host".to_owned(),
+    };
+    let bytes = input.bytes.map_or_else(|| "not there yet".to_owned(), size);
+    format!("{} ({source}, {bytes})", input.path)
+}
+
+fn size_text(estimated: &EstimatedSize) -> String {
+    let files = size(estimated.files);
+    let files = match estimated.basis {
+        SizeBasis::Known => format!("size: {files} in its files"),
+        SizeBasis::LastBuild => format!("size: about {files} in its files, by the last build and what changed since"),
+        SizeBasis::Inputs => format!("size: about {files} in its files, by what the steps read"),
+        SizeBasis::AtLeast => format!("size: at least {files} in its files; the packages come to it"),
+    };
+    estimated.image.map_or_else(|| files.clone(), |image| format!("{files}; image {}", size(image)))
 }
 
 /// What a step brings of packages, in the lines below it.

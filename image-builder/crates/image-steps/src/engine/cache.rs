@@ -5,11 +5,13 @@
 //! a state is, and work on a stretch begins after the last one that is known.
 
 use super::{ENGINE_VERSION, EngineError, cache, failed};
-use crate::inputs::FileIdentity;
+use crate::inputs::{FileIdentity, Input};
+use crate::lineage::Traces;
 use crate::state::{ImageState, SavedState};
-use crate::steps::{self, Context, Input};
-use image_tree::{BlobHash, Content, Tree};
+use crate::steps::{self, Context};
+use image_tree::{Content, Tree};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use template::LocatedStep;
 
 /// After so many steps of a stretch its state is stored. To do them again takes no time that anybody would notice.
@@ -21,8 +23,8 @@ pub(super) struct StepRecord {
     pub(super) state: SavedState,
     /// Files that the step wrote to the output directory; they have to be there still.
     pub(super) outputs: Vec<(String, FileIdentity)>,
-    /// The paths that it made or changed.
-    pub(super) changes: Option<BlobHash>,
+    #[serde(flatten)]
+    pub(super) traces: Traces,
 }
 
 /// The key of a step's record, and what it was made of.
@@ -38,8 +40,8 @@ pub(super) struct Key {
 pub(super) struct Reached {
     /// How many of its steps need not be done.
     pub(super) steps: usize,
-    /// What is kept of the last of them.
-    pub(super) record: Option<Box<StepRecord>>,
+    /// What is kept of them: of the last one, and here and there of one before it. By their indexes in the stretch.
+    pub(super) records: BTreeMap<usize, StepRecord>,
     /// A file that a step had written, and that is another one now.
     pub(super) spoilt: Option<String>,
 }
@@ -50,9 +52,9 @@ pub(super) fn stretches(steps: &[LocatedStep]) -> impl Iterator<Item = &[Located
     steps.chunk_by(move |step, next| removes(step) && removes(next))
 }
 
-/// Whether the state after this step of a stretch, counted from 0, is stored.
-pub(super) fn is_stored(index: usize, stretch: &[LocatedStep]) -> bool {
-    index + 1 == stretch.len() || (index + 1) % STEPS_PER_STATE == 0
+/// Whether the state after this step of a stretch of so many, counted from 0, is stored.
+pub(super) fn is_stored(index: usize, stretch_len: usize) -> bool {
+    index + 1 == stretch_len || (index + 1) % STEPS_PER_STATE == 0
 }
 
 /// The keys of a stretch that begins with the state `saved`.
@@ -98,18 +100,25 @@ fn step_hash(located: &LocatedStep) -> String {
 /// Looks for the last step of a stretch whose result is known.
 pub(super) fn reached(keys: &[Key], context: &Context<'_>) -> Result<Reached, EngineError> {
     for (index, key) in keys.iter().enumerate().rev() {
-        let bytes = context.store.record_get("step", &key.hash).map_err(cache("read"))?;
-        // A record that cannot be understood is one of another version: the step is done again.
-        let record = bytes.and_then(|bytes| serde_json::from_slice::<StepRecord>(&bytes).ok());
-        let Some(record) = record else { continue };
+        let Some(record) = read(key, context)? else { continue };
         if let Some(name) = spoilt(&record, context) {
             return Ok(Reached { spoilt: Some(name), ..Reached::default() });
         }
         if !context.distrust || is_whole(&record.state, context)? {
-            return Ok(Reached { steps: index + 1, record: Some(Box::new(record)), spoilt: None });
+            let mut records = BTreeMap::from([(index, record)]);
+            for earlier in (0..index).filter(|earlier| is_stored(*earlier, keys.len())) {
+                records.extend(read(&keys[earlier], context)?.map(|record| (earlier, record)));
+            }
+            return Ok(Reached { steps: index + 1, records, spoilt: None });
         }
     }
     Ok(Reached::default())
+}
+
+/// A record that cannot be understood is one of another version: the step is done again.
+fn read(key: &Key, context: &Context<'_>) -> Result<Option<StepRecord>, EngineError> {
+    let bytes = context.store.record_get("step", &key.hash).map_err(cache("read"))?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// A file that the step wrote to the output directory and that is not what it was.
@@ -120,10 +129,10 @@ fn spoilt(record: &StepRecord, context: &Context<'_>) -> Option<String> {
     record.outputs.iter().find(is_spoilt).map(|(name, _)| name.clone())
 }
 
-/// The state that a step's record keeps, and the list of what it changed; none when the record is of another version.
-pub(crate) fn recorded(value: &[u8]) -> Option<(SavedState, Option<BlobHash>)> {
+/// The state that a step's record keeps, and the step's traces; none when the record is of another version.
+pub(crate) fn recorded(value: &[u8]) -> Option<(SavedState, Traces)> {
     let record = serde_json::from_slice::<StepRecord>(value).ok()?;
-    Some((record.state, record.changes))
+    Some((record.state, record.traces))
 }
 
 /// Whether the store has everything that a state is made of.

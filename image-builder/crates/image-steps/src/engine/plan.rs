@@ -1,10 +1,10 @@
 //! Which steps would run, and why.
 
 use super::cache::{Key, keys, reached, stretches};
-use super::{EngineError, origin, state_hash, title};
+use super::{EngineError, origin, title};
 use crate::history::{History, Now};
 use crate::state::SavedState;
-use crate::steps::{self, Context, PlannedPackages};
+use crate::steps::{self, Context, InputFile, InputSource, PlannedPackages};
 use serde::Serialize;
 use template::{LocatedStep, Template};
 
@@ -20,16 +20,47 @@ pub struct PlannedStep {
     pub cached: Option<bool>,
     /// The template, group and name, that has to be built before anything is known of this step.
     pub awaits: Option<String>,
-    /// Why the step will run, when its result is not known though everything before it is.
+    /// Why its result is not known.
     pub why: Option<String>,
+    /// The files that it reads.
+    pub inputs: Vec<PlannedInput>,
     /// What a step that will run brings of packages.
     pub packages: Option<PlannedPackages>,
 }
 
-/// Tells which steps would run, without running or writing anything; and the last state, if it is known.
+/// A file that a step reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedInput {
+    /// Where it is.
+    pub path: String,
+    /// Where it comes from.
+    pub source: InputSource,
+    /// Its size; none if it is not there yet.
+    pub bytes: Option<u64>,
+    /// The template, group and name, that makes it.
+    pub made_by: Option<String>,
+}
+
+/// What is told of all steps of a template.
+pub(crate) struct Planned {
+    pub(crate) steps: Vec<PlannedStep>,
+    /// The state after the last one, if it is known.
+    pub(crate) saved: Option<SavedState>,
+    /// The last build.
+    pub(crate) history: Option<History>,
+}
+
+/// What other templates have to do with a file of the output directory.
+pub(crate) struct Others<'a> {
+    /// The template that makes it.
+    pub(crate) maker: &'a dyn Fn(&str) -> Option<String>,
+    /// The template that will make it before anything is known of it.
+    pub(crate) waits_for: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Tells which steps would run, without running or writing anything.
 ///
-/// `start` is the state to begin with, or the template that will make it; `waits_for` answers the template that will
-/// make a file of the output directory.
+/// `start` is the state to begin with, or the template that will make it.
 ///
 /// # Errors
 /// When an input cannot be read, or the cache.
@@ -37,35 +68,58 @@ pub(crate) fn plan(
     template: &Template,
     start: Result<SavedState, String>,
     context: &Context<'_>,
-    waits_for: &dyn Fn(&str) -> Option<String>,
-) -> Result<(Vec<PlannedStep>, Option<SavedState>), EngineError> {
+    others: &Others<'_>,
+) -> Result<Planned, EngineError> {
     let (mut saved, mut awaits) = match start {
         Ok(saved) => (Some(saved), None),
         Err(provider) => (None, Some(provider)),
     };
     let history = History::read(&context.output_name, context.store);
-    let begin = saved.as_ref().map(state_hash).unwrap_or_default();
+    let begin = saved.as_ref().map(SavedState::hash).unwrap_or_default();
     let mut planned: Vec<PlannedStep> = Vec::with_capacity(template.steps.len());
     for stretch in stretches(&template.steps) {
-        if let Some(provider) = stretch.first().and_then(|first| steps::takes_output(&first.step)).and_then(waits_for) {
+        let taken = stretch.first().and_then(|first| steps::takes_output(&first.step));
+        if let Some(provider) = taken.and_then(others.waits_for) {
             (saved, awaits) = (None, awaits.or(Some(provider)));
         }
         let first = planned.len();
-        let unplanned = |located| PlannedStep {
-            title: title(located),
-            origin: origin(located),
-            cached: None,
-            awaits: awaits.clone(),
-            why: None,
-            packages: None,
-        };
+        let unplanned = |located| unplanned(located, saved.as_ref(), awaits.clone(), context, others);
         planned.extend(stretch.iter().map(unplanned));
         if let Some(before) = saved.take() {
             let past = Past { history: history.as_ref(), begin: &begin };
             saved = plan_stretch((first, stretch), &mut planned[first..], &before, past, context)?;
         }
     }
-    Ok((planned, saved))
+    Ok(Planned { steps: planned, saved, history })
+}
+
+/// A step of which nothing is known yet but what it reads; `saved` is the state before it, if it is known.
+fn unplanned(
+    located: &LocatedStep,
+    saved: Option<&SavedState>,
+    awaits: Option<String>,
+    context: &Context<'_>,
+    others: &Others<'_>,
+) -> PlannedStep {
+    let input = |file: InputFile| PlannedInput {
+        path: file.path.display().to_string(),
+        source: file.source,
+        bytes: file.path.metadata().ok().map(|metadata| metadata.len()),
+        made_by: steps::takes_output(&located.step).and_then(others.maker),
+    };
+    let why = match &awaits {
+        Some(provider) => format!("{provider} is built before it"),
+        None => "a step before it will run".to_owned(),
+    };
+    PlannedStep {
+        title: title(located),
+        origin: origin(located),
+        cached: None,
+        awaits,
+        why: Some(why),
+        inputs: steps::input_files(&located.step, saved, context).into_iter().map(input).collect(),
+        packages: None,
+    }
 }
 
 /// What is remembered of the last build, and what this one begins with.
@@ -87,12 +141,12 @@ fn plan_stretch(
     let keys = keys(before, stretch, context)?;
     let reached = reached(&keys, context)?;
     let known = if context.redo { 0 } else { reached.steps };
-    planned[..known].iter_mut().for_each(|step| step.cached = Some(true));
+    planned[..known].iter_mut().for_each(|step| (step.cached, step.why) = (Some(true), None));
     if known == stretch.len() {
-        return Ok(reached.record.map(|record| record.state));
+        return Ok(reached.records.into_values().last().map(|record| record.state));
     }
     let (index, why) = match reached.spoilt {
-        _ if context.redo && reached.record.is_some() => (known, "everything is asked to be done again".to_owned()),
+        _ if context.redo && reached.steps > 0 => (known, "everything is asked to be done again".to_owned()),
         Some(name) => (known, format!("{name} in the output directory is not what it made")),
         None => changed(first, known, &keys, planned, past),
     };

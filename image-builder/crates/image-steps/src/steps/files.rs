@@ -131,8 +131,9 @@ pub(super) fn ensure_perms(step: &EnsurePerms, state: &mut ImageState) -> Result
         .map_err(tree("set the mode of", &step.path))
 }
 
-/// Removes a file, a directory with everything below it, or every regular file whose name matches.
-pub(super) fn remove_files(step: &RemoveFiles, state: &mut ImageState) -> Result<(), StepError> {
+/// Removes a file, a directory with everything below it, or every regular file whose name matches. Answers what was
+/// there.
+pub(super) fn remove_files(step: &RemoveFiles, state: &mut ImageState) -> Result<Vec<ImagePath>, StepError> {
     match &step.what {
         RemoveWhat::File(text) => remove_one(&mut state.root, text, step.optional, false),
         RemoveWhat::Dir(text) => remove_one(&mut state.root, text, step.optional, true),
@@ -140,11 +141,11 @@ pub(super) fn remove_files(step: &RemoveFiles, state: &mut ImageState) -> Result
     }
 }
 
-fn remove_one(root: &mut Tree, text: &str, optional: bool, directory: bool) -> Result<(), StepError> {
+fn remove_one(root: &mut Tree, text: &str, optional: bool, directory: bool) -> Result<Vec<ImagePath>, StepError> {
     let at = path(text)?;
     let found = match root.lookup(&at, Follow::No) {
         Ok((_, node)) => node.kind.clone(),
-        Err(image_tree::TreeError::NotFound { .. }) if optional => return Ok(()),
+        Err(image_tree::TreeError::NotFound { .. }) if optional => return Ok(Vec::new()),
         Err(source) => return Err(tree("remove", text)(source)),
     };
     let fits = match found {
@@ -156,19 +157,19 @@ fn remove_one(root: &mut Tree, text: &str, optional: bool, directory: bool) -> R
         let wanted = if directory { "a directory" } else { "something that is no directory" };
         return Err(StepError::WrongKind { path: at, found: found.name(), wanted });
     }
-    root.remove_subtree(&at).map(drop).map_err(tree("remove", text))
+    root.remove_subtree(&at).map(|at| vec![at]).map_err(tree("remove", text))
 }
 
-fn remove_matching(root: &mut Tree, pattern: &str) -> Result<(), StepError> {
+fn remove_matching(root: &mut Tree, pattern: &str) -> Result<Vec<ImagePath>, StepError> {
     let is_match = |entry: &image_tree::WalkEntry<'_>| {
         let name = entry.path.file_name().unwrap_or_default();
         entry.node.content().is_some() && glob_match(pattern.as_bytes(), name)
     };
     let matching: Vec<ImagePath> = root.walk().filter(is_match).map(|entry| entry.path).collect();
-    for at in matching {
-        root.remove(&at).map_err(tree("remove", pattern))?;
+    for at in &matching {
+        root.remove(at).map_err(tree("remove", pattern))?;
     }
-    Ok(())
+    Ok(matching)
 }
 
 /// `*` and `?` match any bytes, a leading dot too; `[…]` is a set, `!` or `^` negates it (fnmatch(3) without flags).

@@ -9,6 +9,7 @@ mod boot;
 mod error;
 mod files;
 mod illumos;
+mod inputs;
 mod packages;
 
 pub(crate) use boot::ROOT_ROLE;
@@ -16,22 +17,22 @@ pub use error::StepError;
 pub(crate) use error::lacks_content;
 pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, update_boot_archive};
 pub use illumos::{REQUIRED as REQUIRED_FOR_BOOT, Wanted};
+pub use inputs::InputSource;
+pub(crate) use inputs::{InputFile, input_files, inputs};
 pub(crate) use packages::planned as planned_packages;
 pub use packages::{PackageError, PlannedPackages};
 
 use crate::debian::{self, Bootstrap};
-use crate::inputs::hash_file;
 use crate::progress::Progress;
-use crate::state::{ImageState, SavedState};
+use crate::state::ImageState;
 use crate::tools;
 use crate::workspace::Workspace;
 use disk_image::DiskSeed;
-use image_tree::{BlobHash, Store};
+use image_tree::{ImagePath, Store};
 use ips_client::Client;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use template::{Diagnostic, FileSource, LocatedStep, Step, Template};
 
@@ -68,94 +69,33 @@ pub(crate) struct Context<'a> {
     pub(crate) clock: Instant,
 }
 
-/// Something that a step reads beside the state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Input {
-    /// What it is, for people.
-    pub(crate) what: String,
-    /// What it is, for keys.
-    pub(crate) hash: String,
+/// What a step did beside changing the state.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// Names of the files that it wrote to the output directory.
+    pub(crate) outputs: Vec<String>,
+    /// What it has removed, if it does nothing else.
+    pub(crate) removed: Vec<ImagePath>,
 }
 
-/// Everything that a step reads beside the state before it, `saved`.
-///
-/// # Errors
-/// When a file cannot be read.
-pub(crate) fn inputs(step: &Step, saved: &SavedState, context: &Context<'_>) -> Result<Vec<Input>, StepError> {
-    let file = |path: &Path| {
-        Ok::<_, StepError>(vec![Input { what: path.display().to_string(), hash: hash_of(path, context)? }])
-    };
-    let output = |name: &str| file(&context.workspace.output().join(name));
-    Ok(match step {
-        Step::EnsureFile(step) => match &step.source {
-            FileSource::Template { path, .. } | FileSource::External { path, .. } => file(path)?,
-            FileSource::Output { name } => output(name)?,
-            FileSource::Image { .. } | FileSource::Tar { .. } | FileSource::Contents(_) => Vec::new(),
-        },
-        Step::UnpackTar(unpack) => output(&unpack.name)?,
-        Step::Gzip(gzip) => output(&gzip.src)?,
-        Step::Digest(digest) => output(&digest.src)?,
-        Step::DebBootstrap(wish) => {
-            let tools = tools::versions(&tools::BOOTSTRAP, context.store).into_iter();
-            let tool = |version: String| {
-                let name = version.split(':').next().unwrap_or_default();
-                Input { what: format!("the version of {name}"), hash: version }
-            };
-            let mut inputs: Vec<Input> = tools.map(tool).collect();
-            inputs.push(Input { what: "the lock of the packages".to_owned(), hash: package_lock(wish, context)? });
-            inputs
-        }
-        Step::PkgApproveCaCert(step) => file(&step.path)?,
-        Step::SeedSmf(_) => context.svccfg.map_or_else(|| Ok(Vec::new()), file)?,
-        step if packages::is_package_step(step) => {
-            let hash = packages::lock_hash(step, saved, context)?;
-            hash.map(|hash| Input { what: "the lock of the packages".to_owned(), hash }).into_iter().collect()
-        }
-        // What it writes names the root partition, whose identifier comes from the seed.
-        Step::SystemdBoot(_) => {
-            let hash = boot::root_partition(context).to_string();
-            vec![Input { what: "the name of the output".to_owned(), hash }]
-        }
-        _ => Vec::new(),
-    })
-}
-
-fn hash_of(path: &Path, context: &Context<'_>) -> Result<String, StepError> {
-    if context.dry && !path.exists() {
-        return Ok("not there yet".to_owned());
-    }
-    Ok(hash_file(path, context.store)?.to_string())
-}
-
-fn package_lock(wish: &template::DebBootstrap, context: &Context<'_>) -> Result<String, StepError> {
-    let bootstrap = Bootstrap::new(wish, &context.workspace.debian(), Arc::clone(context.progress))?;
-    let text = if context.dry {
-        std::fs::read_to_string(bootstrap.lock_path()).unwrap_or_default()
-    } else {
-        let mut refreshed = context.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
-        let refresh = context.refresh && refreshed.insert(bootstrap.lock_path());
-        bootstrap.lock(refresh)?.to_json()
-    };
-    Ok(BlobHash::of(text.as_bytes()).to_string())
-}
-
-/// Does the step. Answers the names of the files that it wrote to the output directory.
+/// Does the step.
 ///
 /// # Errors
 /// Whatever stops it; the state is then of no use any more.
-pub(crate) fn run(step: &Step, state: &mut ImageState, context: &Context<'_>) -> Result<Vec<String>, StepError> {
+pub(crate) fn run(step: &Step, state: &mut ImageState, context: &Context<'_>) -> Result<Done, StepError> {
+    let mut done = Done::default();
     match step {
         Step::EnsureFile(step) => files::ensure_file(step, state, context)?,
         Step::EnsureDir(step) => files::ensure_dir(step, state)?,
         Step::EnsureSymlink(step) => files::ensure_symlink(step, state)?,
         Step::EnsurePerms(step) => files::ensure_perms(step, state)?,
-        Step::RemoveFiles(step) => files::remove_files(step, state)?,
+        Step::RemoveFiles(step) => done.removed = files::remove_files(step, state)?,
         Step::AssembleFiles(step) => files::assemble_files(step, state, context)?,
         Step::RequirePath(step) => files::require_path(step, state)?,
         Step::Shadow(step) => account::shadow(step, state, context)?,
         Step::Gzip(step) => archive::gzip(step, state, context)?,
         Step::Digest(step) => archive::digest(step, state, context)?,
-        Step::PackTar(step) => return archive::pack_tar(step, state, context).map(|name| vec![name]),
+        Step::PackTar(step) => done.outputs.push(archive::pack_tar(step, state, context)?),
         Step::UnpackTar(step) => archive::unpack_tar(step, state, context)?,
         Step::DebBootstrap(wish) => {
             let bootstrap = Bootstrap::new(wish, &context.workspace.debian(), Arc::clone(context.progress))?;
@@ -169,7 +109,7 @@ pub(crate) fn run(step: &Step, state: &mut ImageState, context: &Context<'_>) ->
         Step::SeedSmf(step) => illumos::seed_smf(step, state, context)?,
         step => packages::run(step, state, context)?,
     }
-    Ok(Vec::new())
+    Ok(done)
 }
 
 /// Whether a step takes so long that its result is made durable at once.
@@ -196,32 +136,33 @@ pub(crate) fn takes_output(step: &Step) -> Option<&str> {
     }
 }
 
-/// Why a template cannot be built by this program, if one of its steps needs something that is not there yet.
+/// Why a template cannot be built here, if one of its steps needs something that is not there.
 pub(crate) fn unsupported(template: &Template, has_svccfg: bool) -> Option<String> {
-    template.steps.iter().find_map(|located| unsupported_reason(&located.step, has_svccfg))
+    template.steps.iter().find_map(|located| Some(unsupported_reason(&located.step, has_svccfg)?.0))
 }
 
 /// The same, pointing at the step.
 pub(crate) fn unsupported_step(located: &LocatedStep, has_svccfg: bool) -> Option<Diagnostic> {
-    let reason = unsupported_reason(&located.step, has_svccfg)?;
-    let diagnostic = Diagnostic::error("step::unsupported", reason).at(&located.origin, "this step");
-    let help = match located.step {
-        Step::DebBootstrap(_) => {
-            "build it on a host of that architecture and put what it packs into the output directory"
-        }
-        _ => {
-            "name one with `-S` on an illumos host, or run this template with the illumos image-builder and put what it \
-             packs into the output directory"
-        }
-    };
-    Some(diagnostic.help(help))
+    let (reason, help) = unsupported_reason(&located.step, has_svccfg)?;
+    Some(Diagnostic::error("step::unsupported", reason).at(&located.origin, "this step").help(help))
 }
 
-fn unsupported_reason(step: &Step, has_svccfg: bool) -> Option<String> {
+/// Why a step cannot be done here, and how to go on.
+fn unsupported_reason(step: &Step, has_svccfg: bool) -> Option<(String, String)> {
     match step {
-        Step::DebBootstrap(wish) => debian::unsupported(wish),
+        Step::DebBootstrap(wish) => {
+            if let Some(missing) = tools::missing(&tools::BOOTSTRAP) {
+                let reason = format!("deb_bootstrap needs {}, which is not installed", missing.program);
+                return Some((reason, missing.help()));
+            }
+            let help = "build it on a host of that architecture and put what it packs into the output directory";
+            Some((debian::unsupported(wish)?, help.to_owned()))
+        }
         Step::SeedSmf(step) if !has_svccfg && (step.debug || step.seed.is_none()) => {
-            Some("seed_smf with `debug` or `skip_seed` needs the svccfg of an illumos system".to_owned())
+            let reason = "seed_smf with `debug` or `skip_seed` needs the svccfg of an illumos system";
+            let help = "name one with `-S` on an illumos host, or run this template with the illumos image-builder and put \
+                        what it packs into the output directory";
+            Some((reason.to_owned(), help.to_owned()))
         }
         _ => None,
     }

@@ -151,20 +151,24 @@ struct Finished {
     files: Vec<FileIdentity>,
 }
 
-/// Writes the image, unless it is there and made of this very state. Answers also what is in it, when it was written:
-/// the target may have made the boot archive anew.
+/// Writes the image, unless it is there and made of this very state; `live` is that state where it is in memory. Answers
+/// also what is in the image, as far as that is known: the target may have made the boot archive anew.
 pub(crate) fn finish(
     template: &Template,
     saved: &SavedState,
+    live: Option<ImageState>,
     context: &Context<'_>,
 ) -> Result<(Option<Artifact>, Option<Tree>), TargetError> {
-    let Some(files) = files(&template.target, context) else { return Ok((None, None)) };
+    let Some(files) = files(&template.target, context) else { return Ok((None, live.map(|state| state.root))) };
     let key = key(&template.target, saved, context);
     let artifact = |unchanged| Artifact { path: files[0].clone(), also: files[1..].to_vec(), unchanged };
     if is_current(&files, &key, context.store) {
         return Ok((Some(artifact(true)), None));
     }
-    let mut state = ImageState::load(context.store, saved).map_err(TargetError::State)?;
+    let mut state = match live {
+        Some(state) => state,
+        None => ImageState::load(context.store, saved).map_err(TargetError::State)?,
+    };
     let remember = |source| TargetError::Remember { path: files[0].clone(), source };
     for file in &files {
         claim_output(&output_file(file), context.store).map_err(remember)?;
@@ -211,10 +215,19 @@ pub(crate) fn expected(
 
 /// What is wrong with building this kind of image here.
 pub(crate) fn unsupported(target: &Target) -> Option<Diagnostic> {
-    let Target::Ufs(_) = target else { return None };
-    let message = "a target of type `ufs` cannot be written yet";
-    let help = "build this template with the illumos image-builder and put the image into the output directory; \
-                a boot archive as a ZFS pool is a target `pool` with `\"label\": false`";
+    let (message, help) = match target {
+        Target::Ufs(_) => (
+            "a target of type `ufs` cannot be written yet".to_owned(),
+            "build this template with the illumos image-builder and put the image into the output directory; \
+             a boot archive as a ZFS pool is a target `pool` with `\"label\": false`"
+                .to_owned(),
+        ),
+        Target::Disk(_) => {
+            let missing = tools::missing(&tools::EXT4)?;
+            (format!("a target of type `disk` needs {}, which is not installed", missing.program), missing.help())
+        }
+        _ => return None,
+    };
     Some(Diagnostic::error("target::unsupported", message).help(help))
 }
 

@@ -25,10 +25,15 @@ fn is_locked(step: &Step) -> bool {
 }
 
 /// Where the lock of a step is that follows a state.
-pub(super) fn path(step: &Step, saved: &SavedState, context: &Context<'_>) -> PathBuf {
+fn path(step: &Step, saved: &SavedState, context: &Context<'_>) -> PathBuf {
     let material = serde_json::to_vec(&(saved, step)).expect("hashes, names and numbers are JSON");
     let hash = blake3::hash(&material).to_hex();
     context.workspace.packages().join(format!("{}-{}.lock", step.name(), &hash[..16]))
+}
+
+/// Where the lock of a step is that follows a state; none for steps that have no lock.
+pub(crate) fn lock_path(step: &Step, saved: &SavedState, context: &Context<'_>) -> Option<PathBuf> {
+    is_locked(step).then(|| path(step, saved, context))
 }
 
 /// The hash of the lock of a step; none for steps that have no lock.

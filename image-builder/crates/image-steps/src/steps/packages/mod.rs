@@ -19,7 +19,7 @@ use ips_client::repository::Payloads;
 use template::Step;
 
 pub use error::PackageError;
-pub(crate) use locks::lock_hash;
+pub(crate) use locks::{lock_hash, lock_path};
 pub use plan::PlannedPackages;
 pub(crate) use plan::planned;
 
@@ -29,23 +29,6 @@ const HISTORY: &str = "/var/pkg/history";
 /// The time of everything that packages leave in an image.
 fn time() -> OperationTime {
     OperationTime::from_unix_seconds(BUILD_TIME.secs)
-}
-
-/// Whether a step is one of these.
-pub(crate) fn is_package_step(step: &Step) -> bool {
-    matches!(
-        step,
-        Step::PkgImageCreate(_)
-            | Step::PkgSetPublisher(_)
-            | Step::PkgApproveCaCert(_)
-            | Step::PkgSetProperty(_)
-            | Step::PkgInstall(_)
-            | Step::PkgUninstall(_)
-            | Step::PkgChangeVariant(_)
-            | Step::PkgChangeFacet(_)
-            | Step::PkgPurgeHistory(_)
-            | Step::Onu(_)
-    )
 }
 
 /// Whether a step can take long.

@@ -1,0 +1,82 @@
+//! Archives, as `diff` reads them.
+
+use super::InspectError;
+use super::compare::Difference;
+use super::long::{shown, time_text};
+use image_tree::{Change, ChangeKind, Field, ImagePath, Node, NodeKind, ReadTarOptions, Store, Tree, diff, read_tar};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+/// What is in a tar archive, plain or gzip; none if the file is something else.
+///
+/// # Errors
+/// When it cannot be read, or is an archive that is damaged.
+pub(super) fn read(path: &Path) -> Result<Option<Tree>, InspectError> {
+    if !is_archive(path) {
+        return Ok(None);
+    }
+    let failed = |source| InspectError::Read { path: path.to_owned(), source };
+    // Contents are compared by their hashes, and not kept.
+    let nowhere = tempfile::tempdir().map_err(failed)?;
+    let wrong =
+        |source: Box<dyn std::error::Error + Send + Sync>| InspectError::Archive { path: path.to_owned(), source };
+    let store = Store::open_dry(nowhere.path().join("store")).map_err(|error| wrong(error.into()))?;
+    let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
+    let unpacked = read_tar(file, &store, ReadTarOptions::default()).map_err(|error| wrong(error.into()))?;
+    Ok(Some(unpacked.tree))
+}
+
+/// By the magic of ustar and its successors (POSIX.1-2017, pax), or that of gzip (RFC 1952, 2.3.1).
+fn is_archive(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
+    read.is_ok() && (head.starts_with(&[0x1f, 0x8b]) || head.get(257..262) == Some(b"ustar"))
+}
+
+/// What differs between two archives; what is below something that only one of them has goes without saying.
+pub(super) fn compare(before: &Tree, after: &Tree, found: &mut Vec<Difference>) {
+    let mut alone: Option<ImagePath> = None;
+    for Change { path, kind } in diff(before, after) {
+        let node = |tree: &Tree| tree.get(&path).cloned();
+        let (sign, how) = match &kind {
+            ChangeKind::Changed(fields) => {
+                let nodes = node(before).zip(node(after));
+                let text = |field: &Field| nodes.as_ref().map(|(old, new)| describe(*field, old, new));
+                ('~', fields.iter().filter_map(text).collect())
+            }
+            _ if alone.as_ref().is_some_and(|above| path.starts_with(above)) => continue,
+            one_side => {
+                let (sign, tree) = if *one_side == ChangeKind::Removed { ('-', before) } else { ('+', after) };
+                let is_directory = node(tree).is_some_and(|node| node.is_directory());
+                alone = Some(path.clone());
+                (sign, if is_directory { vec!["a directory with all that is in it".to_owned()] } else { Vec::new() })
+            }
+        };
+        let mut difference = Difference::new(sign, shown(path.as_bytes()), how);
+        difference.path = Some(String::from_utf8_lossy(path.as_bytes()).into_owned());
+        found.push(difference);
+    }
+}
+
+fn describe(field: Field, old: &Node, new: &Node) -> String {
+    let (before, after) = (&old.metadata, &new.metadata);
+    let target = |node: &Node| match &node.kind {
+        NodeKind::Symlink(target) => shown(target),
+        _ => String::new(),
+    };
+    match field {
+        Field::Kind => format!("{} → {}", old.kind.name(), new.kind.name()),
+        Field::Target => format!("target {} → {}", target(old), target(new)),
+        Field::Uid => format!("owner {} → {}", before.uid, after.uid),
+        Field::Gid => format!("group {} → {}", before.gid, after.gid),
+        Field::Mode => format!("mode {:04o} → {:04o}", before.mode, after.mode),
+        Field::Mtime if before.mtime.secs == after.mtime.secs => "time, by less than a second".to_owned(),
+        Field::Mtime => format!("time {} → {}", time_text(before.mtime.secs), time_text(after.mtime.secs)),
+        Field::Content => "content".to_owned(),
+        Field::Device => "device number".to_owned(),
+        Field::Xattrs => "extended attributes".to_owned(),
+        Field::Acl => "access control list".to_owned(),
+        Field::Links => "other names of it".to_owned(),
+    }
+}

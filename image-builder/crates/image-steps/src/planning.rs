@@ -1,0 +1,118 @@
+//! What a build would do.
+
+use crate::build::{BuildError, BuildRequest, Session, impossible_here, load, packages_client};
+use crate::engine::{self, Basis, EstimatedSize, Others, PlannedStep};
+use crate::progress::Progress;
+use crate::providers::{Need, Provider, Wanted, gives, wanted_snapshot};
+use crate::target;
+use crate::workspace::Workspace;
+use image_tree::Store;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use template::{Diagnostic, Features, Template};
+
+/// What `plan` tells about one template.
+#[derive(Debug)]
+pub struct PlannedTemplate {
+    /// Group and name.
+    pub subject: String,
+    /// What it takes from others.
+    pub needs: Vec<Need>,
+    /// Its steps.
+    pub steps: Vec<PlannedStep>,
+    /// The file that the target writes, and whether it is there and current.
+    pub artifact: Option<(PathBuf, bool)>,
+    /// How large what it makes will be.
+    pub size: EstimatedSize,
+    /// Why `build` refuses it on this host, if it does.
+    pub impossible: Vec<Diagnostic>,
+}
+
+/// Tells what `build` would do. Nothing is made, written, resolved or locked; a workspace that is not there is an
+/// empty one.
+///
+/// # Errors
+/// As for [`build`], as far as it goes.
+pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<PlannedTemplate>, BuildError> {
+    let template = load(request, &request.group, &request.name)?;
+    let workspace = Workspace::look(&request.location)?;
+    let path = workspace.store();
+    let store = Store::open_dry(&path).map_err(|source| BuildError::Store { path, source })?;
+    let packages = packages_client(request, &store, progress).offline(true);
+    let session = Session::new(request, &workspace, &store, &packages, progress);
+    session.note_dataset(&template);
+    let mut planned = Plan::default();
+    session.plan(&request.group, &request.name, &template, &request.features, &mut Vec::new(), &mut planned)?;
+    Ok(planned.templates)
+}
+
+/// What has been planned.
+#[derive(Default)]
+struct Plan {
+    templates: Vec<PlannedTemplate>,
+    /// What will be made, so that nobody knows it yet; and the template that makes it.
+    awaited: BTreeMap<Wanted, String>,
+    /// How many bytes there will be in it.
+    sizes: BTreeMap<Wanted, u64>,
+}
+
+impl Session<'_> {
+    fn plan(
+        &self,
+        group: &str,
+        name: &str,
+        template: &Template,
+        features: &Features,
+        chain: &mut Vec<String>,
+        planned: &mut Plan,
+    ) -> Result<(), BuildError> {
+        self.enter(group, name, chain)?;
+        let mut needs = Vec::new();
+        for provider in self.providers(template, features, chain)? {
+            needs.push(provider.need());
+            let is_planned = planned.templates.iter().any(|earlier| earlier.subject == needs[needs.len() - 1].template);
+            if !is_planned {
+                let Provider { group, name, template, features, .. } = &provider;
+                self.plan(group, name, template, features, chain, planned)?;
+            }
+        }
+        let context = self.context(group, name, template, true);
+        let subject = format!("{group}/{name}");
+        let waits_for = |wanted: &Wanted| planned.awaited.get(wanted).cloned();
+        let snapshot = wanted_snapshot(template, group);
+        let start = match snapshot.as_ref().and_then(&waits_for) {
+            Some(provider) => Err(provider),
+            None => Ok(self.start(group, template, &context)?.0),
+        };
+        let is_of = |need: &&Need, output: &str| need.takes.iter().any(|taken| taken == output);
+        let others = Others {
+            maker: &|output| Some(needs.iter().find(|need| is_of(need, output))?.template.clone()),
+            waits_for: &|output| waits_for(&Wanted::Output(output.to_owned())),
+        };
+        let before = match (&start, &snapshot) {
+            (_, None) => Some(0),
+            (Ok(saved), _) => engine::bytes_of(saved, &context),
+            (Err(_), Some(snapshot)) => planned.sizes.get(snapshot).copied(),
+        };
+        let told = engine::plan(template, start, &context, &others)?;
+        let basis = Basis {
+            saved: told.saved.as_ref(),
+            history: told.history.as_ref(),
+            start: before,
+            awaited: &|output| planned.sizes.get(&Wanted::Output(output.to_owned())).copied(),
+        };
+        let size = engine::estimate(template, &basis, &context);
+        let artifact = target::expected(template, told.saved.as_ref(), &context);
+        let impossible = if self.is_main(&subject) { impossible_here(template, self.request) } else { Vec::new() };
+        let steps = told.steps;
+        if steps.iter().any(|step| step.cached != Some(true)) {
+            let given = gives(template, group, name);
+            planned.sizes.extend(given.iter().map(|given| (given.clone(), size.files)));
+            planned.awaited.extend(given.into_iter().map(|given| (given, subject.clone())));
+        }
+        planned.templates.push(PlannedTemplate { subject, needs, steps, artifact, size, impossible });
+        chain.pop();
+        Ok(())
+    }
+}

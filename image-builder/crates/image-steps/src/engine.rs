@@ -86,16 +86,14 @@ pub(crate) fn run(
 ) -> Result<Ran, EngineError> {
     let history = History::new(state_hash(&start));
     let steps = Vec::with_capacity(template.steps.len());
-    let mut run = Run { context, saved: start, live: None, pending: Vec::new(), history, lineage, steps };
+    let mut run = Run { context, saved: start, live: None, history, lineage, steps };
     let result = stretches(&template.steps).try_for_each(|stretch| run.advance(stretch, progress));
-    if result.is_err() {
-        // What was done before the failure is worth keeping; the failure is worth more than a failure to keep it.
-        let _ = run.commit();
-    }
+    // What was done before a failure is worth keeping; the failure is worth more than a failure to keep it.
+    let sealed = context.store.seal().map_err(cache("write"));
     // Without it, `plan` knows less to say.
     let _ = run.history.write(&context.output_name, context.store);
     result?;
-    run.commit()?;
+    sealed?;
     let inputs = run.history.inputs();
     Ok(Ran { saved: run.saved, lineage: run.lineage, steps: run.steps, inputs })
 }
@@ -105,8 +103,6 @@ struct Run<'a> {
     saved: SavedState,
     /// The state itself, once a step had to run.
     live: Option<ImageState>,
-    /// Records of steps whose content is in the store but not sealed yet.
-    pending: Vec<(Vec<u8>, StepRecord)>,
     history: History,
     lineage: Lineage,
     steps: Vec<StepRun>,
@@ -171,13 +167,11 @@ impl Run<'_> {
             let unchanged = key.inputs.is_empty() || cache::key(&self.saved, located, self.context)?.hash == key.hash;
             self.saved = state.save(self.context.store).map_err(cache("write"))?;
             if unchanged {
-                self.pending.push((key.hash.clone(), StepRecord { state: self.saved.clone(), outputs, changes }));
+                let record = StepRecord { state: self.saved.clone(), outputs, changes };
+                self.keep(&key.hash, &record, steps::is_expensive(&located.step))?;
             }
         }
         self.live = Some(state);
-        if steps::is_expensive(&located.step) {
-            self.commit()?;
-        }
         Ok(changes)
     }
 
@@ -196,17 +190,15 @@ impl Run<'_> {
         outputs.into_iter().map(identify).collect()
     }
 
-    /// Makes the finished steps durable: first the content, then the records that name it.
-    fn commit(&mut self) -> Result<(), EngineError> {
-        if self.pending.is_empty() {
-            return Ok(());
+    /// Keeps the result of a step before anybody hears that it is done. What it is made of was written to the store, so
+    /// that it outlives this process, however that ends. It outlives the machine, too, once it is sealed; what takes
+    /// long is. Of other steps a machine that crashes may leave a record without its content, and they are done again.
+    fn keep(&self, key: &[u8], record: &StepRecord, seal: bool) -> Result<(), EngineError> {
+        if seal {
+            self.context.store.seal().map_err(cache("write"))?;
         }
-        self.context.store.seal().map_err(cache("write"))?;
-        for (key, record) in self.pending.drain(..) {
-            let value = serde_json::to_vec(&record).expect("hashes, names and numbers are JSON");
-            self.context.store.record_put("step", &key, &value).map_err(cache("write"))?;
-        }
-        Ok(())
+        let value = serde_json::to_vec(record).expect("hashes, names and numbers are JSON");
+        self.context.store.record_put("step", key, &value).map_err(cache("write"))
     }
 }
 

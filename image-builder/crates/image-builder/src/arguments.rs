@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use ips_client::ClientKey;
 use std::path::PathBuf;
 
-const EXIT_CODES: &str =
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong, 4 an image is damaged or images differ.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong, 4 an image is damaged or images differ, \
+     78 this user may not work in the workspace.";
 
 /// Builds bootable images from templates, on any host and without root.
 #[derive(Debug, Parser)]

@@ -78,10 +78,20 @@ impl Failure {
             Self::Damaged { .. } | Self::Different { .. } => 4,
             Self::Inspect(error) if error.is_damage() => 4,
             Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
+            _ if self.is_permission() => 78,
             _ => 1,
         };
         say(&Report::new(Plain { help: self.help(), failure: self }));
         ExitCode::from(code)
+    }
+
+    /// Whether this user may not work in the workspace.
+    fn is_permission(&self) -> bool {
+        match self {
+            Self::Workspace(error) => error.is_permission(),
+            Self::Build(error) => matches!(error.as_ref(), BuildError::Workspace(error) if error.is_permission()),
+            _ => false,
+        }
     }
 
     fn help(&self) -> Option<String> {

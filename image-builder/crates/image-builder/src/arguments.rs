@@ -294,7 +294,8 @@ pub(crate) struct PlaceArguments {
     /// Define (NAME, NAME=VALUE), extend (NAME+=VALUE), reduce (NAME-=VALUE) or remove (^NAME) a feature; repeatable.
     #[arg(short = 'F', long = "feature", value_name = "FEATURE", allow_hyphen_values = true)]
     pub(crate) features: Vec<String>,
-    /// Let `seed_smf` make service repositories with this `svccfg` of an illumos system [default: the first boot does it].
+    /// Let `seed_smf` make service repositories with this `svccfg` of an illumos system, or leave them to the first boot (`none`)
+    /// [default: /usr/sbin/svccfg on illumos, else none].
     #[arg(short = 'S', long, value_name = "PROGRAM")]
     pub(crate) svccfg: Option<PathBuf>,
     /// Take unknown keys of old templates as warnings.

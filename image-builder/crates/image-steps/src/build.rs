@@ -5,7 +5,7 @@ use crate::evidence::{EvidenceError, Subject};
 use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Candidate, Need, Provider, Wanted, gives, snapshot_name, wanted_snapshot};
+use crate::providers::{Candidate, Link, Need, Provider, Wanted, circle, gives, snapshot_name, wanted_snapshot};
 use crate::run::{DirectorySize, TemplateRun, directory_sizes};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
@@ -127,12 +127,6 @@ pub enum BuildError {
     /// What lies beside an output could not be written.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// Templates need each other in a circle.
-    #[error("templates need each other in a circle: {}", chain.join(" needs "))]
-    Circle {
-        /// Group and name of each, the first one again at the end.
-        chain: Vec<String>,
-    },
 }
 
 /// Builds a template, and first whatever other templates of the same roots make for it.
@@ -155,7 +149,7 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
     let mut session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
     let mut main = |session: &Session<'_>| {
-        session.build(&request.group, &request.name, &mut template, &request.features, &mut Vec::new())
+        session.build(&request.group, &request.name, &mut template, &request.features, &mut vec![Link::first(request)])
     };
     let artifact = match main(&session) {
         Err(error) if is_lost(&error) => {
@@ -196,7 +190,14 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
     let session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
     let mut planned = Plan::default();
-    session.plan(&request.group, &request.name, &template, &request.features, &mut Vec::new(), &mut planned)?;
+    session.plan(
+        &request.group,
+        &request.name,
+        &template,
+        &request.features,
+        &mut vec![Link::first(request)],
+        &mut planned,
+    )?;
     Ok(planned.templates)
 }
 
@@ -277,9 +278,9 @@ impl<'a> Session<'a> {
         name: &str,
         template: &mut Template,
         features: &Features,
-        chain: &mut Vec<String>,
+        chain: &mut Vec<Link>,
     ) -> Result<Option<Artifact>, BuildError> {
-        self.enter(group, name, chain)?;
+        Self::enter(chain)?;
         let warnings = std::mem::take(&mut template.warnings);
         if self.told.borrow_mut().begun.insert(format!("{group}/{name}")) {
             self.told.borrow_mut().warnings.extend(warnings);
@@ -289,6 +290,7 @@ impl<'a> Session<'a> {
             needs.push(provider.need());
             // Others may need it, too; it is built once in a run.
             if !self.is_built(&provider.group, &provider.name) {
+                chain.push(Link::to(&provider));
                 let Provider { group, name, template, features, .. } = &mut provider;
                 self.build(group, name, template, features, chain)?;
             }
@@ -383,15 +385,16 @@ impl<'a> Session<'a> {
         name: &str,
         template: &Template,
         features: &Features,
-        chain: &mut Vec<String>,
+        chain: &mut Vec<Link>,
         planned: &mut Plan,
     ) -> Result<(), BuildError> {
-        self.enter(group, name, chain)?;
+        Self::enter(chain)?;
         let mut needs = Vec::new();
         for provider in self.providers(template, features, chain)? {
             needs.push(provider.need());
             let is_planned = planned.templates.iter().any(|earlier| earlier.subject == needs[needs.len() - 1].template);
             if !is_planned {
+                chain.push(Link::to(&provider));
                 let Provider { group, name, template, features, .. } = &provider;
                 self.plan(group, name, template, features, chain, planned)?;
             }
@@ -415,14 +418,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn enter(&self, group: &str, name: &str, chain: &mut Vec<String>) -> Result<(), BuildError> {
-        let subject = format!("{group}/{name}");
-        let begin = chain.iter().position(|earlier| *earlier == subject);
-        chain.push(subject.clone());
-        match begin {
-            Some(begin) => Err(BuildError::Circle { chain: chain[begin..].to_vec() }),
-            None => Ok(()),
-        }
+    /// The last link of the chain is the template that is begun.
+    fn enter(chain: &[Link]) -> Result<(), BuildError> {
+        let Some((last, before)) = chain.split_last() else { return Ok(()) };
+        let begin = before.iter().position(|earlier| earlier.subject == last.subject);
+        begin.map_or(Ok(()), |begin| Err(circle(&chain[begin..]).into()))
     }
 
     fn context(&self, group: &str, name: &str, template: &Template, dry: bool) -> Context<'_> {

@@ -18,13 +18,14 @@ use crate::lineage::{self, Lineage, LineageStep};
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context, Input, StepError};
+use crate::target::DAMAGED_CACHE;
 use cache::{Key, Reached, StepRecord, is_stored, keys, reached, stretches};
 use image_tree::{BlobHash, LoadError, StoreError};
 use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else.
-pub(crate) const ENGINE_VERSION: &str = "image-steps 4";
+pub(crate) const ENGINE_VERSION: &str = "image-steps 5";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,18 @@ pub enum EngineError {
     /// A state that the cache knows is not whole in the store.
     #[error("cannot take up the result of an earlier build")]
     Load(#[source] LoadError),
+}
+
+impl EngineError {
+    /// How to go on.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Step(diagnostic) => diagnostic.help_text().map(str::to_owned),
+            Self::Load(_) => Some(DAMAGED_CACHE.to_owned()),
+            Self::Cache { .. } | Self::Lost(_) => steps::help_of_cause(self),
+        }
+    }
 }
 
 /// How a step went in a run.

@@ -25,7 +25,10 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
                 json!({ "template": subject, "needs": needs, "steps": steps, "image": image })
             })
             .collect();
-        println!("{}", json!({ "roots": request.roots, "external": request.external, "templates": templates }));
+        println!(
+            "{}",
+            json!({ "roots": request.roots, "external": request.external, "svccfg": request.svccfg, "templates": templates })
+        );
         return Ok(());
     }
     for root in &request.roots {
@@ -33,6 +36,9 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     }
     for external in &request.external {
         println!("external files from {}", external.display());
+    }
+    if let Some(svccfg) = &request.svccfg {
+        println!("service repositories by {}", svccfg.display());
     }
     if planned.len() > 1 {
         print_graph(&planned);

@@ -94,7 +94,7 @@ judges="shellcheck:shellcheck gdisk:sgdisk fdisk:sfdisk dosfstools:fsck.fat mtoo
 	dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iputils-arping:arping iproute2:ip util-linux:unshare openssl:openssl libvirt-clients:virt-xml-validate
 	exfatprogs:mkfs.exfat ntfs-3g:mkntfs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs f2fs-tools:mkfs.f2fs nilfs-tools:mkfs.nilfs2
 	jfsutils:jfs_mkfs squashfs-tools:mksquashfs erofs-utils:mkfs.erofs udftools:mkudffs cryptsetup-bin:cryptsetup
-	bcache-tools:make-bcache lvm2:pvcreate mount:losetup"
+	bcache-tools:make-bcache lvm2:pvcreate mount:losetup strace:strace"
 
 install_judges() {
 	wanted=''

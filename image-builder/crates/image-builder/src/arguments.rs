@@ -4,8 +4,8 @@ use clap::{Args, Parser, Subcommand};
 use ips_client::ClientKey;
 use std::path::PathBuf;
 
-const EXIT_CODES: &str =
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong, 4 an image is damaged or images differ.";
+const EXIT_CODES: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong, 4 an image is damaged or images differ, \
+     78 this user may not work in the workspace.";
 
 /// Builds bootable images from templates, on any host and without root.
 #[derive(Debug, Parser)]
@@ -294,7 +294,8 @@ pub(crate) struct PlaceArguments {
     /// Define (NAME, NAME=VALUE), extend (NAME+=VALUE), reduce (NAME-=VALUE) or remove (^NAME) a feature; repeatable.
     #[arg(short = 'F', long = "feature", value_name = "FEATURE", allow_hyphen_values = true)]
     pub(crate) features: Vec<String>,
-    /// Let `seed_smf` make service repositories with this `svccfg` of an illumos system [default: the first boot does it].
+    /// Let `seed_smf` make service repositories with this `svccfg` of an illumos system, or leave them to the first boot (`none`)
+    /// [default: /usr/sbin/svccfg on illumos, else none].
     #[arg(short = 'S', long, value_name = "PROGRAM")]
     pub(crate) svccfg: Option<PathBuf>,
     /// Take unknown keys of old templates as warnings.

@@ -6,7 +6,7 @@ use image_steps::{BuildError, EngineError, TargetError, WorkspaceError};
 use miette::{Diagnostic, Report};
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use template::FeatureError;
 
@@ -17,8 +17,14 @@ pub(crate) enum Failure {
     NoDirectory { option: &'static str, path: PathBuf },
     #[error("no templates: there is no ./templates, and no directory above this one has sysconfig/image/templates")]
     NoTemplates,
-    #[error("cannot use feature")]
-    Feature(#[source] FeatureError),
+    #[error("-S {}: no such program", path.display())]
+    NoProgram { path: PathBuf },
+    #[error("cannot use feature -F {directive}")]
+    Feature {
+        directive: String,
+        #[source]
+        source: FeatureError,
+    },
     #[error("{wrong} of {all} templates are wrong")]
     Check { wrong: usize, all: usize },
     #[error("{subject} cannot be built here: {reason}")]
@@ -86,30 +92,55 @@ impl Failure {
             Self::Check { .. } | Self::NotHere { .. } => 3,
             Self::Damaged { .. } | Self::Different { .. } => 4,
             Self::Inspect(error) if error.is_damage() => 4,
-            Self::NoDirectory { .. } | Self::NoTemplates | Self::Feature(_) => 2,
+            Self::NoDirectory { .. } | Self::NoProgram { .. } | Self::NoTemplates | Self::Feature { .. } => 2,
+            _ if self.is_permission() => 78,
             _ => 1,
         };
         say(&Report::new(Plain { help: self.help(), failure: self }));
         ExitCode::from(code)
     }
 
-    fn help(&self) -> Option<String> {
+    /// Whether this user may not work in the workspace.
+    fn is_permission(&self) -> bool {
         match self {
+            Self::Workspace(error) => error.is_permission(),
+            Self::Build(error) => matches!(error.as_ref(), BuildError::Workspace(error) if error.is_permission()),
+            _ => false,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        let own = match self {
             Self::NoTemplates => Some("give the template root with -T DIR".to_owned()),
             Self::NotHere { help, .. } => help.clone(),
+            Self::NoDirectory { option, path } => Some(directory_help(option, path)),
+            Self::NoProgram { .. } => Some(
+                "-S names the svccfg of an illumos system, or `none` to leave services to the first boot".to_owned(),
+            ),
+            Self::Feature { source, .. } => Some(source.hint().to_owned()),
             Self::Workspace(error) => error.help(),
             Self::Inspect(error) => error.help(),
             Self::Build(error) => match error.as_ref() {
                 BuildError::Workspace(error) => error.help(),
                 BuildError::Target(error) => error.help(),
-                BuildError::Store { source, .. } | BuildError::Engine(EngineError::Cache { source, .. }) => {
-                    source.hint().map(str::to_owned)
-                }
+                BuildError::Engine(error) => error.help(),
+                BuildError::Store { source, .. } => source.hint().map(str::to_owned),
                 _ => None,
             },
             _ => None,
-        }
+        };
+        own.or_else(|| image_steps::help_of_cause(self))
     }
+}
+
+fn directory_help(option: &str, path: &Path) -> String {
+    let wanted = match option {
+        "-T" => "it holds a directory for each group of templates, as sysconfig/image/templates does",
+        _ => "it holds files of `extsrc`: programs that are built first, for instance",
+    };
+    let there = path.ancestors().skip(1).find(|parent| parent.is_dir() && !parent.as_os_str().is_empty());
+    let there = there.map_or(String::new(), |parent| format!("; there is {}", parent.display()));
+    format!("{wanted}{there}")
 }
 
 /// A template's errors point at their places, and so does a step's.

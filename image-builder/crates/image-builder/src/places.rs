@@ -11,6 +11,25 @@ pub(crate) struct Places {
     pub(crate) roots: Vec<PathBuf>,
     pub(crate) external: Vec<PathBuf>,
     pub(crate) features: Features,
+    pub(crate) svccfg: Option<PathBuf>,
+}
+
+/// The `svccfg` of an illumos system.
+const SVCCFG: &str = "/usr/sbin/svccfg";
+
+/// What `-S` says, or the system's own program, which the illumos image builder takes, too. Other systems have none, and
+/// what is called so there is something else.
+fn svccfg(given: Option<&Path>, system: &str, is_program: impl Fn(&Path) -> bool) -> Result<Option<PathBuf>, Failure> {
+    let Some(given) = given else {
+        return Ok(Some(PathBuf::from(SVCCFG)).filter(|path| system == "illumos" && is_program(path)));
+    };
+    if given == Path::new("none") {
+        return Ok(None);
+    }
+    if !is_program(given) {
+        return Err(Failure::NoProgram { path: given.to_owned() });
+    }
+    Ok(Some(std::path::absolute(given).unwrap_or_else(|_| given.to_owned())))
 }
 
 impl Places {
@@ -39,9 +58,10 @@ impl Places {
         }
         let mut features = Features::default();
         for text in &arguments.features {
-            features.apply(text).map_err(Failure::Feature)?;
+            features.apply(text).map_err(|source| Failure::Feature { directive: text.clone(), source })?;
         }
-        Ok(Self { roots, external, features })
+        let svccfg = svccfg(arguments.svccfg.as_deref(), std::env::consts::OS, Path::is_file)?;
+        Ok(Self { roots, external, features, svccfg })
     }
 }
 
@@ -62,4 +82,27 @@ fn enclosing_repository() -> Option<PathBuf> {
         .into_iter()
         .flatten()
         .find_map(|start| start.ancestors().find(|directory| directory.join(TEMPLATES).is_dir()).map(Path::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_illumos_host_has_a_svccfg_unless_it_is_told_not_to() {
+        let found = |given: Option<&str>, system: &str, there: &[&str]| {
+            let is_program = |path: &Path| there.iter().any(|known| path == Path::new(known));
+            svccfg(given.map(Path::new), system, is_program).map_err(|failure| failure.to_string())
+        };
+        let own = Ok(Some(PathBuf::from("/usr/sbin/svccfg")));
+        assert_eq!(found(None, "illumos", &["/usr/sbin/svccfg"]), own);
+        assert_eq!(found(None, "illumos", &[]), Ok(None));
+        assert_eq!(found(None, "linux", &["/usr/sbin/svccfg"]), Ok(None));
+        assert_eq!(found(Some("none"), "illumos", &["/usr/sbin/svccfg"]), Ok(None));
+        assert_eq!(
+            found(Some("/opt/svccfg-native"), "linux", &["/opt/svccfg-native"]),
+            Ok(Some("/opt/svccfg-native".into()))
+        );
+        assert_eq!(found(Some("/opt/gone"), "illumos", &[]), Err("-S /opt/gone: no such program".to_owned()));
+    }
 }

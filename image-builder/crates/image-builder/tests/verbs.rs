@@ -155,7 +155,7 @@ fn what_is_asked_for_is_done_again() {
     };
     assert_eq!(done("build --json -d ./work -g g -n base"), [("g/base".to_owned(), 0)]);
     assert_eq!(done("build --json -r -d ./work -g g -n base"), [("g/base".to_owned(), 3)]);
-    assert_eq!(done("build --json --fullreset -S svccfg-native -d ./work -g g -n base"), [("g/base".to_owned(), 3)]);
+    assert_eq!(done("build --json --fullreset -S none -d ./work -g g -n base"), [("g/base".to_owned(), 3)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::history::{BuiltSize, History};
 use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Candidate, Need, Provider, snapshot_name};
+use crate::providers::{Candidate, Link, Need, Provider, circle, snapshot_name};
 use crate::run::{DirectorySize, TemplateRun, directory_sizes};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
@@ -115,12 +115,6 @@ pub enum BuildError {
     /// What lies beside an output could not be written.
     #[error(transparent)]
     Evidence(#[from] EvidenceError),
-    /// Templates need each other in a circle.
-    #[error("templates need each other in a circle: {}", chain.join(" needs "))]
-    Circle {
-        /// Group and name of each, the first one again at the end.
-        chain: Vec<String>,
-    },
 }
 
 /// Builds a template, and first whatever other templates of the same roots make for it.
@@ -143,7 +137,7 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
     let mut session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
     let mut main = |session: &Session<'_>| {
-        session.build(&request.group, &request.name, &mut template, &request.features, &mut Vec::new())
+        session.build(&request.group, &request.name, &mut template, &request.features, &mut vec![Link::first(request)])
     };
     let artifact = match main(&session) {
         Err(error) if is_lost(&error) => {
@@ -239,9 +233,9 @@ impl<'a> Session<'a> {
         name: &str,
         template: &mut Template,
         features: &Features,
-        chain: &mut Vec<String>,
+        chain: &mut Vec<Link>,
     ) -> Result<Option<Artifact>, BuildError> {
-        self.enter(group, name, chain)?;
+        Self::enter(chain)?;
         let warnings = std::mem::take(&mut template.warnings);
         if self.told.borrow_mut().begun.insert(format!("{group}/{name}")) {
             self.told.borrow_mut().warnings.extend(warnings);
@@ -251,6 +245,7 @@ impl<'a> Session<'a> {
             needs.push(provider.need());
             // Others may need it, too; it is built once in a run.
             if !self.is_built(&provider.group, &provider.name) {
+                chain.push(Link::to(&provider));
                 let Provider { group, name, template, features, .. } = &mut provider;
                 self.build(group, name, template, features, chain)?;
             }
@@ -361,14 +356,11 @@ impl<'a> Session<'a> {
         subject == format!("{}/{}", self.request.group, self.request.name)
     }
 
-    pub(crate) fn enter(&self, group: &str, name: &str, chain: &mut Vec<String>) -> Result<(), BuildError> {
-        let subject = format!("{group}/{name}");
-        let begin = chain.iter().position(|earlier| *earlier == subject);
-        chain.push(subject.clone());
-        match begin {
-            Some(begin) => Err(BuildError::Circle { chain: chain[begin..].to_vec() }),
-            None => Ok(()),
-        }
+    /// The last link of the chain is the template that is begun.
+    pub(crate) fn enter(chain: &[Link]) -> Result<(), BuildError> {
+        let Some((last, before)) = chain.split_last() else { return Ok(()) };
+        let begin = before.iter().position(|earlier| earlier.subject == last.subject);
+        begin.map_or(Ok(()), |begin| Err(circle(&chain[begin..]).into()))
     }
 
     pub(crate) fn context(&self, group: &str, name: &str, template: &Template, dry: bool) -> Context<'_> {

@@ -21,13 +21,14 @@ use crate::lineage::{self, Lineage, LineageStep, Removal, Traces};
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context, StepError};
+use crate::target::DAMAGED_CACHE;
 use cache::{Key, Reached, StepRecord, is_stored, keys, reached, stretches};
 use image_tree::{ImagePath, LoadError, StoreError};
 use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else.
-pub(crate) const ENGINE_VERSION: &str = "image-steps 4";
+pub(crate) const ENGINE_VERSION: &str = "image-steps 5";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,18 @@ pub enum EngineError {
     /// A state that the cache knows is not whole in the store.
     #[error("cannot take up the result of an earlier build")]
     Load(#[source] LoadError),
+}
+
+impl EngineError {
+    /// How to go on.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Step(diagnostic) => diagnostic.help_text().map(str::to_owned),
+            Self::Load(_) => Some(DAMAGED_CACHE.to_owned()),
+            Self::Cache { .. } | Self::Lost(_) => steps::help_of_cause(self),
+        }
+    }
 }
 
 /// How a step went in a run.
@@ -91,16 +104,13 @@ pub(crate) fn run(
 ) -> Result<Ran, EngineError> {
     let history = History::new(start.hash());
     let steps = Vec::with_capacity(template.steps.len());
-    let (pending, removed) = Default::default();
-    let mut run = Run { context, saved: start, live: None, pending, history, lineage, removed, steps };
+    let mut run = Run { context, saved: start, live: None, history, lineage, removed: Vec::new(), steps };
     let result = stretches(&template.steps).try_for_each(|stretch| run.advance(stretch, progress));
-    if result.is_err() {
-        // What was done before the failure is worth keeping; the failure is worth more than a failure to keep it.
-        let _ = run.commit();
-    }
+    // What was done before a failure is worth keeping; the failure is worth more than a failure to keep it.
+    let sealed = context.store.seal().map_err(cache("write"));
     let remembered = run.history.write_unfinished(&context.output_name, context.store);
     result?;
-    run.commit()?;
+    sealed?;
     remembered.map_err(cache("write"))?;
     Ok(Ran { saved: run.saved, live: run.live, lineage: run.lineage, steps: run.steps, history: run.history })
 }
@@ -110,8 +120,6 @@ struct Run<'a> {
     saved: SavedState,
     /// The state itself, once a step had to run.
     live: Option<ImageState>,
-    /// Records of steps whose content is in the store but not sealed yet.
-    pending: Vec<(Vec<u8>, StepRecord)>,
     history: History,
     lineage: Lineage,
     /// What was removed since a state was stored, and by which step, counted from the first.
@@ -189,16 +197,16 @@ impl Run<'_> {
             let unchanged = key.inputs.is_empty() || cache::key(&self.saved, located, self.context)?.hash == key.hash;
             self.saved = state.save(self.context.store).map_err(cache("write"))?;
             if unchanged {
-                self.pending.push((key.hash.clone(), StepRecord { state: self.saved.clone(), outputs, traces }));
+                let is_expensive = steps::is_expensive(&located.step);
+                self.keep(&key.hash, &StepRecord { state: self.saved.clone(), outputs, traces }, is_expensive)?;
+                if is_expensive {
+                    // Should this build be killed, `gc` does not forget its steps either.
+                    let written = self.history.write_unfinished(&self.context.output_name, self.context.store);
+                    written.map_err(cache("write"))?;
+                }
             }
         }
         self.live = Some(state);
-        if steps::is_expensive(&located.step) {
-            self.commit()?;
-            // Should this build be killed, its steps are not forgotten either.
-            let written = self.history.write_unfinished(&self.context.output_name, self.context.store);
-            written.map_err(cache("write"))?;
-        }
         Ok(traces)
     }
 
@@ -230,17 +238,15 @@ impl Run<'_> {
         outputs.into_iter().map(identify).collect()
     }
 
-    /// Makes the finished steps durable: first the content, then the records that name it.
-    fn commit(&mut self) -> Result<(), EngineError> {
-        if self.pending.is_empty() {
-            return Ok(());
+    /// Keeps the result of a step before anybody hears that it is done. What it is made of was written to the store, so
+    /// that it outlives this process, however that ends. It outlives the machine, too, once it is sealed; what takes
+    /// long is. Of other steps a machine that crashes may leave a record without its content, and they are done again.
+    fn keep(&self, key: &[u8], record: &StepRecord, seal: bool) -> Result<(), EngineError> {
+        if seal {
+            self.context.store.seal().map_err(cache("write"))?;
         }
-        self.context.store.seal().map_err(cache("write"))?;
-        for (key, record) in self.pending.drain(..) {
-            let value = serde_json::to_vec(&record).expect("hashes, names and numbers are JSON");
-            self.context.store.record_put("step", &key, &value).map_err(cache("write"))?;
-        }
-        Ok(())
+        let value = serde_json::to_vec(record).expect("hashes, names and numbers are JSON");
+        self.context.store.record_put("step", key, &value).map_err(cache("write"))
     }
 }
 

@@ -54,6 +54,8 @@ pub use providers::Need;
 pub use roots::{include_files, template_names};
 pub use run::{DirectorySize, TemplateRun};
 pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
-pub use steps::{InputSource, PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted};
+pub use steps::{
+    InputSource, PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted, help_of_cause,
+};
 pub use target::{Artifact, DatasetError, TargetError};
 pub use workspace::{Location, LocationError, Workspace, WorkspaceError};

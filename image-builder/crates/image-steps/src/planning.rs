@@ -3,7 +3,7 @@
 use crate::build::{BuildError, BuildRequest, Session, impossible_here, load, packages_client};
 use crate::engine::{self, Basis, EstimatedSize, Others, PlannedStep};
 use crate::progress::Progress;
-use crate::providers::{Need, Provider, Wanted, gives, wanted_snapshot};
+use crate::providers::{Link, Need, Provider, Wanted, gives, wanted_snapshot};
 use crate::target;
 use crate::workspace::Workspace;
 use image_tree::Store;
@@ -43,7 +43,8 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
     let session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_dataset(&template);
     let mut planned = Plan::default();
-    session.plan(&request.group, &request.name, &template, &request.features, &mut Vec::new(), &mut planned)?;
+    let mut chain = vec![Link::first(request)];
+    session.plan(&request.group, &request.name, &template, &request.features, &mut chain, &mut planned)?;
     Ok(planned.templates)
 }
 
@@ -64,15 +65,16 @@ impl Session<'_> {
         name: &str,
         template: &Template,
         features: &Features,
-        chain: &mut Vec<String>,
+        chain: &mut Vec<Link>,
         planned: &mut Plan,
     ) -> Result<(), BuildError> {
-        self.enter(group, name, chain)?;
+        Self::enter(chain)?;
         let mut needs = Vec::new();
         for provider in self.providers(template, features, chain)? {
             needs.push(provider.need());
             let is_planned = planned.templates.iter().any(|earlier| earlier.subject == needs[needs.len() - 1].template);
             if !is_planned {
+                chain.push(Link::to(&provider));
                 let Provider { group, name, template, features, .. } = &provider;
                 self.plan(group, name, template, features, chain, planned)?;
             }

@@ -1,6 +1,6 @@
 //! Which templates make what another one takes.
 
-use crate::build::{BuildError, Session, load_with};
+use crate::build::{BuildError, BuildRequest, Session, load_with};
 use crate::engine::EngineError;
 use crate::inputs::is_made_here;
 use crate::roots::template_names;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use template::{Diagnostic, Features, LocatedStep, Step, Target, Template};
+use template::{Diagnostic, Features, Origin, Step, Target, Template};
 
 /// A template that makes something that another one takes.
 pub(crate) struct Provider {
@@ -21,6 +21,45 @@ pub(crate) struct Provider {
     pub(crate) features: Features,
     /// What is taken of it.
     pub(crate) takes: Vec<String>,
+    /// Where the first of these is named.
+    pub(crate) place: Origin,
+}
+
+/// A template on the way from the one that was asked for to the one that is looked at.
+pub(crate) struct Link {
+    pub(crate) subject: String,
+    /// What the template before it takes of it, and where; none for the first.
+    pub(crate) taken: Option<(Vec<String>, Origin)>,
+}
+
+impl Link {
+    /// The template that was asked for.
+    pub(crate) fn first(request: &BuildRequest) -> Self {
+        Self { subject: format!("{}/{}", request.group, request.name), taken: None }
+    }
+
+    pub(crate) fn to(provider: &Provider) -> Self {
+        let taken = Some((provider.takes.clone(), provider.place.clone()));
+        Self { subject: format!("{}/{}", provider.group, provider.name), taken }
+    }
+}
+
+/// Templates need each other in a circle, and this is all of it, the first one again at the end.
+pub(crate) fn circle(chain: &[Link]) -> EngineError {
+    let subjects: Vec<&str> = chain.iter().map(|link| link.subject.as_str()).collect();
+    let message = format!("templates need each other in a circle: {}", subjects.join(" needs "));
+    let mut diagnostic = Diagnostic::error("build::circle", message);
+    let mut help =
+        "give one of these another name, or put a file there that no build has made, which is taken as it is:"
+            .to_owned();
+    for (taker, giver) in chain.iter().zip(&chain[1..]) {
+        let Some((takes, place)) = &giver.taken else { continue };
+        help.push_str(&format!("\n  {} takes {} of {} ({place})", taker.subject, takes.join(", "), giver.subject));
+    }
+    if let Some((_, place)) = chain.last().and_then(|last| last.taken.as_ref()) {
+        diagnostic = diagnostic.at(place, "needed here");
+    }
+    EngineError::Step(Box::new(diagnostic.help(help)))
 }
 
 /// Who makes something.
@@ -57,12 +96,12 @@ impl Session<'_> {
         &self,
         template: &Template,
         features: &Features,
-        chain: &[String],
+        chain: &[Link],
     ) -> Result<Vec<Provider>, BuildError> {
         let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
-        let (group, name) = chain.last().and_then(|subject| subject.split_once('/')).unwrap_or_default();
-        for (wanted, located) in wants(template, group, name) {
-            let Some(provider) = self.provider(&wanted, located, features)? else { continue };
+        let (group, name) = chain.last().and_then(|link| link.subject.split_once('/')).unwrap_or_default();
+        for (wanted, place) in wants(template, group, name) {
+            let Some(provider) = self.provider(&wanted, &place, features)? else { continue };
             let key = (provider.group.clone(), provider.name.clone());
             let takes = &mut providers.entry(key).or_insert(provider).takes;
             let name = match wanted {
@@ -77,27 +116,22 @@ impl Session<'_> {
     }
 
     /// The template that has to be built for what is wanted; none if what is there is taken as it is.
-    fn provider(
-        &self,
-        wanted: &Wanted,
-        located: Option<&LocatedStep>,
-        features: &Features,
-    ) -> Result<Option<Provider>, BuildError> {
+    fn provider(&self, wanted: &Wanted, place: &Origin, features: &Features) -> Result<Option<Provider>, BuildError> {
         if self.request.no_deps {
-            return self.require_present(wanted, located, None).map(|()| None);
+            return self.require_present(wanted, place, None).map(|()| None);
         }
-        if let Some(path) = self.given(wanted, located)? {
-            self.tell_given(&path, wanted, features);
+        if let Some(path) = self.given(wanted, place)? {
+            self.tell_given(&path, wanted, place, features);
             return Ok(None);
         }
-        let provider = match self.find_provider(wanted, features)? {
-            Found::Nobody => return self.require_present(wanted, located, None).map(|()| None),
-            Found::Several(names) => return Err(self.ambiguous(wanted, located, &names)),
+        let provider = match self.find_provider(wanted, place, features)? {
+            Found::Nobody => return self.require_present(wanted, place, None).map(|()| None),
+            Found::Several(names) => return Err(self.ambiguous(wanted, place, &names)),
             Found::One(provider) => *provider,
         };
         if let Some(reason) = self.impossible(&provider, &mut Vec::new())? {
             // It cannot run here, so what is there counts, wherever it came from.
-            return self.require_present(wanted, located, Some((&provider, &reason))).map(|()| None);
+            return self.require_present(wanted, place, Some((&provider, &reason))).map(|()| None);
         }
         self.tell_kept_features(&provider, features);
         Ok(Some(provider))
@@ -106,9 +140,9 @@ impl Session<'_> {
     /// The template that makes what is wanted: the one that has made it last, whoever else could; else the only one
     /// that does. One that has errors is it, too, as far as it can be read. Of the others that are wrong nobody
     /// knows what they make, which does not stop those who may need nothing of them.
-    fn find_provider(&self, wanted: &Wanted, features: &Features) -> Result<Found, BuildError> {
+    fn find_provider(&self, wanted: &Wanted, place: &Origin, features: &Features) -> Result<Found, BuildError> {
         let candidates = self.candidates(features);
-        if let Some(provider) = self.last_maker(wanted, features, &candidates)? {
+        if let Some(provider) = self.last_maker(wanted, place, features, &candidates)? {
             return Ok(Found::One(Box::new(provider)));
         }
         let mut makers = candidates.iter().filter(|candidate| candidate.gives.contains(wanted));
@@ -121,7 +155,7 @@ impl Session<'_> {
             (Some(Candidate { group, name, .. }), None) => {
                 let template = load_with(self.request, group, name, features)?;
                 let (group, name, features, takes) = (group.clone(), name.clone(), features.clone(), Vec::new());
-                Ok(Found::One(Box::new(Provider { group, name, template, features, takes })))
+                Ok(Found::One(Box::new(Provider { group, name, template, features, takes, place: place.clone() })))
             }
             (Some(first), Some(second)) => {
                 Ok(Found::Several([first, second].into_iter().chain(makers).map(Candidate::subject).collect()))
@@ -133,6 +167,7 @@ impl Session<'_> {
     fn last_maker(
         &self,
         wanted: &Wanted,
+        place: &Origin,
         features: &Features,
         candidates: &[Candidate],
     ) -> Result<Option<Provider>, BuildError> {
@@ -152,7 +187,7 @@ impl Session<'_> {
         let (template, features) = loaded?;
         let makes_it = gives(&template, group, name).contains(wanted);
         let (group, name, takes) = (group.clone(), name.clone(), Vec::new());
-        Ok(makes_it.then_some(Provider { group, name, template, features, takes }))
+        Ok(makes_it.then_some(Provider { group, name, template, features, takes, place: place.clone() }))
     }
 
     /// Every template below the roots with what it gives, found out once in a run for each set of features.
@@ -177,8 +212,8 @@ impl Session<'_> {
         all
     }
 
-    fn tell_given(&self, path: &std::path::Path, wanted: &Wanted, features: &Features) {
-        let by = match self.find_provider(wanted, features) {
+    fn tell_given(&self, path: &std::path::Path, wanted: &Wanted, place: &Origin, features: &Features) {
+        let by = match self.find_provider(wanted, place, features) {
             Ok(Found::One(provider)) => format!("{}/{}", provider.group, provider.name),
             Ok(Found::Several(names)) => format!("one of {}", names.join(", ")),
             Err(_) => "the template that is wrong".to_owned(),
@@ -203,19 +238,16 @@ impl Session<'_> {
         }
     }
 
-    fn ambiguous(&self, wanted: &Wanted, located: Option<&LocatedStep>, names: &[String]) -> BuildError {
+    fn ambiguous(&self, wanted: &Wanted, place: &Origin, names: &[String]) -> BuildError {
         let (what, _) = self.is_present(wanted);
         let message = format!("{what} is made by several templates: {}", names.join(", "));
-        let mut diagnostic = Diagnostic::error("build::ambiguous-input", message);
-        if let Some(located) = located {
-            diagnostic = diagnostic.at(&located.origin, "needed by this step");
-        }
+        let diagnostic = Diagnostic::error("build::ambiguous-input", message).at(place, "needed here");
         let help = "build the one that is meant by its name first: whichever has made it last is taken from then on";
         EngineError::Step(Box::new(diagnostic.help(help))).into()
     }
 
     /// A file of the output directory that somebody has put there: it is wanted as it is.
-    fn given(&self, wanted: &Wanted, located: Option<&LocatedStep>) -> Result<Option<PathBuf>, BuildError> {
+    fn given(&self, wanted: &Wanted, place: &Origin) -> Result<Option<PathBuf>, BuildError> {
         let Wanted::Output(name) = wanted else { return Ok(None) };
         let path = self.workspace.output().join(name);
         if !path.is_file() {
@@ -223,10 +255,7 @@ impl Session<'_> {
         }
         let is_made_here = is_made_here(name, &path, self.store).map_err(|error| {
             let diagnostic = Diagnostic::error("build::input", error.to_string());
-            EngineError::Step(Box::new(match located {
-                Some(located) => diagnostic.at(&located.origin, "needed by this step"),
-                None => diagnostic,
-            }))
+            EngineError::Step(Box::new(diagnostic.at(place, "needed here")))
         })?;
         Ok((!is_made_here).then_some(path))
     }
@@ -244,11 +273,11 @@ impl Session<'_> {
             return Ok(None);
         }
         seen.push(subject);
-        for (wanted, _) in wants(&provider.template, &provider.group, &provider.name) {
+        for (wanted, place) in wants(&provider.template, &provider.group, &provider.name) {
             if self.is_present(&wanted).1 {
                 continue;
             }
-            let Found::One(before) = self.find_provider(&wanted, &provider.features)? else { continue };
+            let Found::One(before) = self.find_provider(&wanted, &place, &provider.features)? else { continue };
             if let Some(reason) = self.impossible(&before, seen)? {
                 return Ok(Some(format!("it needs {}/{}, and {reason}", before.group, before.name)));
             }
@@ -273,39 +302,41 @@ impl Session<'_> {
     fn require_present(
         &self,
         wanted: &Wanted,
-        located: Option<&LocatedStep>,
+        place: &Origin,
         provider: Option<(&Provider, &str)>,
     ) -> Result<(), BuildError> {
         let (what, is_there) = self.is_present(wanted);
         if is_there {
             return Ok(());
         }
-        let mut diagnostic = Diagnostic::error("build::missing-input", format!("{what} does not exist"));
-        if let Some(located) = located {
-            diagnostic = diagnostic.at(&located.origin, "needed by this step");
-        }
+        let diagnostic = Diagnostic::error("build::missing-input", format!("{what} does not exist"));
+        let diagnostic = diagnostic.at(place, "needed here");
         let help = match provider {
             Some((provider, reason)) => format!(
                 "{}/{} makes it, which is not possible here ({reason}); build it where it is, or put one there",
                 provider.group, provider.name
             ),
             None if self.request.no_deps => "build it first, or leave --no-deps out".to_owned(),
-            None => self.help_without_maker(),
+            None => self.help_without_maker(wanted),
         };
         Err(EngineError::Step(Box::new(diagnostic.help(help))).into())
     }
 
-    fn help_without_maker(&self) -> String {
+    fn help_without_maker(&self, wanted: &Wanted) -> String {
+        let way_out = match wanted {
+            Wanted::Output(_) => "put one there",
+            Wanted::Snapshot(_) => "the one before this has to name it as its `output_snapshot`",
+        };
         const SHOWN_MAX: usize = 5;
         let told = self.told.borrow();
         let wrong: Vec<&str> = told.passed_over.iter().take(SHOWN_MAX).map(String::as_str).collect();
         let more = told.passed_over.len() - wrong.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         if wrong.is_empty() {
-            return "no template under the template roots makes it; put one there".to_owned();
+            return format!("no template under the template roots makes it; {way_out}");
         }
         format!(
-            "no template that can be read makes it; put one there, or see with `check` and the features of this build \
+            "no template that can be read makes it; {way_out}, or see with `check` and the features of this build \
              whether it is one of those that are wrong: {}{more}",
             wrong.join(", ")
         )
@@ -352,14 +383,16 @@ pub(crate) fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> Strin
     format!("{group}/{dataset}@{snapshot}")
 }
 
-fn wants<'t>(template: &'t Template, group: &str, name: &str) -> Vec<(Wanted, Option<&'t LocatedStep>)> {
-    let mut wanted: Vec<_> = wanted_snapshot(template, group).into_iter().map(|snapshot| (snapshot, None)).collect();
+/// What a template takes, and where it says so.
+fn wants(template: &Template, group: &str, name: &str) -> Vec<(Wanted, Origin)> {
+    let snapshot = wanted_snapshot(template, group).into_iter();
+    let mut wanted: Vec<_> = snapshot.map(|snapshot| (snapshot, template.target_origin_of("input_snapshot"))).collect();
     let own = gives(template, group, name);
     for located in &template.steps {
         if let Some(name) = steps::takes_output(&located.step) {
             let output = Wanted::Output(name.to_owned());
             if !own.contains(&output) {
-                wanted.push((output, Some(located)));
+                wanted.push((output, located.origin.clone()));
             }
         }
     }

@@ -8,8 +8,8 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use workspace_location::Zfs;
 pub use workspace_location::{Location, LocationError};
+use workspace_location::{Refusal, Zfs};
 
 /// A workspace that is there, with its directories.
 #[derive(Clone, Debug)]
@@ -101,7 +101,33 @@ impl WorkspaceError {
                     root.display()
                 ))
             }
-            _ => None,
+            Self::Directory { path, source, .. } | Self::Lock { path, source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => Some(format!(
+                    "you may not write there: have it made yours (chown {} {}), or use another workspace, for instance -d ./images",
+                    name_of(rustix::process::geteuid().as_raw()),
+                    path.display()
+                )),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Some("make room: the file system is full; -d names another place".to_owned())
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("nothing can be written there; -d names another place".to_owned())
+                }
+                _ => None,
+            },
+        }
+    }
+
+    /// Whether this user may not work there, and another could.
+    #[must_use]
+    pub fn is_permission(&self) -> bool {
+        match self {
+            Self::Owner { .. } => true,
+            Self::Location(error) => error.refusal() == Some(Refusal::Permission),
+            Self::Directory { source, .. } | Self::Lock { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
+            Self::Busy { .. } | Self::Foreign { .. } => false,
         }
     }
 }
@@ -125,7 +151,7 @@ impl Workspace {
     /// The workspace as it is, to look at it: nothing is made, and nothing of it need be there.
     ///
     /// # Errors
-    /// When a dataset does not exist or is not mounted.
+    /// When a dataset does not exist, may not be looked at, or is not mounted.
     pub fn look(location: &Location) -> Result<Self, WorkspaceError> {
         let root = match location {
             Location::Directory(path) => {
@@ -135,9 +161,11 @@ impl Workspace {
             Location::Dataset(name) => {
                 let zfs = Zfs::find(name)?;
                 let root = zfs.mountpoint(name)?;
-                // A dataset below it is mounted somewhere else only if somebody has wanted it so.
-                let child = |leaf| zfs.mountpoint(&format!("{name}/{leaf}")).unwrap_or(root.join(leaf));
-                return Ok(Self { output: child("output"), work: child("work"), root });
+                // One that is not there yet will be mounted below this one.
+                let child = |leaf: &str| -> Result<PathBuf, LocationError> {
+                    Ok(zfs.mountpoint_if_there(&format!("{name}/{leaf}"))?.unwrap_or_else(|| root.join(leaf)))
+                };
+                return Ok(Self { output: child("output")?, work: child("work")?, root });
             }
         };
         Ok(Self { output: root.join("output"), work: root.join("work"), root })
@@ -200,17 +228,17 @@ impl Workspace {
     fn open_dataset(name: &str) -> Result<Self, WorkspaceError> {
         let zfs = Zfs::find(name)?;
         let root = zfs.mountpoint(name)?;
-        let child = |leaf: &str, options: &[&str]| -> Result<PathBuf, LocationError> {
+        let child = |leaf: &str, wished: &[&str]| -> Result<PathBuf, LocationError> {
             let dataset = format!("{name}/{leaf}");
-            if let Ok(path) = zfs.mountpoint(&dataset) {
+            if let Some(path) = zfs.mountpoint_if_there(&dataset)? {
                 return Ok(path);
             }
-            zfs.create(&dataset, options)?;
+            zfs.create(&dataset, wished)?;
             zfs.mountpoint(&dataset)
         };
         let output = child("output", &[])?;
         // The property `sync` is younger than ZFS; without it scratch files are only slower.
-        let work = child("work", &["-o", "sync=disabled"]).or_else(|_| child("work", &[]))?;
+        let work = child("work", &["sync=disabled"])?;
         let workspace = Self { root, output, work };
         workspace.refuse_mixture(rustix::process::geteuid().as_raw())?;
         marker::refuse_foreign(&workspace)?;

@@ -161,7 +161,8 @@ fn templates_that_need_each_other_are_told() {
         ])
     };
     bench.template("a", &taking("b.tar", "a.tar")).template("b", &taking("a.tar", "b.tar"));
-    assert_eq!(bench.failure("a"), "templates need each other in a circle: g/a needs g/b needs g/a");
+    let told = bench.failure("a");
+    assert!(told.contains("templates need each other in a circle: g/a needs g/b needs g/a [give one"), "{told}");
 }
 
 #[test]

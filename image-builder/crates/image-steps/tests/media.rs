@@ -143,7 +143,7 @@ fn what_does_not_fit_or_cannot_be_there_is_told_at_its_place() {
     let large = format!(r#"{{ "t": "ensure_file", "file": "/large", "src": "large", {OWNER} }}"#);
     bench.write("templates/g/link.json", &fat(link)).write("templates/g/large.json", &fat(&large));
     let said = |name: &str| bench.build(name).expect_err("it cannot be made").to_string();
-    assert_eq!(said("link"), "/link cannot be on a FAT image: a symbolic link cannot be on it");
+    assert_eq!(said("link"), "/link cannot be on a FAT image: it is a symbolic link");
     assert!(said("large").contains("a FAT image of 1 MiB is too small"), "{}", said("large"));
     bench.write("templates/g/disc.json", r#"{ "iso": { "boot_bios": "boot/none" }, "steps": [] }"#);
     assert!(said("disc").contains("the image has no boot/none, which it is to boot with"), "{}", said("disc"));

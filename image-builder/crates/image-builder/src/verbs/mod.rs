@@ -31,7 +31,7 @@ fn request(dataset: &str, arguments: &TemplateArguments) -> Result<BuildRequest,
 fn request_at(places: &Places, arguments: &PlaceArguments, group: &str, name: &str) -> BuildRequest {
     BuildRequest {
         location: Location::parse("./"),
-        svccfg: arguments.svccfg.as_deref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned())),
+        svccfg: places.svccfg.clone(),
         roots: places.roots.clone(),
         external: places.external.clone(),
         group: group.to_owned(),

@@ -22,9 +22,11 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     let done = refused.map_or(Ok(()), |template| Err(Failure::not_here(&template.subject, &template.impossible)));
     if arguments.json {
         let templates: Vec<Value> = planned.iter().map(to_json).collect();
-        let roots = (&request.roots, &request.external);
-        let possible = refused.is_none();
-        println!("{}", json!({ "possible": possible, "roots": roots.0, "external": roots.1, "templates": templates }));
+        let told = json!({
+            "possible": refused.is_none(), "roots": request.roots, "external": request.external, "svccfg": request.svccfg,
+            "templates": templates,
+        });
+        println!("{told}");
         return done;
     }
     for root in &request.roots {
@@ -32,6 +34,9 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     }
     for external in &request.external {
         println!("external files from {}", external.display());
+    }
+    if let Some(svccfg) = &request.svccfg {
+        println!("service repositories by {}", svccfg.display());
     }
     if planned.len() > 1 {
         print_graph(&planned);

@@ -3,12 +3,13 @@
 //! The program under test is the real `image-builder`; the tools of a Debian host are played by scripts, so that no
 //! network is needed and their processes can be counted.
 
+mod commits;
+mod kills;
 mod scene;
 
 use scene::{Scene, names_below, one_line};
 use std::fs;
 use std::time::{Duration, Instant};
-use test_judge::{fuzz, soak};
 
 /// Ctrl-C ended only the builder: what it had started went on, and its directories stayed.
 #[test]
@@ -148,72 +149,4 @@ fn the_umask_does_not_matter() {
     let output = scene.in_shell(&format!("umask 077; exec {private}")).run_any().unwrap();
     assert!(output.success(), "{}", output.stderr_text());
     assert_eq!(scene.image("private", "archive").unwrap(), usual);
-}
-
-/// Kills builds at many points and goes on; what is there is always whole, and the end is always the same.
-fn kill_and_go_on(name: &str, few: u64, many: u64) {
-    let Some(scene) = Scene::new() else { return };
-    let mut images = Vec::new();
-    let begin = Instant::now();
-    for variant in 0..2 {
-        scene.set_variant(variant);
-        images.push(scene.build(&format!("whole{variant}"), name));
-    }
-    assert_ne!(images[0], images[1]);
-    let usual = begin.elapsed() / 2;
-    fuzz(if soak() { many } else { few }, |random| {
-        let variant = random.below(2);
-        scene.set_variant(variant);
-        let signal = if random.below(3) == 0 { "TERM" } else { "KILL" };
-        let mut build = scene.start("work", name);
-        // Half of them when a step or message comes, and the others at any time.
-        if random.below(2) == 0 {
-            build.wait_for_lines(1 + random.below(14));
-        } else {
-            build.wait_for(usual.mul_f64(random.below(1000) as f64 / 1000.0));
-        }
-        build.signal(signal);
-        let status = build.end();
-        let context = format!("{signal}, status {status}:\n{}", build.said());
-        assert!([0, 137, 143].contains(&status), "{context}");
-        let there = scene.image("work", name);
-        assert!(there.is_none_or(|image| images.contains(&image)), "half an image, {context}");
-        // One that was ended before it had the lock has not seen yet what a killed one before it has left.
-        let has_begun = build.said().contains("g/base: ");
-        if status == 143 && has_begun {
-            assert_eq!(scene.processes_left(), [""; 0], "{context}");
-            assert!(scene.temporary_files().is_empty(), "{:?}, {context}", scene.temporary_files());
-        }
-        if random.below(2) == 0 {
-            assert!(scene.build("work", name) == images[variant], "another image, {context}");
-            scene.wait_until_no_process_is_left();
-            assert!(scene.temporary_files().is_empty(), "{context}");
-            assert!(names_below(&scene.path("work/work")).is_empty(), "{context}");
-            let unfinished = names_below(&scene.path("work/output")).into_iter().find(|name| name.contains(".tmp"));
-            assert_eq!(unfinished, None, "{context}");
-        }
-        if random.below(4) == 0 {
-            scene.wait_until_no_process_is_left();
-            // A build that is killed early has made none yet.
-            if scene.path("work").exists() {
-                fs::remove_dir_all(scene.path("work")).unwrap();
-            }
-            let _ = fs::remove_dir_all(scene.path("tmp"));
-            fs::create_dir(scene.path("tmp")).unwrap();
-        }
-    });
-    scene.set_variant(0);
-    assert!(scene.build("work", name) == images[0]);
-}
-
-#[test]
-fn an_archive_build_that_is_killed_anywhere_goes_on() {
-    kill_and_go_on("archive", 24, 2000);
-}
-
-#[test]
-fn a_disk_build_that_is_killed_anywhere_goes_on() {
-    if Scene::can_make_disks() {
-        kill_and_go_on("disk", 12, 1000);
-    }
 }

@@ -23,9 +23,7 @@ const BASE: &str = r#"{ "dataset": { "name": "base" }, "steps": [
     { "t": "deb_bootstrap", "suite": "host", "architecture": "host", "packages": [ "linux-image", "less" ] },
     { "t": "pack_tar", "name": "base.tar" }
 ] }"#;
-const STEPS: &str = r#"
-    { "t": "unpack_tar", "name": "base.tar" },
-    { "t": "ensure_file", "file": "/etc/motd", "src": "motd", "owner": "root", "group": "root", "mode": "644" }"#;
+const OWNER: &str = r#""owner": "root", "group": "root", "mode": "644""#;
 
 pub(crate) struct Scene {
     directory: tempfile::TempDir,
@@ -46,12 +44,7 @@ impl Scene {
             test_judge::skip("this host is not a Debian-like system");
             return None;
         }
-        let scene = Self { directory: tempfile::tempdir().unwrap(), pause: Cell::new("0.01") };
-        for sub in ["templates/g/files", "tools", "pool", "tmp", "ext"] {
-            fs::create_dir_all(scene.path(sub)).unwrap();
-        }
-        // A sticky directory for everybody, as the real one is.
-        fs::set_permissions(scene.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        let scene = Self::empty();
         for (name, text) in TOOLS {
             fs::write(scene.path("tools").join(name), text).unwrap();
             fs::set_permissions(scene.path("tools").join(name), fs::Permissions::from_mode(0o755)).unwrap();
@@ -59,16 +52,64 @@ impl Scene {
         for package in ["less", "linux-image-amd64", "systemd"] {
             fs::write(scene.path("pool").join(format!("{package}_1_all.deb")), package.repeat(500)).unwrap();
         }
-        fs::write(scene.path("templates/g/base.json"), BASE).unwrap();
-        let pack = format!(
-            r#"{{ "dataset": {{ "name": "i" }}, "steps": [ {STEPS}, {{ "t": "pack_tar", "name": "image.tar" }} ] }}"#
+        let steps = format!(
+            r#"{{ "t": "unpack_tar", "name": "base.tar" }},
+               {{ "t": "ensure_file", "file": "/etc/motd", "src": "motd", {OWNER} }}"#
         );
-        fs::write(scene.path("templates/g/archive.json"), pack).unwrap();
         let disk = r#""disk": { "size": "auto", "esp_size": 36, "root_free": 8, "root_label": "root" }"#;
-        fs::write(scene.path("templates/g/disk.json"), format!(r#"{{ {disk}, "steps": [ {STEPS} ] }}"#)).unwrap();
-        scene.set_variant(0);
+        let pack = r#"{ "t": "pack_tar", "name": "image.tar" }"#;
+        scene.template("base", BASE);
+        scene.template("archive", &format!(r#"{{ "dataset": {{ "name": "i" }}, "steps": [ {steps}, {pack} ] }}"#));
+        scene.template("disk", &format!(r#"{{ {disk}, "steps": [ {steps} ] }}"#));
         scene.make_root();
         Some(scene)
+    }
+
+    /// Templates that need no tools: `tar`, and `disc`, which begins like it and takes what it packs.
+    pub(crate) fn plain() -> Self {
+        let scene = Self::empty();
+        let mut steps =
+            vec![r#"{ "t": "ensure_dir", "dir": "/etc", "owner": "root", "group": "root", "mode": "755" }"#.to_owned()];
+        for part in 0..5_usize {
+            let text: String = (0..60_000).map(|number| format!("{part}{number:06x}\n")).collect();
+            fs::write(scene.path("templates/g/files").join(format!("part{part}")), text).unwrap();
+            steps.push(format!(r#"{{ "t": "ensure_file", "file": "/etc/part{part}", "src": "part{part}", {OWNER} }}"#));
+        }
+        steps.extend([3, 4].map(|part| format!(r#"{{ "t": "remove_files", "file": "/etc/part{part}" }}"#)));
+        fs::create_dir(scene.path("templates/g/include")).unwrap();
+        let common = format!(r#"{{ "steps": [ {} ] }}"#, steps.join(", "));
+        fs::write(scene.path("templates/g/include/common.json"), common).unwrap();
+        let common = r#"{ "t": "include", "name": "common" }"#;
+        let motd = format!(r#"{{ "t": "ensure_file", "file": "/etc/motd", "src": "motd", {OWNER} }}"#);
+        let pack = r#"{ "t": "pack_tar", "name": "image.tar" }"#;
+        scene.template(
+            "tar",
+            &format!(
+                r#"{{ "dataset": {{ "name": "i", "output_snapshot": "done" }}, "steps": [ {common}, {motd}, {pack} ] }}"#
+            ),
+        );
+        let unpack = r#"{ "t": "unpack_tar", "name": "image.tar", "into_tmp": true }"#;
+        let taken = format!(r#"{{ "t": "ensure_file", "file": "/etc/taken", "tarsrc": "/etc/motd", {OWNER} }}"#);
+        scene.template(
+            "disc",
+            &format!(r#"{{ "iso": {{ "volume_id": "Disc" }}, "steps": [ {common}, {unpack}, {taken} ] }}"#),
+        );
+        scene
+    }
+
+    fn empty() -> Self {
+        let scene = Self { directory: tempfile::tempdir().unwrap(), pause: Cell::new("0.01") };
+        for sub in ["templates/g/files", "tools", "pool", "tmp", "ext"] {
+            fs::create_dir_all(scene.path(sub)).unwrap();
+        }
+        // A sticky directory for everybody, as the real one is.
+        fs::set_permissions(scene.path("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+        scene.set_variant(0);
+        scene
+    }
+
+    fn template(&self, name: &str, text: &str) {
+        fs::write(self.path("templates/g").join(format!("{name}.json")), text).unwrap();
     }
 
     /// Whether the programs are there that a disk is made with.
@@ -116,7 +157,7 @@ impl Scene {
         self.surround(Command::new("sh").args(["-c", script]))
     }
 
-    fn surround(&self, command: Command) -> Command {
+    pub(crate) fn surround(&self, command: Command) -> Command {
         let mut path = OsString::from(self.path("tools"));
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
@@ -135,14 +176,18 @@ impl Scene {
 
     /// Builds to the end and answers the image.
     pub(crate) fn build(&self, workspace: &str, name: &str) -> Vec<u8> {
-        let output = self.run(workspace, name);
-        assert!(output.success(), "{}", output.stderr_text());
+        self.build_any(workspace, name);
         self.image(workspace, name).unwrap()
     }
 
+    /// Builds to the end, whatever the template makes.
+    pub(crate) fn build_any(&self, workspace: &str, name: &str) {
+        let output = self.run(workspace, name);
+        assert!(output.success(), "{}", output.stderr_text());
+    }
+
     pub(crate) fn image(&self, workspace: &str, name: &str) -> Option<Vec<u8>> {
-        let file = if name == "disk" { "g-disk.raw" } else { "image.tar" };
-        fs::read(self.path(workspace).join("output").join(file)).ok()
+        fs::read(self.path(workspace).join("output").join(image_file(name))).ok()
     }
 
     pub(crate) fn start(&self, workspace: &str, name: &str) -> Running {
@@ -185,6 +230,15 @@ impl Scene {
     }
 }
 
+/// What the image of a template is called.
+pub(crate) fn image_file(template: &str) -> &'static str {
+    match template {
+        "disk" => "g-disk.raw",
+        "disc" => "g-disc.iso",
+        _ => "image.tar",
+    }
+}
+
 /// Whether a process is there, and not one that ends: nobody has waited for it, or the kernel has yet to carry out that
 /// it was killed, which takes a while on a machine with much to do.
 fn is_working(pid: &str) -> bool {
@@ -220,9 +274,13 @@ impl Running {
         assert!(self.said().contains(text), "{}", self.said());
     }
 
-    /// Waits until it has said so many lines, or has ended.
-    pub(crate) fn wait_for_lines(&mut self, count: usize) {
-        wait_for(|| self.said().lines().count() >= count || self.process.try_wait().unwrap().is_some());
+    /// Waits until something has happened, or it has ended.
+    pub(crate) fn wait_until(&mut self, mut happened: impl FnMut(&Self) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        while !happened(self) && self.process.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it did not happen in {PATIENCE:?}");
+            std::thread::yield_now();
+        }
     }
 
     pub(crate) fn wait_for(&mut self, time: Duration) {

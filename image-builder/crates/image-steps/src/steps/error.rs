@@ -188,7 +188,8 @@ impl StepError {
 }
 
 /// What helps against the cause of an error, when it is the store or a full file system.
-fn help_of_cause(error: &(dyn Error + 'static)) -> Option<String> {
+#[must_use]
+pub fn help_of_cause(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(store) = error.downcast_ref::<StoreError>() {
         return store.hint().map(str::to_owned);
     }

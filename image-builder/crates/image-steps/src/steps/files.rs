@@ -5,6 +5,7 @@ use super::{Context, StepError};
 use crate::state::{ImageState, written};
 use elf_abi::Guest;
 use image_tree::{Content, Follow, ImagePath, Node, NodeKind, Store, Tree};
+use ips::text::glob_matches;
 use std::fs::File;
 use template::{
     AssembleFiles, EnsureDir, EnsureFile, EnsurePerms, EnsureSymlink, FileSource, RemoveFiles, RemoveWhat, RequirePath,
@@ -163,7 +164,7 @@ fn remove_one(root: &mut Tree, text: &str, optional: bool, directory: bool) -> R
 fn remove_matching(root: &mut Tree, pattern: &str) -> Result<Vec<ImagePath>, StepError> {
     let is_match = |entry: &image_tree::WalkEntry<'_>| {
         let name = entry.path.file_name().unwrap_or_default();
-        entry.node.content().is_some() && glob_match(pattern.as_bytes(), name)
+        entry.node.content().is_some() && name_matches(pattern, name)
     };
     let matching: Vec<ImagePath> = root.walk().filter(is_match).map(|entry| entry.path).collect();
     for at in &matching {
@@ -172,43 +173,13 @@ fn remove_matching(root: &mut Tree, pattern: &str) -> Result<Vec<ImagePath>, Ste
     Ok(matching)
 }
 
-/// `*` and `?` match any bytes, a leading dot too; `[…]` is a set, `!` or `^` negates it (fnmatch(3) without flags).
-fn glob_match(pattern: &[u8], name: &[u8]) -> bool {
-    let Some((&first, rest)) = pattern.split_first() else { return name.is_empty() };
-    match first {
-        b'*' => (0..=name.len()).any(|skip| glob_match(rest, &name[skip..])),
-        b'?' => !name.is_empty() && glob_match(rest, &name[1..]),
-        b'[' => match (set_match(rest, name.first().copied()), name.is_empty()) {
-            (Some((true, after)), false) => glob_match(after, &name[1..]),
-            (Some(_), _) => false,
-            // A bracket without its end stands for itself.
-            (None, _) => name.first() == Some(&b'[') && glob_match(rest, &name[1..]),
-        },
-        b'\\' if !rest.is_empty() => name.first() == rest.first() && glob_match(&rest[1..], &name[1..]),
-        literal => name.first() == Some(&literal) && glob_match(rest, &name[1..]),
+/// Whether a name fits a pattern, as the `glob` crate of the original has it: `*`, `?`, `[abc]`, `[a-z]`, `[!abc]`. A name
+/// that is not UTF-8 is compared byte by byte.
+fn name_matches(pattern: &str, name: &[u8]) -> bool {
+    match std::str::from_utf8(name) {
+        Ok(name) => glob_matches(pattern, name),
+        Err(_) => glob_matches(pattern, &name.iter().copied().map(char::from).collect::<String>()),
     }
-}
-
-/// Whether the set that begins after `[` has `byte`, and what follows the set; `None` without an end.
-fn set_match(pattern: &[u8], byte: Option<u8>) -> Option<(bool, &[u8])> {
-    let negated = matches!(pattern.first(), Some(b'!' | b'^'));
-    let members = &pattern[usize::from(negated)..];
-    // A closing bracket in first place is a member.
-    let end = 1 + members.get(1..)?.iter().position(|&byte| byte == b']')?;
-    let byte = byte?;
-    let set = &members[..end];
-    let mut found = false;
-    let mut index = 0;
-    while index < set.len() {
-        if index + 2 < set.len() && set[index + 1] == b'-' {
-            found |= (set[index]..=set[index + 2]).contains(&byte);
-            index += 3;
-        } else {
-            found |= set[index] == byte;
-            index += 1;
-        }
-    }
-    Some((found != negated, &members[end + 1..]))
 }
 
 /// Joins the files of a directory into one, each trimmed and ended by a line feed, empty ones left out.
@@ -253,7 +224,7 @@ pub(super) fn removal_subject(step: &RemoveFiles) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::glob_match;
+    use super::name_matches;
 
     #[test]
     fn patterns_match_base_names() {
@@ -262,16 +233,28 @@ mod tests {
             ("ssh_host_*_key*", "ssh_host_rsa_key.pub", true),
             ("ssh_host_*_key*", "ssh_host_rsa", false),
             ("?.a", "x.a", true),
+            ("?.a", "ä.a", true),
             ("[ab]*", "bcd", true),
             ("[!ab]*", "bcd", false),
+            ("[^ab]", "^", true),
             ("[a-c]", "b", true),
             ("[]x]", "]", true),
-            ("[", "[", true),
-            (r"\*", "*", true),
-            (r"\*", "x", false),
-            ("", "", true),
+            ("[*]", "*", true),
+            ("[*]", "x", false),
+            (r"\*", r"\x", true),
+            (r"\*", "*", false),
         ] {
-            assert_eq!(glob_match(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} {name}");
+            assert_eq!(name_matches(pattern, name.as_bytes()), expected, "{pattern} {name}");
         }
+        assert!(name_matches("*.h", b"\xff\xfe.h") && !name_matches("*.c", b"\xff\xfe.h"));
+    }
+
+    /// Every further star made it take many times as long.
+    #[test]
+    fn a_hostile_pattern_is_done_at_once() {
+        let name = "a".repeat(255);
+        assert!(!name_matches(&"*a".repeat(256), name.as_bytes()));
+        assert!(!name_matches(&format!("{}b", "*a*?".repeat(60)), name.as_bytes()));
+        assert!(!name_matches(&format!("{}b", "*[a-z]".repeat(100)), name.as_bytes()));
     }
 }

@@ -13,8 +13,8 @@ mod inputs;
 mod packages;
 
 pub(crate) use boot::ROOT_ROLE;
-pub use error::StepError;
 pub(crate) use error::lacks_content;
+pub use error::{StepError, help_of_cause};
 pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, update_boot_archive};
 pub use illumos::{REQUIRED as REQUIRED_FOR_BOOT, Wanted};
 pub use inputs::InputSource;

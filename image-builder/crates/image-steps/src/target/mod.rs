@@ -12,7 +12,7 @@ mod spec;
 use crate::inputs::{FileIdentity, claim_output, remember_image};
 use crate::output::set_mode;
 use crate::state::{ImageState, SavedState};
-use crate::steps::{Context, StepError};
+use crate::steps::{Context, StepError, help_of_cause};
 use crate::tools;
 pub(crate) use check::problems;
 pub use datasets::DatasetError;
@@ -101,16 +101,6 @@ pub enum TargetError {
     /// The image is there, but not in another form that is asked for.
     #[error("cannot convert the finished image")]
     Convert(#[source] Qcow2Error),
-    /// The image's file system cannot hold something.
-    #[error("{path} cannot be on a {file_system} image: {problem}")]
-    FileSystem {
-        /// The path in the image.
-        path: String,
-        /// What the file system is called.
-        file_system: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
     /// The ISO 9660 image cannot be written.
     #[error("cannot write image {path}")]
     Iso {
@@ -139,11 +129,15 @@ impl TargetError {
             Self::Datasets(source) => source.help(),
             Self::BootArchive(source) => source.help(),
             Self::Convert(source) => source.help(),
-            Self::Remember { source, .. } | Self::Content(source) => source.hint().map(str::to_owned),
-            _ => None,
+            Self::State(_) => Some(DAMAGED_CACHE.to_owned()),
+            _ => help_of_cause(self),
         }
     }
 }
+
+/// What to do about a state that cannot be read back.
+pub(crate) const DAMAGED_CACHE: &str =
+    "`image-builder clean` with the same -d removes the cache; all that is in it can be made again, and images stay";
 
 #[derive(Serialize, Deserialize)]
 struct Finished {

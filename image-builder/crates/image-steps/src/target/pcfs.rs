@@ -22,7 +22,7 @@ pub(super) fn write(
 ) -> Result<(), TargetError> {
     let (mut directories, mut files) = (Vec::new(), Vec::new());
     for entry in state.root.walk().filter(|entry| !entry.path.is_root()) {
-        let name = name(&entry.path, entry.node)?;
+        let name = name(&entry.path, entry.node, template)?;
         match entry.node.content() {
             Some(content) => {
                 let reader = context.store.open_content(content).map_err(TargetError::Content)?;
@@ -38,12 +38,20 @@ pub(super) fn write(
 }
 
 /// The path as FAT has it, without the `/` in front.
-fn name(path: &ImagePath, node: &Node) -> Result<String, TargetError> {
-    let refused = |problem: String| TargetError::FileSystem { path: path.to_string(), file_system: "FAT", problem };
+fn name(path: &ImagePath, node: &Node, template: &Template) -> Result<String, TargetError> {
+    let refused = |problem: &str, help: &str| {
+        let message = format!("{path} cannot be on a FAT image: {problem}");
+        let diagnostic = Diagnostic::error("target::not-on-fat", message).at(&template.target_origin, "this image");
+        TargetError::Template(Box::new(diagnostic.help(help)))
+    };
     if node.content().is_none() && !node.is_directory() {
-        return Err(refused(format!("a {} cannot be on it", node.kind.name())));
+        let problem = format!("it is a {}", node.kind.name());
+        let help = "FAT has files and directories only: leave it out, or remove it in the template's last step with `remove_files`";
+        return Err(refused(&problem, help));
     }
-    String::from_utf8(path.relative_bytes().to_vec()).map_err(|_| refused("its name is not UTF-8".to_owned()))
+    String::from_utf8(path.relative_bytes().to_vec()).map_err(|_| {
+        refused("its name is not UTF-8", "rename it where it comes from, or remove it with `remove_files`")
+    })
 }
 
 /// What did not fit is the template's `size`.

@@ -94,8 +94,26 @@ const PATTERN: Text = Text::with_rule(|pattern| {
         let fault = Fault::value("can never match: it is compared with names, which have no `/`");
         return Err(fault.help("remove a path with `file` or `dir`"));
     }
+    if has_open_set(pattern) {
+        let fault = Fault::value("has a `[` without its `]`");
+        return Err(fault.help("write `[[]` for a bracket that means itself"));
+    }
     Ok(())
 });
+
+/// Whether a set of a glob is not closed. A `]` in first place, also after the `!`, is a member.
+fn has_open_set(pattern: &str) -> bool {
+    let mut rest = pattern;
+    while let Some((_, set)) = rest.split_once('[') {
+        let members = set.strip_prefix('!').unwrap_or(set);
+        let first = members.chars().next().map_or(0, char::len_utf8);
+        match members[first..].split_once(']') {
+            Some((_, after)) => rest = after,
+            None => return true,
+        }
+    }
+    false
+}
 
 pub(super) fn read_remove_files(fields: &mut Fields<'_, '_, '_>) -> Option<RemoveFiles> {
     let present = |key: &&str| fields.member(key).filter(|member| member.node.value != Value::Null);

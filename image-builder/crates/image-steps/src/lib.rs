@@ -53,6 +53,8 @@ pub use progress::{Progress, Silent, StepState};
 pub use providers::Need;
 pub use run::{DirectorySize, TemplateRun};
 pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
-pub use steps::{PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted};
+pub use steps::{
+    DISK_DRIVERS, PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted, missing_disk_modules,
+};
 pub use target::{Artifact, DatasetError, TargetError};
 pub use workspace::{Location, LocationError, Workspace, WorkspaceError};

@@ -15,7 +15,7 @@ pub(crate) use boot::ROOT_ROLE;
 pub use error::StepError;
 pub(crate) use error::lacks_content;
 pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, update_boot_archive};
-pub use illumos::{REQUIRED as REQUIRED_FOR_BOOT, Wanted};
+pub use illumos::{DISK_DRIVERS, REQUIRED as REQUIRED_FOR_BOOT, Wanted, missing_disk_modules};
 pub(crate) use packages::planned as planned_packages;
 pub use packages::{PackageError, PlannedPackages};
 

@@ -3,9 +3,9 @@
 # What this project claims of a running illumos guest and could not see on one: each claim is looked at here, under its
 # name in docs/illumos-status.md. Run it as root in a guest that was booted from the development image with the share:
 #     sh /repo/tests/on-illumos.sh
-# It needs nothing but the guest, and leaves it as it was: services are refreshed and restarted, a file in
-# /etc/sysconfig.d comes and goes. Exit status 0: all that could be looked at hold; 1: one does not; 2: this is no
-# place to look.
+# It needs nothing but the guest, and leaves it as it was: services are refreshed and restarted; a file in
+# /etc/sysconfig.d, a pool on a file, a volume for swap, a mount and a changed plugin come and go. Exit status 0: all that could
+# be looked at hold; 1: one does not; 2: this is no place to look.
 #
 # It has to run under the ksh93 that illumos has as /bin/sh.
 
@@ -15,7 +15,11 @@ export PATH
 share=svc:/system/dev-9p-mount:default
 daemon=svc:/system/installer/sysconfig:default
 stamp=/repo/.ninep-mirror/stamp
-refused=/etc/sysconfig.d/99-on-illumos.toml
+extra=/etc/sysconfig.d/99-on-illumos.toml
+socket=/var/run/sysconfig/sysconfig.sock
+# On the root pool, as /repo is.
+scratch=/var/tmp/on-illumos
+pool=on-illumos volume=rpool/on-illumos
 # How long a service may take, in seconds.
 patience=120
 
@@ -76,38 +80,113 @@ nothing_broken() {
 	[ -z "$answer" ] || { echo "$answer" && return 1; }
 }
 
-# A configuration that the daemon refuses leaves the service as it is.
+# comes COMMAND...: it succeeds in time; its last words are the reason when it does not.
+comes() {
+	left=$patience
+	until last=$("$@" 2>&1); do
+		left=$((left - 1))
+		[ "$left" -gt 0 ] || { echo "$last" && return 1; }
+		sleep 1
+	done
+}
+
+# other OLD COMMAND...: it says something, and not that.
+other() {
+	old=$1
+	shift
+	now=$("$@")
+	case $now in
+	'' | - | "$old") echo "'$*' still says ${now:-nothing}" && return 1 ;;
+	esac
+}
+
+# silent PATTERN COMMAND...: no line of what it prints matches.
+silent() {
+	if says "$@" >/dev/null; then echo "there still is $1" && return 1; fi
+}
+
+# The contract of a service: another one has other processes.
+contract() { svcs -H -o ctid "$1" | tr -d ' '; }
+
+# The speed that the terminal has, whatever the loader's settings say.
+console() { stty -a </dev/console; }
+
+# The pool takes the room of the disk that the image was written to.
+expanded() {
+	says '^on$' zpool get -H -o value autoexpand rpool && says '^-$' zpool list -H -o expandsize rpool
+}
+
+# configure LINE...: what the daemon is given beside the image's configuration.
+configure() { printf '%s\n' "$@" >"$extra" && svcadm refresh "$daemon"; }
+unconfigure() { rm -f "$extra" && svcadm refresh "$daemon"; }
+
+# A configuration that the daemon refuses is told, and leaves the service as it is.
 refused_refresh() {
-	echo 'no = [toml' >"$refused" || return
-	svcadm refresh "$daemon"
-	sleep 5
-	state "$daemon" online
+	before=$(contract "$daemon")
+	configure 'no = [toml' && comes says "${extra##*/}" sysconfigctl status && state "$daemon" online
 	result=$?
-	rm -f "$refused"
-	svcadm refresh "$daemon"
-	return "$result"
+	unconfigure
+	[ "$result" -eq 0 ] || return "$result"
+	comes silent "${extra##*/}" sysconfigctl status || return
+	[ "$(contract "$daemon")" = "$before" ] || { echo "the daemon was started anew" && return 1; }
+}
+
+# The mirror goes on with a round at once; one that the signal ends would come back in another contract.
+refreshes() {
+	before=$(contract "$share") round=$(cat "$stamp")
+	svcadm refresh "$share" && comes other "$round" cat "$stamp" && state "$share" online || return
+	[ "$(contract "$share")" = "$before" ] || { echo "the mirror was started anew" && return 1; }
 }
 
 restarts() {
-	svcadm restart "$1" || return
-	sleep 2
-	state "$1" online
+	before=$(contract "$1")
+	svcadm restart "$1" && comes other "$before" contract "$1" && state "$1" online
 }
 
 # The mirror makes a round every few seconds.
-fresh() {
-	first=$(cat "$stamp")
-	sleep 20
-	[ "$first" != "$(cat "$stamp")" ] || { echo "$stamp has not changed for 20 s" && return 1; }
-}
+fresh() { comes other "$(cat "$stamp")" cat "$stamp"; }
 
 # A device has one consumer, and a second one is told so.
 exclusive() {
-	other=/var/tmp/on-illumos.$$
-	/usr/lib/ninep-mirror --once --dest "$other" 2>&1
-	served=$?
-	rm -rf "$other"
-	[ "$served" -ne 0 ] || { echo "a second mirror was served" && return 1; }
+	answer=$(/usr/lib/ninep-mirror --once --dest "$scratch/other" 2>&1) && echo "a second mirror was served" && return 1
+	case $answer in *busy*) ;; *) echo "it does not say busy, but: $answer" && return 1 ;; esac
+}
+
+# plugin NAME FIELD: a word of its row.
+plugin() { sysconfigctl plugins | awk -v name="$1" -v field="$2" '$1 == name { print field == "file" ? $NF : $field }'; }
+
+# Another file of the same program, and then the old one again. Both take their place by a rename, as the mirror does it.
+hot_reload() {
+	file=$(plugin dns file) before=$(plugin dns 5)
+	cp -p "$file" "$scratch/plugin" && cp -p "$file" "$scratch/changed" && echo >>"$scratch/changed" &&
+		mv "$scratch/changed" "$file" && comes other "$before" plugin dns 5
+	result=$?
+	before=$(plugin dns 5)
+	mv "$scratch/plugin" "$file"
+	[ "$result" -eq 0 ] && comes other "$before" plugin dns 5
+}
+
+# With the socket open to all, the daemon itself has to see who asks.
+stranger() {
+	chmod 755 "${socket%/*}" && chmod 666 "$socket"
+	answer=$(su daemon -c '/usr/sbin/sysconfigctl ping' 2>&1) && answer="served: $answer"
+	chmod 600 "$socket" && chmod 700 "${socket%/*}"
+	case $answer in *"may not administer"*) ;; *) echo "the user daemon is $answer" && return 1 ;; esac
+	sysconfigctl ping
+}
+
+store() {
+	mkfile 128m "$scratch/disk" &&
+		configure '[[storage.pool]]' "name = \"$pool\"" "vdevs = [\"$scratch/disk\"]" \
+			'[[storage.swap]]' "volume = \"$volume\"" 'size = "128 MiB"' 'persistent = false' \
+			'[[storage.mount]]' 'device = "swap"' "mountpoint = \"$scratch/mount\"" 'type = "tmpfs"' \
+			'options = ["size=16m"]' 'persistent = false'
+}
+
+# Swap and mount are given back when they are not configured any more; pool and volume stay, and are ours to destroy.
+release() {
+	configure '[storage]' 'mount = []' 'swap = []' &&
+		comes silent "$scratch/mount" cat /etc/mnttab && comes silent "$volume" swap -l
 }
 
 key_is_in() {
@@ -115,20 +194,34 @@ key_is_in() {
 	grep '^ssh-' "${home%/}/.ssh/authorized_keys" >/dev/null
 }
 
+# Whatever was looked at last, nothing of this stays.
+leave() {
+	[ ! -f "$extra" ] || unconfigure
+	! zfs list "$volume" >/dev/null 2>&1 || zfs destroy "$volume"
+	! zpool list "$pool" >/dev/null 2>&1 || zpool destroy "$pool"
+	rm -rf "$scratch"
+}
+
 [ "$(uname -s)" = SunOS ] || { echo "on-illumos.sh: this is $(uname -s), and no illumos" >&2 && exit 2; }
 [ -w /etc/shadow ] || { echo "on-illumos.sh: it has to be root" >&2 && exit 2; }
-trap 'rm -f "$refused"' EXIT
+if zpool list "$pool" >/dev/null 2>&1 || zfs list "$volume" >/dev/null 2>&1; then
+	echo "on-illumos.sh: there is a pool $pool or a volume $volume already" >&2 && exit 2
+fi
+mkdir -p "$scratch" || exit 2
+trap leave EXIT
+trap 'exit 130' INT TERM
 uname -a
 
 echo "boot"
 claim boot-pool says rpool zpool list -H -o name
 claim boot-scrub scrub
+claim boot-autoexpand expanded
 claim boot-environment says openindiana beadm list -H
 claim boot-menu says rpool/ROOT/ bootadm list-menu
 claim boot-archive-current absent /etc/svc/volatile/boot_archive_needs_update
 claim boot-archive-update bootadm update-archive
 claim boot-drivers says vioblk modinfo
-claim boot-console-speed says 115200 prtconf -v
+claim boot-console-speed says 'speed 115200 baud' console
 
 echo "services"
 claim smf-nothing-broken nothing_broken
@@ -139,7 +232,6 @@ claim smf-share state "$share" online
 claim smf-daemon state "$daemon" online
 claim smf-ready state svc:/system/dev-ready:default online
 claim smf-refused-refresh refused_refresh
-claim smf-refresh-share svcadm refresh "$share"
 claim smf-restart-share restarts "$share"
 claim smf-restart-daemon restarts "$daemon"
 
@@ -151,9 +243,13 @@ claim share-no-file-system absent /usr/lib/fs/9pfs/mount
 if [ -f "$stamp" ]; then
 	claim share-fresh fresh
 	claim share-exclusive exclusive
+	claim smf-refresh-share refreshes
+	claim daemon-hot-reload hot_reload
 else
 	unknown share-fresh "there is no mirror"
 	unknown share-exclusive "there is no mirror"
+	unknown smf-refresh-share "there is no mirror"
+	unknown daemon-hot-reload "/repo is the host's"
 fi
 
 echo "sysconfig"
@@ -161,8 +257,19 @@ claim daemon-doctor sysconfigctl doctor
 claim daemon-status sysconfigctl status
 claim daemon-plan sysconfigctl plan
 claim daemon-plugins says /repo/sysconfig/target sysconfigctl plugins
-claim daemon-network says dhcp ipadm show-addr
+claim daemon-peer-credentials stranger
+claim daemon-network says '^dhcp:ok$' ipadm show-addr -p -o type,state
+claim daemon-route says 'gateway: ' route -n get default
+claim daemon-dns says '^nameserver 10[.]0[.]2[.]3$' cat /etc/resolv.conf
+claim daemon-name-service says '^hosts:.*dns' cat /etc/nsswitch.conf
 claim daemon-hostname says '^dev$' hostname
+
+echo "storage"
+claim storage-configured store
+claim storage-pool comes says '^ONLINE$' zpool list -H -o health "$pool"
+claim storage-swap comes says "$volume" swap -l
+claim storage-mount comes says "$scratch/mount" cat /etc/mnttab
+claim storage-released release
 
 echo "the way in"
 claim ssh-server state svc:/network/ssh:default online

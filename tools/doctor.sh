@@ -72,7 +72,9 @@ look_at_tools() {
 		program "file system tools" tune2fs e2fsprogs
 	else
 		choose_illumos_build
+		[ -z "$illumos_problem" ] || illumos_with=wrong
 		case $illumos_with in
+		wrong) verdict WRONG "sysconfig for illumos" "$illumos_problem" "correct or unset the variable; docs/building-images.md" ;;
 		none) verdict WRONG "sysconfig for illumos" "this host cannot build it" "name a linker (CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER, ILLUMOS_SYSROOT), install cross, or build on an illumos; docs/building-images.md" ;;
 		linker) verdict ok "sysconfig for illumos" "built with the linker $illumos_linker" ;;
 		*) verdict ok "sysconfig for illumos" "$illumos_with" ;;

@@ -7,20 +7,20 @@
 illumos_target=x86_64-unknown-illumos
 # Linkers by the names that illumos' cross tools have.
 illumos_linkers='x86_64-unknown-illumos-gcc x86_64-illumos-gcc x86_64-pc-solaris2.11-gcc'
-illumos_with='' illumos_linker=''
+illumos_with='' illumos_linker='' illumos_problem=''
 
-# Sets illumos_with: native, linker, cross, present or none.
+# Sets illumos_with: native, linker, cross, present or none; and illumos_problem when the user's own words are wrong.
 choose_illumos_build() {
 	sysroot=${ILLUMOS_SYSROOT:-}
 	[ -z "$sysroot" ] || [ -d "$sysroot/usr/include" ] || [ -d "$sysroot/usr/lib" ] ||
-		fail "ILLUMOS_SYSROOT=$sysroot: no usr/lib of an illumos in it"
+		illumos_problem="ILLUMOS_SYSROOT=$sysroot: no usr/lib of an illumos in it"
 	illumos_linker=${CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER:-}
 	if [ -z "$illumos_linker" ]; then
 		for candidate_linker in $illumos_linkers; do
 			! command -v "$candidate_linker" >/dev/null 2>&1 || { illumos_linker=$candidate_linker && break; }
 		done
 	elif ! command -v "$illumos_linker" >/dev/null 2>&1; then
-		fail "CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER=$illumos_linker: no such program"
+		illumos_problem="${illumos_problem:+$illumos_problem; }CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER=$illumos_linker: no such program"
 	fi
 	engine=${CROSS_CONTAINER_ENGINE:-}
 	[ -n "$engine" ] || ! command -v docker >/dev/null 2>&1 || engine=docker
@@ -41,6 +41,7 @@ choose_illumos_build() {
 # An illumos guest runs illumos executables only. Those of this host are refused when the image is made.
 announce_illumos_build() {
 	choose_illumos_build
+	[ -z "$illumos_problem" ] || fail "$illumos_problem"
 	case $illumos_with in
 	linker) say "Building sysconfig for illumos with the linker $illumos_linker${ILLUMOS_SYSROOT:+ and the sysroot $ILLUMOS_SYSROOT}" ;;
 	cross) say "Building sysconfig for illumos with cross ($engine), which fetches a container with illumos' C library once" ;;
@@ -88,8 +89,10 @@ build_for_illumos() {
 			--target-dir "$here/sysconfig/target" --target "$illumos_target" || return 1
 		;;
 	cross)
-		await cross build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml" \
-			--target "$illumos_target" || return 1
+		# sysconfig/Cross.toml names the variable: the container sees the whole checkout, at its own path.
+		await env DEV_BUILD_CHECKOUT="$here" CROSS_CONFIG="$here/sysconfig/Cross.toml" \
+			cross build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml" \
+			--target-dir "$here/sysconfig/target" --target "$illumos_target" || return 1
 		;;
 	esac
 	case $illumos_with in linker | cross | present) external=$illumos_build ;; esac

@@ -70,6 +70,7 @@ impl Scene {
             r#"{ "t": "create_be" }"#,
             r#"{ "t": "unpack_tar", "name": "base.tar" }"#,
             r#"{ "t": "create_dataset", "name": "home", "mountpoint": "/export/home" }"#,
+            r#"{ "t": "ensure_symlink", "link": "/etc/svc/profile/generic.xml", "target": "generic_limited_net.xml", "owner": "root", "group": "root" }"#,
             r#"{ "t": "seed_smf" }"#,
         ];
         steps.extend(more);
@@ -201,7 +202,7 @@ fn damage_is_found_and_makes_the_status_four() {
         "good: boot: the loader reads 2 files of rpool/ROOT/be; the console is text",
         "good: boot: the kernel is /platform/i86pc/kernel/amd64/unix",
         "as the boot environment has them, and the first boot finds it current",
-        "good: boot: all 19 files and mount points that a boot needs are there",
+        "good: boot: all 29 files and mount points that a boot needs are there",
     ] {
         assert!(said.contains(expected), "{expected} is not in:\n{said}");
     }
@@ -291,6 +292,16 @@ fn an_image_that_would_not_boot_is_told_what_it_lacks() {
     };
     let said = make("bare", r#"{ "t": "remove_files", "file": "/etc/svc/repository.db" }"#);
     assert!(said.contains("bad: boot: /etc/svc/repository.db is missing"), "{said}");
+    let said = make(
+        "unlisted",
+        r#"{ "t": "ensure_perms", "path": "/etc/svc/repository.db", "owner": "root", "group": "sys", "mode": "644" }"#,
+    );
+    for expected in [
+        "bad: boot: /etc/svc/repository.db has the mode 644 instead of 600",
+        "bad: boot: /etc/svc/profile/generic.xml leads nowhere",
+    ] {
+        assert!(said.contains(expected), "{expected} is not in:\n{said}");
+    }
     let broken = format!(
         r#"{{ "t": "ensure_file", "file": "/boot/conf.d/mine", "contents": "a=b\nkernel=\"none\"\n", {owner} }}"#
     );

@@ -55,7 +55,8 @@ pub use roots::{include_files, template_names};
 pub use run::{DirectorySize, TemplateRun};
 pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
 pub use steps::{
-    InputSource, PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted, help_of_cause,
+    DISK_DRIVERS, InputSource, PackageError, PlannedPackages, REQUIRED_FOR_BOOT, StepError, Wanted, help_of_cause,
+    missing_disk_modules,
 };
 pub use target::{Artifact, DatasetError, TargetError};
 pub use workspace::{Location, LocationError, Workspace, WorkspaceError};

@@ -174,15 +174,24 @@ fn an_archive_of_the_same_files_is_not_made_again() {
 #[test]
 fn what_an_image_lacks_to_boot_is_told_at_once_with_its_packages() {
     let bench = Bench::new(|root| {
-        for path in ["/boot/defaults/loader.conf", "/kernel/amd64/genunix", "/system/object"] {
-            root.remove(path);
-        }
+        let missing =
+            ["/boot/defaults/loader.conf", "/kernel/amd64/genunix", "/kernel/misc/amd64/virtio", "/system/object"];
+        missing.into_iter().for_each(|path| root.remove(path));
     });
     bench.template("image", r#""size": "auto""#, &[BE, UNPACK, BOOTABLE]);
     assert_eq!(
         bench.failure("image"),
-        "6:5: the image cannot boot: it has no /boot/defaults/loader.conf, /kernel/amd64/genunix, /system/object \
-         [add to the base what has them: SUNWcs; system/boot/loader; system/kernel]"
+        "6:5: the image cannot boot: it has no /boot/defaults/loader.conf, /kernel/amd64/genunix, /system/object, \
+         /kernel/misc/amd64/virtio [add to the base what has them: SUNWcs; driver/misc/virtio; system/boot/loader; \
+         system/kernel]"
+    );
+    let diskless = Bench::new(|root| root.remove("/kernel/drv/amd64/vioblk"));
+    diskless.template("image", r#""size": "auto""#, &[BE, UNPACK, BOOTABLE]);
+    assert_eq!(
+        diskless.failure("image"),
+        "6:5: the image cannot boot: it has no /kernel/drv/amd64/vioblk, /kernel/drv/amd64/vioscsi, \
+         /kernel/drv/amd64/nvme, /kernel/drv/amd64/sd, /kernel/drv/amd64/cmdk [add to the base what has them, one of the \
+         drivers of disks: driver/storage/nvme; driver/storage/vioblk; driver/storage/vioscsi; system/kernel]"
     );
     let early = Bench::new(|root| root.remove("/boot/solaris/filelist.ramdisk"));
     early.template("image", r#""size": "auto""#, &[UNPACK, BOOTABLE]);

@@ -21,7 +21,8 @@ const LIBRARIES: usize = 210;
 const TIME: i64 = 1_700_000_000;
 
 /// The files that go into the boot archive.
-const FILE_LIST: &str = "etc/driver_aliases\netc/name_to_major\netc/system\nkernel\nplatform/i86pc/kernel\n";
+const FILE_LIST: &str = "boot/solaris/bootenv.rc\netc/driver_aliases\netc/driver_classes\netc/name_to_major\n\
+    etc/path_to_inst\netc/system\nkernel\nplatform\n";
 
 struct Writer {
     publication: Publication,
@@ -125,6 +126,7 @@ fn base(writer: &mut Writer) {
         ("etc/driver_aliases", "0644", "# aliases"),
         ("etc/driver_classes", "0644", "# classes"),
         ("etc/minor_perm", "0644", "clone:ptmx 0666 root sys"),
+        ("etc/path_to_inst", "0644", "#path_to_inst_bootstrap_1"),
         ("etc/svc/profile/generic_limited_net.xml", "0444", "<service_bundle/>"),
         ("etc/ftpd/ftpusers", "0644", "root"),
     ] {
@@ -132,7 +134,12 @@ fn base(writer: &mut Writer) {
     }
     writer.publish("SUNWcsd", "set name=pkg.description value=\"Directories and tables\"\n", &[]);
     let files = [
-        file("lib/svc/seed/global.db", "mode=0444 owner=root group=sys", b"** an SQLite 2.1 database **\0".to_vec()),
+        file(
+            "lib/svc/seed/global.db",
+            "mode=0444 owner=root group=sys",
+            b"** This file contains an SQLite 2.1 database **\0".to_vec(),
+        ),
+        file("usr/lib/fs/tmpfs/mount", "mode=0555 owner=root group=bin", noise(7_000, 8)),
         file("usr/bin/su", "mode=4555 owner=root group=bin", noise(9_000, 9)),
     ];
     lines += "depend type=require fmri=pkg:/SUNWcsd\n";
@@ -164,30 +171,39 @@ fn boot(writer: &mut Writer) {
         file("boot/pmbr", attributes, sector),
         file("boot/gptzfsboot", attributes, with_header(131_072, 1024)),
         file("boot/loader.rc", attributes, b"include /boot/forth/loader.4th\n".to_vec()),
+        file("boot/forth/loader.4th", attributes, b": initialize ;\n".to_vec()),
         file("boot/defaults/loader.conf", attributes, b"console=\"text\"\nboot_archive_load=\"YES\"\n".to_vec()),
     ];
     writer.publish("system/boot/loader", "dir path=boot mode=0755 owner=root group=sys\n", &files);
-    writer.publish("system/boot/real-mode", "", &[]);
+    let properties = file("boot/solaris/bootenv.rc", attributes, b"setprop ata-dma-enabled '1'\n".to_vec());
+    writer.publish("system/boot/real-mode", "", &[properties]);
     let kernel = "mode=0755 owner=root group=sys";
     let files = [
         file("boot/solaris/filelist.ramdisk", attributes, FILE_LIST.as_bytes().to_vec()),
         file("kernel/amd64/genunix", kernel, noise(300_000, 11)),
+        file("kernel/drv/amd64/sd", kernel, noise(20_000, 16)),
     ];
-    writer.publish("system/kernel", "", &files);
+    writer.publish("system/kernel", "driver name=sd perms=\"* 0640 root sys\"\n", &files);
     let files = [
         file("platform/i86pc/kernel/amd64/unix", kernel, noise(200_000, 12)),
         file("platform/i86pc/kernel/drv/amd64/isa", kernel, noise(20_000, 13)),
+        file("platform/i86pc/kernel/drv/amd64/npe", kernel, noise(20_000, 17)),
+        file("platform/i86pc/kernel/drv/amd64/pci", kernel, noise(20_000, 18)),
     ];
-    writer.publish("system/kernel/platform", "", &files);
+    let nexuses = "driver name=isa\ndriver name=npe alias=pciex_root_complex\ndriver name=pci class=pci\n";
+    writer.publish("system/kernel/platform", nexuses, &files);
     writer.publish("system/file-system/zfs", "", &[file("kernel/fs/amd64/zfs", kernel, noise(400_000, 14))]);
-    for name in ["install/beadm", "network/ssh", "service/network/ssh", "system/flash/old"] {
+    let server = file("usr/lib/ssh/sshd", "mode=0555 owner=root group=bin", noise(40_000, 19));
+    writer.publish("service/network/ssh", "", &[server]);
+    for name in ["install/beadm", "network/ssh", "system/flash/old"] {
         writer.publish(name, "", &[]);
     }
 }
 
 fn drivers(writer: &mut Writer) {
+    let virtio = file("kernel/misc/amd64/virtio", "mode=0755 owner=root group=sys", noise(20_000, 20));
+    writer.publish("driver/misc/virtio", "depend type=require fmri=pkg:/SUNWcs\n", &[virtio]);
     let drivers = [
-        ("driver/misc/virtio", "virtio", ""),
         ("driver/storage/blkdev", "blkdev", ""),
         ("driver/storage/vioblk", "vioblk", "alias=pci1af4,1001"),
         ("driver/storage/vioscsi", "vioscsi", "alias=pci1af4,1004"),

@@ -48,7 +48,8 @@ fn measure(arguments: &Arguments) -> Result<String, Box<dyn std::error::Error>> 
         request_timeout: options.request_timeout,
         stop: Stop::default(),
     };
-    let connector = Connector::new(options.endpoint(), System::default(), session, options.expect.clone());
+    let connector = Connector::new(options.endpoint(), System::default(), session, options.expect.clone())
+        .with_tag(options.tag.clone());
     let (mut session, endpoint) = connector.connect()?;
     let path = SharePath::parse(file.as_bytes())?;
     let (median, worst) = latency(&mut session, &path)?;

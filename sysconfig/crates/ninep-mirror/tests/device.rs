@@ -2,15 +2,18 @@
 
 mod common;
 
+use std::io::Write;
 use std::time::Duration;
 
 use common::device::FakeDriver;
-use common::server::message;
+use common::server::{T_ATTACH, T_VERSION, message};
 use common::share::Sent;
 use common::{Bench, Share, path, round, session_options};
 use ninep_mirror::service::{ConnectError, Connector, Endpoint};
 use ninep_mirror::session::{MessageSize, SessionOptions};
-use ninep_mirror::transport::vio9p::Driver;
+use ninep_mirror::transport::vio9p::{Driver, OPEN_FLAGS};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 const OLD_DRIVER: usize = 8192;
 const NEW_DRIVER: usize = 65_536;
@@ -166,5 +169,71 @@ fn the_device_with_the_expected_share_is_taken() {
         error.contains("/dev/9p/0") && error.contains("docs/guide.md") && error.contains("/dev/9p/1 is busy"),
         "{error}"
     );
-    driver.open("/dev/9p/0".as_ref()).unwrap();
+    driver.open("/dev/9p/0".as_ref(), OPEN_FLAGS).unwrap();
+}
+
+#[test]
+fn the_driver_is_asked_for_exclusive_use() {
+    let bench = Bench::with_files();
+    let driver = device(&bench, OLD_DRIVER);
+    for flags in [OFlags::RDONLY, OFlags::RDWR, OFlags::RDONLY | OFlags::EXCL] {
+        let error = driver.open("/dev/9p/0".as_ref(), flags | OFlags::NONBLOCK).unwrap_err();
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::INVAL), "{flags:?}");
+    }
+    connector(&bench, &driver).connect().unwrap();
+}
+
+#[test]
+fn the_device_with_the_tag_is_taken() {
+    let bench = Bench::with_files();
+    let (driver, other) = (FakeDriver::default(), Share::default());
+    other.file("keys/authorized_keys", "key");
+    driver.add(&other, OLD_DRIVER);
+    driver.channel(0, |channel| channel.tag = Some("keys".to_owned()));
+    let tagged = |tag: &str| connector(&bench, &driver).with_tag(Some(tag.to_owned()));
+    let error = tagged("repo").connect().unwrap_err().to_string();
+    assert_eq!(error, "/dev/9p/0 has the share \"keys\", and not \"repo\"");
+    driver.add(&bench.share, OLD_DRIVER);
+    driver.channel(1, |channel| channel.tag = Some("repo".to_owned()));
+    assert_eq!(tagged("repo").connect().unwrap().1, "/dev/9p/1");
+    assert_eq!(tagged("keys").connect().unwrap().1, "/dev/9p/0");
+    // The guest sees 32 bytes of a tag.
+    let long = "a".repeat(40);
+    driver.channel(1, |channel| channel.tag = Some("a".repeat(32)));
+    assert_eq!(tagged(&long).connect().unwrap().1, "/dev/9p/1");
+    // A device that tells none may have it.
+    driver.channel(1, |channel| channel.tag = None);
+    assert_eq!(tagged("repo").connect().unwrap().1, "/dev/9p/1");
+    let _holder = tagged("keys").connect().unwrap();
+    driver.channel(1, |channel| channel.tag = Some("other".to_owned()));
+    let error = tagged("keys").connect().unwrap_err().to_string();
+    assert!(error.contains("/dev/9p/0 is busy") && error.contains("\"other\""), "{error}");
+}
+
+/// A mirror that was killed has left requests. Their answers come to the next one, mixed with its own.
+#[test]
+fn answers_to_a_killed_predecessor_are_passed_over_in_whatever_order_they_come() {
+    for unordered in [false, true] {
+        let bench = Bench::with_files();
+        let driver = device(&bench, NEW_DRIVER);
+        let mut killed = driver.open("/dev/9p/0".as_ref(), OPEN_FLAGS).unwrap();
+        let version = [&8192_u32.to_le_bytes(), b"\x08\x009P2000.L".as_slice()].concat();
+        killed.write_all(&message(T_VERSION, 0xFFFF, &version)).unwrap();
+        for fid in 0..12_u16 {
+            let attach =
+                [&u32::from(fid).to_le_bytes(), [0xFF; 4].as_slice(), b"\x04\x00root\x00\x00", &[0; 4]].concat();
+            killed.write_all(&message(T_ATTACH, fid, &attach)).unwrap();
+        }
+        drop(killed);
+        driver.channel(0, |channel| channel.unordered = unordered);
+        // Tags begin at random, so one of the killed mirror's may be met; then the session fails, and the next begins.
+        let attempt = |_| {
+            let (mut session, _) = connector(&bench, &driver).connect().ok()?;
+            let round = round(&mut bench.mirror(), &mut session).ok()?;
+            Some((round.problems, session.statistics().foreign_replies))
+        };
+        let (problems, foreign_replies) = (0..3).find_map(attempt).expect("the session is that of the living one");
+        assert!(problems == 0 && foreign_replies > 0, "{problems} {foreign_replies}");
+        assert_eq!(bench.files().len(), 4);
+    }
 }

@@ -232,12 +232,18 @@ fn under_smf_a_first_round_that_does_not_come_is_a_failure() {
     bench.share.host().mangle = Some(Box::new(|_, _| Sent::Messages(Vec::new())));
     let mut command = mirror(&bench.destination());
     let output = command.args(["--smf", "--ready-within", "300ms", "--socket"]).arg(&socket).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(95));
     let output = mirror(&bench.destination())
         .args(["--smf", "--device", "/no/such/device", "--ready-within", "300ms"])
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(1), "an unknown device may still come");
+    assert_eq!(output.status.code(), Some(95), "an unknown device may still come");
+    let wrong = mirror(&bench.destination()).args(["--smf", "--interval", "5"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(96), "a wrong option");
+    if !std::path::Path::new("/dev/9p").exists() {
+        let output = mirror(&bench.destination()).arg("--smf").output().unwrap();
+        assert_eq!(output.status.code(), Some(96), "without a device, trying again would not help");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod svccfg;
 
 pub(crate) use boot_archive::update as update_boot_archive;
 pub(crate) use pool::note as note_in_pool;
-pub use required::{REQUIRED, Wanted};
+pub use required::{DISK_DRIVERS, REQUIRED, Wanted, missing_disk_modules};
 pub(crate) use required::{check as check_bootable, hidden_by};
 
 use super::error::tree;

@@ -16,7 +16,7 @@ pub(crate) use boot::ROOT_ROLE;
 pub(crate) use error::lacks_content;
 pub use error::{StepError, help_of_cause};
 pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, update_boot_archive};
-pub use illumos::{REQUIRED as REQUIRED_FOR_BOOT, Wanted};
+pub use illumos::{DISK_DRIVERS, REQUIRED as REQUIRED_FOR_BOOT, Wanted, missing_disk_modules};
 pub use inputs::InputSource;
 pub(crate) use inputs::{InputFile, input_files, inputs};
 pub(crate) use packages::planned as planned_packages;

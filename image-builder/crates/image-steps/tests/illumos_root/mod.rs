@@ -208,7 +208,10 @@ impl IllumosRoot {
             ("/etc/driver_aliases", "vioblk \"pci1af4,1001\"\nvio9p \"pci1af4,9\"\n"),
             ("/etc/driver_classes", "pci pci\n"),
             ("/etc/minor_perm", "vio9p:* 0600 root root\n"),
-            ("/etc/name_to_major", "md 85\ndevinfo 88\nvioblk 203\nvio9p 204\n"),
+            (
+                "/etc/name_to_major",
+                "md 85\ndevinfo 88\nvioblk 203\nvio9p 204\nblkdev 205\nvioif 206\nisa 207\nnpe 208\npci 209\n",
+            ),
             ("/etc/path_to_inst", "#path_to_inst_bootstrap_1\n"),
             ("/etc/system", "set zfs:zfs_arc_max=1\n"),
             ("/etc/system.d/00-first", "set first=1\n"),
@@ -223,6 +226,9 @@ impl IllumosRoot {
             self.file(path, text.as_bytes());
         }
         self.file("/lib/amd64/libc.so.1", &elf(3));
+        for path in ["/usr/lib/fs/tmpfs/mount", "/usr/lib/ssh/sshd"] {
+            self.file(path, &elf(2));
+        }
     }
 
     /// Files of every size that matters, links, and some hundred small ones.

@@ -10,7 +10,7 @@ use crate::mirror::{Mirror, MirrorError};
 use crate::path::SharePath;
 use crate::report::chain;
 use crate::session::{DEVICE_MSIZE, MessageSize, Session, SessionError, SessionOptions};
-use crate::transport::vio9p::Driver;
+use crate::transport::vio9p::{Driver, OPEN_FLAGS, TAG_BYTES};
 use crate::transport::{Device, Stream, Transport};
 
 /// There is no session.
@@ -56,8 +56,20 @@ pub enum ConnectError {
         #[source]
         source: MirrorError,
     },
+    /// The share has another tag than the one that is wanted.
+    #[error("{} has the share {found:?}, and not {wanted:?}", path.display())]
+    OtherTag {
+        /// The device.
+        path: PathBuf,
+        /// Its tag.
+        found: String,
+        /// The tag that was asked for.
+        wanted: String,
+    },
     /// There are several shares and no way to tell them apart.
-    #[error("there are {count} devices: name one with --device, or what its share holds with --expect")]
+    #[error(
+        "there are {count} devices: name one with --device, its share with --tag, or what that holds with --expect"
+    )]
     Ambiguous {
         /// How many.
         count: usize,
@@ -77,12 +89,25 @@ pub struct Connector<D> {
     driver: D,
     options: SessionOptions,
     expected: Option<SharePath>,
+    tag: Option<String>,
 }
 
 impl<D: Driver> Connector<D> {
     /// For a share that holds `expected`, if that is given.
     pub fn new(endpoint: Endpoint, driver: D, options: SessionOptions, expected: Option<SharePath>) -> Self {
-        Self { endpoint, driver, options, expected }
+        Self { endpoint, driver, options, expected, tag: None }
+    }
+
+    /// Takes only a device whose share has this mount tag. One that tells no tag is taken as before.
+    #[must_use]
+    pub fn with_tag(self, tag: Option<String>) -> Self {
+        // The guest sees that much of a longer one.
+        let cut = |mut tag: String| {
+            let end = (0..TAG_BYTES.min(tag.len() + 1)).rev().find(|at| tag.is_char_boundary(*at)).unwrap_or(0);
+            tag.truncate(end);
+            tag
+        };
+        Self { tag: tag.map(cut), ..self }
     }
 
     /// Begins a session. Answers it with the name of where it leads.
@@ -132,21 +157,31 @@ impl<D: Driver> Connector<D> {
     }
 
     fn open_device(&self, path: &Path) -> Result<(Session, String), ConnectError> {
-        let file = self.driver.open(path).map_err(|source| match Errno::from_io_error(&source) {
+        let file = self.driver.open(path, OPEN_FLAGS).map_err(|source| match Errno::from_io_error(&source) {
             Some(Errno::BUSY) => ConnectError::Busy { path: path.to_owned() },
             _ => ConnectError::Open { endpoint: path.display().to_string(), source },
         })?;
+        if let Some(wanted) = &self.tag {
+            // A driver that cannot be asked leaves it to what the share holds.
+            match self.driver.tag(&file).ok().flatten() {
+                Some(found) if found != *wanted => {
+                    return Err(ConnectError::OtherTag { path: path.to_owned(), found, wanted: wanted.clone() });
+                }
+                _ => {}
+            }
+        }
         self.begin(Box::new(Device::new(file)), path.display().to_string())
     }
 
-    /// Takes the device whose share holds what is expected. The mount tag would tell it, too, but not for a device in
-    /// use, and asking for it takes a system call that no safe interface has.
+    /// Takes the device whose share has the tag and holds what is expected. A device in use does not tell its tag.
     fn find_device(&self) -> Result<(Session, String), ConnectError> {
         let devices = self.driver.devices().map_err(ConnectError::List)?;
         match &*devices {
             [] => return Err(ConnectError::NoDevice),
             [only] => return self.open_device(only),
-            several if self.expected.is_none() => return Err(ConnectError::Ambiguous { count: several.len() }),
+            several if self.expected.is_none() && self.tag.is_none() => {
+                return Err(ConnectError::Ambiguous { count: several.len() });
+            }
             _ => {}
         }
         let mut reasons = Vec::new();

@@ -13,4 +13,4 @@ pub use connect::{ConnectError, Connector};
 pub use endpoint::Endpoint;
 pub use options::{Options, parse_duration};
 pub use output::Output;
-pub use program::{Outcome, Pace, Runner, run};
+pub use program::{Outcome, Pace, Runner, run, usage_status};

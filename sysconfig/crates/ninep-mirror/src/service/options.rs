@@ -21,7 +21,8 @@ use crate::session::MessageSize;
 /// Signals: SIGTERM and SIGINT end the program after the file at hand; SIGHUP begins a round at once.
 ///
 /// Exit status: 0 stopped on request, or one complete round; 1 cannot go on; 2 wrong option; 3 there is no share, or
-/// not the expected one; 4 one complete round, and some files could not be copied.
+/// not the expected one; 4 one complete round, and some files could not be copied. With --smf they are SMF's own: 0 the
+/// first round is complete, and the mirror goes on; 95 it cannot go on; 96 a wrong option, no share, or not the expected one.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "ninep-mirror", version, verbatim_doc_comment)]
 #[command(group = ArgGroup::new("endpoint").multiple(false))]
@@ -38,6 +39,9 @@ pub struct Options {
     /// Read from a server at a TCP address
     #[arg(long, value_name = "HOST:PORT", group = "endpoint")]
     pub tcp: Option<String>,
+    /// The mount tag of the share; a device whose share has another one is not taken
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["socket", "tcp"])]
+    pub tag: Option<String>,
     /// What the share holds, as sysconfig/Cargo.toml; a share without it is another one, and nothing is touched
     #[arg(long, value_name = "PATH", value_parser = parse_path)]
     pub expect: Option<SharePath>,

@@ -64,17 +64,33 @@ impl Outcome {
     }
 }
 
+/// What SMF is told, by its `smf_include.sh`: without a share, trying again would not help; otherwise the mirror has tried
+/// for as long as it could. Any other status would have SMF try again.
+fn smf_status(status: u8) -> u8 {
+    const FATAL: u8 = 95;
+    const CONFIG: u8 = 96;
+    match status {
+        0 => 0,
+        status if status == Outcome::NoShare.exit_status() => CONFIG,
+        _ => FATAL,
+    }
+}
+
+/// The exit status for a wrong option.
+#[must_use]
+pub fn usage_status(is_smf: bool) -> u8 {
+    if is_smf { 96 } else { 2 }
+}
+
 /// Runs the program.
 #[expect(clippy::print_stderr, reason = "why a program does not start is told on standard error")]
 pub fn run(options: &Options) -> ExitCode {
     if options.smf && !readiness::is_second_process() {
-        return match readiness::start_and_wait(std::env::args_os().skip(1), options.ready_within) {
-            Ok(status) => ExitCode::from(status),
-            Err(error) => {
-                eprintln!("ninep-mirror: cannot start the mirror: {error}");
-                ExitCode::from(Outcome::Failed.exit_status())
-            }
-        };
+        let ended = readiness::start_and_wait(std::env::args_os().skip(1), options.ready_within);
+        if let Err(error) = &ended {
+            eprintln!("ninep-mirror: cannot start the mirror: {error}");
+        }
+        return ExitCode::from(smf_status(ended.unwrap_or(Outcome::Failed.exit_status())));
     }
     let stop = Stop::default();
     if let Err(error) = listen(&stop) {
@@ -104,7 +120,7 @@ fn connector(options: &Options, stop: &Stop) -> Connector<System> {
         request_timeout: options.request_timeout,
         stop: stop.clone(),
     };
-    Connector::new(options.endpoint(), System::default(), session, options.expect.clone())
+    Connector::new(options.endpoint(), System::default(), session, options.expect.clone()).with_tag(options.tag.clone())
 }
 
 fn pace(options: &Options) -> Pace {

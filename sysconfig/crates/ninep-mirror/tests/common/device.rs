@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ninep_mirror::transport::vio9p::Driver;
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::server::Connection;
@@ -20,6 +21,11 @@ pub(crate) struct Channel {
     path: PathBuf,
     server: Connection,
     open: bool,
+    /// The mount tag, where the device offers one.
+    pub(crate) tag: Option<String>,
+    /// Whether what has come is handed out in another order than it came.
+    pub(crate) unordered: bool,
+    reads: usize,
     /// The size of a buffer for one message, of the older or the newer driver.
     buffer_bytes: usize,
     replies: VecDeque<Vec<u8>>,
@@ -52,6 +58,9 @@ impl FakeDriver {
             path,
             server: Connection::new(share),
             open: false,
+            tag: None,
+            unordered: false,
+            reads: 0,
             buffer_bytes,
             replies: VecDeque::new(),
             delay: 1,
@@ -115,13 +124,15 @@ impl Channel {
             self.waited += 1;
             return Err(Errno::AGAIN.into());
         }
-        let Some(reply) = self.replies.front() else { return Err(Errno::AGAIN.into()) };
+        let index = if self.unordered { (self.reads * 7 + 3) % self.replies.len().max(1) } else { 0 };
+        let Some(reply) = self.replies.get(index) else { return Err(Errno::AGAIN.into()) };
         if buffer.len() < reply.len().max(self.smallest_read) {
             return Err(Errno::OVERFLOW.into());
         }
         buffer[..reply.len()].copy_from_slice(reply);
         let length = reply.len();
-        self.replies.pop_front();
+        self.replies.remove(index);
+        self.reads += 1;
         self.outstanding = self.outstanding.saturating_sub(1);
         Ok(length)
     }
@@ -134,13 +145,24 @@ impl Driver for FakeDriver {
         Ok(self.0.lock().unwrap().iter().map(|channel| channel.path.clone()).collect())
     }
 
-    fn open(&self, device: &Path) -> io::Result<FakeDevice> {
+    fn open(&self, device: &Path, flags: OFlags) -> io::Result<FakeDevice> {
         let mut channels = self.0.lock().unwrap();
         let number = channels.iter().position(|channel| channel.path == device).ok_or(Errno::NXIO)?;
-        if std::mem::replace(&mut channels[number].open, true) {
+        if !flags.contains(OFlags::RDWR | OFlags::EXCL) {
+            return Err(Errno::INVAL.into());
+        }
+        assert!(flags.contains(OFlags::NONBLOCK), "a read that blocks has no deadline: the device cannot be polled");
+        let channel = &mut channels[number];
+        if std::mem::replace(&mut channel.open, true) {
             return Err(Errno::BUSY.into());
         }
+        // What an earlier opener has asked for is not this one's.
+        (channel.outstanding, channel.most_outstanding) = (0, 0);
         Ok(FakeDevice { driver: self.clone(), number })
+    }
+
+    fn tag(&self, file: &FakeDevice) -> io::Result<Option<String>> {
+        Ok(self.channel(file.number, |channel| channel.tag.clone()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! An imagined illumos: methods run under every POSIX shell that is there, with imitations of its commands.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,7 +8,8 @@ use std::process::{Command, Stdio};
 use crate::FILES;
 
 /// Paths outside the methods themselves, which the tests put elsewhere.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 20] = [
+    "/dev/console",
     "/dev/9p",
     "/etc/shadow",
     "/etc/svc/volatile",
@@ -19,10 +21,14 @@ const PATHS: [&str; 15] = [
     "/usr/lib/fs",
     "/usr/sbin/sysconfigctl",
     "/usr/sbin/smbios",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
     "/etc/vfstab",
     "/etc/mnttab",
     "/etc/passwd",
     "/repo",
+    "/var/run/sysconfig",
+    "/var/tmp",
 ];
 
 pub(crate) struct Guest {
@@ -45,7 +51,9 @@ impl Guest {
         guest.write("etc/mnttab", "rpool/ROOT/be\t/\tzfs\trw\t0\n");
         // The commands of this guest come first, also where the script says what is first.
         let text = file(method).replace("PATH=/usr/sbin", &format!("PATH={}:/usr/sbin", guest.path("bin").display()));
-        guest.write("method", &guest.moved(&text));
+        // Each wait is played, and takes a process all the same.
+        let text = text.replace("patience=120", "patience=12");
+        guest.write("method", &guest.moved(&without_builtins(shell, &text)));
         guest
     }
 
@@ -114,6 +122,15 @@ impl Guest {
     }
 }
 
+/// A ksh93 sleeps by itself, as illumos' own does, and would wait out every time of which the test plays the end.
+fn without_builtins(shell: &Path, text: &str) -> String {
+    let (first, rest) = text.split_once('\n').expect("a first line");
+    match shell.ends_with(KSH93) {
+        true => format!("{first}\nbuiltin -d sleep\n{rest}"),
+        false => text.to_owned(),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "what the method leaves running must outlive it, as under svc.startd")]
 fn shell(path: &Path) -> Command {
     Command::new(path)
@@ -123,14 +140,28 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(format!("{FILES}/{name}")).unwrap()
 }
 
-/// Runs a test of a method under each shell. illumos' own is ksh93.
+/// illumos' own shell.
+const KSH93: &str = "ksh93";
+
+/// The shells that are here, each once: on many systems some of these names are links.
+fn shells() -> Vec<PathBuf> {
+    let ksh93 = test_judge::find(KSH93, "ksh93u+m");
+    let others = ["/bin/sh", "/bin/dash", "/bin/bash"].map(PathBuf::from);
+    let mut seen = BTreeSet::new();
+    let there = ksh93.into_iter().chain(others).filter(|shell| shell.exists());
+    there.filter(|shell| seen.insert(shell.canonicalize().expect("a shell that is there"))).collect()
+}
+
+/// Runs a long test under the first of them: illumos' own, where it is here.
+pub(crate) fn with_one_shell(method: &str, test: impl Fn(&Guest)) {
+    test(&Guest::new(&shells()[0], method));
+}
+
+/// Runs a test of a method under each shell.
 pub(crate) fn with_each_shell(method: &str, test: impl Fn(&Guest)) {
-    let mut shells = 0;
-    for shell in ["/bin/sh", "/bin/dash", "/bin/bash", "/bin/ksh93", "/usr/bin/ksh93"].map(Path::new) {
-        if shell.exists() {
-            shells += 1;
-            test(&Guest::new(shell, method));
-        }
+    let shells = shells();
+    assert!(!shells.is_empty());
+    for shell in shells {
+        test(&Guest::new(&shell, method));
     }
-    assert!(shells > 0);
 }

@@ -3,40 +3,115 @@
 
 use std::collections::BTreeSet;
 
-use crate::guest::{Guest, with_each_shell};
+use crate::guest::{Guest, with_each_shell, with_one_shell};
 
 const SCRIPT: &str = "../../../../tests/on-illumos.sh";
 const STATUS: &str = include_str!("../../../../../docs/illumos-status.md");
 
+/// What `svcadm` does: each restart gives another contract, a refreshed mirror makes a round, and a refreshed daemon takes
+/// what its extra file says. DIR is the guest.
+const SVCADM: &str = r#"
+extra=DIR/etc/sysconfig.d/99-on-illumos.toml
+case $1-$2 in
+restart-*) echo again >>DIR/restarts ;;
+refresh-*dev-9p-mount*) echo round >>DIR/repo/.ninep-mirror/stamp ;;
+refresh-*sysconfig*)
+    : >DIR/rejected
+    [ -f "$extra" ] || exit 0
+    if grep 'no = .toml' "$extra" >/dev/null; then
+        echo "The configuration files cannot be used: $extra:1: no table" >DIR/rejected
+    elif grep 'storage.pool' "$extra" >/dev/null; then
+        echo ONLINE >DIR/pool
+        echo /dev/zvol/dsk/rpool/on-illumos | tee DIR/volume >DIR/swap
+        echo "swap DIR/var/tmp/on-illumos/mount tmpfs rw 0" >>DIR/etc/mnttab
+    elif grep 'swap = ..$' "$extra" >/dev/null; then
+        : >DIR/swap
+        echo 'rpool/ROOT/be / zfs rw 0' >DIR/etc/mnttab
+    fi
+    ;;
+esac
+"#;
+
+/// The process of a plugin is another one when its file is.
+const SYSCONFIGCTL: &str = r#"
+case $1 in
+plugins)
+    file=DIR/repo/sysconfig/target/release/sysconfig-plugin-dns
+    set -- $(cksum "$file")
+    echo "NAME  STATE    VERSION  BUILD  PID  CLAIMS       FILE"
+    echo "dns   running  0.1.0    abc    $1   network.dns  $file"
+    ;;
+status) cat DIR/rejected ;;
+esac
+"#;
+
+const ZPOOL: &str = r#"
+case $* in
+"list on-illumos") [ -s DIR/pool ] ;;
+*autoexpand*) echo on ;;
+*expandsize*) echo - ;;
+*health*) cat DIR/pool ;;
+destroy*) : >DIR/pool ;;
+*) echo 'rpool is healthy' ;;
+esac
+"#;
+
+const SVCS: &str = "case $* in -x) ;; *ctid*) wc -l <DIR/restarts ;; *) echo 'online         -' ;; esac";
+
 /// A guest in which everything is as it should be.
 fn healthy(guest: &Guest) {
+    let directory = guest.path("").display().to_string();
+    let directory = directory.trim_end_matches('/');
     for (name, says) in [
         ("uname", "SunOS"),
-        ("zpool", "rpool is healthy"),
         ("beadm", "openindiana;uuid;NR;/;1;static;1"),
         ("bootadm", "the location for the active menu: rpool/ROOT/openindiana"),
         ("modinfo", " 90 vioblk (VirtIO block driver)\n 91 vio9p (VIRTIO 9P driver)"),
-        ("prtconf", "name='ttya-mode' value='115200,8,n,1,-'"),
-        ("ipadm", "vioif0/v4 dhcp ok 10.0.2.15/24"),
+        ("stty", "speed 115200 baud; rows = 24; columns = 80;"),
+        ("ipadm", "static:ok\ndhcp:ok"),
+        ("route", "   route to: default\n    gateway: 10.0.2.2"),
         ("hostname", "dev"),
         ("smbios", "  io.systemd.credential.binary:ssh.authorized_keys.root=x"),
         ("svccfg", ""),
-        ("svcadm", ""),
+        ("mkfile", ""),
     ] {
         guest.command(name, &format!("cat <<'END'\n{says}\nEND"));
     }
-    guest.command("svcs", "case $1 in -x) ;; *) echo 'online         -' ;; esac");
-    guest.command("sysconfigctl", "echo \"dns running $REPO/sysconfig/target/release/sysconfig-plugin-dns\"");
+    for (name, body) in [
+        ("svcadm", SVCADM),
+        ("svcs", SVCS),
+        ("sysconfigctl", SYSCONFIGCTL),
+        ("zpool", ZPOOL),
+        ("zfs", "case $1 in list) [ -s DIR/volume ] ;; destroy) : >DIR/volume ;; esac"),
+        ("swap", "cat DIR/swap"),
+        ("su", "echo 'the daemon refuses: user 1 may not administer this system'; exit 1"),
+    ] {
+        guest.command(name, &body.replace("DIR", directory));
+    }
     // Each wait is a round of the mirror.
     guest.write("bin/sleep", "#!/bin/sh\necho round >>\"$REPO/.ninep-mirror/stamp\"\n");
-    guest.program("usr/lib/ninep-mirror", "echo 'busy: held by another process' >&2; exit 3");
-    guest.write("repo/.ninep-mirror/stamp", "");
-    guest.write("repo/sysconfig/Cargo.toml", "");
-    guest.write("dev/9p/0", "");
-    guest.write("etc/shadow", "");
-    guest.write("etc/sysconfig.d/10-dev.toml", "");
-    guest.write("etc/passwd", &format!("root:x:0:0::{}:/bin/sh\n", guest.path("root").display()));
-    guest.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA dev-vm\n");
+    guest.program("usr/lib/ninep-mirror", "echo '/dev/9p/0 is busy: another program holds it' >&2; exit 3");
+    for (path, content) in [
+        ("repo/.ninep-mirror/stamp", "round\n"),
+        ("repo/sysconfig/Cargo.toml", ""),
+        ("repo/sysconfig/target/release/sysconfig-plugin-dns", "a build"),
+        ("restarts", "once\n"),
+        ("rejected", ""),
+        ("swap", ""),
+        ("pool", ""),
+        ("volume", ""),
+        ("dev/9p/0", ""),
+        ("dev/console", ""),
+        ("etc/shadow", ""),
+        ("etc/sysconfig.d/10-dev.toml", ""),
+        ("etc/resolv.conf", "nameserver 10.0.2.3\n"),
+        ("etc/nsswitch.conf", "hosts: files dns\n"),
+        ("var/run/sysconfig/sysconfig.sock", ""),
+        ("root/.ssh/authorized_keys", "ssh-ed25519 AAAA dev-vm\n"),
+    ] {
+        guest.write(path, content);
+    }
+    guest.write("etc/passwd", &format!("root:x:0:0::{directory}/root:/bin/sh\n"));
 }
 
 fn with_each_guest(test: impl Fn(&Guest)) {
@@ -61,35 +136,92 @@ fn a_healthy_guest_holds_every_claim_that_the_status_names() {
             .split('`')
             .skip(1)
             .step_by(2)
-            .filter(|word| ["boot-", "smf-", "share-", "daemon-", "ssh-"].iter().any(|kind| word.starts_with(kind)))
+            .filter(|word| {
+                ["boot-", "smf-", "share-", "daemon-", "storage-", "ssh-"].iter().any(|kind| word.starts_with(kind))
+            })
             .map(str::to_owned)
             .collect();
         assert_eq!(claims(&said, "ok"), named, "what is looked at, and what docs/illumos-status.md says is looked at");
     });
 }
 
+/// The files that are not those of a healthy guest, and the claims that do not hold then.
 #[test]
 fn what_does_not_hold_is_found() {
-    with_each_guest(|guest| {
-        for (break_it, expected) in [
-            ("bin/zpool", "boot-scrub"),
-            ("bin/modinfo", "share-driver"),
-            ("bin/prtconf", "boot-console-speed"),
-            ("bin/hostname", "daemon-hostname"),
-        ] {
-            guest.write(break_it, "#!/bin/sh\necho something else\n");
+    let says = |says: &str| format!("#!/bin/sh\necho '{says}'\n");
+    let cases: [(&str, String, &[&str]); 17] = [
+        (
+            "bin/zpool",
+            "#!/bin/sh\n[ \"$*\" != 'list on-illumos' ] || exit 1\necho something else\n".to_owned(),
+            &["boot-scrub", "boot-autoexpand", "storage-pool"],
+        ),
+        ("bin/modinfo", says("something else"), &["boot-drivers", "share-driver"]),
+        ("bin/stty", says("speed 9600 baud;"), &["boot-console-speed"]),
+        ("bin/hostname", says("unknown"), &["daemon-hostname"]),
+        ("bin/ipadm", says("dhcp:inaccessible"), &["daemon-network"]),
+        ("bin/route", says("not in table"), &["daemon-route"]),
+        ("etc/resolv.conf", "nameserver 10.0.2.30\n".to_owned(), &["daemon-dns"]),
+        ("etc/nsswitch.conf", "hosts: files\n".to_owned(), &["daemon-name-service"]),
+        ("bin/su", says("pong"), &["daemon-peer-credentials"]),
+        // A restart that starts nothing anew, a refresh that nobody hears.
+        (
+            "bin/svcadm",
+            says(""),
+            &["smf-restart-share", "smf-restart-daemon", "smf-refused-refresh", "storage-swap", "storage-mount"],
+        ),
+        (
+            "bin/svcs",
+            says("maintenance    -"),
+            &["smf-nothing-broken", "smf-share", "smf-daemon", "smf-restart-daemon"],
+        ),
+        ("bin/swap", says("/dev/zvol/dsk/rpool/on-illumos"), &["storage-released"]),
+        ("bin/mkfile", "#!/bin/sh\nexit 1\n".to_owned(), &["storage-configured"]),
+        ("usr/lib/ninep-mirror", "#!/bin/sh\nexit 0\n".to_owned(), &["share-exclusive"]),
+        ("usr/lib/ninep-mirror", "#!/bin/sh\necho 'there is no device'\nexit 3\n".to_owned(), &["share-exclusive"]),
+        ("bin/sleep", "#!/bin/sh\n".to_owned(), &["share-fresh"]),
+        (
+            "bin/sysconfigctl",
+            "#!/bin/sh\necho dns running 0.1 abc 77 network.dns $REPO/sysconfig/target/release/sysconfig-plugin-dns\n"
+                .to_owned(),
+            &["daemon-hot-reload"],
+        ),
+    ];
+    with_one_shell(SCRIPT, |guest| {
+        healthy(guest);
+        for (path, content, expected) in &cases {
+            guest.write(path, content);
             let (code, said) = guest.run(&[]);
-            assert!(code == Some(1) && claims(&said, "FAIL").contains(expected), "{break_it}: {said}");
+            let failed = claims(&said, "FAIL");
+            assert!(
+                code == Some(1) && expected.iter().all(|name| failed.contains(*name)),
+                "{path}, {expected:?}: {said}"
+            );
+            if *path != "bin/zpool" {
+                assert_eq!(
+                    (guest.text("pool"), guest.text("volume")),
+                    (String::new(), String::new()),
+                    "{path}: it leaves"
+                );
+            }
             healthy(guest);
+            for left in ["etc/sysconfig.d/99-on-illumos.toml", "var/tmp/on-illumos"] {
+                assert!(!guest.path(left).exists(), "{path}: it leaves {left}");
+            }
         }
-        guest.command("svcs", "case $1 in -x) echo 'svc:/a:b' ;; *) echo 'maintenance    -' ;; esac");
-        guest.program("usr/lib/ninep-mirror", "exit 0");
-        let (_, said) = guest.run(&[]);
-        let failed = claims(&said, "FAIL");
-        for expected in ["smf-nothing-broken", "smf-share", "smf-daemon", "smf-refused-refresh", "share-exclusive"] {
-            assert!(failed.contains(expected), "{expected}: {said}");
+    });
+}
+
+/// A refresh that ends the process, which then comes back, is no refresh.
+#[test]
+fn a_refresh_that_restarts_is_found() {
+    with_each_guest(|guest| {
+        let restarts = guest.path("restarts").display().to_string();
+        let body = SVCADM.replace("DIR", guest.path("").display().to_string().trim_end_matches('/'));
+        guest.command("svcadm", &format!("echo again >>{restarts}\n{body}"));
+        let failed = claims(&guest.run(&[]).1, "FAIL");
+        for name in ["smf-refresh-share", "smf-refused-refresh"] {
+            assert!(failed.contains(name), "{name}: {failed:?}");
         }
-        assert!(!guest.path("etc/sysconfig.d/99-on-illumos.toml").exists(), "it leaves nothing");
     });
 }
 

@@ -23,7 +23,7 @@ fn without_a_file_system_the_mirror_is_started() {
     with_each_guest(|guest| {
         guest.program(MIRROR, "exit 0");
         assert_eq!(guest.run(&["start"]).0, Some(0));
-        let expected = "ninep-mirror --smf --dest /repo --expect sysconfig/Cargo.toml --ready-within 240s\n";
+        let expected = "ninep-mirror --smf --dest /repo --tag repo --expect sysconfig/Cargo.toml --ready-within 240s\n";
         assert_eq!(guest.log(), expected);
     });
 }
@@ -36,13 +36,24 @@ fn the_rows_message_size_is_the_mirrors() {
         guest.write("etc/vfstab", &vfstab.replace("version=9p2000.L", "version=9p2000.L,msize=8192"));
         assert_eq!(guest.run(&["start"]).0, Some(0));
         assert!(guest.log().ends_with("--ready-within 240s --msize 8192\n"), "{}", guest.log());
+        // The tag is the option's, and the row's device where there is none.
+        for (options, tag) in
+            [("ro,tag=other,version=9p2000.L", "other"), ("tag=this,mytag=no", "this"), ("mytag=no", "repo")]
+        {
+            let vfstab = vfstab.replace("tag=repo,trans=virtio,version=9p2000.L", options);
+            guest.write("etc/vfstab", &vfstab);
+            assert_eq!(guest.run(&["start"]).0, Some(0));
+            let log = guest.log();
+            let last = log.lines().last().unwrap_or_default();
+            assert!(last.contains(&format!("--tag {tag} --expect")), "{options}: {last}");
+        }
     });
 }
 
 #[test]
 fn what_the_mirror_ends_with_is_what_smf_is_told() {
     with_each_guest(|guest| {
-        for (mirror, expected) in [(1, 95), (2, 96), (3, 96), (4, 95), (137, 95)] {
+        for (mirror, expected) in [(1, 95), (3, 95), (95, 95), (96, 96), (137, 95)] {
             guest.program(MIRROR, &format!("exit {mirror}"));
             assert_eq!(guest.run(&["start"]).0, Some(expected), "mirror's {mirror}");
         }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
+use image_steps::{DISK_DRIVERS, REQUIRED_FOR_BOOT, missing_disk_modules};
 use zfs_format::nvlist::{NvValue, decode_xdr};
 
 use super::cpio;
@@ -12,11 +13,19 @@ use crate::inspect::verify::Findings;
 
 /// What names the archived files; the second is the administrator's.
 const FILE_LISTS: [&str; 2] = ["/boot/solaris/filelist.ramdisk", "/etc/boot/solaris/filelist.ramdisk"];
-/// What the kernel reads before it has the pool.
-const NEEDED: [&str; 5] =
-    ["kernel/amd64/genunix", "kernel/fs/amd64/zfs", "etc/name_to_major", "etc/driver_aliases", "etc/system"];
-/// Disks that a machine may have: block devices of virtio and NVMe, SCSI and SATA, IDE.
-const DISK_DRIVERS: [&str; 3] = ["kernel/drv/amd64/blkdev", "kernel/drv/amd64/sd", "kernel/drv/amd64/cmdk"];
+/// What the kernel reads before it has the pool, of what every boot needs; modules of disks are beside it.
+const NEEDED: [&str; 10] = [
+    "boot/solaris/bootenv.rc",
+    "etc/driver_aliases",
+    "etc/name_to_major",
+    "etc/path_to_inst",
+    "etc/system",
+    "kernel/amd64/genunix",
+    "kernel/fs/amd64/zfs",
+    "platform/i86pc/kernel/drv/amd64/isa",
+    "platform/i86pc/kernel/drv/amd64/npe",
+    "platform/i86pc/kernel/drv/amd64/pci",
+];
 /// The newest file that `bootadm` leaves, and the sizes and times of the archived ones.
 const TIMESTAMP: &str = "/boot/solaris/timestamp.cache";
 const FILE_STATES: &str = "/boot/solaris/filestat.ramdisk";
@@ -71,15 +80,20 @@ fn difference(files: &dyn Files, name: &str, content: &mut dyn Read) -> io::Resu
     if !files.has_file(&path)? {
         return Ok(Some(format!("{path} is in it, and not in the boot environment")));
     }
-    let mut original = files.open(&path)?;
+    let is_same = same_content(content, &mut *files.open(&path)?)?;
+    Ok((!is_same).then(|| format!("{path} in it is another one than in the boot environment")))
+}
+
+/// Whether both end at the same place with the same bytes.
+pub(super) fn same_content(one: &mut dyn Read, other: &mut dyn Read) -> io::Result<bool> {
     let (mut ours, mut theirs) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
-        let count = read_full(content, &mut ours)?;
-        if read_full(&mut *original, &mut theirs)? != count || ours[..count] != theirs[..count] {
-            return Ok(Some(format!("{path} in it is another one than in the boot environment")));
+        let count = read_full(one, &mut ours)?;
+        if read_full(other, &mut theirs)? != count || ours[..count] != theirs[..count] {
+            return Ok(false);
         }
         if count == 0 {
-            return Ok(None);
+            return Ok(true);
         }
     }
 }
@@ -98,20 +112,52 @@ fn read_full(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// What the kernel needs or the lists name, and is not archived.
 fn missing(files: &dyn Files, archived: &BTreeSet<String>, problems: &mut Vec<String>) -> io::Result<()> {
-    let absent = |name: &str| format!("{name} is not in it");
-    problems.extend(NEEDED.iter().filter(|name| !archived.contains(**name)).map(|name| absent(name)));
-    if !DISK_DRIVERS.iter().any(|driver| archived.contains(*driver)) {
-        problems.push(format!("no driver of a disk is in it ({})", DISK_DRIVERS.join(", ")));
+    for name in NEEDED.iter().filter(|name| !archived.contains(**name)) {
+        let required = REQUIRED_FOR_BOOT.iter().find(|(path, ..)| path[1..] == **name);
+        problems.push(absent(files, name, required.map_or("the base", |(.., package)| *package))?);
+    }
+    let modules = missing_disk_modules(|path| Ok::<_, io::Error>(archived.contains(&path[1..])))?;
+    match modules.len() == DISK_DRIVERS.len() {
+        true => {
+            let paths: Vec<_> = modules.iter().map(|(path, _)| &path[1..]).collect();
+            problems.push(format!("no driver of a disk is in it ({})", paths.join(", ")));
+        }
+        false => {
+            for (path, package) in &modules {
+                problems.push(absent(files, &path[1..], package)?);
+            }
+        }
     }
     let (mut listed, mut left) = (BTreeSet::new(), LISTED_MAX);
     for list in FILE_LISTS {
         for line in files.text(list)?.unwrap_or_default().lines().map(str::trim).filter(|line| !line.is_empty()) {
-            collect(files, line.trim_start_matches('/'), DEPTH_MAX, &mut left, &mut listed)?;
+            for name in named_by(files, line.trim_start_matches('/'))? {
+                collect(files, &name, DEPTH_MAX, &mut left, &mut listed)?;
+            }
         }
     }
-    let unarchived = listed.iter().filter(|name| !archived.contains(*name) && !NEEDED.contains(&name.as_str()));
-    problems.extend(unarchived.map(|name| absent(name)));
+    let told = |name: &str| NEEDED.contains(&name) || modules.iter().any(|(path, _)| path[1..] == *name);
+    let unarchived = listed.iter().filter(|name| !archived.contains(*name) && !told(name));
+    problems.extend(unarchived.map(|name| format!("{name} is not in it")));
     Ok(())
+}
+
+/// That something is not archived, and what has to change so that it will be.
+fn absent(files: &dyn Files, name: &str, package: &str) -> io::Result<String> {
+    Ok(match files.has_file(&format!("/{name}"))? {
+        true => {
+            format!("{name} is not in it, although the boot environment has it: {} does not name it", FILE_LISTS[0])
+        }
+        false => format!("{name} is not in it; the package {package} has it"),
+    })
+}
+
+/// The paths that a line of a list names: itself, but for the one that stands for the kernels of all machines.
+fn named_by(files: &dyn Files, line: &str) -> io::Result<Vec<String>> {
+    if line != "platform" || files.look("/platform")?.is_none_or(|entry| entry.kind != Kind::Directory) {
+        return Ok(vec![line.to_owned()]);
+    }
+    Ok(files.names("/platform")?.into_iter().map(|machine| format!("platform/{machine}/kernel")).collect())
 }
 
 /// The files and links at and below a path; links are not followed.

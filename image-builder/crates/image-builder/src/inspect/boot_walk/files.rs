@@ -20,6 +20,8 @@ pub(super) enum Kind {
 pub(super) struct Entry {
     pub(super) kind: Kind,
     pub(super) size: u64,
+    /// The permissions, without the type.
+    pub(super) mode: u64,
     /// Seconds since 1970.
     pub(super) mtime: i64,
 }
@@ -71,7 +73,8 @@ impl Files for FileSystem<'_> {
             file if file.is_symlink() => Kind::Link,
             _ => Kind::Other,
         };
-        Ok(Some(Entry { kind, size: file.znode.size, mtime: file.znode.mtime.secs }))
+        let (size, mode) = (file.znode.size, file.znode.mode & 0o7777);
+        Ok(Some(Entry { kind, size, mode, mtime: file.znode.mtime.secs }))
     }
 
     fn open<'a>(&'a self, path: &str) -> io::Result<Box<dyn Read + 'a>> {

@@ -7,6 +7,8 @@ mod archive;
 mod cpio;
 mod files;
 mod loader;
+mod scripts;
+mod system;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +24,6 @@ use super::verify::Findings;
 
 /// Where only an illumos has something.
 const TRACES: [&str; 3] = [DEFAULTS, "/platform", "/kernel"];
-/// Without it the first boot begins with an empty repository.
-const REPOSITORY: &str = "/etc/svc/repository.db";
 const MENU: &str = "/boot/menu.lst";
 
 /// Walks the way of the dataset that boots; nothing when none does.
@@ -67,8 +67,10 @@ fn walk(files: &dyn Files, dataset: &str, findings: &mut Findings) -> io::Result
         settings.files.len(),
         settings.console()
     ));
+    scripts::check(files, findings)?;
     check_loaded(files, &settings, findings)?;
-    check_required(files, findings)
+    check_required(files, findings)?;
+    system::check(files, findings)
 }
 
 /// The kernel, and the modules beside it.
@@ -112,11 +114,6 @@ fn check_required(files: &dyn Files, findings: &mut Findings) -> io::Result<()> 
     if missing == 0 {
         let count = REQUIRED_FOR_BOOT.len();
         findings.good.push(format!("boot: all {count} files and mount points that a boot needs are there"));
-    }
-    if !files.has_file(REPOSITORY)? {
-        findings
-            .bad
-            .push(format!("boot: {REPOSITORY} is missing, so the first boot has no service; seed_smf makes it"));
     }
     Ok(())
 }

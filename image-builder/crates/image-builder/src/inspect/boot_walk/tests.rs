@@ -20,13 +20,21 @@ const STATES: &str = "/boot/solaris/filestat.ramdisk";
 const FILE_LIST: &str = "/boot/solaris/filelist.ramdisk";
 const DEFAULTS: &str = "/boot/defaults/loader.conf";
 
+/// The files that the list names one by one.
+const LISTED: [&str; 5] =
+    ["boot/solaris/bootenv.rc", "etc/driver_aliases", "etc/name_to_major", "etc/path_to_inst", "etc/system"];
+
 /// Paths and contents; a directory has none.
 #[derive(Clone, Default)]
 struct Root(BTreeMap<String, (Option<Vec<u8>>, i64)>);
 
+/// What a repository begins with.
+const REPOSITORY: &str = "** This file contains an SQLite 2.1 database **";
+
 impl Files for Root {
     fn look_at(&self, path: &str, _follow: bool) -> io::Result<Option<Entry>> {
         Ok(self.0.get(path).map(|(content, mtime)| Entry {
+            mode: if path.ends_with(".db") { 0o600 } else { 0o644 },
             kind: if content.is_some() { Kind::File } else { Kind::Directory },
             size: content.as_ref().map_or(0, |content| content.len() as u64),
             mtime: *mtime,
@@ -67,12 +75,30 @@ impl Root {
                         boot_archive.hash_load=\"YES\"\nboot_archive.hash_type=\"hash\"\n\
                         boot_archive.hash_name=\"${boot_archive_name}.hash\" # beside it\n";
         root.file(DEFAULTS, defaults);
+        root.file(
+            "/boot/loader.rc",
+            "\\ the first\ninclude /boot/forth/loader.4th\ntry-include /boot/loader.rc.local\n",
+        );
+        root.file("/boot/forth/loader.4th", "include /boot/forth/support.4th\n: start ;\n");
+        root.file("/boot/forth/support.4th", ": initialize ;\n");
         root.file("/boot/solaris/bootenv.rc", "setprop ata-dma-enabled '1'\nsetprop ttya-mode '9600,8,n,1,-'\n");
         let piece = "console=\"ttya,text\"\nos_console=\"ttya\"\nttya-mode=\"115200,8,n,1,-\"\n";
         root.file("/boot/conf.d/ttya", piece);
-        root.file(FILE_LIST, "etc/name_to_major\netc/driver_aliases\netc/system\nkernel\nnot/there\n");
+        root.file(FILE_LIST, format!("{}\nkernel\nplatform\nnot/there\n", LISTED.join("\n")));
         root.file("/kernel/drv/amd64/blkdev", vec![7; 70_000]);
-        root.file("/etc/svc/repository.db", "seed");
+        root.file("/kernel/drv/amd64/vioblk", "a driver");
+        root.file("/kernel/misc/amd64/virtio", "a module");
+        root.file("/platform/i86hvm/kernel/drv/amd64/xdf", "a driver");
+        let drivers = ["blkdev", "vioblk", "vio9p", "isa", "npe", "pci"].into_iter().zip(200..);
+        let majors: String = drivers.map(|(name, major)| format!("{name} {major}\n")).collect();
+        root.file("/etc/name_to_major", format!("# numbers\n{majors}"));
+        root.file("/etc/driver_aliases", "vioblk \"pci1af4,1001\"\n");
+        root.file("/etc/driver_classes", "pci pci\n");
+        root.file("/etc/vfstab", "# rows\nswap - /tmp tmpfs - yes -\nrepo - /repo 9pfs - no tag=repo\n");
+        root.file("/usr/lib/fs/tmpfs/mount", "a program");
+        root.file("/etc/svc/repository.db", REPOSITORY);
+        root.file("/lib/svc/seed/global.db", REPOSITORY);
+        root.file("/etc/svc/profile/generic.xml", "<service_bundle/>");
         root.archive();
         root
     }
@@ -81,7 +107,8 @@ impl Root {
     fn archive(&mut self) {
         let listed = |path: &str| {
             let name = &path[1..];
-            ["etc/name_to_major", "etc/driver_aliases", "etc/system"].contains(&name) || name.starts_with("kernel/")
+            let is_kernel = name.starts_with("kernel/") || name.starts_with("platform/") && name.contains("/kernel/");
+            LISTED.contains(&name) || is_kernel
         };
         let members: Vec<_> = self.0.iter().filter(|(path, _)| listed(path)).collect();
         let mut states = NvList::new();
@@ -136,9 +163,10 @@ fn a_whole_environment_boots() {
         [
             "boot: the loader reads 3 files of rpool/ROOT/be; the console is ttya at 115200,8,n,1,-",
             "boot: the kernel is /platform/i86pc/kernel/amd64/unix",
-            "boot: /platform/i86pc/amd64/boot_archive: 11 entries, 70 KiB unpacked, as the boot environment has them, and \
+            "boot: /platform/i86pc/amd64/boot_archive: 27 entries, 72 KiB unpacked, as the boot environment has them, and \
              the first boot finds it current",
-            "boot: all 19 files and mount points that a boot needs are there",
+            "boot: all 29 files and mount points that a boot needs are there",
+            "boot: tables of drivers and mounts and the services' repository are sound",
         ]
     );
 }
@@ -174,6 +202,22 @@ fn every_missing_piece_is_named_with_what_brings_it() {
         let bad = root.found().bad;
         assert!(bad.iter().any(|problem| problem.starts_with(expected)), "{path}: {bad:?}");
     }
+    for (path, lacking) in [
+        ("/kernel/drv/amd64/blkdev", "the package driver/storage/blkdev has it"),
+        ("/kernel/misc/amd64/virtio", "the package driver/misc/virtio has it"),
+    ] {
+        let mut root = Root::whole();
+        root.0.remove(path);
+        root.archive();
+        let bad = root.found().bad;
+        let expected = [format!("boot: {ARCHIVE}: {} is not in it; {lacking}", &path[1..])];
+        assert_eq!(bad, expected, "{path}");
+    }
+    let mut root = Root::whole();
+    root.0.remove("/boot/forth/support.4th");
+    let expected = "boot: /boot/forth/loader.4th includes /boot/forth/support.4th, which is missing; the package \
+                    system/boot/loader has it";
+    assert_eq!(root.found().bad, [expected]);
     // The loader goes on without a hash.
     let mut root = Root::whole();
     root.0.remove(HASH);
@@ -227,6 +271,104 @@ fn every_changed_piece_is_found() {
     assert!(root.found().bad.iter().any(|problem| problem.starts_with(&expected)), "{:?}", root.found().bad);
 }
 
+/// Every required file that the kernel reads before it has the pool, as if the list did not name it.
+#[test]
+fn what_is_there_and_not_archived_is_told() {
+    for listed in LISTED {
+        let mut root = Root::whole();
+        let others: Vec<_> = LISTED.into_iter().filter(|name| *name != listed).collect();
+        root.file(FILE_LIST, format!("{}\nkernel\nplatform\n", others.join("\n")));
+        let content = root.0.remove(&format!("/{listed}")).expect("there");
+        root.archive();
+        root.0.insert(format!("/{listed}"), content);
+        let expected = format!(
+            "boot: {ARCHIVE}: {listed} is not in it, although the boot environment has it: {FILE_LIST} does not name it"
+        );
+        assert_eq!(root.found().bad, [expected]);
+    }
+    // A line `platform` stands for the kernels of all machines.
+    let mut root = Root::whole();
+    root.file("/platform/i86hvm/kernel/drv/amd64/new", "a driver");
+    assert_eq!(root.found().bad, [format!("boot: {ARCHIVE}: platform/i86hvm/kernel/drv/amd64/new is not in it")]);
+}
+
+#[test]
+fn tables_that_the_system_could_not_use_are_told() {
+    let majors = Root::whole().text("/etc/name_to_major").expect("read").expect("there");
+    let without = |driver: &str| {
+        let lines = majors.lines().filter(|line| !line.starts_with(&format!("{driver} ")));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let cases = [
+        ("/etc/name_to_major", format!("{majors}md 201\n"), "/etc/name_to_major:8: md has the number 201 of vioblk"),
+        ("/etc/name_to_major", format!("{majors}pci 300\n"), "/etc/name_to_major:8: pci has a number already"),
+        ("/etc/name_to_major", format!("{majors}md\n"), "/etc/name_to_major:8: it is not a driver and its number"),
+        ("/etc/name_to_major", format!("{majors}md x\n"), "/etc/name_to_major:8: x is no number"),
+        (
+            "/etc/name_to_major",
+            without("blkdev"),
+            "/kernel/drv/amd64/blkdev is there, and /etc/name_to_major has no number for it; its package's driver action \
+             adds it",
+        ),
+        (
+            "/etc/driver_aliases",
+            "vioif \"pci1af4,1\"\n".to_owned(),
+            "/etc/driver_aliases names vioif, which has no number",
+        ),
+        ("/etc/driver_classes", "ghost pci\n".to_owned(), "/etc/driver_classes names ghost, which has no number"),
+        (
+            "/etc/vfstab",
+            "repo - /repo 9pfs - yes tag=repo\n".to_owned(),
+            "/etc/vfstab:1: /repo is to be mounted at boot, and nothing in the image mounts the type 9pfs \
+             (/usr/lib/fs/9pfs/mount); write no instead of yes",
+        ),
+        ("/etc/vfstab", "swap - /tmp tmpfs yes\n".to_owned(), "/etc/vfstab:1: it has 5 words instead of 7"),
+        ("/etc/svc/repository.db", "SQLite format 3".to_owned(), "/etc/svc/repository.db is no repository"),
+    ];
+    for (path, content, expected) in cases {
+        let mut root = Root::whole();
+        root.file(path, content);
+        root.archive();
+        let bad = root.found().bad;
+        assert!(bad.iter().any(|problem| problem.starts_with(&format!("boot: {expected}"))), "{expected}: {bad:?}");
+    }
+    // A seed wants its profile; a repository that svccfg has made has had it.
+    let mut root = Root::whole();
+    root.0.remove("/etc/svc/profile/generic.xml");
+    assert!(
+        root.found().bad[0].starts_with("boot: /etc/svc/profile/generic.xml leads nowhere"),
+        "{:?}",
+        root.found().bad
+    );
+    root.file("/etc/svc/repository.db", format!("{REPOSITORY} with services"));
+    assert_eq!(root.found().bad, [""; 0]);
+    root.file("/reconfigure", "");
+    let found = root.found();
+    assert_eq!(found.bad, [""; 0]);
+    assert!(found.good.iter().any(|said| said.starts_with("boot: /reconfigure is there")), "{:?}", found.good);
+}
+
+#[test]
+fn a_repository_that_others_can_read_is_told() {
+    struct Open(Root);
+    impl Files for Open {
+        fn look_at(&self, path: &str, follow: bool) -> io::Result<Option<Entry>> {
+            Ok(self.0.look_at(path, follow)?.map(|entry| Entry { mode: 0o644, ..entry }))
+        }
+
+        fn open<'a>(&'a self, path: &str) -> io::Result<Box<dyn Read + 'a>> {
+            self.0.open(path)
+        }
+
+        fn names(&self, directory: &str) -> io::Result<Vec<String>> {
+            self.0.names(directory)
+        }
+    }
+    let mut findings = Findings::default();
+    walk(&Open(Root::whole()), "rpool/ROOT/be", &mut findings).expect("read");
+    assert_eq!(findings.bad, ["boot: /etc/svc/repository.db has the mode 644 instead of 600"]);
+}
+
 #[test]
 fn archives_that_the_kernel_does_not_read_are_told() {
     let whole = closed(member("etc/system", 0o100_644, b"content of /etc/system\n"));
@@ -247,7 +389,7 @@ fn archives_that_the_kernel_does_not_read_are_told() {
             closed(member("./etc/system", 0o100_644, b"content of /etc/system\n")),
             "the name ./etc/system in it is not found",
         ),
-        (closed(Vec::new()), "no driver of a disk is in it (kernel/drv/amd64/blkdev, "),
+        (closed(Vec::new()), "no driver of a disk is in it (kernel/drv/amd64/vioblk, "),
     ] {
         let mut root = Root::whole();
         root.put_archive(&archive);
@@ -264,7 +406,7 @@ fn directories_that_contain_themselves_end() {
     impl Files for Circle {
         fn look_at(&self, path: &str, follow: bool) -> io::Result<Option<Entry>> {
             let inside = path.strip_prefix("/kernel/").is_some_and(|rest| rest.starts_with(['a', 'b']));
-            let circle = Entry { kind: Kind::Directory, size: 0, mtime: 1 };
+            let circle = Entry { kind: Kind::Directory, size: 0, mode: 0o755, mtime: 1 };
             if inside { Ok(Some(circle)) } else { self.0.look_at(path, follow) }
         }
 

@@ -16,17 +16,28 @@ pub enum Wanted {
 
 use Wanted::{Directory, File};
 
-/// Every path that a boot of illumos needs, whatever the firmware, with the package that has it.
-pub const REQUIRED: [(&str, Wanted, &str); 19] = [
+/// Every path that a boot of illumos needs, whatever the firmware and the disk, with the package that has it.
+pub const REQUIRED: [(&str, Wanted, &str); 29] = [
     // Without it the loader takes the dataset for one that does not boot.
     ("/boot/defaults/loader.conf", File, "system/boot/loader"),
+    ("/boot/loader", File, "system/boot/loader"),
+    ("/boot/loader64.efi", File, "system/boot/loader"),
     ("/boot/loader.rc", File, "system/boot/loader"),
+    ("/boot/forth/loader.4th", File, "system/boot/loader"),
+    ("/boot/solaris/bootenv.rc", File, "system/boot/real-mode"),
     ("/boot/solaris/filelist.ramdisk", File, "system/kernel"),
     ("/platform/i86pc/kernel/amd64/unix", File, "system/kernel/platform"),
+    ("/platform/i86pc/kernel/drv/amd64/isa", File, "system/kernel/platform"),
+    ("/platform/i86pc/kernel/drv/amd64/npe", File, "system/kernel/platform"),
+    ("/platform/i86pc/kernel/drv/amd64/pci", File, "system/kernel/platform"),
     ("/kernel/amd64/genunix", File, "system/kernel"),
     ("/kernel/fs/amd64/zfs", File, "system/file-system/zfs"),
     ("/etc/name_to_major", File, "SUNWcsd"),
     ("/etc/driver_aliases", File, "SUNWcsd"),
+    ("/etc/driver_classes", File, "SUNWcsd"),
+    ("/etc/minor_perm", File, "SUNWcsd"),
+    // Its one line as delivered makes the first boot find the devices.
+    ("/etc/path_to_inst", File, "SUNWcsd"),
     ("/etc/system", File, "SUNWcs"),
     ("/etc/vfstab", File, "SUNWcs"),
     // The kernel mounts on these by itself.
@@ -41,22 +52,74 @@ pub const REQUIRED: [(&str, Wanted, &str); 19] = [
     ("/etc/dfs/sharetab", File, "SUNWcs"),
 ];
 
+/// A kernel module, and the package that has it.
+type Module = (&'static str, &'static str);
+
+const BLKDEV: Module = ("/kernel/drv/amd64/blkdev", "driver/storage/blkdev");
+const SD: Module = ("/kernel/drv/amd64/sd", "system/kernel");
+const VIRTIO: Module = ("/kernel/misc/amd64/virtio", "driver/misc/virtio");
+
+/// The driver of a kind of disk.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskDriver {
+    /// The driver itself.
+    pub module: Module,
+    /// What it does not work without.
+    pub needs: &'static [Module],
+}
+
+/// Drivers of the disks that a machine may have: of virtio as blocks and as SCSI, NVMe, SCSI and SATA, IDE. A boot needs one
+/// of them.
+pub const DISK_DRIVERS: [DiskDriver; 5] = [
+    DiskDriver { module: ("/kernel/drv/amd64/vioblk", "driver/storage/vioblk"), needs: &[VIRTIO, BLKDEV] },
+    DiskDriver { module: ("/kernel/drv/amd64/vioscsi", "driver/storage/vioscsi"), needs: &[VIRTIO, SD] },
+    DiskDriver { module: ("/kernel/drv/amd64/nvme", "driver/storage/nvme"), needs: &[BLKDEV] },
+    DiskDriver { module: SD, needs: &[] },
+    DiskDriver { module: ("/kernel/drv/amd64/cmdk", "system/kernel"), needs: &[] },
+];
+
+/// Which of the drivers of disks, and of what they need, a boot lacks: modules for which `has` says no. All drivers of disks
+/// when there is none of them.
+///
+/// # Errors
+/// What `has` does.
+pub fn missing_disk_modules<E>(mut has: impl FnMut(&str) -> Result<bool, E>) -> Result<Vec<Module>, E> {
+    let (mut missing, mut any) = (Vec::new(), false);
+    for driver in &DISK_DRIVERS {
+        if !has(driver.module.0)? {
+            continue;
+        }
+        any = true;
+        for needed in driver.needs {
+            if !has(needed.0)? && !missing.contains(needed) {
+                missing.push(*needed);
+            }
+        }
+    }
+    if any { Ok(missing) } else { Ok(DISK_DRIVERS.iter().map(|driver| driver.module).collect()) }
+}
+
 /// Tells everything that is missing at once.
 ///
 /// # Errors
 /// When anything is.
 pub(crate) fn check(root: &Tree) -> Result<(), StepError> {
     let missing: Vec<_> = REQUIRED.iter().filter(|(path, wanted, _)| !has(root, path, *wanted)).collect();
-    if missing.is_empty() {
+    let Ok(modules) = missing_disk_modules(|path| Ok::<_, std::convert::Infallible>(has(root, path, File)));
+    if missing.is_empty() && modules.is_empty() {
         return Ok(());
     }
-    let paths: Vec<&str> = missing.iter().map(|(path, _, _)| *path).collect();
-    let mut packages: Vec<&str> = missing.iter().map(|(_, _, package)| *package).collect();
+    let paths: Vec<&str> =
+        missing.iter().map(|(path, ..)| *path).chain(modules.iter().map(|(path, _)| *path)).collect();
+    let mut packages: Vec<&str> =
+        missing.iter().map(|(.., package)| *package).chain(modules.iter().map(|(_, package)| *package)).collect();
     packages.sort_unstable();
     packages.dedup();
+    // Of the drivers of disks one is enough.
+    let of_these = if modules.len() == DISK_DRIVERS.len() { ", one of the drivers of disks" } else { "" };
     Err(StepError::NotBootable {
         missing: paths.join(", "),
-        help: format!("add to the base what has them: {}", packages.join("; ")),
+        help: format!("add to the base what has them{of_these}: {}", packages.join("; ")),
     })
 }
 

@@ -191,7 +191,7 @@ fn a_dataset_that_nobody_mounts_gives_way() {
 fn what_a_boot_needs_cannot_be_mounted_later() {
     for (mountpoint, hidden) in [
         ("/boot", Some("/boot/defaults/loader.conf")),
-        ("/boot/forth", Some("/boot")),
+        ("/boot/forth", Some("/boot/forth/loader.4th")),
         ("/etc", Some("/etc/name_to_major")),
         ("/etc/svc", Some("/etc/svc/volatile")),
         ("/kernel/fs", Some("/kernel/fs/amd64/zfs")),

@@ -3,6 +3,7 @@
 use super::super::{failed, printed};
 use super::Storage;
 use super::properties::{self, KNOWN};
+use crate::mount_table::{Mount, is_below};
 use crate::storage::parse_size;
 use crate::zfs::{Kind, volume_path};
 use crate::{Completed, System};
@@ -342,6 +343,13 @@ impl Storage {
         places.filter_map(|other| Some((other.clone(), self.automatic_place(other)?))).collect()
     }
 
+    /// Whether something is mounted below a place that does not move with it.
+    fn holds_others(&self, point: &str, moving: &[(String, String)]) -> bool {
+        let moves =
+            |mount: &Mount| moving.iter().any(|(name, point)| mount.device == *name && mount.mount_point == *point);
+        self.mounts.iter().any(|mount| is_below(&mount.mount_point, point) && !moves(mount))
+    }
+
     /// Changes properties, and takes mounts along.
     fn change(&mut self, name: &str, property: &str, change: impl FnOnce(&mut FakeDataset)) -> Completed {
         // Of canmount only `off` does something at once: it unmounts. A mount point takes along what is mounted, and
@@ -360,13 +368,14 @@ impl Storage {
             return printed("");
         }
         for (_, point) in &before {
-            if self.users.get(point).is_some_and(|users| !users.is_empty()) {
+            if self.holds_others(point, &before) || self.users.get(point).is_some_and(|users| !users.is_empty()) {
                 return failed(1, format!("cannot unmount '{point}': Device busy\n"));
             }
         }
         for (_, point) in before.iter().rev() {
             self.drop_mount(point);
-            // An empty mount point goes with the mount.
+            // What was made in it went with it, and an empty mount point goes with the mount.
+            super::mount::prune(&self.root.locate(point));
             let _ = fs::remove_dir(self.root.locate(point));
         }
         self.datasets.get_mut(name).expect("the caller has looked").properties = changed.properties;
@@ -432,7 +441,8 @@ impl Storage {
         let path = volume_path(self.system, name);
         let point = self.mounts.iter().find(|mount| mount.device == name).map(|mount| mount.mount_point.clone());
         let used = point.as_ref().is_some_and(|point| self.users.get(point).is_some_and(|users| !users.is_empty()));
-        if self.busy_in_passing > 0 || used || self.swaps.iter().any(|area| area.path == path) {
+        let holds = point.as_ref().is_some_and(|point| self.holds_others(point, &[]));
+        if self.busy_in_passing > 0 || used || holds || self.swaps.iter().any(|area| area.path == path) {
             self.busy_in_passing = self.busy_in_passing.saturating_sub(1);
             return failed(1, format!("cannot destroy '{name}': dataset is busy\n"));
         }

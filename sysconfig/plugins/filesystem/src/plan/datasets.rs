@@ -130,25 +130,16 @@ fn differences(entry: &DatasetEntry, config: &Config, present: &Properties, stat
     Differences { set, unset }
 }
 
-/// How a file system leaves the place where it is mounted.
-pub(super) enum Leaving {
-    /// With those below it that inherit their places.
-    WithChildren,
-    /// By itself.
-    Alone,
-}
-
 /// Whether a file system that is mounted is to leave its place.
-pub(super) fn leaving(entry: &DatasetEntry, config: &Config, state: &State) -> Option<Leaving> {
-    let present = state.properties.get(&entry.name)?;
+pub(super) fn leaves(entry: &DatasetEntry, config: &Config, state: &State) -> bool {
+    let Some(present) = state.properties.get(&entry.name) else { return false };
     if !state.ours.contains(&entry.name) && !entry.adopt {
-        return None;
+        return false;
     }
     let Differences { set, unset } = differences(entry, config, present, state);
-    match set.contains_key("mountpoint") || unset.iter().any(|property| property == "mountpoint") {
-        true => Some(Leaving::WithChildren),
-        false => (set.get("canmount").is_some_and(|value| value == "off")).then_some(Leaving::Alone),
-    }
+    set.contains_key("mountpoint")
+        || unset.iter().any(|property| property == "mountpoint")
+        || set.get("canmount").is_some_and(|value| value == "off")
 }
 
 /// Plans changes of properties; whether nothing stands in their way.

@@ -36,16 +36,13 @@ pub(super) fn moves(config: &Config, state: &State, stuck: &Stuck) -> Vec<Move> 
     let mounted = |name: &str| state.dataset(name).is_some_and(|found| found.mounted && found.kind == Kind::Filesystem);
     let entries = config.datasets.iter().filter(|entry| !entry.absent && mounted(&entry.name));
     let free = entries.filter(|entry| !stuck.contains_key(&entry.name));
-    let leaving = free.filter_map(|entry| {
-        let leaving = datasets::leaving(entry, config, state)?;
+    let leaving = free.filter(|entry| datasets::leaves(entry, config, state));
+    let with_children = leaving.filter_map(|entry| {
         let place = datasets::place(&entry.name, state)?;
-        let along = match leaving {
-            datasets::Leaving::WithChildren => children(&entry.name, &place, state),
-            datasets::Leaving::Alone => BTreeSet::new(),
-        };
+        let along = children(&entry.name, &place, state);
         Some(Move { name: entry.name.clone(), place, along })
     });
-    leaving.collect()
+    with_children.collect()
 }
 
 /// The datasets below one that are mounted where they inherit it.

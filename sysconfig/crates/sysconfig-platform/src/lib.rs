@@ -43,6 +43,7 @@ pub mod storage;
 pub mod swap;
 pub mod systemd;
 pub mod zfs;
+pub mod zpool;
 
 pub use files::FileError;
 pub use host::{Host, System};

@@ -52,9 +52,15 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    pub(crate) fn command(operation: impl Into<String>) -> impl FnOnce(CommandError) -> Self {
+    /// Wraps the failure of a command.
+    pub fn command(operation: impl Into<String>) -> impl FnOnce(CommandError) -> Self {
         let operation = operation.into();
         |source| Self::Command { operation, source }
+    }
+
+    /// An answer that cannot be understood.
+    pub(crate) fn answer(operation: impl Into<String>, answer: impl Into<String>) -> Self {
+        Self::Answer { operation: operation.into(), answer: answer.into() }
     }
 
     pub(crate) fn file(operation: impl Into<String>) -> impl FnOnce(FileError) -> Self {
@@ -82,11 +88,11 @@ impl StorageError {
 
     /// The words of the program that failed; empty when none did.
     #[must_use]
-    pub fn said(&self) -> String {
+    pub fn said(&self) -> &str {
         match self {
-            Self::Command { source: CommandError::Failed { tail, .. }, .. } => tail.clone(),
-            Self::NotSo { said, .. } => said.clone(),
-            _ => String::new(),
+            Self::Command { source: CommandError::Failed { tail, .. }, .. } => tail,
+            Self::NotSo { said, .. } => said,
+            _ => "",
         }
     }
 
@@ -94,14 +100,38 @@ impl StorageError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
+            Self::Command { source: CommandError::NotFound { program, .. }, .. }
+                if program.ends_with("/zpool") || program.ends_with("/zfs") =>
+            {
+                Some("install ZFS: its commands are not where they usually are".to_owned())
+            }
             Self::Command { source, .. } if source.is_not_found() => {
                 Some("install the program, or take what needs it out of the configuration".to_owned())
             }
             Self::File { source, .. } => source.help().map(str::to_owned),
-            _ => None,
+            _ => ADVICE.iter().find(|(text, _)| self.said().contains(text)).map(|(_, help)| (*help).to_owned()),
         }
     }
 }
+
+/// What the commands of ZFS say, and what the operator can do about it.
+const ADVICE: &[(&str, &str)] = &[
+    ("permission denied", "changing pools and datasets needs root"),
+    ("Permission denied", "changing pools and datasets needs root"),
+    ("The ZFS modules", "load the kernel's part of ZFS: modprobe zfs"),
+    ("pool I/O is currently suspended", "bring the missing devices back, then: zpool clear POOL"),
+    ("last accessed by", "if no other machine uses the pool any more, import it by hand: zpool import -f POOL"),
+    (
+        "use '-f' to override",
+        "ZFS sees what the ends of the device do not show, or wants vdevs that are alike; look at it",
+    ),
+    ("directory is not empty", "empty the directory, or choose another mountpoint"),
+    ("Device busy", "end what uses the mountpoint"),
+    ("dataset is busy", "end what uses the dataset"),
+    ("out of space", "make room in the pool"),
+    ("is too small", "a pool takes devices of 64 MiB and more, and a replacement is not smaller than the old one"),
+    ("currently unavailable", "look at the devices: one cannot be opened, or is in use"),
+];
 
 /// Reads a size as `zfs` and `mount` take it, in bytes: a number with `K`, `M`, `G`, `T`, `P` or `E` behind it, each
 /// 1024 times the one before, in either case, and `B` or `iB` after that if one likes. A fraction is allowed before a

@@ -31,7 +31,7 @@ fn fuzz_storage_answers() {
             let _ = mount_table::place_of(std::slice::from_ref(&mount), &mount.mount_point);
         }
         drop((swap::parse_list(&text), swap::parse_proc_swaps(&text), swap::header_size(&bytes)));
-        drop((zfs::parse_list(&text), zfs::parse_properties(&text), zfs::name_fault(&text)));
+        drop((zfs::parse_list(&text), zfs::name_fault(&text)));
         drop((mounting::parse_fuser(&text), mounting::parse_names(&text)));
         let _ = (memory::parse_prtconf(&text), memory::parse_meminfo(&text));
         if let Some(size) = parse_size(&text) {

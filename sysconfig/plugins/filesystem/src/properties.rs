@@ -111,23 +111,23 @@ pub(crate) fn list<'a>(properties: impl IntoIterator<Item = &'a str>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sysconfig_platform::zfs::Property;
+    use sysconfig_platform::zfs::{Property, Source};
 
     #[test]
     fn values_as_zfs_reads_them_out() {
         for (property, wanted, value, source, answer) in [
-            ("quota", "10 GiB", "10737418240", "local", true),
-            ("quota", "none", "0", "default", true),
-            ("quota", "10G", "0", "default", false),
-            ("recordsize", "128K", "131072", "default", true),
-            ("compression", "on", "on", "inherited from tank", true),
-            ("compression", "lz4", "on", "local", false),
-            ("mountpoint", "/tank/a", "/tank/a", "default", true),
-            ("snapshot_limit", "none", "18446744073709551615", "default", true),
-            ("org:x", "1", "1", "inherited from tank", false),
-            ("org:x", "1", "1", "local", true),
+            ("quota", "10 GiB", "10737418240", Source::Local, true),
+            ("quota", "none", "0", Source::Default, true),
+            ("quota", "10G", "0", Source::Default, false),
+            ("recordsize", "128K", "131072", Source::Default, true),
+            ("compression", "on", "on", Source::Inherited("tank".to_owned()), true),
+            ("compression", "lz4", "on", Source::Local, false),
+            ("mountpoint", "/tank/a", "/tank/a", Source::Default, true),
+            ("snapshot_limit", "none", "18446744073709551615", Source::Default, true),
+            ("org:x", "1", "1", Source::Inherited("tank".to_owned()), false),
+            ("org:x", "1", "1", Source::Local, true),
         ] {
-            let property_value = Property { value: value.to_owned(), source: source.to_owned() };
+            let property_value = Property { value: value.to_owned(), source };
             let present = [(property.to_owned(), property_value)].into();
             assert_eq!(is_so(&present, property, wanted), answer, "{property}={wanted} of {value}");
         }

@@ -206,14 +206,9 @@ fn outcome(written: Written) -> Outcome {
     }
 }
 
-/// The volume of a name, when it is there, with whether it was made by this plugin.
+/// The properties of a volume, when it is there.
 fn volume(host: &Host, name: &str) -> Result<Option<zfs::Properties>, PluginError> {
-    let datasets = zfs::datasets(host).map_err(storage_error)?;
-    if !datasets.iter().any(|dataset| dataset.name == name) {
-        return Ok(None);
-    }
-    let mut properties = zfs::properties(host, &[name.to_owned()]).map_err(storage_error)?;
-    Ok(Some(properties.remove(name).unwrap_or_default()))
+    zfs::properties_of(host, name).map_err(storage_error)
 }
 
 fn create_volume(

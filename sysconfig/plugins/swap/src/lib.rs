@@ -100,12 +100,9 @@ fn keyed(config: &Config, observed: &State, step: PlannedStep<Change>) -> Planne
 /// An error of the platform as one of the plugin.
 pub(crate) fn storage_error(error: StorageError) -> PluginError {
     let (message, source, help) = error.into_parts();
-    let mut error = PluginError::new(message);
-    if let Some(source) = source {
-        error = error.source(source);
-    }
-    match help {
-        Some(help) => error.help(help),
+    let error = PluginError::new(message).maybe_help(help);
+    match source {
+        Some(source) => error.source(source),
         None => error,
     }
 }

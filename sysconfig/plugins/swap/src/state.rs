@@ -11,6 +11,7 @@ use sysconfig_platform::mount_table;
 use sysconfig_platform::mounting::{self, MountPoint};
 use sysconfig_platform::swap::{self, SwapArea};
 use sysconfig_platform::zfs::{self, Kind, OWNER};
+use sysconfig_platform::zpool;
 use sysconfig_platform::{Host, StorageError, System, memory};
 use sysconfig_plugin::PluginError;
 
@@ -117,7 +118,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     for (area, rule) in &rules {
         if let (Backing::Volume(name), Some(true)) = (area.backing(), rule.as_ref().map(crate::rule::Rule::uses_pool)) {
             let pool = name.split('/').next().unwrap_or_default();
-            if let Some(size) = zfs::pool_size(host, pool)? {
+            if let Some(size) = zpool::size(host, pool)? {
                 state.pools.insert(pool.to_owned(), size);
             }
         }

@@ -9,9 +9,9 @@ mod undo;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use sysconfig_platform::zfs::Property;
+use sysconfig_platform::zpool::{Kind, Words};
 use sysconfig_plugin::Risk;
-use zfs_commands::Property;
-use zfs_commands::zpool::{Kind, Words};
 
 /// A device that may be given to a pool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub struct Creation {
 }
 
 impl Creation {
-    fn command(&self, pool: &str) -> zfs_commands::zpool::Creation {
+    fn command(&self, pool: &str) -> sysconfig_platform::zpool::Creation {
         let mut vdevs = Words::default();
         for (kind, devices) in &self.data {
             vdevs.data(*kind, devices);
@@ -79,7 +79,7 @@ impl Creation {
         vdevs.logs(&self.logs);
         vdevs.cache(&self.cache);
         vdevs.spares(&self.spares);
-        zfs_commands::zpool::Creation {
+        sysconfig_platform::zpool::Creation {
             pool: pool.to_owned(),
             pool_properties: self.properties.clone(),
             root_properties: self.root_properties.clone(),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use zfs_commands::zpool::Kind;
+use sysconfig_platform::zpool::Kind;
 
 /// The configuration key that the plugin owns.
 pub(crate) const KEY: &str = "storage.pool";

@@ -5,10 +5,10 @@ use crate::device::{self, Device, Names};
 use crate::error::zfs_error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use sysconfig_platform::zfs::{self, Properties};
+use sysconfig_platform::zpool::{self, Importable, Layout, PoolStatus, Vdev};
 use sysconfig_platform::{Host, System};
 use sysconfig_plugin::PluginError;
-use zfs_commands::zpool::{self, Importable, Layout, PoolStatus, Vdev};
-use zfs_commands::{Properties, zfs};
 
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,7 +116,7 @@ fn active(host: &Host, config: &Config, status: PoolStatus) -> Result<Option<Act
     };
     let wants_root = config.pools.iter().any(|pool| pool.name == status.name && !pool.root_properties.is_empty());
     let root = match wants_root {
-        true => zfs::properties(host, &status.name).map_err(failed)?.unwrap_or_default(),
+        true => zfs::properties_of(host, &status.name).map_err(failed)?.unwrap_or_default(),
         false => Properties::new(),
     };
     let members = members(host, &status.layout);

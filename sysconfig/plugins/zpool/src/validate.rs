@@ -6,8 +6,8 @@ use crate::config::{Config, KEY, Pool, Scalar, Vdev};
 use crate::device::is_kernel_name;
 use std::collections::BTreeMap;
 use sysconfig_platform::System;
+use sysconfig_platform::zpool::Kind;
 use sysconfig_plugin::Diagnostic;
-use zfs_commands::zpool::Kind;
 use zfs_format::name::check_pool;
 
 /// Everything that is wrong.

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 use std::path::Path;
 use sysconfig_platform::System;
+use sysconfig_platform::fake::Machine;
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin_zpool::ZpoolPlugin;
-use zfs_commands::fake::Machine;
 
 fn examples() -> Vec<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/storage.md");
@@ -16,8 +16,8 @@ fn examples() -> Vec<String> {
 
 /// The pool that the example about guids names, as another machine has left it.
 fn leave_a_pool(machine: &Machine, guid: u64) {
-    machine.world().add_disk("c9t0d0", 128 << 20);
-    machine.world().next_guid_is(guid);
+    machine.storage(|storage| storage.add_disk("c9t0d0", 128 << 20));
+    machine.storage(|storage| storage.next_guid_is(guid));
     machine.type_in("zpool create old /dev/dsk/c9t0d0");
     machine.type_in("zpool export old");
 }
@@ -27,10 +27,10 @@ fn every_example_works() {
     for example in examples() {
         let (_directory, host, machine) = Machine::start(System::Illumos);
         for disk in ["c1t0d0", "c1t1d0", "c1t2d0", "c1t3d0", "c1t4d0", "c1t5d0", "c2t0d0", "c2t1d0", "c2t2d0"] {
-            machine.world().add_disk(disk, 128 << 20);
+            machine.storage(|storage| storage.add_disk(disk, 128 << 20));
         }
         if example.contains("allow-destructive") {
-            machine.world().scribble("/dev/dsk/c1t0d0", 1080, &[0x53, 0xef]);
+            machine.storage(|storage| storage.scribble("/dev/dsk/c1t0d0", 1080, &[0x53, 0xef]));
         }
         let document: Value = toml::from_str(&example).unwrap();
         let pools = document["storage"]["pool"].clone();

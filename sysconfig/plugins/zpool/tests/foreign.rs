@@ -6,9 +6,9 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::time::Duration;
 use sysconfig_platform::System;
+use sysconfig_platform::fake::Machine;
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin_zpool::ZpoolPlugin;
-use zfs_commands::fake::Machine;
 
 /// Bytes of a disk.
 const DISK: u64 = 160 << 20;
@@ -98,7 +98,7 @@ fn files(directory: &Path) -> std::path::PathBuf {
 fn refusal(directory: &Path, bytes: u64, fill: impl FnOnce(&Path)) -> String {
     let (_root, host, machine) = Machine::start(System::Illumos);
     for name in ["foreign", "blank"] {
-        machine.world().add_file(&format!("/var/tmp/{name}"), bytes);
+        machine.storage(|storage| storage.add_file(&format!("/var/tmp/{name}"), bytes));
     }
     let disk = host.root.locate("/var/tmp/foreign");
     fill(&disk);
@@ -116,8 +116,11 @@ fn refusal(directory: &Path, bytes: u64, fill: impl FnOnce(&Path)) -> String {
         harness.apply(step).unwrap_err();
     }
     assert!(same(&disk, &before), "not one byte changes");
-    let commands = machine.world().commands.clone();
-    assert!(commands.iter().all(|line| line.contains(" status") || line.contains(" import -d ")), "{commands:?}");
+    let commands = machine.commands();
+    assert!(
+        commands.iter().all(|line| [" status ", " get ", " import -d "].iter().any(|look| line.contains(look))),
+        "{commands:?}"
+    );
     steps.first().expect("the disk is refused").summary.clone()
 }
 
@@ -139,7 +142,7 @@ fn what_real_tools_have_put_on_a_disk_is_refused_by_name() {
 #[test]
 fn a_blank_disk_is_taken() {
     let (_root, host, machine) = Machine::start(System::Illumos);
-    machine.world().add_file("/var/tmp/blank", DISK);
+    machine.storage(|storage| storage.add_file("/var/tmp/blank", DISK));
     let mut harness = Harness::start(ZpoolPlugin::new(host));
     harness.configure(json!({ "storage.pool": [{ "name": "tank", "vdevs": ["/var/tmp/blank"] }] }));
     assert_eq!(harness.plan().unwrap()[0].action, "create");

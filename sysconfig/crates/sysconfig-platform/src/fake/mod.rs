@@ -9,8 +9,76 @@ pub mod linux;
 pub mod remote;
 pub mod storage;
 
-use crate::Completed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::{Completed, Host, Invocation, Runner, System};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tempfile::TempDir;
+
+/// A simulated machine of either system, for what both have.
+#[derive(Clone, Debug)]
+pub enum Machine {
+    /// illumos.
+    Illumos(Arc<illumos::Machine>),
+    /// Linux.
+    Linux(Arc<linux::Machine>),
+}
+
+impl Machine {
+    /// A fresh machine; its root lives as long as the first part of the answer.
+    ///
+    /// # Panics
+    /// When its root cannot be filled.
+    #[must_use]
+    pub fn start(system: System) -> (TempDir, Host, Self) {
+        match system {
+            System::Illumos => {
+                let (directory, host, machine) = illumos::Machine::start();
+                (directory, host, Self::Illumos(machine))
+            }
+            System::Linux => {
+                let (directory, host, machine) = linux::Machine::start();
+                (directory, host, Self::Linux(machine))
+            }
+        }
+    }
+
+    /// Looks at disks, pools, datasets, mounts and swap, or interferes with them.
+    pub fn storage<T>(&self, look: impl FnOnce(&mut storage::Storage) -> T) -> T {
+        match self {
+            Self::Illumos(machine) => machine.storage(look),
+            Self::Linux(machine) => machine.storage(look),
+        }
+    }
+
+    /// Every command line that was run, in order.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        match self {
+            Self::Illumos(machine) => machine.commands(),
+            Self::Linux(machine) => machine.commands(),
+        }
+    }
+
+    /// The machine as what runs its programs.
+    #[must_use]
+    pub fn runner(&self) -> Arc<dyn Runner> {
+        match self {
+            Self::Illumos(machine) => machine.clone(),
+            Self::Linux(machine) => machine.clone(),
+        }
+    }
+
+    /// Runs a command of `/usr/sbin` as somebody at a terminal would.
+    ///
+    /// # Panics
+    /// When the command is not one of the machine's, or fails.
+    pub fn type_in(&self, line: &str) -> String {
+        let mut words = line.split_whitespace();
+        let program = format!("/usr/sbin/{}", words.next().expect("a command has a name"));
+        let completed = self.runner().run(&Invocation::new(program, words)).expect("the machine has the command");
+        assert_eq!(completed.code, 0, "{line}: {}", completed.stderr);
+        completed.stdout
+    }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,12 +10,7 @@ use sysconfig_plugin::{Context, Outcome, PluginError};
 
 /// The properties of a dataset, when it is there.
 fn present(host: &Host, name: &str) -> Result<Option<Properties>, PluginError> {
-    let datasets = zfs::datasets(host).map_err(storage_error)?;
-    if !datasets.iter().any(|dataset| dataset.name == name) {
-        return Ok(None);
-    }
-    let mut all = zfs::properties(host, &[name.to_owned()]).map_err(storage_error)?;
-    Ok(Some(all.remove(name).unwrap_or_default()))
+    zfs::properties_of(host, name).map_err(storage_error)
 }
 
 pub(super) fn create(host: &Host, name: &str, properties: &BTreeMap<String, String>) -> Result<Outcome, PluginError> {

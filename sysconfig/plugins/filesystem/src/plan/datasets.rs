@@ -110,12 +110,43 @@ fn place_is_free(wish: &Wish<'_>, state: &State, steps: &mut Steps) -> bool {
     }
 }
 
+/// What of a dataset's properties is not as configured.
+struct Differences {
+    /// What is to be set.
+    set: BTreeMap<String, String>,
+    /// What is to be given back.
+    unset: Vec<String>,
+}
+
+fn differences(entry: &DatasetEntry, config: &Config, present: &Properties, state: &State) -> Differences {
+    let mut set = wanted(entry);
+    set.retain(|property, value| !is_so(entry, config, present, property, value, state));
+    // One that has its inherited value already is still to be struck out of the list.
+    let is_left_over = |property: &&str| !entry.properties.contains_key(*property);
+    let unset: Vec<String> = match state.ours.contains(&entry.name) {
+        true => state.set_by_us(&entry.name).filter(is_left_over).map(str::to_owned).collect(),
+        false => Vec::new(),
+    };
+    Differences { set, unset }
+}
+
+/// Whether a file system that is mounted is to leave its place.
+pub(super) fn leaves(entry: &DatasetEntry, config: &Config, state: &State) -> bool {
+    let Some(present) = state.properties.get(&entry.name) else { return false };
+    if !state.ours.contains(&entry.name) && !entry.adopt {
+        return false;
+    }
+    let Differences { set, unset } = differences(entry, config, present, state);
+    set.contains_key("mountpoint")
+        || unset.iter().any(|property| property == "mountpoint")
+        || set.get("canmount").is_some_and(|value| value == "off")
+}
+
 /// Plans changes of properties; whether nothing stands in their way.
 fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, steps: &mut Steps) -> bool {
     let entry = wish.entry;
     let name = &entry.name;
-    let mut set = wanted(entry);
-    set.retain(|property, value| !is_so(wish, present, property, value, state));
+    let Differences { mut set, unset } = differences(entry, wish.config, present, state);
     let is_ours = state.ours.contains(name);
     let fixed: Vec<String> = set.keys().filter(|name| AT_CREATION_ONLY.contains(&name.as_str())).cloned().collect();
     for property in fixed {
@@ -130,12 +161,6 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
         set.remove(&property);
         steps.leave(name, format!("ZFS here knows no property {property}"), "leave the property out");
     }
-    // One that has its inherited value already is still to be struck out of the list.
-    let is_left_over = |property: &&str| !entry.properties.contains_key(*property);
-    let unset: Vec<String> = match is_ours {
-        true => state.set_by_us(name).filter(is_left_over).map(str::to_owned).collect(),
-        false => Vec::new(),
-    };
     if set.is_empty() && unset.is_empty() {
         return true;
     }
@@ -149,6 +174,10 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
             .collect();
         let why = format!("{}, and it is not ours", differing.join(", "));
         steps.leave(name, why, "write the properties as they are, or adopt = true");
+        return false;
+    }
+    if let Some(why) = wish.down.holds(name) {
+        steps.leave(name, why, "unmount it by hand first");
         return false;
     }
     let is_about_mounts = set.keys().chain(&unset).any(|property| ABOUT_MOUNTS.contains(&property.as_str()));
@@ -169,10 +198,17 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
 }
 
 /// Whether a property has its value, and will have it when the datasets above are as configured.
-fn is_so(wish: &Wish<'_>, present: &Properties, property: &str, value: &str, state: &State) -> bool {
+fn is_so(
+    entry: &DatasetEntry,
+    config: &Config,
+    present: &Properties,
+    property: &str,
+    value: &str,
+    state: &State,
+) -> bool {
     let is_inherited = present.get(property).is_some_and(|present| !present.is_local());
     let above = || {
-        let mut above = wish.entry.name.as_str();
+        let mut above = entry.name.as_str();
         std::iter::from_fn(move || {
             above = above.rsplit_once('/')?.0;
             Some(above)
@@ -180,7 +216,7 @@ fn is_so(wish: &Wish<'_>, present: &Properties, property: &str, value: &str, sta
     };
     // What a dataset above gets, or gives back, is what this one has then.
     let changes = above().find_map(|name| {
-        let entry = wish.config.datasets.iter().find(|entry| entry.name == name)?;
+        let entry = config.datasets.iter().find(|entry| entry.name == name)?;
         let goes = || state.set_by_us(name).any(|other| other == property).then_some(None);
         entry.property(property).map(Some).or_else(goes)
     });
@@ -238,7 +274,8 @@ fn set_step(
     step
 }
 
-fn place(name: &str, state: &State) -> Option<String> {
+/// Where a dataset is mounted.
+pub(super) fn place(name: &str, state: &State) -> Option<String> {
     state.mounts.iter().find(|mount| mount.device == name).map(|mount| mount.mount_point.clone())
 }
 
@@ -291,7 +328,7 @@ fn mount(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, st
 }
 
 /// Plans what is to be destroyed, children first.
-pub(super) fn destroy(config: &Config, state: &State, steps: &mut Steps) {
+pub(super) fn destroy(config: &Config, down: &Down, state: &State, steps: &mut Steps) {
     let mut absent: Vec<&DatasetEntry> =
         config.datasets.iter().filter(|entry| entry.absent && state.dataset(&entry.name).is_some()).collect();
     absent.sort_by(|one, other| other.name.cmp(&one.name));
@@ -308,10 +345,22 @@ pub(super) fn destroy(config: &Config, state: &State, steps: &mut Steps) {
         } else if let Some(child) = child {
             let help = "only what is named is destroyed: give each child an entry with absent = true";
             steps.leave(name, format!("{} lies in it", child.name), help);
+        } else if let Some(mount) = mounted_in(name, config, down, state) {
+            let why = format!("{} is mounted in it at {}", mount.device, mount.mount_point);
+            steps.leave(name, why, "unmount it, or take it out of the configuration, first");
         } else {
             let change = Change::Destroy { name: name.clone(), place: place(name, state) };
             let summary = format!("destroy the dataset {name} and everything in it");
             steps.destructive.push(PlannedStep::new("destroy", name, summary, Risk::Destructive, change));
         }
     }
+}
+
+/// What is mounted in a dataset and stays so, or comes back.
+fn mounted_in<'a>(name: &str, config: &Config, down: &Down, state: &'a State) -> Option<&'a mount_table::Mount> {
+    let place = place(name, state)?;
+    let goes = |point: &str| down.has(point) && !config.mounts().iter().any(|entry| entry.mountpoint == point);
+    let absent = |device: &str| config.datasets.iter().any(|entry| entry.absent && entry.name == device);
+    let mut below = state.mounts.iter().filter(|mount| mount_table::is_below(&mount.mount_point, &place));
+    below.find(|mount| !goes(&mount.mount_point) && !absent(&mount.device))
 }

@@ -2,11 +2,14 @@
 
 mod datasets;
 mod mounts;
+mod moves;
 
 use crate::change::Change;
 use crate::config::Config;
 use crate::order::{self, Unit};
 use crate::state::State;
+use moves::Move;
+use std::collections::BTreeMap;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 pub(crate) type Step = PlannedStep<Change>;
@@ -33,9 +36,27 @@ impl Steps {
     }
 }
 
+/// What cannot be moved from where it is, by name, with why and what can be done about it.
+type Stuck = BTreeMap<String, (String, String)>;
+
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
+    // What is to move makes room, and others make room for it. When it then has to stay, they stay as well, so the plan is
+    // made anew without its move; each round finds something more that stays, or is the last.
+    let mut stuck = Stuck::new();
+    loop {
+        let (steps, found) = attempt(config, state, &stuck);
+        if found.is_empty() {
+            return [steps.removals, steps.changes, steps.destructive, steps.left].concat();
+        }
+        stuck.extend(found);
+    }
+}
+
+/// A plan in which what is stuck stays where it is; and what else turned out to be.
+fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
     let mut steps = Steps::default();
-    let mut down = mounts::take_down(config, state, &mut steps);
+    let moves = moves::moves(config, state, stuck);
+    let mut down = mounts::take_down(config, state, &moves, stuck, &mut steps);
     let place = |unit: Unit<'_>| state.place(config, unit);
     // Where a dataset is that moves, something else can come only after it.
     let is_in_the_way = |one: Unit<'_>, other: Unit<'_>| match (place(one), other) {
@@ -59,6 +80,11 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
             left.push(unit);
             continue;
         }
+        if let Some((why, help)) = stuck.get(unit.name()) {
+            steps.leave(unit.name(), why, help);
+            left.push(unit);
+            continue;
+        }
         let is_usable = match unit {
             Unit::Dataset(dataset) => datasets::ensure(dataset, config, &mut down, state, &mut steps),
             Unit::Mount(mount) => mounts::ensure(mount, &down, state, &mut steps),
@@ -67,8 +93,25 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
             left.push(unit);
         }
     }
-    datasets::destroy(config, state, &mut steps);
-    [steps.removals, steps.changes, steps.destructive, steps.left].concat()
+    datasets::destroy(config, &down, state, &mut steps);
+    let found = found_stuck(&left, &moves, &down, stuck, &steps);
+    (steps, found)
+}
+
+/// What has made others make room, and then is left alone.
+fn found_stuck(left: &[Unit<'_>], moves: &[Move], down: &mounts::Down, stuck: &Stuck, steps: &Steps) -> Stuck {
+    let was_to_move = |unit: &&Unit<'_>| match unit {
+        Unit::Dataset(dataset) => moves.iter().any(|one| one.name == dataset.name),
+        Unit::Mount(mount) => down.is_for_another(&mount.mountpoint),
+    };
+    let reason = |name: &str| {
+        steps.left.iter().find_map(|step| match &step.change {
+            Change::Leave { what, why, help } if what == name => Some((why.clone(), help.clone())),
+            _ => None,
+        })
+    };
+    let names = left.iter().filter(was_to_move).map(Unit::name).filter(|name| !stuck.contains_key(*name));
+    names.filter_map(|name| Some((name.to_owned(), reason(name)?))).collect()
 }
 
 /// What is no longer configured and kept nevertheless.

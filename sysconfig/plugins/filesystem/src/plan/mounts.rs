@@ -1,6 +1,6 @@
 //! Plans about mounts and their rows.
 
-use super::Steps;
+use super::{Move, Steps, Stuck};
 use crate::change::Change;
 use crate::config::{Config, MountEntry};
 use crate::options;
@@ -23,12 +23,19 @@ const REMOUNTABLE: &[(System, &[&str])] = &[
 #[derive(Default)]
 pub(super) struct Down {
     points: BTreeSet<String>,
+    /// Those of them in whose place something else comes.
+    for_others: BTreeSet<String>,
     blocked: BTreeMap<String, String>,
+    /// Datasets that cannot leave their places, because of what is mounted in them.
+    held: BTreeMap<String, String>,
 }
 
 /// Plans the end of mounts and rows of ours that are no longer wanted, and of those that have to make room.
-pub(super) fn take_down(config: &Config, state: &State, steps: &mut Steps) -> Down {
+pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &Stuck, steps: &mut Steps) -> Down {
     let mut down = Down::default();
+    for one in moves {
+        down.make_room(one, config.mounts.is_some(), state);
+    }
     if config.mounts.is_none() {
         return down;
     }
@@ -41,7 +48,7 @@ pub(super) fn take_down(config: &Config, state: &State, steps: &mut Steps) -> Do
             _ => forget(point, steps),
         }
     }
-    for entry in config.mounts() {
+    for entry in config.mounts().iter().filter(|entry| !stuck.contains_key(&entry.mountpoint)) {
         let mounted = mounted_at(&state.mounts, &entry.mountpoint).filter(|mount| state.is_ours(mount));
         if mounted.is_some_and(|mount| has_to_go(entry, mount, state)) {
             match covers(&entry.mountpoint, state) && !entry.overlay {
@@ -49,7 +56,10 @@ pub(super) fn take_down(config: &Config, state: &State, steps: &mut Steps) -> Do
                     let why = "the directory below what is mounted there is not empty";
                     down.blocked.insert(entry.mountpoint.clone(), why.to_owned());
                 }
-                false => down.add(&entry.mountpoint, state),
+                false => {
+                    down.add(&entry.mountpoint, state);
+                    down.for_others.insert(entry.mountpoint.clone());
+                }
             }
         }
     }
@@ -82,6 +92,29 @@ impl Down {
     /// Whether what is mounted there goes.
     pub(super) fn has(&self, point: &str) -> bool {
         self.points.contains(point)
+    }
+
+    /// Whether what is mounted there goes because something else is to come in its place.
+    pub(super) fn is_for_another(&self, point: &str) -> bool {
+        self.has(point) && self.for_others.contains(point)
+    }
+
+    /// Why a dataset cannot leave its place.
+    pub(super) fn holds(&self, dataset: &str) -> Option<&str> {
+        self.held.get(dataset).map(String::as_str)
+    }
+
+    /// Takes down what is mounted in a dataset that leaves its place. Whatever is configured comes back after it.
+    fn make_room(&mut self, one: &Move, may_unmount: bool, state: &State) {
+        for mount in state.mounts.iter().filter(|mount| one.is_held_by(mount, state)) {
+            if may_unmount && state.is_ours(mount) {
+                self.add(&mount.mount_point, state);
+            }
+            if !self.has(&mount.mount_point) {
+                let why = format!("{} is mounted in it at {}, and is not ours", mount.device, mount.mount_point);
+                self.held.insert(one.name.clone(), why);
+            }
+        }
     }
 
     /// What is at a mount point when everything that goes is gone.

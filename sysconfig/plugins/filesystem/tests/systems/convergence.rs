@@ -230,9 +230,11 @@ fn left_below(fixture: &mut Fixture) -> bool {
 
 fn cases() -> ProptestConfig {
     // Every day the same cases, so that a run says something about the change that it is for; others with --soak.
+    // What they find becomes a test with a name.
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     match test_judge::soak() {
-        true => ProptestConfig { cases: 1000, ..ProptestConfig::default() },
-        false => ProptestConfig { cases: 40, rng_seed: RngSeed::Fixed(0), ..ProptestConfig::default() },
+        true => ProptestConfig { cases: 1000, ..config },
+        false => ProptestConfig { cases: 40, rng_seed: RngSeed::Fixed(0), ..config },
     }
 }
 

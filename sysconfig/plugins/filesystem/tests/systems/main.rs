@@ -5,6 +5,7 @@ mod datasets;
 mod different;
 mod killed;
 mod mounts;
+mod moves;
 mod refusals;
 mod rows;
 mod support;

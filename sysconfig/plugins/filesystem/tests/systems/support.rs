@@ -1,38 +1,13 @@
 //! The plugin on a simulated machine.
 
 use serde_json::{Value, json};
-use std::sync::Arc;
-use sysconfig_platform::fake::storage::Storage;
-use sysconfig_platform::fake::{illumos, linux};
-use sysconfig_platform::{Host, files};
+use sysconfig_platform::fake::Machine;
+use sysconfig_platform::{Host, System, files};
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin::{Outcome, Risk};
 use sysconfig_plugin_filesystem::FilesystemPlugin;
 use sysconfig_protocol::Step;
 use tempfile::TempDir;
-
-/// A simulated machine of either system.
-#[derive(Clone, Debug)]
-pub(crate) enum Machine {
-    Illumos(Arc<illumos::Machine>),
-    Linux(Arc<linux::Machine>),
-}
-
-impl Machine {
-    pub(crate) fn storage<T>(&self, look: impl FnOnce(&mut Storage) -> T) -> T {
-        match self {
-            Self::Illumos(machine) => machine.storage(look),
-            Self::Linux(machine) => machine.storage(look),
-        }
-    }
-
-    pub(crate) fn commands(&self) -> Vec<String> {
-        match self {
-            Self::Illumos(machine) => machine.commands(),
-            Self::Linux(machine) => machine.commands(),
-        }
-    }
-}
 
 pub(crate) struct Fixture {
     _directory: TempDir,
@@ -42,15 +17,14 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn illumos() -> Fixture {
-    let (directory, host, machine) = illumos::Machine::start();
-    Fixture::new(directory, host, Machine::Illumos(machine))
+    Fixture::start(System::Illumos)
 }
 
 /// A Linux without ZFS.
 pub(crate) fn linux() -> Fixture {
-    let (directory, host, machine) = linux::Machine::start();
-    std::fs::create_dir_all(host.root.locate("/var")).unwrap();
-    Fixture::new(directory, host, Machine::Linux(machine))
+    let fixture = Fixture::start(System::Linux);
+    std::fs::create_dir_all(fixture.host.root.locate("/var")).unwrap();
+    fixture
 }
 
 /// A Linux with a pool.
@@ -87,7 +61,8 @@ pub(crate) fn summaries(steps: &[Step]) -> Vec<&str> {
 }
 
 impl Fixture {
-    fn new(directory: TempDir, host: Host, machine: Machine) -> Self {
+    fn start(system: System) -> Self {
+        let (directory, host, machine) = Machine::start(system);
         let harness = Harness::start(FilesystemPlugin::new(host.clone()));
         Self { _directory: directory, host, machine, harness }
     }

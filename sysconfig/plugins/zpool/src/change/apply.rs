@@ -5,10 +5,10 @@ use crate::device::{self, Presence};
 use crate::error::zfs_error;
 use crate::plan::is_so;
 use crate::state::{State, is_lost};
+use sysconfig_platform::zpool::{self, Kind, PoolStatus, Vdev, Words};
 use sysconfig_platform::{Host, Invocation};
+use sysconfig_platform::{StorageError, zfs};
 use sysconfig_plugin::{Context, Outcome, PluginError};
-use zfs_commands::zpool::{self, Kind, PoolStatus, Vdev, Words};
-use zfs_commands::{ZfsError, zfs};
 
 impl Change {
     pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
@@ -174,11 +174,10 @@ fn set(host: &Host, target: Target, which: Which<'_>, property: &str, to: &str) 
     if value()?.is_some_and(|present| is_so(property, &present, to)) {
         return Ok(Outcome::AlreadySo);
     }
-    let command = match target {
-        Target::Pool => zpool::set(host, property, to, which.0),
-        Target::Root => zfs::set(host, property, to, which.0),
-    };
-    run(host, &command, &operation)?;
+    match target {
+        Target::Pool => run(host, &zpool::set(host, property, to, which.0), &operation)?,
+        Target::Root => zfs::set(host, which.0, property, to).map_err(|error| zfs_error(&operation, error))?,
+    }
     match value()? {
         Some(present) if is_so(property, &present, to) => Ok(Outcome::Changed),
         present => {
@@ -188,10 +187,10 @@ fn set(host: &Host, target: Target, which: Which<'_>, property: &str, to: &str) 
     }
 }
 
-pub(super) fn value(host: &Host, target: Target, pool: &str, property: &str) -> Result<Option<String>, ZfsError> {
+pub(super) fn value(host: &Host, target: Target, pool: &str, property: &str) -> Result<Option<String>, StorageError> {
     let all = match target {
         Target::Pool => zpool::properties(host, pool)?,
-        Target::Root => zfs::properties(host, pool)?,
+        Target::Root => zfs::properties_of(host, pool)?,
     };
     Ok(all.and_then(|mut all| all.remove(property)).map(|property| property.value))
 }
@@ -229,15 +228,8 @@ fn check(host: &Host, devices: &[Approved], operation: &str) -> Result<(), Plugi
 }
 
 pub(super) fn run(host: &Host, invocation: &Invocation, operation: &str) -> Result<(), PluginError> {
-    let completed = host.run(invocation).map_err(ZfsError::command(operation.trim_start_matches("cannot ")));
-    completed.map(drop).map_err(|error| {
-        let help = error.help();
-        let failed = PluginError::new(operation).source(error);
-        match help {
-            Some(help) => failed.help(help),
-            None => failed,
-        }
-    })
+    let completed = host.run(invocation).map_err(StorageError::command(operation.trim_start_matches("cannot ")));
+    completed.map(drop).map_err(|error| zfs_error(operation, error))
 }
 
 pub(super) fn status(host: &Host, pool: &str, operation: &str) -> Result<Option<PoolStatus>, PluginError> {

@@ -5,9 +5,9 @@
 //! once, so they have to be read before.
 
 use super::apply::run;
+use sysconfig_platform::StorageError;
 use sysconfig_platform::{Host, Invocation};
 use sysconfig_plugin::PluginError;
-use zfs_commands::ZfsError;
 
 /// Words of objections to which two permissions are no answer: somebody uses the device now, or may; or the vdev itself is
 /// not what ZFS wants.
@@ -38,8 +38,9 @@ pub(super) fn run_permitted(
     if !permitted {
         return run(host, &plain, operation);
     }
-    let failed =
-        |source| PluginError::new(operation).source(ZfsError::command(operation.trim_start_matches("cannot "))(source));
+    let failed = |source| {
+        PluginError::new(operation).source(StorageError::command(operation.trim_start_matches("cannot "))(source))
+    };
     let completed = host.run_any(&plain).map_err(failed)?;
     if completed.code == 0 {
         return Ok(());

@@ -4,8 +4,9 @@ use super::apply::{member, run, status, the_pool, value};
 use super::{Approved, Change, Role, Target};
 use crate::error::zfs_error;
 use sysconfig_platform::Host;
+use sysconfig_platform::zfs::{self, Property, Source};
+use sysconfig_platform::zpool;
 use sysconfig_plugin::{Context, Outcome, PluginError};
-use zfs_commands::{Property, Source, zfs, zpool};
 
 impl Change {
     pub(crate) fn undo(&self, host: &Host, _: &Context) -> Result<Outcome, PluginError> {
@@ -103,10 +104,12 @@ fn put_back(
         return Err(PluginError::unsupported(format!("{property} of the pool {} cannot be disabled again", which.0)));
     }
     let old = if from.value == "-" { "" } else { from.value.as_str() };
-    let command = match (target, &from.source) {
-        (Target::Pool, _) => zpool::set(host, property, old, which.0),
-        (Target::Root, Source::Local | Source::Received) => zfs::set(host, property, old, which.0),
-        (Target::Root, _) => zfs::inherit(host, property, which.0),
+    let done = match (target, &from.source) {
+        (Target::Pool, _) => {
+            return run(host, &zpool::set(host, property, old, which.0), &operation).map(|()| Outcome::Changed);
+        }
+        (Target::Root, Source::Local | Source::Received) => zfs::set(host, which.0, property, old),
+        (Target::Root, _) => zfs::inherit(host, which.0, property),
     };
-    run(host, &command, &operation).map(|()| Outcome::Changed)
+    done.map(|()| Outcome::Changed).map_err(|error| zfs_error(&operation, error))
 }

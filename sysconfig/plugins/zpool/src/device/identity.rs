@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn the_same_device_by_other_names() {
-        let (_directory, illumos, _) = zfs_commands::fake::Machine::start(System::Illumos);
-        let (_directory, linux, _) = zfs_commands::fake::Machine::start(System::Linux);
+        let (_directory, illumos, _) = sysconfig_platform::fake::Machine::start(System::Illumos);
+        let (_directory, linux, _) = sysconfig_platform::fake::Machine::start(System::Linux);
         let same = |host: &Host, one: &str, other: &str| names(host, one).same(&names(host, other));
         for (one, other, expected) in [
             ("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d0s0", true),

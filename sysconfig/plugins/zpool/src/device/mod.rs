@@ -17,6 +17,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use sysconfig_platform::mount_table::Mount;
 use sysconfig_platform::{Host, Invocation, System};
 
 /// A device as it was found.
@@ -209,15 +210,11 @@ fn rustix_excl() -> u32 {
 }
 
 fn used_on_illumos(host: &Host, path: &str) -> io::Result<Option<String>> {
-    let text = sysconfig_platform::files::read_text(&host.root, "/etc/mnttab").map_err(io::Error::other)?;
     let own = names(host, path);
-    let mounted = text.unwrap_or_default().lines().find_map(|line| {
-        let mut columns = line.split('\t');
-        let (special, directory) = (columns.next()?, columns.next()?);
-        let is_ours = special.starts_with("/dev/dsk/") && own.overlaps_disk(&names(host, special));
-        is_ours.then(|| format!("{special} is mounted on {directory}"))
-    });
-    Ok(mounted)
+    let mounts = sysconfig_platform::mount_table::mounts(host).map_err(io::Error::other)?;
+    let is_ours =
+        |mount: &&Mount| mount.device.starts_with("/dev/dsk/") && own.overlaps_disk(&names(host, &mount.device));
+    Ok(mounts.iter().find(is_ours).map(|mount| format!("{} is mounted on {}", mount.device, mount.mount_point)))
 }
 
 /// The size of a whole disk by `diskinfo`, for drivers that do not tell it otherwise. Its fields: type, disk, vendor,

@@ -9,8 +9,8 @@ use crate::config::{Pool, WantedVdev};
 use crate::device::{Device, Presence};
 use crate::state::{Members, State};
 use std::fmt;
+use sysconfig_platform::zpool::{Kind, Layout, Vdev};
 use sysconfig_plugin::{PlannedStep, Risk};
-use zfs_commands::zpool::{Kind, Layout, Vdev};
 
 /// A pool as it is, imported or about to be.
 pub(super) struct Actual<'a> {
@@ -329,14 +329,14 @@ mod tests {
     use crate::device;
     use crate::state::Member;
     use sysconfig_platform::System;
-    use zfs_commands::fake::Machine;
-    use zfs_commands::zpool::parse_status;
+    use sysconfig_platform::fake::Machine;
+    use sysconfig_platform::zpool::parse_status;
 
     /// What there is to do about a mirror of `c0t0d0` and `c0t1d0` whose configuration lines are these.
     fn planned(rows: &str, has_disk: bool) -> (Vec<String>, Vec<String>) {
         let (_directory, host, machine) = Machine::start(System::Illumos);
         if has_disk {
-            machine.world().add_disk("c0t1d0", 128 << 20);
+            machine.storage(|storage| storage.add_disk("c0t1d0", 128 << 20));
         }
         let text = format!(
             "  pool: tank\n state: DEGRADED\nconfig:\n\n\tNAME                         STATE     READ WRITE CKSUM\n\ttank                         DEGRADED     0     0     0\n{rows}"

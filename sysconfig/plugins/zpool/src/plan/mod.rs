@@ -14,8 +14,8 @@ use crate::config::{Config, Pool};
 use crate::state::{ActivePool, FoundPool, State};
 use devices::Devices;
 use layout::Actual;
+use sysconfig_platform::zpool::Importable;
 use sysconfig_plugin::{PlannedStep, Risk};
-use zfs_commands::zpool::Importable;
 
 /// A step of this plugin.
 pub(crate) type Step = PlannedStep<Change>;

@@ -4,9 +4,10 @@ use super::{PoolPlan, Refusal, Step};
 use crate::change::{Change, Target};
 use crate::config::{Pool, Scalar};
 use crate::state::ActivePool;
+use sysconfig_platform::storage::parse_size;
+use sysconfig_platform::zfs::Property;
+use sysconfig_platform::zfs::property::same_value;
 use sysconfig_plugin::{PlannedStep, Risk};
-use zfs_commands::Property;
-use zfs_commands::properties::{parse_size, same_value};
 
 /// Of pools: what counts when devices are added only, so that a present value says nothing.
 const WHEN_MADE: &[&str] = &["ashift"];
@@ -76,7 +77,7 @@ pub(super) fn growth(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
     if !wants || gained == 0 {
         return;
     }
-    let devices = active.status.layout.data.iter().flat_map(zfs_commands::zpool::Vdev::devices);
+    let devices = active.status.layout.data.iter().flat_map(sysconfig_platform::zpool::Vdev::devices);
     let devices: Vec<_> = devices.filter(|device| device.state == "ONLINE").map(|device| device.name.clone()).collect();
     let summary = format!("use {gained} bytes more that the devices of the pool {} have", pool.name);
     let change = Change::Expand { pool: pool.name.clone(), guid: active.guid, devices };

@@ -4,7 +4,7 @@
 use crate::support::Fixture;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use zfs_commands::zpool::Kind;
+use sysconfig_platform::zpool::Kind;
 
 const DISKS: usize = 12;
 
@@ -111,23 +111,23 @@ fn machine(before: &Before) -> Fixture {
             fixture.machine.type_in(&format!("zpool export {name}"));
         }
     }
-    let mut world = fixture.machine.world();
-    for at in &before.scribbled {
-        // Not where a pool is: that is damage, and another matter.
-        if before.pool.is_none_or(|(_, _, width)| *at >= width) {
-            world.scribble(&disk(*at), 1080, &[0x53, 0xef]);
+    fixture.machine.storage(|storage| {
+        for at in &before.scribbled {
+            // Not where a pool is: that is damage, and another matter.
+            if before.pool.is_none_or(|(_, _, width)| *at >= width) {
+                storage.scribble(&disk(*at), 1080, &[0x53, 0xef]);
+            }
         }
-    }
-    if let Some(at) = before.pulled {
-        world.pull(&disk(at), false);
-    }
-    drop(world);
+        if let Some(at) = before.pulled {
+            storage.pull(&disk(at), false);
+        }
+    });
     fixture
 }
 
 fn all_bytes(fixture: &Fixture, before: &Before) -> Vec<Vec<u8>> {
-    let world = fixture.machine.world();
-    (0..DISKS).filter(|at| Some(*at) != before.pulled).map(|at| world.ends_of(&disk(at))).collect()
+    let there = (0..DISKS).filter(|at| Some(*at) != before.pulled);
+    fixture.machine.storage(|storage| there.map(|at| storage.ends_of(&disk(at))).collect())
 }
 
 fn cases() -> ProptestConfig {
@@ -142,7 +142,7 @@ fn settle(fixture: &mut Fixture, before: &Before, wish: &Wish) -> Result<(), Tes
     let steps = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
     let untouched = all_bytes(fixture, before);
     let is_refused = steps.iter().any(|step| step.action == "refuse");
-    let others = fixture.machine.world().pools.get("other").cloned();
+    let others = fixture.machine.storage(|storage| storage.pools.get("other").cloned());
     for step in steps.iter().filter(|step| step.action != "refuse") {
         let applied = fixture.harness.apply(step);
         prop_assert!(applied.is_ok(), "{}: {:?}", step.summary, applied);
@@ -157,7 +157,7 @@ fn settle(fixture: &mut Fixture, before: &Before, wish: &Wish) -> Result<(), Tes
     if is_refused && !steps.iter().any(|step| step.action == "import") {
         prop_assert!(all_bytes(fixture, before) == untouched, "a refused configuration changes not one byte");
     }
-    let others_now = fixture.machine.world().pools.get("other").cloned();
+    let others_now = fixture.machine.storage(|storage| storage.pools.get("other").cloned());
     prop_assert_eq!(others, others_now, "what others made stays");
     let commands = fixture.commands();
     let forced = commands.iter().any(|line| line.contains(" -f"));

@@ -45,11 +45,12 @@ fn properties_come_with_the_pool() {
         root-properties = { compression = "lz4", mountpoint = "/data", quota = "10G", "org.example:x" = "1" }"#,
     );
     fixture.converge(&text);
-    let world = fixture.machine.world();
-    let pool = &world.pools["tank"];
-    assert_eq!((pool.properties["autoexpand"].as_str(), pool.root["mountpoint"].as_str()), ("on", "/data"));
-    assert_eq!(pool.root["quota"], "10737418240");
-    drop(world);
+    fixture.machine.storage(|storage| {
+        let root = &storage.datasets["tank"];
+        assert_eq!(storage.pools["tank"].properties["autoexpand"], "on");
+        assert_eq!((root.local("mountpoint"), root.local("quota")), (Some("/data"), Some("10737418240")));
+        assert!(root.mounted);
+    });
     assert_eq!(
         fixture.commands(),
         ["zpool create -o autoexpand=on -o 'comment=of the tests' -o feature@lz4_compress=enabled -O compression=lz4 \
@@ -72,7 +73,7 @@ fn a_pool_of_disks_is_made_on_linux_and_found_again() {
 fn files_are_vdevs_too() {
     let mut fixture = Fixture::illumos();
     for name in ["a", "b"] {
-        fixture.machine.world().add_file(&format!("/var/tmp/{name}"), 64 << 20);
+        fixture.machine.storage(|storage| storage.add_file(&format!("/var/tmp/{name}"), 64 << 20));
     }
     let text = tank(r#"vdevs = [{ mirror = ["/var/tmp/a", "/var/tmp/b"] }]"#);
     fixture.converge(&text);
@@ -90,11 +91,11 @@ fn what_was_exported_behind_our_back_is_imported() {
         root-properties = { compression = "lz4" }"#,
     );
     fixture.converge(&text);
-    let guid = fixture.machine.world().pools["tank"].guid;
+    let guid = fixture.machine.storage(|storage| storage.pools["tank"].guid);
     fixture.machine.type_in("zpool export tank");
     let done = fixture.converge(&text);
     assert_eq!(done[0], format!("import the pool tank (guid {guid})"));
-    assert_eq!(fixture.machine.world().pools["tank"].guid, guid);
+    assert_eq!(fixture.machine.storage(|storage| storage.pools["tank"].guid), guid);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn a_pool_without_vdevs_is_imported_by_name_or_by_guid() {
     for by_guid in [false, true] {
         let mut fixture = Fixture::illumos();
         fixture.machine.type_in("zpool create old mirror /dev/dsk/c0t0d0 /dev/dsk/c0t1d0");
-        let guid = fixture.machine.world().pools["old"].guid;
+        let guid = fixture.machine.storage(|storage| storage.pools["old"].guid);
         fixture.machine.type_in("zpool export old");
         let text = match by_guid {
             true => tank(&format!("guid = \"{guid}\"")),
@@ -111,7 +112,7 @@ fn a_pool_without_vdevs_is_imported_by_name_or_by_guid() {
         let done = fixture.converge(&text);
         assert_eq!(done.len(), 1);
         let name = if by_guid { "tank" } else { "old" };
-        assert_eq!(fixture.machine.world().pools[name].guid, guid);
+        assert_eq!(fixture.machine.storage(|storage| storage.pools[name].guid), guid);
         assert_eq!(done[0].contains("called old"), by_guid, "{done:?}");
     }
 }
@@ -124,12 +125,12 @@ fn a_pool_grows_with_its_devices() {
         properties = { autoexpand = "on" }"#,
     );
     fixture.converge(&text);
-    fixture.machine.world().grow("/dev/dsk/c0t0d0", 512 << 20);
+    fixture.machine.storage(|storage| storage.grow("/dev/dsk/c0t0d0", 512 << 20));
     let done = fixture.converge(&text);
     assert!(done[0].starts_with("use 402653184 bytes more"), "{done:?}");
     assert_eq!(fixture.commands().last().unwrap(), "zpool online -e tank /dev/dsk/c0t0d0s0");
     // Without the property nobody has asked for it.
-    fixture.machine.world().grow("/dev/dsk/c0t0d0", 1 << 30);
+    fixture.machine.storage(|storage| storage.grow("/dev/dsk/c0t0d0", 1 << 30));
     assert_eq!(fixture.converge(&tank(r#"vdevs = ["c#0t0d0"]"#)).len(), 0);
 }
 
@@ -137,9 +138,9 @@ fn a_pool_grows_with_its_devices() {
 fn replacing_all_devices_by_larger_ones_makes_the_pool_larger() {
     let mut fixture = Fixture::illumos();
     for disk in ["c9t0d0", "c9t1d0"] {
-        fixture.machine.world().add_disk(disk, 512 << 20);
+        fixture.machine.storage(|storage| storage.add_disk(disk, 512 << 20));
     }
-    fixture.machine.world().resilver_looks = 4;
+    fixture.machine.storage(|storage| storage.resilver_looks = 4);
     let mirror = |one: &str, other: &str| {
         tank(&format!(
             r#"vdevs = [{{ mirror = ["c#{one}", "c#{other}"] }}]
@@ -160,16 +161,16 @@ fn a_disk_that_was_changed_in_its_slot_is_replaced_and_one_that_came_back_is_use
     let text = tank(r#"vdevs = [{ mirror = ["c#0t0d0", "c#0t1d0"] }]"#);
     let mut fixture = Fixture::illumos();
     fixture.converge(&text);
-    fixture.machine.world().pull("/dev/dsk/c0t1d0", false);
+    fixture.machine.storage(|storage| storage.pull("/dev/dsk/c0t1d0", false));
     assert_eq!(fixture.converge(&text), [""; 0], "a missing disk cannot be conjured up");
     let warnings = fixture.warnings();
     assert!(warnings.iter().any(|line| line.contains("DEGRADED")), "{warnings:?}");
     assert!(warnings.iter().any(|line| line == "pool tank: /dev/dsk/c0t1d0 is missing"), "{warnings:?}");
-    fixture.machine.world().pull("/dev/dsk/c0t1d0", true);
+    fixture.machine.storage(|storage| storage.pull("/dev/dsk/c0t1d0", true));
     assert_eq!(fixture.converge(&text), ["use /dev/dsk/c0t1d0 in the pool tank again"]);
-    fixture.machine.world().pull("/dev/dsk/c0t1d0", false);
+    fixture.machine.storage(|storage| storage.pull("/dev/dsk/c0t1d0", false));
     fixture.converge(&text);
-    fixture.machine.world().add_disk("c0t1d0", 128 << 20);
+    fixture.machine.storage(|storage| storage.add_disk("c0t1d0", 128 << 20));
     let done = fixture.converge(&text);
     assert_eq!(done, ["replace /dev/dsk/c0t1d0s0 of the pool tank by /dev/dsk/c0t1d0"]);
     assert_eq!(fixture.drawing(), "mirror(c0t0d0s0 c0t1d0s0)");
@@ -195,10 +196,11 @@ fn changes_are_undone_as_far_as_that_loses_nothing() {
         fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
     }
     assert_eq!(fixture.drawing(), "c0t0d0s0");
-    assert_eq!(fixture.machine.world().pools["tank"].properties["failmode"], "wait");
+    let failmode = fixture.machine.storage(|storage| storage.pools["tank"].properties["failmode"].clone());
+    assert_eq!(failmode, "wait");
     fixture.harness.undo(&creation[0]).unwrap();
-    let left = |world: &zfs_commands::fake::World| (world.pools.len(), world.exported.len());
-    assert_eq!(left(&fixture.machine.world()), (0, 1), "let go of, not destroyed");
+    let left = fixture.machine.storage(|storage| (storage.pools.contains_key("tank"), storage.exported.len()));
+    assert_eq!(left, (false, 1), "let go of, not destroyed");
     let commands = fixture.commands();
     assert!(!commands.iter().any(|line| line.contains("destroy") || line.contains(" -f")), "{commands:?}");
 }

@@ -47,7 +47,7 @@ fn run_until_killed(fixture: &Fixture, text: &str, kill: (usize, bool)) {
     let context = Context::detached();
     let state = plugin.observe(&config, &context).unwrap();
     let steps = plugin.plan(&config, &state).unwrap();
-    fixture.machine.world().kill = Some(kill);
+    fixture.machine.storage(|storage| storage.kill = Some(kill));
     let run = catch_unwind(AssertUnwindSafe(|| {
         for step in &steps {
             plugin.apply(&step.change, &context).unwrap();
@@ -55,7 +55,7 @@ fn run_until_killed(fixture: &Fixture, text: &str, kill: (usize, bool)) {
     }));
     let end = run.expect_err("it was killed");
     assert_eq!(end.downcast_ref::<&str>(), Some(&"killed"), "of\n{text}");
-    fixture.machine.world().kill = None;
+    fixture.machine.storage(|storage| storage.kill = None);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_kill_while_a_pool_grows() {
         let mut fixture = Fixture::illumos();
         fixture.converge(&text);
         for disk in ["/dev/dsk/c0t0d0", "/dev/dsk/c0t1d0"] {
-            fixture.machine.world().grow(disk, 2 * DISK);
+            fixture.machine.storage(|storage| storage.grow(disk, 2 * DISK));
         }
         run_until_killed(&fixture, &text, (at, takes_effect));
         fixture.converge(&text);

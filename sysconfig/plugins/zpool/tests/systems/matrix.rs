@@ -211,7 +211,7 @@ fn long(text: &str) -> String {
 fn check(case: &Case) {
     let mut fixture = Fixture::illumos();
     fixture.machine.type_in(&format!("zpool create {}", long(case.before)));
-    let before = fixture.machine.world().pools["tank"].clone();
+    let before = fixture.machine.storage(|storage| storage.pools["tank"].clone());
     let text = tank(&long(case.wanted));
     let about = format!("{} / {}", case.before, case.wanted);
     match &case.end {
@@ -228,7 +228,7 @@ fn check(case: &Case) {
             assert_eq!(fixture.refusals(&text), [long(what)], "{about}");
             let left = fixture.plan(&text);
             assert_eq!(left.len(), 1, "{about}: {:?}", summaries(&left));
-            assert_eq!(fixture.machine.world().pools["tank"], before, "{about}");
+            assert_eq!(fixture.machine.storage(|storage| storage.pools["tank"].clone()), before, "{about}");
         }
         Noted(what) => {
             assert_eq!(fixture.converge(&text), [""; 0], "{about}");
@@ -236,7 +236,7 @@ fn check(case: &Case) {
             assert_eq!(notes, [format!("pool tank: {}", long(what))], "{about}");
             let logged: Vec<_> = fixture.harness.logs().into_iter().map(|line| line.message).collect();
             assert_eq!(logged, notes, "{about}: it is said once, however often somebody looks");
-            assert_eq!(fixture.machine.world().pools["tank"], before, "{about}");
+            assert_eq!(fixture.machine.storage(|storage| storage.pools["tank"].clone()), before, "{about}");
         }
     }
     assert!(!fixture.commands().iter().any(|line| line.contains(" -f") || line.contains("destroy")), "{about}");
@@ -263,7 +263,7 @@ fn pools_that_are_there_and_others() {
     let mut fixture = Fixture::illumos();
     fixture.machine.type_in("zpool create tank /dev/dsk/c0t5d0");
     fixture.machine.type_in("zpool export tank");
-    let guid = fixture.machine.world().exported[0].guid;
+    let guid = fixture.machine.storage(|storage| storage.exported[0].guid);
     let text = tank(&long(r#"vdevs = ["c#0"]"#));
     assert_eq!(
         fixture.refusals(&text),
@@ -272,7 +272,7 @@ fn pools_that_are_there_and_others() {
     // Two of the same name: the one whose devices are configured.
     fixture.machine.type_in("zpool create tank /dev/dsk/c0t6d0");
     fixture.machine.type_in("zpool export tank");
-    let both: Vec<_> = fixture.machine.world().exported.iter().map(|pool| pool.guid).collect();
+    let both: Vec<_> = fixture.machine.storage(|storage| storage.exported.iter().map(|pool| pool.guid).collect());
     let unnamed = "[[storage.pool]]\nname = \"tank\"\n";
     let refusals = fixture.refusals(unnamed);
     assert_eq!(
@@ -280,7 +280,7 @@ fn pools_that_are_there_and_others() {
         [format!("several pools of this name can be imported, with the guids {}, {}", both[0], both[1])]
     );
     fixture.converge(&tank(&long(r#"vdevs = ["c#6"]"#)));
-    assert_eq!(fixture.machine.world().pools["tank"].guid, both[1]);
+    assert_eq!(fixture.machine.storage(|storage| storage.pools["tank"].guid), both[1]);
     // Imported under the name, and another guid than asked for.
     let other = tank(&format!("guid = \"{}\"", both[0]));
     assert_eq!(fixture.refusals(&other), [format!("another pool of this name is imported, with the guid {}", both[1])]);

@@ -111,15 +111,18 @@ const CONTENTS: &[(&str, u64, &[u8], &str)] = &[
 fn a_device_that_holds_anything_is_refused_until_it_is_permitted_twice() {
     for (name, at, bytes, what) in CONTENTS {
         let mut fixture = Fixture::illumos();
-        fixture.machine.world().scribble("/dev/dsk/c0t1d0", *at, bytes);
-        let before = fixture.machine.world().bytes_of("/dev/dsk/c0t1d0");
+        fixture.machine.storage(|storage| storage.scribble("/dev/dsk/c0t1d0", *at, bytes));
+        let before = fixture.machine.storage(|storage| storage.bytes_of("/dev/dsk/c0t1d0"));
         let text = r#"vdevs = [{ mirror = ["c#0t0d0", "c#0t1d0"] }]"#;
         assert_eq!(fixture.refusals(&tank(text)), [format!("/dev/dsk/c0t1d0 holds {what}")], "{name}");
         // The permission for another device is none for this one.
         let other = tank(&format!("{text}\nallow-destructive = [\"c#0t0d0\"]"));
         assert_eq!(fixture.refusals(&other).len(), 1, "{name}");
         assert_eq!(fixture.commands(), [""; 0], "{name}");
-        assert!(fixture.machine.world().bytes_of("/dev/dsk/c0t1d0") == before, "{name}: not one byte changes");
+        assert!(
+            fixture.machine.storage(|storage| storage.bytes_of("/dev/dsk/c0t1d0")) == before,
+            "{name}: not one byte changes"
+        );
         let permitted = tank(&format!("{text}\nallow-destructive = [\"c#0t1d0\"]"));
         let steps = fixture.plan(&permitted);
         assert_eq!((steps.len(), steps[0].risk), (1, Risk::Destructive), "{name}");
@@ -134,14 +137,14 @@ fn a_device_that_changes_between_plan_and_apply_is_left_alone() {
     let mut fixture = Fixture::illumos();
     let text = tank(r#"vdevs = ["c#0t0d0"]"#);
     let steps = fixture.plan(&text);
-    fixture.machine.world().scribble("/dev/dsk/c0t0d0", 1080, &[0x53, 0xef]);
+    fixture.machine.storage(|storage| storage.scribble("/dev/dsk/c0t0d0", 1080, &[0x53, 0xef]));
     let error = fixture.harness.apply(&steps[0]).unwrap_err();
     assert!(error.chain().contains("has changed since the plan; it holds an ext2"), "{}", error.chain());
     assert_eq!(fixture.commands(), [""; 0]);
     // Also when something may be lost there, it is only what was seen.
     let permitted = tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]");
     let steps = fixture.plan(&permitted);
-    fixture.machine.world().scribble("/dev/dsk/c0t0d0", 0, b"LUKS\xba\xbe");
+    fixture.machine.storage(|storage| storage.scribble("/dev/dsk/c0t0d0", 0, b"LUKS\xba\xbe"));
     let error = fixture.harness.apply(&steps[0]).unwrap_err();
     assert!(error.chain().contains("has changed since the plan"), "{}", error.chain());
     assert_eq!(fixture.commands(), [""; 0]);
@@ -158,8 +161,7 @@ fn what_is_in_use_is_refused_whatever_is_permitted() {
             [format!("/dev/dsk/c{disk} is part of the imported pool other")]
         );
     }
-    let table = fixture.host.root.locate("/etc/mnttab");
-    std::fs::write(table, "/dev/dsk/c0t1d0s3\t/export\tufs\trw\t1\n").unwrap();
+    fixture.machine.storage(|storage| storage.add_mount("/dev/dsk/c0t1d0s3", "/export", "ufs", &[]));
     let refusals = fixture.refusals(&permitted("0t1d0"));
     assert_eq!(refusals, ["/dev/dsk/c0t1d0 is in use: /dev/dsk/c0t1d0s3 is mounted on /export"]);
     assert_eq!(fixture.commands(), ["zpool create other /dev/dsk/c0t0d0"]);
@@ -170,10 +172,7 @@ fn a_pool_that_another_machine_may_use_is_neither_imported_nor_overwritten() {
     let mut fixture = Fixture::illumos();
     fixture.machine.type_in("zpool create tank /dev/dsk/c0t0d0");
     fixture.machine.type_in("zpool export tank");
-    {
-        let mut world = fixture.machine.world();
-        world.exported[0].foreign = true;
-    }
+    fixture.machine.storage(|storage| storage.exported[0].foreign = true);
     let text = tank(r#"vdevs = ["c#0t0d0"]"#);
     let refusals = fixture.refusals(&text);
     assert!(refusals[0].starts_with("it can be imported by force only"), "{refusals:?}");
@@ -181,7 +180,7 @@ fn a_pool_that_another_machine_may_use_is_neither_imported_nor_overwritten() {
     let other = "[[storage.pool]]\nname = \"other\"\nvdevs = [\"/dev/dsk/c0t0d0\"]\nallow-destructive = [\"/dev/dsk/c0t0d0\"]\n";
     let steps = fixture.plan(other);
     assert_eq!(steps[0].risk, Risk::Destructive);
-    fixture.machine.world().relabel("/dev/dsk/c0t0d0", 0);
+    fixture.machine.storage(|storage| storage.relabel("/dev/dsk/c0t0d0", 0));
     let steps_now = fixture.plan(other);
     assert!(fixture.harness.apply(&steps[0]).unwrap_err().chain().contains("has changed since the plan"));
     let error = fixture.harness.apply(&steps_now[0]).unwrap_err();
@@ -197,7 +196,7 @@ fn a_mount_between_plan_and_apply_is_noticed() {
     let permitted = tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]");
     let steps = fixture.plan(&permitted);
     assert!(steps[0].summary.contains("loses a member of the exported pool old"), "{}", steps[0].summary);
-    std::fs::write(fixture.host.root.locate("/etc/mnttab"), "/dev/dsk/c0t0d0s0\t/x\tufs\trw\t1\n").unwrap();
+    fixture.machine.storage(|storage| storage.add_mount("/dev/dsk/c0t0d0s0", "/x", "ufs", &[]));
     let error = fixture.harness.apply(&steps[0]).unwrap_err();
     assert!(error.chain().contains("is mounted on /x"), "{}", error.chain());
     assert!(!fixture.commands().iter().any(|line| line.contains(" -f")));
@@ -206,8 +205,8 @@ fn a_mount_between_plan_and_apply_is_noticed() {
 #[test]
 fn what_is_missing_or_cannot_be_looked_at_is_refused() {
     let mut fixture = Fixture::illumos();
-    fixture.machine.world().add_file("/var/tmp/small", (64 << 20) - 1);
-    fixture.machine.world().add_disk("c9t0d0", 512 << 20);
+    fixture.machine.storage(|storage| storage.add_file("/var/tmp/small", (64 << 20) - 1));
+    fixture.machine.storage(|storage| storage.add_disk("c9t0d0", 512 << 20));
     std::fs::create_dir(fixture.host.root.locate("/var/tmp/directory")).unwrap();
     let cases = [
         (r#"vdevs = ["c#7t7d7"]"#, "there is no device /dev/dsk/c7t7d7"),
@@ -226,7 +225,7 @@ fn what_is_missing_or_cannot_be_looked_at_is_refused() {
         let refusals = fixture.refusals(&tank(text));
         assert!(refusals.iter().any(|refusal| refusal.starts_with(what)), "{text}: {refusals:?}");
     }
-    fixture.machine.world().add_file("/var/tmp/a", DISK);
+    fixture.machine.storage(|storage| storage.add_file("/var/tmp/a", DISK));
     let mixed = fixture.refusals(&tank(r#"vdevs = [{ mirror = ["c#0t0d0", "/var/tmp/a"] }]"#));
     assert!(mixed[0].starts_with("a vdev is made of files or of disks"), "{mixed:?}");
     assert_eq!(fixture.commands(), [""; 0]);
@@ -247,7 +246,7 @@ fn a_refused_pool_does_not_hold_up_another_one() {
 fn a_suspended_pool_is_reported_and_left_alone() {
     let mut fixture = Fixture::illumos();
     fixture.converge(&tank(r#"vdevs = ["c#0t0d0"]"#));
-    fixture.machine.world().suspended = true;
+    fixture.machine.storage(|storage| storage.suspended = true);
     let refusals = fixture.refusals(&tank(
         r#"vdevs = ["c#0t0d0"]
         properties = { autoexpand = "on" }"#,

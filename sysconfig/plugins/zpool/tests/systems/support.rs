@@ -1,14 +1,14 @@
 //! A plugin on a simulated machine, driven through the SDK's own dispatch code.
 
 use serde_json::{Value, json};
-use std::sync::Arc;
+use sysconfig_platform::fake::Machine;
+use sysconfig_platform::fake::storage::Pool;
 use sysconfig_platform::{Host, System};
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin::{Outcome, Risk};
 use sysconfig_plugin_zpool::ZpoolPlugin;
 use sysconfig_protocol::Step;
 use tempfile::TempDir;
-use zfs_commands::fake::Machine;
 
 /// The size of a disk, unless a test is about sizes.
 pub(crate) const DISK: u64 = 128 << 20;
@@ -16,7 +16,7 @@ pub(crate) const DISK: u64 = 128 << 20;
 pub(crate) struct Fixture {
     _directory: TempDir,
     pub(crate) host: Host,
-    pub(crate) machine: Arc<Machine>,
+    pub(crate) machine: Machine,
     pub(crate) harness: Harness,
 }
 
@@ -35,7 +35,7 @@ impl Fixture {
     pub(crate) fn illumos() -> Self {
         let (directory, host, machine) = Machine::start(System::Illumos);
         for disk in 0..12 {
-            machine.world().add_disk(&format!("c0t{disk}d0"), DISK);
+            machine.storage(|storage| storage.add_disk(&format!("c0t{disk}d0"), DISK));
         }
         Self::on(directory, host, machine)
     }
@@ -43,13 +43,14 @@ impl Fixture {
     /// Linux with the blank disks `d0` to `d11`, by their ids.
     pub(crate) fn linux() -> Self {
         let (directory, host, machine) = Machine::start(System::Linux);
+        machine.storage(|storage| storage.has_zfs = true);
         for disk in 0..12 {
-            machine.world().add_disk(&format!("d{disk}"), DISK);
+            machine.storage(|storage| storage.add_disk(&format!("d{disk}"), DISK));
         }
         Self::on(directory, host, machine)
     }
 
-    fn on(directory: TempDir, host: Host, machine: Arc<Machine>) -> Self {
+    fn on(directory: TempDir, host: Host, machine: Machine) -> Self {
         let harness = Harness::start(ZpoolPlugin::new(host.clone()));
         Self { _directory: directory, host, machine, harness }
     }
@@ -102,7 +103,7 @@ impl Fixture {
     }
 
     pub(crate) fn drawing(&self) -> String {
-        self.machine.world().pools.get("tank").map(zfs_commands::fake::Pool::drawing).unwrap_or_default()
+        self.machine.storage(|storage| storage.pools.get("tank").map(Pool::drawing).unwrap_or_default())
     }
 
     pub(crate) fn warnings(&mut self) -> Vec<String> {
@@ -115,13 +116,13 @@ impl Fixture {
         let looks = |line: &&String| {
             let words: Vec<_> = line.split(' ').skip(1).collect();
             match words.as_slice() {
-                ["status" | "get" | "list", ..] => true,
+                ["status" | "get" | "list" | "-pH", ..] => true,
                 ["import", rest @ ..] => rest.chunks(2).all(|pair| pair[0] == "-d"),
                 _ => false,
             }
         };
-        let world = self.machine.world();
-        let changes = world.commands.iter().filter(|line| !looks(line));
+        let commands = self.machine.commands();
+        let changes = commands.iter().filter(|line| !looks(line));
         changes.map(|line| line.trim_start_matches("/usr/sbin/").to_owned()).collect()
     }
 }

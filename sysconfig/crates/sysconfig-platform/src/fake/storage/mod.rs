@@ -1,13 +1,23 @@
-//! Disks, datasets, mounts and swap of a simulated machine of either system.
+//! Disks, pools, datasets, mounts and swap of a simulated machine of either system.
+//!
+//! Disks that pools may be made of are sparse files below the root, and what ZFS writes on them, labels and a partition
+//! table, is really there, so that whoever reads disks reads these.
 //!
 //! Programs change the state, and the state is shown where the real systems show it: in the mount table, in Linux'
 //! list of swap areas, and as nodes below `/dev`. What is mounted shows as an entry of the table only; the directories
 //! below the temporary root stay what they are.
 
+mod disk;
+mod members;
 mod mount;
+mod pool;
 mod properties;
+mod show;
 mod swap;
+mod vdevs;
 mod zfs;
+mod zfs_mount;
+mod zpool;
 
 use crate::mount_table::{Mount, escape};
 use crate::{Completed, Root, System};
@@ -15,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
+pub use pool::{Device as PoolDevice, Pool, Slot, Top};
 pub use zfs::FakeDataset;
 
 /// A disk's partition.
@@ -42,8 +53,14 @@ pub struct UsedSwap {
 pub struct Storage {
     pub(super) system: System,
     root: Root,
-    /// Sizes of pools; each has a dataset of the same name.
-    pub pools: BTreeMap<String, u64>,
+    /// Imported pools by name; each has a dataset of the same name.
+    pub pools: BTreeMap<String, Pool>,
+    /// Pools that are on disks and not imported.
+    pub exported: Vec<Pool>,
+    /// For how many looks a replaced device is shown beside its successor.
+    pub resilver_looks: u32,
+    /// Whether commands that change pools only fail, because the devices do not answer.
+    pub suspended: bool,
     /// Datasets by name.
     pub datasets: BTreeMap<String, FakeDataset>,
     /// What is mounted.
@@ -72,6 +89,7 @@ pub struct Storage {
     /// How many changing commands were run.
     pub changes: usize,
     next_device: u32,
+    next_guid: u64,
 }
 
 impl Storage {
@@ -80,6 +98,9 @@ impl Storage {
             system,
             root,
             pools: BTreeMap::new(),
+            exported: Vec::new(),
+            resilver_looks: 0,
+            suspended: false,
             datasets: BTreeMap::new(),
             mounts: Vec::new(),
             swaps: Vec::new(),
@@ -94,6 +115,7 @@ impl Storage {
             kill: None,
             changes: 0,
             next_device: 30,
+            next_guid: 1000,
         };
         match system {
             System::Illumos => {
@@ -108,7 +130,8 @@ impl Storage {
 
     /// Adds a pool with its dataset, which is not mounted.
     pub fn add_pool(&mut self, name: &str, bytes: u64) {
-        self.pools.insert(name.to_owned(), bytes);
+        let guid = self.guid();
+        self.pools.insert(name.to_owned(), Pool::given(name, guid, bytes));
         let dataset = FakeDataset::filesystem([("mountpoint", "none")]);
         self.datasets.insert(name.to_owned(), dataset);
     }
@@ -249,13 +272,14 @@ impl Storage {
     fn answer(&mut self, program: &str, args: &[&str]) -> Option<Completed> {
         Some(match (self.system, program) {
             (_, "/usr/sbin/zfs") if self.has_zfs => self.zfs(args),
-            (_, "/usr/sbin/zpool") if self.has_zfs => self.zpool_list(args),
+            (_, "/usr/sbin/zpool") if self.has_zfs => self.zpool(args),
             (System::Illumos, "/usr/sbin/mount") => self.mount_illumos(args),
             (System::Linux, "/usr/bin/mount") => self.mount_linux(args),
             (System::Illumos, "/usr/sbin/umount") | (System::Linux, "/usr/bin/umount") => self.umount(args),
             (System::Illumos, "/usr/sbin/fuser") => self.fuser(args),
             (System::Illumos, "/usr/bin/ps") => self.ps(args),
             (System::Illumos, "/usr/sbin/swap") => self.swap(args),
+            (System::Illumos, "/usr/sbin/diskinfo") => self.diskinfo(args),
             (System::Illumos, "/usr/sbin/mkfile") => self.mkfile(args),
             (System::Illumos, "/usr/sbin/prtconf") => self.prtconf(args),
             (System::Illumos, "/usr/bin/pagesize") if args.is_empty() => super::printed("4096\n"),
@@ -272,7 +296,11 @@ impl Storage {
 fn is_change(program: &str, args: &[&str]) -> bool {
     let program = program.rsplit('/').next().unwrap_or(program);
     match (program, args.first().copied().unwrap_or_default()) {
-        ("zfs" | "zpool", verb) => ["create", "set", "inherit", "mount", "unmount", "destroy"].contains(&verb),
+        ("zfs", verb) => ["create", "set", "inherit", "mount", "unmount", "destroy"].contains(&verb),
+        // A dry run, and a list of what could be imported.
+        ("zpool", _) if args.contains(&"-n") => false,
+        ("zpool", "import") => !args[1..].chunks(2).all(|pair| pair[0] == "-d"),
+        ("zpool", verb) => !["status", "list", "get"].contains(&verb),
         ("swap", verb) => ["-a", "-d"].contains(&verb),
         (program, _) => ["mount", "umount", "mkfile", "fallocate", "mkswap", "swapon", "swapoff"].contains(&program),
     }

@@ -44,7 +44,7 @@ impl Asked {
 }
 
 /// Removes the directories below one that hold nothing.
-fn prune(directory: &std::path::Path) {
+pub(super) fn prune(directory: &std::path::Path) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             prune(&entry.path());

@@ -71,6 +71,11 @@ pub(super) const KNOWN: &[Known] = &[
         Values::OneOf(&["sensitive", "insensitive", "mixed"]),
     )))),
     of_filesystems(fixed(own(known("utf8only", "off", Values::OnOff)))),
+    of_filesystems(fixed(own(known(
+        "normalization",
+        "none",
+        Values::OneOf(&["none", "formC", "formD", "formKC", "formKD"]),
+    )))),
     of_volumes(own(known("volsize", "0", Values::Size))),
     of_volumes(fixed(own(known("volblocksize", "8192", Values::Size)))),
     fixed(own(known("encryption", "off", Values::OneOf(&["on", "off", "aes-256-gcm", "aes-256-ccm"])))),

@@ -1,8 +1,8 @@
-//! `zfs`, and of `zpool` the list of pools.
+//! `zfs`.
 
 use super::super::{failed, printed};
-use super::Storage;
 use super::properties::{self, KNOWN};
+use super::{Pool, Storage};
 use crate::storage::parse_size;
 use crate::zfs::{Kind, volume_path};
 use crate::{Completed, System};
@@ -70,7 +70,7 @@ impl Storage {
     }
 
     /// The value of a property and where it comes from.
-    fn property(&self, name: &str, property: &str) -> Option<(String, String)> {
+    pub(super) fn property(&self, name: &str, property: &str) -> Option<(String, String)> {
         let dataset = self.datasets.get(name)?;
         match property {
             "type" => return Some((kind_word(dataset.kind).to_owned(), "-".to_owned())),
@@ -221,7 +221,7 @@ impl Storage {
                 return refuse("volume size must be a multiple of volume block size");
             }
             let pool = name.split('/').next().unwrap_or_default();
-            if bytes > self.pools.get(pool).copied().unwrap_or_default() {
+            if bytes > self.pools.get(pool).map(Pool::size).unwrap_or_default() {
                 return refuse("out of space");
             }
             dataset.properties.insert("volsize".to_owned(), bytes.to_string());
@@ -255,7 +255,7 @@ impl Storage {
         }
     }
 
-    fn stored(&self, kind: Kind, property: &str, value: &str) -> Result<String, String> {
+    pub(super) fn stored(&self, kind: Kind, property: &str, value: &str) -> Result<String, String> {
         if property.contains(':') {
             return Ok(value.to_owned());
         }
@@ -278,109 +278,6 @@ impl Storage {
             let new = node.with_extension("coming");
             let _ = fs::write(&new, vec![0; 8192]).and_then(|()| fs::rename(new, node));
         });
-    }
-
-    pub(super) fn mount_dataset(&mut self, name: &str) {
-        // A file system that cannot be mounted stays as it is.
-        let _ = self.try_mount(name);
-    }
-
-    /// Mounts a file system where its properties say, when they say so.
-    fn try_mount(&mut self, name: &str) -> Result<(), String> {
-        let value = |property| self.property(name, property).map(|(value, _)| value).unwrap_or_default();
-        let (point, canmount) = (value("mountpoint"), value("canmount"));
-        let dataset = &self.datasets[name];
-        if dataset.kind != Kind::Filesystem || dataset.mounted || canmount != "on" || !point.starts_with('/') {
-            return Ok(());
-        }
-        self.mount_at(name, &point)
-    }
-
-    fn mount_at(&mut self, name: &str, point: &str) -> Result<(), String> {
-        let directory = self.root.locate(point);
-        let covered = crate::mounting::mounted_at(&self.mounts, point).is_some();
-        let filled = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
-        if covered || filled {
-            return Err(format!("cannot mount '{point}': directory is not empty\n"));
-        }
-        if self.datasets[name].is_locked() {
-            return Err(format!("cannot mount '{name}': encryption key not loaded\n"));
-        }
-        fs::create_dir_all(&directory).map_err(|_| format!("cannot mount '{point}': failed to create mountpoint\n"))?;
-        self.datasets.get_mut(name).expect("it was just looked at").mounted = true;
-        self.push_mount(name, point, "zfs", vec!["rw".to_owned()], None);
-        Ok(())
-    }
-
-    fn zfs_mount(&mut self, name: &str) -> Completed {
-        if !self.datasets.contains_key(name) {
-            return failed(1, format!("cannot open '{name}': dataset does not exist\n"));
-        }
-        let (point, _) = self.property(name, "mountpoint").unwrap_or_default();
-        if self.datasets[name].mounted {
-            return failed(1, format!("cannot mount '{name}': filesystem already mounted\n"));
-        }
-        if !point.starts_with('/') {
-            return failed(1, format!("cannot mount '{name}': {point} mountpoint\n"));
-        }
-        match self.mount_at(name, &point) {
-            Ok(()) => printed(""),
-            Err(why) => failed(1, why),
-        }
-    }
-
-    /// Where a file system is mounted by its properties.
-    fn automatic_place(&self, name: &str) -> Option<String> {
-        let (point, _) = self.property(name, "mountpoint").filter(|(point, _)| point.starts_with('/'))?;
-        self.mounts.iter().any(|mount| mount.device == name && mount.mount_point == point).then_some(point)
-    }
-
-    /// The mounted file systems whose mount point depends on that of `name`, with where they are.
-    fn moving(&self, name: &str) -> Vec<(String, String)> {
-        let below = |other: &&String| *other == name || other.starts_with(&format!("{name}/"));
-        let places = self.datasets.keys().filter(below);
-        places.filter_map(|other| Some((other.clone(), self.automatic_place(other)?))).collect()
-    }
-
-    /// Changes properties, and takes mounts along.
-    fn change(&mut self, name: &str, property: &str, change: impl FnOnce(&mut FakeDataset)) -> Completed {
-        // Of canmount only `off` does something at once: it unmounts. A mount point takes along what is mounted, and
-        // mounts what had none.
-        let had_none =
-            property == "mountpoint" && self.property(name, "mountpoint").is_some_and(|(at, _)| !at.starts_with('/'));
-        let before = match property {
-            "mountpoint" => self.moving(name),
-            "canmount" => self.moving(name).into_iter().filter(|(other, _)| other == name).collect(),
-            _ => Vec::new(),
-        };
-        let mut changed = self.datasets[name].clone();
-        change(&mut changed);
-        if property == "canmount" && changed.local("canmount") != Some("off") {
-            self.datasets.insert(name.to_owned(), changed);
-            return printed("");
-        }
-        for (_, point) in &before {
-            if self.users.get(point).is_some_and(|users| !users.is_empty()) {
-                return failed(1, format!("cannot unmount '{point}': Device busy\n"));
-            }
-        }
-        for (_, point) in before.iter().rev() {
-            self.drop_mount(point);
-            // An empty mount point goes with the mount.
-            let _ = fs::remove_dir(self.root.locate(point));
-        }
-        self.datasets.get_mut(name).expect("the caller has looked").properties = changed.properties;
-        let mut said = String::new();
-        for (other, _) in &before {
-            said += &self.try_mount(other).err().unwrap_or_default();
-        }
-        if had_none {
-            said += &self.try_mount(name).err().unwrap_or_default();
-        }
-        match said.is_empty() {
-            true => printed(""),
-            false => failed(1, format!("{said}property may be set but unable to remount filesystem\n")),
-        }
     }
 
     fn set(&mut self, assignment: &str, name: &str) -> Completed {
@@ -432,7 +329,8 @@ impl Storage {
         let path = volume_path(self.system, name);
         let point = self.mounts.iter().find(|mount| mount.device == name).map(|mount| mount.mount_point.clone());
         let used = point.as_ref().is_some_and(|point| self.users.get(point).is_some_and(|users| !users.is_empty()));
-        if self.busy_in_passing > 0 || used || self.swaps.iter().any(|area| area.path == path) {
+        let holds = point.as_ref().is_some_and(|point| self.holds_others(point, &[]));
+        if self.busy_in_passing > 0 || used || holds || self.swaps.iter().any(|area| area.path == path) {
             self.busy_in_passing = self.busy_in_passing.saturating_sub(1);
             return failed(1, format!("cannot destroy '{name}': dataset is busy\n"));
         }
@@ -443,16 +341,6 @@ impl Storage {
         // The node goes with its volume; a file system has none.
         let _ = fs::remove_file(self.root.locate(path));
         printed("")
-    }
-
-    pub(super) fn zpool_list(&self, args: &[&str]) -> Completed {
-        match args {
-            ["list", "-Hp", "-o", "name,size", pool] => match self.pools.get(*pool) {
-                Some(size) => printed(format!("{pool}\t{size}\n")),
-                None => failed(1, format!("cannot open '{pool}': no such pool\n")),
-            },
-            _ => failed(2, "usage: zpool command args ...\n"),
-        }
     }
 }
 

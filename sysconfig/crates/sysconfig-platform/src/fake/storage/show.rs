@@ -1,20 +1,21 @@
 //! What `zpool` prints.
 
+use super::super::{failed, printed};
+use super::Storage;
 use super::pool::{Device, Pool, Slot, Top};
-use super::{World, failed, printed};
+use crate::Completed;
 use crate::zpool::Kind;
 use std::fmt::Write;
-use sysconfig_platform::Completed;
 
 /// Rows of the configuration: how deep, name, state, note.
 type Rows = Vec<(usize, String, String, String)>;
 
-impl World {
+impl Storage {
     /// Notices devices that are gone, as the system does when it next needs them.
     pub(super) fn notice(&mut self) {
         let mut pools = std::mem::take(&mut self.pools);
         for pool in pools.values_mut() {
-            for device in pool.devices_mut() {
+            for device in pool.devices_mut().into_iter().filter(|device| !device.is_given()) {
                 let is_there = self.label(&device.path).is_some_and(|label| label.guid == device.guid);
                 device.lost |= !is_there;
             }
@@ -113,7 +114,7 @@ impl World {
         }
     }
 
-    pub(super) fn get(&self, args: &[&str]) -> Completed {
+    pub(super) fn zpool_get(&self, args: &[&str]) -> Completed {
         let ["-Hp", "-o", "name,property,value,source", "all", names @ ..] = args else {
             return failed(2, "usage:\n\tget [-Hp] [-o \"all\" | field[,...]] <\"all\" | property[,...]> <pool> ...\n");
         };
@@ -122,7 +123,7 @@ impl World {
             let Some(pool) = self.pools.get(*name) else {
                 return failed(1, format!("cannot open '{name}': no such pool\n"));
             };
-            for (property, value, source) in self.properties(pool) {
+            for (property, value, source) in self.pool_properties(pool) {
                 let _ = writeln!(text, "{name}\t{property}\t{value}\t{source}");
             }
         }
@@ -130,13 +131,12 @@ impl World {
     }
 
     /// The properties of a pool, those that were set among them.
-    fn properties(&self, pool: &Pool) -> Vec<(String, String, &'static str)> {
-        let used: u64 = pool.devices().iter().map(|device| device.bytes).sum();
+    fn pool_properties(&self, pool: &Pool) -> Vec<(String, String, &'static str)> {
         let room: u64 = pool.data.iter().flat_map(|top| &top.slots).map(|slot| self.room(&slot.device)).sum();
         let taken: u64 = pool.data.iter().flat_map(|top| &top.slots).map(|slot| slot.device.bytes).sum();
         let gained = room.saturating_sub(taken);
         let mut all: Vec<(String, String, &'static str)> = vec![
-            ("size".into(), used.to_string(), "-"),
+            ("size".into(), pool.size().to_string(), "-"),
             ("health".into(), health(pool).to_owned(), "-"),
             ("guid".into(), pool.guid.to_string(), "default"),
             ("expandsize".into(), if gained == 0 { "-".into() } else { gained.to_string() }, "-"),

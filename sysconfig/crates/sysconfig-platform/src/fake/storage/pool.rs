@@ -1,5 +1,6 @@
 //! Pools and their vdevs.
 
+use super::FakeDataset;
 use crate::zpool::Kind;
 use std::collections::BTreeMap;
 
@@ -12,8 +13,8 @@ pub struct Pool {
     pub guid: u64,
     /// Properties that were set.
     pub properties: BTreeMap<String, String>,
-    /// Properties of the root dataset that were set.
-    pub root: BTreeMap<String, String>,
+    /// What is in it while it is not imported, by the part of the name behind the pool's; then that is with the others.
+    pub(super) datasets: BTreeMap<String, FakeDataset>,
     /// Vdevs for data.
     pub data: Vec<Top>,
     /// The intent log.
@@ -49,7 +50,7 @@ pub struct Slot {
 pub struct Device {
     /// Its path as the label has it: `/dev/dsk/c1t0d0s0`.
     pub path: String,
-    /// What it is known by.
+    /// What it is known by; 0 for one that is just there, without a label that anybody could look at.
     pub guid: u64,
     /// How much of it is used, in bytes.
     pub bytes: u64,
@@ -57,7 +58,46 @@ pub struct Device {
     pub lost: bool,
 }
 
+impl Device {
+    /// Whether it is just there.
+    pub(super) fn is_given(&self) -> bool {
+        self.guid == 0
+    }
+}
+
 impl Pool {
+    /// A pool that is just there, on a device that nobody can look at.
+    pub(super) fn given(name: &str, guid: u64, bytes: u64) -> Self {
+        let device = Device { path: format!("/dev/dsk/of-{name}"), guid: 0, bytes, lost: false };
+        let top = Top { kind: Kind::Device, slots: vec![Slot { device, old: None }] };
+        Self::new(name, guid, vec![top])
+    }
+
+    /// A pool of some vdevs for data.
+    pub(super) fn new(name: &str, guid: u64, data: Vec<Top>) -> Self {
+        Self {
+            name: name.to_owned(),
+            guid,
+            properties: BTreeMap::new(),
+            datasets: BTreeMap::new(),
+            data,
+            logs: Vec::new(),
+            cache: Vec::new(),
+            spares: Vec::new(),
+            foreign: false,
+        }
+    }
+
+    /// Its size in bytes: that of one side of a mirror, and all of everything else.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let top = |top: &Top| {
+            let sizes = top.slots.iter().map(|slot| slot.device.bytes);
+            if top.kind == Kind::Mirror { sizes.min().unwrap_or(0) } else { sizes.sum() }
+        };
+        self.data.iter().map(top).sum()
+    }
+
     /// Every device, also those that are being replaced.
     pub fn devices_mut(&mut self) -> Vec<&mut Device> {
         let tops = self.data.iter_mut().chain(&mut self.logs);

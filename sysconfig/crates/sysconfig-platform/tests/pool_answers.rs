@@ -1,7 +1,7 @@
 //! What `zpool` of several systems prints is read; whatever else it prints is refused, and never more than that.
 
-use zfs_commands::zpool::{Kind, Layout, Vdev, parse_importable, parse_status};
-use zfs_commands::{properties, zpool};
+use sysconfig_platform::zfs::property;
+use sysconfig_platform::zpool::{self, Kind, Layout, Vdev, parse_importable, parse_status};
 
 /// illumos: a mirror with a lost member, a log, a cache, a spare that stands in for a member.
 const DEGRADED: &str = "  pool: tank\n state: DEGRADED\nstatus: One or more devices could not be opened.  Sufficient replicas exist for\n\
@@ -107,7 +107,7 @@ fn kinds_by_name() {
 }
 
 #[test]
-fn fuzz_answers() {
+fn fuzz_pool_answers() {
     let answers = [DEGRADED, LIST, "tank\tsize\t10\t-\ntank\tmountpoint\t/x\tinherited from t\n"];
     test_judge::fuzz(5000, |random| {
         let mut bytes = random.pick(&answers).as_bytes().to_vec();
@@ -119,6 +119,6 @@ fn fuzz_answers() {
         for layout in shown.into_iter().chain(listed) {
             assert!(layout.devices().iter().all(|device| !device.name.is_empty()), "{text}");
         }
-        let _ = properties::parse("look", &text);
+        let _ = property::parse("look", &text);
     });
 }

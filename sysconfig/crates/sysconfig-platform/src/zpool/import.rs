@@ -2,9 +2,10 @@
 
 use super::layout::Layout;
 use super::status::blocks;
-use crate::{ZfsError, invocation};
+use crate::Host;
+use crate::StorageError;
+use crate::zfs::invocation;
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::Host;
 
 /// A pool that is on the machine's disks and not imported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,29 +43,31 @@ impl Importable {
 /// The pools that could be imported, from the usual places of devices, or from `directories`.
 ///
 /// # Errors
-/// [`ZfsError`].
-pub fn importable(host: &Host, directories: &[String]) -> Result<Vec<Importable>, ZfsError> {
+/// [`StorageError`].
+pub fn importable(host: &Host, directories: &[String]) -> Result<Vec<Importable>, StorageError> {
     let operation = "look for pools that can be imported";
     let mut args = vec!["import"];
     args.extend(directories.iter().flat_map(|directory| ["-d", directory.as_str()]));
     let invocation = invocation(host, "zpool", args);
-    let completed = host.run_any(&invocation).map_err(ZfsError::command(operation))?;
+    let completed = host.run_any(&invocation).map_err(StorageError::command(operation))?;
     // With nothing to import some versions answer 1; what counts is whether there are pools.
     if completed.code == 0 || completed.stderr.contains("no pools available") || completed.stderr.trim().is_empty() {
         return parse_importable(operation, &completed.stdout);
     }
-    completed.success(&invocation).map_err(ZfsError::command(operation)).map(|_| Vec::new())
+    completed.success(&invocation).map_err(StorageError::command(operation)).map(|_| Vec::new())
 }
 
 /// Reads `zpool import`.
 ///
 /// # Errors
-/// [`ZfsError::Answer`] when a pool has no guid.
-pub fn parse_importable(operation: &str, output: &str) -> Result<Vec<Importable>, ZfsError> {
+/// [`StorageError::Answer`] when a pool has no guid.
+pub fn parse_importable(operation: &str, output: &str) -> Result<Vec<Importable>, StorageError> {
     let blocks = blocks(output).into_iter();
     let importable = |block: super::status::Block| {
-        let guid =
-            block.field("id").parse().map_err(|_| ZfsError::answer(operation, format!("id: {}", block.field("id"))))?;
+        let guid = block
+            .field("id")
+            .parse()
+            .map_err(|_| StorageError::answer(operation, format!("id: {}", block.field("id"))))?;
         Ok(Importable {
             name: block.field("pool").to_owned(),
             guid,

@@ -1,7 +1,11 @@
-//! Datasets: `zfs`, and what of `zpool` they need. Both systems have the same forms, with tabs and exact numbers.
+//! Datasets: `zfs`. Only what illumos and OpenZFS both have is used: `-H` and `-p`, tabs and exact numbers, never JSON,
+//! which illumos has not.
+
+pub mod property;
 
 use crate::storage::StorageError;
-use crate::{CommandError, Completed, Host, Invocation, System};
+use crate::{Completed, Host, Invocation, System};
+pub use property::{Properties, Property, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -39,29 +43,17 @@ pub struct Dataset {
     pub mounted: bool,
 }
 
-/// A property of a dataset.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Property {
-    /// Its value.
-    pub value: String,
-    /// Where it comes from: `local`, `default`, `inherited from X`, `temporary`, `received`, or `-`.
-    pub source: String,
-}
-
-impl Property {
-    /// Whether it was set on the dataset itself.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        self.source == "local"
-    }
-}
-
-/// The properties of one dataset by name.
-pub type Properties = BTreeMap<String, Property>;
-
-/// A `zfs` command.
-pub fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Invocation {
-    Invocation { deadline: DEADLINE, ..Invocation::new("/usr/sbin/zfs", args) }
+/// The invocation of `zpool` or `zfs`, wherever the machine has it.
+///
+/// illumos has them in `/usr/sbin`; on Linux distributions disagree, and what comes first of the usual places is it.
+pub(crate) fn invocation<A: Into<String>>(host: &Host, program: &str, args: impl IntoIterator<Item = A>) -> Invocation {
+    let places: &[&str] = match host.system {
+        System::Illumos => &["/usr/sbin"],
+        System::Linux => &["/usr/sbin", "/sbin", "/usr/local/sbin"],
+    };
+    let paths: Vec<_> = places.iter().map(|place| format!("{place}/{program}")).collect();
+    let found = paths.iter().find(|path| host.root.exists(path).unwrap_or(false));
+    Invocation { deadline: DEADLINE, ..Invocation::new(found.unwrap_or(&paths[0]), args) }
 }
 
 /// Every file system and volume; none on a Linux without ZFS.
@@ -69,8 +61,7 @@ pub fn command<'a>(args: impl IntoIterator<Item = &'a str>) -> Invocation {
 /// # Errors
 /// [`StorageError::Command`].
 pub fn datasets(host: &Host) -> Result<Vec<Dataset>, StorageError> {
-    let invocation = command(["list", "-Hp", "-t", "filesystem,volume", "-o", "name,type,mounted"]);
-    match run(host, &invocation, "list the datasets") {
+    match run(host, ["list", "-Hp", "-t", "filesystem,volume", "-o", "name,type,mounted"], "list the datasets") {
         Ok(answer) => Ok(parse_list(&answer.stdout)),
         Err(error) if host.system == System::Linux && is_without_zfs(&error) => Ok(Vec::new()),
         Err(error) if error.said().contains("no datasets available") => Ok(Vec::new()),
@@ -79,7 +70,7 @@ pub fn datasets(host: &Host) -> Result<Vec<Dataset>, StorageError> {
 }
 
 /// Whether the program or the kernel's module is missing.
-fn is_without_zfs(error: &StorageError) -> bool {
+pub(crate) fn is_without_zfs(error: &StorageError) -> bool {
     let missing = matches!(error, StorageError::Command { source, .. } if source.is_not_found());
     missing || error.said().contains("modules are not loaded") || error.said().contains("/dev/zfs")
 }
@@ -110,8 +101,21 @@ pub fn properties(host: &Host, names: &[String]) -> Result<BTreeMap<String, Prop
     }
     let mut args = vec!["get", "-Hp", "-o", "name,property,value,source", "all"];
     args.extend(names.iter().map(String::as_str));
-    let answer = run(host, &command(args), &format!("read the properties of {}", names.join(", ")))?;
-    Ok(parse_properties(&answer.stdout))
+    let operation = format!("read the properties of {}", names.join(", "));
+    property::parse(&operation, &run(host, args, &operation)?.stdout)
+}
+
+/// All properties of one dataset; none when there is no such dataset, or no ZFS.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn properties_of(host: &Host, name: &str) -> Result<Option<Properties>, StorageError> {
+    match properties(host, &[name.to_owned()]) {
+        Ok(mut all) => Ok(Some(all.remove(name).unwrap_or_default())),
+        Err(error) if error.said().contains("dataset does not exist") => Ok(None),
+        Err(error) if host.system == System::Linux && is_without_zfs(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The datasets on which `property` is set itself, with its value.
@@ -120,28 +124,14 @@ pub fn properties(host: &Host, names: &[String]) -> Result<BTreeMap<String, Prop
 /// [`StorageError::Command`].
 pub fn where_set(host: &Host, property: &str) -> Result<BTreeMap<String, String>, StorageError> {
     let args = ["get", "-Hp", "-s", "local", "-t", "filesystem,volume", "-o", "name,property,value,source", property];
-    let answer = match run(host, &command(args), &format!("look for {property}")) {
+    let operation = format!("look for {property}");
+    let answer = match run(host, args, &operation) {
         Err(error) if host.system == System::Linux && is_without_zfs(&error) => return Ok(BTreeMap::new()),
         Err(error) if error.said().contains("no datasets available") => return Ok(BTreeMap::new()),
         answer => answer?,
     };
-    let found = parse_properties(&answer.stdout).into_iter();
+    let found = property::parse(&operation, &answer.stdout)?.into_iter();
     Ok(found.filter_map(|(name, mut all)| Some((name, all.remove(property)?.value))).collect())
-}
-
-/// `zfs get -Hp -o name,property,value,source`; lines in another form are passed over.
-#[must_use]
-pub fn parse_properties(text: &str) -> BTreeMap<String, Properties> {
-    let mut found: BTreeMap<String, Properties> = BTreeMap::new();
-    for line in text.lines() {
-        // A value, that of a property of a user's above all, can hold tabs.
-        let Some((name, rest)) = line.split_once('\t') else { continue };
-        let (Some((property, rest)), false) = (rest.split_once('\t'), name.is_empty()) else { continue };
-        let Some((value, source)) = rest.rsplit_once('\t') else { continue };
-        let property_value = Property { value: value.to_owned(), source: source.to_owned() };
-        found.entry(name.to_owned()).or_default().insert(property.to_owned(), property_value);
-    }
-    found
 }
 
 /// A volume that is to be created.
@@ -174,7 +164,7 @@ pub fn create(
         args.extend(["-V".to_owned(), volume.bytes.to_string()]);
     }
     args.push(name.to_owned());
-    run(host, &command(args.iter().map(String::as_str)), &format!("create {name}")).map(drop)
+    run(host, args, &format!("create {name}")).map(drop)
 }
 
 /// Sets a property.
@@ -183,7 +173,7 @@ pub fn create(
 /// [`StorageError::Command`].
 pub fn set(host: &Host, name: &str, property: &str, value: &str) -> Result<(), StorageError> {
     let assignment = format!("{property}={value}");
-    run(host, &command(["set", &assignment, name]), &format!("set {assignment} on {name}")).map(drop)
+    run(host, ["set", &assignment, name], &format!("set {assignment} on {name}")).map(drop)
 }
 
 /// Gives a property the value of the parent, or its default.
@@ -191,7 +181,7 @@ pub fn set(host: &Host, name: &str, property: &str, value: &str) -> Result<(), S
 /// # Errors
 /// [`StorageError::Command`].
 pub fn inherit(host: &Host, name: &str, property: &str) -> Result<(), StorageError> {
-    run(host, &command(["inherit", property, name]), &format!("inherit {property} on {name}")).map(drop)
+    run(host, ["inherit", property, name], &format!("inherit {property} on {name}")).map(drop)
 }
 
 /// Mounts a file system at its mount point; being mounted already is success.
@@ -199,7 +189,7 @@ pub fn inherit(host: &Host, name: &str, property: &str) -> Result<(), StorageErr
 /// # Errors
 /// [`StorageError::Command`].
 pub fn mount(host: &Host, name: &str) -> Result<(), StorageError> {
-    match run(host, &command(["mount", name]), &format!("mount {name}")) {
+    match run(host, ["mount", name], &format!("mount {name}")) {
         Err(error) if error.said().contains("filesystem already mounted") => Ok(()),
         answer => answer.map(drop),
     }
@@ -213,7 +203,7 @@ pub fn mount(host: &Host, name: &str) -> Result<(), StorageError> {
 pub fn destroy(host: &Host, name: &str) -> Result<(), StorageError> {
     let mut tries = 0;
     loop {
-        match run(host, &command(["destroy", name]), &format!("destroy {name}")) {
+        match run(host, ["destroy", name], &format!("destroy {name}")) {
             Err(error) if tries < BUSY_RETRIES && error.said().contains("busy") => {
                 tries += 1;
                 std::thread::sleep(host.poll_interval * POLLS_BETWEEN_TRIES);
@@ -221,22 +211,6 @@ pub fn destroy(host: &Host, name: &str) -> Result<(), StorageError> {
             answer => return answer.map(drop),
         }
     }
-}
-
-/// The size of a pool in bytes; nothing when there is no such pool.
-///
-/// # Errors
-/// [`StorageError`].
-pub fn pool_size(host: &Host, pool: &str) -> Result<Option<u64>, StorageError> {
-    let operation = format!("find out the size of the pool {pool}");
-    let answer = run(host, &Invocation::new("/usr/sbin/zpool", ["list", "-Hp", "-o", "name,size", pool]), &operation);
-    let answer = match answer {
-        Err(error) if error.said().contains("no such pool") => return Ok(None),
-        Err(error) if host.system == System::Linux && is_without_zfs(&error) => return Ok(None),
-        answer => answer?.stdout,
-    };
-    let size = answer.trim_end_matches('\n').split_once('\t').and_then(|(_, size)| size.parse().ok());
-    size.map(Some).ok_or(StorageError::Answer { operation, answer })
 }
 
 /// The block device of a volume.
@@ -267,8 +241,12 @@ pub fn wait_for_node(host: &Host, path: &str, until: Option<Instant>) -> Result<
     }
 }
 
-fn run(host: &Host, invocation: &Invocation, operation: &str) -> Result<Completed, StorageError> {
-    host.run(invocation).map_err(|source: CommandError| StorageError::command(operation)(source))
+fn run<A: Into<String>>(
+    host: &Host,
+    args: impl IntoIterator<Item = A>,
+    operation: &str,
+) -> Result<Completed, StorageError> {
+    host.run(&invocation(host, "zfs", args)).map_err(StorageError::command(operation))
 }
 
 /// Why a text cannot be the name of a dataset: components of letters, digits and `_-.:` with slashes between, the first
@@ -307,11 +285,6 @@ mod tests {
         let datasets = parse_list(text);
         let mounted: Vec<_> = datasets.iter().map(|dataset| (dataset.name.as_str(), dataset.mounted)).collect();
         assert_eq!(mounted, [("rpool", true), ("rpool/swap", false), ("rpool/x", false)], "a hyphen is no yes");
-        let text =
-            "tank/a\tquota\t0\tdefault\ntank/a\tuser:x\ta\tb\tlocal\ntank/a\tmountpoint\t/a\tinherited from tank\n";
-        let properties = &parse_properties(text)["tank/a"];
-        assert_eq!(properties["user:x"], Property { value: "a\tb".to_owned(), source: "local".to_owned() });
-        assert!(!properties["mountpoint"].is_local() && properties["user:x"].is_local());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Disks: sparse files below the root, and what ZFS writes on them.
 
-use super::{Device, Pool, World, printed};
+use super::super::{failed, printed};
+use super::{Pool, PoolDevice as Device, Storage};
+use crate::{Completed, System};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
-use sysconfig_platform::{Completed, System};
 use zfs_format::label::{LABEL_BYTES, Label, decode_config, encode_label, label_offsets};
 use zfs_format::nvlist::NvList;
 
@@ -20,7 +21,7 @@ pub(super) struct Found {
     pub(super) state: u64,
 }
 
-impl World {
+impl Storage {
     /// Attaches a blank disk, `c1t0d0` of illumos or `ata-X` of Linux; on Linux it is also `/dev/sdN`.
     ///
     /// # Panics
@@ -29,14 +30,16 @@ impl World {
         let (node, path) = match self.system {
             System::Illumos => (format!("/dev/rdsk/{name}p0"), format!("/dev/dsk/{name}")),
             System::Linux => {
-                let count = fs::read_dir(self.root.locate("/dev/disk/by-id")).expect("the root can be read").count();
+                let links = self.root.locate("/dev/disk/by-id");
+                fs::create_dir_all(&links).expect("the root can be written");
+                let count = fs::read_dir(links).expect("the root can be read").count();
                 let kernel = format!("sd{}", char::from(b'b' + u8::try_from(count).expect("few disks")));
                 let link = self.root.locate(format!("/dev/disk/by-id/{name}"));
                 std::os::unix::fs::symlink(format!("../../{kernel}"), link).expect("the root can be written");
                 (format!("/dev/{kernel}"), format!("/dev/disk/by-id/{name}"))
             }
         };
-        File::create(self.root.locate(&node)).and_then(|file| file.set_len(bytes)).expect("the root can be written");
+        self.add_file(&node, bytes);
         path
     }
 
@@ -45,7 +48,9 @@ impl World {
     /// # Panics
     /// When the root cannot be written.
     pub fn add_file(&mut self, path: &str, bytes: u64) {
-        File::create(self.root.locate(path)).and_then(|file| file.set_len(bytes)).expect("the root can be written");
+        let node = self.root.locate(path);
+        fs::create_dir_all(node.parent().expect("a file lies in a directory")).expect("the root can be written");
+        File::create(node).and_then(|file| file.set_len(bytes)).expect("the root can be written");
     }
 
     /// Makes a disk or file larger.
@@ -192,7 +197,7 @@ impl World {
     pub(super) fn write_labels(&self, pool: &Pool, state: u64) {
         let standing_by: Vec<u64> = pool.spares.iter().map(|device| device.guid).collect();
         let caching: Vec<u64> = pool.cache.iter().map(|device| device.guid).collect();
-        for device in pool.devices().into_iter().filter(|device| !device.lost) {
+        for device in pool.devices().into_iter().filter(|device| !device.lost && !device.is_given()) {
             let config = NvList::new().with("version", 5000_u64).with("guid", device.guid);
             let config = match () {
                 () if standing_by.contains(&device.guid) => config.with("state", 3_u64),
@@ -261,7 +266,7 @@ impl World {
 
     pub(super) fn diskinfo(&self, args: &[&str]) -> Completed {
         if args != ["-pH"] {
-            return super::failed(2, "Usage: diskinfo [-Hp] [{-c [C] | -P}]\n");
+            return failed(2, "Usage: diskinfo [-Hp] [{-c [C] | -P}]\n");
         }
         let names = fs::read_dir(self.root.locate("/dev/rdsk")).into_iter().flatten().flatten();
         let mut rows: Vec<String> = names

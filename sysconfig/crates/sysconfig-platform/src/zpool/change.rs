@@ -1,9 +1,9 @@
 //! Commands that change pools.
 
 use super::Kind;
-use crate::invocation;
+use crate::zfs::invocation;
+use crate::{Host, Invocation};
 use std::time::Duration;
-use sysconfig_platform::{Host, Invocation};
 
 /// Labelling disks and starting a pool can take a while on slow ones.
 const DEADLINE: Duration = Duration::from_secs(300);

@@ -1,9 +1,10 @@
 //! `zpool status`.
 
 use super::layout::{Layout, Row};
-use crate::{ZfsError, invocation};
+use crate::Host;
+use crate::StorageError;
+use crate::zfs::invocation;
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::Host;
 
 /// How a pool is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,23 +32,23 @@ impl PoolStatus {
 /// The state of every pool that is imported.
 ///
 /// # Errors
-/// [`ZfsError`].
-pub fn statuses(host: &Host) -> Result<Vec<PoolStatus>, ZfsError> {
+/// [`StorageError`].
+pub fn statuses(host: &Host) -> Result<Vec<PoolStatus>, StorageError> {
     let operation = "look at the pools";
     let invocation = invocation(host, "zpool", ["status", "-P"]);
-    let output = host.run(&invocation).map_err(ZfsError::command(operation))?.stdout;
+    let output = host.run(&invocation).map_err(StorageError::command(operation))?.stdout;
     parse_status(operation, &output)
 }
 
 /// Reads `zpool status -P` of any number of pools.
 ///
 /// # Errors
-/// [`ZfsError::Answer`] when a pool has no configuration.
-pub fn parse_status(operation: &str, output: &str) -> Result<Vec<PoolStatus>, ZfsError> {
+/// [`StorageError::Answer`] when a pool has no configuration.
+pub fn parse_status(operation: &str, output: &str) -> Result<Vec<PoolStatus>, StorageError> {
     let blocks = blocks(output);
     let status = |block: Block| {
         if block.rows.is_empty() {
-            return Err(ZfsError::answer(operation, format!("pool: {}", block.field("pool"))));
+            return Err(StorageError::answer(operation, format!("pool: {}", block.field("pool"))));
         }
         let scan = if block.field("scan").is_empty() { "scrub" } else { "scan" };
         Ok(PoolStatus {

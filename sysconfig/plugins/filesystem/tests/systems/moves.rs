@@ -1,0 +1,118 @@
+//! A dataset leaves the place where it is mounted while something is mounted in it.
+
+use crate::support::{Fixture, illumos_with_tank, linux_with_zfs, summaries};
+use sysconfig_plugin::Risk;
+
+const BOTH: [fn() -> Fixture; 2] = [illumos_with_tank, linux_with_zfs];
+
+/// A dataset, at `/srv` or where it inherits it, and a tmpfs at `/srv/in`.
+fn config(dataset: &str, more: &str) -> String {
+    format!(
+        "[[storage.dataset]]\nname = \"tank/a\"\n{dataset}\n\
+        [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/srv/in\"\ntype = \"tmpfs\"\npersistent = false\n{more}"
+    )
+}
+
+const AT_SRV: &str = "properties = { mountpoint = \"/srv\" }";
+
+#[test]
+fn what_is_mounted_in_it_goes_first_and_comes_back() {
+    for start in BOTH {
+        for (dataset, set) in [
+            ("properties = { mountpoint = \"/mnt\" }", "set mountpoint=/mnt on tank/a"),
+            ("properties = { mountpoint = \"/srv\", canmount = \"off\" }", "set canmount=off on tank/a"),
+            ("", "set no mountpoint on tank/a"),
+        ] {
+            let mut fixture = start();
+            fixture.converge(&config(AT_SRV, ""));
+            let done = fixture.converge(&config(dataset, ""));
+            assert_eq!(done, ["unmount /srv/in, where swap is", set, "mount swap at /srv/in"]);
+        }
+    }
+}
+
+/// A dataset that had its mount point from its parent, with the parent's place taken by something else: that came before
+/// the mount in it had gone.
+#[test]
+fn something_else_takes_its_place() {
+    for start in BOTH {
+        let mut fixture = start();
+        fixture.converge(&config(AT_SRV, ""));
+        let tmpfs =
+            "[[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/srv\"\ntype = \"tmpfs\"\npersistent = false\n";
+        let done = fixture.converge(&config("", tmpfs));
+        assert_eq!(
+            done,
+            [
+                "unmount /srv/in, where swap is",
+                "set no mountpoint on tank/a",
+                "mount swap at /srv",
+                "mount swap at /srv/in"
+            ]
+        );
+    }
+}
+
+#[test]
+fn what_somebody_else_has_mounted_in_it_keeps_it_there() {
+    for start in BOTH {
+        let mut fixture = start();
+        fixture.converge(&config(AT_SRV, ""));
+        fixture.machine.storage(|storage| storage.add_mount("theirs", "/srv/deep", "tmpfs", &[]));
+        let before = fixture.mounted();
+        let moved = config("properties = { mountpoint = \"/mnt\" }", "");
+        let steps = fixture.plan(&moved);
+        // Ours stays mounted as well: it would be for nothing that it goes.
+        assert_eq!(summaries(&steps), ["leave tank/a alone: theirs is mounted in it at /srv/deep, and is not ours"]);
+        let (error, help) = fixture.fail(&moved);
+        assert!(error.contains("theirs") && help.contains("unmount it by hand"), "{error} {help}");
+        assert_eq!(fixture.mounted(), before);
+        fixture.machine.storage(|storage| storage.drop_mount("/srv/deep"));
+        fixture.converge(&moved);
+    }
+}
+
+/// A dataset that cannot come to its new place stays where it is, with what is mounted in it.
+#[test]
+fn it_is_not_emptied_when_it_has_to_stay() {
+    for start in BOTH {
+        let mut fixture = start();
+        fixture.converge(&config(AT_SRV, ""));
+        let taken = fixture.host.root.locate("/mnt");
+        std::fs::create_dir_all(&taken).unwrap();
+        std::fs::write(taken.join("theirs"), "x").unwrap();
+        let steps = fixture.plan(&config("properties = { mountpoint = \"/mnt\" }", ""));
+        assert_eq!(summaries(&steps), ["leave tank/a alone: the directory /mnt is not empty"]);
+    }
+}
+
+#[test]
+fn children_that_inherit_their_places_are_taken_along() {
+    for start in BOTH {
+        let mut fixture = start();
+        let child = "[[storage.dataset]]\nname = \"tank/a/x\"\n";
+        fixture.converge(&format!("{child}{}", config(AT_SRV, "")));
+        let done = fixture.converge(&format!("{child}{}", config("properties = { mountpoint = \"/mnt\" }", "")));
+        assert!(done.contains(&"set mountpoint=/mnt on tank/a".to_owned()), "{done:?}");
+        assert!(
+            fixture.mounted().iter().any(|line| line.starts_with("tank/a/x on /mnt/x ")),
+            "{:?}",
+            fixture.mounted()
+        );
+    }
+}
+
+#[test]
+fn nothing_is_destroyed_in_which_something_is_mounted() {
+    for start in BOTH {
+        let mut fixture = start();
+        fixture.converge(&config(AT_SRV, ""));
+        let absent = "absent = true\nallow-destructive = true";
+        let steps = fixture.plan(&config(absent, ""));
+        assert_eq!(summaries(&steps), ["leave tank/a alone: swap is mounted in it at /srv/in"]);
+        // When that goes as well, it goes first.
+        let all = format!("[storage]\nmount = []\n[[storage.dataset]]\nname = \"tank/a\"\n{absent}\n");
+        let done = fixture.converge_up_to(&all, Risk::Destructive);
+        assert_eq!(done, ["unmount /srv/in, where swap is", "destroy the dataset tank/a and everything in it"]);
+    }
+}

@@ -64,7 +64,7 @@ fn a_killed_build_keeps_what_was_expensive() {
     let killed = steps(&[unpack, &contents("/etc/last", "x")]);
     bench.template("t", &killed);
     let progress: Arc<dyn Progress> = Arc::new(Dying);
-    let outcome = catch_unwind(AssertUnwindSafe(|| build(&bench.request("t"), &progress).map(drop)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| drop(build(&bench.request("t"), &progress))));
     assert!(outcome.is_err(), "it was not killed");
     tidy_up(&bench);
     assert_eq!(cached(&bench, &killed), [true, false]);

@@ -593,3 +593,10 @@ pub(crate) fn mark_as_written(overlay: &std::path::Path) {
     let file = fs::File::options().write(true).open(overlay).unwrap();
     file.write_all_at(&[0x80], 3 << 16).unwrap();
 }
+
+#[test]
+fn the_documents_name_verbs_and_options_that_there_are() {
+    let (commands, problems) = test_judge::wrong_in_documents("dev-vm", env!("CARGO_BIN_EXE_dev-vm").as_ref());
+    assert_eq!(problems, [""; 0]);
+    assert!(commands >= 10, "{commands} commands of dev-vm were found");
+}

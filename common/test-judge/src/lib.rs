@@ -1,4 +1,4 @@
-//! What the tests of several crates share: judges, skips that are seen, and fuzz loops.
+//! What the tests of several crates share: judges, skips that are seen, fuzz loops, and documents compared with programs.
 //!
 //! A judge is a program that nobody here wrote and that says whether our work is right. One that is missing makes
 //! its tests skip, which has to be seen: by a person who runs the tests (a test's words are shown only when it
@@ -16,6 +16,7 @@
 
 #![expect(clippy::print_stderr, reason = "a test has nobody else to tell")]
 
+mod documents;
 mod effort;
 mod random;
 
@@ -26,6 +27,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use documents::wrong_in_documents;
 pub use effort::{fuzz, soak};
 pub use process_runner::Output;
 use process_runner::{Command, CommandError};

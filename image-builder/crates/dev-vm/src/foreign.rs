@@ -140,7 +140,8 @@ impl Vm {
         progress.note(&format!("libvirt runs {domain}"));
         let mut ready = Ready { after: None, ssh_port: description.ssh_port, services: Vec::new() };
         if let Some(timeout) = options.timeout {
-            ready.services = watch(log, offset, (started, timeout), progress)?;
+            let watch = ReadyWatch::new(log, offset, description.share.is_some());
+            ready.services = wait_for(watch, (log, offset), (started, timeout), progress)?;
             ready.after = Some(started.elapsed());
         }
         let key = process_runner::shell_quote(self.directory().ssh_key().as_os_str());
@@ -196,13 +197,12 @@ fn virsh(arguments: &[&str]) -> Result<(), LaunchError> {
 }
 
 /// Waits for the guest's word on the console.
-fn watch(
-    log: &Path,
-    offset: u64,
+fn wait_for(
+    mut watch: ReadyWatch,
+    (log, offset): (&Path, u64),
     (started, timeout): (Instant, Duration),
     progress: &mut dyn Progress,
 ) -> Result<Vec<crate::Service>, LaunchError> {
-    let mut watch = ReadyWatch::new(log, offset);
     loop {
         let seen = watch.poll().map_err(|error| StateError::io("read", log, error))?;
         if let Some(services) = seen {

@@ -17,6 +17,8 @@ const SERVICE_LIMIT: usize = 16;
 /// The words of `svcs -o state`; all others are taken for those of systemd.
 const SMF_STATES: [&str; 7] =
     ["online", "offline", "disabled", "maintenance", "degraded", "uninitialized", "legacy_run"];
+/// What makes the share appear. In a machine without one it has nothing to do, and fails.
+const SHARE_SERVICE: &str = "dev-9p-mount";
 /// The words for a service that does its work.
 const HEALTHY: [&str; 3] = ["active", "reloading", "online"];
 
@@ -27,7 +29,7 @@ pub struct Service {
     pub name: String,
     /// The service manager's word for its state.
     pub state: String,
-    /// Whether that is a state in which it does its work.
+    /// Whether that is a state in which it does its work; also where the machine has none for it.
     pub healthy: bool,
 }
 
@@ -62,14 +64,15 @@ pub struct ReadyWatch {
     follower: Follower,
     /// The end of what was read: it may be the beginning of the line.
     carry: Vec<u8>,
+    has_share: bool,
     seen: Option<Vec<Service>>,
 }
 
 impl ReadyWatch {
-    /// Watches what is written to the log at `path` after `offset`.
+    /// Watches what is written to the log at `path` after `offset`, of a machine with or without a share.
     #[must_use]
-    pub fn new(path: &Path, offset: u64) -> Self {
-        Self { follower: Follower::new(path, offset), carry: Vec::new(), seen: None }
+    pub fn new(path: &Path, offset: u64, has_share: bool) -> Self {
+        Self { follower: Follower::new(path, offset), carry: Vec::new(), has_share, seen: None }
     }
 
     /// The services of the last line that was written since the watch began; `None` as long as there is no line.
@@ -87,7 +90,9 @@ impl ReadyWatch {
                 self.carry = rest[begin..].to_vec();
                 return Ok(self.seen.clone());
             };
-            self.seen = Some(services(&after[..end]));
+            let mut found = services(&after[..end]);
+            found.iter_mut().for_each(|service| service.healthy |= !self.has_share && service.name == SHARE_SERVICE);
+            self.seen = Some(found);
             rest = &after[end..];
         }
         self.carry = rest[rest.len().saturating_sub(READY_MARKER.len() - 1)..].to_vec();
@@ -141,7 +146,7 @@ mod tests {
     fn the_line_is_found_in_this_boot_only_and_in_pieces() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         log.write_all(b"dev-vm: ready\n").unwrap();
-        let mut watch = ReadyWatch::new(log.path(), length(log.path()).unwrap());
+        let mut watch = ReadyWatch::new(log.path(), length(log.path()).unwrap(), true);
         assert_eq!(watch.poll().unwrap(), None);
         for (piece, seen) in [
             ("x dev-", None),
@@ -159,11 +164,26 @@ mod tests {
         }
     }
 
+    /// On illumos the service is in maintenance then, on Linux it has failed.
+    #[test]
+    fn without_a_share_nobody_waits_for_it() {
+        for (has_share, state, expected) in [
+            (false, "maintenance", "sysconfig=offline! dev-9p-mount=maintenance"),
+            (false, "failed", "sysconfig=offline! dev-9p-mount=failed"),
+            (true, "maintenance", "sysconfig=offline! dev-9p-mount=maintenance!"),
+        ] {
+            let mut log = tempfile::NamedTempFile::new().unwrap();
+            writeln!(log, "dev-vm: ready sysconfig=offline dev-9p-mount={state}").unwrap();
+            let found = ReadyWatch::new(log.path(), 0, has_share).poll().unwrap();
+            assert_eq!(found.as_deref().map(words).as_deref(), Some(expected));
+        }
+    }
+
     #[test]
     fn a_line_without_an_end_is_cut() {
         let mut log = tempfile::NamedTempFile::new().unwrap();
         write!(log, "dev-vm: ready a=active {}", "x".repeat(LINE_LIMIT)).unwrap();
-        let found = ReadyWatch::new(log.path(), 0).poll().unwrap();
+        let found = ReadyWatch::new(log.path(), 0, true).poll().unwrap();
         assert_eq!(found.as_deref().map(words).as_deref(), Some("a=active"));
     }
 

@@ -58,7 +58,7 @@ impl Vm {
         let log = self.directory.console_log();
         let read = |error| StateError::io("read", &log, error);
         let started = Instant::now();
-        let mut watch = ReadyWatch::new(&log, record.console_offset);
+        let mut watch = ReadyWatch::new(&log, record.console_offset, self.has_share()?);
         loop {
             if let Some(services) = watch.poll().map_err(read)? {
                 return Ok((started.elapsed(), services));

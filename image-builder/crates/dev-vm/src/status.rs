@@ -91,7 +91,7 @@ impl Vm {
         let missing = || StateError::io("read", &self.directory.config(), std::io::ErrorKind::NotFound.into());
         let config = Config::load(&self.directory)?.ok_or_else(missing)?;
         let record = RunRecord::load(&self.directory)?;
-        let (state, services) = self.state(record.as_ref())?;
+        let (state, services) = self.state(record.as_ref(), config.share.is_some())?;
         let image_changed = match (&config.overlay_of, ImageIdentity::of(&config.image)) {
             (Some(made_on), Ok(now)) => made_on.change_to(&now),
             (Some(_), Err(error)) => Some(error.to_string()),
@@ -119,7 +119,12 @@ impl Vm {
         })
     }
 
-    fn state(&self, record: Option<&RunRecord>) -> Result<(State, Vec<Service>), StateError> {
+    /// Whether the guest sees a directory of the host.
+    pub(crate) fn has_share(&self) -> Result<bool, StateError> {
+        Ok(Config::load(&self.directory)?.is_some_and(|config| config.share.is_some()))
+    }
+
+    fn state(&self, record: Option<&RunRecord>, has_share: bool) -> Result<(State, Vec<Service>), StateError> {
         if !self.is_running()? {
             return Ok((State::Stopped, Vec::new()));
         }
@@ -129,8 +134,9 @@ impl Vm {
         };
         let log = self.directory.console_log();
         // Not from the record alone: whoever would have written it may have been interrupted.
-        let seen =
-            ReadyWatch::new(&log, record.console_offset).poll().map_err(|error| StateError::io("read", &log, error))?;
+        let seen = ReadyWatch::new(&log, record.console_offset, has_share)
+            .poll()
+            .map_err(|error| StateError::io("read", &log, error))?;
         Ok(seen.map_or((State::Booting, Vec::new()), |services| (State::Ready, services)))
     }
 

@@ -209,7 +209,7 @@ impl Vm {
     ) -> Result<Ready, LaunchError> {
         let log = self.directory.console_log();
         let read = |error| StateError::io("read", &log, error);
-        let mut watch = ReadyWatch::new(&log, record.console_offset);
+        let mut watch = ReadyWatch::new(&log, record.console_offset, self.has_share()?);
         let console = || console_log::tail(&log, record.console_offset, TAIL_LINES);
         loop {
             // First the process, then the log: what it wrote last is read after it ended.

@@ -200,6 +200,7 @@ fn damage_is_found_and_makes_the_status_four() {
         "good: partition 1 `loader`: EFI/BOOT/BOOTX64.EFI is /boot/loader64.efi of rpool/ROOT/be",
         "good: partition 1 `loader`: EFI/BOOT/BOOTIA32.EFI is /boot/loader32.efi of rpool/ROOT/be",
         "good: boot: the loader reads 2 files of rpool/ROOT/be; the console is text",
+        "good: boot: the pool is one to boot from, and rpool/ROOT/be a boot environment",
         "good: boot: the kernel is /platform/i86pc/kernel/amd64/unix",
         "as the boot environment has them, and the first boot finds it current",
         "good: boot: all 29 files and mount points that a boot needs are there",

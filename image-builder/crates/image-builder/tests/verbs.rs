@@ -404,3 +404,11 @@ fn shells_editors_and_readers_are_served() {
     assert!(scene.read("pages/image-builder-build.1").contains("fullreset"));
     assert_eq!(scene.json("schema")["title"], "image-builder template");
 }
+
+#[test]
+fn the_documents_name_verbs_and_options_that_there_are() {
+    let (commands, problems) =
+        test_judge::wrong_in_documents("image-builder", env!("CARGO_BIN_EXE_image-builder").as_ref());
+    assert_eq!(problems, [""; 0]);
+    assert!(commands >= 20, "{commands} commands of image-builder were found");
+}

@@ -273,3 +273,11 @@ fn promises_of_a_hostile_server_take_no_memory() {
     assert_eq!(output.status.code(), Some(4), "{said} {}", String::from_utf8_lossy(&output.stderr));
     assert!(said.contains("a directory has more than 50000 entries"), "{said}");
 }
+
+#[test]
+fn the_documents_name_verbs_and_options_that_there_are() {
+    let (commands, problems) =
+        test_judge::wrong_in_documents("ninep-mirror", env!("CARGO_BIN_EXE_ninep-mirror").as_ref());
+    assert_eq!(problems, [""; 0]);
+    assert!(commands >= 2, "{commands} commands of ninep-mirror were found");
+}

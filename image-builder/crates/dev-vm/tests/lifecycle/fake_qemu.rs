@@ -23,6 +23,8 @@ pub(crate) enum Mode {
     Ready,
     /// As `Ready`, but a service has failed.
     Unwell,
+    /// As `Ready`, of illumos, where the share did not come.
+    Shareless,
     /// Boots and says nothing more.
     Silent,
     /// Boots and dies.
@@ -37,9 +39,10 @@ pub(crate) enum Mode {
     Deaf,
 }
 
-const MODES: [(Mode, &str); 8] = [
+const MODES: [(Mode, &str); 9] = [
     (Mode::Ready, "ready"),
     (Mode::Unwell, "unwell"),
+    (Mode::Shareless, "shareless"),
     (Mode::Silent, "silent"),
     (Mode::Dies, "dies"),
     (Mode::Rejects, "rejects"),
@@ -134,6 +137,7 @@ fn boot(mode: Mode) {
             std::process::exit(complain("internal error of the emulator"));
         }
         Mode::Unwell => writeln!(log, "dev-vm: ready sysconfig=failed dev-9p-mount=active\r").unwrap(),
+        Mode::Shareless => writeln!(log, "dev-vm: ready sysconfig=online dev-9p-mount=maintenance\r").unwrap(),
         _ => writeln!(log, "dev-vm: ready sysconfig=active dev-9p-mount=active\r").unwrap(),
     }
 }

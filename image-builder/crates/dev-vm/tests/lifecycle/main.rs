@@ -58,6 +58,22 @@ fn a_guest_whose_service_failed_is_up_and_not_well() {
     assert!(!text(&up).contains("but the guest"), "{}", text(&up));
 }
 
+/// Where there is no share, nobody can expect the service that makes it appear.
+#[test]
+fn a_guest_without_a_share_is_well_without_the_service_of_the_share() {
+    let scene = Scene::new();
+    let up = scene.expect(0, Mode::Shareless, &["up", "--no-share"]);
+    assert!(!text(&up).contains("but the guest"), "{}", text(&up));
+    assert_eq!(scene.status("dev")["services"][1]["healthy"], true);
+    scene.expect(0, Mode::Shareless, &["wait"]);
+    scene.expect(0, Mode::Shareless, &["down"]);
+    let share = scene.root().join("share");
+    fs::create_dir(&share).unwrap();
+    let up = scene.expect(10, Mode::Shareless, &["up", "--share", share.to_str().unwrap()]);
+    assert!(text(&up).contains("dev-9p-mount is maintenance"), "{}", text(&up));
+    scene.expect(0, Mode::Shareless, &["down"]);
+}
+
 /// Every guest could read the keys of all machines: they lay in the checkout, which guests see.
 #[test]
 fn what_no_guest_may_see_is_in_no_share() {
@@ -576,4 +592,11 @@ fn a_verb_at_work_is_waited_for_and_then_named() {
 pub(crate) fn mark_as_written(overlay: &std::path::Path) {
     let file = fs::File::options().write(true).open(overlay).unwrap();
     file.write_all_at(&[0x80], 3 << 16).unwrap();
+}
+
+#[test]
+fn the_documents_name_verbs_and_options_that_there_are() {
+    let (commands, problems) = test_judge::wrong_in_documents("dev-vm", env!("CARGO_BIN_EXE_dev-vm").as_ref());
+    assert_eq!(problems, [""; 0]);
+    assert!(commands >= 10, "{commands} commands of dev-vm were found");
 }

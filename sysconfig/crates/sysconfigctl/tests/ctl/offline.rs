@@ -182,3 +182,11 @@ fn completions_and_manual_pages_know_every_command() {
     let ran = place.run(&["man", "@/none"]);
     assert!(ran.code == 1 && ran.err.contains("none"), "{}", ran.err);
 }
+
+#[test]
+fn the_documents_name_verbs_and_options_that_there_are() {
+    let (commands, problems) =
+        test_judge::wrong_in_documents("sysconfigctl", env!("CARGO_BIN_EXE_sysconfigctl").as_ref());
+    assert_eq!(problems, [""; 0]);
+    assert!(commands >= 15, "{commands} commands of sysconfigctl were found");
+}

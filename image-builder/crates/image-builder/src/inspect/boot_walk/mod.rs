@@ -7,6 +7,7 @@ mod archive;
 mod cpio;
 mod files;
 mod loader;
+mod pool;
 mod scripts;
 mod system;
 #[cfg(test)]
@@ -31,6 +32,9 @@ pub(super) fn check(pool: &Pool<'_>, findings: &mut Findings) -> Result<(), Read
     let Some(dataset) = pool.boot_dataset()? else { return Ok(()) };
     let files = pool.file_system(&dataset)?;
     let mut found = Findings::default();
+    if is_illumos(&files) {
+        pool::check(pool, &dataset.name, &mut found)?;
+    }
     if let Err(error) = walk(&files, &dataset.name, &mut found) {
         found.bad.push(format!("boot: {}: {}", dataset.name, chain(&error)));
     }
@@ -54,9 +58,13 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What cannot be read counts: the walk tells why.
+fn is_illumos(files: &dyn Files) -> bool {
+    TRACES.iter().any(|path| !matches!(files.look(path), Ok(None)))
+}
+
 fn walk(files: &dyn Files, dataset: &str, findings: &mut Findings) -> io::Result<()> {
-    let mut traces = TRACES.iter().map(|path| files.look(path));
-    if !traces.any(|found| !matches!(found, Ok(None))) {
+    if !is_illumos(files) {
         findings.unread.push(format!("boot: {dataset}, which has nothing of illumos"));
         return Ok(());
     }

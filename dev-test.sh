@@ -210,7 +210,11 @@ fuzz() {
 check_templates() {
 	cargo build --quiet --release --locked --manifest-path sysconfig/Cargo.toml --target-dir sysconfig/target &&
 		cargo build --quiet --release --locked --manifest-path image-builder/Cargo.toml --target-dir image-builder/target &&
-		image-builder/target/release/image-builder check
+		image-builder/target/release/image-builder check &&
+		image-builder/target/release/image-builder check -T bench/templates -E sysconfig/target/release \
+			-E sysconfig/image/templates/files/dev || return
+	command -v python3 >/dev/null 2>&1 || { say "python3 is not installed" && return 77; }
+	tests/public-templates image-builder/crates/image-steps/tests/collections
 }
 
 deny() {

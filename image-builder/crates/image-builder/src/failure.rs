@@ -25,8 +25,8 @@ pub(crate) enum Failure {
         #[source]
         source: FeatureError,
     },
-    #[error("{wrong} of {all} templates are wrong")]
-    Check { wrong: usize, all: usize },
+    #[error("{wrong} of {all} templates are wrong{}", and_includes(*wrong_includes))]
+    Check { wrong: usize, all: usize, wrong_includes: usize },
     #[error("{subject} cannot be built here: {reason}")]
     NotHere { subject: String, reason: String, help: Option<String> },
     #[error("cannot watch for signals")]
@@ -131,6 +131,10 @@ impl Failure {
         };
         own.or_else(|| image_steps::help_of_cause(self))
     }
+}
+
+fn and_includes(wrong: usize) -> String {
+    if wrong == 0 { String::new() } else { format!(", and {wrong} of the includes that no template has") }
 }
 
 fn directory_help(option: &str, path: &Path) -> String {

@@ -289,10 +289,26 @@ fn includes_are_told_once_or_not_to_be_read_at_all() {
     let scene = Scene::new();
     let orphan = scene.path("templates/include/orphan.json");
     fs::create_dir_all(orphan.parent().expect("a directory")).expect("a directory");
-    scene.write("templates/include/orphan.json", r#"{ "steps": [ { "t": "nonsense" } ] }"#);
+    // Of one that nobody has, values may depend on anything, and words on nothing.
+    let orphan = r#"{ "steps": [ { "t": "ensure_dir", "dir": "${undefined}", "owner": "nobody" } ] }"#;
+    scene.write("templates/include/orphan.json", orphan);
     let said = scene.good("check");
     assert!(said.contains("no template includes them with these features:"), "{said}");
     assert!(said.contains("templates/include/orphan.json"), "{said}");
+    for (wrong, code) in [
+        (r#"{ "steps": [ { "t": "nonsense" } ] }"#, "template::unknown-step"),
+        (r#"{ "steps": [ { "t": "ensure_dir", "dri": "/a" } ] }"#, "template::unknown-key"),
+        (r#"{ "pool": {}, "steps": [] }"#, "template::target-in-include"),
+        (r#"{ "steps": [ "#, "template::syntax"),
+    ] {
+        scene.write("templates/include/orphan.json", wrong);
+        let output = scene.run("check --json");
+        assert_eq!(output.code, Some(3), "{wrong}");
+        let found: Value = serde_json::from_str(&output.stdout_text()).expect("JSON");
+        assert_eq!(found["unread"][0]["diagnostics"][0]["code"], code, "{found}");
+        assert!(output.stderr_text().contains("0 of 2 templates are wrong, and 1 of the includes"), "{wrong}");
+    }
+    scene.write("templates/include/orphan.json", r#"{ "steps": [ { "t": "nonsense" } ] }"#);
     for name in ["one", "two"] {
         let text = r#"{ "dataset": { "name": "d" }, "steps": [ { "t": "include", "name": "orphan" } ] }"#;
         scene.write(&format!("templates/g/{name}.json"), text);

@@ -446,6 +446,13 @@ fn files(template: &Template, context: &Context<'_>) -> Vec<String> {
     files
 }
 
+/// What is wrong with an include by itself, without a template that has it.
+#[must_use]
+pub fn check_include(request: &BuildRequest, path: &std::path::Path) -> Vec<Diagnostic> {
+    let wanted = Request { features: request.features.clone(), lenient: request.lenient, ..Request::default() };
+    template::check_include(&wanted, path, &HostFiles)
+}
+
 /// Loads a template with all its static checks.
 ///
 /// # Errors

@@ -40,7 +40,7 @@ mod tools;
 mod users;
 mod workspace;
 
-pub use build::{BuildError, BuildRequest, Built, Redo, build, impossible_here, load};
+pub use build::{BuildError, BuildRequest, Built, Redo, build, check_include, impossible_here, load};
 pub use collect::{Collected, clean, collect};
 pub use debian::{Bootstrap, BootstrapError, Lock, LockedPackage};
 pub use disk_use::{DiskUse, disk_use};

@@ -87,6 +87,20 @@ fn every_template_loads_and_the_order_is_derived() {
     assert!(!workspace.path().join("none").exists(), "a plan makes nothing");
 }
 
+/// A template that no build comes to is checked by nobody.
+#[test]
+fn every_template_is_built_or_taken_by_a_build() {
+    for collection in collections() {
+        let builds = builds(&collection);
+        let reached: BTreeSet<String> =
+            builds.into_iter().flat_map(|build| build.order.into_iter().chain([build.build])).collect();
+        let all = image_steps::template_names(std::slice::from_ref(&collection)).into_iter();
+        let missed: Vec<String> =
+            all.map(|(group, name)| format!("{group}/{name}")).filter(|subject| !reached.contains(subject)).collect();
+        assert!(missed.is_empty(), "{collection:?}: {missed:?}");
+    }
+}
+
 /// Whatever the public collections use is used here, too.
 #[test]
 fn the_collections_use_the_whole_language() {

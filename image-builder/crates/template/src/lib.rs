@@ -34,7 +34,7 @@ mod zfs;
 pub use diagnostic::{Diagnostic, Diagnostics, IncludedFrom, Origin, Severity, SourceFile, Span};
 pub use features::{DeclaredFeature, FeatureError, Features};
 pub use field::{FieldSpec, Presence, Shape};
-pub use load::{Guard, LocatedStep, Request, SkippedStep, Template, load};
+pub use load::{Guard, LocatedStep, Request, SkippedStep, Template, check_include, load};
 pub use owner::{group_name, user_name};
 pub use schema::schema;
 pub use source::{FileKind, HostFiles, MemoryFiles, TemplateSource};

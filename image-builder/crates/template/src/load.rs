@@ -6,7 +6,7 @@ mod steps;
 pub(crate) mod values;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Origin, Span};
@@ -152,6 +152,21 @@ pub fn load(request: &Request, source: &dyn TemplateSource) -> Result<Template, 
             Err(diagnostics.with_partial(partial))
         }
     }
+}
+
+/// What is wrong with an include that no template has: as a text, and with the words of its steps. Their values are not
+/// looked at, because those depend on features and on the group of a template.
+#[must_use]
+pub fn check_include(request: &Request, path: &Path, source: &dyn TemplateSource) -> Vec<Diagnostic> {
+    let lookup = Lookup { request, source };
+    let mut found = Vec::new();
+    let mut documents = Documents::new(source);
+    if let Some(document) = documents.read(path, None, &mut found) {
+        let (features, declared, lenient) = (&request.features, None, request.lenient);
+        let env = Env { features, declared, lookup: &lookup, lenient, diagnostics: Vec::new() };
+        StepLoader::new(env, documents, None).orphan(&document, &mut found);
+    }
+    found
 }
 
 /// A file that is included twice has its errors once.

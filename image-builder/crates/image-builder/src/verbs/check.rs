@@ -46,17 +46,21 @@ pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
             tell(findings.last_mut().expect("it was pushed"), &mut told);
         }
     }
-    let unread = if arguments.group.is_none() { unread_includes(&places, &findings) } else { Vec::new() };
+    let unread = match arguments.group {
+        None => unread_includes(arguments, &places, &findings),
+        Some(_) => Vec::new(),
+    };
+    let wrong = findings.iter().filter(|finding| finding.steps.is_none()).count();
+    let wrong_includes = unread.iter().filter(|include| !include.is_good()).count();
     if arguments.json {
         let list = findings.iter().map(Finding::to_json).collect::<Vec<_>>();
+        let unread = unread.iter().map(Unread::to_json).collect::<Vec<_>>();
         println!("{}", json!({ "templates": list, "unread": unread }));
-    } else if !unread.is_empty() {
-        println!("not checked, because no template includes them with these features:");
-        unread.iter().for_each(|path| println!("    {}", path.display()));
+    } else {
+        tell_unread(unread);
     }
-    let wrong = findings.iter().filter(|finding| finding.steps.is_none()).count();
-    if wrong > 0 {
-        return Err(Failure::Check { wrong, all: names.len() });
+    if wrong + wrong_includes > 0 {
+        return Err(Failure::Check { wrong, all: names.len(), wrong_includes });
     }
     Ok(())
 }
@@ -79,12 +83,41 @@ fn find(arguments: &Check, places: &Places, group: &str, name: &str) -> Result<F
     }
 }
 
-/// Includes below the roots that nothing has read.
-fn unread_includes(places: &Places, findings: &[Finding]) -> Vec<PathBuf> {
+/// An include that no template has read, and what is wrong with it by itself.
+struct Unread {
+    path: PathBuf,
+    list: Vec<Diagnostic>,
+}
+
+impl Unread {
+    fn is_good(&self) -> bool {
+        !self.list.iter().any(Diagnostic::is_error)
+    }
+
+    fn to_json(&self) -> Value {
+        let list = self.list.iter().map(diagnostic_json).collect::<Vec<_>>();
+        json!({ "file": self.path, "good": self.is_good(), "diagnostics": list })
+    }
+}
+
+fn unread_includes(arguments: &Check, places: &Places, findings: &[Finding]) -> Vec<Unread> {
     let read: BTreeSet<&PathBuf> = findings.iter().flat_map(|finding| &finding.files_read).collect();
-    let mut unread = image_steps::include_files(&places.roots);
-    unread.retain(|path| !read.contains(path));
-    unread
+    let request = request_at(places, &arguments.places, "", "");
+    let unread = image_steps::include_files(&places.roots).into_iter().filter(|path| !read.contains(path));
+    unread.map(|path| Unread { list: image_steps::check_include(&request, &path), path }).collect()
+}
+
+fn tell_unread(unread: Vec<Unread>) {
+    if !unread.is_empty() {
+        println!("only the words of these were checked, because no template includes them with these features:");
+    }
+    for include in unread {
+        println!("    {}", include.path.display());
+        if !include.list.is_empty() {
+            let subject = include.path.display().to_string();
+            eprintln!("{:?}", Report::new(template::Diagnostics::new(subject, include.list)));
+        }
+    }
 }
 
 /// What an include has of errors is told with the first template that has it.

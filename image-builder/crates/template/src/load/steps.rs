@@ -34,11 +34,33 @@ pub(super) struct StepLoader<'a> {
     /// The files being read, the main template first.
     open: Vec<PathBuf>,
     includes: usize,
+    /// Only words are looked at, because values mean nothing without the features and the files of a template.
+    words_only: bool,
 }
 
 impl<'a> StepLoader<'a> {
     pub(super) fn new(env: Env<'a>, documents: Documents<'a>, target: Option<&'static str>) -> Self {
-        Self { env, documents, steps: Vec::new(), skipped: Vec::new(), target, open: Vec::new(), includes: 0 }
+        Self {
+            env,
+            documents,
+            steps: Vec::new(),
+            skipped: Vec::new(),
+            target,
+            open: Vec::new(),
+            includes: 0,
+            words_only: false,
+        }
+    }
+
+    /// Looks at an include by itself: what it may have, and the words of its steps.
+    pub(super) fn orphan(mut self, document: &Document, found: &mut Vec<Diagnostic>) {
+        self.words_only = true;
+        let place = Origin::new(Arc::clone(&document.file), document.root.span, Arc::from([]));
+        if let Some(members) = document::members(&document.root, &place, &mut self.env.diagnostics) {
+            check_include_keys(&mut Fields::new(&mut self.env, place.clone(), "an include", members), members);
+            self.file(document, &place, members);
+        }
+        found.append(&mut self.env.diagnostics);
     }
 
     /// Adds the steps of one file.
@@ -76,6 +98,9 @@ impl<'a> StepLoader<'a> {
         fields.check_keys(&keys);
         if let Some(guard) = failing_guard(&mut fields)? {
             self.skipped.push(SkippedStep { name: step_type.name.to_owned(), guard, origin: origin.clone() });
+            return None;
+        }
+        if self.words_only {
             return None;
         }
         match step_type.reader {

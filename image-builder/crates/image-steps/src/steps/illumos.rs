@@ -41,10 +41,21 @@ pub(super) fn make_bootable(state: &mut ImageState, context: &Context<'_>) -> Re
 
 /// The directories and links that `devfsadm -r` leaves in `/dev` whatever the host's devices are.
 ///
-/// Nothing else is needed: the devfs and `/dev` file systems make the nodes at run time.
+/// Nothing else is needed: the devfs and `/dev` file systems make the nodes at run time. Templates remove the directories
+/// that the original fills with links to the host's devices, `/dev/sensors` among them, so that all of these are there.
 pub(super) fn devfsadm(state: &mut ImageState) -> Result<(), StepError> {
-    const DIRECTORIES: [&str; 9] =
-        ["/dev", "/devices", "/dev/cfg", "/dev/dsk", "/dev/rdsk", "/dev/usb", "/dev/fd", "/dev/pts", "/dev/term"];
+    const DIRECTORIES: [&str; 10] = [
+        "/dev",
+        "/devices",
+        "/dev/cfg",
+        "/dev/dsk",
+        "/dev/rdsk",
+        "/dev/usb",
+        "/dev/sensors",
+        "/dev/fd",
+        "/dev/pts",
+        "/dev/term",
+    ];
     const LINKS: [(&str, &str); 3] = [("/dev/stdin", "./fd/0"), ("/dev/stdout", "./fd/1"), ("/dev/stderr", "./fd/2")];
     for directory in DIRECTORIES {
         let at = ImagePath::new(directory).expect("a constant path");

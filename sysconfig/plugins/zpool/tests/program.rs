@@ -1,9 +1,6 @@
 //! The plugin as a program, asked as `sysconfigctl config check` asks it.
 
-use std::path::{Path, PathBuf};
-use sysconfig::config::{Settings, SourceFile, parse};
-use sysconfig::discovery::Search;
-use sysconfig::offline::Plugins;
+use std::path::Path;
 
 const FAULTY: &str = r#"[[storage.pool]]
 name = "mirror"
@@ -17,14 +14,7 @@ allow-destructive = ["/e"]
 "#;
 
 fn judged(text: &str) -> Vec<(usize, String)> {
-    let directory = tempfile::tempdir().unwrap();
-    let program = Path::new(env!("CARGO_BIN_EXE_sysconfig-plugin-zpool"));
-    std::fs::copy(program, directory.path().join("sysconfig-plugin-zpool")).unwrap();
-    let config = parse(vec![SourceFile { path: PathBuf::from("pools.toml"), text: text.to_owned() }]).unwrap();
-    let search = Search { path: vec![directory.path().to_owned()], allow_untrusted_owner: true };
-    let mut plugins = Plugins::start(search, &Settings::default().plugins.deadlines).unwrap();
-    let problems = plugins.judge(&config).into_iter();
-    problems.map(|problem| (problem.place.map_or(0, |place| place.line), problem.message)).collect()
+    plugin_testing::judged(Path::new(env!("CARGO_BIN_EXE_sysconfig-plugin-zpool")), text)
 }
 
 #[test]

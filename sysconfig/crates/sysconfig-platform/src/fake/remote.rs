@@ -1,18 +1,22 @@
 //! The programs of a simulated machine, run from another process: a plugin that a real daemon has started acts on the
-//! machine that the test holds.
+//! machine that the test holds, and is killed by it where that is asked for.
 //!
 //! One line of JSON each way over a socket. Files are shared as they are, because the machine's root is a directory.
 
 use crate::{CommandError, Completed, Invocation, Runner};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Serialize, Deserialize)]
 struct Question {
+    /// Who asks, to be killed when the machine says so.
+    pid: u32,
     program: String,
     args: Vec<String>,
 }
@@ -42,12 +46,22 @@ pub fn serve(machine: Arc<dyn Runner>, socket: &Path, duration: Duration) {
 fn answer(machine: &dyn Runner, mut stream: &UnixStream, duration: Duration) -> io::Result<()> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
-    let Question { program, args } = serde_json::from_str(&line)?;
+    let Question { pid, program, args } = serde_json::from_str(&line)?;
     std::thread::sleep(duration / 2);
-    let completed = machine.run(&Invocation::new(program, args)).ok();
+    let run = || machine.run(&Invocation::new(program, args)).ok();
+    let completed = match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(completed) => completed,
+        // The machine kills whoever runs the command, which is not this thread. Its connection closes only after that.
+        Err(_) => return kill(pid),
+    };
     std::thread::sleep(duration / 2);
     let answer = Answer(completed.map(|completed| (completed.code, completed.stdout, completed.stderr)));
     stream.write_all(format!("{}\n", serde_json::to_string(&answer)?).as_bytes())
+}
+
+fn kill(pid: u32) -> io::Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(kill_process(pid, Signal::KILL)?)
 }
 
 /// The machine behind a socket of [`serve`].
@@ -65,7 +79,8 @@ impl Remote {
 
     fn ask(&self, invocation: &Invocation) -> io::Result<Answer> {
         let mut stream = UnixStream::connect(&self.socket)?;
-        let question = Question { program: invocation.program.clone(), args: invocation.args.clone() };
+        let question =
+            Question { pid: std::process::id(), program: invocation.program.clone(), args: invocation.args.clone() };
         stream.write_all(format!("{}\n", serde_json::to_string(&question)?).as_bytes())?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line)?;

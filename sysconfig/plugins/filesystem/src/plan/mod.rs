@@ -10,6 +10,7 @@ use crate::order::{self, Unit};
 use crate::state::State;
 use moves::Move;
 use std::collections::BTreeMap;
+use sysconfig_platform::mount_table::is_below;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 pub(crate) type Step = PlannedStep<Change>;
@@ -58,12 +59,13 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
     let moves = moves::moves(config, state, stuck);
     let mut down = mounts::take_down(config, state, &moves, stuck, &mut steps);
     let place = |unit: Unit<'_>| state.place(config, unit);
-    // Where a dataset is that moves, something else can come only after it.
+    // Where a dataset is that moves, and in it, something else can come only after it.
     let is_in_the_way = |one: Unit<'_>, other: Unit<'_>| match (place(one), other) {
-        (Some(mine), Unit::Dataset(dataset)) if place(other).as_ref() != Some(&mine) => state
-            .mounts
-            .iter()
-            .any(|mount| mount.device == dataset.name && mount.mount_point == mine && one.name() != dataset.name),
+        (Some(mine), Unit::Dataset(dataset)) if place(other).as_ref() != Some(&mine) && one.name() != dataset.name => {
+            let moves = moves.iter().any(|one| one.name == dataset.name);
+            let is_there = |point: &str| point == mine || (moves && is_below(&mine, point));
+            state.mounts.iter().any(|mount| mount.device == dataset.name && is_there(&mount.mount_point))
+        }
         _ => false,
     };
     let needs = |one: Unit<'_>, other: Unit<'_>| order::needs(one, other, place) || is_in_the_way(one, other);

@@ -8,11 +8,13 @@
 mod scenarios;
 mod world;
 
+use plugin_testing::namespace;
+
 /// No test, but the process that the tests start.
 #[test]
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
-    let Ok(scenario) = std::env::var(world::SCENARIO) else { return };
+    let Some(scenario) = namespace::scenario() else { return };
     let scenarios: [(&str, fn()); 6] = [
         ("tmpfs", scenarios::tmpfs),
         ("bind", scenarios::bind),
@@ -27,30 +29,30 @@ fn other_process() {
 
 #[test]
 fn privileged_tmpfs_with_another_size_and_without() {
-    world::run("tmpfs", &[]);
+    namespace::run("tmpfs", &[], &[], &[]);
 }
 
 #[test]
 fn privileged_bind_mount_read_only() {
-    world::run("bind", &[]);
+    namespace::run("bind", &[], &[], &[]);
 }
 
 #[test]
 fn privileged_ext4_in_a_file() {
-    world::run("ext4", &[("mkfs.ext4", "e2fsprogs")]);
+    namespace::run("ext4", &[], &[("mkfs.ext4", "e2fsprogs")], &[]);
 }
 
 #[test]
 fn privileged_vfat_in_a_file() {
-    world::run("vfat", &[("mkfs.vfat", "dosfstools")]);
+    namespace::run("vfat", &[], &[("mkfs.vfat", "dosfstools")], &[]);
 }
 
 #[test]
 fn privileged_iso9660_in_a_file() {
-    world::run("iso9660", &[("xorriso", "xorriso")]);
+    namespace::run("iso9660", &[], &[("xorriso", "xorriso")], &[]);
 }
 
 #[test]
 fn privileged_busy_mount_names_the_process() {
-    world::run("busy", &[]);
+    namespace::run("busy", &[], &[], &[]);
 }

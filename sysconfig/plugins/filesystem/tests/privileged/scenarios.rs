@@ -1,6 +1,7 @@
 //! What is tried on the real system.
 
-use crate::world::{build, config, converge, needs_filesystem, sh};
+use crate::world::{build, config, converge, needs_filesystem};
+use plugin_testing::namespace::sh;
 use process_runner::Command;
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The plugin's process ends in the middle of everything that takes more than one command; then another one goes on.
 
-use crate::support::{Fixture, illumos_with_tank, linux, linux_with_zfs, summaries};
-use sysconfig_plugin::{Context, Plugin, Risk};
-use sysconfig_plugin_filesystem::{Config, FilesystemPlugin};
+use crate::support::{Fixture, illumos_with_tank, linux, linux_with_zfs};
+use sysconfig_plugin::Risk;
+use sysconfig_plugin_filesystem::FilesystemPlugin;
 
 /// A way from one configuration to another.
 struct Way {
@@ -40,22 +40,11 @@ const WAYS: &[Way] = &[
     Way { machine: linux, from: BIND, to: LARGER },
 ];
 
-/// Applies until the process is killed; whether it was. The plugin is called in this thread, which stands for its
-/// process and ends with it.
-fn apply_until_killed(fixture: &Fixture, text: &str) -> bool {
-    let attempt = std::panic::AssertUnwindSafe(|| {
-        let (mut plugin, context) = (FilesystemPlugin::new(fixture.host.clone()), Context::detached());
-        let config: Config = serde_json::from_value(crate::support::config(text)).unwrap();
-        let state = plugin.observe(&config, &context).unwrap();
-        for step in plugin.plan(&config, &state).unwrap() {
-            plugin.apply(&step.change, &context).unwrap();
-        }
-    });
-    match std::panic::catch_unwind(attempt) {
-        Ok(()) => false,
-        Err(panic) if panic.downcast_ref::<&str>() == Some(&"killed") => true,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+/// No test, but the process that is killed.
+#[test]
+#[ignore = "the other test starts it"]
+fn killed_process() {
+    plugin_testing::killed::process(FilesystemPlugin::new);
 }
 
 /// What can be seen afterwards.
@@ -81,20 +70,11 @@ fn after_a_kill_at_any_command_the_next_apply_converges() {
             loop {
                 let mut fixture = (way.machine)();
                 fixture.converge(way.from);
-                fixture.machine.storage(|storage| storage.kill = Some((kills, takes_effect)));
-                let was_killed = apply_until_killed(&fixture, way.to);
-                fixture.machine.storage(|storage| storage.kill = None);
-                if !was_killed {
+                if !fixture.apply_until_killed(way.to, (kills, takes_effect)) {
                     break;
                 }
                 fixture.restart(way.to);
-                let steps = fixture.plan(way.to);
-                for step in &steps {
-                    let result = fixture.harness.apply(step);
-                    assert!(result.is_ok(), "way {number}, killed at {kills}: {}: {result:?}", step.summary);
-                }
-                let left = fixture.plan(way.to);
-                assert_eq!(summaries(&left), [""; 0], "way {number}, killed at {kills}, after {:?}", summaries(&steps));
+                fixture.converge_again(way.to);
                 assert_eq!(look(&fixture), expected, "way {number}, killed at {kills}");
                 kills += 1;
             }

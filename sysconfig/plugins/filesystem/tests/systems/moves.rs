@@ -116,3 +116,34 @@ fn nothing_is_destroyed_in_which_something_is_mounted() {
         assert_eq!(done, ["unmount /srv/in, where swap is", "destroy the dataset tank/a and everything in it"]);
     }
 }
+
+/// What comes into a place below that of a dataset that leaves waits until it has left.
+#[test]
+fn one_comes_below_the_place_that_another_leaves() {
+    for start in BOTH {
+        let mut fixture = start();
+        fixture.converge(
+            "[[storage.dataset]]\nname = \"tank/a\"\n\
+            [[storage.dataset]]\nname = \"tank/b\"\nproperties = { mountpoint = \"/mnt\" }\n",
+        );
+        let done = fixture.converge(
+            "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/mnt/deep\" }\n\
+            [[storage.dataset]]\nname = \"tank/b\"\n",
+        );
+        assert_eq!(done[0], "set no mountpoint on tank/b", "{done:?}");
+    }
+}
+
+/// A child with a mount point of its own stays where it is when its parent moves, whatever is mounted in it.
+#[test]
+fn a_child_with_a_place_of_its_own_stays() {
+    for start in BOTH {
+        let mut fixture = start();
+        let others = "[[storage.dataset]]\nname = \"tank/a/x\"\nproperties = { mountpoint = \"/mnt\" }\n\
+            [[storage.dataset]]\nname = \"tank/b\"\nproperties = { mountpoint = \"/mnt/deep\" }\n";
+        let parent = "[[storage.dataset]]\nname = \"tank/a\"\n";
+        fixture.converge(&format!("{parent}properties = {{ mountpoint = \"/srv\" }}\n{others}"));
+        let done = fixture.converge(&format!("{parent}{others}"));
+        assert_eq!(done, ["set no mountpoint on tank/a"]);
+    }
+}

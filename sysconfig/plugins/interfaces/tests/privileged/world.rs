@@ -1,6 +1,7 @@
 //! The namespaces, the cable between them, and the servers at its other end.
 
-use process_runner::Command;
+use plugin_testing::namespace;
+pub(crate) use plugin_testing::namespace::sh;
 use serde_json::Value;
 use std::fs;
 use std::io::ErrorKind;
@@ -12,52 +13,14 @@ use sysconfig_plugin::Event;
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin_interfaces::InterfacesPlugin;
 
-/// The variable that tells `other_process` what to do.
-pub(crate) const SCENARIO: &str = "PRIVILEGED_SCENARIO";
-
 /// How long anything may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario in new namespaces, or says why not.
 pub(crate) fn run(scenario: &str) {
-    for (program, package) in [
-        ("unshare", "util-linux"),
-        ("ip", "iproute2"),
-        ("dnsmasq", "dnsmasq-base"),
-        ("dhcpcd", "dhcpcd-base"),
-        ("arping", "iputils-arping"),
-    ] {
-        if test_judge::find(program, package).is_none() {
-            return;
-        }
-    }
-    let namespaces =
-        ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"];
-    let allowed = Command::new("unshare").args(namespaces).arg("true").run_any();
-    if !allowed.is_ok_and(|output| output.success()) {
-        test_judge::skip("network namespaces need root");
-        return;
-    }
-    let program = std::env::current_exe().unwrap();
-    // The shell is the namespace's init, and takes leave of the daemons that end.
-    let script = "\"$@\"; status=$?; exit $status";
-    let output = Command::new("unshare")
-        .args(namespaces)
-        .args(["sh", "-c", script, "sh"])
-        .arg(&program)
-        .args(["--exact", "other_process", "--ignored", "--nocapture"])
-        .env(SCENARIO, scenario)
-        .deadline(Duration::from_secs(300))
-        .run_any()
-        .unwrap();
-    let said = format!("{}{}", output.stdout_text(), output.stderr_text());
-    assert!(output.success() && said.contains("1 passed"), "{scenario}:\n{said}");
-}
-
-pub(crate) fn sh(script: &str) -> String {
-    let output = Command::new("/bin/sh").args(["-ec", script]).deadline(PATIENCE).run_any().unwrap();
-    assert!(output.success(), "{script}\n{}{}", output.stdout_text(), output.stderr_text());
-    output.stdout_text()
+    let needs =
+        [("ip", "iproute2"), ("dnsmasq", "dnsmasq-base"), ("dhcpcd", "dhcpcd-base"), ("arping", "iputils-arping")];
+    namespace::run(scenario, &["--net"], &needs, &[]);
 }
 
 /// Waits until something is so.

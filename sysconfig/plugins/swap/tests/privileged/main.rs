@@ -5,22 +5,16 @@
 //! taken out of use whatever happens. Only root may do this, and only where the kernel lets files be swapped to; else
 //! the test is a visible skip.
 
+use plugin_testing::namespace::{self, sh};
 use process_runner::Command;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::Path;
-use std::time::Duration;
 use sysconfig_platform::{Host, swap};
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin_swap::SwapPlugin;
 
 /// The variable that names the directory in which `other_process` works.
 const DIRECTORY: &str = "PRIVILEGED_DIRECTORY";
-
-fn sh(script: &str) -> String {
-    let output = Command::new("/bin/sh").args(["-ec", script]).deadline(Duration::from_secs(60)).run_any().unwrap();
-    assert!(output.success(), "{script}\n{}{}", output.stdout_text(), output.stderr_text());
-    output.stdout_text()
-}
 
 /// Takes every area of a directory out of use, also when the test has failed or its process was killed.
 struct Guard<'a>(&'a Path);
@@ -37,15 +31,8 @@ impl Drop for Guard<'_> {
 
 #[test]
 fn privileged_swap_file_of_changing_size() {
-    for (program, package) in [("unshare", "util-linux"), ("mkswap", "util-linux"), ("swapon", "mount")] {
-        if test_judge::find(program, package).is_none() {
-            return;
-        }
-    }
-    let namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"];
-    let allowed = Command::new("unshare").args(namespaces).arg("true").run_any();
-    if !allowed.is_ok_and(|output| output.success()) {
-        test_judge::skip("mount namespaces need root");
+    let needs = [("mkswap", "util-linux"), ("swapon", "mount")];
+    if needs.iter().any(|(program, package)| test_judge::find(program, package).is_none()) {
         return;
     }
     // Not where temporary files lie in memory, or on an overlay.
@@ -58,16 +45,7 @@ fn privileged_swap_file_of_changing_size() {
         test_judge::lack("this kernel swaps to no files here");
         return;
     }
-    let output = Command::new("unshare")
-        .args(namespaces)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "other_process", "--ignored", "--nocapture"])
-        .env(DIRECTORY, directory.path())
-        .deadline(Duration::from_secs(300))
-        .run_any()
-        .unwrap();
-    let said = format!("{}{}", output.stdout_text(), output.stderr_text());
-    assert!(output.success() && said.contains("1 passed"), "{said}");
+    namespace::run("swap", &[], &needs, &[(DIRECTORY, directory.path().as_os_str())]);
 }
 
 /// No test, but the process that the test starts.
@@ -106,8 +84,7 @@ fn other_process() {
 }
 
 fn config(text: &str) -> Value {
-    let document: Value = toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    json!({ "storage.swap": document["storage"]["swap"] })
+    plugin_testing::config(text, &["storage.swap"])
 }
 
 fn converge(harness: &mut Harness, text: &str) -> Vec<String> {

@@ -1,8 +1,7 @@
 //! The plugin's process ends in the middle of everything that takes more than one command; then another one goes on.
 
-use crate::support::{Fixture, illumos, linux, linux_with_zfs, summaries};
-use sysconfig_plugin::{Context, Plugin, Risk};
-use sysconfig_plugin_swap::{Config, SwapPlugin};
+use crate::support::{Fixture, illumos, linux, linux_with_zfs};
+use sysconfig_plugin_swap::SwapPlugin;
 
 /// A way from one configuration to another.
 struct Way {
@@ -35,22 +34,11 @@ const WAYS: &[Way] = &[
     Way { machine: linux, from: FILE, to: NOTHING, used: &[] },
 ];
 
-/// Applies until the process is killed; whether it was. The plugin is called in this thread, which stands for its
-/// process and ends with it.
-fn apply_until_killed(fixture: &Fixture, text: &str) -> bool {
-    let attempt = std::panic::AssertUnwindSafe(|| {
-        let (mut plugin, context) = (SwapPlugin::new(fixture.host.clone()), Context::detached());
-        let config: Config = serde_json::from_value(crate::support::config(text)).unwrap();
-        let state = plugin.observe(&config, &context).unwrap();
-        for step in plugin.plan(&config, &state).unwrap() {
-            plugin.apply(&step.change, &context).unwrap();
-        }
-    });
-    match std::panic::catch_unwind(attempt) {
-        Ok(()) => false,
-        Err(panic) if panic.downcast_ref::<&str>() == Some(&"killed") => true,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+/// No test, but the process that is killed.
+#[test]
+#[ignore = "the other test starts it"]
+fn killed_process() {
+    plugin_testing::killed::process(SwapPlugin::new);
 }
 
 #[test]
@@ -61,31 +49,15 @@ fn after_a_kill_at_any_command_the_next_apply_converges() {
             loop {
                 let mut fixture = (way.machine)();
                 fixture.converge(way.from);
-                fixture.machine.storage(|storage| storage.kill = Some((kills, takes_effect)));
-                let was_killed = apply_until_killed(&fixture, way.to);
-                fixture.machine.storage(|storage| storage.kill = None);
-                if !was_killed {
+                if !fixture.apply_until_killed(way.to, (kills, takes_effect)) {
                     break;
                 }
                 fixture.restart(way.to);
-                fixture.converge_again(way.to, number, kills);
+                fixture.converge_again(way.to);
                 assert_eq!(fixture.used(), way.used, "way {number}, killed at {kills}");
                 kills += 1;
             }
             assert!(kills > 0, "way {number} takes no command");
         }
-    }
-}
-
-impl Fixture {
-    /// As `converge`, for steps of which part may be done already.
-    fn converge_again(&mut self, text: &str, way: usize, kills: usize) {
-        let steps = self.plan(text);
-        for step in &steps {
-            assert!(step.risk <= Risk::Destructive && step.action != "leave", "way {way}, {kills}: {step:?}");
-            self.harness.apply(step).unwrap_or_else(|error| panic!("way {way}, {kills}: {}: {error:?}", step.summary));
-        }
-        let left = self.plan(text);
-        assert_eq!(summaries(&left), [""; 0], "way {way}, {kills}, after {:?}", summaries(&steps));
     }
 }

@@ -14,7 +14,7 @@ mod world;
 #[test]
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
-    let Ok(scenario) = std::env::var(world::SCENARIO) else { return };
+    let Some(scenario) = plugin_testing::namespace::scenario() else { return };
     let scenarios: [(&str, fn()); 7] = [
         ("create", scenarios::create),
         ("export", scenarios::export_behind_our_back),

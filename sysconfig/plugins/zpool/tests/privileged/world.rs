@@ -1,7 +1,8 @@
 //! The namespaces, zfs-fuse in them, and the plugin in front of it.
 
-use process_runner::{Command, CommandError};
-use serde_json::{Value, json};
+use plugin_testing::namespace;
+use process_runner::CommandError;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,9 +10,6 @@ use sysconfig_platform::hostname::KernelNodeName;
 use sysconfig_platform::{Completed, Host, Invocation, ProcessRunner, Root, Runner, System};
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin_zpool::ZpoolPlugin;
-
-/// The variable that tells `other_process` what to do.
-pub(crate) const SCENARIO: &str = "PRIVILEGED_SCENARIO";
 
 /// How long anything may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,37 +33,16 @@ pub(crate) fn run(scenario: &str) {
     if !Path::new("/dev/fuse").exists() {
         return test_judge::skip("there is no /dev/fuse");
     }
-    let namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"];
-    let allowed = Command::new("unshare").args(namespaces).arg("true").run_any();
-    if !allowed.is_ok_and(|output| output.success()) {
-        return test_judge::skip("namespaces need root");
-    }
-    // The shell is the namespace's init, and takes leave of zfs-fuse when it ends.
-    let script = "\"$@\"; status=$?; exit $status";
-    let output = Command::new("unshare")
-        .args(namespaces)
-        .args(["sh", "-c", script, "sh"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "other_process", "--ignored", "--nocapture"])
-        .env(SCENARIO, scenario)
-        .env("ZFS_FUSE", programs.join("zfs-fuse"))
-        .deadline(Duration::from_secs(600))
-        .run_any()
-        .unwrap();
-    let said = format!("{}{}", output.stdout_text(), output.stderr_text());
-    assert!(output.success() && said.contains("1 passed"), "{scenario}:\n{said}");
+    let zfs = programs.join("zfs-fuse");
+    namespace::run(scenario, &[], &[], &[("ZFS_FUSE", zfs.as_os_str())]);
 }
 
 /// Runs a script. In it, `again COMMAND` tries until it works: a file system in user space is busy for a moment after
 /// everything.
 pub(crate) fn sh(script: &str) -> String {
     let script = format!("again() {{ until \"$@\"; do sleep 0.2; done; }}\n{script}");
-    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs().unwrap().display());
-    let command =
-        Command::new("/bin/sh").args(["-ec", &script]).env("PATH", path).env("LC_ALL", "C").deadline(PATIENCE);
-    let output = command.run_any().unwrap();
-    assert!(output.success(), "{script}\n{}{}", output.stdout_text(), output.stderr_text());
-    output.stdout_text()
+    let path = format!("export PATH={}:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C", programs().unwrap().display());
+    namespace::sh(&format!("{path}\n{script}"))
 }
 
 /// Waits until something is so.
@@ -141,8 +118,7 @@ pub(crate) fn plugin() -> Harness {
 }
 
 pub(crate) fn config(text: &str) -> Value {
-    let document: Value = toml::from_str(&text.replace('@', DISKS)).unwrap();
-    json!({ "storage.pool": document["storage"]["pool"] })
+    plugin_testing::config(&text.replace('@', DISKS), &["storage.pool"])
 }
 
 /// A configuration of one pool named `tank`, its devices written `@/d0`.

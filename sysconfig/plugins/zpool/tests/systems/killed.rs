@@ -1,9 +1,7 @@
 //! The plugin is killed before and after every single command of a change, and the next run ends as if nothing had been.
 
 use crate::support::{DISK, Fixture, config, tank};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use sysconfig_plugin::{Context, Plugin};
-use sysconfig_plugin_zpool::{Config, ZpoolPlugin};
+use sysconfig_plugin_zpool::ZpoolPlugin;
 
 /// (what somebody did before, what is configured)
 fn changes() -> Vec<(Vec<&'static str>, String)> {
@@ -40,22 +38,16 @@ fn start(before: &[&str]) -> Fixture {
     fixture
 }
 
-/// A plugin of its own, on the test's thread, which ends where the command kills it.
+/// No test, but the process that is killed.
+#[test]
+#[ignore = "the other tests start it"]
+fn killed_process() {
+    plugin_testing::killed::process(ZpoolPlugin::new);
+}
+
 fn run_until_killed(fixture: &Fixture, text: &str, kill: (usize, bool)) {
-    let mut plugin = ZpoolPlugin::new(fixture.host.clone());
-    let config: Config = serde_json::from_value(config(text)).unwrap();
-    let context = Context::detached();
-    let state = plugin.observe(&config, &context).unwrap();
-    let steps = plugin.plan(&config, &state).unwrap();
-    fixture.machine.storage(|storage| storage.kill = Some(kill));
-    let run = catch_unwind(AssertUnwindSafe(|| {
-        for step in &steps {
-            plugin.apply(&step.change, &context).unwrap();
-        }
-    }));
-    let end = run.expect_err("it was killed");
-    assert_eq!(end.downcast_ref::<&str>(), Some(&"killed"), "of\n{text}");
-    fixture.machine.storage(|storage| storage.kill = None);
+    let was_killed = plugin_testing::killed::apply(&fixture.machine, &fixture.host, &config(text), kill);
+    assert!(was_killed, "{kill:?} of\n{text}");
 }
 
 #[test]

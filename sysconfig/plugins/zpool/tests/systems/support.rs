@@ -1,6 +1,6 @@
 //! A plugin on a simulated machine, driven through the SDK's own dispatch code.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sysconfig_platform::fake::Machine;
 use sysconfig_platform::fake::storage::Pool;
 use sysconfig_platform::{Host, System};
@@ -9,6 +9,8 @@ use sysconfig_plugin::{Outcome, Risk};
 use sysconfig_plugin_zpool::ZpoolPlugin;
 use sysconfig_protocol::Step;
 use tempfile::TempDir;
+
+pub(crate) use plugin_testing::summaries;
 
 /// The size of a disk, unless a test is about sizes.
 pub(crate) const DISK: u64 = 128 << 20;
@@ -21,8 +23,7 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn config(text: &str) -> Value {
-    let document: Value = toml::from_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    json!({ "storage.pool": document["storage"]["pool"] })
+    plugin_testing::config(text, &["storage.pool"])
 }
 
 /// A configuration of one pool named `tank`.
@@ -125,8 +126,4 @@ impl Fixture {
         let changes = commands.iter().filter(|line| !looks(line));
         changes.map(|line| line.trim_start_matches("/usr/sbin/").to_owned()).collect()
     }
-}
-
-pub(crate) fn summaries(steps: &[Step]) -> Vec<&str> {
-    steps.iter().map(|step| step.summary.as_str()).collect()
 }

@@ -93,7 +93,16 @@ impl Storage {
 
     /// The mounted file systems whose mount point depends on that of `name`, with where they are.
     fn moving(&self, name: &str) -> Vec<(String, String)> {
-        let below = |other: &&String| *other == name || other.starts_with(&format!("{name}/"));
+        let inherits = |other: &str| {
+            let (_, source) = self.property(other, "mountpoint")?;
+            // From a dataset in between, it does not move with this one.
+            let from = source.strip_prefix("inherited from ").map(str::to_owned);
+            let is_from_above = from.is_none_or(|from| name == from || name.starts_with(&format!("{from}/")));
+            Some(source != "local" && is_from_above)
+        };
+        let below = |other: &&String| {
+            *other == name || (other.starts_with(&format!("{name}/")) && inherits(other) == Some(true))
+        };
         let places = self.datasets.keys().filter(below);
         places.filter_map(|other| Some((other.clone(), self.automatic_place(other)?))).collect()
     }

@@ -2,7 +2,7 @@
 //!
 //! A parent that starts a program with an open socket tells it the descriptor's number in an environment
 //! variable. Turning a number into an owned descriptor is the one thing that Rust's I/O safety cannot check, so it
-//! is done here, in the only crate of the workspace with `unsafe`, with every check that is possible: the number
+//! is done here, in a crate of its own because of its `unsafe`, with every check that is possible: the number
 //! is one that a parent may pass on, the descriptor is open, it is a UNIX stream socket, and nobody has taken it
 //! before. The descriptor is closed on `exec` from then on, so that the program's own children do not hold it.
 

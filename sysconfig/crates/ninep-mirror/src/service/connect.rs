@@ -10,7 +10,7 @@ use crate::mirror::{Mirror, MirrorError};
 use crate::path::SharePath;
 use crate::report::chain;
 use crate::session::{DEVICE_MSIZE, MessageSize, Session, SessionError, SessionOptions};
-use crate::transport::vio9p::{Driver, OPEN_FLAGS, TAG_BYTES};
+use crate::transport::vio9p::{Driver, OPEN_FLAGS};
 use crate::transport::{Device, Stream, Transport};
 
 /// There is no session.
@@ -103,7 +103,8 @@ impl<D: Driver> Connector<D> {
     pub fn with_tag(self, tag: Option<String>) -> Self {
         // The guest sees that much of a longer one.
         let cut = |mut tag: String| {
-            let end = (0..TAG_BYTES.min(tag.len() + 1)).rev().find(|at| tag.is_char_boundary(*at)).unwrap_or(0);
+            let end =
+                (0..=vio9p_tag::TAG_BYTES_MAX.min(tag.len())).rev().find(|at| tag.is_char_boundary(*at)).unwrap_or(0);
             tag.truncate(end);
             tag
         };

@@ -40,9 +40,6 @@ pub trait Driver: Debug + Send {
 /// The driver wants reading, writing and exclusive use together. It cannot be polled, so reading must not block.
 pub const OPEN_FLAGS: OFlags = OFlags::RDWR.union(OFlags::EXCL).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// Bytes of a tag, with the NUL at its end.
-pub const TAG_BYTES: usize = 33;
-
 /// The driver of the running system.
 #[derive(Debug, Clone)]
 pub struct System {
@@ -77,50 +74,13 @@ impl Driver for System {
     }
 
     fn tag(&self, file: &File) -> io::Result<Option<String>> {
-        Ok(tag_of(&mount_tag(file)?))
+        vio9p_tag::mount_tag(file)
     }
-}
-
-/// The text before the NUL.
-fn tag_of(bytes: &[u8; TAG_BYTES]) -> Option<String> {
-    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-    (!text.is_empty()).then(|| String::from_utf8_lossy(text).into_owned())
-}
-
-#[cfg(target_os = "illumos")]
-#[expect(
-    unsafe_code,
-    reason = "the driver tells the tag by an ioctl of its own, for which no safe interface can exist"
-)]
-fn mount_tag(file: &File) -> io::Result<[u8; TAG_BYTES]> {
-    use rustix::ioctl::{Getter, ioctl};
-
-    /// `VIO9P_IOC_MOUNT_TAG` of `sys/vio9p.h`.
-    const MOUNT_TAG: rustix::ioctl::Opcode = 0x39_5001;
-    // SAFETY: the driver writes exactly this many bytes for this request, by vio9p(4D), and another driver refuses it.
-    let getter = unsafe { Getter::<MOUNT_TAG, [u8; TAG_BYTES]>::new() };
-    // SAFETY: as above; the buffer is the getter's own.
-    Ok(unsafe { ioctl(file, getter) }?)
-}
-
-#[cfg(not(target_os = "illumos"))]
-fn mount_tag(_: &File) -> io::Result<[u8; TAG_BYTES]> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tag_ends_at_its_nul() {
-        let mut bytes = [0; TAG_BYTES];
-        assert_eq!(tag_of(&bytes), None);
-        bytes[..4].copy_from_slice(b"repo");
-        bytes[5] = b'x';
-        assert_eq!(tag_of(&bytes).as_deref(), Some("repo"));
-        assert_eq!(tag_of(&[b'a'; TAG_BYTES]).map(|tag| tag.len()), Some(TAG_BYTES));
-    }
 
     #[test]
     fn devices_are_listed_by_number() {

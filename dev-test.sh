@@ -91,7 +91,7 @@ judges="shellcheck:shellcheck gdisk:sgdisk fdisk:sfdisk dosfstools:fsck.fat mtoo
 	mmdebstrap:mmdebstrap uidmap:newuidmap qemu-system-x86:qemu-system-x86_64 qemu-utils:qemu-img
 	openssh-client:ssh libxml2-utils:xmllint python3:python3 gcc:cc grub-common:grub-fstest procps:ps
 	cpio:cpio diod:diod xorriso:xorriso genisoimage:isoinfo python3-jsonschema:jsonschema
-	ksh93u+m:ksh93 dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iputils-arping:arping iproute2:ip util-linux:unshare openssl:openssl libvirt-clients:virt-xml-validate
+	ksh93u+m:ksh93 dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iputils-arping:arping systemd:networkctl dbus:dbus-daemon iproute2:ip util-linux:unshare openssl:openssl libvirt-clients:virt-xml-validate
 	exfatprogs:mkfs.exfat ntfs-3g:mkntfs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs f2fs-tools:mkfs.f2fs nilfs-tools:mkfs.nilfs2
 	jfsutils:jfs_mkfs squashfs-tools:mksquashfs erofs-utils:mkfs.erofs udftools:mkudffs cryptsetup-bin:cryptsetup
 	bcache-tools:make-bcache lvm2:pvcreate mount:losetup strace:strace"

@@ -16,7 +16,7 @@ const FAULTS: [(&str, &str, &str); 14] = [
     ("wrongid", r#"echo '{"jsonrpc":"2.0","id":77,"result":{}}' >&3; sleep 600"#, "answered request 77 instead of 1"),
     ("shape", r#"echo '{"jsonrpc":"2.0","id":1,"result":[]}' >&3; sleep 600"#, "an answer of the wrong shape"),
     ("half", r#"printf '{"jsonrpc":"2.0",' >&3; exit 3"#, "ended unexpectedly (exit status 3)"),
-    ("long", "head -c 5000000 /dev/zero >&3; sleep 600", "a line longer than 4194304 bytes"),
+    ("long", "head -c 10000000 /dev/zero >&3; sleep 600", "a line longer than 4194304 bytes"),
     ("asks", r#"echo '{"jsonrpc":"2.0","id":1,"method":"hello"}' >&3; sleep 600"#, "must not send requests"),
     (
         "events",

@@ -245,7 +245,11 @@ fn a_restart_keeps_what_was_applied() {
     let cycle = daemon.status().last_cycle.unwrap();
     assert_eq!((cycle.changed, cycle.failed, cycle.pending), (0, 0, 0));
     assert_eq!(std::fs::metadata(bench.path("a")).unwrap().modified().unwrap(), written, "the machine was left alone");
-    assert!(daemon.plugin("a").applied_unix_ms.unwrap() >= applied);
+    assert_eq!(daemon.plugin("a").applied_unix_ms, Some(applied), "what is so already is not recorded again");
+    let recorded = std::fs::metadata(bench.path("state/applied.json")).unwrap().modified().unwrap();
+    assert!(daemon.apply().is_success());
+    let again = std::fs::metadata(bench.path("state/applied.json")).unwrap().modified().unwrap();
+    assert_eq!(again, recorded, "an apply that has nothing to do writes nothing");
     daemon.stop();
 }
 

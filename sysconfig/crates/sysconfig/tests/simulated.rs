@@ -121,6 +121,13 @@ fn a_lease_reaches_the_resolver_through_the_daemon() {
     daemon.wait_for("the server of the lease", |_| simulation.file("/etc/resolv.conf").contains("nameserver 10.0.2.3"));
     daemon.wait_for("health", |daemon| daemon.status().health == Health::Ok);
     daemon.stop();
+    std::fs::remove_file(bench.path("log")).unwrap();
+
+    let daemon = bench.start();
+    let log = daemon.log();
+    let (before, _) = log.split_once("sysconfig: ready: ").unwrap();
+    assert_eq!(before.matches("sysconfig: cycle (").count(), 1, "what a plugin sees itself is no news to it: {log}");
+    daemon.stop();
 }
 
 #[test]

@@ -31,7 +31,7 @@ use sysconfig_platform::{Host, System};
 use sysconfig_plugin::describe::capability;
 use sysconfig_plugin::{Context, Description, Diagnostic, Outcome, PlannedStep, Plugin, PluginError};
 use watch::Watch;
-pub use watch::{LEASES, LINKS};
+pub use watch::{CHANGED, LEASES};
 
 /// The plugin; see the crate's documentation.
 #[derive(Debug)]
@@ -86,8 +86,7 @@ impl Plugin for InterfacesPlugin {
             .before("dns")
             .before("hostname")
             .capability(capability::UNDO)
-            .subscribe(LEASES)
-            .subscribe(LINKS)
+            .subscribe(CHANGED)
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {

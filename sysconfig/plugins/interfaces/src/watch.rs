@@ -2,18 +2,20 @@
 //!
 //! A lease that comes late or changes, and a link that appears, are news for the plugins `dns` and `hostname` and
 //! for this one. Neither system wakes somebody for all of them, so a thread looks from time to time. The daemon
-//! remembers each last word, and a repetition is no news to it.
+//! remembers each last word, and a repetition is no news to it. What this plugin itself sees when it observes is no news
+//! to it: only the thread asks to have the machine looked at again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use sysconfig_platform::{Host, NetworkError, System, dladm, lease};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use sysconfig_platform::{Host, NetworkError, System, dladm, ipadm, lease};
 use sysconfig_plugin::{Context, Emitter, Level};
 
 /// The topic of the leases that are in force: a list of what the servers told.
 pub const LEASES: &str = lease::TOPIC;
-/// The topic of the links that are there: a list of names.
-pub const LINKS: &str = "network.links";
+/// The topic of changes that nobody has planned for yet: leases or links are others than they were. The data is when
+/// that was seen, in milliseconds since 1970, so that none is a repetition.
+pub const CHANGED: &str = "network.changed";
 
 /// How often the thread looks. A resolver that learns of another server later than this would be noticed.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -50,7 +52,7 @@ impl Watch {
 
     /// Looks now, because who plans after us is to know of the leases that we got; and from now on from time to time.
     pub(crate) fn look(&mut self, host: &Host, context: &Context) {
-        tell(host, &context.emitter(), &self.said);
+        see(host, &context.emitter(), &self.said);
         if self.running.is_some() {
             return;
         }
@@ -60,7 +62,10 @@ impl Watch {
         let watch = move || {
             while !end.load(Ordering::Relaxed) {
                 std::thread::sleep(interval);
-                tell(&host, &emitter, &said);
+                if see(&host, &emitter, &said) {
+                    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                    emitter.emit(CHANGED, serde_json::json!(since_1970.as_millis()));
+                }
             }
         };
         // Without a thread, new leases are noticed with the next plan.
@@ -71,28 +76,42 @@ impl Watch {
     }
 }
 
-/// The leases and the links.
-type Words = (serde_json::Value, serde_json::Value);
+/// What the thread compares.
+#[derive(Debug, PartialEq)]
+struct Words {
+    /// What the servers told.
+    leases: serde_json::Value,
+    /// The links and the leased addresses: a server may tell nothing but those.
+    sights: Vec<String>,
+}
 
-/// Says what has changed since the last time.
-fn tell(host: &Host, emitter: &Emitter, said: &Mutex<Option<Words>>) {
+/// Says which leases there are when they have changed; answers whether anything has since the last time.
+fn see(host: &Host, emitter: &Emitter, said: &Mutex<Option<Words>>) -> bool {
     let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
     // A look that fails says nothing, and the next one will do.
-    let Ok((leases, links)) = words(host) else { return };
-    if said.as_ref().is_none_or(|said| said.0 != leases) {
-        emitter.emit(LEASES, leases.clone());
+    let Ok(words) = words(host) else { return false };
+    if said.as_ref().is_none_or(|said| said.leases != words.leases) {
+        emitter.emit(LEASES, words.leases.clone());
     }
-    if said.as_ref().is_none_or(|said| said.1 != links) {
-        emitter.emit(LINKS, links.clone());
-    }
-    *said = Some((leases, links));
+    let has_changed = said.as_ref() != Some(&words);
+    *said = Some(words);
+    has_changed
 }
 
 fn words(host: &Host) -> Result<Words, NetworkError> {
-    let links: Vec<String> = match host.system {
-        System::Illumos => dladm::links(host)?.into_iter().map(|link| link.name).collect(),
-        System::Linux => host.links()?.into_iter().map(|link| link.name).collect(),
-    };
+    let mut sights: Vec<String> = Vec::new();
+    match host.system {
+        System::Illumos => {
+            sights.extend(dladm::links(host)?.into_iter().map(|link| link.name));
+            let leased = ipadm::addresses(host)?.into_iter().filter(|address| address.kind == "dhcp");
+            sights.extend(leased.map(|address| format!("{} {} {:?}", address.object, address.state, address.address)));
+        }
+        System::Linux => {
+            sights.extend(host.links()?.into_iter().map(|link| link.name));
+            let leased = host.addresses()?.into_iter().filter(|address| address.dynamic);
+            sights.extend(leased.map(|address| format!("{} {}", address.index, address.address)));
+        }
+    }
     let leases = serde_json::to_value(lease::leases(host)?).unwrap_or_default();
-    Ok((leases, serde_json::Value::from(links)))
+    Ok(Words { leases, sights })
 }

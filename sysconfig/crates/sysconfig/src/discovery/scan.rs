@@ -162,6 +162,7 @@ impl Scanner {
             findings.push(Finding::Missing(missing));
         }
         let names: BTreeSet<_> = self.tracked.keys().chain(present.keys()).cloned().collect();
+        let mut changed = Vec::new();
         for name in names {
             let locations = present.get(&name).cloned().unwrap_or_default();
             let unknown = || Tracked { seen: Vec::new(), since: Instant::now(), settled: None };
@@ -179,12 +180,14 @@ impl Scanner {
                 findings.push(Finding::Vanished { name });
                 continue;
             }
+            changed.push((name, locations, tracked.since));
+        }
+        for ((name, locations, _), finding) in changed.iter().zip(self.evaluate_all(&changed)) {
             // A file that changes while it is read is looked at again by the next polls.
-            let since = tracked.since;
-            let Some(finding) = self.evaluate(&name, &locations, since) else { continue };
+            let Some(finding) = finding else { continue };
             findings.push(finding);
-            if let Some(tracked) = self.tracked.get_mut(&name) {
-                tracked.settled = Some(locations);
+            if let Some(tracked) = self.tracked.get_mut(name) {
+                tracked.settled = Some(locations.clone());
             }
         }
         findings
@@ -222,6 +225,20 @@ impl Scanner {
             none.then(|| (directory.clone(), error.to_string()))
         });
         missing.collect()
+    }
+
+    /// Reads all of them at the same time: hashing the plugins is most of what a daemon that starts has to do.
+    fn evaluate_all(&self, changed: &[(String, Vec<Location>, Instant)]) -> Vec<Option<Finding>> {
+        let evaluate =
+            |(name, locations, since): &(String, Vec<Location>, Instant)| self.evaluate(name, locations, *since);
+        if let [one] = changed {
+            return vec![evaluate(one)];
+        }
+        std::thread::scope(|scope| {
+            let jobs: Vec<_> = changed.iter().map(|change| scope.spawn(move || evaluate(change))).collect();
+            // One that came to nothing is tried again by the next poll.
+            jobs.into_iter().map(|job| job.join().ok().flatten()).collect()
+        })
     }
 
     /// Takes the first file that can be started. None when a file changed meanwhile.

@@ -61,11 +61,13 @@ impl CopyStore {
     /// When the copy cannot be written.
     pub fn put(&self, file_name: &str, contents: &[u8]) -> Result<Arc<PrivateCopy>, StoreError> {
         let hash = blake3::hash(contents).to_hex().to_string();
-        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = self.directory.join(&hash);
         let path = directory.join(file_name);
         // A copy from before a crash or a full disk may be cut off; contents are compared, not trusted.
-        if std::fs::read(&path).ok().as_deref() != Some(contents) {
+        let is_whole = std::fs::read(&path).ok().as_deref() == Some(contents);
+        // Several may be read at the same time; they are written, and collected, one by one.
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_whole || !path.exists() {
             write_copy(&directory, &path, contents)?;
         }
         let key = format!("{hash}/{file_name}");

@@ -322,7 +322,8 @@ impl Engine {
         let is_in_force = result.is_success() && managed.pending == 0;
         if is_in_force {
             managed.owes_apply = false;
-            self.record_applied(&result.plugin, mode);
+            let has_changed = result.steps.iter().any(|step| step.result == StepResult::Changed);
+            self.record_applied(&result.plugin, mode != Mode::Plan && has_changed);
         }
         if is_in_force && mode != Mode::Plan {
             self.resolve_doubts(&result.plugin, trigger);
@@ -344,8 +345,9 @@ impl Engine {
         self.in_doubt.retain(|doubt| doubt.plugin != plugin || (doubt.is_inherited && !is_told));
     }
 
-    /// Remembers that a plugin's part is in force. A look that finds what was recorded before is not written down.
-    fn record_applied(&mut self, name: &str, mode: Mode) {
+    /// Remembers that a plugin's part is in force. That it was found to be so again is not written down: a disk that
+    /// is made to keep it costs more than the look.
+    fn record_applied(&mut self, name: &str, has_changed: bool) {
         let managed = self.plugins.get(name);
         let (Some(live), Some(description), Some(config)) = (
             managed.and_then(|managed| managed.live.as_ref()),
@@ -361,7 +363,7 @@ impl Engine {
             at_unix_ms: clock::unix_ms(),
         };
         let is_known = |known: &AppliedPart| known.config == part.config && known.plugin_hash == part.plugin_hash;
-        if mode == Mode::Plan && self.applied.get(name).is_some_and(is_known) {
+        if !has_changed && self.applied.get(name).is_some_and(is_known) {
             return;
         }
         if let Err(error) = self.applied.record(name, part) {

@@ -1,5 +1,6 @@
 //! The plugin on simulated machines of both systems.
 
+mod convergence;
 mod illumos;
 mod linux;
 mod support;

@@ -5,14 +5,38 @@ use crate::error::{file_error, network_error};
 use crate::record::Record;
 use crate::steps::Waiting;
 use serde::{Deserialize, Serialize};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 use sysconfig_platform::dhcpcd::{self, DhcpcdError, Family};
 use sysconfig_platform::stack::{LinuxLink, NetworkStack};
-use sysconfig_platform::{Host, IpNet, NetworkError, Route, files, networkd};
+use sysconfig_platform::{Host, IpNet, NetworkError, Route, files, lease, networkd};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
-/// How long networkd may take to put a fixed address on a link.
-const PATIENCE_WITH_NETWORKD: Duration = Duration::from_secs(10);
+/// How long networkd may take to configure a link: IPv6 routes wait for the check for duplicate addresses.
+const PATIENCE_WITH_NETWORKD: Duration = Duration::from_secs(20);
+
+/// How long it may take to let go of one.
+const PATIENCE_WITH_THE_END: Duration = Duration::from_secs(2);
+
+/// What has to come of a file for networkd, apart from what depends on servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// Fixed addresses.
+    pub addresses: Vec<IpNet>,
+    /// Routes whose gateways can be reached over fixed addresses.
+    pub routes: Vec<Route>,
+    /// The largest packet in bytes.
+    pub mtu: Option<u32>,
+    /// Whether servers are asked as well: networkd says that it is done only when they have answered.
+    pub asks_servers: bool,
+}
+
+impl Expected {
+    /// When nothing has to come of it.
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
 
 /// One change of the machine, with what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +57,8 @@ pub enum Change {
         content: Option<String>,
         /// The file before.
         previous: Option<String>,
-        /// The fixed addresses that have to come of it.
-        addresses: Vec<IpNet>,
+        /// What has to come of it.
+        expected: Expected,
     },
     /// Switch a link on.
     Up {
@@ -117,8 +141,9 @@ impl Change {
     pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
         match self {
             Self::Choose { link, .. } => remember(host, |record| record.first_up.clone_from(link))?,
-            Self::File { link, content, addresses, .. } => {
-                return file(host, link, content.as_deref(), addresses, context);
+            Self::File { link, content, expected, .. } => {
+                remember_mtu(host, link, expected)?;
+                return file(host, link, content.as_deref(), expected, context);
             }
             Self::Up { link } => {
                 return kernel(host, link, "switch it on", |stack, link| stack.set_up(link.index, true));
@@ -156,7 +181,14 @@ impl Change {
     pub(crate) fn undo(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
         match self {
             Self::Choose { previous, .. } => remember(host, |record| record.first_up.clone_from(previous))?,
-            Self::File { link, previous, .. } => return file(host, link, previous.as_deref(), &[], context),
+            Self::File { link, previous, expected, .. } => {
+                let outcome = file(host, link, previous.as_deref(), &Expected::default(), context)?;
+                if expected.mtu.is_some() && !previous.as_ref().is_some_and(|previous| previous.contains("\nMTUBytes="))
+                {
+                    give_mtu_back(host, link)?;
+                }
+                return Ok(outcome);
+            }
             Self::SetMtu { link, previous, is_ours, .. } => {
                 if *is_ours {
                     remember(host, |record| record.mtus.remove(link))?;
@@ -323,13 +355,30 @@ fn dhcp_error(link: &str, family: Family, error: DhcpcdError) -> PluginError {
     }
 }
 
+/// networkd sets an MTU, and never takes it back.
+fn remember_mtu(host: &Host, link: &str, expected: &Expected) -> Result<(), PluginError> {
+    if expected.mtu.is_none() {
+        return Ok(());
+    }
+    let links = host.links().map_err(|error| network_error("cannot look at the links", error))?;
+    let Some(before) = links.iter().find(|known| known.name == link).map(|known| known.mtu) else { return Ok(()) };
+    remember(host, |record| *record.mtus.entry(link.to_owned()).or_insert(before))
+}
+
+fn give_mtu_back(host: &Host, link: &str) -> Result<(), PluginError> {
+    let mut before = None;
+    remember(host, |record| before = record.mtus.remove(link))?;
+    before.map_or(Ok(()), |mtu| set_mtu(host, link, mtu).map(drop))
+}
+
 fn file(
     host: &Host,
     link: &str,
     content: Option<&str>,
-    addresses: &[IpNet],
+    expected: &Expected,
     context: &Context,
 ) -> Result<Outcome, PluginError> {
+    refuse_duplicates(host, link, expected, context)?;
     let path = networkd::path(link);
     let written = match content {
         Some(content) => files::make_directory(&host.root, networkd::DIRECTORY)
@@ -343,37 +392,99 @@ fn file(
     if !active {
         return Ok(if is_same { Outcome::AlreadySo } else { Outcome::Changed });
     }
-    if is_same && all_there(host, link, addresses)? {
+    if is_same && all_there(host, link, expected)? {
         return Ok(Outcome::AlreadySo);
     }
+    let before = Report::of(host, link)?;
     let command = if is_same { networkd::reconfigure_command(link) } else { networkd::reload_command() };
     host.run(&command)
         .map_err(|error| PluginError::new("cannot make systemd-networkd read its files").source(error))?;
-    wait_for_addresses(host, link, addresses, context)?;
+    wait_for_networkd(host, link, expected, before.as_ref(), context)?;
     Ok(Outcome::Changed)
 }
 
-fn all_there(host: &Host, link: &str, addresses: &[IpNet]) -> Result<bool, PluginError> {
-    for address in addresses {
+/// networkd looks for other machines with an IPv4 address only when it is told to, and then at every boot for seconds.
+/// A link that is off cannot be asked over, and is not ours to switch on.
+fn refuse_duplicates(host: &Host, link: &str, expected: &Expected, context: &Context) -> Result<(), PluginError> {
+    let links = host.links().map_err(|error| network_error("cannot look at the links", error))?;
+    if !links.iter().any(|known| known.name == link && known.up) {
+        return Ok(());
+    }
+    for address in &expected.addresses {
+        if !has_address(host, link, *address)? {
+            duplicate::refuse(host, link, *address, context)?;
+        }
+    }
+    Ok(())
+}
+
+fn all_there(host: &Host, link: &str, expected: &Expected) -> Result<bool, PluginError> {
+    for address in &expected.addresses {
         if !has_address(host, link, *address)? {
             return Ok(false);
         }
     }
-    Ok(true)
+    for route in &expected.routes {
+        if !has_route(host, link, route)? {
+            return Ok(false);
+        }
+    }
+    let Some(mtu) = expected.mtu else { return Ok(true) };
+    let links = host.links().map_err(|error| network_error("cannot look at the links", error))?;
+    Ok(links.iter().any(|known| known.name == link && known.mtu == mtu))
 }
 
-/// networkd answers before it has done anything.
-fn wait_for_addresses(host: &Host, link: &str, addresses: &[IpNet], context: &Context) -> Result<(), PluginError> {
-    let until =
-        Instant::now() + context.remaining().map_or(PATIENCE_WITH_NETWORKD, |left| left.min(PATIENCE_WITH_NETWORKD));
-    while !all_there(host, link, addresses)? {
+/// networkd answers before it has done anything, and takes everything away before it puts it there: only when it has
+/// reported anew, what is there is what came of it.
+fn wait_for_networkd(
+    host: &Host,
+    link: &str,
+    expected: &Expected,
+    before: Option<&Report>,
+    context: &Context,
+) -> Result<(), PluginError> {
+    let patience = if expected.is_nothing() { PATIENCE_WITH_THE_END } else { PATIENCE_WITH_NETWORKD };
+    let until = Instant::now() + context.remaining().map_or(patience, |left| left.min(patience));
+    let mut was_done = false;
+    loop {
+        let report = Report::of(host, link)?;
+        let is_anew = report.is_none() || report.as_ref() != before;
+        let is_at_it = report.is_some_and(|report| report.is_configuring) && !expected.asks_servers;
+        let is_done = is_anew && !is_at_it && all_there(host, link, expected)?;
+        // Twice, because a report may be about something that happened before.
+        if is_done && was_done {
+            return Ok(());
+        }
+        was_done = is_done;
         if Instant::now() >= until || context.is_cancelled() {
+            if expected.is_nothing() {
+                return Ok(());
+            }
             let message = format!("systemd-networkd has not configured {link} in time");
             return Err(PluginError::new(message).help(format!("networkctl status {link} says why")));
         }
         std::thread::sleep(host.poll_interval);
     }
-    Ok(())
+}
+
+/// What networkd has written about a link, and which of its reports it is.
+#[derive(PartialEq)]
+struct Report {
+    inode: u64,
+    modified: (i64, i64),
+    is_configuring: bool,
+}
+
+impl Report {
+    fn of(host: &Host, link: &str) -> Result<Option<Self>, PluginError> {
+        let Some(index) = index(host, link)? else { return Ok(None) };
+        let path = host.root.locate(format!("{}/{index}", lease::LINKS));
+        let (Ok(metadata), Ok(text)) = (std::fs::metadata(&path), std::fs::read_to_string(&path)) else {
+            return Ok(None);
+        };
+        let is_configuring = text.lines().any(|line| line == "ADMIN_STATE=configuring");
+        Ok(Some(Self { inode: metadata.ino(), modified: (metadata.mtime(), metadata.mtime_nsec()), is_configuring }))
+    }
 }
 
 fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, PluginError> {

@@ -1,14 +1,14 @@
 //! From what is there to what is wanted. Pure.
 
 use super::State;
-use super::change::Change;
+use super::change::{Change, Expected};
 use crate::config::{Config, Wanted};
 use crate::select::{Selected, Selection};
 use crate::steps::{Waiting, absences, choice};
 use std::collections::BTreeSet;
 use sysconfig_platform::dhcpcd::{self, Family};
 use sysconfig_platform::networkd::{self, NetworkFile};
-use sysconfig_platform::stack::LinuxLink;
+use sysconfig_platform::stack::{LinuxLink, is_on_link};
 use sysconfig_platform::{IpNet, Route};
 use sysconfig_plugin::{PlannedStep, PluginError, Risk};
 
@@ -76,7 +76,7 @@ impl Planner<'_> {
                 link: link.clone(),
                 content: None,
                 previous: Some(content.clone()),
-                addresses: Vec::new(),
+                expected: Expected::default(),
             };
             let summary = format!("tell systemd-networkd nothing of {link} any more");
             self.steps.push(Step::new("delete", networkd::path(link), summary, Risk::Disruptive, change));
@@ -148,7 +148,7 @@ impl Planner<'_> {
     fn stale_links(&mut self) {
         for (name, previous) in &self.state.record.mtus {
             let Some(link) = self.state.link(name) else { continue };
-            let is_wanted = self.of_kernel(name).is_some_and(|wanted| wanted.mtu.is_some());
+            let is_wanted = self.selection.of(name).is_some_and(|wanted| wanted.mtu.is_some());
             if !is_wanted && link.mtu != *previous {
                 self.steps.push(set_mtu(link, *previous, false));
             }
@@ -175,20 +175,52 @@ impl Planner<'_> {
         let content = file.format();
         let previous = self.state.files.get(link).cloned();
         let is_new = previous.as_deref() != Some(content.as_str());
-        let lacks = |address: &&IpNet| !self.has_address(link, **address);
-        let missing: Vec<String> = wanted.statics.iter().filter(lacks).map(ToString::to_string).collect();
+        let expected = self.expected(selected, is_new);
+        let missing = self.missing(link, &expected);
         if is_new || !missing.is_empty() {
             let summary = match is_new {
                 true => format!("tell systemd-networkd to configure {link}"),
                 false => format!("make systemd-networkd put {} on {link} again", missing.join(" and ")),
             };
-            let (from, addresses) = (previous.clone(), wanted.statics.clone());
-            let change = Change::File { link: link.clone(), content: Some(content.clone()), previous, addresses };
+            let from = previous.clone();
+            let change = Change::File { link: link.clone(), content: Some(content.clone()), previous, expected };
             let step = Step::new("write", networkd::path(link), summary, Risk::Disruptive, change);
             self.steps.push(step.field("content", from, content));
         }
         self.duplicates(selected);
         self.lease(selected);
+    }
+
+    /// What has to come of a file for networkd. A route over a network of which a server tells is expected once an
+    /// address in it is there; with a new file, those that are there may go.
+    fn expected(&self, selected: &Selected, is_new: bool) -> Expected {
+        let Selected { link, wanted, .. } = selected;
+        let index = self.index(link);
+        let present = self.state.addresses.iter().filter(|known| !is_new && Some(known.index) == index);
+        let networks: Vec<_> = wanted.statics.iter().copied().chain(present.map(|known| known.address)).collect();
+        let routes = wanted.routes.iter().filter(|route| is_on_link(route.via, &networks));
+        Expected {
+            addresses: wanted.statics.clone(),
+            routes: routes.copied().collect(),
+            mtu: wanted.mtu,
+            asks_servers: wanted.dhcp || wanted.dhcp6 || wanted.addrconf,
+        }
+    }
+
+    /// What of that is not there, in words.
+    fn missing(&self, link: &str, expected: &Expected) -> Vec<String> {
+        let found = self.state.link(link);
+        let addresses = expected.addresses.iter().filter(|address| !self.has_address(link, **address));
+        let routes = expected.routes.iter().filter(|route| !found.is_some_and(|link| self.has_route(link, route)));
+        let mtu = expected.mtu.filter(|mtu| found.is_some_and(|link| link.mtu != *mtu));
+        let addresses = addresses.map(ToString::to_string);
+        let routes = routes.map(|route| format!("the route {route}"));
+        addresses.chain(routes).chain(mtu.map(|mtu| format!("the MTU {mtu}"))).collect()
+    }
+
+    fn has_route(&self, link: &LinuxLink, route: &Route) -> bool {
+        let mut routes = self.state.routes.iter();
+        routes.any(|known| known.route == *route && known.index == link.index && is_plain(known))
     }
 
     fn kernel(&mut self, selected: &Selected) -> Result<(), PluginError> {
@@ -270,11 +302,7 @@ impl Planner<'_> {
 
     fn routes(&mut self, selected: &Selected, link: &LinuxLink) {
         for route in &selected.wanted.routes {
-            let is_there = self
-                .state
-                .routes
-                .iter()
-                .any(|known| known.route == *route && known.index == link.index && is_plain(known));
+            let is_there = self.has_route(link, route);
             let is_cut = self.removed.iter().any(|net| net.contains(&route.via));
             if is_there && link.up && !is_cut {
                 continue;

@@ -10,12 +10,12 @@ use sysconfig_plugin_dns::DnsPlugin;
 use sysconfig_plugin_hostname::HostnamePlugin;
 
 /// Long enough for the client's own check for duplicates on a slow machine.
-const DHCP: &str =
+pub(crate) const DHCP: &str =
     "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp\"]\nlease-deadline = \"60s\"\n";
-const STATIC: &str =
+pub(crate) const STATIC: &str =
     "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"192.0.2.10/24\"]\ngateway = \"192.0.2.1\"\n";
 
-fn is_leased(addresses: &[String]) -> bool {
+pub(crate) fn is_leased(addresses: &[String]) -> bool {
     let number = |address: &String| address.strip_prefix("192.0.2.")?.strip_suffix("/24")?.parse::<u8>().ok();
     matches!(addresses, [one] if number(one).is_some_and(|number| (50..100).contains(&number)))
 }

@@ -1,4 +1,4 @@
-//! The plugin with the real kernel, the real dhcpcd and the real dnsmasq, in namespaces of its own.
+//! The plugin with the real kernel, the real dhcpcd or systemd-networkd and the real dnsmasq, in namespaces of its own.
 //!
 //! Each test starts this very program again as `other_process`, in new network, mount and process namespaces: nothing of
 //! the machine that runs the tests is touched, and everything that was started there ends with the namespace. The
@@ -11,6 +11,7 @@ mod daemon;
 mod dhcp;
 mod fixed;
 mod ipv6;
+mod networkd;
 mod world;
 
 /// No test, but the process that the tests start.
@@ -18,7 +19,7 @@ mod world;
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = plugin_testing::namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 13] = [
+    let scenarios: [(&str, fn()); 21] = [
         ("lease", dhcp::lease),
         ("renewal", dhcp::renewal),
         ("server_gone", dhcp::server_gone),
@@ -32,6 +33,14 @@ fn other_process() {
         ("duplicate", ipv6::duplicate),
         ("confirmation", daemon::the_connection_comes_back),
         ("late_link_of_the_daemon", daemon::a_late_link_is_configured),
+        ("networkd_fixed", networkd::fixed_addresses_and_routes),
+        ("networkd_static_to_dhcp_and_back", networkd::static_to_dhcp_and_back),
+        ("networkd_renewal", networkd::renewal),
+        ("networkd_server_gone", networkd::server_gone),
+        ("networkd_autoconfiguration", networkd::autoconfiguration_and_dhcp6),
+        ("networkd_take_over", networkd::takes_over_from_a_file_and_gives_back),
+        ("networkd_duplicate", networkd::duplicate),
+        ("networkd_undone", networkd::undone),
     ];
     let found = scenarios.iter().find(|(name, _)| *name == scenario);
     found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
@@ -60,4 +69,12 @@ privileged! {
     privileged_duplicate_ipv6_address => "duplicate";
     privileged_unconfirmed_change_is_undone => "confirmation";
     privileged_late_link_is_configured_by_the_daemon => "late_link_of_the_daemon";
+    privileged_networkd_fixed_addresses_and_routes => "networkd_fixed";
+    privileged_networkd_static_to_dhcp_and_back => "networkd_static_to_dhcp_and_back";
+    privileged_networkd_renewal_brings_another_name_server => "networkd_renewal";
+    privileged_networkd_servers_that_are_gone_and_come => "networkd_server_gone";
+    privileged_networkd_ipv6_autoconfiguration_and_dhcp6 => "networkd_autoconfiguration";
+    privileged_networkd_takes_over_and_gives_back => "networkd_take_over";
+    privileged_networkd_duplicate_ipv4_address => "networkd_duplicate";
+    privileged_networkd_change_is_undone => "networkd_undone";
 }

@@ -18,8 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario in new namespaces, or says why not.
 pub(crate) fn run(scenario: &str) {
-    let needs =
-        [("ip", "iproute2"), ("dnsmasq", "dnsmasq-base"), ("dhcpcd", "dhcpcd-base"), ("arping", "iputils-arping")];
+    let needs = [
+        ("ip", "iproute2"),
+        ("dnsmasq", "dnsmasq-base"),
+        ("dhcpcd", "dhcpcd-base"),
+        ("arping", "iputils-arping"),
+        ("networkctl", "systemd"),
+        ("dbus-daemon", "dbus"),
+    ];
     namespace::run(scenario, &["--net"], &needs, &[]);
 }
 
@@ -52,6 +58,24 @@ pub(crate) fn build() {
         ip -n srv addr add 192.0.2.1/24 dev srv0
         ip -n srv addr add 2001:db8::1/64 dev srv0 nodad
         ip -n srv link set srv0 up");
+}
+
+/// Puts networkd in charge: the program itself, its bus and `networkctl` are real. A system manager there is not, so the
+/// one question that it is asked, whether networkd runs, a script answers in its place by looking whether it does. The
+/// kernel's view of devices is read-only, as in a container, which says that no udev will come to name them.
+pub(crate) fn start_networkd() {
+    sh("mount -t sysfs -o ro none /sys
+        mkdir -p /run/dbus /run/systemd/netif
+        find /etc/systemd/network -mindepth 1 -delete
+        for name in links leases lldp; do mkdir /run/systemd/netif/$name; done
+        chown -R systemd-network /run/systemd/netif
+        printf '#!/bin/sh\\n[ \"$*\" = \"is-active --quiet systemd-networkd.service\" ] && kill -0 $(cat /run/networkd.pid)\\n' \
+            >/run/systemctl
+        chmod +x /run/systemctl
+        mount --bind /run/systemctl /usr/bin/systemctl
+        dbus-daemon --system --fork --nopidfile
+        /usr/lib/systemd/systemd-networkd >/run/networkd.log 2>&1 & echo $! >/run/networkd.pid");
+    eventually("networkd", || sh("networkctl --no-legend list 2>&1 || true").contains("eth0").then_some(()));
 }
 
 /// The usual options of a DHCP server.

@@ -183,11 +183,46 @@ fn networkd_is_told_in_a_file_and_nothing_is_done_beside_it() {
 }
 
 #[test]
-fn an_address_that_networkd_has_lost_is_put_back() {
+fn what_networkd_has_lost_is_put_back() {
     let mut fixture = with_networkd();
     fixture.converge(STATIC);
     fixture.machine.network(|network| network.addresses.clear());
     assert_eq!(fixture.converge(STATIC), ["make systemd-networkd put 192.0.2.10/24 and 2001:db8::5/64 on eth0 again"]);
+    fixture.machine.network(|network| {
+        network.routes.retain(|known| known.route.is_default());
+        network.links.iter_mut().for_each(|link| link.mtu = 1500);
+    });
+    assert_eq!(
+        fixture.converge(STATIC),
+        ["make systemd-networkd put the route 10.0.0.0/8 via 192.0.2.2 and the MTU 1400 on eth0 again"]
+    );
+}
+
+/// The route's gateway is in a network that only the lease tells.
+#[test]
+fn a_route_over_a_leased_network_is_expected_once_there_is_a_lease() {
+    let text = DHCP
+        .replace("\"dhcp\"]", "\"dhcp\"]\noptional = true\nroutes = [{ to = \"10.9.0.0/16\", via = \"10.0.2.9\" }]");
+    let mut fixture = with_networkd();
+    let server = fixture.machine.network(|network| network.servers.remove("eth0")).unwrap();
+    assert_eq!(fixture.converge(&text), ["tell systemd-networkd to configure eth0"]);
+    fixture.machine.serve(&fixture.root, "eth0", server);
+    assert_eq!(shown(&fixture), ["eth0 10.0.2.15/24"]);
+    fixture.machine.network(|network| network.routes.retain(|known| known.route.is_default()));
+    assert_eq!(fixture.converge(&text), ["make systemd-networkd put the route 10.9.0.0/16 via 10.0.2.9 on eth0 again"]);
+}
+
+#[test]
+fn networkd_is_not_told_of_an_address_of_another_machine() {
+    let mut fixture = with_networkd();
+    fixture.converge(DHCP);
+    fixture.machine.network(|network| {
+        network.has_arping = true;
+        network.neighbours.push("192.0.2.10".parse().unwrap());
+    });
+    let (message, _) = fixture.fail(STATIC);
+    assert_eq!(message, "cannot put 192.0.2.10 on eth0");
+    assert_eq!(shown(&fixture), ["eth0 10.0.2.15/24"], "and what was there stays");
 }
 
 #[test]

@@ -76,6 +76,16 @@ impl Machine {
         look(&mut lock(&self.inner).network)
     }
 
+    /// Lets a DHCP server begin to answer on a link; networkd hears it at once, where it runs.
+    pub fn serve(&self, root: &Root, link: &str, server: network::Server) {
+        self.network(|network| {
+            network.servers.insert(link.to_owned(), server);
+            if network.has_networkd {
+                network.networkctl(&["reload"], root);
+            }
+        });
+    }
+
     /// Looks at disks, datasets, mounts and swap, or interferes with them.
     pub fn storage<T>(&self, look: impl FnOnce(&mut Storage) -> T) -> T {
         let mut inner = lock(&self.inner);

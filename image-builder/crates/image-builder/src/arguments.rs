@@ -363,6 +363,12 @@ pub(crate) struct Plan {
     /// Take what other templates make as it is, as `build --no-deps` does.
     #[arg(long)]
     pub(crate) no_deps: bool,
+    /// Ask the publishers of IPS packages for the catalogs and manifests that are not in the workspace yet, and say which
+    /// packages a first build brings and how much it fetches. The workspace keeps what they answer.
+    #[arg(long)]
+    pub(crate) ask_publishers: bool,
+    #[command(flatten)]
+    pub(crate) client_keys: ClientKeyArguments,
     /// Print the plan as JSON.
     #[arg(long)]
     pub(crate) json: bool,

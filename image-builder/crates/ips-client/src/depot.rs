@@ -1,7 +1,8 @@
 //! Repositories on the network: the depot protocol of pkg(7), as far as installing needs it.
 
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Deserialize;
 use tempfile::SpooledTempFile;
@@ -11,6 +12,7 @@ use ips::manifest::{MANIFEST_BYTES_MAX, Payload};
 use ips::text::quote_component;
 
 use crate::address::Address;
+use crate::client::lock;
 use crate::http::{HttpClient, HttpError};
 use crate::repository::{FILE_BYTES_MAX, RepositoryError, Source};
 
@@ -26,6 +28,10 @@ pub struct Depot {
     shown: String,
     /// Whether paths may begin with a publisher.
     has_prefixes: OnceLock<bool>,
+    /// Held by whoever asks for that, so that one of several connections does it.
+    asking: Mutex<()>,
+    /// Whether the last one who asked got no answer: then nobody waits in a queue to learn the same.
+    is_silent: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +48,14 @@ struct P5iPublisher {
 impl Depot {
     pub(crate) fn new(http: Arc<HttpClient>, base: String) -> Self {
         let shown = Address::Depot(base.clone()).shown();
-        Self { http, base, shown, has_prefixes: OnceLock::new() }
+        Self {
+            http,
+            base,
+            shown,
+            has_prefixes: OnceLock::new(),
+            asking: Mutex::default(),
+            is_silent: AtomicBool::new(false),
+        }
     }
 
     fn fetch(
@@ -79,7 +92,15 @@ impl Depot {
         if let Some(known) = self.has_prefixes.get() {
             return Ok(*known);
         }
-        let text = self.read("versions/0", ABOUT_BYTES_MAX)?.unwrap_or_default();
+        let asking = lock(&self.asking);
+        if let Some(known) = self.has_prefixes.get() {
+            return Ok(*known);
+        }
+        let alone = Some(asking).filter(|_| !self.is_silent.load(Ordering::Relaxed));
+        let answer = self.read("versions/0", ABOUT_BYTES_MAX);
+        self.is_silent.store(answer.is_err(), Ordering::Relaxed);
+        drop(alone);
+        let text = answer?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let found = lines.any(|words| words.first() == Some(&"publisher") && words[1..].contains(&"1"));

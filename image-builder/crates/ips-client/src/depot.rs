@@ -146,7 +146,7 @@ impl Source for Depot {
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError> {
         let unusable = |source| RepositoryError::Payload { address: self.shown.clone(), source: Box::new(source) };
         let name = payload.name().map_err(unusable)?;
-        let limit = payload.compressed_size().map_err(unusable)?;
+        let limit = packed_bytes_max(payload.compressed_size().map_err(unusable)?, payload.size().map_err(unusable)?);
         let hash = payload.strongest_compressed_hash();
         let path = self.path(publisher, &format!("file/1/{name}"))?;
         let check = |answer: &mut SpooledTempFile| {
@@ -156,9 +156,16 @@ impl Source for Depot {
             let found = hasher.finish();
             if found == *wanted { Ok(()) } else { Err(format!("it has the hash {found} instead of {wanted}")) }
         };
-        let answer = self.fetch(&path, limit.unwrap_or(u64::MAX), &check)?;
+        let answer = self.fetch(&path, limit, &check)?;
         Ok(answer.map(|answer| Box::new(answer) as Box<dyn Read + Send>))
     }
+}
+
+/// How long a packed content may be: as long as the manifest says; where it gives the length of the plain content only,
+/// that and what gzip adds where nothing can be packed; else as long as any file that is taken whole.
+fn packed_bytes_max(packed: Option<u64>, plain: Option<u64>) -> u64 {
+    const HEADERS: u64 = 64 << 10;
+    packed.or(plain.map(|plain| plain.saturating_add(plain / 64).saturating_add(HEADERS))).unwrap_or(FILE_BYTES_MAX)
 }
 
 fn read_all(answer: &mut SpooledTempFile, take: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
@@ -170,5 +177,19 @@ fn read_all(answer: &mut SpooledTempFile, take: &mut dyn FnMut(&[u8])) -> std::i
             0 => return Ok(()),
             count => take(&buffer[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_depot_answers_without_end() {
+        assert_eq!(packed_bytes_max(Some(20), Some(7)), 20);
+        assert_eq!(packed_bytes_max(None, Some(0)), 64 << 10);
+        assert_eq!(packed_bytes_max(None, Some(6400)), 6500 + (64 << 10));
+        assert_eq!(packed_bytes_max(None, Some(u64::MAX)), u64::MAX);
+        assert_eq!(packed_bytes_max(None, None), FILE_BYTES_MAX);
     }
 }

@@ -146,7 +146,8 @@ impl IpsVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgument {
-    /// A depot (`https://…`), a directory or `.p5p` archive with a repository, or a tar of a root file system.
+    /// A depot (`https://…`), a directory or `.p5p` archive with a repository; or a root file system: a directory, a tar, or
+    /// a raw or qcow2 disk image with a pool (`IMAGE[:DATASET[@SNAPSHOT]]`, by default what boots).
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 }

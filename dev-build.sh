@@ -224,6 +224,13 @@ if [ -n "$base" ] && ! cmp -s "$base" "$output/$base_name"; then
 	partial=''
 fi
 
+# How much will be fetched is known when the publisher has said which packages there are.
+if [ -n "$makes_base" ]; then
+	say "Asking the publisher what the stages will bring"
+	await "$image_builder" plan -d "$where" -T "$templates" -g openindiana -n hipster-03-archive --ask-publishers
+	say ""
+fi
+
 if [ -n "$ends_with_base" ]; then
 	await "$image_builder" build -d "$where" -T "$templates" -g openindiana -n hipster-03-archive \
 		${refresh:+"$refresh"}

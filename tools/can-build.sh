@@ -67,8 +67,8 @@ Give one that is there: --base FILE. For the development loop without an OpenInd
 	cat <<FETCHING
 No OpenIndiana base is there yet, so its three stages are built first (hipster-01-strap, -02-image, -03-archive):
   from   $origin (proxies are those of the environment)
-  what   the publisher's catalog, then the manifests of the packages that are chosen from it; how many files of how
-         many packages follow, and their size, is said before the first of them is fetched
+  what   the publisher's catalog and the manifests of the packages that are chosen from it; then a plan says which
+         packages these are and how many bytes their files have, before the first of them is fetched
   to     the workspace $where, once: later builds fetch nothing, and --refresh asks for newer packages
 FETCHING
 }

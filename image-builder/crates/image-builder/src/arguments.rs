@@ -146,7 +146,8 @@ impl IpsVerb {
 
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgument {
-    /// A depot (`https://…`), a directory or `.p5p` archive with a repository, or a tar of a root file system.
+    /// A depot (`https://…`), a directory or `.p5p` archive with a repository; or a root file system: a directory, a tar, or
+    /// a raw or qcow2 disk image with a pool (`IMAGE[:DATASET[@SNAPSHOT]]`, by default what boots).
     #[arg(value_name = "SOURCE")]
     pub(crate) source: String,
 }
@@ -363,6 +364,12 @@ pub(crate) struct Plan {
     /// Take what other templates make as it is, as `build --no-deps` does.
     #[arg(long)]
     pub(crate) no_deps: bool,
+    /// Ask the publishers of IPS packages for the catalogs and manifests that are not in the workspace yet, and say which
+    /// packages a first build brings and how much it fetches. The workspace keeps what they answer.
+    #[arg(long)]
+    pub(crate) ask_publishers: bool,
+    #[command(flatten)]
+    pub(crate) client_keys: ClientKeyArguments,
     /// Print the plan as JSON.
     #[arg(long)]
     pub(crate) json: bool,

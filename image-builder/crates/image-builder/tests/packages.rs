@@ -110,6 +110,38 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
          web/server@2-1: /opt/server: its group is 0, and not sys (3)\n2 packages, 2 problems\n"
     );
     assert_eq!(verified.code, Some(4));
+
+    // The same file system as a directory, which belongs to whoever unpacked it.
+    let directory = scratch.path().join("root");
+    std::fs::create_dir(&directory).unwrap();
+    let unpacked = directory.display().to_string();
+    Command::new("tar").args(["-xzf", &archive, "-C", &unpacked]).run().unwrap();
+    assert_eq!(said(&["list", &unpacked]), said(&["list", &archive]));
+    assert_eq!(said(&["contents", &unpacked, "server"]), "opt\nopt/link\nopt/server\n");
+    std::fs::remove_file(directory.join("opt/server")).unwrap();
+    std::fs::write(directory.join("opt/server"), "version 7").unwrap();
+    std::fs::remove_file(directory.join("opt/link")).unwrap();
+    let verified = run(&["verify", &unpacked]).stdout_text();
+    for problem in ["/opt/server: its content has the hash", "/opt/link: "] {
+        assert!(verified.contains(problem), "{verified}");
+    }
+
+    // And in the pool of a disk image.
+    let template = r#"{ "pool": { "name": "p", "size": 128, "bename": "be" }, "steps": [
+        { "t": "create_be" }, { "t": "unpack_tar", "name": "root.tar.gz" } ] }"#;
+    std::fs::write(scratch.path().join("templates/g/disk.json"), template).unwrap();
+    let arguments = ["build", "-d", work.to_str().unwrap(), "-T", templates.to_str().unwrap(), "-g", "g", "-n", "disk"];
+    Command::new(PROGRAM).args(arguments).run().unwrap();
+    let disk = work.join("output/g-disk.raw").display().to_string();
+    let inside = format!("{disk}:p/ROOT/be");
+    for verb in ["list", "verify"] {
+        assert_eq!(run(&[verb, &inside]).stdout_text(), run(&[verb, &archive]).stdout_text(), "{verb}");
+    }
+    assert_eq!(said(&["contents", "-m", &inside, "server"]), said(&["contents", "-m", &archive, "server"]));
+    let pool = run(&["list", &disk]);
+    assert!(!pool.success() && pool.stderr_text().contains("has no package image"), "{}", pool.stderr_text());
+    let nothing = run(&["list", &format!("{disk}:p/ROOT/other")]);
+    assert!(nothing.stderr_text().contains("cannot read the file system in"), "{}", nothing.stderr_text());
 }
 
 #[test]

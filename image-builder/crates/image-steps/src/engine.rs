@@ -254,15 +254,20 @@ fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
     move |source| EngineError::Cache { operation, source }
 }
 
-fn failed(located: &LocatedStep, error: &StepError) -> EngineError {
+/// An error with everything behind it, in one sentence.
+fn all_reasons(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         message.push_str(": ");
         message.push_str(&inner.to_string());
         cause = inner.source();
     }
-    let mut diagnostic = Diagnostic::error("step::failed", message).at(&located.origin, "this step");
+    message
+}
+
+fn failed(located: &LocatedStep, error: &StepError) -> EngineError {
+    let mut diagnostic = Diagnostic::error("step::failed", all_reasons(error)).at(&located.origin, "this step");
     if let Some(help) = error.help() {
         diagnostic = diagnostic.help(help);
     }

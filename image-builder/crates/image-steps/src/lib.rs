@@ -48,7 +48,7 @@ pub use engine::{EngineError, EstimatedSize, PlannedInput, PlannedStep, SizeBasi
 pub use evidence::{EVIDENCE_SUFFIX, EvidenceError, MANIFEST_SUFFIX, effective};
 pub use inputs::InputError;
 pub use lock::{Holder, WorkspaceLock, abandon};
-pub use planning::{PlannedTemplate, plan};
+pub use planning::{PlannedTemplate, plan, plan_asking};
 pub use progress::{Progress, Silent, StepState};
 pub use providers::Need;
 pub use roots::{include_files, template_names};

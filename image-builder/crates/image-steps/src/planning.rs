@@ -1,9 +1,11 @@
 //! What a build would do.
 
-use crate::build::{BuildError, BuildRequest, Session, impossible_here, load, packages_client};
+use crate::build::{BuildError, BuildRequest, Session, impossible_here, load, open_store, packages_client};
 use crate::engine::{self, Basis, EstimatedSize, Others, PlannedStep};
+use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
 use crate::providers::{Link, Need, Provider, Wanted, gives, wanted_snapshot};
+use crate::steps::Forecast;
 use crate::target;
 use crate::workspace::Workspace;
 use image_tree::Store;
@@ -29,8 +31,8 @@ pub struct PlannedTemplate {
     pub impossible: Vec<Diagnostic>,
 }
 
-/// Tells what `build` would do. Nothing is made, written, resolved or locked; a workspace that is not there is an
-/// empty one.
+/// Tells what `build` would do. Nothing is made, written or locked; a workspace that is not there is an empty one. What
+/// packages it brings is told as far as catalogs and manifests are in the workspace.
 ///
 /// # Errors
 /// As for [`build`], as far as it goes.
@@ -40,11 +42,33 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
     let path = workspace.store();
     let store = Store::open_dry(&path).map_err(|source| BuildError::Store { path, source })?;
     let packages = packages_client(request, &store, progress).offline(true);
-    let session = Session::new(request, &workspace, &store, &packages, progress);
-    session.note_dataset(&template);
+    plan_with(request, &template, &Session::new(request, &workspace, &store, &packages, progress))
+}
+
+/// The same, and publishers of IPS packages are asked: the catalogs that are not in the workspace yet are fetched, and
+/// the manifests of the packages that are chosen from them, so that the plan names all packages and their bytes
+/// before the first build, too. The workspace keeps them, and a build does not fetch them again.
+///
+/// # Errors
+/// As for [`plan`]; and when the workspace is in use, or a publisher does not answer.
+pub fn plan_asking(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<PlannedTemplate>, BuildError> {
+    let template = load(request, &request.group, &request.name)?;
+    let workspace = Workspace::open(&request.location)?;
+    let _lock = WorkspaceLock::acquire(&workspace)?;
+    let store = open_store(&workspace, progress)?;
+    let packages = packages_client(request, &store, progress);
+    plan_with(request, &template, &Session::new(request, &workspace, &store, &packages, progress))
+}
+
+fn plan_with(
+    request: &BuildRequest,
+    template: &Template,
+    session: &Session<'_>,
+) -> Result<Vec<PlannedTemplate>, BuildError> {
+    session.note_dataset(template);
     let mut planned = Plan::default();
     let mut chain = vec![Link::first(request)];
-    session.plan(&request.group, &request.name, &template, &request.features, &mut chain, &mut planned)?;
+    session.plan(&request.group, &request.name, template, &request.features, &mut chain, &mut planned)?;
     Ok(planned.templates)
 }
 
@@ -52,8 +76,9 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
 #[derive(Default)]
 struct Plan {
     templates: Vec<PlannedTemplate>,
-    /// What will be made, so that nobody knows it yet; and the template that makes it.
-    awaited: BTreeMap<Wanted, String>,
+    /// What will be made, so that nobody knows it yet; and the template that makes it, with what can be told of the
+    /// package image in it.
+    awaited: BTreeMap<Wanted, (String, Forecast)>,
     /// How many bytes there will be in it.
     sizes: BTreeMap<Wanted, u64>,
 }
@@ -84,7 +109,7 @@ impl Session<'_> {
         let waits_for = |wanted: &Wanted| planned.awaited.get(wanted).cloned();
         let snapshot = wanted_snapshot(template, group);
         let start = match snapshot.as_ref().and_then(&waits_for) {
-            Some(provider) => Err(provider),
+            Some(awaited) => Err(awaited),
             None => Ok(self.start(group, template, &context)?.0),
         };
         let is_of = |need: &&Need, output: &str| need.takes.iter().any(|taken| taken == output);
@@ -111,7 +136,8 @@ impl Session<'_> {
         if steps.iter().any(|step| step.cached != Some(true)) {
             let given = gives(template, group, name);
             planned.sizes.extend(given.iter().map(|given| (given.clone(), size.files)));
-            planned.awaited.extend(given.into_iter().map(|given| (given, subject.clone())));
+            let awaited = |given| (given, (subject.clone(), told.forecast.clone()));
+            planned.awaited.extend(given.into_iter().map(awaited));
         }
         planned.templates.push(PlannedTemplate { subject, needs, steps, artifact, size, impossible });
         chain.pop();

@@ -2,7 +2,7 @@
 
 mod support;
 
-use image_steps::{BuildRequest, PlannedPackages, Progress, Silent, build, plan};
+use image_steps::{BuildError, BuildRequest, PlannedPackages, Progress, Silent, build, plan, plan_asking};
 use image_tree::{Node, Tree};
 use ips::time::OperationTime;
 use ips_client::repository::publish::Publication;
@@ -125,7 +125,10 @@ fn packages_are_installed_once_and_the_image_knows_them() {
 fn only_refreshing_takes_what_is_newer_and_a_lock_brings_the_same_image_elsewhere() {
     let scene = Scene::new();
     scene.bench.template("image", &steps(&[&create(&scene.uri), &install(r#""app""#, ""), PACK]));
-    assert_eq!(scene.planned("image"), [], "the image is not there yet, so nothing is known of it");
+    let unknown = scene.planned("image");
+    assert!(unknown.len() == 1 && !unknown[0].is_known && unknown[0].new.is_empty(), "no catalog is here: {unknown:?}");
+    let repository = scene.bench.path("repository").display().to_string();
+    assert_eq!(unknown[0].publishers, [("p".to_owned(), vec![repository])]);
     scene.bench.build("image").unwrap();
     publish(&scene.bench.path("repository"), 2);
     assert_eq!(scene.bench.build("image").unwrap(), Vec::<String>::new());
@@ -158,6 +161,42 @@ fn only_refreshing_takes_what_is_newer_and_a_lock_brings_the_same_image_elsewher
     }
     scene.bench.build("image").unwrap();
     assert_eq!(fs::read(scene.bench.path("work/output/out.tar")).unwrap(), first);
+}
+
+#[test]
+fn a_plan_goes_on_where_steps_are_not_done_yet() {
+    let scene = Scene::new();
+    let silent: Arc<dyn Progress> = Arc::new(Silent);
+    let asked = |name: &str| {
+        let planned = plan_asking(&scene.bench.request(name), &silent);
+        let steps = planned.map_err(Box::new)?.into_iter().flat_map(|template| template.steps);
+        Ok::<_, Box<BuildError>>(steps.filter_map(|step| step.packages).collect::<Vec<_>>())
+    };
+    let no_pages = r#"{ "t": "pkg_change_facet", "facet": "doc.man", "value": "False" }"#;
+    let twice = [&create(&scene.uri), no_pages, &install(r#""base""#, ""), &install(r#""app""#, ""), PACK];
+    scene.bench.template("image", &steps(&twice));
+    let planned = asked("image").unwrap();
+    let new: Vec<&[String]> = planned.iter().map(|step| step.new.as_slice()).collect();
+    assert_eq!(new, [["system/base@1-1".to_owned()], ["app@1-1".to_owned()]]);
+    assert_eq!(planned[1].fetch_files, 1, "neither what is for zones nor manual pages");
+    assert_eq!(planned[1].size_bytes, "version 1".len() as u64);
+
+    // With the manifests gone, other packages are still chosen over those that are not installed yet.
+    fs::remove_dir_all(scene.bench.path("work/store/records/ips-manifest")).unwrap();
+    let planned = scene.planned("image");
+    assert_eq!((planned[1].new.as_slice(), planned[1].unknown), (["app@1-1".to_owned()].as_slice(), 1));
+
+    // What cannot be resolved is said without asking, and stops who asks.
+    scene.bench.template("wrong", &steps(&[&create(&scene.uri), &install(r#""app@7""#, ""), PACK]));
+    let problem = scene.planned("wrong").remove(0).problem.unwrap();
+    assert!(problem.contains("no version of app matches `app@7`"), "{problem}");
+    let failure = format!("{:?}", asked("wrong").unwrap_err());
+    assert!(failure.contains("no version of app matches"), "{failure}");
+    scene
+        .bench
+        .template("nowhere", &steps(&[&create("http://me:secret@127.0.0.1:1/"), &install(r#""app""#, ""), PACK]));
+    let unknown = format!("{:?}", scene.planned("nowhere"));
+    assert!(unknown.contains("127.0.0.1:1") && !unknown.contains("secret"), "{unknown}");
 }
 
 #[test]

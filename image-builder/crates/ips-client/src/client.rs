@@ -80,6 +80,12 @@ impl<'a> Client<'a> {
         self
     }
 
+    /// Whether nothing may be fetched.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.is_offline
+    }
+
     /// The source at an address.
     ///
     /// # Errors

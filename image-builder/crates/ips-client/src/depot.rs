@@ -1,7 +1,8 @@
 //! Repositories on the network: the depot protocol of pkg(7), as far as installing needs it.
 
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Deserialize;
 use tempfile::SpooledTempFile;
@@ -11,6 +12,7 @@ use ips::manifest::{MANIFEST_BYTES_MAX, Payload};
 use ips::text::quote_component;
 
 use crate::address::Address;
+use crate::client::lock;
 use crate::http::{HttpClient, HttpError};
 use crate::repository::{FILE_BYTES_MAX, RepositoryError, Source};
 
@@ -26,6 +28,10 @@ pub struct Depot {
     shown: String,
     /// Whether paths may begin with a publisher.
     has_prefixes: OnceLock<bool>,
+    /// Held by whoever asks for that, so that one of several connections does it.
+    asking: Mutex<()>,
+    /// Whether the last one who asked got no answer: then nobody waits in a queue to learn the same.
+    is_silent: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +48,14 @@ struct P5iPublisher {
 impl Depot {
     pub(crate) fn new(http: Arc<HttpClient>, base: String) -> Self {
         let shown = Address::Depot(base.clone()).shown();
-        Self { http, base, shown, has_prefixes: OnceLock::new() }
+        Self {
+            http,
+            base,
+            shown,
+            has_prefixes: OnceLock::new(),
+            asking: Mutex::default(),
+            is_silent: AtomicBool::new(false),
+        }
     }
 
     fn fetch(
@@ -79,7 +92,15 @@ impl Depot {
         if let Some(known) = self.has_prefixes.get() {
             return Ok(*known);
         }
-        let text = self.read("versions/0", ABOUT_BYTES_MAX)?.unwrap_or_default();
+        let asking = lock(&self.asking);
+        if let Some(known) = self.has_prefixes.get() {
+            return Ok(*known);
+        }
+        let alone = Some(asking).filter(|_| !self.is_silent.load(Ordering::Relaxed));
+        let answer = self.read("versions/0", ABOUT_BYTES_MAX);
+        self.is_silent.store(answer.is_err(), Ordering::Relaxed);
+        drop(alone);
+        let text = answer?.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let found = lines.any(|words| words.first() == Some(&"publisher") && words[1..].contains(&"1"));
@@ -125,7 +146,7 @@ impl Source for Depot {
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError> {
         let unusable = |source| RepositoryError::Payload { address: self.shown.clone(), source: Box::new(source) };
         let name = payload.name().map_err(unusable)?;
-        let limit = payload.compressed_size().map_err(unusable)?;
+        let limit = packed_bytes_max(payload.compressed_size().map_err(unusable)?, payload.size().map_err(unusable)?);
         let hash = payload.strongest_compressed_hash();
         let path = self.path(publisher, &format!("file/1/{name}"))?;
         let check = |answer: &mut SpooledTempFile| {
@@ -135,9 +156,16 @@ impl Source for Depot {
             let found = hasher.finish();
             if found == *wanted { Ok(()) } else { Err(format!("it has the hash {found} instead of {wanted}")) }
         };
-        let answer = self.fetch(&path, limit.unwrap_or(u64::MAX), &check)?;
+        let answer = self.fetch(&path, limit, &check)?;
         Ok(answer.map(|answer| Box::new(answer) as Box<dyn Read + Send>))
     }
+}
+
+/// How long a packed content may be: as long as the manifest says; where it gives the length of the plain content only,
+/// that and what gzip adds where nothing can be packed; else as long as any file that is taken whole.
+fn packed_bytes_max(packed: Option<u64>, plain: Option<u64>) -> u64 {
+    const HEADERS: u64 = 64 << 10;
+    packed.or(plain.map(|plain| plain.saturating_add(plain / 64).saturating_add(HEADERS))).unwrap_or(FILE_BYTES_MAX)
 }
 
 fn read_all(answer: &mut SpooledTempFile, take: &mut dyn FnMut(&[u8])) -> std::io::Result<()> {
@@ -149,5 +177,19 @@ fn read_all(answer: &mut SpooledTempFile, take: &mut dyn FnMut(&[u8])) -> std::i
             0 => return Ok(()),
             count => take(&buffer[..count]),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_depot_answers_without_end() {
+        assert_eq!(packed_bytes_max(Some(20), Some(7)), 20);
+        assert_eq!(packed_bytes_max(None, Some(0)), 64 << 10);
+        assert_eq!(packed_bytes_max(None, Some(6400)), 6500 + (64 << 10));
+        assert_eq!(packed_bytes_max(None, Some(u64::MAX)), u64::MAX);
+        assert_eq!(packed_bytes_max(None, None), FILE_BYTES_MAX);
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use image_tree::Tree;
 
-use ips::catalog::Catalog;
+use ips::catalog::{Catalog, CatalogEntry};
 use ips::fmri::{Fmri, NamePattern, PackageId, Pattern, VersionPattern};
-use ips::image::Image;
+use ips::image::{Image, ImageConfig};
 use ips::install::Package;
 use ips::lock::Lock;
 use ips::manifest::{Action, ActionKind};
@@ -37,6 +37,25 @@ impl Client<'_> {
     /// A catalog cannot be had, or the wish cannot be fulfilled.
     pub fn preview(&self, image: &Image, wish: &Wish) -> Result<Vec<PackageId>, ClientError> {
         Ok(solve(image, wish, &self.catalogs_for(image, wish)?)?.packages)
+    }
+
+    /// Packages with what catalogs say of them in the place of their manifests: enough to choose others that go with
+    /// them, and not to install them.
+    ///
+    /// # Errors
+    /// A catalog cannot be had.
+    pub fn outlines(&self, config: &ImageConfig, ids: &[&PackageId]) -> Result<Vec<Package>, ClientError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let catalogs = self.catalogs(config)?;
+        let outline = |id: &&PackageId| {
+            let entry = catalogs.iter().find_map(|catalog| catalog.get(id));
+            let lines: Vec<&str> = entry.into_iter().flat_map(CatalogEntry::actions).collect();
+            let package = Package::new((*id).clone(), lines.join("\n").into_bytes());
+            package.map_err(|source| ClientError::Manifest { package: id.to_string(), source: Box::new(source) })
+        };
+        ids.iter().map(outline).collect()
     }
 
     /// Nothing needs to be known for an image that has nothing and shall have nothing.

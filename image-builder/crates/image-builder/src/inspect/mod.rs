@@ -20,8 +20,11 @@ mod walk;
 pub(crate) use compare::diff;
 pub(crate) use contents::cat;
 pub(crate) use error::InspectError;
+pub(crate) use image::Image as DiskImage;
 pub(crate) use listing::ls;
+pub(crate) use place::Place as ImagePlace;
 pub(crate) use verify::verify;
+pub(crate) use walk::{Found, join, walk_below};
 
 use crate::failure::Failure;
 use std::io::{self, BufWriter, Write};

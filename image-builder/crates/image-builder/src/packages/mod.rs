@@ -1,8 +1,9 @@
 //! Looking at IPS packages: `ips list`, `info`, `contents`, `search`, `verify`.
 //!
-//! A source is a repository (a depot, a directory, a `.p5p` archive) or the archive of a root file system with an image in
-//! it. Both answer the same questions, only that an image knows what is installed, and a repository what there is.
+//! A source is a repository (a depot, a directory, a `.p5p` archive) or a root file system with an image in it: an archive, a
+//! directory, or the pool of a disk image. Both answer the same questions, only that an image knows what is installed, and a repository what there is.
 
+mod file_system;
 mod source;
 mod tell;
 mod verify;
@@ -10,6 +11,7 @@ mod verify;
 use crate::arguments::{Ips, IpsVerb};
 use crate::failure::Failure;
 use crate::terminal;
+use file_system::Extent;
 use ips_client::{Listener, RepositoryError};
 use source::Source;
 use std::io;
@@ -30,6 +32,15 @@ pub(crate) enum PackagesError {
         /// The archive.
         path: PathBuf,
         /// Why it is no archive.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file system cannot be read.
+    #[error("cannot read the file system in {}", path.display())]
+    FileSystem {
+        /// The directory or disk image.
+        path: PathBuf,
+        /// Why not.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -108,7 +119,11 @@ impl Listener for OnTerminal {
 /// `image-builder ips …`
 pub(crate) fn run(arguments: &Ips) -> Result<(), Failure> {
     let listener = std::sync::Arc::new(OnTerminal(terminal::progress()));
-    let source = Source::open(arguments.verb.source(), &arguments.client_keys.keys, listener)?;
+    let extent = match arguments.verb {
+        IpsVerb::Verify(_) => Extent::Everything,
+        _ => Extent::Metadata,
+    };
+    let source = Source::open(arguments.verb.source(), &arguments.client_keys.keys, listener, extent)?;
     match &arguments.verb {
         IpsVerb::List(list) => tell::list(&source, list),
         IpsVerb::Info(info) => tell::info(&source, info),

@@ -1,6 +1,8 @@
 //! What packages are looked at in.
 
 use super::PackagesError;
+use super::file_system::{self, Extent};
+use crate::inspect::{DiskImage, ImagePlace};
 use image_tree::{ReadTarOptions, Store, StoreOptions, Tree, read_tar};
 use ips::catalog::Catalog;
 use ips::fmri::{PackageId, Pattern};
@@ -9,7 +11,7 @@ use ips::manifest::{Action, ActionKind, Manifest, is_true};
 use ips_client::repository::{self, Payloads, whole_catalog};
 use ips_client::{Address, Client, ClientKey, Listener, Network};
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ impl Source {
         text: &str,
         client_keys: &[ClientKey],
         listener: Arc<dyn Listener>,
+        extent: Extent,
     ) -> Result<Self, PackagesError> {
         let scratch = tempfile::tempdir().map_err(PackagesError::Temporary)?;
         let store = Store::open_with(scratch.path().join("store"), StoreOptions { sync: false });
@@ -57,7 +60,13 @@ impl Source {
                 let packages = in_repository(source.as_ref())?;
                 (Place::Repository(source), packages)
             }
-            (Err(_), Address::Local(path)) if path.is_file() => in_archive(&path, &store)?,
+            (Err(_), Address::Local(path)) if path.is_file() && is_archive(&path) => in_archive(&path, &store)?,
+            (Err(_), Address::Local(path)) if path.join("var/pkg/pkg5.image").is_file() => {
+                in_tree(&path, file_system::of_directory(&path, &store, extent), &store)?
+            }
+            (Err(_), Address::Local(path)) if !path.is_dir() && ImagePlace::parse(text).image.is_file() => {
+                in_disk_image(text, &path, &store, extent)?
+            }
             (Err(error), _) => return Err(error.into()),
         };
         packages.sort_by(|a, b| a.id.cmp(&b.id));
@@ -140,6 +149,34 @@ fn in_archive(path: &Path, store: &Store) -> Result<(Place, Vec<Known>), Package
     let file = File::open(path).map_err(|error| unreadable(error.into()))?;
     let tree = read_tar(BufReader::new(file), store, ReadTarOptions::default());
     let tree = tree.map_err(|error| unreadable(error.into()))?.tree;
+    in_tree(path, Ok(tree), store)
+}
+
+/// Whether a file begins as archives do, compressed or not.
+fn is_archive(path: &Path) -> bool {
+    const MAGIC_AT: usize = 257;
+    let mut begin = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut begin));
+    read.is_ok()
+        && (begin.starts_with(&[0x1f, 0x8b]) || begin.get(MAGIC_AT..).is_some_and(|at| at.starts_with(b"ustar")))
+}
+
+fn in_disk_image(text: &str, path: &Path, store: &Store, extent: Extent) -> Result<(Place, Vec<Known>), PackagesError> {
+    let place = ImagePlace::parse(text);
+    // What has no pool is no disk image, but then it may be an archive of an old kind.
+    let has_pool = DiskImage::open(&place).is_ok_and(|image| image.pool_part().is_ok() && image.pool().is_ok());
+    if !has_pool && place.dataset.is_none() {
+        return in_archive(path, store);
+    }
+    in_tree(path, file_system::of_disk_image(&place, store, extent), store)
+}
+
+fn in_tree(
+    path: &Path,
+    tree: Result<Tree, Box<dyn std::error::Error + Send + Sync>>,
+    store: &Store,
+) -> Result<(Place, Vec<Known>), PackagesError> {
+    let tree = tree.map_err(|source| PackagesError::FileSystem { path: path.to_owned(), source })?;
     let image = Image::load(&tree, &Payloads::new(store));
     let image = image.map_err(|source| PackagesError::Image { path: path.to_owned(), source })?;
     let image = image.ok_or_else(|| PackagesError::NoImage { path: path.to_owned() })?;

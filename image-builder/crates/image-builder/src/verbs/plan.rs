@@ -10,6 +10,7 @@ use crate::sizes::size;
 use crate::terminal;
 use image_steps::{EstimatedSize, InputSource, PlannedInput, PlannedPackages, PlannedTemplate, SizeBasis};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use template::Diagnostic;
 
 /// `image-builder plan`.
@@ -17,7 +18,9 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     let mut request = request(&arguments.location.dataset, &arguments.template)?;
     request.redo = redo(&arguments.redo);
     request.no_deps = arguments.no_deps;
-    let planned = image_steps::plan(&request, &terminal::progress())?;
+    request.client_keys.clone_from(&arguments.client_keys.keys);
+    let look = if arguments.ask_publishers { image_steps::plan_asking } else { image_steps::plan };
+    let planned = look(&request, &terminal::progress())?;
     let refused = planned.iter().find(|template| !template.impossible.is_empty());
     let done = refused.map_or(Ok(()), |template| Err(Failure::not_here(&template.subject, &template.impossible)));
     if arguments.json {
@@ -44,6 +47,7 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
     for template in &planned {
         print_plan(template);
     }
+    print_all_packages(&planned, arguments.ask_publishers);
     done
 }
 
@@ -151,10 +155,17 @@ fn size_text(estimated: &EstimatedSize) -> String {
 /// What a step brings of packages, in the lines below it.
 fn print_packages(packages: &PlannedPackages) {
     const SHOWN_MAX: usize = 8;
-    let from = |(name, origins): &(String, Vec<String>)| format!("{name} ({})", origins.join(", "));
-    let publishers: Vec<String> = packages.publishers.iter().map(from).collect();
+    if let Some(problem) = &packages.problem {
+        println!("          it will fail: {}", problem.replace('\n', "\n          "));
+        return;
+    }
+    let publishers = origins(packages).join(", ");
     if !packages.is_known {
-        println!("          the packages are not chosen yet: the catalogs of {} come first", publishers.join(", "));
+        let first = match publishers.as_str() {
+            "" => "what comes before it decides".to_owned(),
+            publishers => format!("the catalogs of {publishers} come first"),
+        };
+        println!("          the packages are not chosen yet: {first}");
         return;
     }
     let shown: Vec<&str> = packages.new.iter().take(SHOWN_MAX).map(String::as_str).collect();
@@ -165,10 +176,41 @@ fn print_packages(packages: &PlannedPackages) {
         0 => String::new(),
         count => format!(", and those of {count} packages whose manifests are not here yet"),
     };
-    let (files, kilobytes) = (packages.fetch_files, packages.fetch_bytes.div_ceil(1024));
-    if files > 0 || packages.unknown > 0 {
-        println!("          to fetch: {files} files, {kilobytes} KiB{unknown}, from {}", publishers.join(", "));
+    if packages.fetch_files > 0 || packages.unknown > 0 {
+        let (files, bytes) = (packages.fetch_files, size(packages.fetch_bytes));
+        println!("          to fetch: {files} files, {bytes}{unknown}, from {publishers}");
     } else {
         println!("          nothing has to be fetched");
     }
+}
+
+/// What all steps together bring; and how to learn what is not known.
+fn print_all_packages(planned: &[PlannedTemplate], is_asked: bool) {
+    let steps = planned.iter().flat_map(|template| &template.steps);
+    let all: Vec<&PlannedPackages> = steps.filter_map(|step| step.packages.as_ref()).collect();
+    let (known, unknown): (Vec<&PlannedPackages>, Vec<_>) =
+        all.into_iter().filter(|packages| packages.problem.is_none()).partition(|packages| packages.is_known);
+    let sum = |of: fn(&PlannedPackages) -> u64| known.iter().map(|packages| of(packages)).sum::<u64>();
+    let without_manifest = known.iter().any(|packages| packages.unknown > 0);
+    if !known.is_empty() {
+        let new: usize = known.iter().map(|packages| packages.new.len()).sum();
+        let files: usize = known.iter().map(|packages| packages.fetch_files).sum();
+        let (all, fetch) = (size(sum(|of| of.size_bytes)), size(sum(|of| of.fetch_bytes)));
+        let at_least = if without_manifest { "at least " } else { "" };
+        let from: BTreeSet<String> = known.iter().flat_map(|packages| origins(packages)).collect();
+        let from = from.into_iter().collect::<Vec<_>>().join(", ");
+        println!(
+            "\npackages: {new} new, with {at_least}{all} of files; to fetch: {at_least}{files} files, {fetch}, from {from}"
+        );
+    }
+    if !is_asked && (without_manifest || !unknown.is_empty()) {
+        println!(
+            "\nTo learn what is not known here: the same with --ask-publishers, which fetches catalogs and manifests"
+        );
+    }
+}
+
+/// The publishers and where each is asked.
+fn origins(packages: &PlannedPackages) -> Vec<String> {
+    packages.publishers.iter().map(|(name, origins)| format!("{name} ({})", origins.join(", "))).collect()
 }

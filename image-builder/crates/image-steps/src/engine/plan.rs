@@ -1,10 +1,10 @@
 //! Which steps would run, and why.
 
 use super::cache::{Key, keys, reached, stretches};
-use super::{EngineError, origin, title};
+use super::{EngineError, all_reasons, failed, origin, title};
 use crate::history::{History, Now};
 use crate::state::SavedState;
-use crate::steps::{self, Context, InputFile, InputSource, PlannedPackages};
+use crate::steps::{self, Context, Forecast, InputFile, InputSource, PlannedPackages};
 use serde::Serialize;
 use template::{LocatedStep, Template};
 
@@ -46,16 +46,21 @@ pub(crate) struct Planned {
     pub(crate) steps: Vec<PlannedStep>,
     /// The state after the last one, if it is known.
     pub(crate) saved: Option<SavedState>,
+    /// What is known of the package image after it otherwise.
+    pub(crate) forecast: Forecast,
     /// The last build.
     pub(crate) history: Option<History>,
 }
+
+/// What a template begins with: the state, or the template that will make it and what is known of the image in it.
+pub(crate) type Start = Result<SavedState, (String, Forecast)>;
 
 /// What other templates have to do with a file of the output directory.
 pub(crate) struct Others<'a> {
     /// The template that makes it.
     pub(crate) maker: &'a dyn Fn(&str) -> Option<String>,
-    /// The template that will make it before anything is known of it.
-    pub(crate) waits_for: &'a dyn Fn(&str) -> Option<String>,
+    /// The template that will make it before anything is known of it, but for what can be told of the image in it.
+    pub(crate) waits_for: &'a dyn Fn(&str) -> Option<(String, Forecast)>,
 }
 
 /// Tells which steps would run, without running or writing anything.
@@ -63,24 +68,27 @@ pub(crate) struct Others<'a> {
 /// `start` is the state to begin with, or the template that will make it.
 ///
 /// # Errors
-/// When an input cannot be read, or the cache.
+/// When an input cannot be read, or the cache; or packages cannot be chosen although publishers may be asked.
 pub(crate) fn plan(
     template: &Template,
-    start: Result<SavedState, String>,
+    start: Start,
     context: &Context<'_>,
     others: &Others<'_>,
 ) -> Result<Planned, EngineError> {
-    let (mut saved, mut awaits) = match start {
-        Ok(saved) => (Some(saved), None),
-        Err(provider) => (None, Some(provider)),
+    let (mut saved, mut awaits, mut forecast) = match start {
+        Ok(saved) => (Some(saved), None, Forecast::default()),
+        Err((provider, forecast)) => (None, Some(provider), forecast),
     };
     let history = History::read(&context.output_name, context.store);
     let begin = saved.as_ref().map(SavedState::hash).unwrap_or_default();
     let mut planned: Vec<PlannedStep> = Vec::with_capacity(template.steps.len());
     for stretch in stretches(&template.steps) {
-        let taken = stretch.first().and_then(|first| steps::takes_output(&first.step));
-        if let Some(provider) = taken.and_then(others.waits_for) {
-            (saved, awaits) = (None, awaits.or(Some(provider)));
+        let taken = stretch.first().and_then(|first| steps::takes_output(&first.step)).and_then(others.waits_for);
+        if let Some((provider, _)) = &taken {
+            if let Some(known) = saved.take() {
+                forecast = Forecast::State(known);
+            }
+            awaits.get_or_insert_with(|| provider.clone());
         }
         let first = planned.len();
         let unplanned = |located| unplanned(located, saved.as_ref(), awaits.clone(), context, others);
@@ -88,9 +96,42 @@ pub(crate) fn plan(
         if let Some(before) = saved.take() {
             let past = Past { history: history.as_ref(), begin: &begin };
             saved = plan_stretch((first, stretch), &mut planned[first..], &before, past, context)?;
+            if saved.is_some() {
+                continue;
+            }
+            forecast = Forecast::State(before.clone());
+            foresee(stretch, &mut planned[first..], &mut forecast, Some(&before), context)?;
+        } else {
+            foresee(stretch, &mut planned[first..], &mut forecast, None, context)?;
+        }
+        if let (Some((_, inside)), Some(true)) = (taken, stretch.first().map(|first| steps::unpacks(&first.step))) {
+            forecast = inside;
         }
     }
-    Ok(Planned { steps: planned, saved, history })
+    Ok(Planned { steps: planned, saved, forecast, history })
+}
+
+/// Tells what steps bring of packages that will be done. `before` is the state before the stretch, if it is known.
+fn foresee(
+    stretch: &[LocatedStep],
+    planned: &mut [PlannedStep],
+    forecast: &mut Forecast,
+    before: Option<&SavedState>,
+    context: &Context<'_>,
+) -> Result<(), EngineError> {
+    for (located, planned) in stretch.iter().zip(planned) {
+        match forecast.advance(&located.step, before, context) {
+            Ok(packages) => planned.packages = packages,
+            // Whoever asks publishers is told what they do not answer; a plan without them goes on.
+            Err(error) if context.packages.is_offline() => {
+                *forecast = Forecast::Unknown;
+                let problem = Some(all_reasons(&error));
+                planned.packages = Some(PlannedPackages { problem, ..PlannedPackages::default() });
+            }
+            Err(error) => return Err(failed(located, &error.into())),
+        }
+    }
+    Ok(())
 }
 
 /// A step of which nothing is known yet but what it reads; `saved` is the state before it, if it is known.
@@ -155,7 +196,6 @@ fn plan_stretch(
     }
     planned[known..=index].iter_mut().for_each(|step| step.cached = Some(false));
     planned[index].why = Some(why);
-    planned[index].packages = steps::planned_packages(&stretch[index].step, before, context);
     Ok(None)
 }
 

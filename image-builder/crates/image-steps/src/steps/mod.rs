@@ -19,7 +19,7 @@ pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, upd
 pub use illumos::{DISK_DRIVERS, REQUIRED as REQUIRED_FOR_BOOT, Wanted, missing_disk_modules};
 pub use inputs::InputSource;
 pub(crate) use inputs::{InputFile, input_files, inputs};
-pub(crate) use packages::planned as planned_packages;
+pub(crate) use packages::Forecast;
 pub use packages::{PackageError, PlannedPackages};
 
 use crate::debian::{self, Bootstrap};
@@ -59,7 +59,7 @@ pub(crate) struct Context<'a> {
     pub(crate) packages: &'a Client<'a>,
     /// The program that seeds service repositories, where there is one.
     pub(crate) svccfg: Option<&'a Path>,
-    /// Nothing may be fetched or written: this is a plan.
+    /// Nothing may be done, locked or written but what publishers answer: this is a plan.
     pub(crate) dry: bool,
     /// Known results of this template do not count.
     pub(crate) redo: bool,
@@ -134,6 +134,11 @@ pub(crate) fn takes_output(step: &Step) -> Option<&str> {
         },
         _ => None,
     }
+}
+
+/// Whether a step replaces the root by what was packed.
+pub(crate) fn unpacks(step: &Step) -> bool {
+    matches!(step, Step::UnpackTar(unpack) if !unpack.into_tmp)
 }
 
 /// Why a template cannot be built here, if one of its steps needs something that is not there.

@@ -193,6 +193,14 @@ impl Image {
         }
     }
 
+    /// Takes `packages` for those of the image, with nothing behind it in any tree: for looking at what a change would
+    /// lead to.
+    pub fn assume(&mut self, packages: Vec<Package>) {
+        let packages = packages.into_iter().map(|package| (package.id.stem.clone(), (package, String::new())));
+        self.packages = packages.collect();
+        self.installed_with = self.config.clone();
+    }
+
     /// Makes `packages` the packages of the image, seen with the configuration as it is now, and writes the
     /// metadata. The result is the tree and what there is to warn of.
     ///

@@ -6,6 +6,7 @@
 
 mod configure;
 mod error;
+mod forecast;
 mod locks;
 mod plan;
 
@@ -19,9 +20,9 @@ use ips_client::repository::Payloads;
 use template::Step;
 
 pub use error::PackageError;
+pub(crate) use forecast::Forecast;
 pub(crate) use locks::{lock_hash, lock_path};
 pub use plan::PlannedPackages;
-pub(crate) use plan::planned;
 
 /// Where histories of package operations are.
 const HISTORY: &str = "/var/pkg/history";
@@ -58,8 +59,11 @@ pub(crate) fn subject(step: &Step) -> Option<String> {
 
 /// A publisher and where its packages are, without what only the server may know.
 fn from(publisher: &str, uris: &[String]) -> String {
-    let shown = |uri: &String| uri.parse().map_or_else(|_| uri.clone(), |address: Address| address.shown());
-    [publisher.to_owned()].into_iter().chain(uris.iter().map(shown)).collect::<Vec<_>>().join(" ")
+    [publisher.to_owned()].into_iter().chain(uris.iter().map(|uri| shown(uri))).collect::<Vec<_>>().join(" ")
+}
+
+fn shown(uri: &str) -> String {
+    uri.parse().map_or_else(|_| uri.to_owned(), |address: Address| address.shown())
 }
 
 fn listed(names: &[String]) -> String {

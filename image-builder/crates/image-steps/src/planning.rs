@@ -41,7 +41,7 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
     let store = Store::open_dry(&path).map_err(|source| BuildError::Store { path, source })?;
     let packages = packages_client(request, &store, progress).offline(true);
     let session = Session::new(request, &workspace, &store, &packages, progress);
-    session.note_dataset(&template);
+    session.note_main(&template);
     let mut planned = Plan::default();
     let mut chain = vec![Link::first(request)];
     session.plan(&request.group, &request.name, &template, &request.features, &mut chain, &mut planned)?;

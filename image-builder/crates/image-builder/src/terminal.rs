@@ -2,7 +2,7 @@
 
 use image_steps::{Progress, StepState};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,18 +88,23 @@ struct Lines {
     cached: Mutex<usize>,
 }
 
-#[expect(clippy::print_stderr, reason = "this is the log of a run without a terminal")]
 impl Lines {
     fn say(text: &str) {
-        eprintln!("      {text}");
+        Self::line(format!("      {text}"));
+    }
+
+    /// At once: standard error writes each part of a format by itself, which takes as long as a small step.
+    fn line(mut text: String) {
+        text.push('\n');
+        // Nobody can be told that standard error is closed.
+        let _ = std::io::stderr().write_all(text.as_bytes());
     }
 }
 
-#[expect(clippy::print_stderr, reason = "this is the log of a run without a terminal")]
 impl Progress for Lines {
     fn template(&self, group: &str, name: &str, steps: usize) {
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = 0;
-        eprintln!("{group}/{name}: {steps} steps");
+        Self::line(format!("{group}/{name}: {steps} steps"));
     }
 
     fn step(&self, index: usize, title: &str, state: StepState) {
@@ -108,10 +113,10 @@ impl Progress for Lines {
             StepState::Cached => *cached += 1,
             StepState::Running => {
                 if *cached > 0 {
-                    eprintln!("  {} steps taken from the cache", *cached);
+                    Self::line(format!("  {} steps taken from the cache", *cached));
                     *cached = 0;
                 }
-                eprintln!("  {:3} {title}", index + 1);
+                Self::line(format!("  {:3} {title}", index + 1));
             }
             StepState::Done => {}
         }

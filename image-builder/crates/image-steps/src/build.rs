@@ -6,7 +6,7 @@ use crate::history::{BuiltSize, History};
 use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Candidate, Link, Need, Provider, circle, snapshot_name};
+use crate::providers::{Candidate, Link, Need, Provider, Wanted, circle, gives, snapshot_name};
 use crate::run::{DirectorySize, TemplateRun, directory_sizes};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
@@ -135,7 +135,7 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
     let store = open_store(&workspace, progress)?;
     let packages = packages_client(request, &store, progress);
     let mut session = Session::new(request, &workspace, &store, &packages, progress);
-    session.note_dataset(&template);
+    session.note_main(&template);
     let mut main = |session: &Session<'_>| {
         session.build(&request.group, &request.name, &mut template, &request.features, &mut vec![Link::first(request)])
     };
@@ -181,6 +181,8 @@ pub(crate) struct Session<'a> {
     runs: RefCell<Vec<TemplateRun>>,
     /// The dataset of the template that was asked for.
     dataset: RefCell<Option<String>>,
+    /// What that template gives to others.
+    pub(crate) main_gives: RefCell<Vec<Wanted>>,
 }
 
 /// The warnings of all templates that were begun. One may be begun more than once.
@@ -203,7 +205,7 @@ impl<'a> Session<'a> {
         packages: &'a Client<'a>,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
-        let (refreshed, told, candidates, runs, dataset) = Default::default();
+        let (refreshed, told, candidates, runs, dataset, main_gives) = Default::default();
         let (distrust, clock) = (false, Instant::now());
         Self {
             request,
@@ -218,10 +220,13 @@ impl<'a> Session<'a> {
             clock,
             runs,
             dataset,
+            main_gives,
         }
     }
 
-    pub(crate) fn note_dataset(&self, main: &Template) {
+    /// Remembers what is needed of the template that was asked for.
+    pub(crate) fn note_main(&self, main: &Template) {
+        *self.main_gives.borrow_mut() = gives(main, &self.request.group, &self.request.name);
         if let Target::Dataset(dataset) = &main.target {
             *self.dataset.borrow_mut() = Some(dataset.name.clone());
         }

@@ -1,7 +1,7 @@
 //! Forgetting what nothing needs any more: `gc`, and `clean`.
 
 use crate::build::{BuildError, open_store};
-use crate::engine::{EngineError, recorded};
+use crate::engine::{ENDS, EngineError, recorded};
 use crate::history::History;
 use crate::inputs::MADE;
 use crate::lineage::Lineage;
@@ -104,9 +104,12 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
             store.record_remove("file", &record.key)?;
         }
     }
-    // Archives of the boot files are made again in a moment, and their records are of no use without them.
-    for record in store.records("boot-archive")? {
-        store.record_remove("boot-archive", &record.key)?;
+    // Archives of the boot files are made again in a moment, and their records are of no use without them. Where rows of
+    // steps ended saves doing some of them again.
+    for namespace in ["boot-archive", ENDS] {
+        for record in store.records(namespace)? {
+            store.record_remove(namespace, &record.key)?;
+        }
     }
     // Nothing that was fetched is fetched again, as with the packages of Debian roots.
     blobs.extend(ips_client::kept_contents(store)?);

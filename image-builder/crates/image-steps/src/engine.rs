@@ -9,7 +9,7 @@ mod cache;
 mod plan;
 mod size;
 
-pub(crate) use cache::recorded;
+pub(crate) use cache::{ENDS, recorded};
 pub(crate) use plan::{Others, plan};
 pub use plan::{PlannedInput, PlannedStep};
 pub(crate) use size::{Basis, bytes_of, estimate, input_bytes};
@@ -133,6 +133,7 @@ impl Run<'_> {
         let mut begin = self.context.clock.elapsed();
         let keys = keys(&self.saved, stretch, self.context)?;
         let mut known = if self.context.redo { Reached::default() } else { reached(&keys, self.context)? };
+        let known_steps = known.steps;
         for (at, (located, key)) in stretch.iter().zip(&keys).enumerate() {
             let (index, title, origin) = (self.steps.len(), title(located), origin(located));
             self.history.push(Now { index, title: &title, step: &key.step, inputs: &key.inputs }, &key.hash);
@@ -154,6 +155,9 @@ impl Run<'_> {
             let (began, seconds) = (begin.as_secs_f64(), (end - begin).as_secs_f64());
             self.steps.push(StepRun { title, origin, cached, began, seconds });
             begin = end;
+        }
+        if let ([first, _, ..], true) = (keys.as_slice(), known_steps < keys.len()) {
+            cache::note_end(first, keys.len() - 1, self.context)?;
         }
         Ok(())
     }

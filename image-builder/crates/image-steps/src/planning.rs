@@ -65,7 +65,7 @@ fn plan_with(
     template: &Template,
     session: &Session<'_>,
 ) -> Result<Vec<PlannedTemplate>, BuildError> {
-    session.note_dataset(template);
+    session.note_main(template);
     let mut planned = Plan::default();
     let mut chain = vec![Link::first(request)];
     session.plan(&request.group, &request.name, template, &request.features, &mut chain, &mut planned)?;

@@ -196,6 +196,10 @@ impl Session<'_> {
             return Rc::clone(known);
         }
         let candidate = |(group, name): (String, String)| {
+            if self.is_main(&format!("{group}/{name}")) && *features == self.request.features {
+                // It was read already.
+                return Candidate { gives: self.main_gives.borrow().clone(), group, name, is_wrong: false };
+            }
             let loaded = load_with(self.request, &group, &name, features);
             let is_wrong = loaded.is_err();
             let gives = match &loaded {

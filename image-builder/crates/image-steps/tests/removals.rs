@@ -76,7 +76,7 @@ fn removals_in_a_row_store_a_few_states() {
     template(&bench, 0..REMOVALS);
     assert_eq!(bench.build("t").expect("it builds").len(), REMOVALS);
     let (more_records, more_contents) = kept(&bench);
-    let states = REMOVALS.div_ceil(256);
+    let states = REMOVALS.div_ceil(1024);
     assert_eq!(more_records - records, states);
     // The tree, its directories down to the one in question, and the list of what is gone; and what the evidence is made of.
     assert!(more_contents - contents <= states * 6 + 4, "{contents} contents became {more_contents}");
@@ -110,25 +110,25 @@ fn a_change_does_again_only_what_is_near() {
         removed.iter().map(|number| format!("remove_files {}", path(*number))).collect()
     };
     let paths = |bench: &Bench| manifest(bench).len() - 4;
-    template(&bench, 0..300);
+    template(&bench, 0..1100);
     bench.build("t").expect("it builds");
     // One more at the end.
-    template(&bench, 0..301);
-    assert_eq!(bench.build("t").expect("it builds"), expected(&[300]));
+    template(&bench, 0..1101);
+    assert_eq!(bench.build("t").expect("it builds"), expected(&[1100]));
     // The last one is another: from the last stored state on.
-    template(&bench, (0..300).chain([400]));
-    assert_eq!(bench.build("t").expect("it builds"), expected(&[400]));
-    template(&bench, (0..299).chain([401, 402]));
-    let again: Vec<usize> = (256..299).chain([401, 402]).collect();
+    template(&bench, (0..1100).chain([1200]));
+    assert_eq!(bench.build("t").expect("it builds"), expected(&[1200]));
+    template(&bench, (0..1099).chain([1201, 1202]));
+    let again: Vec<usize> = (1024..1099).chain([1201, 1202]).collect();
     assert_eq!(bench.build("t").expect("it builds"), expected(&again));
-    assert_eq!(paths(&bench), 2 * REMOVALS - 301);
+    assert_eq!(paths(&bench), 2 * REMOVALS - 1101);
     // What was built before is known still, after tidying up only the newest.
     let progress: Arc<dyn Progress> = Arc::new(image_steps::Silent);
-    template(&bench, 0..300);
+    template(&bench, 0..1100);
     assert_eq!(bench.build("t").expect("it builds"), Vec::<String>::new());
     collect(&bench.request("t").location, &progress).expect("tidied up");
     assert_eq!(bench.build("t").expect("it builds"), Vec::<String>::new());
-    assert_eq!(paths(&bench), 2 * REMOVALS - 300);
+    assert_eq!(paths(&bench), 2 * REMOVALS - 1100);
 }
 
 /// A removal leaves nothing in the image that could name it.
@@ -136,7 +136,7 @@ fn a_change_does_again_only_what_is_near() {
 fn evidence_names_the_step_that_removed_something() {
     let bench = scene();
     // It goes on after a row that ended between two stored states, and nothing of that is lost.
-    let rows = [300, 301, 600];
+    let rows = [1100, 1101, 1400];
     for count in rows {
         template(&bench, 0..count);
         bench.build("t").expect("it builds");
@@ -157,17 +157,17 @@ fn evidence_names_the_step_that_removed_something() {
 fn plan_says_which_of_them_changed() {
     let bench = scene();
     let progress: Arc<dyn Progress> = Arc::new(image_steps::Silent);
-    template(&bench, 0..300);
+    template(&bench, 0..1100);
     bench.build("t").expect("it builds");
-    template(&bench, (0..280).chain([400]).chain(281..300));
+    template(&bench, (0..1080).chain([1200]).chain(1081..1100));
     let planned = plan(&bench.request("t"), &progress).expect("a plan");
     let steps = &planned[0].steps;
     let told = |index: usize| (steps[index].cached, steps[index].why.as_deref());
-    // Steps 1 to 256 lead to a stored state.
-    assert_eq!(told(256), (Some(true), None));
+    // Steps 1 to 1024 lead to a stored state.
+    assert_eq!(told(1024), (Some(true), None));
     let together = "removals in a row are kept together, and those after it changed";
-    assert_eq!(told(257), (Some(false), Some(together)));
-    assert_eq!(told(280), (Some(false), Some(together)));
-    assert_eq!(told(281), (Some(false), Some("the step is new")));
-    assert_eq!(told(282), (None, Some("a step before it will run")));
+    assert_eq!(told(1025), (Some(false), Some(together)));
+    assert_eq!(told(1080), (Some(false), Some(together)));
+    assert_eq!(told(1081), (Some(false), Some("the step is new")));
+    assert_eq!(told(1082), (None, Some("a step before it will run")));
 }

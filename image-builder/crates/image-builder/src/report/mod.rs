@@ -1,6 +1,7 @@
 //! `build --report`: one HTML page about a run, in which everything is inside.
 
 mod graph;
+mod rows;
 mod steps;
 mod timeline;
 mod treemap;
@@ -38,7 +39,7 @@ pub(crate) fn page(request: &BuildRequest, built: &Built) -> String {
         put(&format!("<div><dt>{name}</dt><dd>{value}</dd></div>"));
     }
     put("</dl></header>\n");
-    put(&section("What needs what", &graph::draw(&built.runs)));
+    put(&section("Templates and their steps", &graph::draw(&built.runs)));
     put(&section("When", &timeline::draw(&built.runs, seconds)));
     put(&section("Where the bytes are", &treemap::draw(&built.sizes)));
     put(&section("Steps", &steps::table(&built.runs)));

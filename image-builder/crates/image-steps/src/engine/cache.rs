@@ -11,11 +11,16 @@ use crate::state::{ImageState, SavedState};
 use crate::steps::{self, Context};
 use image_tree::{Content, Tree};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use template::LocatedStep;
 
 /// After so many steps of a stretch its state is stored. To do them again takes no time that anybody would notice.
-const STEPS_PER_STATE: usize = 256;
+const STEPS_PER_STATE: usize = 1024;
+
+/// Where it is kept at which other steps states were stored, by the key of the first step of a stretch.
+pub(crate) const ENDS: &str = "row";
+/// How many of them are known.
+const ENDS_MAX: usize = 16;
 
 /// What is kept of a step that was done.
 #[derive(Serialize, Deserialize)]
@@ -99,13 +104,14 @@ fn step_hash(located: &LocatedStep) -> String {
 
 /// Looks for the last step of a stretch whose result is known.
 pub(super) fn reached(keys: &[Key], context: &Context<'_>) -> Result<Reached, EngineError> {
-    for (index, key) in keys.iter().enumerate().rev() {
-        let Some(record) = read(key, context)? else { continue };
+    for index in maybe_stored(keys, context)?.into_iter().rev() {
+        let Some(record) = read(&keys[index], context)? else { continue };
         if let Some(name) = spoilt(&record, context) {
             return Ok(Reached { spoilt: Some(name), ..Reached::default() });
         }
         if !context.distrust || is_whole(&record.state, context)? {
             let mut records = BTreeMap::from([(index, record)]);
+            // One that ended in between is known to the next regular one.
             for earlier in (0..index).filter(|earlier| is_stored(*earlier, keys.len())) {
                 records.extend(read(&keys[earlier], context)?.map(|record| (earlier, record)));
             }
@@ -113,6 +119,29 @@ pub(super) fn reached(keys: &[Key], context: &Context<'_>) -> Result<Reached, En
         }
     }
     Ok(Reached::default())
+}
+
+/// The steps of a stretch whose states may be stored: to ask for every one would take longer than to do it.
+fn maybe_stored(keys: &[Key], context: &Context<'_>) -> Result<BTreeSet<usize>, EngineError> {
+    let regular = (0..keys.len()).filter(|index| *index == 0 || is_stored(*index, keys.len()));
+    let ends = if keys.len() > 1 { ends(&keys[0], context)? } else { Vec::new() };
+    Ok(regular.chain(ends.into_iter().filter(|end| *end < keys.len())).collect())
+}
+
+/// Where stretches have ended that began as this one does, the newest last.
+fn ends(first: &Key, context: &Context<'_>) -> Result<Vec<usize>, EngineError> {
+    let bytes = context.store.record_get(ENDS, &first.hash).map_err(cache("read"))?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+}
+
+/// Remembers where a stretch ends: one that goes on from there finds the state.
+pub(super) fn note_end(first: &Key, end: usize, context: &Context<'_>) -> Result<(), EngineError> {
+    let mut ends = ends(first, context)?;
+    ends.retain(|known| *known != end);
+    ends.push(end);
+    ends.drain(..ends.len().saturating_sub(ENDS_MAX));
+    let value = serde_json::to_vec(&ends).expect("numbers are JSON");
+    context.store.record_put(ENDS, &first.hash, &value).map_err(cache("write"))
 }
 
 /// A record that cannot be understood is one of another version: the step is done again.

@@ -232,8 +232,10 @@ impl Store {
     /// # Errors
     /// As for [`open_blob`](Self::open_blob), or the pack cannot be read.
     pub fn read_blob(&self, hash: BlobHash) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = Vec::new();
         let mut reader = self.open_blob(hash)?;
+        // One call of the system is enough for what is small, and one byte more says that it is the end.
+        let len = usize::try_from(reader.len()).unwrap_or(BUFFER_BYTES).min(BUFFER_BYTES);
+        let mut bytes = Vec::with_capacity(len + 1);
         reader.read_to_end(&mut bytes).map_err(|source| StoreError::ReadBlob { hash, source })?;
         Ok(bytes)
     }

@@ -348,7 +348,12 @@ fn what_no_newest_build_needs_is_collected() {
     assert_eq!(collected["forgotten_steps"], 4);
     assert!(collected["removed_contents"].as_u64() > Some(0), "{collected}");
     assert!(scene.good("plan -d ./work -g g -n fat").contains("g/fat: nothing to do"));
-    assert!(scene.json("gc -d ./work --json")["forgotten_steps"] == 0);
+    let collected = scene.json("gc -d ./work --json");
+    assert_eq!(collected["forgotten_steps"], 0);
+    // What is occupied after it is told with it.
+    assert_eq!(collected["disk_use"], scene.json("workspace -d ./work --disk-use --json"));
+    let said = scene.good("gc -d ./work");
+    assert!(said.contains("freed: 0 MiB") && said.contains("images and archives: "), "{said}");
     // What was forgotten is only made again.
     scene.write("templates/g/files/a", "one");
     scene.good("build -d ./work -g g -n fat");

@@ -39,6 +39,14 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("onu", "tests/packages.rs"),
 ];
 
+/// Fields that show in something else than the root, and the file whose tests look there.
+const FIELDS_ELSEWHERE: [(&str, &str, &str); 4] = [
+    ("seed_smf", "debug", "tests/svccfg.rs"),
+    ("seed_smf", "skip_seed", "tests/svccfg.rs"),
+    ("systemd_boot", "options", "src/steps/boot.rs"),
+    ("systemd_boot", "timeout", "src/steps/boot.rs"),
+];
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -58,6 +66,7 @@ fn cases(path: &Path) -> Vec<Case> {
 
 #[test]
 fn every_step_has_its_cases() {
+    let mut unshown: Vec<String> = Vec::new();
     for step in template::step_types() {
         let own = Path::new(CASES).join(format!("{}.json", step.name));
         let elsewhere = ELSEWHERE.iter().find(|(name, _)| *name == step.name);
@@ -66,7 +75,28 @@ fn every_step_has_its_cases() {
         };
         let found = own.exists() || elsewhere.is_some_and(|(_, path)| is_there(Path::new(path)));
         assert!(found, "no case shows what `{}` does", step.name);
+        if own.exists() {
+            let given =
+                |case: Case| case.steps.into_iter().filter(|given| is_a(given, &step)).flat_map(|given| keys(&given));
+            let given: BTreeSet<String> = cases(&own).into_iter().flat_map(given).collect();
+            let is_elsewhere = |field: &str| {
+                let known = FIELDS_ELSEWHERE.iter().find(|known| (known.0, known.1) == (step.name, field));
+                known.is_some_and(|known| fs::read_to_string(known.2).is_ok_and(|text| text.contains(field)))
+            };
+            let fields = step.fields.iter().map(|field| field.name);
+            let missing = fields.filter(|name| !given.contains(*name) && !is_elsewhere(name));
+            unshown.extend(missing.map(|field| format!("{} of {}", field, step.name)));
+        }
     }
+    assert!(unshown.is_empty(), "no case shows what these fields do: {}", unshown.join(", "));
+}
+
+fn is_a(given: &Value, step: &template::StepDescription) -> bool {
+    given["t"].as_str().is_some_and(|word| word == step.name || step.alias == Some(word))
+}
+
+fn keys(given: &Value) -> Vec<String> {
+    given.as_object().into_iter().flat_map(|fields| fields.keys().cloned()).collect()
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use crate::arguments::{Clean, Gc, WorkspaceArguments};
 use crate::failure::Failure;
 use crate::terminal;
-use image_steps::{Location, Workspace};
+use image_steps::{DiskUse, Location, Workspace};
 
 const MIB: u64 = 1 << 20;
 
@@ -25,8 +25,13 @@ fn tell_disk_use(location: &Location, json: bool) -> Result<(), Failure> {
     let used = image_steps::disk_use(location)?;
     if json {
         println!("{}", serde_json::to_string(&used).expect("numbers are JSON"));
-        return Ok(());
+    } else {
+        print_disk_use(&used);
     }
+    Ok(())
+}
+
+fn print_disk_use(used: &DiskUse) {
     for (part, bytes) in [
         ("images and archives", used.output),
         ("cache", used.cache),
@@ -36,21 +41,24 @@ fn tell_disk_use(location: &Location, json: bool) -> Result<(), Failure> {
     ] {
         println!("{part}: {} MiB", bytes.div_ceil(MIB));
     }
-    Ok(())
 }
 
 /// `image-builder gc`.
 pub(crate) fn gc(arguments: &Gc) -> Result<(), Failure> {
     let location = Location::parse(&arguments.location.dataset);
     let collected = image_steps::collect(&location, &terminal::progress())?;
+    let used = image_steps::disk_use(&location)?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&collected).expect("numbers are JSON"));
+        let mut told = serde_json::to_value(&collected).expect("numbers are JSON");
+        told["disk_use"] = serde_json::to_value(used).expect("numbers are JSON");
+        println!("{told}");
         return Ok(());
     }
     let freed = collected.bytes_before.saturating_sub(collected.bytes_after);
     println!("results of steps: {} kept, {} forgotten", collected.kept_steps, collected.forgotten_steps);
     println!("contents: {} kept, {} removed", collected.kept_contents, collected.removed_contents);
-    println!("cache: {} MiB, {} MiB freed", collected.bytes_after.div_ceil(MIB), freed / MIB);
+    println!("freed: {} MiB", freed / MIB);
+    print_disk_use(&used);
     Ok(())
 }
 

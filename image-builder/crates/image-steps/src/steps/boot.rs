@@ -30,13 +30,7 @@ pub(super) fn systemd_boot(step: &SystemdBoot, state: &mut ImageState, context: 
     let (version, kernel) = newest_kernel(&state.root)?;
     let initrd = tree_content(&state.root, &format!("/boot/initrd.img-{version}"))?;
     let root = root_partition(context).to_string().to_lowercase();
-    let options = format!("root=PARTUUID={root} rw {}", step.options);
-    let entry = format!(
-        "title {}\nversion {version}\nlinux /linux\ninitrd /initrd\noptions {}\n",
-        step.title,
-        options.trim_end()
-    );
-    let configuration = format!("default linux.conf\ntimeout {}\neditor yes\n", step.timeout);
+    let (entry, configuration) = (entry(step, &version, &root), configuration(step));
     put_esp(&mut state.esp, removable, loader)?;
     put_esp(&mut state.esp, "/linux", kernel)?;
     put_esp(&mut state.esp, "/initrd", initrd)?;
@@ -45,6 +39,17 @@ pub(super) fn systemd_boot(step: &SystemdBoot, state: &mut ImageState, context: 
         put_esp(&mut state.esp, path, content)?;
     }
     Ok(())
+}
+
+/// The menu entry of a kernel, whose root partition has this identifier.
+fn entry(step: &SystemdBoot, version: &str, root: &str) -> String {
+    let options = format!("root=PARTUUID={root} rw {}", step.options);
+    let (title, options) = (&step.title, options.trim_end());
+    format!("title {title}\nversion {version}\nlinux /linux\ninitrd /initrd\noptions {options}\n")
+}
+
+fn configuration(step: &SystemdBoot) -> String {
+    format!("default linux.conf\ntimeout {}\neditor yes\n", step.timeout)
 }
 
 fn put_esp(esp: &mut Tree, text: &str, content: Content) -> Result<(), StepError> {
@@ -87,7 +92,19 @@ fn numbers(version: &str) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::numbers;
+    use super::{SystemdBoot, configuration, entry, numbers};
+
+    #[test]
+    fn options_and_timeout_are_where_the_boot_loader_reads_them() {
+        let mut step =
+            SystemdBoot { title: "Debian".to_owned(), options: "quiet console=ttyS0".to_owned(), timeout: 7 };
+        let head = "title Debian\nversion 6.1\nlinux /linux\ninitrd /initrd\n";
+        let options = |text: &str| format!("{head}options root=PARTUUID=12-34 rw{text}\n");
+        assert_eq!(entry(&step, "6.1", "12-34"), options(" quiet console=ttyS0"));
+        assert_eq!(configuration(&step), "default linux.conf\ntimeout 7\neditor yes\n");
+        step.options.clear();
+        assert_eq!(entry(&step, "6.1", "12-34"), options(""));
+    }
 
     #[test]
     fn versions_are_compared_by_their_numbers() {

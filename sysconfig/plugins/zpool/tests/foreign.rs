@@ -128,15 +128,19 @@ fn refusal(directory: &Path, bytes: u64, fill: impl FnOnce(&Path)) -> String {
 fn what_real_tools_have_put_on_a_disk_is_refused_by_name() {
     let scratch = tempfile::tempdir().unwrap();
     let files = files(scratch.path());
+    let (mut judged, mut missing) = (std::collections::BTreeSet::new(), 0);
     for (program, package, script, what) in KINDS {
         if test_judge::find(program, package).is_none() {
+            missing += 1;
             continue;
         }
+        judged.insert(*what);
         let refusal = refusal(scratch.path(), if *program == "mkfs.xfs" { LARGE } else { DISK }, |disk| {
             drop(sh(script, disk, &files));
         });
         assert!(refusal.contains(&format!("/var/tmp/foreign holds {what} (at byte ")), "{script}: {refusal}");
     }
+    assert!(judged.len() + missing >= 20, "of twenty kinds not one byte changes, and these are {judged:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod fixture;
 use std::sync::{Arc, OnceLock};
 
 use fixture::{Fixture, Patched, noise, text};
+use image_tree::{AclEntry, AclKind, AclWho, Metadata, Tree};
 use zfs_format::label::START_BYTES;
 use zfs_format::sa::DeviceNumbers;
 use zfs_image::reader::{Pool, ProblemKind, ReadError, TreeLimits, VerifyOptions, Visit, Window, differences, tree};
@@ -51,6 +52,25 @@ fn a_pool_of_the_writer_is_clean_and_holds_what_went_in() {
             assert_eq!(differences, Vec::<String>::new(), "{name}");
         }
     }
+}
+
+/// No name leads to the root, and it may have all that other directories have.
+#[test]
+fn a_root_with_attributes_and_a_list_is_clean() {
+    let fixture = Fixture::new();
+    let mut spec = fixture.spec();
+    let mut root = Metadata::new(0, 3, 0o1711);
+    root.xattrs.insert(b"user.one".to_vec(), b"1".to_vec());
+    root.xattrs.insert(b"user.two".to_vec(), vec![2; 9000]);
+    root.acl = Some(vec![AclEntry { who: AclWho::User(7), kind: AclKind::Deny, flags: 3, mask: 2 }; 20].into());
+    spec.datasets[2].tree = Some(Tree::new(root));
+    let image = fixture.write(&spec);
+    let pool = open(&image);
+    assert_eq!(problems(&pool), Vec::<String>::new());
+    let out = image_tree::Store::open(fixture.scratch.path().join("out")).expect("a store");
+    let dataset = pool.dataset("rpool/ROOT/be").expect("a dataset");
+    let found = tree(&pool, &dataset, &out, DeviceNumbers::Illumos, &TreeLimits::default()).expect("its tree");
+    assert_eq!(Some(&found), spec.datasets[2].tree.as_ref());
 }
 
 #[test]

@@ -2,67 +2,11 @@
 
 mod fixture;
 
-use std::fs::File;
-use std::path::Path;
-
+use fixture::zdb::{approve, labels, zdb};
 use fixture::{Fixture, noise, path_of};
 use image_tree::{Content, Extent, Metadata, Node, NodeKind, Timestamp, Tree};
 use zfs_format::feature::FeatureSet;
-use zfs_image::writer::{DatasetSpec, FileWindow, PoolReport, PoolSpec, WriteOptions, minimum_bytes, write_pool};
-
-/// Writes the pool into a directory of its own, where `zdb` searches.
-fn write(fixture: &Fixture, spec: &PoolSpec, directory: &Path) -> PoolReport {
-    let bytes = minimum_bytes(spec).expect("a size");
-    std::fs::create_dir(directory).expect("a directory");
-    let file = File::create_new(directory.join("disk.img")).expect("an image");
-    file.set_len(bytes).expect("a sparse file");
-    write_pool(spec, &fixture.store, &FileWindow::new(&file, 0), bytes, &WriteOptions::default()).expect("written")
-}
-
-/// What zdb says of the pool in `directory`; it has to be content. None if there is no zdb.
-fn zdb(directory: &Path, pool: &str, what: &str) -> Option<String> {
-    let program = test_judge::zdb()?;
-    let directory = directory.to_str().expect("a path of text");
-    let arguments = ["-e", "-p", directory, what, pool];
-    test_judge::approve(program.to_str().expect("a path of text"), "zfsutils-linux", &arguments)
-}
-
-/// The number after `label`, of which the line consists otherwise.
-fn number(said: &str, label: &str) -> Option<u64> {
-    let line = said.lines().find_map(|line| line.trim().strip_prefix(label))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-/// Every block is read and its checksum compared; all space that is allocated belongs to a block, and the other way
-/// round; zdb counts as many blocks and bytes as the writer.
-fn approve(fixture: &Fixture, spec: &PoolSpec, case: &str) {
-    let directory = fixture.scratch.path().join(case);
-    let report = write(fixture, spec, &directory);
-    let Some(blocks) = zdb(&directory, &spec.name, "-bcc") else { return };
-    assert!(blocks.contains("No leaks (block sum matches space maps exactly)"), "{case}: {blocks}");
-    // What is embedded in a pointer takes no block; zdb has no line for it when there is none.
-    let embedded = number(&blocks, "additional, non-pointer bps of type 0:").unwrap_or(0);
-    let counts = (number(&blocks, "bp count:"), number(&blocks, "bp allocated:"));
-    assert_eq!(counts, (Some(report.blocks + embedded), Some(report.allocated_bytes)), "{case}: {blocks}");
-    let Some(objects) = zdb(&directory, &spec.name, "-dddd") else { return };
-    for objection in ["ERROR", "rror:", "mismatch", "leak", "WARNING", "not found", "unable", "nvalid"] {
-        let lines: Vec<&str> = objects.lines().filter(|line| line.contains(objection)).collect();
-        assert!(lines.is_empty(), "{case}: {lines:?}");
-    }
-    for dataset in &report.datasets {
-        let expected = format!("Dataset {} [ZPL], ID {}, cr_txg 4,", dataset.name, dataset.object);
-        let line = objects.lines().find(|line| line.starts_with(&expected));
-        let expected = format!(" {} objects,", dataset.objects);
-        assert!(line.is_some_and(|line| line.contains(&expected)), "{case}: {line:?} has not{expected}");
-    }
-}
-
-fn labels(directory: &Path) -> Option<String> {
-    let program = test_judge::zdb()?;
-    let image = directory.join("disk.img");
-    let arguments = ["-l", image.to_str().expect("a path of text")];
-    test_judge::approve(program.to_str().expect("a path of text"), "zfsutils-linux", &arguments)
-}
+use zfs_image::writer::DatasetSpec;
 
 #[test]
 fn zdb_approves_a_pool_with_every_kind_of_node() {

@@ -42,6 +42,11 @@ impl Verifier<'_> {
         let root = files.root();
         let mut walk = Walk { files, place, found: HashMap::new(), open: vec![root] };
         walk.found.insert(root, Found { parent: root, name: Box::default(), references: 1 });
+        // No name leads to the root; a root that cannot be read is told below.
+        if let Ok(file) = walk.files.file(root) {
+            let place = walk.place.object(root);
+            self.file(&mut walk, &place, &file);
+        }
         while let Some(object) = walk.open.pop() {
             if self.is_full() {
                 break;

@@ -208,15 +208,25 @@ fn full_machine_name(machine: &str) -> String {
 
 /// Whether `name` fits a pattern with `*` and `?`.
 fn glob_matches(pattern: &str, name: &str) -> bool {
-    fn matches(pattern: &[u8], name: &[u8]) -> bool {
-        match pattern.split_first() {
-            None => name.is_empty(),
-            Some((b'*', rest)) => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
-            Some((b'?', rest)) => !name.is_empty() && matches(rest, &name[1..]),
-            Some((byte, rest)) => name.first() == Some(byte) && matches(rest, &name[1..]),
+    let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
+    let (mut at, mut read) = (0, 0);
+    // Behind the last star, and where the name goes on there; a star before it need not be tried again.
+    let mut retry = None;
+    while read < name.len() {
+        match pattern.get(at) {
+            Some(b'*') => {
+                at += 1;
+                retry = Some((at, read));
+            }
+            Some(byte) if *byte == b'?' || *byte == name[read] => (at, read) = (at + 1, read + 1),
+            _ => {
+                let Some((behind, from)) = retry else { return false };
+                retry = Some((behind, from + 1));
+                (at, read) = (behind, from + 1);
+            }
         }
     }
-    matches(pattern.as_bytes(), name.as_bytes())
+    pattern[at..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]

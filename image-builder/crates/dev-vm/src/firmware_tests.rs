@@ -127,7 +127,10 @@ fn globs() {
         ("a?c", "ac", false),
         ("virt", "virt-9", false),
         ("*-*-7.?", "pc-q35-7.2", true),
+        ("*35*2", "pc-35-q35-7.2", true),
+        ("*7.2", "pc-7.2-q35", false),
     ] {
         assert_eq!(glob_matches(pattern, name), fits, "{pattern} {name}");
     }
+    assert!(!glob_matches(&format!("{}b", "*a".repeat(200)), &"a".repeat(2000)), "a hostile one takes no time either");
 }

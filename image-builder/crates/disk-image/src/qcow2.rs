@@ -1,7 +1,7 @@
 //! The same disk in QEMU's own format, which is compact on file systems without holes.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,9 +24,11 @@ pub enum Qcow2Error {
         #[source]
         source: CommandError,
     },
-    /// The finished file could not be put in place.
-    #[error("cannot rename the finished image to {}", path.display())]
-    Rename {
+    /// The finished file could not be brought to the disk, or put in place.
+    #[error("cannot {operation} the finished image {}", path.display())]
+    Finish {
+        /// What could not be done.
+        operation: &'static str,
         /// The output.
         path: PathBuf,
         /// The system's reason.
@@ -51,7 +53,7 @@ impl Qcow2Error {
 /// Converts the raw image `raw` to a qcow2 image that appears at `output` when it is complete.
 ///
 /// # Errors
-/// When `qemu-img` is missing or fails, or the result cannot be renamed.
+/// When `qemu-img` is missing or fails, or the result cannot be made durable and renamed.
 pub fn convert_qcow2(raw: &Path, output: &Path) -> Result<(), Qcow2Error> {
     let mut partial = OsString::from(output);
     partial.push(".tmp");
@@ -67,5 +69,10 @@ pub fn convert_qcow2(raw: &Path, output: &Path) -> Result<(), Qcow2Error> {
         let _ = fs::remove_file(&partial);
         return Err(Qcow2Error::Convert { path: raw.to_owned(), source });
     }
-    fs::rename(&partial, output).map_err(|source| Qcow2Error::Rename { path: output.to_owned(), source })
+    // qemu-img leaves it to the kernel when its output reaches the disk.
+    let failed = |operation| move |source| Qcow2Error::Finish { operation, path: output.to_owned(), source };
+    File::open(&partial).and_then(|file| file.sync_all()).map_err(failed("make durable"))?;
+    fs::rename(&partial, output).map_err(failed("put in place"))?;
+    let directory = output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("make durable"))
 }

@@ -2,8 +2,9 @@
 //!
 //! A lease that comes late or changes, and a link that appears, are news for the plugins `dns` and `hostname` and
 //! for this one. Neither system wakes somebody for all of them, so a thread looks from time to time. The daemon
-//! remembers each last word, and a repetition is no news to it. What this plugin itself sees when it observes is no news
-//! to it: only the thread asks to have the machine looked at again.
+//! remembers each last word, and a repetition is no news to it. Who observes does not always change something, as when
+//! there is only a plan to show: so only the thread asks to have the machine looked at again, when it sees another one than
+//! it saw before, or than there was at the first observation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,7 +53,7 @@ impl Watch {
 
     /// Looks now, because who plans after us is to know of the leases that we got; and from now on from time to time.
     pub(crate) fn look(&mut self, host: &Host, context: &Context) {
-        see(host, &context.emitter(), &self.said);
+        see(host, &context.emitter(), &self.said, Who::Observer);
         if self.running.is_some() {
             return;
         }
@@ -62,7 +63,7 @@ impl Watch {
         let watch = move || {
             while !end.load(Ordering::Relaxed) {
                 std::thread::sleep(interval);
-                if see(&host, &emitter, &said) {
+                if see(&host, &emitter, &said, Who::Thread) {
                     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                     emitter.emit(CHANGED, serde_json::json!(since_1970.as_millis()));
                 }
@@ -76,6 +77,13 @@ impl Watch {
     }
 }
 
+/// Who looks.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
+    Observer,
+    Thread,
+}
+
 /// What the thread compares.
 #[derive(Debug, PartialEq)]
 struct Words {
@@ -85,15 +93,18 @@ struct Words {
     sights: Vec<String>,
 }
 
-/// Says which leases there are when they have changed; answers whether anything has since the last time.
-fn see(host: &Host, emitter: &Emitter, said: &Mutex<Option<Words>>) -> bool {
+/// Says which leases there are when they have changed; answers whether anything has since the thread looked last.
+fn see(host: &Host, emitter: &Emitter, said: &Mutex<Option<Words>>, who: Who) -> bool {
     let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
     // A look that fails says nothing, and the next one will do.
-    let Ok(words) = words(host) else { return false };
+    let Ok(mut words) = words(host) else { return false };
     if said.as_ref().is_none_or(|said| said.leases != words.leases) {
         emitter.emit(LEASES, words.leases.clone());
     }
     let has_changed = said.as_ref() != Some(&words);
+    if let (Who::Observer, Some(said)) = (who, said.as_mut()) {
+        words.sights = std::mem::take(&mut said.sights);
+    }
     *said = Some(words);
     has_changed
 }

@@ -279,7 +279,7 @@ impl Running {
         let until = Instant::now() + PATIENCE;
         while !happened(self) && self.process.try_wait().unwrap().is_none() {
             assert!(Instant::now() < until, "it did not happen in {PATIENCE:?}");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_micros(500));
         }
     }
 

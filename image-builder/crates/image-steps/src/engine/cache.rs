@@ -81,7 +81,11 @@ pub(super) fn keys(
 
 /// The key of a step after a state.
 pub(super) fn key(saved: &SavedState, located: &LocatedStep, context: &Context<'_>) -> Result<Key, EngineError> {
-    let inputs = steps::inputs(&located.step, saved, context).map_err(|error| failed(located, &error))?;
+    let inputs = steps::inputs(&located.step, saved, context).map_err(|error| {
+        // What a step is made of may be in the state before it, as a package lock is by the packages that are there.
+        let is_lost = !context.distrust && steps::lacks_content(&error);
+        if is_lost { EngineError::Lost(Box::new(error)) } else { failed(located, &error) }
+    })?;
     // Where an input is does not matter, only what it is.
     let hashes: Vec<&str> = inputs.iter().map(|input| input.hash.as_str()).collect();
     let material = serde_json::to_vec(&(ENGINE_VERSION, saved, &located.step, hashes));

@@ -187,8 +187,10 @@ impl<D: Driver> Runner<D> {
         let (mut session, endpoint) = match self.connector.connect() {
             Ok(connected) => connected,
             Err(error) => {
-                // Without a device there will be none later: a machine gets its shares when it is started.
-                let hopeless = self.pace.once || matches!(error, ConnectError::NoDevice);
+                // Without a device there will be none later, and of another tag it stays: a machine gets its shares when it
+                // is started.
+                let hopeless =
+                    self.pace.once || matches!(error, ConnectError::NoDevice | ConnectError::OtherTag { .. });
                 return self.failed(&error, hopeless.then_some(Outcome::NoShare));
             }
         };

@@ -13,6 +13,9 @@ use crate::{Completed, Host, Invocation, Runner, System};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tempfile::TempDir;
 
+/// With these words the thread unwinds that runs a command in whose middle the process is to be killed.
+const KILLED: &str = "killed";
+
 /// A simulated machine of either system, for what both have.
 #[derive(Clone, Debug)]
 pub enum Machine {

@@ -3,12 +3,13 @@
 //!
 //! One line of JSON each way over a socket. Files are shared as they are, because the machine's root is a directory.
 
+use super::KILLED;
 use crate::{CommandError, Completed, Invocation, Runner};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +53,9 @@ fn answer(machine: &dyn Runner, mut stream: &UnixStream, duration: Duration) -> 
     let completed = match catch_unwind(AssertUnwindSafe(run)) {
         Ok(completed) => completed,
         // The machine kills whoever runs the command, which is not this thread. Its connection closes only after that.
-        Err(_) => return kill(pid),
+        Err(payload) if payload.downcast_ref() == Some(&KILLED) => return kill(pid),
+        // The machine itself is wrong. Who asked gets no answer, and its test fails.
+        Err(payload) => resume_unwind(payload),
     };
     std::thread::sleep(duration / 2);
     let answer = Answer(completed.map(|completed| (completed.code, completed.stdout, completed.stderr)));

@@ -449,7 +449,9 @@ fn wait_for_networkd(
     loop {
         let report = Report::of(host, link)?;
         let is_anew = report.is_none() || report.as_ref() != before;
-        let is_at_it = report.is_some_and(|report| report.is_configuring) && !expected.asks_servers;
+        // Without a carrier a link is being configured for ever, although its own settings have come about.
+        let has_addresses = !expected.addresses.is_empty() || !expected.routes.is_empty();
+        let is_at_it = report.is_some_and(|report| report.is_configuring) && has_addresses && !expected.asks_servers;
         let is_done = is_anew && !is_at_it && all_there(host, link, expected)?;
         // Twice, because a report may be about something that happened before.
         if is_done && was_done {

@@ -29,8 +29,8 @@ struct Walk<'a> {
     own: Space,
     /// Blocks were left out, because an older snapshot has them.
     shared: bool,
-    /// The objects in blocks of dnodes.
-    found: Vec<(u64, Dnode)>,
+    /// This is the object that holds the dnodes of its object set.
+    is_meta: bool,
 }
 
 /// What a pointer has to say of its block.
@@ -60,15 +60,9 @@ impl Verifier<'_> {
         let fill = phys.meta_dnode.pointers.iter().fold(0_u64, |sum, pointer| sum.wrapping_add(pointer.fill()));
         self.number(place, "the fill count of the object set", root.fill(), fill);
         self.intent_log(place, &content);
-        let objects = self.object(&place.object(0), &phys.meta_dnode, min_txg, &mut space);
-        for (number, dnode) in objects {
-            if self.is_full() {
-                return space;
-            }
-            self.object(&place.object(number), &dnode, min_txg, &mut space);
-        }
+        self.object(&place.object(0), &phys.meta_dnode, min_txg, true, &mut space);
         for account in [&phys.user_used, &phys.group_used, &phys.project_used].into_iter().flatten() {
-            self.object(place, account, min_txg, &mut space);
+            self.object(place, account, min_txg, false, &mut space);
         }
         space
     }
@@ -81,13 +75,12 @@ impl Verifier<'_> {
         }
     }
 
-    /// Meets the blocks of an object. Of an object that holds dnodes, the answer is those.
-    fn object(&mut self, place: &Place, dnode: &Dnode, min_txg: u64, total: &mut Space) -> Vec<(u64, Dnode)> {
+    /// Meets the blocks of an object. Of the object that holds the dnodes of its object set, also the blocks of those.
+    fn object(&mut self, place: &Place, dnode: &Dnode, min_txg: u64, is_meta: bool, total: &mut Space) {
         if !dnode.kind.is_valid() {
             self.structure(place, format!("the object has the type {}", dnode.kind.0));
         }
-        let mut walk =
-            Walk { place, dnode, min_txg, total: *total, own: Space::default(), shared: false, found: Vec::new() };
+        let mut walk = Walk { place, dnode, min_txg, total: *total, own: Space::default(), shared: false, is_meta };
         let level = dnode.levels.saturating_sub(1);
         for (index, pointer) in dnode.pointers.iter().enumerate() {
             self.subtree(&mut walk, level, index as u64, pointer);
@@ -105,7 +98,6 @@ impl Verifier<'_> {
             self.number(place, "the space used by the object", dnode.used.saturating_mul(unit), walk.own.allocated);
         }
         *total = walk.total.plus(&walk.own);
-        walk.found
     }
 
     fn subtree(&mut self, walk: &mut Walk<'_>, level: u8, number: u64, pointer: &BlockPointer) {
@@ -134,13 +126,18 @@ impl Verifier<'_> {
         self.number(&place, "the fill count", pointer.fill(), fill);
     }
 
+    /// Objects are met as soon as their dnode is: a small image can claim so many that a list of them had no room.
     fn dnodes(&mut self, walk: &mut Walk<'_>, place: &Place, number: u64, content: &[u8]) -> u64 {
         let per_block = (content.len() / DNODE_BYTES) as u64;
         let mut count = 0;
         for (slot, dnode) in dnodes(content) {
             count += 1;
             match dnode {
-                Ok(dnode) => walk.found.push((number.saturating_mul(per_block).saturating_add(slot), dnode)),
+                Ok(dnode) if walk.is_meta && !self.is_full() => {
+                    let object = walk.place.object(number.saturating_mul(per_block).saturating_add(slot));
+                    self.object(&object, &dnode, walk.min_txg, false, &mut walk.total);
+                }
+                Ok(_) => {}
                 Err(error) => self.unreadable(place, &error),
             }
         }

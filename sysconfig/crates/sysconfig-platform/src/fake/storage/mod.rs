@@ -308,7 +308,7 @@ fn is_change(program: &str, args: &[&str]) -> bool {
 
 /// The process ends here, without another instruction; in a test that is its thread.
 fn killed() -> ! {
-    std::panic::resume_unwind(Box::new("killed"))
+    std::panic::resume_unwind(Box::new(super::KILLED))
 }
 
 fn mnttab_line(mount: &Mount) -> String {

@@ -9,7 +9,7 @@ use common::device::FakeDriver;
 use common::server::{T_ATTACH, T_VERSION, message};
 use common::share::Sent;
 use common::{Bench, Share, path, round, session_options};
-use ninep_mirror::service::{ConnectError, Connector, Endpoint};
+use ninep_mirror::service::{ConnectError, Connector, Endpoint, Outcome, Pace, Runner};
 use ninep_mirror::session::{MessageSize, SessionOptions};
 use ninep_mirror::transport::vio9p::{Driver, OPEN_FLAGS};
 use rustix::fs::OFlags;
@@ -170,6 +170,17 @@ fn the_device_with_the_expected_share_is_taken() {
         "{error}"
     );
     driver.open("/dev/9p/0".as_ref(), OPEN_FLAGS).unwrap();
+}
+
+#[test]
+fn a_machine_whose_only_share_has_another_tag_is_not_waited_for() {
+    let bench = Bench::with_files();
+    let driver = device(&bench, OLD_DRIVER);
+    driver.channel(0, |channel| channel.tag = Some("keys".to_owned()));
+    let connector = connector(&bench, &driver).with_tag(Some("repo".to_owned()));
+    let pace = Pace { interval: Duration::ZERO, executables_interval: Duration::ZERO, once: false };
+    let outcome = Runner::new(connector, bench.mirror(), pace, bench.stop.clone()).run();
+    assert_eq!(outcome, Outcome::NoShare);
 }
 
 #[test]

@@ -227,18 +227,23 @@ impl Scanner {
         missing.collect()
     }
 
-    /// Reads all of them at the same time: hashing the plugins is most of what a daemon that starts has to do.
+    /// Reads as many at the same time as there are processors: hashing the plugins is most of what a daemon that starts
+    /// has to do, and each is in memory while it is read.
     fn evaluate_all(&self, changed: &[(String, Vec<Location>, Instant)]) -> Vec<Option<Finding>> {
         let evaluate =
             |(name, locations, since): &(String, Vec<Location>, Instant)| self.evaluate(name, locations, *since);
         if let [one] = changed {
             return vec![evaluate(one)];
         }
-        std::thread::scope(|scope| {
-            let jobs: Vec<_> = changed.iter().map(|change| scope.spawn(move || evaluate(change))).collect();
-            // One that came to nothing is tried again by the next poll.
-            jobs.into_iter().map(|job| job.join().ok().flatten()).collect()
-        })
+        let together = std::thread::available_parallelism().map_or(1, usize::from);
+        let side_by_side = |some: &[(String, Vec<Location>, Instant)]| -> Vec<_> {
+            std::thread::scope(|scope| {
+                let jobs: Vec<_> = some.iter().map(|change| scope.spawn(move || evaluate(change))).collect();
+                // One that came to nothing is tried again by the next poll.
+                jobs.into_iter().map(|job| job.join().ok().flatten()).collect()
+            })
+        };
+        changed.chunks(together).flat_map(side_by_side).collect()
     }
 
     /// Takes the first file that can be started. None when a file changed meanwhile.

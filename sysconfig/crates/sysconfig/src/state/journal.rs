@@ -77,7 +77,6 @@ impl Journal {
     pub fn open(directory: &Path) -> Result<(Self, Vec<InDoubt>), StateError> {
         let path = directory.join("journal.jsonl");
         let error = |source| StateError::new("open", &path, source);
-        let is_new = !path.try_exists().map_err(error)?;
         let mut file =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(error)?;
         let mut bytes = Vec::new();
@@ -86,7 +85,8 @@ impl Journal {
             file.write_all(b"\n").map_err(error)?;
         }
         let (in_doubt, last_sequence) = replay(&bytes);
-        if is_new {
+        // Also when whoever made the file was killed before this.
+        if bytes.is_empty() {
             sync_directory(&path).map_err(error)?;
         }
         Ok((Self { path, file, next_sequence: last_sequence + 1 }, in_doubt))

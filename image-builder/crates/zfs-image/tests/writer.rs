@@ -46,28 +46,45 @@ fn round_trip(fixture: &Fixture, spec: &PoolSpec) -> Tree {
     found
 }
 
-#[test]
-fn threads_and_stores_change_no_byte() {
-    let fixture = Fixture::new();
-    let spec = fixture.spec();
-    let image = write(&spec, &fixture.store, 1);
-    for threads in [2, 7] {
-        assert!(write(&spec, &fixture.store, threads) == image, "{threads} threads");
+/// Pools that have little in common: the one of the fixture, and one without features for each way to compress.
+fn kinds(fixture: &Fixture) -> Vec<(String, PoolSpec)> {
+    let mut kinds = vec![("illumos' features, lz4, ashift 9".to_owned(), fixture.spec())];
+    for (compression, ashift) in [("off", 9), ("lzjb", 12), ("gzip-6", 12), ("zle", 13)] {
+        let mut spec = fixture.spec();
+        spec.features = FeatureSet::none();
+        spec.ashift = ashift;
+        for dataset in &mut spec.datasets {
+            dataset.properties.retain(|(name, _)| name != "compression");
+            dataset.properties.push(("compression".to_owned(), compression.to_owned()));
+        }
+        kinds.push((format!("no features, {compression}, ashift {ashift}"), spec));
     }
-    // Content that came into another store in another order.
-    let other = Fixture::new();
-    other.store.put_bytes(b"something else first").expect("stored");
-    let spec = other.spec();
-    assert!(write(&spec, &other.store, 2) == image, "another store");
+    kinds
 }
 
-/// The bytes of a pool are part of what a build's cache key promises: when the hash changes, so must the version.
+#[test]
+fn threads_and_stores_change_no_byte() {
+    let (fixture, other) = (Fixture::new(), Fixture::new());
+    // Content that came into another store in another order.
+    other.store.put_bytes(b"something else first").expect("stored");
+    for ((kind, spec), (_, same)) in kinds(&fixture).into_iter().zip(kinds(&other)) {
+        let image = write(&spec, &fixture.store, 1);
+        for threads in [2, 7] {
+            assert!(write(&spec, &fixture.store, threads) == image, "{kind}: {threads} threads");
+        }
+        assert!(write(&same, &other.store, 2) == image, "{kind}: another store");
+    }
+}
+
+/// The bytes of a pool are part of what a build's cache key promises: when a hash changes, so must the version.
 #[test]
 fn the_bytes_are_pinned() {
     let fixture = Fixture::new();
-    let image = write(&fixture.spec(), &fixture.store, 2);
-    let hash = image_tree::BlobHash::of(&image).to_string();
-    insta::assert_snapshot!(format!("layout {}: {hash}", zfs_image::writer::LAYOUT_VERSION));
+    let pins = kinds(&fixture).into_iter().map(|(kind, spec)| {
+        let hash = image_tree::BlobHash::of(&write(&spec, &fixture.store, 2));
+        format!("layout {}, {kind}: {hash}", zfs_image::writer::LAYOUT_VERSION)
+    });
+    insta::assert_snapshot!(pins.collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
@@ -75,8 +92,22 @@ fn sizes_at_every_boundary_come_back() {
     let fixture = Fixture::new();
     let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
     let record = 128 << 10;
-    let sizes =
-        [0, 1, 511, 512, 513, 4095, 4097, record - 1, record, record + 1, 2 * record, (1 << 20) - 1, (1 << 20) + 1];
+    let sizes = [
+        0,
+        1,
+        511,
+        512,
+        513,
+        4095,
+        4097,
+        record - 1,
+        record,
+        record + 1,
+        2 * record,
+        (1 << 20) - 1,
+        1 << 20,
+        (1 << 20) + 1,
+    ];
     for size in sizes {
         let whole = noise(size);
         tree.insert(&path_of(&format!("/noise-{size}")), fixture.file(&whole, 0o644)).expect("inserted");

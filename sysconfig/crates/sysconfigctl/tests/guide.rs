@@ -39,6 +39,8 @@ fn checkout(directory: &Path) {
     fs::create_dir_all(workspace.join("plugins")).unwrap();
     let manifest = fs::read_to_string(ours.join("Cargo.toml")).unwrap();
     let manifest = manifest.replace("members = [\"crates/*\", \"plugins/*\"]", "members = [\"plugins/*\"]");
+    let (head, rest) = manifest.split_once("default-members = [").unwrap();
+    let manifest = format!("{head}{}", rest.split_once("]\n").unwrap().1);
     let manifest = manifest.replace("path = \"", &format!("path = \"{}/", ours.display()));
     fs::write(workspace.join("Cargo.toml"), manifest).unwrap();
     fs::copy(ours.join("Cargo.lock"), workspace.join("Cargo.lock")).unwrap();

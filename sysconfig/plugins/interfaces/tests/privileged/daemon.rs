@@ -41,8 +41,10 @@ pub(crate) fn the_connection_comes_back() {
     start(GOOD);
     eventually("the first configuration", || reaches("192.0.2.1").then_some(()));
     write(&GOOD.replace("192.0.2.10", "203.0.113.10").replace("192.0.2.1\"", "203.0.113.1\""));
-    let answer = ask("apply", &serde_json::json!({ "confirm_within_ms": 3000 }));
+    let answer = ask("apply", &serde_json::json!({ "confirm_within_ms": 10_000 }));
     assert_eq!(answer.get("error"), None, "{answer}");
+    assert_eq!(addresses(4), ["203.0.113.10/24"], "{answer}");
+    assert!(!reaches("192.0.2.1"), "the connection is cut");
     eventually("the old address", || (addresses(4) == ["192.0.2.10/24"]).then_some(()));
     assert!(reaches("192.0.2.1"), "and its connection");
 }

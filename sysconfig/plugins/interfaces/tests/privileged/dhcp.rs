@@ -1,7 +1,7 @@
 //! Leases.
 
 use crate::world::{
-    RANGE, addresses, build, config, converge, end, eventually, leases, plugin, reaches, read, serve, sh,
+    NOTHING, RANGE, addresses, build, config, converge, end, eventually, leases, plugin, reaches, read, serve, sh,
 };
 use serde_json::json;
 use sysconfig_platform::Host;
@@ -20,6 +20,14 @@ pub(crate) fn is_leased(addresses: &[String]) -> bool {
     matches!(addresses, [one] if number(one).is_some_and(|number| (50..100).contains(&number)))
 }
 
+/// What the server has said is told to the other plugins.
+pub(crate) fn assert_told(harness: &mut Harness) {
+    let told = leases(harness);
+    // The name is that of the machine that runs the tests: the server gives back what the client says.
+    let lease = (&told[0]["interface"], &told[0]["servers"], &told[0]["search"]);
+    assert_eq!(lease, (&json!("eth0"), &json!(["192.0.2.53"]), &json!(["example.org"])));
+}
+
 pub(crate) fn lease() {
     build();
     serve("dnsmasq", RANGE);
@@ -29,15 +37,17 @@ pub(crate) fn lease() {
     assert!(is_leased(&addresses(4)), "{:?}", addresses(4));
     assert!(sh("ip route show default").contains("via 192.0.2.1"), "the router comes with the lease");
     assert!(reaches("192.0.2.1"));
-    let told = leases(&mut harness);
-    // The name is that of the machine that runs the tests: the server gives back what the client says.
-    let lease = (&told[0]["interface"], &told[0]["servers"], &told[0]["search"]);
-    assert_eq!(lease, (&json!("eth0"), &json!(["192.0.2.53"]), &json!(["example.org"])));
+    assert_told(&mut harness);
     assert_eq!(read("/etc/resolv.conf"), before, "the client leaves the resolver to its owner");
 }
 
 pub(crate) fn renewal() {
-    build();
+    renewal_on(build);
+}
+
+/// The same on a machine that `begin` makes.
+pub(crate) fn renewal_on(begin: fn()) {
+    begin();
     serve("dnsmasq", &format!("{RANGE} --dhcp-option=option:T1,5"));
     let mut harness = plugin();
     converge(&mut harness, DHCP);
@@ -50,21 +60,31 @@ pub(crate) fn renewal() {
 }
 
 pub(crate) fn server_gone() {
-    build();
+    server_gone_on(build, || ());
+}
+
+/// The same on a machine that `begin` makes, with what `more` serves when the server is there.
+pub(crate) fn server_gone_on(begin: fn(), more: fn()) {
+    begin();
     let mut harness = plugin();
     harness.configure(config(&DHCP.replace("60s", "1s")));
     let error = harness.converge().unwrap_err();
     assert_eq!(error.message, "no DHCP server has answered on eth0 in 1 s");
     assert_eq!(harness.plan().unwrap().len(), 1, "only waiting is left");
     serve("dnsmasq", RANGE);
+    more();
     eventually("the lease", || is_leased(&addresses(4)).then_some(()));
     assert_eq!(harness.plan().unwrap(), []);
+}
+
+pub(crate) fn serve_beside() {
+    serve("other", &RANGE.replace("192.0.2.50,192.0.2.99", "192.0.2.60,192.0.2.69"));
 }
 
 pub(crate) fn two_servers() {
     build();
     serve("dnsmasq", RANGE);
-    serve("other", &RANGE.replace("192.0.2.50,192.0.2.99", "192.0.2.60,192.0.2.69"));
+    serve_beside();
     let mut harness = plugin();
     converge(&mut harness, DHCP);
     assert!(is_leased(&addresses(4)), "one of them, and not both: {:?}", addresses(4));
@@ -83,7 +103,7 @@ pub(crate) fn static_to_dhcp_and_back() {
     assert!(reaches("192.0.2.1"));
     assert!(read("/run/dnsmasq.log").contains("DHCPRELEASE"), "the lease was given back");
     assert_eq!(leases(&mut harness), json!([]));
-    converge(&mut harness, "[network]\ninterface = []\n");
+    converge(&mut harness, NOTHING);
     assert!(addresses(4).is_empty());
 }
 
@@ -105,9 +125,21 @@ pub(crate) fn resolver_and_name() {
         read("/etc/resolv.conf")
     );
     assert_eq!(dns.plan().unwrap(), []);
+    serve_names();
+    sh("echo 'hosts: files dns' >/etc/nsswitch.conf");
+    assert!(sh("getent ahostsv4 h").contains("192.0.2.77"), "over the search list, from the server that answers");
     let mut name = Harness::start(HostnamePlugin::new(host()));
     name.configure(json!({ "system.hostname": { "from": "dhcp", "fallback": "dev" } }));
     let planned: Vec<_> = name.plan().unwrap().into_iter().map(|step| step.summary).collect();
-    // Not carried out: the name is not part of these namespaces.
     assert!(planned.contains(&"run under the host name client1".to_owned()), "{planned:?}");
+    name.converge().unwrap();
+    assert_eq!((sh("uname -n"), read("/etc/hostname")), ("client1\n".to_owned(), "client1\n".to_owned()));
+    assert_eq!(name.plan().unwrap(), []);
+}
+
+/// A name server of the domain `example.org`, at the address that the DHCP server tells.
+fn serve_names() {
+    sh("ip -n srv addr add 192.0.2.53/24 dev srv0
+        ip netns exec srv dnsmasq --conf-file=/dev/null --listen-address=192.0.2.53 --bind-interfaces --no-resolv --no-hosts \
+            --address=/h.example.org/192.0.2.77 --local=// --pid-file=/run/names.pid --user=root");
 }

@@ -1,20 +1,24 @@
 //! Fixed addresses, routes and links.
 
-use crate::world::{addresses, build, config, converge, eventually, plugin, reaches, sh};
+use crate::world::{NOTHING, addresses, build, config, converge, eventually, plugin, reaches, sh};
+use sysconfig_plugin::testing::Harness;
 
-pub(crate) fn fixed_addresses_and_routes() {
-    build();
+/// Everything that can be fixed about a link.
+pub(crate) const FIXED: &str = r#"
+    [[network.interface]]
+    match = { name = "eth0" }
+    addresses = ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::5/64"]
+    gateway = ["192.0.2.1", "2001:db8::1"]
+    routes = [{ to = "10.9.0.0/16", via = "192.0.2.1" }]
+    mtu = 1400
+"#;
+
+/// Makes it so on a machine that `begin` makes, and looks.
+pub(crate) fn fixed_on(begin: fn()) -> Harness {
+    begin();
     sh("ip -n srv addr add 10.9.0.1/16 dev lo");
     let mut harness = plugin();
-    let text = r#"
-        [[network.interface]]
-        match = { name = "eth0" }
-        addresses = ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::5/64"]
-        gateway = ["192.0.2.1", "2001:db8::1"]
-        routes = [{ to = "10.9.0.0/16", via = "192.0.2.1" }]
-        mtu = 1400
-    "#;
-    converge(&mut harness, text);
+    converge(&mut harness, FIXED);
     assert_eq!(addresses(4), ["192.0.2.10/24", "192.0.2.11/24"]);
     assert_eq!(addresses(6), ["2001:db8::5/64"]);
     let routes = sh("ip route; ip -6 route");
@@ -24,12 +28,17 @@ pub(crate) fn fixed_addresses_and_routes() {
     assert!(reaches("10.9.0.1"), "over the route");
     eventually("IPv6", || reaches("2001:db8::1").then_some(()));
     assert!(sh("ip link show eth0").contains("mtu 1400"));
+    harness
+}
+
+pub(crate) fn fixed_addresses_and_routes() {
+    let mut harness = fixed_on(build);
     assert_eq!(sh("cat /proc/sys/net/ipv6/conf/eth0/accept_ra"), "0\n", "nobody asked for autoconfiguration");
 
     // Somebody else's address stays, and what is gone is put back.
     sh("ip addr add 203.0.113.5/24 dev eth0; ip addr del 192.0.2.11/24 dev eth0; ip route del 10.9.0.0/16");
-    converge(&mut harness, text);
-    converge(&mut harness, "[network]\ninterface = []\n");
+    converge(&mut harness, FIXED);
+    converge(&mut harness, NOTHING);
     assert_eq!(addresses(4), ["203.0.113.5/24"]);
     assert!(sh("ip link show eth0").contains("mtu 1500"));
     assert_eq!(sh("ip route"), "203.0.113.0/24 dev eth0 proto kernel scope link src 203.0.113.5 \n");

@@ -1,9 +1,11 @@
 //! IPv6.
 
-use crate::world::{addresses, build, config, converge, eventually, plugin, serve, sh};
+use crate::world::{NOTHING, addresses, build, config, converge, eventually, plugin, serve, sh};
+use sysconfig_plugin::testing::Harness;
 
-pub(crate) fn autoconfiguration_and_dhcp6() {
-    build();
+/// The one and then the other, on a machine that `begin` makes.
+pub(crate) fn both_on(begin: fn()) -> Harness {
+    begin();
     serve("dnsmasq", "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,120 --ra-param=srv0,4,120");
     let mut harness = plugin();
     let with =
@@ -18,7 +20,12 @@ pub(crate) fn autoconfiguration_and_dhcp6() {
         addresses(6).into_iter().find(|address| address.starts_with("2001:db8::1") && address.ends_with("/128"))
     });
     assert_eq!(harness.plan().unwrap(), []);
-    converge(&mut harness, "[network]\ninterface = []\n");
+    harness
+}
+
+pub(crate) fn autoconfiguration_and_dhcp6() {
+    let mut harness = both_on(build);
+    converge(&mut harness, NOTHING);
     assert!(!addresses(6).iter().any(|address| address.ends_with("/128")), "{:?}", addresses(6));
 }
 

@@ -1,15 +1,16 @@
 //! With systemd-networkd in charge: the real one, told over the real D-Bus.
 
-use crate::dhcp::{DHCP, STATIC, is_leased};
+use crate::dhcp::{self, DHCP, STATIC, assert_told, is_leased};
+use crate::fixed::{self, FIXED};
+use crate::ipv6;
 use crate::world::{
-    RANGE, addresses, build, config, converge, end, eventually, leases, plugin, reaches, read, serve, sh,
+    NOTHING, RANGE, addresses, build, config, converge, eventually, leases, plugin, reaches, read, serve, sh,
     start_networkd,
 };
 use serde_json::json;
 use std::path::Path;
 
 const OURS: &str = "/etc/systemd/network/05-sysconfig-eth0.network";
-const NOTHING: &str = "[network]\ninterface = []\n";
 
 fn build_with_networkd() {
     build();
@@ -26,27 +27,8 @@ fn no_client_of_ours() {
 }
 
 pub(crate) fn fixed_addresses_and_routes() {
-    build_with_networkd();
-    sh("ip -n srv addr add 10.9.0.1/16 dev lo");
-    let mut harness = plugin();
-    let text = r#"
-        [[network.interface]]
-        match = { name = "eth0" }
-        addresses = ["192.0.2.10/24", "192.0.2.11/24", "2001:db8::5/64"]
-        gateway = ["192.0.2.1", "2001:db8::1"]
-        routes = [{ to = "10.9.0.0/16", via = "192.0.2.1" }]
-        mtu = 1400
-    "#;
-    converge(&mut harness, text);
+    let mut harness = fixed::fixed_on(build_with_networkd);
     assert!(is_managed());
-    assert_eq!(addresses(4), ["192.0.2.10/24", "192.0.2.11/24"]);
-    assert_eq!(addresses(6), ["2001:db8::5/64"]);
-    let routes = sh("ip route; ip -6 route");
-    for route in ["default via 192.0.2.1 dev eth0", "10.9.0.0/16 via 192.0.2.1", "default via 2001:db8::1 dev eth0"] {
-        assert!(routes.contains(route), "{route}:\n{routes}");
-    }
-    assert!(reaches("10.9.0.1"), "over the route");
-    assert!(sh("ip link show eth0").contains("mtu 1400"));
 
     // What goes behind networkd's back is put back by networkd.
     for loss in [
@@ -57,9 +39,9 @@ pub(crate) fn fixed_addresses_and_routes() {
         "ip link set eth0 mtu 1500",
     ] {
         sh(loss);
-        harness.configure(config(text));
+        harness.configure(config(FIXED));
         assert_eq!(harness.plan().unwrap().len(), 1, "{loss}");
-        converge(&mut harness, text);
+        converge(&mut harness, FIXED);
     }
 
     // Another address, and nothing is left of the one before.
@@ -84,9 +66,7 @@ pub(crate) fn static_to_dhcp_and_back() {
     converge(&mut harness, DHCP);
     assert!(is_leased(&addresses(4)), "{:?}", addresses(4));
     assert!(sh("ip route show default").contains("via 192.0.2.1"), "the router comes with the lease");
-    let told = leases(&mut harness);
-    let lease = (&told[0]["interface"], &told[0]["servers"], &told[0]["search"]);
-    assert_eq!(lease, (&json!("eth0"), &json!(["192.0.2.53"]), &json!(["example.org"])));
+    assert_told(&mut harness);
     assert_eq!(read("/etc/resolv.conf"), before, "the resolver has another owner");
     no_client_of_ours();
     converge(&mut harness, STATIC);
@@ -99,47 +79,15 @@ pub(crate) fn static_to_dhcp_and_back() {
 }
 
 pub(crate) fn renewal() {
-    build_with_networkd();
-    serve("dnsmasq", &format!("{RANGE} --dhcp-option=option:T1,5"));
-    let mut harness = plugin();
-    converge(&mut harness, DHCP);
-    let leased = addresses(4);
-    end("dnsmasq");
-    serve("dnsmasq", &format!("{} --dhcp-option=option:T1,5", RANGE.replace("192.0.2.53", "192.0.2.54")));
-    eventually("the new name server", || (leases(&mut harness)[0]["servers"] == json!(["192.0.2.54"])).then_some(()));
-    assert_eq!(addresses(4), leased, "the address stays");
-    assert_eq!(harness.plan().unwrap(), []);
+    dhcp::renewal_on(build_with_networkd);
 }
 
 pub(crate) fn server_gone() {
-    build_with_networkd();
-    let mut harness = plugin();
-    harness.configure(config(&DHCP.replace("60s", "1s")));
-    let error = harness.converge().unwrap_err();
-    assert_eq!(error.message, "no DHCP server has answered on eth0 in 1 s");
-    assert_eq!(harness.plan().unwrap().len(), 1, "only waiting is left");
-    serve("dnsmasq", RANGE);
-    serve("other", &RANGE.replace("192.0.2.50,192.0.2.99", "192.0.2.60,192.0.2.69"));
-    eventually("the lease", || is_leased(&addresses(4)).then_some(()));
-    assert_eq!(harness.plan().unwrap(), []);
-    assert_eq!(addresses(4).len(), 1, "of one of the two servers");
+    dhcp::server_gone_on(build_with_networkd, dhcp::serve_beside);
 }
 
 pub(crate) fn autoconfiguration_and_dhcp6() {
-    build_with_networkd();
-    serve("dnsmasq", "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,120 --ra-param=srv0,4,120");
-    let mut harness = plugin();
-    let with =
-        |addresses: &str| format!("[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = {addresses}\n");
-    converge(&mut harness, &with("[\"addrconf\"]"));
-    eventually("an address in the advertised prefix", || {
-        addresses(6).into_iter().find(|address| address.starts_with("2001:db8::") && address.contains("ff:fe"))
-    });
-    converge(&mut harness, &with("[\"dhcp6\"]"));
-    eventually("an address of the server", || {
-        addresses(6).into_iter().find(|address| address.starts_with("2001:db8::1") && address.ends_with("/128"))
-    });
-    assert_eq!(harness.plan().unwrap(), []);
+    let mut harness = ipv6::both_on(build_with_networkd);
     converge(&mut harness, NOTHING);
     assert!(addresses(6).is_empty(), "{:?}", addresses(6));
 }

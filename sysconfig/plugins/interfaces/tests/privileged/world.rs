@@ -26,7 +26,7 @@ pub(crate) fn run(scenario: &str) {
         ("networkctl", "systemd"),
         ("dbus-daemon", "dbus"),
     ];
-    namespace::run(scenario, &["--net"], &needs, &[]);
+    namespace::run(scenario, &["--net", "--uts"], &needs, &[]);
 }
 
 /// Waits until something is so.
@@ -77,6 +77,9 @@ pub(crate) fn start_networkd() {
         /usr/lib/systemd/systemd-networkd >/run/networkd.log 2>&1 & echo $! >/run/networkd.pid");
     eventually("networkd", || sh("networkctl --no-legend list 2>&1 || true").contains("eth0").then_some(()));
 }
+
+/// The configuration that asks for no interface.
+pub(crate) const NOTHING: &str = "[network]\ninterface = []\n";
 
 /// The usual options of a DHCP server.
 pub(crate) const RANGE: &str = "--dhcp-range=192.0.2.50,192.0.2.99,120 --dhcp-option=option:dns-server,192.0.2.53 \

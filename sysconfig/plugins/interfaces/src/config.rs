@@ -184,9 +184,10 @@ impl std::fmt::Display for Selector {
     }
 }
 
-/// A whole number of seconds or minutes, `10s` or `2m`, up to five minutes.
+/// A whole number of seconds or minutes, `10s` or `2m`. The longest leaves a service that waits for
+/// two of them as it starts enough of the 300 seconds that service managers give it.
 pub(crate) fn parse_seconds(text: &str) -> Option<Duration> {
-    const LONGEST: u64 = 300;
+    const LONGEST: u64 = 120;
     let (number, factor) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
         (Some(number), _) => (number, 1),
         (None, Some(number)) => (number, 60),
@@ -238,7 +239,7 @@ pub(crate) fn schema() -> serde_json::Value {
                 },
                 "mtu": { "description": "The largest packet in bytes.", "type": "integer", "minimum": 68, "maximum": 65535 },
                 "lease-deadline": {
-                    "description": "How long to wait for a lease before going on without.",
+                    "description": "How long to wait for a lease before going on without, at most 2m.",
                     "type": "string",
                     "examples": ["10s", "2m"],
                 },

@@ -244,5 +244,5 @@ fn deadline_fault(key: &str, interface: &Interface) -> Option<Diagnostic> {
     if parse_seconds(text).is_some() {
         return None;
     }
-    Some(Diagnostic::error(key, format!("{text:?} is not a time from 1s to 5m")).help("for example 10s or 2m"))
+    Some(Diagnostic::error(key, format!("{text:?} is not a time from 1s to 2m")).help("for example 10s or 1m"))
 }

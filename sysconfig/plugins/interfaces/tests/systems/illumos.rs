@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use sysconfig_platform::fake::illumos::Machine;
 use sysconfig_platform::fake::illumos::network::{Kind, MissingText, Network, Server};
+use sysconfig_platform::ipadm;
 use sysconfig_platform::nwam::NWAM;
 use sysconfig_platform::smf::State;
 use sysconfig_plugin::Outcome;
@@ -429,6 +430,17 @@ fn an_object_that_is_gone_need_not_be_deleted() {
         });
         let deletion = steps.iter().find(|step| step.summary.starts_with("delete 192")).unwrap();
         assert_eq!(fixture.harness.apply(deletion).unwrap(), Outcome::AlreadySo);
+    }
+}
+
+/// The same when it goes between the look and the command, so that the program itself is heard.
+#[test]
+fn what_programs_say_of_an_object_that_is_gone_is_no_failure() {
+    for text in [MissingText::ObjectNotFound, MissingText::AddressObjectNotFound, MissingText::Empty] {
+        let (_root, host, machine) = Machine::start();
+        machine.network(|network| network.missing_text = text);
+        assert!(ipadm::run(&host, &ipadm::delete_address("e1000g0/sc1", false), "delete").is_err(), "{text:?}");
+        ipadm::remove_address(&host, "e1000g0/sc1", false).unwrap_or_else(|error| panic!("{text:?}: {error}"));
     }
 }
 

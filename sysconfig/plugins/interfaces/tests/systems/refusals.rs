@@ -53,6 +53,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("mtu = 1279\naddresses = [\"addrconf\"]", "mtu", "1279 is less than IPv6 needs, 1280"),
     ("mtu = 65536", "mtu", "more than a packet can have"),
     ("lease-deadline = \"10\"", "lease-deadline", "is not a time"),
+    ("lease-deadline = \"3m\"", "lease-deadline", "is not a time from 1s to 2m"),
     ("adresses = []", "", "unknown field `adresses`"),
     ("routes = [{ to = \"10.0.0.0/8\" }]", "routes[0]", "missing field `via`"),
 ];

@@ -13,6 +13,8 @@ const ROUTE: &str = "/usr/sbin/route";
 pub const DEFAULT_ROUTER: &str = "/etc/defaultrouter";
 /// Exit status for a destination without a route (`ESRCH`).
 const NO_ROUTE: i32 = 3;
+/// So many smaller networks one behind the other are passed over to see a larger one.
+const SMALLER_NETWORKS: usize = 64;
 
 fn change(verb: &str, route: &Route) -> Invocation {
     let family = if route.via.is_ipv6() { "-inet6" } else { "-inet" };
@@ -44,10 +46,10 @@ pub fn show_kept() -> Invocation {
     Invocation::new(ROUTE, ["-p", "show"])
 }
 
-/// The command that asks the kernel for the route to a destination; it answers with the longest match.
+/// The command that asks the kernel for the route to an address in `to`; it answers with the longest match.
 #[must_use]
-pub fn get_command(to: &IpNet) -> Invocation {
-    let destination = if to.prefix_len() == 0 { "default".to_owned() } else { to.network().to_string() };
+pub fn get_command(to: &IpNet, address: IpAddr) -> Invocation {
+    let destination = if to.prefix_len() == 0 { "default".to_owned() } else { address.to_string() };
     let mut args = vec!["-n", "get"];
     if to.addr().is_ipv6() {
         args.push("-inet6");
@@ -87,19 +89,23 @@ fn parse_kept_line(line: &str) -> Option<Route> {
 /// Parses the block that [`get_command`] prints: the route that the kernel would take, with its real destination.
 #[must_use]
 pub fn parse_got(output: &str) -> Option<Route> {
-    let field = |name: &str| {
-        let mut values = output.lines().filter_map(|line| line.trim().split_once(':'));
-        values.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
-    };
-    let via: IpAddr = field("gateway")?.parse().ok()?;
-    let to = match (field("destination")?, field("mask")) {
-        ("default", _) => everything(via),
-        (destination, mask) => {
-            let destination: IpAddr = destination.parse().ok()?;
-            network(destination, mask.filter(|mask| *mask != "default"))?
-        }
+    let via: IpAddr = field(output, "gateway")?.parse().ok()?;
+    let to = match field(output, "destination")? {
+        "default" => everything(via),
+        _ => destination(output)?,
     };
     (to.addr().is_ipv6() == via.is_ipv6()).then_some(Route { to: to.trunc(), via })
+}
+
+/// The network that an answer is about, unless it is the default route.
+fn destination(output: &str) -> Option<IpNet> {
+    let mask = field(output, "mask").filter(|mask| *mask != "default");
+    network(field(output, "destination")?.parse().ok()?, mask)
+}
+
+fn field<'a>(output: &'a str, name: &str) -> Option<&'a str> {
+    let mut values = output.lines().filter_map(|line| line.trim().split_once(':'));
+    values.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
 }
 
 fn network(address: IpAddr, mask: Option<&str>) -> Option<IpNet> {
@@ -125,11 +131,40 @@ pub fn kept(host: &Host) -> Result<Vec<Route>, NetworkError> {
 
 /// The gateway of exactly the route to `to`, as the kernel has it; `None` when it has none.
 ///
+/// The kernel takes addresses and not networks, and answers with the longest match. Where that is a smaller network in
+/// `to`, the first address behind it is asked for.
+///
 /// # Errors
 /// [`NetworkError::Command`] and [`NetworkError::Answer`].
 pub fn gateway_to(host: &Host, to: &IpNet) -> Result<Option<IpAddr>, NetworkError> {
+    let mut address = to.network();
+    for _ in 0..SMALLER_NETWORKS {
+        let Some(output) = ask(host, to, address)? else { return Ok(None) };
+        // A route of an interface has no numeric gateway of another machine, and another network is another route.
+        if let Some(route) = parse_got(&output).filter(|route| route.to == to.trunc()) {
+            return Ok(Some(route.via));
+        }
+        let hidden_by = destination(&output).filter(|network| network.prefix_len() > to.prefix_len());
+        let Some(next) = hidden_by.and_then(|network| after(&network)).filter(|next| to.contains(next)) else {
+            return Ok(None);
+        };
+        address = next;
+    }
+    Ok(None)
+}
+
+/// The address behind the last one of a network.
+fn after(network: &IpNet) -> Option<IpAddr> {
+    match network.broadcast() {
+        IpAddr::V4(last) => u32::from(last).checked_add(1).map(|next| Ipv4Addr::from(next).into()),
+        IpAddr::V6(last) => u128::from(last).checked_add(1).map(|next| Ipv6Addr::from(next).into()),
+    }
+}
+
+/// What the kernel says of the route to an address; nothing when there is none.
+fn ask(host: &Host, to: &IpNet, address: IpAddr) -> Result<Option<String>, NetworkError> {
     let operation = || format!("ask for the route to {to}");
-    let command = get_command(to);
+    let command = get_command(to, address);
     let completed = host.run_any(&command).map_err(NetworkError::command(operation()))?;
     if completed.code == NO_ROUTE {
         return Ok(None);
@@ -138,8 +173,7 @@ pub fn gateway_to(host: &Host, to: &IpNet) -> Result<Option<IpAddr>, NetworkErro
     if field_is_missing(&output) {
         return Err(NetworkError::Answer { operation: operation(), answer: output });
     }
-    // A route of an interface has no numeric gateway of another machine, and a longer match is another route.
-    Ok(parse_got(&output).filter(|route| route.to == to.trunc()).map(|route| route.via))
+    Ok(Some(output))
 }
 
 fn field_is_missing(output: &str) -> bool {

@@ -58,7 +58,12 @@ impl Wish {
             interface["gateway"] = json!("198.51.0.1");
         }
         if self.route && !self.hosts4.is_empty() {
-            interface["routes"] = json!([{ "to": format!("10.{at}.0.0/16"), "via": format!("198.51.{at}.1") }]);
+            let via = format!("198.51.{at}.1");
+            // The second lies in the first, and hides its first address.
+            interface["routes"] = json!([
+                { "to": format!("10.{at}.0.0/16"), "via": via },
+                { "to": format!("10.{at}.0.0/24"), "via": via },
+            ]);
         }
         if let Some(mtu) = self.mtu {
             interface["mtu"] = json!(mtu);

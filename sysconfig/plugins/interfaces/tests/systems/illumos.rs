@@ -453,6 +453,21 @@ fn the_default_route_is_not_taken_for_a_network_of_its_own() {
     assert_eq!(steps, ["add the route 10.0.0.0/8 via 192.0.2.2"]);
 }
 
+/// The other half of it: a smaller network, of a route or of a link, hides a larger one with the same first address.
+#[test]
+fn a_route_is_seen_behind_smaller_ones() {
+    let mut fixture = machine();
+    let routes = r#"routes = [
+        { to = "10.0.0.0/8", via = "192.0.2.2" },
+        { to = "10.0.0.0/16", via = "192.0.2.3" },
+        { to = "10.1.0.0/24", via = "192.0.2.4" },
+        { to = "192.0.0.0/16", via = "192.0.2.5" },
+        { to = "192.0.2.0/23", via = "192.0.2.6" },
+    ]"#;
+    fixture.converge(&STATIC.replace(r#"routes = [{ to = "10.0.0.0/8", via = "192.0.2.2" }]"#, routes));
+    assert_eq!(look(&fixture, |network| network.kernel.len()), 6, "with the default route");
+}
+
 #[test]
 fn routes_of_others_stay_and_the_older_file_is_reported() {
     let mut fixture = machine();

@@ -1,7 +1,7 @@
 //! `route`.
 
 use super::super::{failed, printed};
-use super::network::Network;
+use super::network::{Kind, Network};
 use crate::network::{Route, everything};
 use crate::{Completed, IpNet};
 use std::net::IpAddr;
@@ -43,7 +43,12 @@ impl Network {
         let Some(wanted) = wanted.ok().filter(|wanted| wanted.is_ipv6() == v6) else {
             return failed(1, format!("{to}: bad value\n"));
         };
-        let matching = self.kernel.iter().filter(|route| route.to.contains(&wanted));
+        // Networks of links have the machine's own address for a gateway.
+        let own = self.objects.iter().filter_map(|object| match object.kind {
+            Kind::Static(net) => Some(Route { to: net.trunc(), via: net.addr() }),
+            _ => None,
+        });
+        let matching = self.kernel.iter().copied().chain(own).filter(|route| route.to.contains(&wanted));
         let Some(route) = matching.max_by_key(|route| route.to.prefix_len()) else {
             return failed(3, format!("route: {to}: not in table\n"));
         };

@@ -5,6 +5,7 @@ use crate::network::NetworkError;
 use crate::parsable::{self, RowError};
 use crate::{Host, Invocation};
 use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
 
 const DLADM: &str = "/usr/sbin/dladm";
 
@@ -66,6 +67,32 @@ pub fn set_mtu(link: &str, mtu: u32) -> Invocation {
     Invocation::new(DLADM, ["set-linkprop", "-p", &format!("mtu={mtu}"), link])
 }
 
+/// The command that tells which sizes of packets a link can have.
+#[must_use]
+pub fn show_possible_mtu(link: &str) -> Invocation {
+    Invocation::new(DLADM, ["show-linkprop", "-c", "-o", "possible", "-p", "mtu", link])
+}
+
+/// Parses the output of [`show_possible_mtu`]: a range, `1500-9000`, or what else the driver says that is none, `--` for
+/// one that does not know (dladm(8), the field POSSIBLE).
+#[must_use]
+pub fn parse_possible_mtu(output: &str) -> Option<RangeInclusive<u32>> {
+    let (least, most) = output.trim().split_once('-')?;
+    let (least, most) = (least.trim().parse().ok()?, most.trim().parse().ok()?);
+    (least <= most).then_some(least..=most)
+}
+
+/// Which sizes of packets a link can have; nothing where the driver does not say.
+///
+/// # Errors
+/// [`NetworkError::Command`] when the program cannot be run.
+pub fn possible_mtu(host: &Host, link: &str) -> Result<Option<RangeInclusive<u32>>, NetworkError> {
+    let completed =
+        host.run_any(&show_possible_mtu(link)).map_err(NetworkError::command("ask for sizes of packets"))?;
+    // Whoever cannot answer is asked again by the change itself.
+    Ok(parse_possible_mtu(&completed.stdout).filter(|_| completed.code == 0))
+}
+
 /// Parses the outputs of [`show_links`] and [`show_macs`].
 ///
 /// # Errors
@@ -116,6 +143,21 @@ mod tests {
         assert_eq!(found[1].mac, None);
         assert_eq!(parse_links("", "").unwrap(), []);
         assert!(parse_links("e1000g0:phys:1500\n", "").is_err());
+    }
+
+    #[test]
+    fn sizes_that_drivers_tell() {
+        for (output, expected) in [
+            ("1500-9000\n", Some(1500..=9000)),
+            ("60 - 1500\n", Some(60..=1500)),
+            ("--\n", None),
+            ("1500\n", None),
+            ("1500,9000\n", None),
+            ("9000-1500\n", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_possible_mtu(output), expected, "{output:?}");
+        }
     }
 
     #[test]

@@ -118,7 +118,11 @@ impl Change {
             Self::DeleteInterface { link } => {
                 ipadm::run(host, &ipadm::delete_interface(link), &operation).map(drop).map_err(failed)?;
             }
-            Self::LinkMtu { link, mtu, .. } => set_link_mtu(host, link, *mtu, &operation).map_err(failed)?,
+            Self::LinkMtu { link, mtu, previous } => {
+                // The interface that is made on it begins with the size of the link; what it had is forgotten otherwise.
+                remember(host, |record| *record.mtus.entry(link.clone()).or_insert(*previous))?;
+                set_link_mtu(host, link, *mtu, &operation).map_err(failed)?;
+            }
             Self::SetMtu { link, protocol, mtu, previous, is_ours } => {
                 remember(host, |record| match is_ours {
                     true => Some(*record.mtus.entry(link.clone()).or_insert(*previous)),
@@ -164,7 +168,10 @@ impl Change {
                 ipadm::run(host, &ipadm::delete_interface(link), &operation).map(drop).map_err(failed)?;
             }
             Self::DeleteInterface { link } => ipadm::ensure_interface(host, link).map_err(failed)?,
-            Self::LinkMtu { link, previous, .. } => set_link_mtu(host, link, *previous, &operation).map_err(failed)?,
+            Self::LinkMtu { link, previous, .. } => {
+                set_link_mtu(host, link, *previous, &operation).map_err(failed)?;
+                remember(host, |record| record.mtus.remove(link))?;
+            }
             Self::SetMtu { link, protocol, previous, is_ours, .. } => {
                 set_mtu(host, link, *protocol, *previous, &operation).map_err(failed)?;
                 if *is_ours {

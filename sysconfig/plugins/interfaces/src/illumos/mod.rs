@@ -12,10 +12,11 @@ pub(crate) use plan::plan;
 
 use crate::config::Config;
 use crate::record::Record;
-use crate::select::{LinkFacts, Selection, select};
+use crate::select::{LinkFacts, Selected, Selection, select};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use sysconfig_platform::ipadm::{Address, Interface, Protocol};
 use sysconfig_platform::{Host, Route, dladm, files, ipadm, nwam, route};
 use sysconfig_plugin::{Context, Level, PluginError};
@@ -34,6 +35,8 @@ pub struct State {
     live: BTreeMap<String, Option<IpAddr>>,
     /// The largest packets of IPv4 and IPv6, of interfaces that are there and wanted.
     mtus: BTreeMap<String, [u32; 2]>,
+    /// The least and the largest packet of links that are to carry larger ones, where their drivers tell.
+    possible_mtus: BTreeMap<String, RangeInclusive<u32>>,
     record: Record,
 }
 
@@ -42,6 +45,13 @@ impl State {
         let facts: Vec<_> =
             self.links.iter().map(|link| LinkFacts { name: &link.name, mac: link.mac, up: link.up }).collect();
         select(config, &facts, self.record.first_up.as_deref())
+    }
+
+    /// The size of packets that is wanted of a link and larger than those that it carries; and what it carries now.
+    fn larger_than_link(&self, selected: &Selected) -> Option<(u32, u32)> {
+        let link = self.links.iter().find(|link| link.name == selected.link)?;
+        let mtu = selected.wanted.mtu.filter(|mtu| link.mtu != 0 && *mtu > link.mtu)?;
+        Some((mtu, link.mtu))
     }
 
     pub(crate) fn link_names(&self) -> Vec<String> {
@@ -65,6 +75,7 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         kept: route::kept(host).map_err(failed)?,
         live: BTreeMap::new(),
         mtus: BTreeMap::new(),
+        possible_mtus: BTreeMap::new(),
         record,
     };
     let selection = state.select(config);
@@ -72,6 +83,12 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         for route in &selected.wanted.routes {
             let gateway = route::gateway_to(host, &route.to).map_err(failed)?;
             state.live.insert(route.to.to_string(), gateway);
+        }
+    }
+    for selected in &selection.present {
+        if state.larger_than_link(selected).is_some() {
+            let possible = dladm::possible_mtu(host, &selected.link).map_err(failed)?;
+            state.possible_mtus.extend(possible.map(|possible| (selected.link.clone(), possible)));
         }
     }
     let names: Vec<String> = state.interfaces.iter().map(|interface| interface.name.clone()).collect();

@@ -124,15 +124,21 @@ impl<'a> Planner<'a> {
 
     /// What has to be done to the link itself for a larger packet.
     fn link(&mut self, selected: &Selected) -> Result<(), PluginError> {
-        let Some(link) = self.state.links.iter().find(|link| link.name == selected.link) else { return Ok(()) };
-        let Some(mtu) = selected.wanted.mtu.filter(|mtu| link.mtu != 0 && *mtu > link.mtu) else { return Ok(()) };
-        if self.state.interfaces.iter().any(|interface| interface.name == link.name) {
-            self.unplumb(&link.name, mtu)?;
+        let Some((mtu, previous)) = self.state.larger_than_link(selected) else { return Ok(()) };
+        let link = &selected.link;
+        // Once addresses are taken away for it, it is too late to learn that the driver refuses.
+        if let Some(possible) = self.state.possible_mtus.get(link).filter(|possible| !possible.contains(&mtu)) {
+            let message = format!("the driver of {link} does not allow an MTU of {mtu}");
+            let help = format!("it allows {} to {}", possible.start(), possible.end());
+            return Err(PluginError::new(message).help(help));
         }
-        let summary = format!("let {} carry packets of {mtu} bytes", link.name);
-        let change = Change::LinkMtu { link: link.name.clone(), mtu, previous: link.mtu };
-        let step = Step::new("set", link.name.clone(), summary, Risk::Disruptive, change);
-        self.removals.push(step.field("mtu", link.mtu, mtu));
+        if self.state.interfaces.iter().any(|interface| interface.name == *link) {
+            self.unplumb(link, mtu)?;
+        }
+        let summary = format!("let {link} carry packets of {mtu} bytes");
+        let change = Change::LinkMtu { link: link.clone(), mtu, previous };
+        let step = Step::new("set", link.clone(), summary, Risk::Disruptive, change);
+        self.removals.push(step.field("mtu", previous, mtu));
         Ok(())
     }
 

@@ -366,8 +366,25 @@ fn packet_sizes_of_ip_and_of_the_link() {
     assert!(steps.contains(&"unplumb e1000g0 to change its MTU".to_owned()), "{steps:?}");
     assert_eq!(look(&fixture, |network| (network.links["e1000g0"].mtu, network.mtu("e1000g0"))), (9000, Some(9000)));
     assert_eq!(look(&fixture, |network| network.kernel.len()), 2, "the routes are back");
-    let (message, _) = fixture.fail(&with(9001));
-    assert_eq!(message, "cannot set the MTU of e1000g0");
+    fixture.converge(STATIC);
+    assert_eq!(look(&fixture, |network| network.mtu("e1000g0")), Some(1500), "a jumbo packet is given back, too");
+}
+
+/// The change takes the addresses away first, so it must not begin.
+#[test]
+fn a_packet_size_that_the_driver_refuses_changes_nothing() {
+    let with = |mtu: u32| STATIC.replace("gateway", &format!("mtu = {mtu}\ngateway"));
+    let mut fixture = machine();
+    fixture.converge(STATIC);
+    let before = look(&fixture, |network| (network.objects.len(), network.kernel.clone()));
+    let (message, help) = fixture.fail(&with(9001));
+    assert_eq!((&*message, &*help), ("the driver of e1000g0 does not allow an MTU of 9001", "it allows 68 to 9000"));
+    assert_eq!(look(&fixture, |network| (network.objects.len(), network.kernel.clone())), before);
+    // A driver that does not tell is heard when it is too late.
+    look(&fixture, |network| network.links.get_mut("e1000g0").unwrap().tells_mtu = false);
+    assert_eq!(fixture.fail(&with(9001)).0, "cannot set the MTU of e1000g0");
+    fixture.converge(STATIC);
+    assert_eq!(look(&fixture, |network| (network.objects.len(), network.kernel.clone())), before);
 }
 
 /// Found by `convergence`: the link-local address would have been deleted under a fixed one.

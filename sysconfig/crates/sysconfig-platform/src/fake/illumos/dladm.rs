@@ -66,6 +66,8 @@ impl Network {
             "link" => Some(vec![link.to_owned()]),
             "property" => Some(vec!["mtu".to_owned()]),
             "value" => Some(vec![found.mtu.to_string()]),
+            "possible" if found.tells_mtu => Some(vec![format!("68-{}", found.max_mtu)]),
+            "possible" => Some(vec!["--".to_owned()]),
             _ => None,
         })
     }

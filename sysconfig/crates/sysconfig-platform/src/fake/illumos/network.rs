@@ -17,6 +17,8 @@ pub struct Link {
     pub mtu: u32,
     /// The largest value that the driver allows for it.
     pub max_mtu: u32,
+    /// Its driver tells which sizes it allows.
+    pub tells_mtu: bool,
     /// Whether a signal is there.
     pub up: bool,
 }
@@ -140,7 +142,8 @@ impl Network {
     /// Adds a physical link with a signal; the last byte of its address is `number`.
     pub fn add_link(&mut self, name: &str, number: u8) {
         let mac = format!("2:8:20:ab:1:{number:x}");
-        self.links.insert(name.to_owned(), Link { class: "phys", mac, mtu: 1500, max_mtu: 9000, up: true });
+        self.links
+            .insert(name.to_owned(), Link { class: "phys", mac, mtu: 1500, max_mtu: 9000, tells_mtu: true, up: true });
     }
 
     /// Puts an address object there, as somebody else has made it, with its interface.

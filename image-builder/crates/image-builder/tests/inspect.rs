@@ -379,11 +379,17 @@ fn qcow2_and_bare_pools_are_read_alike() {
         assert_eq!(scene.good(&["ls", "-R", "disk.qcow2", "/"]), scene.good(&["ls", "-R", "disk", "/"]));
         assert_eq!(scene.good(&["verify", "disk.qcow2"]), scene.good(&["verify", "disk"]));
         assert_eq!(scene.good(&["diff", "disk", "disk.qcow2"]), "");
+        assert_eq!(scene.good(&["cat", "disk.qcow2", "/etc/passwd"]), scene.good(&["cat", "disk", "/etc/passwd"]));
     }
     scene.build("bare", r#""size": 200, "label": false"#, &[]);
     let said = scene.good(&["verify", "bare"]);
     assert!(said.starts_with("good: pool rpool: ") && !said.contains("partition"), "{said}");
     assert_eq!(scene.good(&["cat", "bare:rpool/home", "/somebody/notes"]), "mine\n");
+    assert_eq!(scene.good(&["ls", "-R", "bare", "/"]), scene.good(&["ls", "-R", "disk", "/"]));
+    let answer = scene.run(&["diff", "disk", "bare"]);
+    assert_eq!(answer.status, Some(4));
+    assert!(answer.stdout.contains("+ the whole image"), "{}", answer.stdout);
+    assert_eq!(answer.stdout.lines().count(), 5, "size and partitions, and no file: {}", answer.stdout);
 }
 
 #[test]

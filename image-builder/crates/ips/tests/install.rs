@@ -472,6 +472,14 @@ fn drivers_are_added_to_the_tables() {
 }
 
 #[test]
+fn attributes_of_the_file_system_are_told_to_be_left_out() {
+    let mut image = Image::with_accounts();
+    image.change(&[("a", &format!("file @x@ sysattr=sensitive sysattr=hidden {FILE}f"))]).unwrap();
+    assert_eq!(image.text("f"), "x");
+    assert_eq!(image.warnings, ["/f is to have the attributes sensitive, hidden, which are left out"]);
+}
+
+#[test]
 fn drivers_that_are_there_get_what_they_lack() {
     let mut image = with_drivers();
     image

@@ -46,6 +46,12 @@ impl Run<'_> {
         let action = delivered.action;
         let (uid, gid) = self.owner(path, delivered)?;
         let mode = action.mode().map_err(|source| delivered.unusable(source))?;
+        // A file system's attributes, such as `sensitive`, are no part of an image tree.
+        let attributes: Vec<&str> = action.values("sysattr").collect();
+        if !attributes.is_empty() {
+            self.warnings
+                .push(format!("{path} is to have the attributes {}, which are left out", attributes.join(", ")));
+        }
         let preserve = action.get("preserve");
         if old.is_none() && moved.is_none() && matches!(preserve, Some("legacy" | "abandon")) {
             return Ok(());

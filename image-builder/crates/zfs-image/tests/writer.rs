@@ -7,8 +7,7 @@ use std::num::NonZeroUsize;
 use fixture::{Fixture, Memory, noise, path_of, text};
 use image_tree::{Content, Extent, Metadata, Node, Store, Tree};
 use zfs_format::feature::FeatureSet;
-use zfs_format::sa::DeviceNumbers;
-use zfs_image::reader::{Pool, TreeLimits, VerifyOptions, differences, tree};
+use zfs_image::reader::{Pool, VerifyOptions};
 use zfs_image::writer::{DatasetSpec, PoolSpec, SpecError, WriteError, WriteOptions, minimum_bytes, write_pool};
 
 fn write(spec: &PoolSpec, store: &Store, threads: usize) -> Vec<u8> {
@@ -37,13 +36,7 @@ fn round_trip(fixture: &Fixture, spec: &PoolSpec) -> Tree {
     assert!(problems.is_empty(), "{}", problems[0]);
     let scratch = tempfile::tempdir().expect("a directory");
     let out = Store::open(scratch.path().join("out")).expect("a store");
-    let dataset = pool.dataset("rpool").expect("a dataset");
-    let found = tree(&pool, &dataset, &out, DeviceNumbers::Illumos, &TreeLimits::default());
-    let found = found.unwrap_or_else(|error| panic!("{}", error.chain()));
-    let expected = spec.datasets[0].tree.as_ref().expect("a tree");
-    let differences = differences((expected, &fixture.store), (&found, &out)).expect("compared");
-    assert_eq!(differences, Vec::<String>::new());
-    found
+    fixture.read_back(&pool, "rpool", spec.datasets[0].tree.as_ref().expect("a tree"), &out)
 }
 
 /// Pools that have little in common: the one of the fixture, and one without features for each way to compress.

@@ -12,8 +12,8 @@ use image_tree::{
 };
 use test_judge::Random;
 use zfs_format::feature::FeatureSet;
-use zfs_image::reader::{Pool, TreeLimits, VerifyOptions, differences, tree};
-use zfs_image::writer::{DatasetSpec, DeviceNumbers, PoolSpec, minimum_bytes};
+use zfs_image::reader::{Pool, VerifyOptions};
+use zfs_image::writer::{DatasetSpec, PoolSpec, minimum_bytes};
 
 /// Every one of illumos's features by itself, none, or the whole set.
 fn features(random: &mut Random) -> FeatureSet {
@@ -182,11 +182,7 @@ fn read_back(fixture: &Fixture, spec: &PoolSpec, bytes: u64, case: &str) {
         let Some(expected) = &dataset.tree else { continue };
         let snapshots = dataset.snapshots.iter().map(|snapshot| format!("{}@{snapshot}", dataset.name));
         for name in std::iter::once(dataset.name.clone()).chain(snapshots.take(1)) {
-            let opened = pool.dataset(&name).expect("a dataset");
-            let found = tree(&pool, &opened, &out, DeviceNumbers::Illumos, &TreeLimits::default());
-            let found = found.unwrap_or_else(|error| panic!("{name}: {}", error.chain()));
-            let differences = differences((expected, &fixture.store), (&found, &out)).expect("compared");
-            assert_eq!(differences, Vec::<String>::new(), "{case}: {name}");
+            fixture.read_back(&pool, &name, expected, &out);
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -64,7 +64,7 @@ impl CopyStore {
         let directory = self.directory.join(&hash);
         let path = directory.join(file_name);
         // A copy from before a crash or a full disk may be cut off; contents are compared, not trusted.
-        let is_whole = std::fs::read(&path).ok().as_deref() == Some(contents);
+        let is_whole = holds(&path, contents).unwrap_or(false);
         // Several may be read at the same time; they are written, and collected, one by one.
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_whole || !path.exists() {
@@ -90,6 +90,24 @@ impl CopyStore {
             if !in_use.keys().any(|key| key.starts_with(&prefix)) {
                 drop(std::fs::remove_dir_all(entry.path()));
             }
+        }
+    }
+}
+
+/// Whether a file has these contents. They are in memory once; the file's never are, as a whole.
+fn holds(path: &Path, contents: &[u8]) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut buffer = vec![0; 64 << 10];
+    let mut rest = contents;
+    loop {
+        let read = match file.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        match rest.strip_prefix(&buffer[..read]) {
+            Some(behind) if read > 0 => rest = behind,
+            Some(behind) => return Ok(behind.is_empty()),
+            None => return Ok(false),
         }
     }
 }

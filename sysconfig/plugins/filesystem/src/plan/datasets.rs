@@ -1,7 +1,7 @@
 //! Plans about datasets.
 
-use super::Steps;
 use super::mounts::Down;
+use super::{Steps, Stuck};
 use crate::change::Change;
 use crate::config::{Config, DatasetEntry};
 use crate::order::Unit;
@@ -17,9 +17,17 @@ use sysconfig_plugin::{PlannedStep, Risk};
 const ABOUT_MOUNTS: &[&str] = &["mountpoint", "canmount", "overlay"];
 
 /// Plans what one dataset needs; whether others can rely on it afterwards.
-pub(super) fn ensure(entry: &DatasetEntry, config: &Config, down: &mut Down, state: &State, steps: &mut Steps) -> bool {
+pub(super) fn ensure(
+    entry: &DatasetEntry,
+    config: &Config,
+    down: &mut Down,
+    stuck: &Stuck,
+    state: &State,
+    steps: &mut Steps,
+) -> bool {
+    let wish = Wish { entry, config, down, stuck };
     match state.dataset(&entry.name).map(|dataset| (dataset.kind, dataset.mounted)) {
-        None => create(&Wish { entry, config, down }, state, steps),
+        None => create(&wish, state, steps),
         Some((Kind::Volume, _)) => {
             steps.leave(&entry.name, "it is a volume", "give the dataset another name");
             false
@@ -27,7 +35,6 @@ pub(super) fn ensure(entry: &DatasetEntry, config: &Config, down: &mut Down, sta
         Some((Kind::Filesystem, mounted)) => {
             let empty = Properties::new();
             let present = state.properties.get(&entry.name).unwrap_or(&empty);
-            let wish = Wish { entry, config, down };
             let begin = steps.changes.len();
             let is_usable =
                 change(&wish, present, mounted, state, steps) && mount(&wish, present, mounted, state, steps);
@@ -46,6 +53,7 @@ struct Wish<'a> {
     entry: &'a DatasetEntry,
     config: &'a Config,
     down: &'a Down,
+    stuck: &'a Stuck,
 }
 
 fn create(wish: &Wish<'_>, state: &State, steps: &mut Steps) -> bool {
@@ -87,7 +95,7 @@ fn wanted(entry: &DatasetEntry) -> BTreeMap<String, String> {
 
 /// Whether a file system can be mounted where it belongs.
 fn place_is_free(wish: &Wish<'_>, state: &State, steps: &mut Steps) -> bool {
-    let Wish { entry, config, down } = *wish;
+    let Wish { entry, config, down, .. } = *wish;
     let Some(place) = state.place(config, Unit::Dataset(entry)) else { return true };
     if let Some(other) =
         mounted_at(&state.mounts, &place).filter(|mount| mount.device != entry.name && !down.has(&place))
@@ -142,29 +150,24 @@ pub(super) fn leaves(entry: &DatasetEntry, config: &Config, state: &State) -> bo
         || set.get("canmount").is_some_and(|value| value == "off")
 }
 
-/// Plans changes of properties; whether nothing stands in their way.
+/// Plans changes of properties; whether nothing stands in their way. What concerns mounts is left out where the dataset has
+/// to stay as it is mounted; a quota need not wait for that.
 fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, steps: &mut Steps) -> bool {
     let entry = wish.entry;
     let name = &entry.name;
-    let Differences { mut set, unset } = differences(entry, wish.config, present, state);
-    let is_ours = state.ours.contains(name);
-    let fixed: Vec<String> = set.keys().filter(|name| AT_CREATION_ONLY.contains(&name.as_str())).cloned().collect();
-    for property in fixed {
-        let value = set.remove(&property).unwrap_or_default();
-        let now = present.get(&property).map_or("-", |present| present.value.as_str());
-        let why = format!("{property} is {now} and not {value}, and is chosen at creation only");
-        steps.leave(name, why, "make a new dataset, and move what is in this one");
+    let mut differences = differences(entry, wish.config, present, state);
+    let is_permitted = state.ours.contains(name) || entry.adopt;
+    let is_free = !is_permitted || !has_to_stay(wish, &differences, present, mounted, state, steps);
+    if !is_free {
+        differences.set.retain(|property, _| !is_about_mounts(property));
+        differences.unset.retain(|property| !is_about_mounts(property));
     }
-    let unknown: Vec<String> =
-        set.keys().filter(|name| !name.contains(':') && !present.contains_key(*name)).cloned().collect();
-    for property in unknown {
-        set.remove(&property);
-        steps.leave(name, format!("ZFS here knows no property {property}"), "leave the property out");
-    }
+    leave_impossible(name, &mut differences.set, present, steps);
+    let Differences { set, unset } = differences;
     if set.is_empty() && unset.is_empty() {
-        return true;
+        return is_free;
     }
-    if !is_ours && !entry.adopt {
+    if !is_permitted {
         let differing: Vec<String> = set
             .iter()
             .map(|(property, value)| {
@@ -176,25 +179,61 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
         steps.leave(name, why, "write the properties as they are, or adopt = true");
         return false;
     }
-    if let Some(why) = wish.down.holds(name) {
-        steps.leave(name, why, "unmount it by hand first");
+    let is_disruptive = mounted && set.keys().chain(&unset).any(|property| is_about_mounts(property));
+    steps.changes.push(set_step(entry, present, set, unset, is_disruptive, state));
+    is_free
+}
+
+fn is_about_mounts(property: &str) -> bool {
+    ABOUT_MOUNTS.contains(&property)
+}
+
+/// Takes out what no `zfs set` could bring about, and says so.
+fn leave_impossible(name: &str, set: &mut BTreeMap<String, String>, present: &Properties, steps: &mut Steps) {
+    set.retain(|property, value| {
+        let now = present.get(property).map(|present| present.value.as_str());
+        if AT_CREATION_ONLY.contains(&property.as_str()) {
+            let now = now.unwrap_or("-");
+            let why = format!("{property} is {now} and not {value}, and is chosen at creation only");
+            steps.leave(name, why, "make a new dataset, and move what is in this one");
+            return false;
+        }
+        if now.is_none() && !property.contains(':') {
+            steps.leave(name, format!("ZFS here knows no property {property}"), "leave the property out");
+            return false;
+        }
+        true
+    });
+}
+
+/// Whether a dataset whose mount is to change cannot leave its place, or cannot come to another.
+fn has_to_stay(
+    wish: &Wish<'_>,
+    differences: &Differences,
+    present: &Properties,
+    mounted: bool,
+    state: &State,
+    steps: &mut Steps,
+) -> bool {
+    let entry = wish.entry;
+    let differs = |which: fn(&str) -> bool| differences.set.keys().chain(&differences.unset).any(|name| which(name));
+    if !differs(is_about_mounts) {
         return false;
     }
-    let is_about_mounts = set.keys().chain(&unset).any(|property| ABOUT_MOUNTS.contains(&property.as_str()));
-    let moves = set.contains_key("mountpoint") || unset.iter().any(|property| property == "mountpoint");
-    let is_mounted_anew = moves || (is_about_mounts && !mounted);
-    if is_mounted_anew
-        && !mounted
-        && canmount(entry, present, state) == "on"
-        && !has_no_children_in_the_way(wish, present, state, steps)
-    {
+    if let Some((why, help)) = wish.stuck.get(&entry.name) {
+        steps.leave(&entry.name, why, help);
+        return true;
+    }
+    if let Some(why) = wish.down.holds(&entry.name) {
+        steps.leave(&entry.name, why, "unmount it by hand first");
+        return true;
+    }
+    let is_mounted_anew = !mounted || differs(|property| property == "mountpoint");
+    if !is_mounted_anew || canmount(entry, present, state) != "on" {
         return false;
     }
-    if is_mounted_anew && canmount(entry, present, state) == "on" && !place_is_free(wish, state, steps) {
-        return false;
-    }
-    steps.changes.push(set_step(entry, present, set, unset, mounted && is_about_mounts, state));
-    true
+    let is_below_others = !mounted && !has_no_children_in_the_way(wish, present, state, steps);
+    is_below_others || !place_is_free(wish, state, steps)
 }
 
 /// Whether a property has its value, and will have it when the datasets above are as configured.

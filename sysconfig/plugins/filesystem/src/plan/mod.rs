@@ -82,14 +82,15 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
             left.push(unit);
             continue;
         }
-        if let Some((why, help)) = stuck.get(unit.name()) {
-            steps.leave(unit.name(), why, help);
-            left.push(unit);
-            continue;
-        }
         let is_usable = match unit {
-            Unit::Dataset(dataset) => datasets::ensure(dataset, config, &mut down, state, &mut steps),
-            Unit::Mount(mount) => mounts::ensure(mount, &down, state, &mut steps),
+            Unit::Dataset(dataset) => datasets::ensure(dataset, config, &mut down, stuck, state, &mut steps),
+            Unit::Mount(mount) => match stuck.get(&mount.mountpoint) {
+                Some((why, help)) => {
+                    steps.leave(&mount.mountpoint, why, help);
+                    false
+                }
+                None => mounts::ensure(mount, &down, state, &mut steps),
+            },
         };
         if !is_usable {
             left.push(unit);

@@ -67,6 +67,13 @@ fn what_somebody_else_has_mounted_in_it_keeps_it_there() {
         let (error, help) = fixture.fail(&moved);
         assert!(error.contains("theirs") && help.contains("unmount it by hand"), "{error} {help}");
         assert_eq!(fixture.mounted(), before);
+        // What does not concern its mount need not wait.
+        let moved = config("properties = { mountpoint = \"/mnt\", quota = \"1G\" }", "");
+        let left = "leave tank/a alone: theirs is mounted in it at /srv/deep, and is not ours";
+        assert_eq!(summaries(&fixture.plan(&moved)), ["set quota=1073741824 on tank/a", left]);
+        fixture.fail(&moved);
+        assert_eq!(summaries(&fixture.plan(&moved)), [left]);
+        assert_eq!(fixture.mounted(), before);
         fixture.machine.storage(|storage| storage.drop_mount("/srv/deep"));
         fixture.converge(&moved);
     }

@@ -49,6 +49,8 @@ pub enum Change {
     Destroy {
         /// Its name.
         name: String,
+        /// Whether this plugin has made it.
+        was_ours: bool,
         /// Where it is mounted.
         place: Option<String>,
     },
@@ -75,8 +77,8 @@ pub enum Change {
     Row {
         /// Of which mount point.
         point: String,
-        /// As it shall be.
-        row: Option<Box<BootRow>>,
+        /// As it shall be, and what must have been mounted for that.
+        row: Option<Box<(BootRow, MountRequest)>>,
         /// As it was.
         previous: Option<Box<BootRow>>,
         /// Whether that was ours.
@@ -106,11 +108,13 @@ impl Change {
                 datasets::set(host, name, set, unset, list, place.as_deref())
             }
             Self::MountDataset { name } => datasets::mount(host, name),
-            Self::Destroy { name, place } => datasets::destroy(host, name, place.as_deref()),
+            Self::Destroy { name, was_ours, place } => datasets::destroy(host, name, place.as_deref(), *was_ours),
             Self::Mount { request } => mounts::mount(host, request, context),
             Self::Remount { request, .. } => mounts::remount(host, request),
             Self::Unmount { request } => mounts::unmount(host, request, context),
-            Self::Row { point, row, .. } => mounts::set_row(host, point, row.as_deref()),
+            Self::Row { point, row, .. } => {
+                mounts::set_row(host, point, row.as_deref().map(|(row, request)| (row, request)))
+            }
             Self::Forget { point } => mounts::forget(host, point),
             Self::Leave { what, why, help } => {
                 Err(PluginError::new(format!("{what} was left alone: {why}")).help(help.clone()))

@@ -69,11 +69,11 @@ impl Plugin for FilesystemPlugin {
 
     fn observe(&mut self, config: &Config, context: &Context) -> Result<State, PluginError> {
         let state = state::observe(&self.host, config)?;
-        let kept = plan::kept(config, &state);
-        for text in kept.iter().filter(|text| !self.said.contains(text)) {
+        let remarks = plan::remarks(config, &state);
+        for text in remarks.iter().filter(|text| !self.said.contains(text)) {
             context.log(Level::Info, text);
         }
-        self.said = kept;
+        self.said = remarks;
         Ok(state)
     }
 

@@ -57,6 +57,30 @@ pub(crate) fn are_so(
     wanted.iter().all(is_so)
 }
 
+/// Those of the `applied` options that are not `wanted` any longer and still in force.
+pub(crate) fn left_over<'a>(
+    system: System,
+    applied: &'a [String],
+    wanted: &'a [String],
+    mounted: &'a [String],
+) -> impl Iterator<Item = &'a String> {
+    let key = |option: &'a String| option.split_once('=').map(|(key, _)| key);
+    applied.iter().filter(move |option| {
+        let is_wanted = match key(option) {
+            // Whether the value is another one is told by what is wanted.
+            Some(name) => wanted.iter().any(|other| key(other) == Some(name)),
+            None => wanted.contains(option),
+        };
+        let is_no_option = is_for_boot_only(option) || ["loop", "bind"].contains(&option.as_str());
+        if is_wanted || is_no_option || FLAGS.iter().any(|(_, on)| on == option) {
+            return false;
+        }
+        // Linux shows what is switched off.
+        let is_shown = system == System::Linux && FLAGS.iter().any(|(off, _)| off == option);
+        !is_shown || mounted.contains(option)
+    })
+}
+
 fn shown<'a>(mounted: &'a [String], key: &str) -> Option<&'a str> {
     mounted.iter().find_map(|option| option.strip_prefix(key)?.strip_prefix('='))
 }

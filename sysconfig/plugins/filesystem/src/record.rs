@@ -10,7 +10,7 @@ use sysconfig_platform::mounting::MountRequest;
 use sysconfig_platform::{FileError, Host, files};
 
 const DIRECTORY: &str = "/var/lib/sysconfig";
-const PATH: &str = "/var/lib/sysconfig/filesystem.json";
+pub(crate) const PATH: &str = "/var/lib/sysconfig/filesystem.json";
 
 /// The record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,11 @@ pub(crate) struct Record {
     pub(crate) mounts: BTreeMap<String, OurMount>,
     /// Mount points whose row in the boot table is ours.
     pub(crate) rows: BTreeSet<String>,
+    /// Whether a dataset was ever made or taken over.
+    pub(crate) datasets: bool,
+    /// Whether what the disk has cannot be read.
+    #[serde(skip)]
+    pub(crate) is_damaged: bool,
 }
 
 /// A mount of ours.
@@ -38,8 +43,8 @@ pub(crate) struct OurMount {
 impl Record {
     /// Reads the record; an empty one when there is none, or it is damaged, in which case nothing is ours.
     pub(crate) fn load(host: &Host) -> Result<Self, FileError> {
-        let content = files::read(&host.root, PATH)?;
-        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()).unwrap_or_default())
+        let Some(content) = files::read(&host.root, PATH)? else { return Ok(Self::default()) };
+        Ok(serde_json::from_slice(&content).unwrap_or_else(|_| Self { is_damaged: true, ..Self::default() }))
     }
 
     /// Changes the record on the disk.

@@ -31,6 +31,8 @@ pub struct State {
     /// Of those of them that are not empty, those in which is nothing but directories that were made for mounts of
     /// ours, with the mount points.
     pub(crate) leads_to: BTreeMap<String, BTreeSet<String>>,
+    /// The mount points of file systems in memory that are ours and hold something.
+    pub(crate) holding: BTreeSet<String>,
     /// The names under which devices are listed, where they differ from the configured ones.
     pub(crate) identities: BTreeMap<String, String>,
     /// Linux: what a bind mount of a directory must show.
@@ -52,7 +54,7 @@ impl State {
         match fstype {
             "bind" => mount.place.is_some() && mount.place.as_ref() == self.places.get(device),
             // What stands for the device of a file system in memory is any word.
-            "tmpfs" | "ramfs" => mount.fstype == fstype,
+            _ if is_in_memory(fstype) => mount.fstype == fstype,
             _ if is_nfs(fstype) => {
                 is_nfs(&mount.fstype) && mount.device.trim_end_matches('/') == device.trim_end_matches('/')
             }
@@ -62,8 +64,10 @@ impl State {
 
     /// Whether the mount at a place is one of ours.
     pub(crate) fn is_ours(&self, mount: &Mount) -> bool {
-        let remembered = self.record.mounts.get(&mount.mount_point);
-        remembered.is_some_and(|ours| self.is_same(mount, &ours.request.device, &ours.request.fstype))
+        let Some(ours) = self.record.mounts.get(&mount.mount_point).map(|ours| &ours.request) else { return false };
+        // Somebody else's in the same place has another word, with luck; there is nothing else to tell them apart.
+        let has_our_word = !is_in_memory(&mount.fstype) || mount.device == ours.device;
+        has_our_word && self.is_same(mount, &ours.device, &ours.fstype)
     }
 
     /// Where a unit is mounted: by the configuration, or else by what its dataset inherits.
@@ -105,6 +109,11 @@ impl State {
     }
 }
 
+/// Whether what is in a file system of that type is lost when it is unmounted.
+pub(crate) fn is_in_memory(fstype: &str) -> bool {
+    ["tmpfs", "ramfs"].contains(&fstype)
+}
+
 pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError> {
     look(host, config).map_err(storage_error)
 }
@@ -121,13 +130,20 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
         ours: BTreeSet::new(),
         points: BTreeMap::new(),
         leads_to: BTreeMap::new(),
+        holding: BTreeSet::new(),
         identities: BTreeMap::new(),
         places: BTreeMap::new(),
     };
     if !config.datasets.is_empty() {
         look_at_datasets(host, config, &mut state)?;
+    } else if state.record.datasets && look_at_datasets(host, config, &mut state).is_err() {
+        // Only what is kept is told of them, which must not keep mounts from being seen to.
+        (state.datasets, state.ours) = (Vec::new(), BTreeSet::new());
     }
     look_at_devices(host, config, &mut state);
+    let ours_in_memory = state.mounts.iter().filter(|mount| is_in_memory(&mount.fstype) && state.is_ours(mount));
+    let holds = |mount: &&Mount| holds_something(host, &mount.mount_point, &state.mounts);
+    state.holding = ours_in_memory.filter(holds).map(|mount| mount.mount_point.clone()).collect();
     let units = order::units(config);
     for place in units.iter().filter_map(|unit| state.place(config, *unit)).collect::<BTreeSet<_>>() {
         if mounted_at(&state.mounts, &place).is_none() {
@@ -142,6 +158,21 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
         }
     }
     Ok(state)
+}
+
+/// Whether there is anything in a file system but directories, which are places for mounts mostly. What cannot be read
+/// counts; what is mounted in it does not.
+pub(crate) fn holds_something(host: &Host, directory: &str, mounts: &[Mount]) -> bool {
+    let Ok(entries) = std::fs::read_dir(host.root.locate(directory)) else { return true };
+    entries.into_iter().any(|entry| {
+        let Ok(entry) = entry else { return true };
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            return true;
+        }
+        let Ok(name) = entry.file_name().into_string() else { return true };
+        let path = format!("{}/{name}", directory.trim_end_matches('/'));
+        mounted_at(mounts, &path).is_none() && holds_something(host, &path, mounts)
+    })
 }
 
 /// Whether there is nothing in a directory but what was made for mounts of ours; collects their mount points.

@@ -1,6 +1,6 @@
 //! Steps about datasets.
 
-use super::busy_error;
+use super::{busy_error, remember};
 use crate::properties::{AT_CREATION_ONLY, OWNER_NAME, SET_BY_US, is_inherited, list};
 use crate::storage_error;
 use std::collections::BTreeMap;
@@ -28,8 +28,14 @@ pub(super) fn create(host: &Host, name: &str, properties: &BTreeMap<String, Stri
     // What is chosen at creation cannot be given back.
     let can_go = properties.keys().map(String::as_str).filter(|property| !AT_CREATION_ONLY.contains(property));
     all.insert(SET_BY_US.to_owned(), list(can_go));
+    note_datasets(host)?;
     zfs::create(host, name, &all, None).map_err(storage_error)?;
     Ok(Outcome::Changed)
+}
+
+/// Notes that there is something that may be left over one day.
+fn note_datasets(host: &Host) -> Result<(), PluginError> {
+    remember(host, |record| record.datasets = true)
 }
 
 fn is_ours(present: &Properties) -> bool {
@@ -47,6 +53,7 @@ pub(super) fn set(
     let busy = |error| busy_error(host, place, error);
     // The list names what is about to be set and what is still to be given back, so it never misses anything.
     let names = ours.split(',').filter(|name| !name.is_empty()).chain(unset.iter().map(String::as_str));
+    note_datasets(host)?;
     zfs::set(host, name, SET_BY_US, &list(names)).map_err(storage_error)?;
     zfs::set(host, name, OWNER, OWNER_NAME).map_err(storage_error)?;
     let mut all: Vec<(&str, Option<&str>)> =
@@ -122,9 +129,11 @@ pub(super) fn unmount(host: &Host, name: &str, context: &Context) -> Result<Outc
     }
 }
 
-pub(super) fn destroy(host: &Host, name: &str, place: Option<&str>) -> Result<Outcome, PluginError> {
-    if present(host, name)?.is_none() {
-        return Ok(Outcome::AlreadySo);
+pub(super) fn destroy(host: &Host, name: &str, place: Option<&str>, was_ours: bool) -> Result<Outcome, PluginError> {
+    let Some(present) = present(host, name)? else { return Ok(Outcome::AlreadySo) };
+    if was_ours && !is_ours(&present) {
+        let message = format!("cannot destroy {name}: it is another one than when this was planned, and is not ours");
+        return Err(PluginError::new(message).help("plan and apply again"));
     }
     zfs::destroy(host, name).map_err(|error| busy_error(host, place, error))?;
     Ok(Outcome::Changed)

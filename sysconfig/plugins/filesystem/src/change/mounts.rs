@@ -2,6 +2,7 @@
 
 use super::{busy_error, file_error, outcome, remember};
 use crate::record::{OurMount, Record};
+use crate::state::{holds_something, is_in_memory};
 use crate::storage_error;
 use std::time::{Duration, Instant};
 use sysconfig_platform::boot_table::{self, BootRow};
@@ -32,7 +33,7 @@ fn is_it(host: &Host, mounts: &[Mount], mount: &Mount, request: &MountRequest) -
             mount.place.is_some()
                 && mount.place == mount_table::place_of(&others, &source.unwrap_or_else(|_| request.device.clone()))
         }
-        "tmpfs" | "ramfs" => mount.fstype == request.fstype,
+        fstype if is_in_memory(fstype) => mount.fstype == request.fstype,
         fstype if is_nfs(fstype) => {
             is_nfs(&mount.fstype) && mount.device.trim_end_matches('/') == request.device.trim_end_matches('/')
         }
@@ -142,15 +143,18 @@ fn clean_up(host: &Host, point: &str) -> Result<(), PluginError> {
 pub(super) fn remount(host: &Host, request: &MountRequest) -> Result<Outcome, PluginError> {
     let point = &request.mount_point;
     let mounts = table(host)?;
-    let is_there = mounted_at(&mounts, point).is_some_and(|mount| is_it(host, &mounts, mount, request));
-    if !is_there {
+    let there = mounted_at(&mounts, point).filter(|mount| is_it(host, &mounts, mount, request));
+    let Some(there) = there else {
         let message = format!("cannot change the options of {point}: {} is not mounted there now", request.device);
         return Err(PluginError::new(message).help("plan and apply again"));
-    }
+    };
+    // What is in memory keeps its word, by which it is known.
+    let device = if is_in_memory(&there.fstype) { there.device.clone() } else { request.device.clone() };
+    let mounted = MountRequest { device, ..request.clone() };
     remember(host, |record| {
         let before = record.mounts.get(point);
         let (made_directory, covers) = before.map_or((None, true), |ours| (ours.made_directory.clone(), ours.covers));
-        record.mounts.insert(point.clone(), OurMount { request: request.clone(), made_directory, covers });
+        record.mounts.insert(point.clone(), OurMount { request: mounted, made_directory, covers });
     })?;
     mounting::mount(host, request, true).map_err(storage_error)?;
     Ok(Outcome::Changed)
@@ -162,6 +166,7 @@ pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) ->
     let done = match mounted_at(&mounts, point) {
         None => Outcome::AlreadySo,
         Some(mount) if is_it(host, &mounts, mount, request) => {
+            refuse_loss(host, &mounts, mount)?;
             unmount_at(host, point, context)?;
             Outcome::Changed
         }
@@ -172,6 +177,16 @@ pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) ->
     };
     clean_up(host, point)?;
     Ok(done)
+}
+
+/// Refuses what the plan did not see: somebody has written into a file system in memory since.
+fn refuse_loss(host: &Host, mounts: &[Mount], mount: &Mount) -> Result<(), PluginError> {
+    let point = &mount.mount_point;
+    if !is_in_memory(&mount.fstype) || !holds_something(host, point, mounts) {
+        return Ok(());
+    }
+    let message = format!("cannot unmount {point}: what is in it is in memory only, and would be lost");
+    Err(PluginError::new(message).help("move away what is in it, or unmount it by hand"))
 }
 
 /// Unmounts, patiently but never by force.
@@ -196,17 +211,23 @@ pub(super) fn forget(host: &Host, point: &str) -> Result<Outcome, PluginError> {
     Ok(Outcome::Changed)
 }
 
-pub(super) fn set_row(host: &Host, point: &str, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
-    if row.is_some() {
+/// Writes the row of what a request has mounted, or removes the row.
+pub(super) fn set_row(
+    host: &Host,
+    point: &str,
+    row: Option<(&BootRow, &MountRequest)>,
+) -> Result<Outcome, PluginError> {
+    if let Some((row, request)) = row {
         // A row for what does not work can keep the machine from booting.
-        if mounted_at(&table(host)?, point).is_none() {
-            let message = format!("nothing is mounted at {point}, so no row for it is written");
+        let mounts = table(host)?;
+        if !mounted_at(&mounts, point).is_some_and(|mount| is_it(host, &mounts, mount, request)) {
+            let message = format!("{} is not mounted at {point}, so no row for it is written", request.device);
             return Err(PluginError::new(message).help("plan and apply again"));
         }
         remember(host, |record| {
             record.rows.insert(point.to_owned());
         })?;
-        return write_row(host, point, row);
+        return write_row(host, point, Some(row));
     }
     let written = write_row(host, point, None)?;
     remember(host, |record| {

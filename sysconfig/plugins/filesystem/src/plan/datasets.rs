@@ -388,7 +388,8 @@ pub(super) fn destroy(config: &Config, down: &Down, state: &State, steps: &mut S
             let why = format!("{} is mounted in it at {}", mount.device, mount.mount_point);
             steps.leave(name, why, "unmount it, or take it out of the configuration, first");
         } else {
-            let change = Change::Destroy { name: name.clone(), place: place(name, state) };
+            let change =
+                Change::Destroy { name: name.clone(), was_ours: state.ours.contains(name), place: place(name, state) };
             let summary = format!("destroy the dataset {name} and everything in it");
             steps.destructive.push(PlannedStep::new("destroy", name, summary, Risk::Destructive, change));
         }

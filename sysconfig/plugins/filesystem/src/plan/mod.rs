@@ -117,8 +117,15 @@ fn found_stuck(left: &[Unit<'_>], moves: &[Move], down: &mounts::Down, stuck: &S
     names.filter_map(|name| Some((name.to_owned(), reason(name)?))).collect()
 }
 
-/// What is no longer configured and kept nevertheless.
-pub(crate) fn kept(config: &Config, state: &State) -> Vec<String> {
+/// What is left as it is, and worth telling: above all what is no longer configured and kept nevertheless.
+pub(crate) fn remarks(config: &Config, state: &State) -> Vec<String> {
+    let damaged = state.record.is_damaged.then(|| {
+        format!("{} is damaged, so no mount and no row of the boot table counts as ours", crate::record::PATH)
+    });
+    damaged.into_iter().chain(kept(config, state)).collect()
+}
+
+fn kept(config: &Config, state: &State) -> Vec<String> {
     let is_configured = |name: &&String| config.datasets.iter().any(|dataset| &&dataset.name == name);
     let kept = state.ours.iter().filter(|name| !is_configured(name));
     kept.map(|name| {

@@ -25,7 +25,7 @@ pub(super) struct Down {
     points: BTreeSet<String>,
     /// Those of them in whose place something else comes.
     for_others: BTreeSet<String>,
-    blocked: BTreeMap<String, String>,
+    blocked: BTreeMap<String, (String, &'static str)>,
     /// Datasets that cannot leave their places, because of what is mounted in them.
     held: BTreeMap<String, String>,
 }
@@ -54,7 +54,8 @@ pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &
             match covers(&entry.mountpoint, state) && !entry.overlay {
                 true => {
                     let why = "the directory below what is mounted there is not empty";
-                    down.blocked.insert(entry.mountpoint.clone(), why.to_owned());
+                    let help = "unmount it by hand, or choose another mount point";
+                    down.blocked.insert(entry.mountpoint.clone(), (why.to_owned(), help));
                 }
                 false => {
                     down.add(&entry.mountpoint, state);
@@ -66,8 +67,8 @@ pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &
     for point in state.record.rows.iter().filter(|point| !is_wanted(point)) {
         remove_row(point, state, steps);
     }
-    for (point, why) in down.blocked.iter().filter(|(point, _)| gone.contains(point)) {
-        steps.leave(point, why.clone(), "unmount what is below it first");
+    for (point, (why, help)) in down.blocked.iter().filter(|(point, _)| gone.contains(point)) {
+        steps.leave(point, why.clone(), *help);
     }
     // What lies deeper goes first.
     for point in down.points.iter().rev() {
@@ -111,7 +112,10 @@ impl Down {
                 self.add(&mount.mount_point, state);
             }
             if !self.has(&mount.mount_point) {
-                let why = format!("{} is mounted in it at {}, and is not ours", mount.device, mount.mount_point);
+                let why = match self.blocked.get(&mount.mount_point) {
+                    Some((why, _)) if may_unmount && state.is_ours(mount) => why.clone(),
+                    _ => format!("{} is mounted in it at {}, and is not ours", mount.device, mount.mount_point),
+                };
                 self.held.insert(one.name.clone(), why);
             }
         }
@@ -132,7 +136,14 @@ impl Down {
         let below = || state.mounts.iter().filter(|mount| is_below(&mount.mount_point, point));
         if let Some(other) = below().find(|mount| !state.is_ours(mount)) {
             let why = format!("{} is mounted below it at {}, and is not ours", other.device, other.mount_point);
-            self.blocked.insert(point.to_owned(), why);
+            self.blocked.insert(point.to_owned(), (why, "unmount what is below it first"));
+            return;
+        }
+        let here = || state.mounts.iter().filter(|mount| mount.mount_point == point);
+        if let Some(holding) = here().chain(below()).find(|mount| state.holding.contains(&mount.mount_point)) {
+            let place = &holding.mount_point;
+            let why = format!("what is in {place} is in memory only, and would be lost by unmounting it");
+            self.blocked.insert(point.to_owned(), (why, "move away what is in it, or unmount it by hand"));
             return;
         }
         self.points.insert(point.to_owned());
@@ -172,11 +183,21 @@ fn remove_row(point: &str, state: &State, steps: &mut Steps) {
 /// Whether a mount of ours can become what is wanted only by unmounting it.
 fn has_to_go(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
     let is_same = state.is_same(mount, &entry.device, &entry.fstype);
-    !is_same || (!has_options(entry, mount, state) && !is_remountable(entry, state.system))
+    !is_same || (!has_options(entry, mount, state) && !is_remountable(entry, mount, state))
 }
 
-fn is_remountable(entry: &MountEntry, system: System) -> bool {
-    REMOUNTABLE.iter().any(|(of, types)| *of == system && types.contains(&entry.fstype.as_str()))
+/// Whether options can be changed while it is mounted. Values that nobody wants any longer would stay.
+fn is_remountable(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
+    let system = state.system;
+    let can = REMOUNTABLE.iter().any(|(of, types)| *of == system && types.contains(&entry.fstype.as_str()));
+    can && !left_over(entry, mount, state).any(|option| option.contains('='))
+}
+
+/// The options of an earlier configuration that are still in force.
+fn left_over<'a>(entry: &'a MountEntry, mount: &'a Mount, state: &'a State) -> impl Iterator<Item = &'a String> {
+    let ours = state.record.mounts.get(&mount.mount_point).filter(|_| state.is_ours(mount));
+    let applied = ours.map(|ours| ours.request.options.as_slice()).unwrap_or_default();
+    options::left_over(state.system, applied, &entry.options, &mount.options)
 }
 
 fn has_options(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
@@ -187,7 +208,8 @@ fn has_options(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
         (row.device == entry.device).then_some(row.options.as_slice())
     };
     let applied = ours.map(|ours| ours.request.options.as_slice()).or_else(row);
-    options::are_so(state.system, &entry.fstype, &entry.options, &mount.options, applied)
+    left_over(entry, mount, state).next().is_none()
+        && options::are_so(state.system, &entry.fstype, &entry.options, &mount.options, applied)
 }
 
 /// Plans what one mount needs; whether others can rely on it afterwards.
@@ -201,7 +223,8 @@ pub(super) fn ensure(entry: &MountEntry, down: &Down, state: &State, steps: &mut
         Some(mount) if !entry.overlay || state.is_ours(mount) => {
             let blocked = down.blocked.get(point).cloned();
             let whose = || format!("{} of type {} is mounted there, and is not ours", mount.device, mount.fstype);
-            steps.leave(point, blocked.unwrap_or_else(whose), "unmount it by hand, or choose another mount point");
+            let (why, help) = blocked.unwrap_or_else(|| (whose(), "unmount it by hand, or choose another mount point"));
+            steps.leave(point, why, help);
             false
         }
         Some(_) => mount_step(entry, Risk::Disruptive, steps),
@@ -247,12 +270,11 @@ fn change_options(entry: &MountEntry, mount: &Mount, down: &Down, state: &State,
         steps.leave(point, why, "write the options as they are, or adopt = true");
         return false;
     }
-    if !is_remountable(entry, state.system) {
-        let why =
-            down.blocked.get(point).cloned().unwrap_or_else(|| {
-                format!("it is mounted with the options {shown}, which cannot be changed while it is")
-            });
-        steps.leave(point, why, "unmount it by hand, then apply");
+    if !is_remountable(entry, mount, state) {
+        let cannot = || format!("it is mounted with the options {shown}, which cannot be changed while it is");
+        let (why, help) =
+            down.blocked.get(point).cloned().unwrap_or_else(|| (cannot(), "unmount it by hand, then apply"));
+        steps.leave(point, why, help);
         return false;
     }
     // What the kernel adds by itself is no option to mount with.
@@ -305,7 +327,7 @@ fn ensure_row(entry: &MountEntry, state: &State, steps: &mut Steps) -> bool {
     }
     let from = previous.as_ref().map(|row| row.format(state.system));
     let to = wanted.format(state.system);
-    let row = Some(Box::new(wanted));
+    let row = Some(Box::new((wanted, entry.request())));
     let change = Change::Row { point: point.clone(), row, previous: previous.map(Box::new), was_ours: is_ours };
     let summary = match entry.at_boot {
         true => format!("mount {point} at boot"),

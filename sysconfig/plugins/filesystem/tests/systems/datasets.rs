@@ -1,6 +1,6 @@
 //! Datasets.
 
-use crate::support::{illumos_with_tank, linux, linux_with_zfs, summaries};
+use crate::support::{Fixture, illumos_with_tank, linux, linux_with_zfs, summaries};
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
 use sysconfig_plugin::Risk;
 
@@ -42,11 +42,31 @@ fn a_dataset_that_leaves_the_configuration_stays() {
     fixture.converge(DATA);
     assert_eq!(fixture.converge("[[storage.dataset]]\nname = \"tank/other\"\n").len(), 1);
     assert!(fixture.machine.storage(|storage| storage.datasets["tank/data"].mounted));
-    let said = fixture.harness.logs();
-    assert_eq!(
-        said.iter().filter(|log| log.message.starts_with("tank/data is no longer configured; it is kept")).count(),
-        1
-    );
+    let said = |fixture: &Fixture, name: &str| {
+        let text = format!("{name} is no longer configured; it is kept");
+        fixture.harness.logs().iter().filter(|log| log.message.starts_with(&text)).count()
+    };
+    assert_eq!(said(&fixture, "tank/data"), 1);
+    // With none left it is told of the last one as well.
+    assert_eq!(fixture.converge("[storage]\nmount = []\n"), [""; 0]);
+    assert_eq!((said(&fixture, "tank/data"), said(&fixture, "tank/other")), (1, 1));
+    fixture.machine.storage(|storage| storage.has_zfs = false);
+    assert_eq!(fixture.converge("[storage]\nmount = []\n"), [""; 0], "mounts need no ZFS");
+}
+
+#[test]
+fn one_that_somebody_has_made_anew_is_not_destroyed() {
+    let mut fixture = illumos_with_tank();
+    fixture.converge(DATA);
+    let absent = "[[storage.dataset]]\nname = \"tank/data\"\nabsent = true\nallow-destructive = true\n";
+    let steps = fixture.plan(absent);
+    fixture.machine.storage(|storage| {
+        let data = storage.datasets.get_mut("tank/data").unwrap();
+        data.properties.remove("sysconfig:owner");
+    });
+    let error = fixture.harness.apply(&steps[0]).unwrap_err();
+    assert!(error.message.starts_with("cannot destroy tank/data: it is another one"), "{error:?}");
+    assert!(fixture.machine.storage(|storage| storage.datasets.contains_key("tank/data")));
 }
 
 #[test]

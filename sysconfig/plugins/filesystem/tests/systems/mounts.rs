@@ -151,6 +151,82 @@ fn what_leaves_the_configuration_is_unmounted_with_its_row_and_directory() {
     }
 }
 
+/// What is in memory only is nobody's to throw away.
+#[test]
+fn a_file_system_in_memory_that_holds_something_is_not_unmounted() {
+    for mut fixture in [illumos(), linux()] {
+        fixture.converge(TMPFS);
+        let before = fixture.mounted();
+        let scratch = fixture.host.root.locate("/scratch");
+        let gone = "[storage]\nmount = []\n";
+        let unmount = fixture.plan(gone).into_iter().find(|step| step.action == "unmount").unwrap();
+        std::fs::write(scratch.join("thesis"), "x").unwrap();
+        let left = "leave /scratch alone: what is in /scratch is in memory only, and would be lost by unmounting it";
+        assert!(summaries(&fixture.plan(gone)).contains(&left), "{:?}", summaries(&fixture.plan(gone)));
+        let error = fixture.harness.apply(&unmount).unwrap_err();
+        assert!(error.message.contains("is in memory only"), "what was written after the plan: {error:?}");
+        let (_, help) = fixture.fail(gone);
+        assert!(help.contains("move away"), "{help}");
+        assert_eq!((fixture.mounted(), scratch.join("thesis").exists()), (before, true));
+        std::fs::remove_file(scratch.join("thesis")).unwrap();
+        fixture.converge(gone);
+        assert_eq!(fixture.mounted(), [""; 0]);
+    }
+}
+
+#[test]
+fn somebody_elses_in_memory_at_a_place_that_was_ours_stays() {
+    let mut fixture = linux();
+    fixture.converge(TMPFS);
+    fixture.machine.storage(|storage| {
+        storage.drop_mount("/scratch");
+        storage.add_mount("theirs", "/scratch", "tmpfs", &[]);
+    });
+    let done = fixture.converge("[storage]\nmount = []\n");
+    assert_eq!(done, ["forget the mount at /scratch, which is gone", "no longer mount /scratch at boot"]);
+    assert_eq!(fixture.mounted().len(), 1);
+}
+
+/// What is no longer wanted must not stay in force unnoticed.
+#[test]
+fn options_that_leave_the_configuration_are_given_back() {
+    for mut fixture in [illumos(), linux()] {
+        let with = |options: &str| {
+            format!(
+                "[[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/scratch\"\ntype = \"tmpfs\"\n\
+                persistent = false\noptions = [{options}]\n"
+            )
+        };
+        fixture.converge(&with("\"size=64m\", \"nosuid\""));
+        let done = fixture.converge(&with("\"size=64m\""));
+        assert_eq!(done, ["change the options of /scratch"]);
+        // A value stays when it is not told anew, so this takes another mount.
+        let done = fixture.converge(&with(""));
+        assert_eq!(done, ["unmount /scratch, where swap is", "mount swap at /scratch"]);
+        assert!(!fixture.mounted()[0].contains("size="), "{:?}", fixture.mounted());
+    }
+}
+
+#[test]
+fn a_row_is_written_only_for_what_it_mounts() {
+    let mut fixture = linux();
+    let steps = fixture.plan(TMPFS);
+    let row = steps.iter().find(|step| step.action == "write").unwrap();
+    fixture.machine.storage(|storage| storage.add_mount("/dev/vdb1", "/scratch", "ext4", &[]));
+    let error = fixture.harness.apply(row).unwrap_err();
+    assert!(error.message.contains("is not mounted at /scratch, so no row"), "{error:?}");
+}
+
+#[test]
+fn a_damaged_record_is_told() {
+    let mut fixture = linux();
+    fixture.converge(TMPFS);
+    std::fs::write(fixture.host.root.locate("/var/lib/sysconfig/filesystem.json"), "{").unwrap();
+    assert_eq!(fixture.plan("[storage]\nmount = []\n").len(), 0);
+    let logs = fixture.harness.logs();
+    assert!(logs.iter().any(|log| log.message.contains("filesystem.json is damaged")), "{logs:?}");
+}
+
 #[test]
 fn without_the_key_nothing_is_looked_at_and_an_empty_list_takes_ours_away() {
     let mut fixture = linux();

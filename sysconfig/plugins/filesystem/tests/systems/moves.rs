@@ -79,6 +79,21 @@ fn what_somebody_else_has_mounted_in_it_keeps_it_there() {
     }
 }
 
+#[test]
+fn what_is_in_memory_in_it_keeps_it_there() {
+    for start in BOTH {
+        let mut fixture = start();
+        fixture.converge(&config(AT_SRV, ""));
+        let file = fixture.host.root.locate("/srv/in/thesis");
+        std::fs::write(&file, "x").unwrap();
+        let moved = config("properties = { mountpoint = \"/mnt\" }", "");
+        let left = "leave tank/a alone: what is in /srv/in is in memory only, and would be lost by unmounting it";
+        assert_eq!(summaries(&fixture.plan(&moved)), [left]);
+        std::fs::remove_file(&file).unwrap();
+        fixture.converge(&moved);
+    }
+}
+
 /// A dataset that cannot come to its new place stays where it is, with what is mounted in it.
 #[test]
 fn it_is_not_emptied_when_it_has_to_stay() {

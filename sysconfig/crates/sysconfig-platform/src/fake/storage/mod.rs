@@ -4,8 +4,8 @@
 //! table, is really there, so that whoever reads disks reads these.
 //!
 //! Programs change the state, and the state is shown where the real systems show it: in the mount table, in Linux'
-//! list of swap areas, and as nodes below `/dev`. What is mounted shows as an entry of the table only; the directories
-//! below the temporary root stay what they are.
+//! list of swap areas, and as nodes below `/dev`. What is mounted shows as an entry of the table only, and the directories
+//! below the temporary root stay what they are; but file systems in memory begin empty, and lose what is in them.
 
 mod disk;
 mod members;
@@ -172,14 +172,18 @@ impl Storage {
         self.next_device += 1;
         let place = place.or_else(|| Some((format!("0:{}", self.next_device), "/".to_owned())));
         let (device, mount_point, fstype) = (device.to_owned(), mount_point.to_owned(), fstype.to_owned());
-        self.mounts.push(Mount { device, mount_point, fstype, options, place });
+        let mount = Mount { device, mount_point, fstype, options, place };
+        self.cover(&mount);
+        self.mounts.push(mount);
         self.show();
     }
 
     /// Unmounts the last mount at a place without a program.
     pub fn drop_mount(&mut self, mount_point: &str) {
         if let Some(at) = self.mounts.iter().rposition(|mount| mount.mount_point == mount_point) {
-            let device = self.mounts.remove(at).device;
+            let mount = self.mounts.remove(at);
+            self.uncover(&mount);
+            let device = mount.device;
             if let Some(dataset) = self.datasets.get_mut(&device) {
                 dataset.mounted = self.mounts.iter().any(|mount| mount.device == device);
             }
@@ -199,7 +203,9 @@ impl Storage {
     /// Forgets what a reboot forgets, and does what the boot does with the boot table.
     pub fn reboot(&mut self) {
         let kept = self.mounts.iter().position(|mount| mount.mount_point != "/" && mount.mount_point != "/var/run");
-        self.mounts.truncate(kept.unwrap_or(self.mounts.len()));
+        for mount in self.mounts.split_off(kept.unwrap_or(self.mounts.len())).iter().rev() {
+            self.uncover(mount);
+        }
         self.swaps.clear();
         for dataset in self.datasets.values_mut() {
             dataset.mounted = false;

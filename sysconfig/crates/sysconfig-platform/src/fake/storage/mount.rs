@@ -2,9 +2,10 @@
 
 use super::super::{failed, printed};
 use super::Storage;
-use crate::mount_table::{holding, is_below, place_of};
+use crate::mount_table::{Mount, holding, is_below, place_of};
 use crate::mounting::mounted_at;
 use crate::{Completed, System};
+use std::path::PathBuf;
 
 /// What illumos has programs for below `/usr/lib/fs`.
 const ILLUMOS_TYPES: &[&str] = &["zfs", "ufs", "nfs", "tmpfs", "lofs", "pcfs", "hsfs", "udfs", "smbfs", "ctfs", "fd"];
@@ -55,6 +56,33 @@ pub(super) fn prune(directory: &std::path::Path) {
 }
 
 impl Storage {
+    /// Where what a file system in memory covers is kept meanwhile.
+    fn covered(&self, mount: &Mount) -> Option<(PathBuf, PathBuf)> {
+        let (number, _) = mount.place.as_ref().filter(|_| mount.fstype == "tmpfs")?;
+        Some((self.root.locate(&mount.mount_point), self.root.locate(format!("/.covered/{number}"))))
+    }
+
+    /// Puts an empty directory where a file system in memory is mounted; of the others the contents are not simulated.
+    pub(super) fn cover(&self, mount: &Mount) {
+        let Some((point, covered)) = self.covered(mount) else { return };
+        if std::fs::read_dir(&point).is_ok_and(|mut entries| entries.next().is_some()) {
+            std::fs::create_dir_all(covered.parent().expect("it lies in a directory"))
+                .expect("the root can be written");
+            std::fs::rename(&point, &covered).expect("the root can be written");
+            std::fs::create_dir(&point).expect("the root can be written");
+        }
+    }
+
+    /// Takes away what is in a file system in memory, and shows again what it has covered.
+    pub(super) fn uncover(&self, mount: &Mount) {
+        let Some((point, covered)) = self.covered(mount) else { return };
+        // A test that is over takes its root away.
+        let _ = std::fs::remove_dir_all(&point);
+        if std::fs::rename(&covered, &point).is_err() {
+            let _ = std::fs::create_dir(&point);
+        }
+    }
+
     pub(super) fn mount_illumos(&mut self, args: &[&str]) -> Completed {
         let Some(mut asked) = Asked::parse(args, "-F", Some("-O")) else { return failed(2, USAGE) };
         let (Some(fstype), [device, point]) = (asked.fstype.clone(), &asked.places[..]) else {
@@ -171,7 +199,12 @@ impl Storage {
         if !fstype.is_empty() && (mount.fstype != fstype || (fstype != "tmpfs" && mount.device != device)) {
             return failed(32, format!("mount: {point}: something else is mounted\n"));
         }
-        mount.options = options;
+        // What has a value keeps it until it is given another one: tmpfs(4), mount_tmpfs(8).
+        let key = |option: &String| option.split_once('=').map(|(key, _)| key.to_owned());
+        let is_given = |option: &String| options.iter().any(|other| key(other) == key(option));
+        let kept: Vec<String> =
+            mount.options.iter().filter(|option| option.contains('=') && !is_given(option)).cloned().collect();
+        mount.options = [options, kept].concat();
         printed("")
     }
 
@@ -187,9 +220,12 @@ impl Storage {
                 System::Linux => failed(32, format!("umount: {point}: target is busy.\n")),
             };
         }
+        let is_in_memory = mounted_at(&self.mounts, point).is_some_and(|mount| mount.fstype == "tmpfs");
         self.drop_mount(point);
         // What was made below it lay in what was mounted, and went with that.
-        prune(&self.root.locate(point));
+        if !is_in_memory {
+            prune(&self.root.locate(point));
+        }
         printed("")
     }
 

@@ -1,6 +1,7 @@
 //! `doctor`: looks at everything between a configuration file and a machine that is as configured, in the order in
 //! which it has to work, and says what to do where it does not.
 
+mod machine;
 mod share;
 mod system;
 
@@ -76,6 +77,7 @@ impl Session<'_> {
         checks.extend(system::service());
         let running = self.running(&mut checks)?;
         let search = search(running.as_ref().map(|(_, plugins)| plugins), config.as_ref());
+        checks.extend(machine::look());
         checks.extend(share::look(&search.path));
         if let Some((status, _)) = &running {
             daemon(status, &mut checks);

@@ -44,7 +44,7 @@ fn judge(service: &str, state: &str, good: &str, help: &str) -> Check {
 }
 
 /// The first lines that a program prints; none when it is not there, or fails without a word.
-fn say(program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn say(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).env("LC_ALL", "C").deadline(DEADLINE).run_any().ok()?;
     Some(output.stdout_text().trim().to_owned())
 }

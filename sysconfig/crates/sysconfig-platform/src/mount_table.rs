@@ -62,6 +62,11 @@ pub fn parse_mountinfo(text: &str) -> Vec<Mount> {
     text.lines().filter_map(mountinfo_line).collect()
 }
 
+/// zfs-fuse mounts what it has as a subtype of fuse; it is ZFS all the same.
+fn plain(fstype: &str) -> &str {
+    if fstype == "fuse.zfs" { "zfs" } else { fstype }
+}
+
 fn mountinfo_line(line: &str) -> Option<Mount> {
     // Optional fields stand between the options of the mount and a lone hyphen.
     let (mount, filesystem) = line.split_once(" - ")?;
@@ -88,7 +93,7 @@ fn mountinfo_line(line: &str) -> Option<Mount> {
     Some(Mount {
         device: unescape(device),
         mount_point,
-        fstype: unescape(fstype),
+        fstype: plain(&unescape(fstype)).to_owned(),
         options: all,
         place: Some((number.to_owned(), unescape(root))),
     })
@@ -190,9 +195,11 @@ mod tests {
         let text = "26 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,errors=remount-ro\n\
                     65 26 7:0 / /mnt/a\\040b\\134c ro,nosuid - iso9660 /dev/loop0 ro\n\
                     66 26 254:0 /srv/x /mnt/bind rw master:2 propagate_from:1 - ext4 /dev/vda rw\n\
-                    67 26 0:39 / /ro rw - tmpfs none ro,size=1024k\nno hyphen\n";
+                    67 26 0:39 / /ro rw - tmpfs none ro,size=1024k\nno hyphen\n\
+                    68 26 0:52 / /tank rw - fuse.zfs tank rw\n";
         let mounts = parse_mountinfo(text);
-        assert_eq!(mounts.len(), 4);
+        assert_eq!(mounts.len(), 5);
+        assert_eq!(mounts[4].fstype, "zfs");
         assert_eq!(mounts[1].mount_point, "/mnt/a b\\c");
         assert_eq!(mounts[1].options, ["ro", "nosuid"]);
         assert_eq!(mounts[2].place, Some(("254:0".to_owned(), "/srv/x".to_owned())));

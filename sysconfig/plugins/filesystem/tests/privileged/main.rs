@@ -1,27 +1,32 @@
 //! The plugin with the real kernel and the real `mount`, in a mount namespace of its own.
 //!
+//! Datasets are those of a real ZFS, zfs-fuse, on a pool of a file.
+//!
 //! Each test starts this very program again as `other_process`, in new mount and process namespaces with a private `/etc`,
 //! `/mnt` and `/var/lib/sysconfig`: nothing of the machine that runs the tests is touched, and what was mounted ends with
 //! the namespace. Only root may do this. A test that cannot be run, or a file system that this kernel does not have, is
 //! a visible skip.
 
+mod datasets;
 mod scenarios;
 mod world;
 
-use plugin_testing::namespace;
+use plugin_testing::{namespace, zfs_fuse};
 
 /// No test, but the process that the tests start.
 #[test]
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 6] = [
+    let scenarios: [(&str, fn()); 8] = [
         ("tmpfs", scenarios::tmpfs),
         ("bind", scenarios::bind),
         ("ext4", || scenarios::disk("ext4", "mkfs.ext4 -q")),
         ("vfat", || scenarios::disk("vfat", "mkfs.vfat")),
         ("iso9660", scenarios::iso),
         ("busy", scenarios::busy),
+        ("datasets", datasets::life),
+        ("foreign", datasets::what_is_not_ours),
     ];
     let found = scenarios.iter().find(|(name, _)| *name == scenario);
     found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
@@ -55,4 +60,14 @@ fn privileged_iso9660_in_a_file() {
 #[test]
 fn privileged_busy_mount_names_the_process() {
     namespace::run("busy", &[], &[], &[]);
+}
+
+#[test]
+fn privileged_life_of_datasets() {
+    zfs_fuse::run("datasets");
+}
+
+#[test]
+fn privileged_datasets_of_somebody_else() {
+    zfs_fuse::run("foreign");
 }

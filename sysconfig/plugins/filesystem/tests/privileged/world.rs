@@ -35,7 +35,7 @@ pub(crate) fn build() -> Harness {
 }
 
 pub(crate) fn config(text: &str) -> Value {
-    plugin_testing::config(text, &["storage.mount"])
+    plugin_testing::config(text, &["storage.dataset", "storage.mount"])
 }
 
 /// Applies, and checks that nothing is left to do; answers the lines of the steps.

@@ -10,9 +10,17 @@ use serde_json::json;
 use sysconfig_protocol::admin::{Activity, Health, PluginState, StepResult};
 
 /// Shell plugins that read the first request and then do something wrong, with the words that tell it.
-const FAULTS: [(&str, &str, &str); 14] = [
+const FAULTS: [(&str, &str, &str); 18] = [
     ("silent", "sleep 600", "did not answer hello within 0.5 s"),
     ("garbage", "echo '{}' >&3; sleep 600", "not the protocol: not a JSON-RPC"),
+    ("spills", "echo 'password: hunter2' >&3; sleep 600", "line 1 column 1, in 17 bytes of text"),
+    ("badlog", r#"echo '{"jsonrpc":"2.0","method":"log","params":{"level":"hunter2"}}' >&3; sleep 600"#, "of JSON"),
+    ("textid", r#"echo '{"jsonrpc":"2.0","id":"hunter2","result":{}}' >&3; sleep 600"#, "of 7 bytes instead of 1"),
+    (
+        "value",
+        r#"echo '{"jsonrpc":"2.0","id":1,"result":{"name":"value","version":"1.0.0","protocol":{"min":1,"max":1},"claims":"hunter2"}}' >&3; sleep 600"#,
+        "an answer of the wrong shape: invalid type: string, expected a sequence",
+    ),
     ("wrongid", r#"echo '{"jsonrpc":"2.0","id":77,"result":{}}' >&3; sleep 600"#, "answered request 77 instead of 1"),
     ("shape", r#"echo '{"jsonrpc":"2.0","id":1,"result":[]}' >&3; sleep 600"#, "an answer of the wrong shape"),
     ("half", r#"printf '{"jsonrpc":"2.0",' >&3; exit 3"#, "ended unexpectedly (exit status 3)"),
@@ -64,9 +72,11 @@ fn every_fault_is_told_and_disturbs_nobody() {
         let down = [PluginState::Backoff, PluginState::Starting, PluginState::Refused, PluginState::Quarantined];
         assert!(down.contains(&plugin.state), "{name}: {plugin:?}");
     }
-    let status = daemon.status();
-    assert_eq!(status.health, Health::Degraded);
+    assert_eq!(daemon.status().health, Health::Degraded);
+    let answers = daemon.everything_that_is_told();
     daemon.stop();
+    assert!(!answers.contains("hunter"), "what a plugin sends by mistake may be a secret: {answers}");
+    assert!(!bench.log().contains("hunter"), "{}", bench.log());
 }
 
 #[test]

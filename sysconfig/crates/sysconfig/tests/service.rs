@@ -4,7 +4,8 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::time::Duration;
 
 use common::{Bench, PATIENCE, program, scripted_plugin};
@@ -116,6 +117,56 @@ fn only_the_owner_can_reach_the_socket_and_the_state() {
         assert_eq!(mode, expected, "{name}: {mode:o}");
     }
     daemon.stop();
+}
+
+/// Names the socket to `as_a_stranger`, which runs in a process of its own.
+const STRANGERS_SOCKET: &str = "STRANGERS_SOCKET";
+
+/// The user that is used for nobody in particular.
+const STRANGER: u32 = 65534;
+
+/// The socket's modes keep strangers out; when somebody relaxed them, the daemon still asks the system who it is.
+#[test]
+fn a_stranger_at_the_socket_is_refused_whatever_its_mode() {
+    if !rustix::process::geteuid().is_root() {
+        return test_judge::skip("only root can be somebody else");
+    }
+    let bench = Bench::new();
+    let daemon = bench.start();
+    // Others may not be able to reach where the test was built.
+    let copy = bench.path("client");
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    for (name, mode) in [("", 0o755), ("client", 0o755), ("run", 0o755), ("run/sysconfig.sock", 0o666)] {
+        std::fs::set_permissions(bench.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let ask = |user: u32| {
+        let mut client = program(&copy);
+        client.args(["--exact", "as_a_stranger", "--ignored", "--nocapture"]);
+        let output = client.env(STRANGERS_SOCKET, daemon.socket()).uid(user).gid(user).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let refused = ask(STRANGER);
+    assert!(refused.contains("user 65534 may not administer this system") && !refused.contains("version"), "{refused}");
+    daemon.wait_for("a word in the log", |daemon| daemon.log().contains("refused a connection: user 65534"));
+    assert!(ask(0).contains("\"version\""), "it is the user that matters");
+    assert!(daemon.request(&Ping {}).is_ok());
+    daemon.stop();
+}
+
+/// Connects and prints everything that the daemon says.
+#[test]
+#[ignore = "run by a_stranger_at_the_socket_is_refused_whatever_its_mode as another user"]
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
+fn as_a_stranger() {
+    let socket = std::env::var_os(STRANGERS_SOCKET).expect("the other test names the socket");
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The daemon may have hung up already.
+    drop(stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n"));
+    let mut answer = String::new();
+    drop(BufReader::new(stream).read_line(&mut answer));
+    println!("{answer}");
 }
 
 #[test]

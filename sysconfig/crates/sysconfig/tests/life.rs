@@ -250,6 +250,12 @@ fn a_restart_keeps_what_was_applied() {
     assert!(daemon.apply().is_success());
     let again = std::fs::metadata(bench.path("state/applied.json")).unwrap().modified().unwrap();
     assert_eq!(again, recorded, "an apply that has nothing to do writes nothing");
+
+    std::fs::write(bench.path("a"), "changed").unwrap();
+    let plan = daemon.plan().digest;
+    daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap();
+    std::fs::write(bench.path("a"), "changed").unwrap();
+    assert_eq!(daemon.plan().digest, plan, "the same plan has the same digest");
     daemon.stop();
 }
 

@@ -111,6 +111,7 @@ fn only_the_owner_can_reach_the_socket_and_the_state() {
         ("run/sysconfig.sock", 0o600),
         ("state", 0o700),
         ("state/applied.json", 0o600),
+        ("state/key.json", 0o600),
         ("state/journal.jsonl", 0o600),
     ] {
         let mode = std::fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o7777;

@@ -6,11 +6,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use common::{Bench, PATIENCE, program, scripted_plugin};
+use common::{Bench, Daemon, PATIENCE, program, scripted_plugin};
 use serde_json::{Value, json};
-use sysconfig_protocol::admin::{Events, HappeningKind, History, Logs, Ping, Plugins, StepResult};
+use sysconfig_protocol::admin::{Events, HappeningKind, History, Logs, Ping, PluginRestart, Plugins, StepResult};
 
 #[test]
 fn self_check_prints_one_line_and_touches_nothing() {
@@ -223,6 +223,16 @@ fn a_plugin_by_hand_explains_itself() {
     assert_eq!(run(&["--frobnicate"]).status.code(), Some(2));
 }
 
+/// Whoever comes is answered soon, though a place may only just become free. The bound is what a person waits, not
+/// what the answer takes.
+fn fresh_connection_is_served(daemon: &Daemon<'_>) {
+    let came = Instant::now();
+    while daemon.request(&Ping {}).is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(came.elapsed() < Duration::from_secs(10), "{:?}", came.elapsed());
+}
+
 /// Clients that send as fast as they can and never read: each is cut off, and the others are served meanwhile.
 #[test]
 fn clients_that_never_read_are_cut_off_and_keep_nobody_out() {
@@ -248,6 +258,7 @@ fn clients_that_never_read_are_cut_off_and_keep_nobody_out() {
             .collect();
         for _ in 0..20 {
             assert!(is_served());
+            fresh_connection_is_served(&daemon);
         }
         for flood in floods {
             flood.join().unwrap();
@@ -281,6 +292,29 @@ fn one_connection_too_many_is_told_so() {
         drop(BufReader::new(stream).read_line(&mut line));
         line.contains("version")
     });
+    daemon.stop();
+}
+
+/// As `logadm` and `logrotate` do it: the file is moved away, the daemon gets SIGHUP and goes on in a new one.
+#[test]
+fn a_log_file_that_was_moved_away_is_opened_anew_on_sighup() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure("");
+    let text = bench.text("sysconfig.toml").unwrap();
+    let output = format!("output = \"{}\"", bench.path("log").display());
+    std::fs::write(bench.path("sysconfig.toml"), text.replace("output = \"console\"", &output)).unwrap();
+    let daemon = bench.start();
+    let restart = || daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap().pid.unwrap().to_string();
+    let count = |name: &str| bench.text(name).unwrap_or_default().matches("plugin a: running: ").count();
+    std::fs::rename(bench.path("log"), bench.path("log.0")).unwrap();
+    restart();
+    assert_eq!((count("log.0"), bench.path("log").exists()), (2, false), "until then it writes where it wrote");
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for("the new file", |daemon| daemon.bench.path("log").exists());
+    restart();
+    daemon.wait_for("a line in it", |_| count("log") == 1);
+    assert_eq!(count("log.0"), 2, "and nothing more in the old one");
     daemon.stop();
 }
 

@@ -33,6 +33,8 @@ struct Script {
     die_in_apply_while: Option<PathBuf>,
     /// Ends the process in `hello`.
     die_at_start: bool,
+    /// The same, as long as this file exists.
+    die_at_start_while: Option<PathBuf>,
     /// Ends the process in `validate`.
     die_in_validate: bool,
     /// Refuses every configuration.
@@ -120,7 +122,7 @@ impl Plugin for Scripted {
     type Change = Write;
 
     fn describe(&self) -> Description {
-        if self.script.die_at_start {
+        if self.script.die_at_start || self.script.die_at_start_while.as_deref().is_some_and(Path::exists) {
             std::process::exit(9);
         }
         let name = self.script.name.as_ref().unwrap_or(&self.name);

@@ -10,10 +10,10 @@ use sysconfig_protocol::method::{
     Applied, Apply, ClaimedConfig, Configure, Done, Findings, Hello, MakePlan, Observe, Observed, PlannedSteps,
     Shutdown, Undo, Validate, Verify,
 };
+use sysconfig_protocol::shape::{self, Shape};
 use sysconfig_protocol::{Call, Diagnostic, ErrorObject, Event, ProtocolRange, Request, Response, Step};
 
 use crate::context::{Cancellations, Context, Sink};
-use crate::error::causes;
 use crate::plugin::{PlannedStep, Plugin};
 
 /// A plugin with the configuration that the daemon gave it.
@@ -160,9 +160,9 @@ fn private_data<Change: DeserializeOwned>(step: &Step) -> Result<Change, ErrorOb
     from_value("data of the step", step.data.clone())
 }
 
-/// Reads a configuration; the diagnostic names the key that does not fit.
+/// Reads a configuration; the diagnostic names the key that does not fit, and not its value, which may be a secret.
 fn read_config<Config: DeserializeOwned>(config: ClaimedConfig) -> Result<Config, Diagnostic> {
-    serde_path_to_error::deserialize(Value::Object(config)).map_err(|error| {
+    serde_path_to_error::deserialize(Shape(Value::Object(config))).map_err(|error| {
         let key = dotted(error.path());
         Diagnostic::error(key, error.inner().to_string())
     })
@@ -189,9 +189,8 @@ fn dotted(path: &serde_path_to_error::Path) -> String {
 /// Reads what a program wrote: the path of a fault, which people need in a configuration, would cost each plugin a
 /// second copy of its readers.
 fn from_value<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, ErrorObject> {
-    serde_json::from_value(value).map_err(|error| {
-        let object = ErrorObject::new(code::INVALID_PARAMS, format!("{what}: unexpected shape"));
-        object.causes(std::iter::once(error.to_string()).chain(causes(&error)).collect())
+    shape::from_value(value).map_err(|error| {
+        ErrorObject::new(code::INVALID_PARAMS, format!("{what}: unexpected shape")).causes(vec![error.to_string()])
     })
 }
 

@@ -122,7 +122,7 @@ fn a_configuration_of_the_wrong_shape_is_a_finding_with_its_key() {
     let mut harness = Harness::start(Motd::default());
     for (config, key, words) in [
         (json!({}), "", "missing field `system.motd`"),
-        (json!({ "system.motd": 3 }), "system.motd", "invalid type: integer `3`"),
+        (json!({ "system.motd": 3 }), "system.motd", "invalid type: integer, expected struct Lines"),
         (json!({ "system.motd": { "line": [] } }), "system.motd.line", "unknown field `line`, expected `lines`"),
         (json!({ "system.motd": { "lines": ["x", {}] } }), "system.motd.lines[1]", "invalid type: map"),
     ] {
@@ -136,6 +136,28 @@ fn a_configuration_of_the_wrong_shape_is_a_finding_with_its_key() {
         assert!(error.message.starts_with("the configuration is not valid"), "{}", error.message);
     }
     harness.shutdown();
+}
+
+/// What does not fit may be a password without its quotation marks, or one in a step of an earlier build.
+#[test]
+fn what_has_the_wrong_shape_is_not_quoted() {
+    let mut harness = Harness::start(Motd::default());
+    for lines in [json!([12345]), json!("12345"), json!({ "x": "12345" }), json!(12345.5)] {
+        let config = json!({ "system.motd": { "lines": lines } });
+        let found = harness.validate(config.clone());
+        assert!(found[0].message.starts_with("invalid type: "), "{found:?}");
+        harness.configure(config);
+        let error = harness.observe().unwrap_err();
+        assert!(!format!("{found:?}{error:?}").contains("12345"), "{found:?}{error:?}");
+    }
+    let mut wire = harness.into_wire();
+    for data in ["12345", r#""12345""#, r#"{"text":12345}"#] {
+        let step = format!(r#"{{"id":"1","action":"a","resource":"r","summary":"s","risk":"safe","data":{data}}}"#);
+        let params = format!(r#"{{"plan":"00","step":{step},"deadline_ms":1000}}"#);
+        wire.send(format!(r#"{{"jsonrpc":"2.0","id":1,"method":"apply","params":{params}}}"#).as_bytes());
+        let answer = wire.receive();
+        assert!(answer.contains("data of the step: unexpected shape") && !answer.contains("12345"), "{answer}");
+    }
 }
 
 #[test]

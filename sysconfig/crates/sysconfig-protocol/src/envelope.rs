@@ -162,9 +162,16 @@ pub enum Message {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageError {
-    /// The line is not JSON of a message's members.
+    /// The line is not JSON.
     #[error("not a JSON-RPC message")]
     Json(#[source] serde_json::Error),
+    /// The line is JSON, and not an object of a message's members. `serde_json` would quote what it found instead, and that
+    /// may be anything.
+    #[error("not a JSON-RPC message: a member is missing, unknown or of the wrong type, before column {column}")]
+    Members {
+        /// Where it was noticed, in bytes from 1.
+        column: usize,
+    },
     /// The members are known, and do not go together.
     #[error("not a JSON-RPC 2.0 message: {0}")]
     Shape(&'static str),
@@ -174,8 +181,8 @@ impl MessageError {
     /// The JSON-RPC error code that answers such a line.
     pub fn code(&self) -> i64 {
         match self {
-            Self::Json(source) if source.is_syntax() || source.is_eof() => code::PARSE_ERROR,
-            Self::Json(_) | Self::Shape(_) => code::INVALID_REQUEST,
+            Self::Json(_) => code::PARSE_ERROR,
+            Self::Members { .. } | Self::Shape(_) => code::INVALID_REQUEST,
         }
     }
 }
@@ -211,7 +218,10 @@ impl Message {
     ///
     /// When the line is not JSON, has unknown members, or is not a JSON-RPC 2.0 request, notification or response.
     pub fn parse(line: &[u8]) -> Result<Self, MessageError> {
-        let members: Members = serde_json::from_slice(line).map_err(MessageError::Json)?;
+        let members: Members = serde_json::from_slice(line).map_err(|error| match error.is_data() {
+            true => MessageError::Members { column: error.column() },
+            false => MessageError::Json(error),
+        })?;
         if members.jsonrpc != "2.0" {
             return Err(MessageError::Shape("member \"jsonrpc\" is not \"2.0\""));
         }

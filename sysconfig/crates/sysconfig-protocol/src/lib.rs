@@ -11,6 +11,7 @@
 //! * [`plan`]: steps, risks, plans and outcomes;
 //! * [`diagnostic`]: findings about a configuration;
 //! * [`secret`]: a string that never shows itself;
+//! * [`shape`]: reading of values whose faults are told without the values;
 //! * [`admin`]: the requests and answers of the admin socket.
 //!
 //! # Unknown members
@@ -31,6 +32,7 @@ pub mod envelope;
 pub mod method;
 pub mod plan;
 pub mod secret;
+pub mod shape;
 
 pub use describe::{Claim, Description, Order, ProtocolRange};
 pub use diagnostic::{Diagnostic, Severity};

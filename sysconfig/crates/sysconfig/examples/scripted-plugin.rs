@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sysconfig_plugin::describe::capability;
 use sysconfig_plugin::{
-    Context, Description, Diagnostic, Event, Level, Outcome, PlannedStep, Plugin, PluginError, Risk,
+    Context, Description, Diagnostic, Event, Level, Outcome, PlannedStep, Plugin, PluginError, Risk, Secret,
 };
 
 /// What a test can ask for.
@@ -33,6 +33,8 @@ struct Script {
     die_in_apply_while: Option<PathBuf>,
     /// Ends the process in `hello`.
     die_at_start: bool,
+    /// The same, as long as this file exists.
+    die_at_start_while: Option<PathBuf>,
     /// Ends the process in `validate`.
     die_in_validate: bool,
     /// Refuses every configuration.
@@ -72,7 +74,7 @@ struct Config(Map<String, Value>);
 #[serde(deny_unknown_fields)]
 struct Wanted {
     file: PathBuf,
-    text: String,
+    text: Secret,
     #[serde(default, rename = "allow-destructive")]
     _allow_destructive: bool,
 }
@@ -88,9 +90,9 @@ impl Scripted {
     fn wanted(&self, config: &Config) -> Result<Wanted, PluginError> {
         let (_, value) = config.0.iter().next().ok_or_else(|| PluginError::new("nothing is configured"))?;
         let mut wanted: Wanted = serde_json::from_value(value.clone())
-            .map_err(|error| PluginError::new("the configuration has the wrong shape").source(error))?;
+            .map_err(|error| PluginError::new(format!("the configuration has the wrong shape: {error}")))?;
         let event = self.last_event.as_ref().map(Value::to_string).unwrap_or_default();
-        wanted.text = format!("{}{}{event}", self.script.prefix, wanted.text);
+        wanted.text = Secret::new(format!("{}{}{event}", self.script.prefix, wanted.text.expose()));
         Ok(wanted)
     }
 }
@@ -120,7 +122,7 @@ impl Plugin for Scripted {
     type Change = Write;
 
     fn describe(&self) -> Description {
-        if self.script.die_at_start {
+        if self.script.die_at_start || self.script.die_at_start_while.as_deref().is_some_and(Path::exists) {
             std::process::exit(9);
         }
         let name = self.script.name.as_ref().unwrap_or(&self.name);
@@ -148,7 +150,7 @@ impl Plugin for Scripted {
         let key = config.0.keys().next().cloned().unwrap_or_default();
         match self.wanted(config) {
             _ if self.script.refuse => vec![Diagnostic::error(key, "this build refuses everything")],
-            Ok(wanted) if wanted.text.contains("forbidden") => {
+            Ok(wanted) if wanted.text.expose().contains("forbidden") => {
                 vec![Diagnostic::error(format!("{key}.text"), "the text is forbidden").help("write another text")]
             }
             Ok(_) => Vec::new(),
@@ -175,9 +177,12 @@ impl Plugin for Scripted {
 
     fn plan(&self, config: &Config, observed: &Self::State) -> Result<Vec<PlannedStep<Write>>, PluginError> {
         let wanted = self.wanted(config)?;
-        let differing =
-            self.files(&wanted).into_iter().zip(observed).filter(|(_, text)| text.as_ref() != Some(&wanted.text));
-        Ok(differing.map(|(file, before)| self.step(file, &wanted.text, before.clone())).collect())
+        let differing = self
+            .files(&wanted)
+            .into_iter()
+            .zip(observed)
+            .filter(|(_, text)| text.as_deref() != Some(wanted.text.expose()));
+        Ok(differing.map(|(file, before)| self.step(file, wanted.text.expose(), before.clone())).collect())
     }
 
     fn apply(&mut self, change: &Write, context: &Context) -> Result<Outcome, PluginError> {

@@ -2,7 +2,7 @@
 //!
 //! Lines go to standard error, to the system log or to a file; when the daemon runs as a service and logs to the console, warnings
 //! and errors also go to the system console, where somebody looks who cannot log in. Multi-line messages (reports
-//! with source text) are indented, so that every line that starts in column one is an event.
+//! with advice) are indented, so that every line that starts in column one is an event.
 
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};

@@ -75,6 +75,22 @@ fn a_change_that_nobody_confirms_is_undone_from_its_end_and_stays_undone() {
     // The files still ask for it; whoever starts the machine again is not locked out again.
     let daemon = bench.start();
     assert_eq!(texts(&bench), both("old"));
+    daemon.stop();
+    let [state, kept] = [bench.path("state"), bench.path("kept")];
+    let copy = |name: &str| std::fs::copy(state.join(name), kept.join(name)).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    copy("key.json");
+    copy("confirmation.json");
+    // Nor when the state has lost the key that says which part it was.
+    std::fs::remove_file(state.join("key.json")).unwrap();
+    for _ in 0..2 {
+        bench.start().stop();
+        assert_eq!(texts(&bench), both("old"));
+    }
+    for name in ["key.json", "confirmation.json"] {
+        std::fs::rename(kept.join(name), state.join(name)).unwrap();
+    }
+    let daemon = bench.start();
     bench.install("a", &json!({ "undo": true, "version": "2.0.0" }));
     daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
     assert_eq!(texts(&bench), both("old"), "a new build does not apply it either");

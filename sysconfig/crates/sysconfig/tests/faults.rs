@@ -2,20 +2,31 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use common::{Bench, PATIENCE};
 use rustix::process::Signal;
 use serde_json::json;
-use sysconfig_protocol::admin::{Activity, Health, PluginState, StepResult};
+use sysconfig_protocol::admin::{Activity, Health, PluginRestart, PluginState, StepResult};
 
 /// Shell plugins that read the first request and then do something wrong, with the words that tell it.
-const FAULTS: [(&str, &str, &str); 14] = [
+const FAULTS: [(&str, &str, &str); 20] = [
     ("silent", "sleep 600", "did not answer hello within 0.5 s"),
     ("garbage", "echo '{}' >&3; sleep 600", "not the protocol: not a JSON-RPC"),
+    ("spills", "echo 'password: hunter2' >&3; sleep 600", "line 1 column 1, in 17 bytes of text"),
+    ("badlog", r#"echo '{"jsonrpc":"2.0","method":"log","params":{"level":"hunter2"}}' >&3; sleep 600"#, "of JSON"),
+    ("textid", r#"echo '{"jsonrpc":"2.0","id":"hunter2","result":{}}' >&3; sleep 600"#, "of 7 bytes instead of 1"),
+    (
+        "value",
+        r#"echo '{"jsonrpc":"2.0","id":1,"result":{"name":"value","version":"1.0.0","protocol":{"min":1,"max":1},"claims":"hunter2"}}' >&3; sleep 600"#,
+        "an answer of the wrong shape: invalid type: string, expected a sequence",
+    ),
     ("wrongid", r#"echo '{"jsonrpc":"2.0","id":77,"result":{}}' >&3; sleep 600"#, "answered request 77 instead of 1"),
     ("shape", r#"echo '{"jsonrpc":"2.0","id":1,"result":[]}' >&3; sleep 600"#, "an answer of the wrong shape"),
     ("half", r#"printf '{"jsonrpc":"2.0",' >&3; exit 3"#, "ended unexpectedly (exit status 3)"),
+    ("stalls", r#"printf '{"jsonrpc":"2.0",' >&3; sleep 600"#, "did not answer hello within 0.5 s"),
+    ("deaf", "trap '' TERM; sleep 600 & while :; do sleep 1; done", "did not answer hello within 0.5 s"),
     ("long", "head -c 10000000 /dev/zero >&3; sleep 600", "a line longer than 4194304 bytes"),
     ("asks", r#"echo '{"jsonrpc":"2.0","id":1,"method":"hello"}' >&3; sleep 600"#, "must not send requests"),
     (
@@ -64,9 +75,11 @@ fn every_fault_is_told_and_disturbs_nobody() {
         let down = [PluginState::Backoff, PluginState::Starting, PluginState::Refused, PluginState::Quarantined];
         assert!(down.contains(&plugin.state), "{name}: {plugin:?}");
     }
-    let status = daemon.status();
-    assert_eq!(status.health, Health::Degraded);
+    assert_eq!(daemon.status().health, Health::Degraded);
+    let answers = daemon.everything_that_is_told();
     daemon.stop();
+    assert!(!answers.contains("hunter"), "what a plugin sends by mistake may be a secret: {answers}");
+    assert!(!bench.log().contains("hunter"), "{}", bench.log());
 }
 
 #[test]
@@ -82,6 +95,23 @@ fn a_plugin_that_fails_too_often_is_quarantined_until_its_file_changes() {
     bench.install("a", &json!({}));
     daemon.wait_for("the mended plugin", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
     assert_eq!(daemon.plugin("a").state, PluginState::Running);
+    daemon.stop();
+}
+
+#[test]
+fn a_quarantine_is_lifted_by_the_administrator_too() {
+    let bench = Bench::new();
+    let lethal = bench.path("lethal");
+    std::fs::write(&lethal, "").unwrap();
+    bench.install("a", &json!({ "die_at_start_while": lethal }));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    daemon.wait_for_plugin("a", "quarantine", |plugin| plugin.state == PluginState::Quarantined);
+    std::fs::remove_file(&lethal).unwrap();
+    let up = daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap();
+    assert!(up.state == PluginState::Running && up.pid.is_some(), "{up:?}");
+    daemon.wait_for("its part", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    daemon.wait_for("health", |daemon| daemon.status().health == Health::Ok);
     daemon.stop();
 }
 
@@ -250,8 +280,30 @@ fn an_unknown_step_is_reported_as_such() {
     daemon.stop();
 }
 
-/// The plugins of the table above, those that flood both outputs, and one that sleeps in every request, all at once:
-/// whoever asks for the status has it at once.
+/// What cannot be started at all, and what is told of it.
+const REFUSED: [(&str, &str); 5] = [
+    ("foreign", "is built for "),
+    ("folder", "not a regular file"),
+    ("link", "cannot be opened"),
+    ("open", "is writable by others (mode 777)"),
+    ("rival", "test.dies"),
+];
+
+/// Puts everything of [`REFUSED`] in place.
+fn install_refused(bench: &Bench) {
+    let mut foreign = std::fs::read(common::scripted_plugin()).unwrap();
+    // e_machine is at offset 18; 183 is AArch64, 62 is x86-64.
+    foreign[18] = if foreign[18] == 62 { 183 } else { 62 };
+    bench.install_bytes("foreign", &foreign);
+    std::fs::create_dir(bench.plugin_file("folder")).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", bench.plugin_file("link")).unwrap();
+    bench.install("open", &json!({}));
+    std::fs::set_permissions(bench.plugin_file("open"), std::fs::Permissions::from_mode(0o777)).unwrap();
+    bench.install("rival", &json!({ "claims": ["test.dies"] }));
+}
+
+/// The plugins of the tables above, those that flood both outputs, one that dies in its step, and one that sleeps in every
+/// request, all at once: whoever asks for the status has it at once.
 #[test]
 fn status_is_answered_through_all_of_it() {
     let bench = Bench::new();
@@ -262,8 +314,14 @@ fn status_is_answered_through_all_of_it() {
         let script = format!("#!/bin/sh\nwhile :; do echo spam spam spam spam >&{stream}; done\n");
         bench.install_bytes(name, script.as_bytes());
     }
-    bench.install("slow", &json!({ "observe_sleep_ms": 1000, "apply_sleep_ms": 1000 }));
-    bench.configure_with("[plugins.deadlines]\nstart = \"2s\"\nstop = \"500ms\"", &bench.wants("slow", "done"));
+    install_refused(&bench);
+    let lethal = bench.path("lethal");
+    std::fs::write(&lethal, "").unwrap();
+    bench.install("mortal", &json!({ "die_in_apply_while": lethal }));
+    bench.install("dies", &json!({}));
+    bench.install("slow", &json!({ "observe_sleep_ms": 2000, "apply_sleep_ms": 2000, "after": ["mortal"] }));
+    let machine = format!("{}{}", bench.wants("mortal", "never"), bench.wants("slow", "done"));
+    bench.configure_with("[plugins.deadlines]\nstart = \"2s\"\nstop = \"500ms\"", &machine);
     let daemon = bench.spawn();
     daemon.wait_for("the socket", |daemon| daemon.socket().exists());
     let (mut worst, mut asked) = (Duration::ZERO, 0);
@@ -277,7 +335,13 @@ fn status_is_answered_through_all_of_it() {
         std::thread::sleep(Duration::from_millis(20));
     }
     // 100 ms is the budget, which a bench measures; a loaded machine gets more, and less than any of the sleeps.
-    assert!(asked > 10 && worst < Duration::from_millis(900), "the worst of {asked} answers took {worst:?}");
+    assert!(asked > 10 && worst < Duration::from_millis(1900), "the worst of {asked} answers took {worst:?}");
+    for (name, words) in REFUSED {
+        let plugin = daemon.plugin(name);
+        assert_eq!(plugin.state, PluginState::Refused, "{plugin:?}");
+        assert!(plugin.last_error.as_ref().is_some_and(|error| error.contains(words)), "{plugin:?}");
+    }
+    assert!(daemon.log().contains("plugin mortal: in doubt: write"), "{}", daemon.log());
     daemon.stop();
 }
 

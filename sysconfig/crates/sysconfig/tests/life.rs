@@ -250,6 +250,12 @@ fn a_restart_keeps_what_was_applied() {
     assert!(daemon.apply().is_success());
     let again = std::fs::metadata(bench.path("state/applied.json")).unwrap().modified().unwrap();
     assert_eq!(again, recorded, "an apply that has nothing to do writes nothing");
+
+    std::fs::write(bench.path("a"), "changed").unwrap();
+    let plan = daemon.plan().digest;
+    daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap();
+    std::fs::write(bench.path("a"), "changed").unwrap();
+    assert_eq!(daemon.plan().digest, plan, "the same plan has the same digest");
     daemon.stop();
 }
 
@@ -280,11 +286,43 @@ fn secrets_are_in_no_answer_no_log_and_no_file() {
     let change = &report.plugins[0].steps[0].step.changes[0];
     assert_eq!((&change.from, &change.to), (&json!("***"), &json!("***")));
     assert_eq!(bench.text("a").as_deref(), Some("hunter2"));
-    let answers = format!("{:?}{:?}", serde_json::to_string(&report), serde_json::to_string(&daemon.status()));
+    std::fs::write(bench.path("a"), "hunter3").unwrap();
+    let mut told = json!(report).to_string() + &daemon.everything_that_is_told();
+
+    // Whatever is wrong on the secret's line or next to it is told without it.
+    let good = bench.wants("a", "hunter4");
+    for (wrong, words) in [
+        (good.replace("\"hunter4\"", "hunter4"), "invalid TOML"),
+        (format!("{good}text = \"hunter5\"\n"), "duplicate key"),
+        (format!("{good}txet = \"hunter5\"\n"), "the configuration has the wrong shape"),
+        (good.replace("\"hunter4\"", "7465616"), "the configuration has the wrong shape"),
+        (format!("{good}[plugin]\ntext = \"hunter5\"\n"), ""),
+    ] {
+        bench.configure(&wrong);
+        let report = daemon.request(&Reload {}).unwrap();
+        told += &json!(report).to_string();
+        told += &daemon.everything_that_is_told();
+        let error = report.error.unwrap_or_default();
+        assert!(error.contains(words) && (words.is_empty() || error.contains("sysconfig.toml:")), "{wrong}: {error}");
+    }
+    std::fs::write(bench.path("conf.d/10.toml"), "[test.a]\ntext = \"hunter6\"\n").unwrap();
+    let report = daemon.request(&Reload {}).unwrap();
+    assert!(report.error.as_ref().is_some_and(|error| error.contains("test.a.text is set twice")), "{report:?}");
+    told += &(json!(report).to_string() + &daemon.everything_that_is_told());
     daemon.stop();
-    let read = |name: &str| bench.text(name).unwrap();
-    for text in [answers, read("log"), read("state/journal.jsonl"), read("state/applied.json")] {
-        assert!(!text.contains("hunter"), "{text}");
+    assert!(!bench.command().status().unwrap().success(), "a daemon does not start with such files");
+
+    std::fs::remove_file(bench.path("conf.d/10.toml")).unwrap();
+    bench.configure(&good.replace("\"hunter4\"", "7465616"));
+    let daemon = bench.start();
+    told += &daemon.everything_that_is_told();
+    assert!(told.contains("a secret has to be a string"), "the plugin is asked about a value of the wrong type");
+    daemon.stop();
+    let files = ["log", "state/journal.jsonl", "state/applied.json", "state/confirmation.json"];
+    let files = files.map(|name| (name, bench.text(name).unwrap_or_default()));
+    assert!(files[..3].iter().all(|(_, text)| !text.is_empty()));
+    for (what, text) in files.into_iter().chain([("an answer", told)]) {
+        assert!(!text.contains("hunter") && !text.contains("7465616"), "{what}: {text}");
     }
 }
 

@@ -4,12 +4,13 @@ mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
+use std::time::{Duration, Instant};
 
-use common::{Bench, PATIENCE, program, scripted_plugin};
+use common::{Bench, Daemon, PATIENCE, program, scripted_plugin};
 use serde_json::{Value, json};
-use sysconfig_protocol::admin::{Events, HappeningKind, History, Logs, Ping, Plugins, StepResult};
+use sysconfig_protocol::admin::{Events, HappeningKind, History, Logs, Ping, PluginRestart, Plugins, StepResult};
 
 #[test]
 fn self_check_prints_one_line_and_touches_nothing() {
@@ -110,12 +111,63 @@ fn only_the_owner_can_reach_the_socket_and_the_state() {
         ("run/sysconfig.sock", 0o600),
         ("state", 0o700),
         ("state/applied.json", 0o600),
+        ("state/key.json", 0o600),
         ("state/journal.jsonl", 0o600),
     ] {
         let mode = std::fs::metadata(bench.path(name)).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode, expected, "{name}: {mode:o}");
     }
     daemon.stop();
+}
+
+/// Names the socket to `as_a_stranger`, which runs in a process of its own.
+const STRANGERS_SOCKET: &str = "STRANGERS_SOCKET";
+
+/// The user that is used for nobody in particular.
+const STRANGER: u32 = 65534;
+
+/// The socket's modes keep strangers out; when somebody relaxed them, the daemon still asks the system who it is.
+#[test]
+fn a_stranger_at_the_socket_is_refused_whatever_its_mode() {
+    if !rustix::process::geteuid().is_root() {
+        return test_judge::skip("only root can be somebody else");
+    }
+    let bench = Bench::new();
+    let daemon = bench.start();
+    // Others may not be able to reach where the test was built.
+    let copy = bench.path("client");
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    for (name, mode) in [("", 0o755), ("client", 0o755), ("run", 0o755), ("run/sysconfig.sock", 0o666)] {
+        std::fs::set_permissions(bench.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let ask = |user: u32| {
+        let mut client = program(&copy);
+        client.args(["--exact", "as_a_stranger", "--ignored", "--nocapture"]);
+        let output = client.env(STRANGERS_SOCKET, daemon.socket()).uid(user).gid(user).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let refused = ask(STRANGER);
+    assert!(refused.contains("user 65534 may not administer this system") && !refused.contains("version"), "{refused}");
+    daemon.wait_for("a word in the log", |daemon| daemon.log().contains("refused a connection: user 65534"));
+    assert!(ask(0).contains("\"version\""), "it is the user that matters");
+    assert!(daemon.request(&Ping {}).is_ok());
+    daemon.stop();
+}
+
+/// Connects and prints everything that the daemon says.
+#[test]
+#[ignore = "run by a_stranger_at_the_socket_is_refused_whatever_its_mode as another user"]
+#[expect(clippy::print_stdout, reason = "the other process reads it")]
+fn as_a_stranger() {
+    let socket = std::env::var_os(STRANGERS_SOCKET).expect("the other test names the socket");
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // The daemon may have hung up already.
+    drop(stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n"));
+    let mut answer = String::new();
+    drop(BufReader::new(stream).read_line(&mut answer));
+    println!("{answer}");
 }
 
 #[test]
@@ -171,6 +223,16 @@ fn a_plugin_by_hand_explains_itself() {
     assert_eq!(run(&["--frobnicate"]).status.code(), Some(2));
 }
 
+/// Whoever comes is answered soon, though a place may only just become free. The bound is what a person waits, not
+/// what the answer takes.
+fn fresh_connection_is_served(daemon: &Daemon<'_>) {
+    let came = Instant::now();
+    while daemon.request(&Ping {}).is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(came.elapsed() < Duration::from_secs(10), "{:?}", came.elapsed());
+}
+
 /// Clients that send as fast as they can and never read: each is cut off, and the others are served meanwhile.
 #[test]
 fn clients_that_never_read_are_cut_off_and_keep_nobody_out() {
@@ -196,6 +258,7 @@ fn clients_that_never_read_are_cut_off_and_keep_nobody_out() {
             .collect();
         for _ in 0..20 {
             assert!(is_served());
+            fresh_connection_is_served(&daemon);
         }
         for flood in floods {
             flood.join().unwrap();
@@ -229,6 +292,29 @@ fn one_connection_too_many_is_told_so() {
         drop(BufReader::new(stream).read_line(&mut line));
         line.contains("version")
     });
+    daemon.stop();
+}
+
+/// As `logadm` and `logrotate` do it: the file is moved away, the daemon gets SIGHUP and goes on in a new one.
+#[test]
+fn a_log_file_that_was_moved_away_is_opened_anew_on_sighup() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure("");
+    let text = bench.text("sysconfig.toml").unwrap();
+    let output = format!("output = \"{}\"", bench.path("log").display());
+    std::fs::write(bench.path("sysconfig.toml"), text.replace("output = \"console\"", &output)).unwrap();
+    let daemon = bench.start();
+    let restart = || daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap().pid.unwrap().to_string();
+    let count = |name: &str| bench.text(name).unwrap_or_default().matches("plugin a: running: ").count();
+    std::fs::rename(bench.path("log"), bench.path("log.0")).unwrap();
+    restart();
+    assert_eq!((count("log.0"), bench.path("log").exists()), (2, false), "until then it writes where it wrote");
+    daemon.signal(rustix::process::Signal::HUP);
+    daemon.wait_for("the new file", |daemon| daemon.bench.path("log").exists());
+    restart();
+    daemon.wait_for("a line in it", |_| count("log") == 1);
+    assert_eq!(count("log.0"), 2, "and nothing more in the old one");
     daemon.stop();
 }
 

@@ -20,18 +20,35 @@ pub(crate) const SHORT: Duration = Duration::from_secs(5);
 /// For what waits for the plugins.
 const LONG: Duration = Duration::from_secs(600);
 
+/// Where a command's words go.
+pub struct Streams<'a> {
+    /// Standard output: answers.
+    pub out: &'a mut dyn Write,
+    /// Standard error: talk and errors.
+    pub err: &'a mut dyn Write,
+    /// Whether standard output is a terminal, with a person before it.
+    pub is_terminal: bool,
+}
+
+impl std::fmt::Debug for Streams<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Streams").field("is_terminal", &self.is_terminal).finish_non_exhaustive()
+    }
+}
+
 /// Carries out one command line, its first item being the program's name.
-pub fn run<I, A>(arguments: I, out: &mut dyn Write, err: &mut dyn Write) -> Exit
+pub fn run<I, A>(arguments: I, streams: Streams<'_>) -> Exit
 where
     I: IntoIterator<Item = A>,
     A: Into<OsString> + Clone,
 {
+    let Streams { out, err, is_terminal } = streams;
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => return explain_usage(&error, out, err),
     };
     let json = arguments.json;
-    let failure = match Session::new(arguments, out).run() {
+    let failure = match Session::new(arguments, out, is_terminal).run() {
         Ok(exit) => return exit,
         Err(failure) => failure,
     };
@@ -108,11 +125,12 @@ impl From<io::Error> for Failure {
 pub(crate) struct Session<'a> {
     arguments: Arguments,
     out: &'a mut dyn Write,
+    pub(crate) is_terminal: bool,
 }
 
 impl<'a> Session<'a> {
-    fn new(arguments: Arguments, out: &'a mut dyn Write) -> Self {
-        Self { arguments, out }
+    fn new(arguments: Arguments, out: &'a mut dyn Write, is_terminal: bool) -> Self {
+        Self { arguments, out, is_terminal }
     }
 
     fn run(mut self) -> Result<Exit, Failure> {

@@ -22,4 +22,4 @@ mod follow;
 mod manual;
 mod new_plugin;
 
-pub use command::run;
+pub use command::{Streams, run};

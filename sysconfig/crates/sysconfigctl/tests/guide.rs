@@ -115,9 +115,10 @@ fn daemon_runs(plugin: &Path, directory: &Path) {
     let socket = at("run/sysconfig.sock");
     let give_up = Instant::now() + Duration::from_secs(60);
     let shown = loop {
-        let mut out = Vec::new();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
         let arguments = ["sysconfigctl", "--socket", socket.to_str().unwrap(), "plugins"];
-        sysconfigctl::run(arguments, &mut out, &mut Vec::new());
+        let streams = sysconfigctl::Streams { out: &mut out, err: &mut err, is_terminal: false };
+        sysconfigctl::run(arguments, streams);
         let out = String::from_utf8(out).unwrap();
         if out.contains("welcome  running") || Instant::now() > give_up {
             break out;

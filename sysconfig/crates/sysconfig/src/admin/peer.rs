@@ -9,10 +9,15 @@ use std::os::unix::net::UnixStream;
 pub(super) fn check(stream: &UnixStream) -> Result<(), String> {
     match effective_user(stream) {
         Ok(None) => Ok(()),
-        Ok(Some(user)) if user == 0 || user == rustix::process::geteuid().as_raw() => Ok(()),
+        Ok(Some(user)) if may(user, rustix::process::geteuid().as_raw()) => Ok(()),
         Ok(Some(user)) => Err(format!("user {user} may not administer this system")),
         Err(error) => Err(format!("its user is unknown: {error}")),
     }
+}
+
+/// Whether `user` may administer a daemon that runs as `own`.
+fn may(user: u32, own: u32) -> bool {
+    user == 0 || user == own
 }
 
 /// The effective user that the peer had when it connected; none where the system is not asked.
@@ -37,6 +42,22 @@ fn effective_user(_: &UnixStream) -> std::io::Result<Option<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_and_the_daemons_own_user_may_and_nobody_else() {
+        for (user, own, expected) in [
+            (0, 0, true),
+            (0, 1000, true),
+            (1000, 1000, true),
+            (1000, 0, false),
+            (1000, 1001, false),
+            (1, 0, false),
+            (65534, 0, false),
+            (u32::MAX, 0, false),
+        ] {
+            assert_eq!(may(user, own), expected, "{user} at the daemon of {own}");
+        }
+    }
 
     #[test]
     fn oneself_may_and_the_system_knows_who_that_is() {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 
-use super::SourceFile;
+use sysconfig_protocol::admin::Place;
+
+use super::{SourceFile, place_in};
 
 /// One fault in the configuration.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -114,6 +116,29 @@ impl ConfigError {
     }
 }
 
+impl ConfigError {
+    /// Where, what, and what to do about it, without any of the file's text.
+    fn in_words(&self) -> String {
+        let place = match self {
+            Self::Unreadable { .. } => String::new(),
+            Self::Syntax { source_code, span, .. }
+            | Self::UnknownKey { source_code, span, .. }
+            | Self::SetTwice { source_code, span, .. }
+            | Self::BadValue { source_code, span, .. } => {
+                let Place { file, line, column } = place_in(source_code.name(), source_code.inner(), span.offset());
+                format!("{file}:{line}:{column}: ")
+            }
+        };
+        let detail = match self {
+            Self::Unreadable { source, .. } => format!(": {source}"),
+            Self::Syntax { message, .. } => format!(": {message}"),
+            _ => String::new(),
+        };
+        let help = self.help().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+        format!("{place}{self}{detail}{help}")
+    }
+}
+
 fn named(file: &SourceFile) -> Arc<NamedSource<String>> {
     Arc::new(NamedSource::new(file.path.display().to_string(), file.text.clone()))
 }
@@ -146,9 +171,18 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// The faults as a report for people: each with file, line, column, the text and advice. Without colours, because
-/// it goes into logs and over the admin socket.
+/// The faults, each with file, line and column, what is wrong and advice: for logs, answers, and whoever else did not
+/// open the file himself.
+///
+/// Nothing of the files' text is in it but names of keys and the values of the daemon's own settings, because a line of
+/// the machine's description may hold a secret.
 pub fn render(errors: &ConfigErrors) -> String {
+    errors.errors.iter().map(ConfigError::in_words).collect::<Vec<_>>().join("\n")
+}
+
+/// The faults as [`render`] tells them, with the lines that they are in. Those lines may hold secrets: this is for the
+/// terminal of somebody who reads his own files. Without colours.
+pub fn render_with_source(errors: &ConfigErrors) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
     let mut report = String::new();
     for error in &errors.errors {
@@ -156,8 +190,8 @@ pub fn render(errors: &ConfigErrors) -> String {
             report.push('\n');
         }
         if handler.render_report(&mut report, error).is_err() {
-            // A span that does not fit its text; the plain message still says what and where.
-            report.push_str(&error.to_string());
+            // A span that does not fit its text; the words still say what and where.
+            report.push_str(&error.in_words());
         }
     }
     report.trim_end().to_owned()

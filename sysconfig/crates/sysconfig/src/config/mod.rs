@@ -5,7 +5,8 @@
 //! daemon's own ([`Settings`]), and an unknown key in them is an error. Everything else describes the machine and
 //! belongs to plugins: [`assign`] hands each part to its owner and names the keys that have none.
 //!
-//! [`ConfigWatch`] notices that the files changed. Errors carry the file's text and a span, and are rendered with [`render`].
+//! [`ConfigWatch`] notices that the files changed. Errors carry the file's text and a span, and are rendered with [`render`],
+//! or for a person at a terminal with [`render_with_source`].
 
 mod assign;
 mod error;
@@ -18,7 +19,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 
 pub use assign::{Assignment, Unowned, assign, overlaps};
-pub use error::{ConfigError, ConfigErrors, render};
+pub use error::{ConfigError, ConfigErrors, render, render_with_source};
 pub use schema::own_schema;
 pub use settings::{DaemonSettings, Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings, parse_duration};
 pub use tree::{Entry, Kind, Node, Origin, Table};
@@ -47,13 +48,18 @@ pub struct SourceFile {
 impl SourceFile {
     /// The place of a byte offset.
     pub fn place(&self, offset: usize) -> Place {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place {
-            file: self.path.display().to_string(),
-            line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-        }
+        place_in(&self.path.display().to_string(), &self.text, offset)
+    }
+}
+
+/// The place of a byte offset in the text of a file.
+fn place_in(file: &str, text: &str, offset: usize) -> Place {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Place {
+        file: file.to_owned(),
+        line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
     }
 }
 

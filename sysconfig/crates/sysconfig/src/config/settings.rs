@@ -44,8 +44,8 @@ pub struct PluginSettings {
     pub poll_interval: Duration,
     /// `reload-applies`: whether a plugin or a configuration that was picked up is applied at once, or only planned.
     pub reload_applies: bool,
-    /// `allow-untrusted-owner`: whether plugins may belong to somebody else than root, or be writable by others,
-    /// as on a share of a development host.
+    /// `allow-untrusted-owner`: whether plugins may belong to somebody else than root, and be writable by their
+    /// group, as on a share of a development host. Never by everybody.
     pub allow_untrusted_owner: bool,
     /// `[plugins.deadlines]`.
     pub deadlines: Deadlines,

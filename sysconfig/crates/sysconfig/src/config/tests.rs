@@ -20,8 +20,10 @@ fn good(texts: &[&str]) -> Configuration {
     parse(files(texts)).unwrap_or_else(|errors| panic!("{}", render(&errors)))
 }
 
+/// The report with source text, and the one without.
 fn report(texts: &[&str]) -> String {
-    render(&parse(files(texts)).expect_err("the configuration is faulty"))
+    let errors = parse(files(texts)).expect_err("the configuration is faulty");
+    format!("{}\n\n{}", render_with_source(&errors), render(&errors))
 }
 
 #[test]
@@ -173,6 +175,37 @@ fn reports() {
     }
 }
 
+/// Whatever is wrong on the line of a secret or next to it, the report that goes into logs does not hold it.
+#[test]
+fn reports_for_logs_hold_no_secret() {
+    let secret = "[a]\npassword = \"hunter2\"\n";
+    let wrong = [
+        format!("{secret}password = \"hunter3\"\n"),
+        format!("{secret}[a]\n"),
+        format!("{secret}user = /root\n"),
+        "[a]\npassword = hunter2\n".to_owned(),
+        "[a]\npassword = \"hunter2\n".to_owned(),
+        "[a]\npassword = \"hunter2\\q\"\n".to_owned(),
+        "[a]\npassword \"hunter2\"\n".to_owned(),
+        "[a]\npassword = \"hunter2\" hunter3\n".to_owned(),
+        "[a]\npassword = \"\"\"hunter2\nhunter3\n".to_owned(),
+        "[a]\npassword = [\"hunter2\" \"hunter3\"]\n".to_owned(),
+        "[a]\npassword = \"hunter2\"\npassword.x = \"hunter3\"\n".to_owned(),
+        "[a]\npassword = { x = \"hunter2\", x = \"hunter3\" }\n".to_owned(),
+        "[a]\npassword = hunter2 = 3\n".to_owned(),
+        format!("{secret}[plugins]\npasword = \"hunter3\"\nhot-reload = \"hunter4\"\n"),
+    ];
+    for text in &wrong {
+        let report = render(&parse(files(&[text])).expect_err(text));
+        assert!(report.starts_with("/etc/sysconfig.toml:"), "{report}");
+        assert!(!report.contains("hunter"), "{text}\n{report}");
+    }
+    let report = render(&parse(files(&[secret, "[a]\npassword = \"hunter3\"\n"])).unwrap_err());
+    let twice = "/etc/sysconfig.d/10.toml:2:1: a.password is set twice\n  \
+                 help: it is set at /etc/sysconfig.toml:2:1 already; set it in one place only";
+    assert_eq!(report, twice);
+}
+
 #[test]
 fn arbitrary_text_never_panics() {
     // A cheap stand-in for fuzzing: every prefix of a file that uses every construct, and every single deletion.
@@ -182,6 +215,7 @@ fn arbitrary_text_never_panics() {
         for candidate in [&text[..at], &without] {
             if let Err(errors) = parse(files(&[candidate])) {
                 assert!(render(&errors).contains("/etc/sysconfig.toml"));
+                assert!(render_with_source(&errors).contains("/etc/sysconfig.toml"));
             }
         }
     }
@@ -206,7 +240,7 @@ fn fuzz_configurations() {
             })
             .collect();
         match parse(files) {
-            Err(errors) => assert!(!render(&errors).is_empty()),
+            Err(errors) => assert!(!render(&errors).is_empty() && !render_with_source(&errors).is_empty()),
             Ok(config) => {
                 let assignment = assign(&config.machine, &[("x".to_owned(), "network".to_owned())]);
                 for unowned in &assignment.unowned {

@@ -22,7 +22,7 @@ const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 pub struct Search {
     /// The directories of the plugin path, the first of them with precedence.
     pub path: Vec<PathBuf>,
-    /// Whether files may belong to anybody.
+    /// Whether files may belong to anybody, and be writable by their group; never by everybody.
     pub allow_untrusted_owner: bool,
 }
 
@@ -314,22 +314,22 @@ impl Scanner {
         if metadata.len() > MAX_FILE_BYTES {
             return Err(Unusable::refused(format!("larger than {MAX_FILE_BYTES} bytes")));
         }
-        if self.search.allow_untrusted_owner {
-            return Ok(());
-        }
         let directory = path.parent().unwrap_or(Path::new("/"));
         let of_directory = std::fs::metadata(directory)
             .map_err(|error| Unusable::refused(format!("its directory cannot be looked at: {error}")))?;
-        match distrust(path, metadata).or_else(|| distrust(directory, &of_directory)) {
+        let any_owner = self.search.allow_untrusted_owner;
+        let help = match any_owner {
+            true => "take the right to write away from others: chmod o-w, on the file and on its directory",
+            false => {
+                "give file and directory to root with mode 755, or set allow-untrusted-owner in [plugins] on a \
+                 development machine"
+            }
+        };
+        match distrust(path, metadata, any_owner).or_else(|| distrust(directory, &of_directory, any_owner)) {
             None => Ok(()),
-            Some(reason) => Err(Unusable::Refused {
-                message: format!("not trusted: {reason}"),
-                help: Some(
-                    "give file and directory to root with mode 755, or set allow-untrusted-owner in [plugins] on a \
-                     development machine"
-                        .to_owned(),
-                ),
-            }),
+            Some(reason) => {
+                Err(Unusable::Refused { message: format!("not trusted: {reason}"), help: Some(help.to_owned()) })
+            }
         }
     }
 }

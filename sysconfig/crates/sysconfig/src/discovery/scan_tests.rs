@@ -114,6 +114,7 @@ fn unusable_files_are_refused_with_the_reason() {
     };
     mode("sysconfig-plugin-data", 0o644);
     mode("sysconfig-plugin-open", 0o777);
+    mode("sysconfig-plugin-group", 0o775);
     let found = bench.settle();
     for (name, reason) in [
         ("garbage", "neither an ELF executable nor a script"),
@@ -122,13 +123,46 @@ fn unusable_files_are_refused_with_the_reason() {
         ("link", "cannot be opened"),
         ("data", "not executable"),
         ("open", "is writable by others (mode 777)"),
+        ("group", "is writable by others (mode 775)"),
     ] {
         assert!(found.iter().any(|found| found.starts_with(name) && found.contains(reason)), "{name}: {found:?}");
     }
-    assert_eq!(found.len(), 6);
+    assert_eq!(found.len(), 7);
+}
+
+/// What a share of a development host looks like, and what is refused there all the same.
+#[test]
+fn any_owner_is_a_setting_and_anybody_who_can_write_is_not() {
+    let mut bench = Bench::new(&["p"]);
+    let mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&bench.write("p/sysconfig-plugin-group", SCRIPT), 0o775);
+    mode(&bench.write("p/sysconfig-plugin-open", SCRIPT), 0o777);
+    let foreign = bench.write("p/sysconfig-plugin-foreign", SCRIPT);
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(foreign, Some(1000), Some(1000)).unwrap();
+    }
+    let found = bench.settle();
+    let refused = |name: &str| found.iter().any(|found| found.starts_with(&format!("{name}: not trusted: ")));
+    assert!(refused("group") && refused("open") && refused("foreign") == is_root, "{found:?}");
+
     let search = Search { allow_untrusted_owner: true, ..bench.scanner.search.clone() };
     bench.scanner.set_search(search);
-    assert!(bench.settle().contains(&"+open".to_owned()), "trust is a setting");
+    let mut found = bench.settle();
+    found.sort();
+    assert_eq!(found[..2], ["+foreign", "+group"], "{found:?}");
+    assert!(found.len() == 3 && found[2].contains("is writable by others (mode 777)"), "{found:?}");
+    mode(&bench.directory.path().join("p"), 0o777);
+    bench.scanner.set_search(Search { allow_untrusted_owner: false, ..bench.scanner.search.clone() });
+    bench.settle();
+    bench.scanner.set_search(Search { allow_untrusted_owner: true, ..bench.scanner.search.clone() });
+    let found = bench.settle();
+    assert!(
+        found.iter().all(|found| found.contains("is writable by others")),
+        "whoever writes the directory: {found:?}"
+    );
 }
 
 #[test]

@@ -20,7 +20,6 @@ use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::plugin::CallError;
 use crate::state::confirmation::{Confirmation, Pending, RevocableStep};
-use crate::state::digest_of;
 use crate::state::journal::InDoubt;
 
 /// The change that waits, if there is one, and what is left of earlier ones.
@@ -209,7 +208,7 @@ impl Engine {
     /// What is undone is not applied again as long as the configuration asks for the same.
     fn hold(&mut self, plugin: &str) {
         if let Some(part) = self.assignment.parts.get(plugin) {
-            self.confirming.state.held.insert(plugin.to_owned(), digest_of(part));
+            self.confirming.state.held.insert(plugin.to_owned(), self.fingerprints.of(part));
         }
         if let Err(error) = self.applied.forget(plugin) {
             self.log.warn(SELF, self.state_failure(&error).message);
@@ -315,7 +314,7 @@ impl Engine {
     pub(super) fn is_held(&self, plugin: &str) -> bool {
         let part = self.assignment.parts.get(plugin);
         let held = self.confirming.state.held.get(plugin);
-        held.is_some_and(|held| part.is_some_and(|part| digest_of(part) == *held))
+        held.is_some_and(|held| part.is_some_and(|part| held.is_empty() || self.fingerprints.of(part) == *held))
     }
 
     /// An administrator wants everything applied, also what was undone before.

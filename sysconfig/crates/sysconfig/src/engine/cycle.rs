@@ -14,9 +14,10 @@ use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Step};
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::plugin::CallError;
+use crate::state::StateError;
 use crate::state::applied::AppliedPart;
+use crate::state::fingerprint::Fingerprints;
 use crate::state::journal::InDoubt;
-use crate::state::{StateError, digest_of};
 
 /// The trigger of the cycle that an administrator asks for.
 const REQUEST: &str = "request";
@@ -49,8 +50,8 @@ impl Part {
         Self { plugin: plugin.to_owned(), steps: Vec::new(), diagnostics: Vec::new(), error: Some(error) }
     }
 
-    fn digest(&self) -> Digest {
-        Digest(digest_of(&self.steps))
+    fn digest(&self, fingerprints: &Fingerprints) -> Digest {
+        Digest(fingerprints.of(&self.steps))
     }
 
     /// The part with no step carried out.
@@ -70,7 +71,7 @@ impl Engine {
         let names = self.configured_in_order();
         let started = Started::now("request for the plan");
         let parts = self.plan_parts(&names);
-        let digest = digest_of_parts(&parts);
+        let digest = digest_of_parts(&parts, &self.fingerprints);
         let plugins = parts.iter().map(|part| PluginPlan {
             plugin: part.plugin.clone(),
             steps: part.steps.iter().map(Step::redacted).collect(),
@@ -102,7 +103,7 @@ impl Engine {
         }
         let started = Started::now(if request.dry_run { "request for a dry run" } else { REQUEST });
         let parts = self.plan_parts(&names);
-        let digest = digest_of_parts(&parts);
+        let digest = digest_of_parts(&parts, &self.fingerprints);
         if let Some(wanted) = request.plan.as_ref().filter(|wanted| **wanted != digest) {
             let message = format!("the plan is no longer {wanted}: it is {digest} now");
             return Err(ErrorObject::new(code::PLAN_CHANGED, message).help("look at the plan again"));
@@ -152,7 +153,7 @@ impl Engine {
         let mut plugins = Vec::new();
         for name in names {
             let part = approved.remove(name).unwrap_or_else(|| self.plan_part(name));
-            plans.push((name.clone(), part.digest()));
+            plans.push((name.clone(), part.digest(&self.fingerprints)));
             let result = match mode {
                 Mode::Apply { allow_destructive } if !self.is_held(name) => {
                     if let Some(managed) = self.plugins.get_mut(name) {
@@ -165,7 +166,7 @@ impl Engine {
             self.note_result(trigger, &result, mode);
             plugins.push(result);
         }
-        let digest = Digest(digest_of(&plans));
+        let digest = Digest(self.fingerprints.of(&plans));
         let problems = self.config_problems();
         let dry_run = mode == Mode::Plan;
         let report = ApplyReport { digest, dry_run, plugins, problems, confirm_by_unix_ms: None };
@@ -221,7 +222,7 @@ impl Engine {
 
     /// Carries out the steps of one plugin, up to the first that does not work, and verifies.
     fn carry_out(&mut self, part: Part, allow_destructive: bool) -> PluginApply {
-        let digest = part.digest();
+        let digest = part.digest(&self.fingerprints);
         let Part { plugin, steps, mut diagnostics, mut error } = part;
         let mut results: Vec<AppliedStep> = Vec::new();
         let mut goes_on = true;
@@ -357,7 +358,7 @@ impl Engine {
             return;
         };
         let part = AppliedPart {
-            config: digest_of(config),
+            config: self.fingerprints.of(config),
             plugin_hash: live.copy.hash.clone(),
             plugin_version: description.version.clone(),
             at_unix_ms: clock::unix_ms(),
@@ -414,9 +415,9 @@ fn approved(parts: Vec<Part>) -> BTreeMap<String, Part> {
 }
 
 /// Identifies the plan of all plugins together.
-fn digest_of_parts(parts: &[Part]) -> Digest {
-    let plans: Vec<_> = parts.iter().map(|part| (&part.plugin, part.digest())).collect();
-    Digest(digest_of(&plans))
+fn digest_of_parts(parts: &[Part], fingerprints: &Fingerprints) -> Digest {
+    let plans: Vec<_> = parts.iter().map(|part| (&part.plugin, part.digest(fingerprints))).collect();
+    Digest(fingerprints.of(&plans))
 }
 
 fn not_run(step: &Step) -> AppliedStep {

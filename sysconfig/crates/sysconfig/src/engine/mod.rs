@@ -55,6 +55,7 @@ use crate::service::readiness::Readiness;
 use crate::service::signals;
 use crate::state::applied::Applied;
 use crate::state::confirmation::Confirmation;
+use crate::state::fingerprint::Fingerprints;
 use crate::state::journal::{InDoubt, Journal};
 use crate::state::{Damaged, StateError};
 use confirm::Confirming;
@@ -149,6 +150,7 @@ pub struct Engine {
     store: Arc<CopyStore>,
     scanner: Option<Scanner>,
     watch: Option<Watch>,
+    fingerprints: Fingerprints,
     applied: Applied,
     journal: Journal,
     in_doubt: Vec<InDoubt>,
@@ -187,8 +189,12 @@ impl Engine {
             parts;
         let (sender, receiver) = events;
         let store = Arc::new(CopyStore::open(&state_directory)?);
+        let (fingerprints, damaged_key) = Fingerprints::load(&state_directory)?;
         let (applied, damaged) = Applied::load(&state_directory)?;
-        let (confirmation, damaged_confirmation) = Confirmation::load(&state_directory)?;
+        let (mut confirmation, damaged_confirmation) = Confirmation::load(&state_directory)?;
+        if fingerprints.is_new {
+            confirmation.hold_whatever_is_configured()?;
+        }
         let (journal, in_doubt) = Journal::open(&state_directory)?;
         let reports = sender.clone();
         let reporter = move |report| drop(reports.send(Event::Plugin(report)));
@@ -206,6 +212,7 @@ impl Engine {
             store: store.clone(),
             scanner: None,
             watch: None,
+            fingerprints,
             applied,
             journal,
             in_doubt,
@@ -225,7 +232,7 @@ impl Engine {
             events: receiver,
             backlog: VecDeque::new(),
         };
-        for damaged in damaged.into_iter().chain(damaged_confirmation) {
+        for damaged in damaged.into_iter().chain(damaged_confirmation).chain(damaged_key) {
             engine.remember_damage(&damaged);
         }
         engine.scanner = Some(Scanner::new(engine.search(), System::detect(), store));

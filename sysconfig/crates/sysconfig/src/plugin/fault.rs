@@ -16,12 +16,16 @@ pub enum Fault {
     #[error("connection failed: {0}")]
     Connection(String),
     /// It sent something that is not a message.
-    #[error("sent something that is not the protocol: {reason}, in {line:?}")]
+    ///
+    /// What it was is not shown: it may have been meant for somebody else, and hold a secret.
+    #[error("sent something that is not the protocol: {reason}, in {length} bytes of {kind}")]
     Garbage {
         /// Why it is none.
         reason: String,
-        /// The beginning of the line.
-        line: String,
+        /// The line's length in bytes.
+        length: usize,
+        /// What the line consists of: `JSON`, `text` or `binary data`.
+        kind: &'static str,
     },
     /// It sent a line beyond the limit.
     #[error("sent a line longer than {limit} bytes")]

@@ -17,7 +17,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use sysconfig_protocol::method::{Cancel, Notice, Shutdown};
-use sysconfig_protocol::{Call, Id, Message, Notification, PLUGIN_FD_VARIABLE, Request, Response};
+use sysconfig_protocol::{Call, Id, Message, Notification, PLUGIN_FD_VARIABLE, Request, Response, shape};
 
 use super::fault::{CallError, Fault, StartError};
 use super::output::PluginLog;
@@ -189,7 +189,7 @@ impl PluginProcess {
         self.send(&Message::Request(Request { id: id.clone(), method: C::METHOD.to_owned(), params }))?;
         let response = self.await_response(C::METHOD, &id, deadline)?;
         match response.result {
-            Ok(value) => serde_json::from_value(value)
+            Ok(value) => shape::from_value(value)
                 .map_err(|error| CallError::Fault(Fault::BadAnswer { method: C::METHOD, reason: error.to_string() })),
             Err(object) => Err(CallError::Refused(object)),
         }
@@ -328,7 +328,8 @@ impl Drop for PluginProcess {
 fn wrong_id(response: Response, expected: &Id) -> Fault {
     let text = |id: &Id| match id {
         Id::Number(number) => number.to_string(),
-        Id::Text(text) => format!("{text:?}"),
+        // The daemon gives numbers; a text is the plugin's own, and may be anything.
+        Id::Text(text) => format!("\"…\" of {} bytes", text.len()),
     };
     match (response.id, response.result) {
         (Some(found), _) => Fault::WrongId { found: text(&found), expected: text(expected) },

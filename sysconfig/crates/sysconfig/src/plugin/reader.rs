@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use sysconfig_protocol::method::{Log as LogLine, Notice, Progress};
+use sysconfig_protocol::shape::{self, ShapeError};
 use sysconfig_protocol::{
     Event, Level, LineDecoder, MAX_EVENT_BYTES, MAX_EVENT_TOPICS, Message, Notification, Response,
 };
@@ -24,8 +25,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Events of one plugin within a second; each can make others work.
 const EVENTS_PER_SECOND: u32 = 100;
 
-/// As much of a bad line as a message shows.
-const SHOWN_BYTES: usize = 80;
+/// As much of a name that a plugin made up as a message shows.
+const SHOWN_CHARS: usize = 40;
 
 pub(super) type Reporter = Arc<dyn Fn(Report) + Send + Sync>;
 
@@ -170,7 +171,7 @@ impl Reader {
     }
 
     fn take(&mut self, line: &[u8]) -> Result<(), Fault> {
-        let garbage = |reason: String| Fault::Garbage { reason, line: shown(line) };
+        let garbage = |reason: String| garbage(reason, line);
         match Message::parse(line) {
             Ok(Message::Response(response)) => match self.responses.try_send(Ok(response)) {
                 // Nobody listens any more: the process is being stopped.
@@ -193,10 +194,10 @@ impl Reader {
 
     /// Passes an event on. The daemon remembers the last one of each topic, so their number and size have limits.
     fn take_event(&mut self, params: serde_json::Value, line: &[u8]) -> Result<(), Fault> {
-        let mut event: Event = serde_json::from_value(params)
-            .map_err(|error| Fault::Garbage { reason: format!("parameters of event: {error}"), line: shown(line) })?;
+        let mut event: Event =
+            shape::from_value(params).map_err(|error| garbage(format!("parameters of event: {error}"), line))?;
         if line.len() >= MAX_EVENT_BYTES {
-            return Err(Fault::EventTooLarge { topic: shown(event.topic.as_bytes()), limit: MAX_EVENT_BYTES });
+            return Err(Fault::EventTooLarge { topic: shown(&event.topic), limit: MAX_EVENT_BYTES });
         }
         self.events.count(&event.topic)?;
         event.source = Some(self.plugin.clone());
@@ -206,28 +207,37 @@ impl Reader {
 
     fn note(&mut self, notification: Notification) -> Result<(), String> {
         let Notification { method, params } = notification;
-        let read_error = |error: serde_json::Error| format!("parameters of {method}: {error}");
+        let read_error = |error: ShapeError| format!("parameters of {method}: {error}");
         match method.as_str() {
             LogLine::METHOD => {
-                let line: LogLine = serde_json::from_value(params).map_err(read_error)?;
+                let line: LogLine = shape::from_value(params).map_err(read_error)?;
                 self.log.write(line.level, &line.message);
             }
             Progress::METHOD => {
-                let progress: Progress = serde_json::from_value(params).map_err(read_error)?;
+                let progress: Progress = shape::from_value(params).map_err(read_error)?;
                 let percent = progress.percent.map(|percent| format!(" ({percent} %)")).unwrap_or_default();
                 self.log.write(Level::Debug, &format!("{}{percent}", progress.message));
             }
-            other => return Err(format!("no notification is named {other:?}")),
+            other => return Err(format!("no notification is named {:?}", shown(other))),
         }
         Ok(())
     }
 }
 
-/// The beginning of a line, readable.
-fn shown(line: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(&line[..line.len().min(SHOWN_BYTES)]).into_owned();
-    if line.len() > SHOWN_BYTES {
-        text.push('…');
+/// A line that is no message, told without being shown.
+fn garbage(reason: String, line: &[u8]) -> Fault {
+    let kind = match std::str::from_utf8(line) {
+        Ok(text) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => "JSON",
+        Ok(text) if !text.chars().any(|char| char.is_control() && char != '\t') => "text",
+        _ => "binary data",
+    };
+    Fault::Garbage { reason, length: line.len(), kind }
+}
+
+/// The beginning of a name.
+fn shown(name: &str) -> String {
+    match name.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
     }
-    text
 }

@@ -21,7 +21,7 @@ struct Contents {
 /// what a newer one of the same version wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedPart {
-    /// BLAKE3 hash of the plugin's part of the configuration.
+    /// Keyed hash of the plugin's part of the configuration, see [`super::fingerprint`].
     pub config: String,
     /// BLAKE3 hash of the plugin's file.
     pub plugin_hash: String,

@@ -67,7 +67,7 @@ pub struct Confirmation {
     /// The change that waits.
     pub pending: Option<Pending>,
     /// Plugins whose part was undone, with the hash of that part of the configuration: as long as it stays the
-    /// same, it is not applied again without a request.
+    /// same, it is not applied again without a request. Without a hash it is not, whatever it is.
     pub held: BTreeMap<String, String>,
 }
 
@@ -82,6 +82,20 @@ impl Confirmation {
         let (contents, damaged) = load_json::<Contents>(&path)?;
         let (pending, held) = contents.map(|contents| (contents.pending, contents.held)).unwrap_or_default();
         Ok((Self { path, pending, held }, damaged))
+    }
+
+    /// The hashes cannot be compared with any more: what was undone stays so until a request comes, because it may be what
+    /// cut the machine off.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored; memory has it nevertheless.
+    pub fn hold_whatever_is_configured(&mut self) -> Result<(), StateError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        self.held.values_mut().for_each(String::clear);
+        self.store()
     }
 
     /// Stores what memory has; nothing to say is no file.

@@ -1,14 +1,16 @@
 //! What the daemon remembers on disk, in its state directory.
 //!
 //! * [`applied`]: `applied.json`, what was last brought in line, per plugin;
+//! * [`fingerprint`]: `key.json`, with which values are hashed;
 //! * [`confirmation`]: `confirmation.json`, a change that is undone unless it is confirmed;
 //! * [`journal`]: `journal.jsonl`, what was about to be done and what came of it.
 //!
-//! Values of the configuration are not stored, only hashes of them, because they may be secret. The one exception
+//! Values of the configuration are not stored, only keyed hashes of them, because they may be secret. The one exception
 //! is in [`confirmation`].
 
 pub mod applied;
 pub mod confirmation;
+pub mod fingerprint;
 pub mod journal;
 
 use std::fs::{File, OpenOptions};
@@ -94,12 +96,6 @@ fn sync_directory(path: &Path) -> std::io::Result<()> {
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
-/// The hash of a value, as lowercase hexadecimal.
-pub fn digest_of(value: &impl serde::Serialize) -> String {
-    let json = serde_json::to_vec(value).expect("values of the protocol have text keys only, so they serialise");
-    blake3::hash(&json).to_hex().to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
@@ -108,6 +104,7 @@ mod tests {
 
     use super::applied::{Applied, AppliedPart};
     use super::confirmation::{Confirmation, Pending, RevocableStep};
+    use super::fingerprint::Fingerprints;
     use super::journal::Journal;
 
     fn step() -> Step {
@@ -131,6 +128,7 @@ mod tests {
         let part =
             AppliedPart { config: hash.clone(), plugin_hash: hash, plugin_version: "1".to_owned(), at_unix_ms: 7 };
         applied.record("x", part).unwrap();
+        Fingerprints::load(directory).unwrap();
         let (mut journal, _) = Journal::open(directory).unwrap();
         for _ in 0..3 {
             let sequence = journal.intent("x", "digest", &step()).unwrap();
@@ -150,7 +148,7 @@ mod tests {
     fn fuzz_damaged_state_and_journals() {
         let whole = tempfile::tempdir().unwrap();
         write_state(whole.path());
-        let files = ["applied.json", "confirmation.json", "journal.jsonl"];
+        let files = ["applied.json", "confirmation.json", "journal.jsonl", "key.json"];
         test_judge::fuzz(200, |random| {
             let directory = tempfile::tempdir().unwrap();
             for name in files {
@@ -159,6 +157,8 @@ mod tests {
                 std::fs::write(directory.path().join(name), bytes).unwrap();
             }
             Applied::load(directory.path()).unwrap();
+            let (fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
+            assert_eq!(Fingerprints::load(directory.path()).unwrap().0.of(&1), fingerprints.of(&1));
             Confirmation::load(directory.path()).unwrap();
             let (mut journal, before) = Journal::open(directory.path()).unwrap();
             super::journal::history(directory.path(), 10).unwrap();

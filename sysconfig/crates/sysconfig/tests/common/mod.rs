@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use sysconfig_protocol::admin::{Apply, ApplyReport, Plan, PlanReport, PluginStatus, Status, StatusReport};
+use serde_json::{Value, json};
+use sysconfig_protocol::admin::{
+    Apply, ApplyReport, Events, History, Logs, Plan, PlanReport, PluginStatus, Plugins, Status, StatusReport,
+};
 use sysconfig_protocol::{Call, ErrorObject, Id, Message, Request};
 
 /// Longer than anything takes on a loaded machine.
@@ -230,6 +232,21 @@ impl Daemon<'_> {
 
     pub(crate) fn apply(&self) -> ApplyReport {
         self.request(&Apply::default()).unwrap()
+    }
+
+    /// Every answer that tells something, as it is sent.
+    pub(crate) fn everything_that_is_told(&self) -> String {
+        let plan = self.request(&Plan {}).map_or_else(|error| json!(error), |plan| json!(plan));
+        let (logs, events) = (Logs { limit: Some(10_000), ..Logs::default() }, Events::default());
+        let told = [
+            json!(self.status()),
+            json!(self.request(&Plugins {}).unwrap()),
+            plan,
+            json!(self.request(&History { limit: None }).unwrap()),
+            json!(self.request(&logs).unwrap()),
+            json!(self.request(&events).unwrap()),
+        ];
+        json!(told).to_string()
     }
 
     /// The messages of the problems, with their subjects.

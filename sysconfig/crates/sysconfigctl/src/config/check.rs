@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use sysconfig::config::{self, Configuration, Sources};
+use sysconfig::config::{self, ConfigErrors, Configuration, Sources};
 use sysconfig::offline::Plugins;
 use sysconfig_protocol::admin::Problem;
 
@@ -25,8 +25,11 @@ pub(super) struct CheckReport {
 pub(super) struct Checked {
     /// The files, in the order in which they are merged.
     files: Vec<PathBuf>,
-    /// What is wrong with them before any plugin is asked, as a report with file, line and column.
+    /// What is wrong with them before any plugin is asked, each fault with file, line and column.
     error: Option<String>,
+    /// The same, for a person's report.
+    #[serde(skip)]
+    faults: Option<ConfigErrors>,
     /// The plugins that were asked; none at all when they were not to be.
     plugins: Option<Vec<String>>,
     /// What they said, and the keys that none of them owns.
@@ -53,11 +56,12 @@ fn check_sources(sources: &Sources, directories: &[PathBuf], is_own: bool) -> Re
         Ok(loaded) => {
             let (plugins, problems) = ask_plugins(&loaded, directories, is_own)?;
             let files = loaded.files.into_iter().map(|file| file.path).collect();
-            Ok(Checked { files, error: None, plugins, problems })
+            Ok(Checked { files, error: None, faults: None, plugins, problems })
         }
         Err(errors) => Ok(Checked {
             files: vec![sources.file.clone()],
             error: Some(config::render(&errors)),
+            faults: Some(errors),
             plugins: None,
             problems: Vec::new(),
         }),
@@ -85,12 +89,13 @@ fn ask_plugins(
     Ok((Some(names), problems))
 }
 
-/// The report as text.
-pub(super) fn render(report: &CheckReport) -> String {
+/// The report as text; `with_source` shows the lines that faults are in, and whatever secrets they hold.
+pub(super) fn render(report: &CheckReport, with_source: bool) -> String {
     let mut text = String::new();
     for checked in &report.checked {
-        if let Some(error) = &checked.error {
-            text += &format!("{}\n", error.trim_end());
+        if let Some(faults) = &checked.faults {
+            let error = if with_source { config::render_with_source(faults) } else { config::render(faults) };
+            text += &format!("{error}\n");
             continue;
         }
         let files: Vec<_> = checked.files.iter().map(|file| file.display().to_string()).collect();

@@ -19,7 +19,8 @@ impl Session<'_> {
         match command {
             ConfigCommand::Check { files, sources, plugins } => {
                 let report = check::check(&files, &sources.into(), &plugins)?;
-                self.answer(&report, check::render(&report))?;
+                // What is written into a file or a build's log is read by others than whoever may read the files.
+                self.answer(&report, check::render(&report, self.is_terminal))?;
                 Ok(Exit::success_if(report.accepted))
             }
             ConfigCommand::Show { sources, origin } => {

@@ -134,8 +134,11 @@ fn configuration(sources: &Sources, checks: &mut Vec<Check>) -> Option<Configura
             Some(config)
         }
         Err(errors) => {
-            checks
-                .push(Check::wrong("configuration", render_errors(&errors)).help("mend it, then: sysconfigctl reload"));
+            // Without the lines themselves: what a doctor says is what people put into a report for others.
+            checks.push(
+                Check::wrong("configuration", render_errors(&errors))
+                    .help("sysconfigctl config check shows the lines; mend them, then: sysconfigctl reload"),
+            );
             None
         }
     }

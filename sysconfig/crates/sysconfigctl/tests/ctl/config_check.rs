@@ -1,12 +1,17 @@
 //! `config check` needs no daemon.
 
-use crate::support::{Ran, sysconfigctl};
+use crate::support::{Ran, sysconfigctl_at};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
 /// Writes files into a directory of their own and runs `config check` with what `arguments` makes of the directory.
 fn check(files: &[(&str, &str)], arguments: impl Fn(&Path) -> Vec<String>) -> Ran {
+    check_at(files, arguments, false)
+}
+
+/// The same, at a terminal or not.
+fn check_at(files: &[(&str, &str)], arguments: impl Fn(&Path) -> Vec<String>, is_terminal: bool) -> Ran {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("d")).unwrap();
     for (name, text) in files {
@@ -15,7 +20,7 @@ fn check(files: &[(&str, &str)], arguments: impl Fn(&Path) -> Vec<String>) -> Ra
     let mut all = vec!["config".to_owned(), "check".to_owned()];
     all.extend(arguments(directory.path()));
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    sysconfigctl(Path::new("no-daemon-listens-here"), &all)
+    sysconfigctl_at(Path::new("no-daemon-listens-here"), &all, is_terminal)
 }
 
 fn text(path: &Path) -> String {
@@ -60,4 +65,19 @@ fn faults_have_a_place_also_in_json() {
         report["checked"].as_array().unwrap().iter().map(|one| one["error"].as_str().unwrap()).collect();
     assert!(errors[0].contains("b.toml"), "{errors:?}");
     assert!(errors[1].contains("c.toml"), "{errors:?}");
+}
+
+/// A line may hold a secret: it is shown to a person at a terminal, and not written into a file or a build's log.
+#[test]
+fn faulty_lines_are_shown_at_a_terminal_only() {
+    let files = [("a.toml", "[x]\npassword = \"hunter2\"\npassword = \"hunter3\"\n")];
+    let file = |root: &Path| vec![text(&root.join("a.toml"))];
+    let json = |root: &Path| vec!["--json".to_owned(), text(&root.join("a.toml"))];
+    let shown = check_at(&files, file, true);
+    assert!(shown.code == 1 && shown.out.contains("password = \"hunter3\""), "{}", shown.out);
+    for ran in [check_at(&files, file, false), check_at(&files, json, true), check_at(&files, json, false)] {
+        assert_eq!(ran.code, 1);
+        assert!(ran.out.contains("a.toml:3:1: invalid TOML: duplicate key"), "{}", ran.out);
+        assert!(!ran.out.contains("hunter"), "{}", ran.out);
+    }
 }

@@ -135,9 +135,10 @@ fn doctor_says_what_is_wrong_before_the_daemon_runs() {
     let json: Value = serde_json::from_str(&place.run(&[&["--json"], &doctor[..]].concat()).out).unwrap();
     assert_eq!(json["healthy"], false);
     assert!(json["checks"].as_array().unwrap().iter().any(|check| check["verdict"] == "wrong"));
-    fs::write(place.path("main.toml"), "[plugins\n").unwrap();
+    fs::write(place.path("main.toml"), "[x]\npassword = \"hunter2\n").unwrap();
     let ran = place.run(&doctor);
-    assert!(ran.out.contains("WRONG  configuration: ") && ran.out.contains("main.toml:1:9"), "{}", ran.out);
+    assert!(ran.out.contains("WRONG  configuration: ") && ran.out.contains("main.toml:2:20"), "{}", ran.out);
+    assert!(!ran.out.contains("hunter"), "what it says is put into reports for others: {}", ran.out);
 }
 
 #[test]

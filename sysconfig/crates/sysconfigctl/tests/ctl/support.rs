@@ -19,10 +19,16 @@ pub(crate) struct Ran {
 
 /// Runs the program in this process.
 pub(crate) fn sysconfigctl(socket: &Path, arguments: &[&str]) -> Ran {
+    sysconfigctl_at(socket, arguments, false)
+}
+
+/// Runs the program in this process; with a person at a terminal, or without.
+pub(crate) fn sysconfigctl_at(socket: &Path, arguments: &[&str], is_terminal: bool) -> Ran {
     let socket = socket.to_str().unwrap();
     let fixed = ["sysconfigctl", "--socket", socket];
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = sysconfigctl::run(fixed.iter().chain(arguments), &mut out, &mut err);
+    let streams = sysconfigctl::Streams { out: &mut out, err: &mut err, is_terminal };
+    let exit = sysconfigctl::run(fixed.iter().chain(arguments), streams);
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ran { code: exit.code(), out: text(out), err: text(err) }
 }

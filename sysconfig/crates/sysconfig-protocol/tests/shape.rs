@@ -1,0 +1,120 @@
+//! Values are read as `serde_json` reads them, and the errors do not quote them.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use sysconfig_protocol::{Secret, shape};
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Account {
+    user: String,
+    #[serde(default)]
+    password: Option<Secret>,
+    #[serde(default)]
+    port: u16,
+    #[serde(default)]
+    kind: Kind,
+    #[serde(default)]
+    weight: f64,
+    #[serde(default)]
+    pair: (i8, bool),
+}
+
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    #[default]
+    Plain,
+    Named(String),
+    Sized {
+        size: i64,
+    },
+    Both(u8, u8),
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+    Table { inner: BTreeMap<u16, Kind> },
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+struct Name(String);
+
+fn same_as_json<T: DeserializeOwned + PartialEq + Debug>(values: &[Value]) {
+    for value in values {
+        let theirs = serde_json::from_value::<T>(value.clone());
+        let ours = shape::from_value::<T>(value.clone());
+        match (theirs, ours) {
+            (Ok(theirs), Ok(ours)) => assert_eq!(ours, theirs, "{value}"),
+            (Err(_), Err(_)) => (),
+            (theirs, ours) => panic!("{value}: {theirs:?}, {ours:?}"),
+        }
+    }
+}
+
+#[test]
+fn values_are_read_as_serde_json_reads_them() {
+    let kinds = [
+        json!("plain"),
+        json!("named"),
+        json!({ "named": "x" }),
+        json!({ "sized": { "size": -3 } }),
+        json!({ "both": [1, 2] }),
+        json!({ "both": [1] }),
+        json!({ "both": [1, 2, 3] }),
+        json!({ "plain": null }),
+        json!({ "plain": 1 }),
+        json!({ "plain": null, "named": "x" }),
+        json!({}),
+        json!(7),
+        json!(null),
+    ];
+    same_as_json::<Kind>(&kinds);
+    same_as_json::<Option<Kind>>(&kinds);
+    same_as_json::<Value>(&kinds);
+    let accounts = kinds.map(|kind| json!({ "user": "a", "kind": kind, "pair": [-1, true], "weight": 2 }));
+    same_as_json::<Account>(&accounts);
+    same_as_json::<Account>(&[json!({ "user": "a", "more": 1 }), json!({}), json!(["a"]), json!({ "port": 70_000 })]);
+    same_as_json::<OneOrMany>(&[json!("a"), json!(["a"]), json!([1]), json!({ "inner": { "7": "plain" } })]);
+    let keys = [json!({ "1": 1, "2": 2 }), json!({ "-1": 1 }), json!({ "plain": 1 }), json!({ "true": 1 }), json!({})];
+    same_as_json::<BTreeMap<u16, u8>>(&keys);
+    same_as_json::<BTreeMap<i64, u8>>(&keys);
+    same_as_json::<BTreeMap<bool, u8>>(&keys);
+    same_as_json::<BTreeMap<Kind, u8>>(&keys);
+    same_as_json::<BTreeMap<Name, Option<u8>>>(&keys);
+    same_as_json::<(f32, char, Option<()>)>(&[json!([1.5, "c", null]), json!([1, "cc", null]), json!([1, "c"])]);
+    same_as_json::<u128>(&[json!(1), json!(-1), json!(u64::MAX)]);
+}
+
+#[test]
+fn errors_do_not_quote_values() {
+    for (value, words) in [
+        (json!({ "user": 12345 }), "invalid type: integer, expected a string"),
+        (json!({ "user": -12345 }), "invalid type: integer, expected a string"),
+        (json!({ "user": 12345.5 }), "invalid type: floating point number, expected a string"),
+        (json!({ "user": true }), "invalid type: boolean, expected a string"),
+        (json!({ "user": null }), "invalid type: null, expected a string"),
+        (json!({ "user": ["12345"] }), "invalid type: sequence, expected a string"),
+        (json!({ "user": "a", "port": "12345" }), "invalid type: string, expected u16"),
+        (json!({ "user": "a", "port": 123_456 }), "invalid value: integer, expected u16"),
+        (json!({ "user": "a", "kind": "12345" }), "unknown variant, expected one of `plain`, `named`, `sized`, `both`"),
+        (json!({ "user": "a", "kind": { "12345": 1 } }), "unknown variant, expected"),
+        (json!({ "user": "a", "kind": 12345 }), "expected the name of a variant"),
+        (json!({ "user": "a", "pair": [1] }), "invalid length 1"),
+        (json!({ "user": "a", "password": 12345 }), "a secret has to be a string"),
+        (json!({ "usr": "12345" }), "unknown field `usr`, expected one of `user`"),
+    ] {
+        let error = shape::from_value::<Account>(value.clone()).unwrap_err().to_string();
+        assert!(error.contains(words), "{value}: {error}");
+        assert!(!error.contains("12345") && !error.contains("true"), "{value}: {error}");
+    }
+    let error = shape::from_value::<BTreeMap<u8, u8>>(json!({ "12345": 1 })).unwrap_err().to_string();
+    assert!(!error.contains("12345"), "{error}");
+}

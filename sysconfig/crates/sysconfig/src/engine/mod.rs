@@ -11,6 +11,7 @@
 //! * `confirm`: changes that are undone unless somebody confirms them;
 //! * `drift`: looking whether the machine is still as configured;
 //! * `events`: what plugins tell each other;
+//! * `proposal`: planning for files that are not in force;
 //! * `reconfigure`: taking over changed configuration files;
 //! * `report`: what goes onto the board.
 
@@ -23,6 +24,7 @@ mod events;
 mod exchange;
 mod managed;
 mod order;
+mod proposal;
 mod reconfigure;
 mod report;
 mod start;
@@ -61,6 +63,7 @@ use confirm::Confirming;
 use drift::Drift;
 use events::EventBook;
 use managed::Managed;
+use proposal::Trial;
 
 /// Where an answer goes.
 pub type Reply<T> = SyncSender<Result<T, ErrorObject>>;
@@ -143,6 +146,9 @@ pub struct Engine {
     config: Configuration,
     config_loaded_unix_ms: u64,
     config_rejected: Option<String>,
+    /// The steps that were planned for files that say something new, which is not in force.
+    proposed_steps: Option<usize>,
+    trial: Trial,
     assignment: Assignment,
     plugins: BTreeMap<String, Managed>,
     launcher: Launcher,
@@ -200,6 +206,8 @@ impl Engine {
             config,
             config_loaded_unix_ms: clock::unix_ms(),
             config_rejected: None,
+            proposed_steps: None,
+            trial: Trial::default(),
             assignment: Assignment::default(),
             plugins: BTreeMap::new(),
             launcher,

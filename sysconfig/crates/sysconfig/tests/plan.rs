@@ -158,3 +158,25 @@ fn what_a_plugin_says_while_it_plans_is_heard_by_nobody() {
     daemon.wait_for("the event", |daemon| text(daemon.bench) == "one\"news\"");
     daemon.stop();
 }
+
+#[test]
+fn what_a_new_build_only_plans_is_not_applied_by_an_event() {
+    let bench = Bench::new();
+    let want = start(&bench, "");
+    want("one");
+    let config = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    std::fs::write(bench.path("sysconfig.toml"), config.replace("reload-applies = true", "")).unwrap();
+    let daemon = bench.start();
+    bench.install("a", &json!({ "after": ["z"], "subscribe": ["lease"], "prefix": "new " }));
+    daemon.wait_for("the plan", |daemon| daemon.problems().iter().any(|problem| problem.contains("1 step planned")));
+    std::fs::write(bench.path("word"), "news").unwrap();
+    daemon.request(&PluginRestart { name: "z".to_owned() }).unwrap();
+    daemon.wait_for("the event", |daemon| daemon.log().contains("plugin a: told of lease"));
+    daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap();
+    assert_eq!(text(&bench), "one");
+    let log = daemon.log();
+    assert!(!log.contains("events come too fast"), "the event is planned for once: {log}");
+    assert!(daemon.apply().is_success());
+    assert_eq!(text(&bench), "new one\"news\"");
+    daemon.stop();
+}

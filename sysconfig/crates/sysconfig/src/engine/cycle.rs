@@ -162,7 +162,7 @@ impl Engine {
             let part = approved.remove(name).unwrap_or_else(|| self.plan_part(name));
             plans.push((name.clone(), part.digest()));
             let result = match mode {
-                Mode::Apply { allow_destructive } if !self.is_held(name) => {
+                Mode::Apply { allow_destructive } if !self.awaits_request(name) => {
                     if let Some(managed) = self.plugins.get_mut(name) {
                         managed.unacted_news = None;
                     }
@@ -332,6 +332,7 @@ impl Engine {
         let is_in_force = result.is_success() && managed.pending == 0;
         if is_in_force {
             managed.owes_apply = false;
+            managed.only_planned = false;
             let has_changed = result.steps.iter().any(|step| step.result == StepResult::Changed);
             self.record_applied(&result.plugin, mode != Mode::Plan && has_changed);
         }

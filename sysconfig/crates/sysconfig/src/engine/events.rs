@@ -170,7 +170,8 @@ impl Engine {
         if !is_free || !self.assignment.parts.contains_key(name) {
             return None;
         }
-        managed.unacted_news.clone().or_else(|| {
+        // What must not be acted on was planned for when it was told.
+        managed.unacted_news.clone().filter(|_| !self.awaits_request(name)).or_else(|| {
             let (_, event) = self.news_for(name).into_iter().next()?;
             Some(trigger(&event))
         })

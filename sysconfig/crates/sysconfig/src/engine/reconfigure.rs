@@ -190,6 +190,7 @@ impl Engine {
     fn hand_over(&mut self, name: &str) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         managed.owes_apply = true;
+        managed.only_planned = false;
         managed.diagnostics = Vec::new();
         managed.deviations = Vec::new();
         managed.trouble = None;

@@ -140,6 +140,11 @@ impl Scanner {
         }
         self.directories = with_fallbacks(&search.path, &self.system.triples());
         self.search = search;
+        self.forget_findings();
+    }
+
+    /// Finds everything that is there anew.
+    pub fn forget_findings(&mut self) {
         for tracked in self.tracked.values_mut() {
             tracked.settled = None;
         }

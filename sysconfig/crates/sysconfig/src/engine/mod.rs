@@ -49,7 +49,7 @@ use sysconfig_protocol::{Call, ErrorObject, Severity};
 use crate::board::Board;
 use crate::clock;
 use crate::config::{Assignment, ConfigWatch, Configuration, Sources};
-use crate::discovery::{CopyStore, Finding, Scanner, Search, System, Watch, watch};
+use crate::discovery::{Attention, CopyStore, Finding, Scanner, Search, System, Watch, watch};
 use crate::log::Log;
 use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
 use crate::service::instance::InstanceError;
@@ -360,15 +360,21 @@ impl Engine {
 
     fn start_watching(&mut self) -> Result<(), EngineError> {
         let Some(scanner) = self.scanner.take() else { return Ok(()) };
-        if !self.config.settings.plugins.hot_reload && !self.config.settings.daemon.watch_configuration {
-            return Ok(());
-        }
         let sender = self.sender.clone();
         let deliver = move |finding| sender.send(Event::Finding(finding)).is_ok();
-        let interval = self.config.settings.plugins.poll_interval;
         let config = ConfigWatch::new(self.sources.clone());
-        self.watch = Some(watch(scanner, config, interval, deliver).map_err(EngineError::Thread)?);
+        self.watch = Some(watch(scanner, config, self.attention(), deliver).map_err(EngineError::Thread)?);
         Ok(())
+    }
+
+    fn attention(&self) -> Attention {
+        let settings = &self.config.settings;
+        Attention {
+            search: self.search(),
+            plugins: settings.plugins.hot_reload,
+            configuration: settings.daemon.watch_configuration,
+            interval: settings.plugins.poll_interval,
+        }
     }
 
     fn search(&self) -> Search {

@@ -168,20 +168,15 @@ impl Engine {
         self.config.settings = settings;
         self.reopen_log();
         if let Some(watch) = &self.watch {
-            watch.search(self.search());
+            watch.attend(self.attention());
         }
         self.publish_search();
     }
 
-    /// Some settings are built into running threads.
+    /// How long a plugin may take to stop is built into the processes that run.
     fn warn_of_late_settings(&self, fresh: &Settings) {
-        let (old, new) = (&self.config.settings.plugins, &fresh.plugins);
-        let late = [
-            ("poll-interval", old.poll_interval != new.poll_interval),
-            ("deadlines.stop", old.deadlines.stop != new.deadlines.stop),
-        ];
-        for (key, _) in late.iter().filter(|(_, changed)| *changed) {
-            self.log.warn(SELF, format!("plugins.{key} takes effect when the daemon is started anew"));
+        if self.config.settings.plugins.deadlines.stop != fresh.plugins.deadlines.stop {
+            self.log.warn(SELF, "plugins.deadlines.stop takes effect when the daemon is started anew");
         }
     }
 

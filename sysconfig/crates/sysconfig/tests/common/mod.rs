@@ -59,7 +59,9 @@ impl Bench {
             self.path("plugins").display()
         );
         let logging = "[logging]\nlevel = \"trace\"\noutput = \"console\"\n";
-        std::fs::write(self.path("sysconfig.toml"), format!("{plugins}{logging}{machine}")).unwrap();
+        // As an editor does it: a daemon that watches the file never sees half of it.
+        std::fs::write(self.path("sysconfig.new"), format!("{plugins}{logging}{machine}")).unwrap();
+        std::fs::rename(self.path("sysconfig.new"), self.path("sysconfig.toml")).unwrap();
     }
 
     /// Puts a build of the scripted plugin in place as Cargo does: written elsewhere, unlinked, hard-linked.

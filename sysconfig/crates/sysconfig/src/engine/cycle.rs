@@ -317,6 +317,7 @@ impl Engine {
     /// Takes over what a cycle found out about a plugin.
     fn note_result(&mut self, trigger: &str, result: &PluginApply, mode: Mode) {
         let Some(managed) = self.plugins.get_mut(&result.plugin) else { return };
+        managed.looked = Some(Instant::now());
         let waiting = |step: &&AppliedStep| !matches!(step.result, StepResult::Changed | StepResult::AlreadySo);
         managed.pending = result.steps.iter().filter(waiting).count();
         let of_step = result.steps.iter().find_map(|step| step.error.clone());
@@ -402,7 +403,6 @@ impl Engine {
         self.log.debug(SELF, &message);
         self.board.note(HappeningKind::Cycle, None, message);
         self.last_cycle = Some(cycle);
-        self.drift.note_look();
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Managed {
     pub(super) owes_apply: bool,
     /// A new build planned steps that nobody has asked for, and reloads do not apply.
     pub(super) only_planned: bool,
+    /// When the machine was last compared with its part.
+    pub(super) looked: Option<Instant>,
 }
 
 /// A running process.
@@ -92,6 +94,7 @@ impl Managed {
             pace: EventPace::default(),
             owes_apply: true,
             only_planned: false,
+            looked: None,
         }
     }
 

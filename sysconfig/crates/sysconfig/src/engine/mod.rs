@@ -60,7 +60,6 @@ use crate::state::confirmation::Confirmation;
 use crate::state::journal::{InDoubt, Journal};
 use crate::state::{Damaged, StateError};
 use confirm::Confirming;
-use drift::Drift;
 use events::EventBook;
 use managed::Managed;
 use proposal::Trial;
@@ -160,7 +159,6 @@ pub struct Engine {
     in_doubt: Vec<InDoubt>,
     book: EventBook,
     confirming: Confirming,
-    drift: Drift,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
     /// What of the plugin path cannot be looked at, and why.
@@ -219,7 +217,6 @@ impl Engine {
             in_doubt,
             book: EventBook::default(),
             confirming: Confirming::new(confirmation),
-            drift: Drift::default(),
             lasting_problems: Vec::new(),
             missing_directories: BTreeMap::new(),
             last_cycle: None,

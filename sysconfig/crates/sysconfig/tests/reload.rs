@@ -60,6 +60,39 @@ fn without_reload_applies_a_new_build_only_plans() {
 }
 
 #[test]
+fn a_build_that_is_linked_in_the_middle_of_an_apply_waits_for_its_end() {
+    let bench = Bench::new();
+    let steps = 4;
+    bench.install("a", &json!({ "version": "1.0.0", "files": steps, "apply_sleep_ms": 300 }));
+    bench.configure(&bench.wants("a", "one"));
+    let daemon = bench.start();
+    let old = daemon.plugin("a").pid;
+    let written = |daemon: &common::Daemon<'_>| daemon.log().matches("plugin a: changed: write").count();
+    let before = written(&daemon);
+    bench.configure(&bench.wants("a", "two"));
+    std::thread::scope(|scope| {
+        let apply = scope.spawn(|| daemon.apply());
+        daemon.wait_for("the first step", |daemon| written(daemon) > before);
+        // It is found, and could be started, long before the other steps are done.
+        bench.install("a", &json!({ "version": "2.0.0", "files": steps, "prefix": "new " }));
+        let report = apply.join().unwrap();
+        assert!(report.is_success() && report.plugins[0].steps.len() == steps, "{report:?}");
+    });
+    daemon.wait_for("the new build's own apply", |daemon| written(daemon) == before + 2 * steps);
+    let log = daemon.log();
+    let (until, _) = log.split_once(" is live, ").unwrap();
+    assert_eq!(
+        until.matches("plugin a: changed: write").count(),
+        before + steps,
+        "no step of the apply is left: {log}"
+    );
+    let new = daemon.plugin("a");
+    assert_eq!((new.version.as_deref(), bench.text("a").as_deref()), (Some("2.0.0"), Some("new two")));
+    assert!(new.pid != old && new.restarts == 0, "{new:?}");
+    daemon.stop();
+}
+
+#[test]
 fn a_broken_build_leaves_the_old_one_running_and_status_says_why() {
     let bench = Bench::new();
     bench.install("a", &json!({}));

@@ -159,3 +159,25 @@ fn reloads_of_a_plugin_leave_nothing_behind() {
         daemon.wait_for_plugin("a", "the build", |plugin| plugin.version.as_ref() == Some(&version));
     });
 }
+
+/// All plugins of a path were in memory at the same time, one for each processor.
+#[test]
+fn large_plugins_take_no_memory_of_the_daemon() {
+    const PADDING_KIB: usize = 16 << 10;
+    let plugins = ["a", "b", "c", "d"];
+    let peak = |padding_kib: usize| {
+        let bench = Bench::new();
+        for name in plugins {
+            bench.install_padded(name, padding_kib << 10);
+        }
+        [(); 2].map(|()| {
+            let daemon = bench.start();
+            let peak = kib(&std::path::PathBuf::from(format!("/proc/{}", daemon.pid().as_raw_nonzero())), "VmHWM:");
+            daemon.stop();
+            peak
+        })
+    };
+    let ([first_small, second_small], [first, second]) = (peak(0), peak(PADDING_KIB));
+    assert!(first < first_small + PADDING_KIB * 3 / 2, "one new file at a time: {first_small} KiB became {first} KiB");
+    assert!(second < second_small + PADDING_KIB / 2, "none that is known: {second_small} KiB became {second} KiB");
+}

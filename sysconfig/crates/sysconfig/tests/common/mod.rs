@@ -71,6 +71,14 @@ impl Bench {
         self.install_bytes(name, &bytes);
     }
 
+    /// The same with nothing special to do, and so many bytes more.
+    pub(crate) fn install_padded(&self, name: &str, padding: usize) {
+        let mut bytes = loaded_part(&scripted_plugin());
+        bytes.resize(bytes.len() + padding, 0);
+        bytes.extend_from_slice(b"SCRIPT{}");
+        self.install_bytes(name, &bytes);
+    }
+
     /// The same with a real plugin, which is to act on a simulated machine.
     pub(crate) fn install_simulated(&self, name: &str, machine: &Value) {
         let mut bytes = loaded_part(&example("simulated-plugin"));

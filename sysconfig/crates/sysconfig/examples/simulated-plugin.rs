@@ -13,8 +13,11 @@ use sysconfig_platform::fake::remote::Remote;
 use sysconfig_platform::hostname::KernelNodeName;
 use sysconfig_platform::{Host, Root, System};
 use sysconfig_plugin_dns::DnsPlugin;
+use sysconfig_plugin_filesystem::FilesystemPlugin;
 use sysconfig_plugin_hostname::HostnamePlugin;
 use sysconfig_plugin_interfaces::InterfacesPlugin;
+use sysconfig_plugin_swap::SwapPlugin;
+use sysconfig_plugin_zpool::ZpoolPlugin;
 
 #[derive(Deserialize)]
 struct Machine {
@@ -32,6 +35,9 @@ fn main() -> ExitCode {
         Some("sysconfig-plugin-interfaces") => sysconfig_plugin::run(InterfacesPlugin::new(host)),
         Some("sysconfig-plugin-dns") => sysconfig_plugin::run(DnsPlugin::new(host)),
         Some("sysconfig-plugin-hostname") => sysconfig_plugin::run(HostnamePlugin::new(host)),
+        Some("sysconfig-plugin-zpool") => sysconfig_plugin::run(ZpoolPlugin::new(host)),
+        Some("sysconfig-plugin-filesystem") => sysconfig_plugin::run(FilesystemPlugin::new(host)),
+        Some("sysconfig-plugin-swap") => sysconfig_plugin::run(SwapPlugin::new(host)),
         _ => panic!("no plugin is called {name}"),
     }
 }

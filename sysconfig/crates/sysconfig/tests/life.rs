@@ -344,6 +344,23 @@ fn drift_is_seen_told_and_left_alone() {
 }
 
 #[test]
+fn what_happens_to_one_plugin_does_not_keep_the_daemon_from_looking_at_another() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.install("busy", &json!({}));
+    let machine = format!("{}{}", bench.wants("a", "right"), bench.wants("busy", "text"));
+    bench.configure(&format!("[daemon]\ndrift-interval = \"1s\"\n{machine}"));
+    let daemon = bench.start();
+    std::fs::write(bench.path("a"), "wrong").unwrap();
+    daemon.wait_for("the drift", |daemon| {
+        // A cycle about this plugin, again and again.
+        daemon.request(&PluginRestart { name: "busy".to_owned() }).unwrap();
+        daemon.problems().contains(&"plugin a: 1 step planned and not carried out".to_owned())
+    });
+    daemon.stop();
+}
+
+#[test]
 fn changed_files_are_taken_over_without_a_request_where_that_is_wanted() {
     let bench = Bench::new();
     bench.install("a", &json!({}));

@@ -5,7 +5,12 @@ mod common;
 use common::Bench;
 use serde_json::json;
 use sysconfig_protocol::Severity;
-use sysconfig_protocol::admin::{Health, PluginState, ReloadResult};
+use sysconfig_protocol::admin::{Health, PluginState, Plugins, Reload, ReloadResult};
+
+/// Many polls. Nothing is to happen meanwhile, so that a slow machine cannot make a test fail.
+fn wait_for_nothing() {
+    std::thread::sleep(std::time::Duration::from_millis(300));
+}
 
 #[test]
 fn a_relinked_build_is_live_and_applied_and_the_old_copy_goes() {
@@ -51,6 +56,39 @@ fn without_reload_applies_a_new_build_only_plans() {
     assert_eq!(bench.text("a").as_deref(), Some("text"));
     assert!(daemon.apply().is_success());
     assert_eq!(bench.text("a").as_deref(), Some("new text"));
+    daemon.stop();
+}
+
+#[test]
+fn a_build_that_is_linked_in_the_middle_of_an_apply_waits_for_its_end() {
+    let bench = Bench::new();
+    let steps = 4;
+    bench.install("a", &json!({ "version": "1.0.0", "files": steps, "apply_sleep_ms": 300 }));
+    bench.configure(&bench.wants("a", "one"));
+    let daemon = bench.start();
+    let old = daemon.plugin("a").pid;
+    let written = |daemon: &common::Daemon<'_>| daemon.log().matches("plugin a: changed: write").count();
+    let before = written(&daemon);
+    bench.configure(&bench.wants("a", "two"));
+    std::thread::scope(|scope| {
+        let apply = scope.spawn(|| daemon.apply());
+        daemon.wait_for("the first step", |daemon| written(daemon) > before);
+        // It is found, and could be started, long before the other steps are done.
+        bench.install("a", &json!({ "version": "2.0.0", "files": steps, "prefix": "new " }));
+        let report = apply.join().unwrap();
+        assert!(report.is_success() && report.plugins[0].steps.len() == steps, "{report:?}");
+    });
+    daemon.wait_for("the new build's own apply", |daemon| written(daemon) == before + 2 * steps);
+    let log = daemon.log();
+    let (until, _) = log.split_once(" is live, ").unwrap();
+    assert_eq!(
+        until.matches("plugin a: changed: write").count(),
+        before + steps,
+        "no step of the apply is left: {log}"
+    );
+    let new = daemon.plugin("a");
+    assert_eq!((new.version.as_deref(), bench.text("a").as_deref()), (Some("2.0.0"), Some("new two")));
+    assert!(new.pid != old && new.restarts == 0, "{new:?}");
     daemon.stop();
 }
 
@@ -263,5 +301,90 @@ fn a_plugin_directory_that_is_not_there_is_told_until_it_appears() {
     daemon.wait_for("the plugin", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
     daemon.wait_for("the end of the warning", |daemon| daemon.status().health == Health::Ok);
     assert!(daemon.problems().is_empty(), "{:?}", daemon.problems());
+    daemon.stop();
+}
+
+#[test]
+fn hot_reload_can_be_switched_on_and_off() {
+    for watch in [false, true] {
+        let bench = Bench::new();
+        bench.install("a", &json!({ "version": "1.0.0" }));
+        let machine = format!("[daemon]\nwatch-configuration = {watch}\n{}", bench.wants("a", "text"));
+        let switch = |on: bool| bench.configure_with(&format!("hot-reload = {on}"), &machine);
+        switch(false);
+        let daemon = bench.start();
+        let is = |version: &str| daemon.plugin("a").version.as_deref() == Some(version);
+        let switched = |on: bool| {
+            switch(on);
+            daemon.request(&Reload {}).unwrap();
+            assert_eq!(daemon.request(&Plugins {}).unwrap().hot_reload, on);
+        };
+        bench.install("a", &json!({ "version": "2.0.0" }));
+        wait_for_nothing();
+        assert!(is("1.0.0"), "hot reload is off, watch {watch}");
+        switched(true);
+        daemon.wait_for("the build that came while it was off", |_| is("2.0.0"));
+        bench.install("a", &json!({ "version": "3.0.0" }));
+        daemon.wait_for("a build that comes while it is on", |_| is("3.0.0"));
+        switched(false);
+        bench.install("a", &json!({ "version": "4.0.0" }));
+        wait_for_nothing();
+        assert!(is("3.0.0"), "hot reload is off again, watch {watch}");
+        switched(true);
+        daemon.wait_for("the last build", |_| is("4.0.0"));
+        daemon.stop();
+    }
+}
+
+#[test]
+fn watching_the_configuration_can_be_switched_on_and_off() {
+    for hot_reload in [false, true] {
+        let bench = Bench::new();
+        bench.install("a", &json!({}));
+        let configure = |watch: bool, text: &str| {
+            let machine = format!("[daemon]\nwatch-configuration = {watch}\n{}", bench.wants("a", text));
+            bench.configure_with(&format!("hot-reload = {hot_reload}"), &machine);
+        };
+        configure(false, "one");
+        let daemon = bench.start();
+        let is = |text: &str| bench.text("a").as_deref() == Some(text);
+        configure(true, "two");
+        wait_for_nothing();
+        assert!(is("one"), "nothing is watched, hot reload {hot_reload}");
+        daemon.request(&Reload {}).unwrap();
+        assert!(is("two"));
+        configure(true, "three");
+        daemon.wait_for("the change", |_| is("three"));
+        configure(false, "four");
+        daemon.wait_for("the change that ends it", |_| is("four"));
+        configure(true, "five");
+        wait_for_nothing();
+        assert!(is("four"), "nothing is watched any more, hot reload {hot_reload}");
+        daemon.stop();
+    }
+}
+
+/// A machine that is to look at nothing is not woken up four times a second.
+#[test]
+fn a_daemon_that_watches_nothing_sleeps() {
+    let bench = Bench::new();
+    bench.configure_with("hot-reload = false", "");
+    let daemon = bench.start();
+    let tasks = format!("/proc/{}/task", daemon.pid().as_raw_nonzero());
+    let switches = || {
+        let tasks = std::fs::read_dir(&tasks).unwrap().flatten();
+        let statuses = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+        let watch = statuses.into_iter().find(|status| status.starts_with("Name:\twatch\n"))?;
+        watch
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))
+            .map(|count| count.trim().to_owned())
+    };
+    let asleep = || {
+        let before = switches();
+        wait_for_nothing();
+        before.is_some() && switches() == before
+    };
+    daemon.wait_for("the thread to sleep", |_| asleep());
     daemon.stop();
 }

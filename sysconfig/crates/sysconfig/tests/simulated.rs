@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use common::{Bench, PATIENCE};
 use serde_json::json;
-use sysconfig_platform::Host;
 use sysconfig_platform::fake::illumos::Machine;
 use sysconfig_platform::fake::illumos::network::Server;
 use sysconfig_platform::fake::remote;
+use sysconfig_platform::{Host, Invocation, Runner};
 use sysconfig_protocol::admin::Health;
 use test_judge::{Random, soak};
 
 /// How long each program of the machine takes.
 const PROGRAM: Duration = Duration::from_millis(2);
+
+const PLUGINS: [&str; 6] = ["interfaces", "dns", "hostname", "zpool", "filesystem", "swap"];
 
 struct Simulation {
     bench: Bench,
@@ -38,10 +40,20 @@ impl Simulation {
         let bench = Bench::new();
         let socket = bench.path("machine.sock");
         remote::serve(machine.clone(), &socket, PROGRAM);
-        for name in ["interfaces", "dns", "hostname"] {
+        for name in PLUGINS {
             bench.install_simulated(name, &json!({ "root": root.path(), "socket": socket }));
         }
         Self { bench, host, machine, _root: root }
+    }
+
+    /// Somebody attaches a new disk and takes the pool away, so that it is to be made anew.
+    fn replace_disk(&self, disk: &str) {
+        self.machine.storage(|storage| storage.add_disk(disk, 128 << 20));
+        if self.machine.storage(|storage| storage.pools.contains_key("tank")) {
+            let invocation = Invocation::new("/usr/sbin/zpool", ["destroy", "tank"]);
+            let completed = self.machine.run(&invocation).unwrap();
+            assert_eq!(completed.code, 0, "{completed:?}");
+        }
     }
 
     fn file(&self, path: &str) -> String {
@@ -58,11 +70,74 @@ struct Wish {
     router: Option<&'static str>,
     mtu: u32,
     leases: bool,
+    storage: WishedStorage,
+}
+
+/// The part of it that is about disks.
+#[derive(Debug, Clone)]
+struct WishedStorage {
+    disk: String,
+    comment: String,
+    compression: &'static str,
+    mount_point: &'static str,
+    swap_gib: u64,
+    scratch_mib: u64,
+}
+
+impl WishedStorage {
+    fn at_random(random: &mut Random, point: usize, disk: String) -> Self {
+        Self {
+            disk,
+            comment: format!("as at {point}"),
+            compression: *random.pick(&["lz4", "gzip", "off"]),
+            mount_point: *random.pick(&["/data", "/export/data"]),
+            swap_gib: 1 + random.next_u64() % 3,
+            scratch_mib: *random.pick(&[64, 128, 256]),
+        }
+    }
+
+    fn configuration(&self) -> String {
+        let Self { disk, comment, compression, mount_point, swap_gib, scratch_mib } = self;
+        format!(
+            "[[storage.pool]]\nname = \"tank\"\nvdevs = [\"/dev/dsk/{disk}\"]\nproperties = {{ comment = \"{comment}\" }}\n\
+             [[storage.dataset]]\nname = \"tank/data\"\n\
+             properties = {{ mountpoint = \"{mount_point}\", compression = \"{compression}\" }}\n\
+             [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/scratch\"\ntype = \"tmpfs\"\noptions = [\"size={scratch_mib}m\"]\n\
+             [[storage.swap]]\nvolume = \"rpool/swap\"\nsize = \"{swap_gib} GiB\"\n"
+        )
+    }
+
+    fn assert_true(&self, simulation: &Simulation) {
+        let table = simulation.file("/etc/vfstab");
+        let rows: Vec<_> = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+        let row = |at: usize, value: &str| rows.iter().filter(move |row| row.get(at) == Some(&value)).count();
+        assert_eq!((row(2, "/scratch"), row(0, "/dev/zvol/dsk/rpool/swap")), (1, 1), "{table}");
+        assert!(table.contains(&format!("size={}m", self.scratch_mib)), "{table}");
+        simulation.machine.storage(|storage| {
+            let pool = &storage.pools["tank"];
+            assert_eq!(pool.properties.get("comment"), Some(&self.comment));
+            assert!(pool.drawing().contains(&self.disk), "{}", pool.drawing());
+            let dataset = &storage.datasets["tank/data"];
+            assert_eq!(dataset.local("compression"), Some(self.compression));
+            assert_eq!(dataset.local("mountpoint"), Some(self.mount_point));
+            let mounted = storage.mounted();
+            let count = |what: &str| mounted.iter().filter(|mount| mount.contains(what)).count();
+            assert_eq!(count(&format!("tank/data on {} zfs", self.mount_point)), 1, "{mounted:?}");
+            assert_eq!(count("tank/data on "), 1, "{mounted:?}");
+            assert_eq!(count("swap on /scratch tmpfs"), 1, "{mounted:?}");
+            let swaps: Vec<_> = storage.swaps.iter().map(|swap| (swap.path.as_str(), swap.bytes >> 20)).collect();
+            assert!(
+                matches!(swaps[..], [("/dev/zvol/dsk/rpool/swap", mib)] if mib == self.swap_gib << 10),
+                "{swaps:?}"
+            );
+        });
+    }
 }
 
 impl Wish {
-    fn at_random(random: &mut Random, point: usize) -> Self {
+    fn at_random(random: &mut Random, point: usize, disk: String) -> Self {
         Self {
+            storage: WishedStorage::at_random(random, point, disk),
             name: format!("host{point}"),
             server: format!("192.0.2.{}", 53 + point % 100),
             address: format!("192.0.2.{}/24", 10 + random.below(30)),
@@ -82,12 +157,14 @@ impl Wish {
         let servers = if self.leases { "\"dhcp\", " } else { "" };
         format!(
             "[system]\nhostname = \"{name}\"\n[network.dns]\nservers = [{servers}\"{server}\"]\nsearch = [\"example.org\"]\n\
-             [[network.interface]]\nmatch = {{ name = \"net0\" }}\naddresses = [\"{address}\"]\nmtu = {mtu}\n{gateway}{leased}"
+             [[network.interface]]\nmatch = {{ name = \"net0\" }}\naddresses = [\"{address}\"]\nmtu = {mtu}\n{gateway}{leased}{}",
+            self.storage.configuration()
         )
     }
 
     /// Compares the machine itself, whatever the plugins think of it.
     fn assert_true(&self, simulation: &Simulation) {
+        self.storage.assert_true(simulation);
         assert_eq!(simulation.machine.name(), self.name);
         assert_eq!(simulation.file("/etc/nodename").trim(), self.name);
         assert!(simulation.file("/etc/inet/hosts").contains(&self.name));
@@ -135,16 +212,21 @@ fn after_a_kill_the_machine_is_as_configured_and_the_step_in_doubt_is_named() {
     let simulation = Simulation::new();
     let bench = &simulation.bench;
     let mut random = Random::new(0);
-    let (mut doubts, points) = (0, if soak() { 200 } else { 20 });
+    let (mut doubts, points) = (Vec::new(), if soak() { 200 } else { 20 });
+    let mut disk = String::new();
     for point in 0..points {
-        let wish = Wish::at_random(&mut random, point);
+        if point == 0 || random.below(3) == 0 {
+            disk = format!("c1t{point}d0");
+            simulation.replace_disk(&disk);
+        }
+        let wish = Wish::at_random(&mut random, point, disk.clone());
         bench.configure(&wish.configuration());
         let begun = || bench.log().matches("calling apply").count();
         let before = begun();
         let daemon = bench.spawn();
         // Most of them among the steps, the rest before.
         if point % 4 != 0 {
-            let nth = before + 1 + random.below(6);
+            let nth = before + 1 + random.below(12);
             let give_up = Instant::now() + PATIENCE;
             let is_over = || bench.log().contains("sysconfig: ready: ");
             while begun() < nth && !is_over() && Instant::now() < give_up {
@@ -154,7 +236,7 @@ fn after_a_kill_the_machine_is_as_configured_and_the_step_in_doubt_is_named() {
         std::thread::sleep(Duration::from_micros(random.next_u64() % 20_000));
         daemon.kill();
         let in_doubt = bench.open_steps();
-        doubts += in_doubt.len();
+        doubts.extend(in_doubt.iter().cloned());
 
         let daemon = bench.start();
         wish.assert_true(&simulation);
@@ -173,5 +255,8 @@ fn after_a_kill_the_machine_is_as_configured_and_the_step_in_doubt_is_named() {
         // So that looking for words in the log takes no longer with each point.
         std::fs::write(bench.path("log"), "").unwrap();
     }
-    assert!(doubts > 0, "no kill hit a step, so nothing was tried");
+    assert!(!doubts.is_empty(), "no kill hit a step, so nothing was tried");
+    let is_of_storage = |step: &String| ["tank", "rpool", "/scratch"].iter().any(|name| step.contains(name));
+    // Of the few points outside of a soak, all may have hit the network.
+    assert!(!soak() || doubts.iter().any(is_of_storage), "no kill hit a step of the storage: {doubts:?}");
 }

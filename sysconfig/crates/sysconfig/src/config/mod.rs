@@ -88,7 +88,12 @@ impl Configuration {
 
     /// Whether both configurations say the same, wherever they say it.
     pub fn same_as(&self, other: &Self) -> bool {
-        self.settings == other.settings && tree::to_json(&self.machine) == tree::to_json(&other.machine)
+        self.settings == other.settings && self.same_machine_as(other)
+    }
+
+    /// Whether both configurations describe the same machine, whatever the daemon itself is to do.
+    pub fn same_machine_as(&self, other: &Self) -> bool {
+        tree::to_json(&self.machine) == tree::to_json(&other.machine)
     }
 }
 

@@ -13,4 +13,4 @@ mod watch;
 pub use abi::System;
 pub use scan::{Candidate, Finding, Scanner, Search};
 pub use store::{CopyStore, PrivateCopy, StoreError};
-pub use watch::{Watch, watch};
+pub use watch::{Attention, Watch, watch};

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use sysconfig_protocol::PLUGIN_FILE_PREFIX;
 
 use super::abi::{System, Verdict};
-use super::store::{CopyStore, PrivateCopy};
+use super::store::{CopyStore, PrivateCopy, hash_of};
 use super::trust::distrust;
 
 /// Larger files are not plugins; a bound for the memory that reading one takes.
@@ -124,13 +124,24 @@ pub struct Scanner {
     store: Arc<CopyStore>,
     tracked: BTreeMap<String, Tracked>,
     missing: BTreeMap<PathBuf, String>,
+    /// The file that is in memory as a whole, one at most. The space is used for the next one instead of given back,
+    /// because an allocator keeps what threads give back, for each of them.
+    whole_file: Mutex<Vec<u8>>,
 }
 
 impl Scanner {
     /// A scanner that knows nothing yet.
     pub fn new(search: Search, system: System, store: Arc<CopyStore>) -> Self {
         let directories = with_fallbacks(&search.path, &system.triples());
-        Self { search, directories, system, store, tracked: BTreeMap::new(), missing: BTreeMap::new() }
+        Self {
+            search,
+            directories,
+            system,
+            store,
+            tracked: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            whole_file: Mutex::default(),
+        }
     }
 
     /// Looks elsewhere from now on, and forgets which files were refused, because the reason may be gone.
@@ -140,6 +151,11 @@ impl Scanner {
         }
         self.directories = with_fallbacks(&search.path, &self.system.triples());
         self.search = search;
+        self.forget_findings();
+    }
+
+    /// Finds everything that is there anew.
+    pub fn forget_findings(&mut self) {
         for tracked in self.tracked.values_mut() {
             tracked.settled = None;
         }
@@ -190,6 +206,7 @@ impl Scanner {
                 tracked.settled = Some(locations.clone());
             }
         }
+        *self.whole_file.get_mut().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         findings
     }
 
@@ -228,7 +245,7 @@ impl Scanner {
     }
 
     /// Reads as many at the same time as there are processors: hashing the plugins is most of what a daemon that starts
-    /// has to do, and each is in memory while it is read.
+    /// has to do. That takes little memory, however many there are.
     fn evaluate_all(&self, changed: &[(String, Vec<Location>, Instant)]) -> Vec<Option<Finding>> {
         let evaluate =
             |(name, locations, since): &(String, Vec<Location>, Instant)| self.evaluate(name, locations, *since);
@@ -275,31 +292,47 @@ impl Scanner {
             return Err(Unusable::Changed);
         }
         self.check_attributes(path, &metadata)?;
-        let mut contents = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-        (&file)
-            .take(MAX_FILE_BYTES)
-            .read_to_end(&mut contents)
-            .map_err(|error| Unusable::refused(format!("cannot be read: {error}")))?;
-        let after = file.metadata().map(|metadata| Identity::of(&metadata)).ok();
-        if after.as_ref() != identity || contents.len() as u64 != metadata.len() {
+        let unreadable = |error: std::io::Error| Unusable::refused(format!("cannot be read: {error}"));
+        let file_name = format!("{PLUGIN_FILE_PREFIX}{name}");
+        let hash = hash_of((&file).take(MAX_FILE_BYTES)).map_err(unreadable)?;
+        let is_as_before = || file.metadata().is_ok_and(|metadata| identity == Some(&Identity::of(&metadata)));
+        if !is_as_before() {
             return Err(Unusable::Changed);
         }
-        match self.system.judge(&contents) {
-            Verdict::Runs => (),
-            Verdict::OtherSystem { message, help } => return Err(Unusable::Refused { message, help: Some(help) }),
-            Verdict::NotAProgram { message } => return Err(Unusable::refused(message)),
-        }
-        let file_name = format!("{PLUGIN_FILE_PREFIX}{name}");
-        let copy = self.store.put(&file_name, &contents).map_err(|error| {
-            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
-            Unusable::refused(format!("{error}{}", source.unwrap_or_default()))
-        })?;
+        // What is in the store was judged when it came there.
+        let copy = match self.store.find(&file_name, &hash) {
+            Some(copy) => copy,
+            None => {
+                let mut contents = self.whole_file.lock().unwrap_or_else(PoisonError::into_inner);
+                contents.clear();
+                contents.reserve_exact(usize::try_from(metadata.len()).unwrap_or_default());
+                (&file).rewind().map_err(unreadable)?;
+                (&file).take(MAX_FILE_BYTES).read_to_end(contents.as_mut()).map_err(unreadable)?;
+                if !is_as_before() || contents.len() as u64 != metadata.len() {
+                    return Err(Unusable::Changed);
+                }
+                self.take(&file_name, &contents)?
+            }
+        };
         Ok(Candidate {
             name: name.to_owned(),
             path: path.to_owned(),
             copy,
             seen,
             modified_unix_ms: milliseconds(metadata.mtime(), metadata.mtime_nsec()),
+        })
+    }
+
+    /// Judges a file that is not known yet, and copies it.
+    fn take(&self, file_name: &str, contents: &[u8]) -> Result<Arc<PrivateCopy>, Unusable> {
+        match self.system.judge(contents) {
+            Verdict::Runs => (),
+            Verdict::OtherSystem { message, help } => return Err(Unusable::Refused { message, help: Some(help) }),
+            Verdict::NotAProgram { message } => return Err(Unusable::refused(message)),
+        }
+        self.store.put(file_name, contents).map_err(|error| {
+            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            Unusable::refused(format!("{error}{}", source.unwrap_or_default()))
         })
     }
 

@@ -39,7 +39,7 @@ pub struct PrivateCopy {
 #[derive(Debug)]
 pub struct CopyStore {
     directory: PathBuf,
-    in_use: Mutex<HashMap<String, Weak<PrivateCopy>>>,
+    in_use: Mutex<HashMap<PathBuf, Weak<PrivateCopy>>>,
 }
 
 impl CopyStore {
@@ -54,7 +54,20 @@ impl CopyStore {
         Ok(Self { directory, in_use: Mutex::new(HashMap::new()) })
     }
 
-    /// Copies a file's contents, unless they are there already.
+    /// The copy of these contents, if there is one. A copy from before a crash or a full disk may be cut off, so it is
+    /// hashed, not trusted.
+    pub fn find(&self, file_name: &str, hash: &str) -> Option<Arc<PrivateCopy>> {
+        let path = self.directory.join(hash).join(file_name);
+        let found = File::open(&path).and_then(hash_of).ok()?;
+        if found != hash {
+            return None;
+        }
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have been collected just now.
+        path.exists().then(|| hold(&mut in_use, path, hash))
+    }
+
+    /// Copies a file's contents, which are not in the store yet.
     ///
     /// # Errors
     ///
@@ -63,20 +76,10 @@ impl CopyStore {
         let hash = blake3::hash(contents).to_hex().to_string();
         let directory = self.directory.join(&hash);
         let path = directory.join(file_name);
-        // A copy from before a crash or a full disk may be cut off; contents are compared, not trusted.
-        let is_whole = holds(&path, contents).unwrap_or(false);
         // Several may be read at the same time; they are written, and collected, one by one.
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_whole || !path.exists() {
-            write_copy(&directory, &path, contents)?;
-        }
-        let key = format!("{hash}/{file_name}");
-        if let Some(copy) = in_use.get(&key).and_then(Weak::upgrade) {
-            return Ok(copy);
-        }
-        let copy = Arc::new(PrivateCopy { path, hash });
-        in_use.insert(key, Arc::downgrade(&copy));
-        Ok(copy)
+        write_copy(&directory, &path, contents)?;
+        Ok(hold(&mut in_use, path, &hash))
     }
 
     /// Removes every copy that nobody holds. What cannot be removed is tried again the next time.
@@ -85,31 +88,29 @@ impl CopyStore {
         in_use.retain(|_, copy| copy.strong_count() > 0);
         let Ok(entries) = std::fs::read_dir(&self.directory) else { return };
         for entry in entries.flatten() {
-            let name = entry.file_name();
-            let prefix = format!("{}/", name.to_string_lossy());
-            if !in_use.keys().any(|key| key.starts_with(&prefix)) {
-                drop(std::fs::remove_dir_all(entry.path()));
+            let path = entry.path();
+            if !in_use.keys().any(|copy| copy.starts_with(&path)) {
+                drop(std::fs::remove_dir_all(path));
             }
         }
     }
 }
 
-/// Whether a file has these contents. They are in memory once; the file's never are, as a whole.
-fn holds(path: &Path, contents: &[u8]) -> io::Result<bool> {
-    let mut file = File::open(path)?;
-    let mut buffer = vec![0; 64 << 10];
-    let mut rest = contents;
-    loop {
-        let read = match file.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read?,
-        };
-        match rest.strip_prefix(&buffer[..read]) {
-            Some(behind) if read > 0 => rest = behind,
-            Some(behind) => return Ok(behind.is_empty()),
-            None => return Ok(false),
-        }
+/// The copy as everybody shares it who needs it now.
+fn hold(in_use: &mut HashMap<PathBuf, Weak<PrivateCopy>>, path: PathBuf, hash: &str) -> Arc<PrivateCopy> {
+    if let Some(copy) = in_use.get(&path).and_then(Weak::upgrade) {
+        return copy;
     }
+    let copy = Arc::new(PrivateCopy { path: path.clone(), hash: hash.to_owned() });
+    in_use.insert(path, Arc::downgrade(&copy));
+    copy
+}
+
+/// BLAKE3 hash of what can be read, 64 lowercase hexadecimal digits. It is never in memory as a whole.
+pub(super) fn hash_of(contents: impl Read) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(contents)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// Writes beside and renames, so that the final name never holds half a file.
@@ -145,7 +146,7 @@ mod tests {
         prepare_directory(&state).unwrap();
         let store = CopyStore::open(&state).unwrap();
         let one = store.put("sysconfig-plugin-x", b"#!/bin/sh\n").unwrap();
-        let same = store.put("sysconfig-plugin-x", b"#!/bin/sh\n").unwrap();
+        let same = store.find("sysconfig-plugin-x", &one.hash).unwrap();
         assert!(Arc::ptr_eq(&one, &same));
         assert_eq!(std::fs::metadata(&one.path).unwrap().permissions().mode() & 0o7777, COPY_MODE);
         let two = store.put("sysconfig-plugin-x", b"#!/bin/sh\nexit\n").unwrap();
@@ -157,7 +158,9 @@ mod tests {
 
         std::fs::remove_file(&two.path).unwrap();
         std::fs::write(&two.path, b"#!/bin").unwrap();
+        assert_eq!(store.find("sysconfig-plugin-x", &two.hash), None, "it is cut off");
         let mended = store.put("sysconfig-plugin-x", b"#!/bin/sh\nexit\n").unwrap();
+        assert!(Arc::ptr_eq(&two, &mended));
         assert_eq!(std::fs::read(&mended.path).unwrap(), b"#!/bin/sh\nexit\n");
     }
 }

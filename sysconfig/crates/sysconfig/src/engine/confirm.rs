@@ -302,7 +302,7 @@ impl Engine {
         }
         let owing = |name: &String| {
             self.plugins.get(name).is_some_and(|managed| managed.owes_apply && managed.live.is_some())
-                && !self.is_held(name)
+                && !self.awaits_request(name)
         };
         let names: Vec<_> = self.configured_in_order().into_iter().filter(owing).collect();
         if !names.is_empty() {
@@ -317,8 +317,17 @@ impl Engine {
         held.is_some_and(|held| part.is_some_and(|part| held.is_empty() || self.fingerprints.of(part) == *held))
     }
 
-    /// An administrator wants everything applied, also what was undone before.
+    /// Whether a plugin's part must not be applied without a request: it was undone, or a new build has planned steps
+    /// where new builds only plan.
+    pub(super) fn awaits_request(&self, plugin: &str) -> bool {
+        self.is_held(plugin) || self.plugins.get(plugin).is_some_and(|managed| managed.only_planned)
+    }
+
+    /// An administrator wants everything applied, also what was undone or only planned before.
     pub(super) fn release_held(&mut self) {
+        for managed in self.plugins.values_mut() {
+            managed.only_planned = false;
+        }
         self.confirming.failures.clear();
         if !self.confirming.state.held.is_empty() {
             self.confirming.state.held.clear();

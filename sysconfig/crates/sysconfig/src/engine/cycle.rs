@@ -11,6 +11,7 @@ use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::{Apply as ApplyStep, MakePlan, Observe, Verify};
 use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Step};
 
+use super::proposal::{Outlook, Proposal};
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::plugin::CallError;
@@ -38,9 +39,9 @@ impl Mode {
 
 /// The plan for one plugin's part.
 #[derive(Debug)]
-struct Part {
-    plugin: String,
-    steps: Vec<Step>,
+pub(super) struct Part {
+    pub(super) plugin: String,
+    pub(super) steps: Vec<Step>,
     diagnostics: Vec<Diagnostic>,
     error: Option<Failure>,
 }
@@ -62,71 +63,78 @@ impl Part {
 }
 
 impl Engine {
-    /// What would be done now with what the files say. Files with faults are told with the plan for the
-    /// configuration in force.
+    /// What would be done now with what the files say, none of which is put in force. Files with faults are told with
+    /// the plan for the configuration in force.
     pub(super) fn plan(&mut self) -> PlanReport {
-        if !self.confirming.is_waiting() {
-            drop(self.read_again());
-        }
-        let names = self.configured_in_order();
+        let mut proposal = if self.confirming.is_waiting() { None } else { self.read_again().unwrap_or_default() };
         let started = Started::now("request for the plan");
-        let parts = self.plan_parts(&names);
-        let digest = digest_of_parts(&parts, &self.fingerprints);
-        let plugins = parts.iter().map(|part| PluginPlan {
+        let outlook = self.look_ahead(proposal.as_mut());
+        let plugins = outlook.parts.iter().map(|part| PluginPlan {
             plugin: part.plugin.clone(),
             steps: part.steps.iter().map(Step::redacted).collect(),
             diagnostics: part.diagnostics.clone(),
             error: part.error.clone(),
         });
         let plugins = plugins.collect();
-        let report = self.only_planned(parts, digest.clone());
+        let report = self.only_planned(outlook);
         self.note_cycle(started, false, &report);
-        PlanReport { digest, plugins, problems: self.config_problems() }
+        PlanReport { digest: report.digest, plugins, problems: report.problems }
     }
 
-    /// Applies what the files say because an administrator says so. Files with faults apply nothing.
+    /// Applies what the files say because an administrator says so. Files with faults apply nothing, and what they say
+    /// is not put in force by a request that is refused.
     pub(super) fn apply(&mut self, request: &Apply) -> Result<ApplyReport, ErrorObject> {
         if !request.dry_run {
             self.nothing_waits()?;
         }
+        let mut proposal = None;
         if !self.confirming.is_waiting() {
-            self.read_again().map_err(|report| {
+            proposal = self.read_again().map_err(|report| {
                 let message = "the configuration files have faults, so nothing was done";
                 ErrorObject::new(code::FAILED, message).causes(vec![report]).help("mend the files and try again")
             })?;
         }
-        let names = self.configured_in_order();
-        let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
-            self.release_held();
-            return Ok(self.cycle(REQUEST, &names, mode));
+            return Ok(self.begin_apply(proposal, request, BTreeMap::new()));
         }
         let started = Started::now(if request.dry_run { "request for a dry run" } else { REQUEST });
-        let parts = self.plan_parts(&names);
-        let digest = digest_of_parts(&parts, &self.fingerprints);
+        let outlook = self.look_ahead(proposal.as_mut());
+        let digest = digest_of_parts(&outlook.parts, &self.fingerprints);
         if let Some(wanted) = request.plan.as_ref().filter(|wanted| **wanted != digest) {
             let message = format!("the plan is no longer {wanted}: it is {digest} now");
             return Err(ErrorObject::new(code::PLAN_CHANGED, message).help("look at the plan again"));
         }
         if request.dry_run {
-            let report = self.only_planned(parts, digest);
+            let report = self.only_planned(outlook);
             self.note_cycle(started, false, &report);
             return Ok(report);
         }
-        let run = |engine: &mut Self, approved| engine.run_cycle(REQUEST, &names, mode, approved);
+        if request.confirm_within_ms.is_some() {
+            let steps = outlook.parts.iter().flat_map(|part| part.steps.iter().map(|step| (&*part.plugin, step)));
+            self.must_be_revocable(steps)?;
+        }
+        // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
+        let approved = if request.plan.is_some() { approved(outlook.parts) } else { BTreeMap::new() };
+        Ok(self.begin_apply(proposal, request, approved))
+    }
+
+    /// Nothing speaks against it any more: the files are put in force, and applied.
+    fn begin_apply(
+        &mut self,
+        proposal: Option<Proposal>,
+        request: &Apply,
+        approved: BTreeMap<String, Part>,
+    ) -> ApplyReport {
+        if let Some(proposal) = proposal {
+            self.take_over(proposal);
+        }
+        self.release_held();
+        let names = self.configured_in_order();
+        let mode = Mode::Apply { allow_destructive: request.allow_destructive };
+        let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);
         match request.confirm_within_ms {
-            None => {
-                self.release_held();
-                Ok(run(self, approved(parts)))
-            }
-            Some(within_ms) => {
-                let steps = || parts.iter().flat_map(|part| part.steps.iter().map(|step| (&*part.plugin, step)));
-                self.must_be_revocable(steps())?;
-                self.release_held();
-                // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
-                let approved = if request.plan.is_some() { approved(parts) } else { BTreeMap::new() };
-                Ok(self.apply_to_be_confirmed(within_ms, |engine| run(engine, approved)))
-            }
+            None => run(self),
+            Some(within_ms) => self.apply_to_be_confirmed(within_ms, run),
         }
     }
 
@@ -155,7 +163,7 @@ impl Engine {
             let part = approved.remove(name).unwrap_or_else(|| self.plan_part(name));
             plans.push((name.clone(), part.digest(&self.fingerprints)));
             let result = match mode {
-                Mode::Apply { allow_destructive } if !self.is_held(name) => {
+                Mode::Apply { allow_destructive } if !self.awaits_request(name) => {
                     if let Some(managed) = self.plugins.get_mut(name) {
                         managed.unacted_news = None;
                     }
@@ -174,17 +182,19 @@ impl Engine {
         report
     }
 
-    fn plan_parts(&mut self, names: &[String]) -> Vec<Part> {
+    pub(super) fn plan_parts(&mut self, names: &[String]) -> Vec<Part> {
         names.iter().map(|name| self.plan_part(name)).collect()
     }
 
     /// A report about parts of which nothing is carried out.
-    fn only_planned(&mut self, parts: Vec<Part>, digest: Digest) -> ApplyReport {
+    pub(super) fn only_planned(&mut self, outlook: Outlook) -> ApplyReport {
+        let Outlook { parts, problems, proposed } = outlook;
+        let digest = digest_of_parts(&parts, &self.fingerprints);
         let plugins: Vec<_> = parts.into_iter().map(Part::not_run).collect();
-        for plugin in &plugins {
+        for plugin in plugins.iter().filter(|plugin| !proposed.contains(&plugin.plugin)) {
             self.note_result("plan", plugin, Mode::Plan);
         }
-        ApplyReport { digest, dry_run: true, plugins, problems: self.config_problems(), confirm_by_unix_ms: None }
+        ApplyReport { digest, dry_run: true, plugins, problems, confirm_by_unix_ms: None }
     }
 
     /// Observes and plans one plugin's part.
@@ -214,7 +224,7 @@ impl Engine {
         }
     }
 
-    fn observe(&mut self, name: &str) -> Result<serde_json::Value, Failure> {
+    pub(super) fn observe(&mut self, name: &str) -> Result<serde_json::Value, Failure> {
         let deadline = self.config.settings.plugins.deadlines.observe;
         let observed = self.call(name, &Observe { deadline_ms: clock::as_ms(deadline) }, deadline);
         observed.map(|observed| observed.state).map_err(|error| failure("observe", &error))
@@ -308,6 +318,7 @@ impl Engine {
     /// Takes over what a cycle found out about a plugin.
     fn note_result(&mut self, trigger: &str, result: &PluginApply, mode: Mode) {
         let Some(managed) = self.plugins.get_mut(&result.plugin) else { return };
+        managed.looked = Some(Instant::now());
         let waiting = |step: &&AppliedStep| !matches!(step.result, StepResult::Changed | StepResult::AlreadySo);
         managed.pending = result.steps.iter().filter(waiting).count();
         let of_step = result.steps.iter().find_map(|step| step.error.clone());
@@ -323,6 +334,7 @@ impl Engine {
         let is_in_force = result.is_success() && managed.pending == 0;
         if is_in_force {
             managed.owes_apply = false;
+            managed.only_planned = false;
             let has_changed = result.steps.iter().any(|step| step.result == StepResult::Changed);
             self.record_applied(&result.plugin, mode != Mode::Plan && has_changed);
         }
@@ -372,7 +384,7 @@ impl Engine {
         }
     }
 
-    fn note_cycle(&mut self, started: Started, applied: bool, report: &ApplyReport) {
+    pub(super) fn note_cycle(&mut self, started: Started, applied: bool, report: &ApplyReport) {
         let steps = || report.plugins.iter().flat_map(|plugin| &plugin.steps);
         let count = |wanted: &[StepResult]| steps().filter(|step| wanted.contains(&step.result)).count();
         let cycle = CycleReport {
@@ -392,19 +404,18 @@ impl Engine {
         self.log.debug(SELF, &message);
         self.board.note(HappeningKind::Cycle, None, message);
         self.last_cycle = Some(cycle);
-        self.drift.note_look();
     }
 }
 
 /// When and why a cycle began.
-struct Started {
+pub(super) struct Started {
     trigger: String,
     unix_ms: u64,
     instant: Instant,
 }
 
 impl Started {
-    fn now(trigger: &str) -> Self {
+    pub(super) fn now(trigger: &str) -> Self {
         Self { trigger: trigger.to_owned(), unix_ms: clock::unix_ms(), instant: Instant::now() }
     }
 }

@@ -6,30 +6,21 @@ use std::time::{Duration, Instant};
 use sysconfig_protocol::admin::HappeningKind;
 
 use super::cycle::Mode;
+use super::managed::Managed;
 use super::{Engine, SELF, subject};
 
-/// When the machine was last compared with the configuration, and what was found.
-#[derive(Debug, Default)]
-pub(super) struct Drift {
-    /// The last cycle of any kind; none before the first.
-    looked: Option<Instant>,
-}
-
-impl Drift {
-    /// A cycle has just looked.
-    pub(super) fn note_look(&mut self) {
-        self.looked = Some(Instant::now());
-    }
-}
-
 impl Engine {
-    /// When the next look is due; none when looks are off.
+    /// When the next look is due; none when looks are off. Each plugin has a time of its own: cycles about one, e.g. for
+    /// its events, say nothing about what became of another's part.
     pub(super) fn drift_due(&self) -> Option<Instant> {
         let interval = self.config.settings.daemon.drift_interval?;
-        Some(self.drift.looked? + interval)
+        let can_be_looked_at =
+            |(name, managed): &(&String, &Managed)| managed.live.is_some() && self.assignment.parts.contains_key(*name);
+        let plugins = self.plugins.iter().filter(can_be_looked_at);
+        plugins.filter_map(|(_, managed)| Some(managed.looked? + interval)).min()
     }
 
-    /// Compares the machine with the configuration when nothing has for a whole interval.
+    /// Compares the machine with the configuration when that was not done for a whole interval, for any plugin.
     pub(super) fn look_for_drift_when_due(&mut self) {
         if self.drift_due().is_none_or(|due| due > Instant::now()) {
             return;
@@ -37,8 +28,6 @@ impl Engine {
         let names: Vec<_> = self.configured_in_order().into_iter().filter(|name| self.is_running(name)).collect();
         let before = self.pending_steps(&names);
         self.cycle("look for drift", &names, Mode::Plan);
-        // Without a configured plugin that runs, nothing was looked at; the next look is due all the same.
-        self.drift.note_look();
         for ((name, before), (_, now)) in before.into_iter().zip(self.pending_steps(&names)) {
             match (before, now) {
                 (0, 1..) => {

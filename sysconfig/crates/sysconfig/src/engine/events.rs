@@ -112,9 +112,13 @@ impl EventPace {
 }
 
 impl Engine {
-    /// Takes an event down without acting on it.
+    /// Takes an event down without acting on it. A plugin that nothing in force is asked of has nothing to say.
     pub(super) fn note_event(&mut self, source: &str, event: PluginEvent) {
         let PluginEvent { topic, data, .. } = event;
+        if self.trial.mutes(source) || !self.assignment.parts.contains_key(source) {
+            self.log.trace(&subject(source), format!("says {topic}, about nothing that is in force"));
+            return;
+        }
         if self.book.tell(source, &topic, data) {
             let message = format!("says {topic}");
             self.log.debug(&subject(source), &message);
@@ -126,7 +130,7 @@ impl Engine {
 
     /// Takes down the events that are waiting in the queue, so that who observes next knows of them; everything
     /// else keeps its turn.
-    fn take_waiting_events(&mut self) {
+    pub(super) fn take_waiting_events(&mut self) {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Plugin(Report::Event { plugin, event }) => self.note_event(&plugin, event),
@@ -166,7 +170,8 @@ impl Engine {
         if !is_free || !self.assignment.parts.contains_key(name) {
             return None;
         }
-        managed.unacted_news.clone().or_else(|| {
+        // What must not be acted on was planned for when it was told.
+        managed.unacted_news.clone().filter(|_| !self.awaits_request(name)).or_else(|| {
             let (_, event) = self.news_for(name).into_iter().next()?;
             Some(trigger(&event))
         })

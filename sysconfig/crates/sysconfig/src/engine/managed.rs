@@ -54,6 +54,10 @@ pub(super) struct Managed {
     pub(super) pace: EventPace,
     /// Its part of the configuration was not applied since it was set or changed.
     pub(super) owes_apply: bool,
+    /// A new build planned steps that nobody has asked for, and reloads do not apply.
+    pub(super) only_planned: bool,
+    /// When the machine was last compared with its part.
+    pub(super) looked: Option<Instant>,
 }
 
 /// A running process.
@@ -89,6 +93,8 @@ impl Managed {
             unacted_news: None,
             pace: EventPace::default(),
             owes_apply: true,
+            only_planned: false,
+            looked: None,
         }
     }
 

@@ -11,6 +11,7 @@
 //! * `confirm`: changes that are undone unless somebody confirms them;
 //! * `drift`: looking whether the machine is still as configured;
 //! * `events`: what plugins tell each other;
+//! * `proposal`: planning for files that are not in force;
 //! * `reconfigure`: taking over changed configuration files;
 //! * `report`: what goes onto the board.
 
@@ -23,6 +24,7 @@ mod events;
 mod exchange;
 mod managed;
 mod order;
+mod proposal;
 mod reconfigure;
 mod report;
 mod start;
@@ -47,7 +49,7 @@ use sysconfig_protocol::{Call, ErrorObject, Severity};
 use crate::board::Board;
 use crate::clock;
 use crate::config::{Assignment, ConfigWatch, Configuration, Sources};
-use crate::discovery::{CopyStore, Finding, Scanner, Search, System, Watch, watch};
+use crate::discovery::{Attention, CopyStore, Finding, Scanner, Search, System, Watch, watch};
 use crate::log::Log;
 use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
 use crate::service::instance::InstanceError;
@@ -59,9 +61,9 @@ use crate::state::fingerprint::Fingerprints;
 use crate::state::journal::{InDoubt, Journal};
 use crate::state::{Damaged, StateError};
 use confirm::Confirming;
-use drift::Drift;
 use events::EventBook;
 use managed::Managed;
+use proposal::Trial;
 
 /// Where an answer goes.
 pub type Reply<T> = SyncSender<Result<T, ErrorObject>>;
@@ -144,6 +146,9 @@ pub struct Engine {
     config: Configuration,
     config_loaded_unix_ms: u64,
     config_rejected: Option<String>,
+    /// The steps that were planned for files that say something new, which is not in force.
+    proposed_steps: Option<usize>,
+    trial: Trial,
     assignment: Assignment,
     plugins: BTreeMap<String, Managed>,
     launcher: Launcher,
@@ -156,7 +161,6 @@ pub struct Engine {
     in_doubt: Vec<InDoubt>,
     book: EventBook,
     confirming: Confirming,
-    drift: Drift,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
     /// What of the plugin path cannot be looked at, and why.
@@ -206,6 +210,8 @@ impl Engine {
             config,
             config_loaded_unix_ms: clock::unix_ms(),
             config_rejected: None,
+            proposed_steps: None,
+            trial: Trial::default(),
             assignment: Assignment::default(),
             plugins: BTreeMap::new(),
             launcher,
@@ -218,7 +224,6 @@ impl Engine {
             in_doubt,
             book: EventBook::default(),
             confirming: Confirming::new(confirmation),
-            drift: Drift::default(),
             lasting_problems: Vec::new(),
             missing_directories: BTreeMap::new(),
             last_cycle: None,
@@ -359,15 +364,21 @@ impl Engine {
 
     fn start_watching(&mut self) -> Result<(), EngineError> {
         let Some(scanner) = self.scanner.take() else { return Ok(()) };
-        if !self.config.settings.plugins.hot_reload && !self.config.settings.daemon.watch_configuration {
-            return Ok(());
-        }
         let sender = self.sender.clone();
         let deliver = move |finding| sender.send(Event::Finding(finding)).is_ok();
-        let interval = self.config.settings.plugins.poll_interval;
         let config = ConfigWatch::new(self.sources.clone());
-        self.watch = Some(watch(scanner, config, interval, deliver).map_err(EngineError::Thread)?);
+        self.watch = Some(watch(scanner, config, self.attention(), deliver).map_err(EngineError::Thread)?);
         Ok(())
+    }
+
+    fn attention(&self) -> Attention {
+        let settings = &self.config.settings;
+        Attention {
+            search: self.search(),
+            plugins: settings.plugins.hot_reload,
+            configuration: settings.daemon.watch_configuration,
+            interval: settings.plugins.poll_interval,
+        }
     }
 
     fn search(&self) -> Search {

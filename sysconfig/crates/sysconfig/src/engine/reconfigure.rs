@@ -4,53 +4,61 @@ use std::time::Instant;
 
 use sysconfig_protocol::Diagnostic;
 use sysconfig_protocol::admin::{HappeningKind, ReloadReport};
-use sysconfig_protocol::method::{Configure, Validate};
+use sysconfig_protocol::method::Validate;
 
-use super::cycle::Mode;
+use super::cycle::{Mode, Started};
+use super::proposal::Proposal;
 use super::{Engine, SELF, subject};
 use crate::clock;
-use crate::config::{Assignment, Configuration, assign, load, render};
+use crate::config::{Assignment, Configuration, Settings, assign, load, render};
 use crate::plugin::CallError;
+
+/// The trigger of cycles about files that somebody changed without a word.
+const WATCHED: &str = "changed configuration";
 
 impl Engine {
     /// Reads the files again, and applies them when they say something new.
     pub(super) fn reload_config(&mut self) -> ReloadReport {
         self.reopen_log();
-        let (accepted, changed, error) = match self.read_again() {
-            Ok(changed) => (true, changed, None),
-            Err(report) => (false, false, Some(report)),
+        let (accepted, proposal, error) = match self.read_again() {
+            Ok(proposal) => (true, proposal, None),
+            Err(report) => (false, None, Some(report)),
         };
-        let apply = changed.then(|| {
+        let changed = proposal.is_some();
+        let apply = proposal.map(|proposal| {
+            self.take_over(proposal);
             let names = self.configured_in_order();
             self.cycle("reload of the configuration", &names, Mode::APPLY)
         });
         ReloadReport { accepted, changed, error, apply }
     }
 
-    /// Reads the files again and takes over what they say, without applying it; answers whether it is new. A
-    /// configuration with faults changes nothing: the one in force stays, whole, and the answer is a report.
-    pub(super) fn read_again(&mut self) -> Result<bool, String> {
-        let fresh = match load(&self.sources) {
-            Ok(fresh) => fresh,
+    /// Reads the files again; answers what they say when it is something new, and without faults. Nothing of it is in
+    /// force yet. Faults are answered as a report.
+    pub(super) fn read_again(&mut self) -> Result<Option<Proposal>, String> {
+        self.proposed_steps = None;
+        let config = match load(&self.sources) {
+            Ok(config) => config,
             Err(errors) => return Err(self.reject_config(render(&errors))),
         };
-        if fresh.same_as(&self.config) {
+        if config.same_as(&self.config) {
             self.config_rejected = None;
             // Places may have moved.
-            self.config = fresh;
+            self.config = config;
             self.reassign();
-            return Ok(false);
+            return Ok(None);
         }
-        let assignment = assign(&fresh.machine, &self.claims());
-        let faults = self.judge(&fresh, &assignment);
+        let assignment = assign(&config.machine, &self.claims());
+        let faults = self.judge(&config, &assignment);
         if !faults.is_empty() {
             return Err(self.reject_config(faults.join("\n")));
         }
-        self.take_over(fresh, assignment);
-        Ok(true)
+        self.config_rejected = None;
+        Ok(Some(Proposal { config, assignment }))
     }
 
-    /// The files changed, and nobody said anything: they are taken over, and applied if reloads apply.
+    /// The files changed, and nobody said anything: they are taken over and applied if reloads apply; otherwise only the
+    /// daemon's own settings are taken over, and the rest is planned.
     pub(super) fn config_changed(&mut self, seen: Instant) {
         if !self.config.settings.daemon.watch_configuration {
             return;
@@ -59,14 +67,30 @@ impl Engine {
             self.confirming.config_waits = true;
             return;
         }
-        if self.read_again() != Ok(true) {
-            return;
+        let Ok(Some(proposal)) = self.read_again() else { return };
+        let settings = &proposal.config.settings;
+        if settings.plugins.reload_applies {
+            self.take_over(proposal);
+            let names = self.configured_in_order();
+            self.cycle(WATCHED, &names, Mode::APPLY);
+        } else if proposal.config.same_machine_as(&self.config) {
+            self.take_over(proposal);
+        } else {
+            self.take_settings(settings.clone());
+            self.plan_proposal(proposal);
         }
-        let mode = if self.config.settings.plugins.reload_applies { Mode::APPLY } else { Mode::Plan };
-        let names = self.configured_in_order();
-        self.cycle("changed configuration", &names, mode);
         let latency_ms = clock::as_ms(seen.elapsed());
         self.log.info(SELF, format!("done with the changed configuration, {latency_ms} ms after it was seen"));
+    }
+
+    fn plan_proposal(&mut self, mut proposal: Proposal) {
+        let started = Started::now(WATCHED);
+        let outlook = self.look_ahead(Some(&mut proposal));
+        let report = self.only_planned(outlook);
+        self.note_cycle(started, false, &report);
+        let message = "the changed configuration was planned; it is not in force until: sysconfigctl apply";
+        self.log.info(SELF, message);
+        self.board.note(HappeningKind::ConfigChanged, None, message);
     }
 
     /// Reads the files again because of a signal: at once, or when the change that waits is confirmed or undone.
@@ -118,62 +142,56 @@ impl Engine {
         faults
     }
 
-    fn take_over(&mut self, fresh: Configuration, assignment: Assignment) {
-        self.warn_of_late_settings(&fresh);
-        self.config = fresh;
+    /// Puts a proposal in force; what it changes is owed to the machine from now on.
+    pub(super) fn take_over(&mut self, proposal: Proposal) {
+        let changed = self.differing(&proposal.assignment);
+        let Proposal { config, assignment } = proposal;
+        self.take_settings(config.settings.clone());
+        self.config = config;
         self.config_loaded_unix_ms = clock::unix_ms();
-        self.config_rejected = None;
-        let before = std::mem::replace(&mut self.assignment, assignment);
-        self.reopen_log();
-        if let Some(watch) = &self.watch {
-            watch.search(self.search());
-        }
-        self.publish_search();
+        self.proposed_steps = None;
+        self.assignment = assignment;
         self.drop_old_holds();
         self.log.info(SELF, "the configuration was taken over");
         self.board.note(HappeningKind::ConfigChanged, None, "the configuration was taken over");
-        for name in self.plugins.keys().cloned().collect::<Vec<_>>() {
-            if before.parts.get(&name) != self.assignment.parts.get(&name) {
-                self.hand_over(&name);
-            }
-            if !self.assignment.parts.contains_key(&name) {
-                self.book.take_back(&name);
-            }
+        for name in changed {
+            self.hand_over(&name);
+        }
+        for name in self.plugins.keys().filter(|name| !self.assignment.parts.contains_key(*name)) {
+            self.book.take_back(name);
         }
     }
 
-    /// Some settings are built into running threads.
-    fn warn_of_late_settings(&self, fresh: &Configuration) {
-        let (old, new) = (&self.config.settings.plugins, &fresh.settings.plugins);
-        let late = [
-            ("poll-interval", old.poll_interval != new.poll_interval),
-            ("deadlines.stop", old.deadlines.stop != new.deadlines.stop),
-        ];
-        for (key, _) in late.iter().filter(|(_, changed)| *changed) {
-            self.log.warn(SELF, format!("plugins.{key} takes effect when the daemon is started anew"));
+    /// The daemon's own settings.
+    fn take_settings(&mut self, settings: Settings) {
+        self.warn_of_late_settings(&settings);
+        self.config.settings = settings;
+        self.reopen_log();
+        if let Some(watch) = &self.watch {
+            watch.attend(self.attention());
+        }
+        self.publish_search();
+    }
+
+    /// How long a plugin may take to stop is built into the processes that run.
+    fn warn_of_late_settings(&self, fresh: &Settings) {
+        if self.config.settings.plugins.deadlines.stop != fresh.plugins.deadlines.stop {
+            self.log.warn(SELF, "plugins.deadlines.stop takes effect when the daemon is started anew");
         }
     }
 
-    /// Gives a plugin its changed part. One that is down gets it when it is started.
+    /// Gives a plugin its changed part. One that is down gets it when it is started. A part that is not set any more is
+    /// not managed any more; the plugin is not asked about it.
     fn hand_over(&mut self, name: &str) {
-        let deadline = self.config.settings.plugins.deadlines.answer;
-        let config = self.assignment.parts.get(name).cloned();
         let Some(managed) = self.plugins.get_mut(name) else { return };
         managed.owes_apply = true;
+        managed.only_planned = false;
         managed.diagnostics = Vec::new();
         managed.deviations = Vec::new();
         managed.trouble = None;
         managed.pending = 0;
-        // A part that is not set any more is not managed any more; the plugin is not asked about it.
-        let Some(config) = config.filter(|_| managed.live.is_some()) else { return };
-        if let Err(error) = self.call(name, &Configure { config: config.clone() }, deadline) {
+        if let Err(error) = self.give_part(name) {
             self.log.error(&subject(name), format!("configure: {error}"));
-            return;
-        }
-        if let Ok(findings) = self.call(name, &Validate { config }, deadline) {
-            if let Some(managed) = self.plugins.get_mut(name) {
-                managed.diagnostics = findings.diagnostics;
-            }
         }
     }
 }

@@ -54,6 +54,7 @@ impl Engine {
         let mut problems = self.lasting_problems.clone();
         problems.extend(self.path_problems());
         problems.extend(self.config_problems());
+        problems.extend(self.proposal_problem());
         problems.extend(self.confirmation_problems());
         problems.extend(self.in_doubt.iter().map(|step| Problem {
             subject: subject(&step.plugin),

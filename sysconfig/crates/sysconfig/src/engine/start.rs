@@ -141,7 +141,6 @@ impl Engine {
         self.board.note(HappeningKind::PluginFailed, Some(name), message);
         managed.last_error = Some(failure);
         managed.conflicts = conflicts;
-        managed.owes_apply = true;
         if is_final {
             managed.retry_at = None;
             managed.set_state(PluginState::Refused);
@@ -346,8 +345,13 @@ impl Engine {
         let applies = self.config.settings.plugins.reload_applies;
         if let Some(managed) = self.plugins.get_mut(&name) {
             managed.owes_apply |= applies;
+            managed.only_planned &= !applies;
         }
         self.catch_up(&name, &format!("reload of plugin {name}"));
+        if let Some(managed) = self.plugins.get_mut(&name) {
+            // Nobody has asked for these steps, so an event must not bring them about either.
+            managed.only_planned |= !managed.owes_apply && managed.pending > 0;
+        }
         self.store.collect();
     }
 }

@@ -61,19 +61,29 @@ impl Bench {
             self.path("plugins").display()
         );
         let logging = "[logging]\nlevel = \"trace\"\noutput = \"console\"\n";
-        std::fs::write(self.path("sysconfig.toml"), format!("{plugins}{logging}{machine}")).unwrap();
+        // As an editor does it: a daemon that watches the file never sees half of it.
+        std::fs::write(self.path("sysconfig.new"), format!("{plugins}{logging}{machine}")).unwrap();
+        std::fs::rename(self.path("sysconfig.new"), self.path("sysconfig.toml")).unwrap();
     }
 
     /// Puts a build of the scripted plugin in place as Cargo does: written elsewhere, unlinked, hard-linked.
     pub(crate) fn install(&self, name: &str, script: &Value) {
-        let mut bytes = std::fs::read(scripted_plugin()).unwrap();
+        let mut bytes = loaded_part(&scripted_plugin());
         bytes.extend_from_slice(format!("SCRIPT{script}").as_bytes());
+        self.install_bytes(name, &bytes);
+    }
+
+    /// The same with nothing special to do, and so many bytes more.
+    pub(crate) fn install_padded(&self, name: &str, padding: usize) {
+        let mut bytes = loaded_part(&scripted_plugin());
+        bytes.resize(bytes.len() + padding, 0);
+        bytes.extend_from_slice(b"SCRIPT{}");
         self.install_bytes(name, &bytes);
     }
 
     /// The same with a real plugin, which is to act on a simulated machine.
     pub(crate) fn install_simulated(&self, name: &str, machine: &Value) {
-        let mut bytes = std::fs::read(example("simulated-plugin")).unwrap();
+        let mut bytes = loaded_part(&example("simulated-plugin"));
         bytes.extend_from_slice(format!("MACHINE{machine}").as_bytes());
         self.install_bytes(name, &bytes);
     }
@@ -176,6 +186,26 @@ fn example(name: &str) -> PathBuf {
     let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is built with the tests", path.display());
     path
+}
+
+/// An executable without what is there for debuggers, which is most of it and comes last. A daemon reads all of its plugins at
+/// each start, and the tests start many.
+fn loaded_part(path: &Path) -> Vec<u8> {
+    let mut bytes = std::fs::read(path).unwrap();
+    let number = |at: usize, length: usize| {
+        let mut number = [0; 8];
+        number[..length].copy_from_slice(&bytes[at..at + length]);
+        usize::try_from(u64::from_le_bytes(number)).unwrap()
+    };
+    // The places of the fields are those of Elf64_Ehdr and Elf64_Phdr, elf(5).
+    let (table, entry, count) = (number(32, 8), number(54, 2), number(56, 2));
+    let segments = (0..count).map(|index| table + index * entry);
+    let end = segments.map(|segment| number(segment + 8, 8) + number(segment + 32, 8)).max().unwrap();
+    bytes.truncate(end);
+    // There is no section table any more: e_shoff, e_shnum, e_shstrndx.
+    bytes[40..48].fill(0);
+    bytes[60..64].fill(0);
+    bytes
 }
 
 /// A running daemon; killed when dropped.

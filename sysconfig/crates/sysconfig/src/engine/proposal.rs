@@ -1,0 +1,144 @@
+//! What the files say and is not in force: judged, planned, and taken over only when somebody wants it applied.
+//!
+//! A plan of new files must change nothing, now or later. So the plugins whose part is another one are given it for as
+//! long as they plan, and then get back what is in force: whatever happens next, an event, a fault or a new build, is
+//! about the configuration that was asked for.
+
+use std::collections::BTreeSet;
+
+use sysconfig_protocol::Severity;
+use sysconfig_protocol::admin::Problem;
+use sysconfig_protocol::method::{Configure, Validate};
+
+use super::cycle::Part;
+use super::{Engine, subject};
+use crate::config::{Assignment, Configuration};
+use crate::plugin::CallError;
+
+/// A configuration that has no faults, and is not in force.
+#[derive(Debug)]
+pub(super) struct Proposal {
+    pub(super) config: Configuration,
+    pub(super) assignment: Assignment,
+}
+
+/// What would be done.
+#[derive(Debug)]
+pub(super) struct Outlook {
+    pub(super) parts: Vec<Part>,
+    /// What is wrong with the configuration that was planned for.
+    pub(super) problems: Vec<Problem>,
+    /// The plugins whose part is not the one in force: what was found out about them is not how they are.
+    pub(super) proposed: BTreeSet<String>,
+}
+
+/// The plugins that are configured with something that is not in force.
+#[derive(Debug, Default)]
+pub(super) struct Trial {
+    plugins: BTreeSet<String>,
+    /// Those that said something meanwhile, which nobody heard.
+    muted: BTreeSet<String>,
+}
+
+impl Trial {
+    /// Whether what a plugin says now is about something that is not in force.
+    pub(super) fn mutes(&mut self, plugin: &str) -> bool {
+        let is_on_trial = self.plugins.contains(plugin);
+        if is_on_trial {
+            self.muted.insert(plugin.to_owned());
+        }
+        is_on_trial
+    }
+}
+
+impl Engine {
+    /// Plans every part, of the proposal when there is one, else of what is in force.
+    pub(super) fn look_ahead(&mut self, proposal: Option<&mut Proposal>) -> Outlook {
+        let Some(proposal) = proposal else {
+            let (parts, problems) = self.plan_all();
+            return Outlook { parts, problems, proposed: BTreeSet::new() };
+        };
+        // What was said until now is about what is in force.
+        self.take_waiting_events();
+        let proposed = self.differing(&proposal.assignment);
+        self.swap(proposal);
+        for name in &proposed {
+            self.trial.plugins.insert(name.clone());
+            // Whoever does not take it says so when it plans.
+            drop(self.give_part(name));
+        }
+        let (parts, problems) = self.plan_all();
+        self.swap(proposal);
+        self.end_trial(&proposed);
+        let steps = parts.iter().filter(|part| proposed.contains(&part.plugin)).map(|part| part.steps.len()).sum();
+        self.proposed_steps = Some(steps);
+        Outlook { parts, problems, proposed }
+    }
+
+    fn plan_all(&mut self) -> (Vec<Part>, Vec<Problem>) {
+        let names = self.configured_in_order();
+        let parts = self.plan_parts(&names);
+        (parts, self.config_problems())
+    }
+
+    /// The plugins that have another part in the assignment than in the one in force, or none in one of them.
+    pub(super) fn differing(&self, assignment: &Assignment) -> BTreeSet<String> {
+        let names = self.assignment.parts.keys().chain(assignment.parts.keys());
+        names.filter(|name| self.assignment.parts.get(*name) != assignment.parts.get(*name)).cloned().collect()
+    }
+
+    fn swap(&mut self, proposal: &mut Proposal) {
+        std::mem::swap(&mut self.config, &mut proposal.config);
+        std::mem::swap(&mut self.assignment, &mut proposal.assignment);
+    }
+
+    /// Gives a plugin its part of the configuration, if it has one and runs, and takes down what it thinks of it.
+    pub(super) fn give_part(&mut self, name: &str) -> Result<(), CallError> {
+        let deadline = self.config.settings.plugins.deadlines.answer;
+        let is_live = self.plugins.get(name).is_some_and(|managed| managed.live.is_some());
+        let Some(config) = self.assignment.parts.get(name).cloned().filter(|_| is_live) else { return Ok(()) };
+        self.call(name, &Configure { config: config.clone() }, deadline)?;
+        let findings = self.call(name, &Validate { config }, deadline)?;
+        if let Some(managed) = self.plugins.get_mut(name) {
+            managed.diagnostics = findings.diagnostics;
+        }
+        Ok(())
+    }
+
+    /// Gives every plugin back what is in force.
+    fn end_trial(&mut self, proposed: &BTreeSet<String>) {
+        for name in proposed {
+            if let Err(CallError::Refused(object)) = self.give_part(name) {
+                let message = format!("does not take back the configuration in force: {}", object.chain());
+                self.log.warn(&subject(name), message);
+                drop(self.restart_plugin(name));
+            }
+        }
+        // The last of what a plugin said is in the queue before its last answer is.
+        self.take_waiting_events();
+        for name in std::mem::take(&mut self.trial).muted {
+            // What nobody heard may have been real news; about what is in force, it is said again.
+            if self.assignment.parts.contains_key(&name) && self.running().contains(&name) {
+                if let Err(failure) = self.observe(&name) {
+                    self.log.warn(&subject(&name), failure.message);
+                }
+            }
+        }
+    }
+
+    /// What the files say, as far as it is not in force.
+    pub(super) fn proposal_problem(&self) -> Option<Problem> {
+        let steps = match self.proposed_steps? {
+            0 => "no step".to_owned(),
+            1 => "1 step".to_owned(),
+            steps => format!("{steps} steps"),
+        };
+        Some(Problem {
+            subject: "config".to_owned(),
+            message: format!("the files say something new, which is not in force: {steps} planned"),
+            help: Some("sysconfigctl apply".to_owned()),
+            place: None,
+            severity: Severity::Error,
+        })
+    }
+}

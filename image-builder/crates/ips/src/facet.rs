@@ -49,19 +49,20 @@ impl Facets {
     }
 
     /// Whether a facet (by full name) is on: its own setting, else that of the longest pattern that matches (of equally
-    /// long ones the first in lexical order), else on unless its kind is off by default. The parent's setting
-    /// goes before the image's own.
+    /// long ones the first in lexical order), else on unless its kind is off by default. Whatever the parent says,
+    /// with a pattern of any length, goes before the image's own settings of the same sort.
     #[must_use]
     pub fn is_on(&self, name: &str) -> bool {
         let exact = self.inherited.get(name).or_else(|| self.local.get(name));
         let by_pattern = || {
-            let matching = self.inherited.iter().chain(&self.local);
-            let matching = matching.filter(|(pattern, _)| is_glob(pattern) && glob_matches(pattern, name));
-            // Of equal keys `min_by_key` takes the first, which is the parent's.
-            matching.min_by_key(|(pattern, _)| (std::cmp::Reverse(pattern.len()), *pattern)).map(|(_, value)| value)
+            let longest = |settings: &'_ BTreeMap<String, bool>| {
+                let matching = settings.iter().filter(|(pattern, _)| is_glob(pattern) && glob_matches(pattern, name));
+                matching.min_by_key(|(pattern, _)| (std::cmp::Reverse(pattern.len()), *pattern)).map(|(_, on)| *on)
+            };
+            longest(&self.inherited).or_else(|| longest(&self.local))
         };
         let by_default = !OFF_BY_DEFAULT.iter().any(|prefix| name.starts_with(prefix));
-        exact.or_else(by_pattern).copied().unwrap_or(by_default)
+        exact.copied().or_else(by_pattern).unwrap_or(by_default)
     }
 
     /// Whether an action is wanted: all facets on it with the value `all` are on and, if there are others,
@@ -110,6 +111,11 @@ mod tests {
         assert!(!some.is_on("facet.debug.x") && !some.is_on("facet.optional.x") && some.is_on("facet.debugger"));
         some.set_inherited("doc.man", Some(false));
         assert!(!some.is_on("facet.doc.man"));
+        // The parent's pattern goes before a longer one of the image's own, but not before an exact name.
+        some.set_inherited("doc.*", Some(false));
+        assert!(!some.is_on("facet.doc.html"));
+        some.set("doc.html", Some(true));
+        assert!(some.is_on("facet.doc.html"));
         // Two patterns of the same length: the first in lexical order.
         let tied = facets(&[("facet.a*", true), ("facet.*b", false)]);
         assert!(!tied.is_on("facet.ab"));

@@ -50,9 +50,9 @@ fn directories_files_and_links() {
     let mtime = |path: &str| image.tree.get(&ImagePath::new(path).unwrap()).unwrap().metadata.mtime.secs;
     assert_eq!(mtime("/usr/bin/su"), 1_577_836_800);
     assert_eq!(mtime("/usr/share/a b"), image::TIME);
-    // Parents that no package delivers belong to whoever the next one above belongs to.
+    // Parents that no package delivers are like the next one above, but for the place of the file itself.
     image.change(&[("a", manifest), ("b", &format!("file @x@ {FILE}usr/share/new/er/x"))]).unwrap();
-    assert!(image.list("usr/share/new").starts_with("0755 2:10 usr/share/new/\n0755 2:10 usr/share/new/er/\n"));
+    assert!(image.list("usr/share/new").starts_with("2755 2:10 usr/share/new/\n0755 2:10 usr/share/new/er/\n"));
     image.change(&[]).unwrap();
     assert_eq!(image.list("").lines().count(), Image::with_accounts().list("").lines().count());
 }
@@ -261,23 +261,173 @@ fn edited_files_are_preserved_on_update() {
         ("renamenew", None, "new", "f=new"),
         ("renameold", None, "new", "f=new"),
         ("true", Some("mine"), "old", "f=mine"),
-        ("renamenew", Some("mine"), "old", "f=mine"),
-        ("renameold", Some("mine"), "old", "f=mine"),
+        ("renamenew", Some("mine"), "old", "f=mine f.new=old"),
+        ("renameold", Some("mine"), "old", "f=old f.old=mine"),
+        ("install-only", None, "new", "f=old"),
+        ("legacy", None, "new", "f=new f.legacy=old"),
+        // Programs are replaced whatever the package says.
+        ("true elfhash=x", Some("mine"), "new", "f=new"),
     ] {
         let mut image = Image::with_accounts();
         image.change(&[("a/1", &format!("file @old@ preserve=true {FILE}f"))]).unwrap();
         edited.into_iter().for_each(|text| image.put("f", text));
         let mode = "mode=0600 owner=root group=sys path=";
         image.change(&[("a/2", &format!("file @{new}@ preserve={preserve} {mode}f"))]).unwrap();
-        let found: Vec<String> = ["f", "f.new", "f.old", "f.legacy"]
-            .into_iter()
-            .filter(|name| image.tree.get(&ImagePath::from_relative(name).unwrap()).is_some())
-            .map(|name| format!("{name}={}", image.text(name)))
-            .collect();
-        assert_eq!(found.join(" "), expected, "{preserve}");
-        let is_kept = expected.starts_with("f=mine f.new") || preserve == "abandon";
+        assert_eq!(and_beside(&image, "f"), expected, "{preserve}");
+        // The new content is beside the file, which is as it was.
+        let is_kept = preserve == "renamenew" && edited.is_some() || preserve == "abandon";
         assert!(image.list("f").starts_with(if is_kept { "0644" } else { "0600" }), "{preserve}: {}", image.list("f"));
     }
+}
+
+/// A file, and what is beside it.
+fn and_beside(image: &Image, path: &str) -> String {
+    let found = ["", ".new", ".old", ".legacy", ".update"].map(|suffix| format!("{path}{suffix}"));
+    let found = found.iter().filter(|path| image.tree.get(&ImagePath::from_relative(path).unwrap()).is_some());
+    found.map(|path| format!("{path}={}", image.text(path))).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_file_that_another_version_of_a_package_brings_meets_one_that_is_there() {
+    for (preserve, expected) in [
+        ("true", "f=mine"),
+        ("renamenew", "f=mine f.new=new"),
+        ("renameold", "f=new f.old=mine"),
+        ("install-only", "f=mine"),
+        ("legacy", "f=mine"),
+    ] {
+        let mut image = Image::with_accounts();
+        image.put("f", "mine");
+        image.change(&[("a/1", "dir mode=0755 owner=root group=sys path=d")]).unwrap();
+        image.change(&[("a/2", &format!("file @new@ preserve={preserve} {FILE}f"))]).unwrap();
+        assert_eq!(and_beside(&image, "f"), expected, "{preserve}");
+        assert!(image.warnings.is_empty(), "{:?}", image.warnings);
+    }
+    // At the first installation of the package, install-only leaves the file where it is, too.
+    let mut image = Image::with_accounts();
+    image.put("f", "mine");
+    image.change(&[("a", &format!("file @new@ preserve=install-only {FILE}f"))]).unwrap();
+    assert_eq!(and_beside(&image, "f"), "f=mine");
+}
+
+#[test]
+fn an_older_version_does_not_take_what_was_edited() {
+    for (edited, expected) in [(Some("mine"), "f=old f.update=mine"), (None, "f=old")] {
+        let mut image = Image::with_accounts();
+        image.change(&[("a/2", &format!("file @new@ preserve=true {FILE}f"))]).unwrap();
+        edited.into_iter().for_each(|text| image.put("f", text));
+        image.change(&[("a/1", &format!("file @old@ preserve=true {FILE}f"))]).unwrap();
+        assert_eq!(and_beside(&image, "f"), expected);
+    }
+}
+
+#[test]
+fn a_legacy_file_is_moved_away_once_and_what_was_removed_stays_removed() {
+    let mut image = Image::with_accounts();
+    let file = |content: &str, preserve: &str| format!("file @{content}@ preserve={preserve} {FILE}f");
+    image.change(&[("a/1", &file("one", "true"))]).unwrap();
+    image.change(&[("a/2", &file("two", "legacy"))]).unwrap();
+    image.put("f", "mine");
+    image.change(&[("a/3", &file("three", "legacy"))]).unwrap();
+    assert_eq!(and_beside(&image, "f"), "f=three f.legacy=one");
+    let mut image = Image::with_accounts();
+    image.change(&[("a/1", &file("one", "install-only"))]).unwrap();
+    image.tree.remove(&ImagePath::new("/f").unwrap()).unwrap();
+    image.change(&[("a/2", &file("two", "install-only"))]).unwrap();
+    assert_eq!(and_beside(&image, "f"), "");
+}
+
+#[test]
+fn a_package_that_goes_on_without_a_file_takes_it_along() {
+    let mut image = Image::with_accounts();
+    let manifest = format!("file @f@ preserve=true {FILE}f\nfile @g@ preserve=install-only {FILE}g");
+    image.change(&[("a/1", &manifest)]).unwrap();
+    image.put("f", "mine");
+    image.change(&[("a/2", "dir mode=0755 owner=root group=sys path=d")]).unwrap();
+    assert_eq!((and_beside(&image, "f"), and_beside(&image, "g")), (String::new(), "g=g".to_owned()));
+    assert!(image.warnings.is_empty(), "{:?}", image.warnings);
+}
+
+#[test]
+fn only_mode_and_owner_are_set_where_the_content_is_the_same() {
+    let mut image = Image::with_accounts();
+    image.change(&[("a/1", &format!("file @x@ {FILE}f"))]).unwrap();
+    image.put("f", "mine");
+    image.change(&[("a/2", "file @x@ mode=0600 owner=bin group=sys path=f timestamp=20200101T000000Z")]).unwrap();
+    assert_eq!(image.list("f"), "0600 2:3 f \"mine\"\n");
+    let mtime = image.tree.get(&ImagePath::new("/f").unwrap()).unwrap().metadata.mtime;
+    assert_eq!(mtime.secs, 1_577_836_800);
+}
+
+#[test]
+fn a_directory_takes_what_was_salvaged_from_another() {
+    let mut image = Image::with_accounts();
+    image.change(&[("a/1", &format!("{DIR}old\nfile @x@ {FILE}old/x\n{DIR}old/sub"))]).unwrap();
+    image.put("old/mine", "mine");
+    image.put("old/sub/deep", "deep");
+    image.put("old/kept", "theirs");
+    image.put("new/kept", "kept");
+    let new = "dir mode=0755 owner=root group=sys path=new salvage-from=old";
+    image.change(&[("a/2", new)]).unwrap();
+    assert_eq!((image.text("new/mine"), image.text("new/sub/deep")), ("mine".into(), "deep".into()));
+    assert_eq!(image.text("new/kept"), "kept");
+    assert_eq!(image.text("var/pkg/lost+found/old-20240301T010203Z/kept"), "theirs");
+    assert_eq!(
+        image.warnings,
+        ["/old, which no package delivered, was moved to /var/pkg/lost+found/old-20240301T010203Z"]
+    );
+    refused(&mut image, &[("a/2", "dir mode=0755 owner=root group=sys path=n salvage-from=../x")], "`dir`");
+}
+
+#[test]
+fn directories_that_nobody_delivers_are_like_the_one_above() {
+    let mut image = Image::with_accounts();
+    let manifest = format!(
+        "dir mode=01777 owner=bin group=staff path=top\nfile @x@ {FILE}top/a/b/x\n\
+         dir mode=0700 owner=root group=sys path=top/c/d/e\nlink path=top/f/g/l target=x"
+    );
+    image.change(&[("a", &manifest)]).unwrap();
+    let list = image.list("top");
+    let directories: Vec<&str> = list.lines().filter(|line| line.ends_with('/')).collect();
+    assert_eq!(
+        directories,
+        [
+            "1777 2:10 top/",
+            "1777 2:10 top/a/",
+            "0755 2:10 top/a/b/",
+            "1777 2:10 top/c/",
+            "1777 2:10 top/c/d/",
+            "0700 0:3 top/c/d/e/",
+            "1777 2:10 top/f/",
+            "0755 2:10 top/f/g/",
+        ]
+    );
+    // The place is there for a file that is not delivered at first, too.
+    image.change(&[("b", &format!("file @x@ preserve=legacy {FILE}etc/later/x"))]).unwrap();
+    assert_eq!(image.list("etc/later"), "0755 0:0 etc/later/\n");
+}
+
+#[test]
+fn groups_and_users_that_were_changed_by_somebody() {
+    let mut image = Image::with_accounts();
+    image.put("etc/ftpd/ftpusers", "# comment\nroot\n");
+    let user = "user username=u group=staff uid=50";
+    image.change(&[("a/1", &format!("{user} group-list=none"))]).unwrap();
+    assert!(image.text("etc/group").ends_with("staff::10:\nnone:::u\n"), "{}", image.text("etc/group"));
+    assert_eq!(image.warnings, ["user u is to be in group none, which is not there"]);
+    // Who was shut out by somebody stays so, unless the package says something else.
+    image.put("etc/ftpd/ftpusers", "# comment\nroot\nu\n");
+    image.change(&[("a/2", &format!("{user} home-dir=/u"))]).unwrap();
+    assert_eq!(image.text("etc/ftpd/ftpusers"), "# comment\nroot\nu\n");
+    image.change(&[("a/3", &format!("{user} ftpuser=true"))]).unwrap();
+    assert_eq!(image.text("etc/ftpd/ftpusers"), "# comment\nroot\n");
+    // A group that gets another number keeps its users, and one that goes is gone.
+    image.change(&[("a/4", &format!("{user}\ngroup groupname=staff gid=77"))]).unwrap();
+    assert!(image.text("etc/passwd").ends_with("u:x:50:77:& User:/:\n"), "{}", image.text("etc/passwd"));
+    image.change(&[("b", "group groupname=bin gid=2")]).unwrap();
+    assert!(!image.text("etc/group").contains("staff"));
+    image.change(&[]).unwrap();
+    assert!(!image.text("etc/group").contains("bin"), "{}", image.text("etc/group"));
 }
 
 #[test]
@@ -324,6 +474,7 @@ fn removal_leaves_what_is_not_the_packages() {
         left,
         [
             "0644 0:3 implied/user \"mine\"",
+            "0644 0:3 keep/a \"a\"",
             "0644 0:3 var/pkg/lost+found/d/edited-20240301T010203Z \"mine\"",
             "0644 0:3 var/pkg/lost+found/d-20240301T010203Z/user \"mine\"",
             "0644 0:3 var/pkg/own \"metadata\"",
@@ -407,6 +558,8 @@ fn licences_and_svr4_packages() {
          INSTDATE=Mar 01 2024 01:02\\n\"\n"
     );
     refused(&mut image, &[("a", "legacy pkg=../x")], "the name of a package");
+    image.change(&[("sys/3", &manifest.replace("pkg.summary", "info.other"))]).unwrap();
+    assert!(image.text("var/sadm/pkg/SUNWcs/pkginfo").contains("\nNAME=none provided\n"));
     image.change(&[]).unwrap();
     assert!(!image.list("").contains("license") && !image.list("").contains("SUNW"), "{}", image.list(""));
 }
@@ -489,6 +642,21 @@ fn drivers_that_are_there_get_what_they_lack() {
     assert_eq!(image.text("etc/driver_aliases"), "sd \"scsiclass,00\"\nsd \"scsiclass,05\"\n");
     assert_eq!(image.text("etc/minor_perm"), "sd:* 0640 root sys\nclone:x 0600 root sys\n");
     assert_eq!(image.text("etc/driver_classes"), "sd\tscsi\n");
+    // What somebody gave a driver before it was packaged goes, but for aliases.
+    let mut image = with_drivers();
+    image.put("etc/driver_classes", "sd\tscsi\nsd\told\n");
+    image.put(
+        "etc/minor_perm",
+        "sd:* 0640 root sys\nsd:x 0600 root sys\nclone:sd 0600 root sys\nclone:x 0600 root sys\n",
+    );
+    image.put("etc/security/extra_privs", "sd:file_read\nst:file_read\n");
+    image.put("etc/security/device_policy", "sd:a\tread_priv_set=x\nsd:*\tread_priv_set=y\nst\tread_priv_set=z\n");
+    image.change(&[("a", "driver name=sd perms=\"* 0640 root sys\" class=scsi policy=read_priv_set=y")]).unwrap();
+    assert_eq!(image.text("etc/driver_aliases"), "sd \"scsiclass,00\"\n");
+    assert_eq!(image.text("etc/driver_classes"), "sd\tscsi\n");
+    assert_eq!(image.text("etc/minor_perm"), "sd:* 0640 root sys\nclone:x 0600 root sys\n");
+    assert_eq!(image.text("etc/security/extra_privs"), "st:file_read\n");
+    assert_eq!(image.text("etc/security/device_policy"), "sd:*\tread_priv_set=y\nst\tread_priv_set=z\n");
 }
 
 #[test]

@@ -139,6 +139,16 @@ fn an_image_is_written_and_read_back() {
              \"parts\":{{\"catalog.base.C\":{{\"last-modified\":\"{epoch}\"}}}},\"updates\":{{}},\"version\":1}}\n"
         )
     );
+    for directory in
+        ["cache/index", "cache/publisher", "cache/tmp", "gui_cache", "history", "license", "lost+found", "ssl"]
+    {
+        let node = first.get(&ImagePath::new(format!("/var/pkg/{directory}")).unwrap());
+        let node = node.unwrap_or_else(|| panic!("{directory} is missing"));
+        let Metadata { uid, gid, mode, .. } = node.metadata;
+        assert!(node.is_directory() && (uid, gid, mode) == (0, 0, 0o755), "{directory}");
+    }
+    let modified = |tree: &Tree| tree.get(&ImagePath::new("/var/pkg/modified").unwrap()).unwrap().metadata.mtime.secs;
+    assert_eq!(modified(&first), 0);
     let config = text(&contents, &first, "/var/pkg/pkg5.image");
     assert!(config.contains("[mediators]\npy.version = 3\npy.version-source = system\n"), "{config}");
 
@@ -153,6 +163,7 @@ fn an_image_is_written_and_read_back() {
     read.avoided.insert(stem.clone(), AvoidReason::Obsolete);
     let (second, _) = read.change(&first, newer, &contents, time(86_400)).unwrap();
     assert!(second.get(&ImagePath::new(manifest).unwrap()).is_none());
+    assert_eq!(modified(&second), 86_400);
     assert_eq!(text(&contents, &second, "/var/pkg/state/avoid_set"), "[1,{\"lib/x\":\"obsolete\"}]");
     let base = text(&contents, &second, "/var/pkg/state/installed/catalog.base.C");
     assert!(base.contains(epoch) && base.contains("19700102T000000.000000Z"), "{base}");

@@ -28,6 +28,20 @@ const PKG: &str = "var/pkg";
 const CONFIG: &str = "var/pkg/pkg5.image";
 const STATE: &str = "var/pkg/state";
 const PUBLISHERS: &str = "var/pkg/publisher";
+/// Directories below [`PKG`] that every image has, whether there is something in them or not.
+const DIRECTORIES: [&str; 9] = [
+    "cache/index",
+    "cache/publisher",
+    "cache/tmp",
+    "gui_cache",
+    "history",
+    "license",
+    "lost+found",
+    "publisher",
+    "ssl",
+];
+/// Its time tells programs that watch an image of the last change.
+const MODIFIED: &str = "var/pkg/modified";
 
 /// An image with its packages.
 #[derive(Debug, Clone)]
@@ -276,6 +290,11 @@ impl Image {
             writer.write(&avoided, state::write_avoided(&self.avoided).as_bytes())?;
         }
         writer.write(CONFIG, self.config.to_text().as_bytes())?;
+        for directory in DIRECTORIES {
+            writer.make(&format!("{PKG}/{directory}"))?;
+        }
+        writer.remove(MODIFIED)?;
+        writer.write(MODIFIED, b"")?;
         Ok(writer.tree)
     }
 }
@@ -359,6 +378,12 @@ impl Writer<'_> {
         self.tree.create_dir(&parent, directory.clone(), &directory).map_err(fail)?;
         self.tree.insert(&at, Node::regular(content, self.metadata(0o644))).map_err(fail)?;
         Ok(())
+    }
+
+    fn make(&mut self, path: &str) -> Result<(), ImageError> {
+        let directory = self.metadata(0o755);
+        let made = self.tree.create_dir(&image_path(path)?, directory.clone(), &directory);
+        made.map(drop).map_err(|source| ImageError::Tree { path: format!("/{path}"), source: Box::new(source) })
     }
 
     /// Removes a file, and the directories that are empty then.

@@ -75,7 +75,12 @@ impl Accounts {
             }
         };
         match entry {
-            Some(entry) => table.set_entry(&[name, &entry[1], &gid, &entry[3]]),
+            Some(entry) => {
+                table.set_entry(&[name, &entry[1], &gid, &entry[3]]);
+                if let Some(passwd) = &mut self.passwd {
+                    renumber_group(passwd, &entry[2], &gid);
+                }
+            }
             None => table.set_entry(&[name, "", &gid, ""]),
         }
         Ok(true)
@@ -89,7 +94,7 @@ impl Accounts {
     ) -> Result<bool, InstallError> {
         let action = delivered.action;
         let name = name_of(delivered, "user", "username")?;
-        let may_ftp = action.get("ftpuser").is_none_or(|value| value == "true");
+        let may_ftp = self.may_ftp(name, action, old.map(|old| old.action));
         let (Some(passwd), Some(shadow), Some(group)) = (&mut self.passwd, &mut self.shadow, &mut self.group) else {
             return Ok(false);
         };
@@ -110,13 +115,30 @@ impl Accounts {
         shadow.set_entry(&entry.iter().map(String::as_str).collect::<Vec<_>>());
         let wanted: BTreeSet<&str> = action.values("group-list").collect();
         set_groups(group, name, &wanted);
-        for missing in wanted.iter().filter(|wanted| group.entry(wanted, GROUP_FIELDS).is_none()) {
-            self.warnings.push(format!("user {name} is to be in group {missing}, which is not there"));
+        // A group that is not there gets an entry without a number, which is of no effect until it has one.
+        for missing in wanted.iter().filter(|wanted| !wanted.is_empty() && !wanted.contains([':', ','])) {
+            if group.entry(missing, GROUP_FIELDS).is_none() {
+                self.warnings.push(format!("user {name} is to be in group {missing}, which is not there"));
+                group.set_entry(&[missing, "", "", name]);
+            }
         }
         if let Some(ftpusers) = &mut self.ftpusers {
             set_ftp(ftpusers, name, may_ftp);
         }
         Ok(true)
+    }
+
+    /// Whether a user may use FTP: what the package says; if that is nothing, an update leaves it as somebody
+    /// changed it.
+    fn may_ftp(&self, name: &str, action: &Action, old: Option<&Action>) -> bool {
+        let says = |action: &Action| action.get("ftpuser").map(|value| value == "true");
+        says(action).unwrap_or_else(|| {
+            let is_listed = self.ftpusers.as_ref().is_some_and(|table| table.lines().any(|line| line == name));
+            match old.map(|old| says(old).unwrap_or(true)) {
+                Some(may_before) if may_before == is_listed => !is_listed,
+                _ => true,
+            }
+        })
     }
 
     pub(super) fn remove_user(&mut self, name: &str) {
@@ -134,14 +156,23 @@ impl Accounts {
         }
     }
 
-    /// Removes a group, unless somebody is in it.
     pub(super) fn remove_group(&mut self, name: &str) {
         if let Some(group) = &mut self.group {
-            if group.entry(name, GROUP_FIELDS).is_some_and(|entry| entry[3].is_empty()) {
-                group.remove_entry(name, GROUP_FIELDS);
-            }
+            group.remove_entry(name, GROUP_FIELDS);
         }
     }
+}
+
+/// Users whose main group gets another number stay in it.
+fn renumber_group(passwd: &mut Table, old: &str, new: &str) {
+    passwd.rewrite(|line| {
+        let mut fields: Vec<&str> = line.split(':').collect();
+        let is_member = fields.len() == PASSWD_FIELDS && fields[3] == old && !line.starts_with(['+', '-']);
+        is_member.then(|| {
+            fields[3] = new;
+            fields.join(":")
+        })
+    });
 }
 
 fn owned(entry: &[&str]) -> Vec<String> {

@@ -174,12 +174,9 @@ impl DriverTables {
 
     /// Replaces or adds a policy, `[<minor>] read_priv_set=… write_priv_set=…`.
     fn set_policy(&mut self, name: &str, policy: &str) {
-        let mut tokens: Vec<&str> = policy.split_whitespace().collect();
-        let minor = if tokens.first().is_some_and(|token| token.contains('=')) { "*" } else { tokens.remove(0) };
-        let device = format!("{name}:{minor}");
-        let line = format!("{device}\t{}", tokens.join("\t"));
+        let line = policy_line(name, policy);
         let table = self.table(DEVICE_POLICY);
-        let is_same = |old: &str| words(old).first() == Some(&device.as_str());
+        let is_same = |old: &str| words(old).first() == words(&line).first();
         if table.lines().any(is_same) {
             table.rewrite(|old| is_same(old).then(|| line.clone()));
         } else {
@@ -223,6 +220,39 @@ impl DriverTables {
             let line = line.replace("\\t", "\t");
             self.forget(DEVLINK, |old| old == line);
         }
+    }
+
+    /// Removes what the tables say of a driver that was added by other means before a package first delivers it, as
+    /// far as the package does not say it. Aliases and links stay.
+    pub(super) fn remove_unpackaged(&mut self, action: &Action) {
+        let name = action.get("name").unwrap_or_default().to_owned();
+        if !self.is_known(&name) {
+            return;
+        }
+        let wanted = |attribute: &'static str| action.values(attribute).map(str::to_owned).collect::<Vec<String>>();
+        let (classes, privileges) = (wanted("class"), wanted("privs"));
+        let mut perms: Vec<String> = wanted("perms").iter().map(|perms| format!("{name}:{perms}")).collect();
+        perms.extend(clone_perms(action).iter().map(|perms| format!("clone:{perms}")));
+        let (own, clone) = (format!("{name}:"), format!("clone:{name}"));
+        self.forget(CLASSES, |line| match words(line)[..] {
+            [driver, class] => driver == name && !classes.iter().any(|wanted| wanted == class),
+            _ => false,
+        });
+        self.forget(MINOR_PERM, |line| {
+            let words = words(line);
+            // The permissions of `clone` belong to the drivers that they name.
+            let is_own =
+                words.first().is_some_and(|device| (device.starts_with(&own) && name != "clone") || *device == clone);
+            words.len() == 4 && is_own && !perms.iter().any(|wanted| self::words(wanted) == words)
+        });
+        self.forget(EXTRA_PRIVS, |line| {
+            line.strip_prefix(&own).is_some_and(|privilege| !privileges.iter().any(|wanted| wanted == privilege))
+        });
+        let policies: Vec<String> = action.values("policy").map(|policy| policy_line(&name, policy)).collect();
+        self.forget(DEVICE_POLICY, |line| {
+            let is_own = words(line).first().is_some_and(|device| device.starts_with(&own) || *device == name);
+            is_own && !policies.iter().any(|wanted| words(wanted) == words(line))
+        });
     }
 
     fn forget(&mut self, path: &'static str, is_gone: impl Fn(&str) -> bool) {
@@ -275,6 +305,14 @@ impl DriverTables {
         table.rewrite(|line| is_foreign(line).then(|| format!("# pkg(5): {line}")));
         told
     }
+}
+
+/// The line for a policy, `[<minor>] read_priv_set=… write_priv_set=…`.
+fn policy_line(name: &str, policy: &str) -> String {
+    let mut tokens: Vec<&str> = policy.split_whitespace().collect();
+    let has_minor = tokens.first().is_some_and(|token| !token.contains('='));
+    let minor = if has_minor { tokens.remove(0) } else { "*" };
+    format!("{name}:{minor}\t{}", tokens.join("\t"))
 }
 
 /// The permissions below `/devices/pseudo/clone`; with three words the minor name is the driver's.

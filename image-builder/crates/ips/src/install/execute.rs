@@ -1,6 +1,6 @@
 //! The order in which everything is done, and what all parts of it need.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use image_tree::{Content, Follow, ImagePath, Metadata, Node, Timestamp, Tree, TreeError};
 
@@ -10,7 +10,8 @@ use super::error::InstallError;
 use super::ids::Owners;
 use super::objects::{Delivered, Objects};
 use super::table::Table;
-use super::{ContentSource, Operation, sundry};
+use super::{ContentSource, Operation, Package, sundry};
+use crate::fmri::Stem;
 use crate::manifest::ActionKind;
 use crate::time::OperationTime;
 
@@ -22,7 +23,12 @@ pub(super) struct Run<'a> {
     pub(super) ids: Owners,
     /// Directories that are known to be there, so that they are not looked for again for every file.
     pub(super) known_directories: HashSet<ImagePath>,
+    /// What was moved away, and where it is now.
+    pub(super) salvaged: Vec<(ImagePath, ImagePath)>,
     operation: &'a Operation<'a>,
+    /// The packages before, and the names of those after.
+    packages_before: HashMap<&'a Stem, &'a Package>,
+    stems_after: HashSet<&'a Stem>,
 }
 
 /// Users and groups that have to wait until the tables are there.
@@ -40,8 +46,21 @@ impl<'a> Run<'a> {
             content,
             ids: Owners::default(),
             known_directories: HashSet::new(),
+            salvaged: Vec::new(),
             operation,
+            packages_before: operation.before.packages.iter().map(|package| (&package.id.stem, package)).collect(),
+            stems_after: operation.after.packages.iter().map(|package| &package.id.stem).collect(),
         }
+    }
+
+    /// The package as it was before, in whatever version.
+    pub(super) fn package_before(&self, delivered: Delivered<'_>) -> Option<&'a Package> {
+        self.packages_before.get(&delivered.package.id.stem).copied()
+    }
+
+    /// Whether the package, in whatever version, is in the image afterwards.
+    pub(super) fn stays_installed(&self, delivered: Delivered<'_>) -> bool {
+        self.stems_after.contains(&delivered.package.id.stem)
     }
 
     pub(super) fn time(&self) -> OperationTime {
@@ -57,7 +76,11 @@ impl<'a> Run<'a> {
         self.install_paths(before, after, &moved)?;
         self.change_drivers(before, after)?;
         self.install_sundry(before, after)?;
-        self.retry_accounts(&mut waiting)
+        self.retry_accounts(&mut waiting)?;
+        let salvaged = std::mem::take(&mut self.salvaged).into_iter();
+        self.warnings
+            .extend(salvaged.map(|(path, to)| format!("{path}, which no package delivered, was moved to {to}")));
+        Ok(())
     }
 
     // ---- users and groups
@@ -153,6 +176,8 @@ impl<'a> Run<'a> {
         for (delivered, old) in &changed {
             if let Some(old) = old {
                 tables.remove_outdated(delivered.action, old.action);
+            } else {
+                tables.remove_unpackaged(delivered.action);
             }
         }
         let commented = tables.comment_out(new);

@@ -1,6 +1,6 @@
 //! Regular files, and what happens to those that somebody edited.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use image_tree::{Content, Follow, ImagePath, Metadata, Node, Timestamp};
 
@@ -52,15 +52,11 @@ impl Run<'_> {
             self.warnings
                 .push(format!("{path} is to have the attributes {}, which are left out", attributes.join(", ")));
         }
-        let preserve = action.get("preserve");
-        if old.is_none() && moved.is_none() && matches!(preserve, Some("legacy" | "abandon")) {
-            return Ok(());
-        }
         self.find_parent(path, delivered)?;
-        self.clear(path)?;
         let old = match (old, moved) {
             (Some(old), _) => Some(old),
             (None, Some(moved)) => {
+                self.clear(path)?;
                 self.insert(path, moved.node.clone())?;
                 Some(moved.old)
             }
@@ -69,21 +65,22 @@ impl Run<'_> {
                 None
             }
         };
-        let mut metadata = self.metadata(uid, gid, mode);
-        if let Some(time) = self.timestamp(delivered)? {
-            metadata.mtime = time;
-        }
         let place = self.place_of(path, delivered, old)?;
+        let mut metadata = self.metadata(uid, gid, mode);
+        let time = self.timestamp(delivered)?;
+        metadata.mtime = time.unwrap_or(metadata.mtime);
         let Some(to) = self.make_place(path, &place, &metadata)? else { return Ok(()) };
         let content = self.payload(delivered, &path.to_string())?;
         self.clear(&to)?;
         self.insert(&to, Node::regular(content, metadata))
     }
 
-    /// A file that is there before a package first delivers it is somebody's, if the package says that such files matter.
+    /// A file that is there before its package is first installed is somebody's, if the package says that such files
+    /// matter. Where another version of the package was installed, the file is treated as an edited one.
     fn salvage_unpackaged(&mut self, path: &ImagePath, delivered: Delivered<'_>) -> Result<(), InstallError> {
         let is_there = self.tree.get(path).is_some_and(|node| node.content().is_some());
-        if is_there && delivered.action.get("preserve").is_some() {
+        let matters = !matches!(delivered.action.get("preserve"), None | Some("abandon" | "install-only"));
+        if is_there && matters && self.package_before(delivered).is_none() {
             self.salvage(path)?;
             self.find_parent(path, delivered)?;
         }
@@ -99,9 +96,12 @@ impl Run<'_> {
     ) -> Result<Option<ImagePath>, InstallError> {
         match place {
             Place::Untouched => Ok(None),
-            Place::KeepContent => {
+            // What somebody removed is not made again.
+            Place::KeepContent { .. } if self.tree.get(path).is_none_or(|node| node.content().is_none()) => Ok(None),
+            Place::KeepContent { time } => {
                 let changed = self.tree.update_metadata(path, Follow::No, |kept| {
                     (kept.uid, kept.gid, kept.mode) = (metadata.uid, metadata.gid, metadata.mode);
+                    kept.mtime = time.unwrap_or(kept.mtime);
                 });
                 changed.map(|_| None).map_err(|source| tree_error(path, source))
             }
@@ -118,15 +118,17 @@ impl Run<'_> {
         }
     }
 
-    /// Removes a file that is not delivered any more. What somebody edited is not thrown away.
+    /// Removes a file that is not delivered any more. What somebody edited is not thrown away if its package goes;
+    /// a package that goes on without the file is taken to know why.
     pub(super) fn remove_file(&mut self, path: &ImagePath, old: Delivered<'_>) -> Result<(), InstallError> {
         let preserve = old.action.get("preserve");
         let Some(content) = self.tree.get(path).and_then(Node::content).cloned() else {
             return self.remove_if_there(path);
         };
         match preserve {
-            Some("abandon") => Ok(()),
-            Some(_) if self.is_edited(path, old, &content)? => self.salvage(path),
+            Some("abandon" | "install-only") => Ok(()),
+            None | Some("false") => self.remove_if_there(path),
+            Some(_) if !self.stays_installed(old) && self.is_edited(path, old, &content)? => self.salvage(path),
             _ => self.remove_if_there(path),
         }
     }
@@ -138,23 +140,41 @@ impl Run<'_> {
         delivered: Delivered<'_>,
         old: Option<Delivered<'_>>,
     ) -> Result<Place, InstallError> {
-        let preserve = delivered.action.get("preserve");
+        const KEEP: Place = Place::KeepContent { time: None };
         let disk = self.tree.get(path).and_then(Node::content);
-        // A file that is abandoned is not made again either, if somebody removed it.
-        if old.is_some() && preserve == Some("abandon") {
-            return Ok(Place::Untouched);
+        let is_changed = old.is_some_and(|old| !is_same_content(old, delivered));
+        let before = self.package_before(delivered);
+        let is_same_package = before.is_some_and(|before| before.id == delivered.package.id);
+        let preserve = match delivered.action.get("preserve") {
+            // Programs are never taken for edited.
+            Some(preserve) if delivered.action.get("elfhash").is_none() => preserve,
+            // Only mode or owner may differ; the content is not fetched again for that.
+            _ if old.is_some() && !is_changed && disk.is_some() => {
+                return Ok(Place::KeepContent { time: self.timestamp(delivered)? });
+            }
+            _ => return Ok(Place::Replace),
+        };
+        match (preserve, old) {
+            ("abandon", _) => return Ok(Place::Untouched),
+            ("legacy", Some(old)) if !is_same_package => {
+                let was_legacy = old.action.get("preserve") == Some("legacy");
+                return Ok(if was_legacy { Place::Replace } else { Place::MoveOld(".legacy") });
+            }
+            ("legacy", _) | ("install-only", Some(_)) => return Ok(KEEP),
+            ("install-only", None) if disk.is_some() => return Ok(KEEP),
+            _ => {}
         }
-        let (Some(old), Some(preserve), Some(disk)) = (old, preserve, disk) else { return Ok(Place::Replace) };
-        if !self.is_edited(path, old, disk)? {
-            return Ok(Place::Replace);
+        let Some(disk) = disk else { return Ok(Place::Replace) };
+        let is_edited = old.map_or(Ok(true), |old| self.is_edited(path, old, disk))?;
+        if is_changed && before.is_some_and(|before| delivered.package.id.version < before.id.version) {
+            return Ok(if is_edited { Place::MoveOld(".update") } else { Place::Replace });
         }
-        let is_same_package_content = old.action.hash() == delivered.action.hash();
         Ok(match preserve {
-            _ if is_same_package_content => Place::KeepContent,
-            "renamenew" => Place::Beside,
-            "renameold" => Place::MoveOld(".old"),
-            "legacy" => Place::MoveOld(".legacy"),
-            _ => Place::KeepContent,
+            _ if is_same_package && is_edited => KEEP,
+            "renamenew" if is_edited => Place::Beside,
+            "renameold" if is_edited => Place::MoveOld(".old"),
+            _ if is_edited || !is_changed => KEEP,
+            _ => Place::Replace,
         })
     }
 
@@ -182,13 +202,32 @@ impl Run<'_> {
 enum Place {
     /// Nothing is done to the file.
     Untouched,
-    /// The content stays, owner and mode are set.
-    KeepContent,
+    /// The content stays, owner and mode are set, and the time if there is one.
+    KeepContent {
+        time: Option<Timestamp>,
+    },
     Replace,
     /// The new content goes to a file beside it.
     Beside,
     /// The old content goes to a file with this suffix.
     MoveOld(&'static str),
+}
+
+/// Whether two actions deliver the same bytes, by the strongest hashes that both have.
+fn is_same_content(old: Delivered<'_>, new: Delivered<'_>) -> bool {
+    let hashes = |delivered: Delivered<'_>| -> BTreeSet<String> {
+        let all = delivered.action.values("pkg.content-hash").filter(|hash| hash.starts_with("file:"));
+        all.map(str::to_owned).collect()
+    };
+    let of_algorithm =
+        |hashes: &BTreeSet<String>, name: &str| hashes.iter().find(|hash| hash.starts_with(name)).cloned();
+    let (ours, theirs) = (hashes(new), hashes(old));
+    for name in ["file:sha512t_256:", "file:sha256:"] {
+        if let (Some(a), Some(b)) = (of_algorithm(&ours, name), of_algorithm(&theirs, name)) {
+            return a == b;
+        }
+    }
+    old.action.hash() == new.action.hash()
 }
 
 fn with_suffix(path: &ImagePath, suffix: &str) -> Result<ImagePath, InstallError> {

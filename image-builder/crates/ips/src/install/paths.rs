@@ -81,7 +81,15 @@ impl Run<'_> {
         if let Some(existing) = self.tree.get(path) {
             metadata = image_tree::Metadata { uid, gid, mode, ..existing.metadata.clone() };
         }
-        self.insert(path, Node::directory(metadata))
+        self.insert(path, Node::directory(metadata))?;
+        for from in delivered.action.values("salvage-from") {
+            let from = ImagePath::from_relative(from.trim_matches('/')).map_err(|source| {
+                let kind = delivered.action.kind();
+                delivered.unusable(crate::manifest::AttributeError::Path { kind, source })
+            })?;
+            self.recover(&from, path)?;
+        }
+        Ok(())
     }
 
     fn install_link(&mut self, path: &ImagePath, delivered: Delivered<'_>) -> Result<(), InstallError> {
@@ -132,8 +140,8 @@ impl Run<'_> {
         self.tree.hard_link(target, path).map(drop).map_err(|source| tree_error(path, source))
     }
 
-    /// Sees to it that the parent directory is there, and not by way of a symbolic link. Missing ones get mode 0755
-    /// and the owner of the nearest that is there.
+    /// Sees to it that the parent directory is there, and not by way of a symbolic link. Missing ones get the owner of
+    /// the nearest that is there, and its mode, too; but the one right above something that is no directory gets 0755.
     pub(super) fn find_parent(&mut self, path: &ImagePath, delivered: Delivered<'_>) -> Result<(), InstallError> {
         let Some(parent) = path.parent() else { return Ok(()) };
         if self.known_directories.contains(&parent) {
@@ -146,19 +154,23 @@ impl Run<'_> {
             above.push(directory);
         }
         let root = self.tree.root_metadata();
-        let mut owner = (root.uid, root.gid);
+        let mut nearest = (root.uid, root.gid, root.mode);
+        let is_leaf = |directory: &ImagePath| !is_dir(&delivered) && *directory == parent;
         for directory in above.into_iter().rev() {
             match self.tree.get(&directory) {
                 Some(Node { kind: NodeKind::Symlink(_), .. }) => {
                     return Err(through_link(path, &directory, delivered));
                 }
-                Some(node) if node.is_directory() => owner = (node.metadata.uid, node.metadata.gid),
-                Some(_) => {
-                    self.salvage(&directory)?;
-                    self.insert(&directory, Node::directory(self.metadata(owner.0, owner.1, 0o755)))?;
+                Some(node) if node.is_directory() => {
+                    nearest = (node.metadata.uid, node.metadata.gid, node.metadata.mode);
+                    continue;
                 }
-                None => self.insert(&directory, Node::directory(self.metadata(owner.0, owner.1, 0o755)))?,
+                Some(_) => self.salvage(&directory)?,
+                None => {}
             }
+            let (uid, gid, mode) = nearest;
+            let mode = if is_leaf(&directory) { 0o755 } else { mode };
+            self.insert(&directory, Node::directory(self.metadata(uid, gid, mode)))?;
         }
         self.known_directories.insert(parent);
         Ok(())
@@ -197,8 +209,53 @@ impl Run<'_> {
         };
         moved.and_then(|()| self.tree.remove_subtree(path)).map_err(|source| tree_error(path, source))?;
         self.known_directories.clear();
-        self.warnings.push(format!("{path}, which no package delivered, was moved to {to}"));
+        self.salvaged.push((path.clone(), to));
         Ok(())
+    }
+
+    /// Brings what was salvaged from a directory, or from below it, to another one: directories that change their names
+    /// keep what nobody packaged. What is there already stays, and so does the salvaged thing of that name.
+    fn recover(&mut self, from: &ImagePath, into: &ImagePath) -> Result<(), InstallError> {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.salvaged).into_iter().partition(|(path, _)| path.starts_with(from));
+        self.salvaged = others;
+        for (path, kept_at) in ours {
+            let below = &path.relative_bytes()[from.relative_bytes().len()..];
+            let to = below_path(into, below).map_err(|source| tree_error(into, source))?;
+            if !self.merge(&kept_at, &to)? {
+                self.salvaged.push((path, kept_at));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves something, unless something else is in its place; of two directories, what is in them. The result says
+    /// whether all of it was moved.
+    fn merge(&mut self, from: &ImagePath, to: &ImagePath) -> Result<bool, InstallError> {
+        let Some(node) = self.tree.get(from).cloned() else { return Ok(true) };
+        match self.tree.get(to) {
+            Some(there) if there.is_directory() && node.is_directory() => {
+                let names: Vec<Vec<u8>> =
+                    self.tree.read_dir(from).into_iter().flatten().map(|(name, _)| name.to_vec()).collect();
+                for name in names {
+                    let child = |parent: &ImagePath| {
+                        let below = [b"/", name.as_slice()].concat();
+                        below_path(parent, &below).map_err(|source| tree_error(parent, source))
+                    };
+                    self.merge(&child(from)?, &child(to)?)?;
+                }
+                self.remove_if_empty(from)
+            }
+            Some(_) => Ok(false),
+            None => {
+                let moved = match self.tree.subtree(from) {
+                    Some(subtree) => self.tree.graft(to, &subtree).map(drop),
+                    None => self.tree.insert(to, node).map(drop),
+                };
+                let moved = moved.and_then(|()| self.tree.remove_subtree(from));
+                moved.map(|_| true).map_err(|source| tree_error(to, source))
+            }
+        }
     }
 
     /// The numbers of the owner and the group that an action names.
@@ -230,13 +287,17 @@ fn no_target(path: &ImagePath, delivered: Delivered<'_>, target: &ImagePath) -> 
 
 /// Whether an action would do what the old one did.
 fn is_same(old: Delivered<'_>, new: Delivered<'_>) -> bool {
-    const COMPARED: [&str; 7] = ["mode", "owner", "group", "target", "timestamp", "preserve", "overlay"];
-    let has_content = |delivered: Delivered<'_>| delivered.action.values("pkg.content-hash").next().is_some();
-    old.action.hash() == new.action.hash()
-        && COMPARED.into_iter().all(|attribute| old.action.get(attribute) == new.action.get(attribute))
-        && (!has_content(new)
-            || old.action.values("pkg.content-hash").collect::<BTreeSet<_>>()
-                == new.action.values("pkg.content-hash").collect::<BTreeSet<_>>())
+    const COMPARED: [&str; 5] = ["mode", "owner", "group", "target", "salvage-from"];
+    if new.action.kind() == ActionKind::File {
+        return old.action == new.action;
+    }
+    COMPARED.into_iter().all(|attribute| old.action.values(attribute).eq(new.action.values(attribute)))
+}
+
+/// The path made of a directory and what follows it, which begins with a slash or is nothing.
+fn below_path(directory: &ImagePath, below: &[u8]) -> Result<ImagePath, TreeError> {
+    let joined = ImagePath::from_relative([directory.relative_bytes(), below].concat());
+    joined.map_err(|source| TreeError::Path { path: directory.clone(), source })
 }
 
 /// All directories that are delivered, or above something that is.

@@ -26,9 +26,11 @@ pub(super) fn legacy_dir(name: &str) -> String {
 /// architecture and the time of installation.
 pub(super) fn pkginfo(delivered: Delivered<'_>, run: &Run<'_>, arch: &str) -> String {
     const SUMMARY_CHARS_MAX: usize = 256;
+    /// What stands for the summary of a package that has none.
+    const NO_SUMMARY: &str = "none provided";
     let action = delivered.action;
     let summary: String =
-        delivered.package.manifest.summary().unwrap_or_default().chars().take(SUMMARY_CHARS_MAX).collect();
+        delivered.package.manifest.summary().unwrap_or(NO_SUMMARY).chars().take(SUMMARY_CHARS_MAX).collect();
     let version = delivered.package.id.version.to_string();
     let name = action.get("pkg").unwrap_or_default();
     let lines = [

@@ -160,7 +160,9 @@ fn the_device_with_the_expected_share_is_taken() {
     assert!(matches!(connector(&bench, &driver).connect(), Err(ConnectError::NoDevice)));
     driver.add(&other, OLD_DRIVER);
     driver.add(&bench.share, OLD_DRIVER);
-    assert!(matches!(connector(&bench, &driver).connect(), Err(ConnectError::Ambiguous { count: 2 })));
+    assert!(
+        matches!(connector(&bench, &driver).connect(), Err(ConnectError::Ambiguous { devices }) if devices.len() == 2)
+    );
     bench.plan.expected = Some(path("docs/guide.md"));
     let (_session, endpoint) = connector(&bench, &driver).connect().unwrap();
     assert_eq!(endpoint, "/dev/9p/1");
@@ -219,6 +221,39 @@ fn the_device_with_the_tag_is_taken() {
     driver.channel(1, |channel| channel.tag = Some("other".to_owned()));
     let error = tagged("keys").connect().unwrap_err().to_string();
     assert!(error.contains("/dev/9p/0 is busy") && error.contains("\"other\""), "{error}");
+}
+
+#[test]
+fn a_share_that_no_device_tells_is_not_guessed() {
+    let mut bench = Bench::with_files();
+    let (driver, other) = (FakeDriver::default(), Share::default());
+    other.file("keys/authorized_keys", "key");
+    driver.add(&other, OLD_DRIVER);
+    driver.add(&bench.share, OLD_DRIVER);
+    let tagged = |bench: &Bench| connector(bench, &driver).with_tag(Some("repo".to_owned()));
+    for tag in [None, Some("keys".to_owned())] {
+        driver.channel(0, |channel| channel.tag = tag.clone());
+        let holder = tag.as_ref().map(|_| driver.open("/dev/9p/0".as_ref(), OPEN_FLAGS).unwrap());
+        // The tag of a device in use is unknown, too.
+        assert_eq!(
+            tagged(&bench).connect().unwrap_err().to_string(),
+            "no device tells that it has the share \"repo\"; it may be behind any of /dev/9p/0, /dev/9p/1, which tell no tag: \
+             name one with --device, or what the share holds with --expect"
+        );
+        drop(holder);
+    }
+    // Nor does it help to wait.
+    driver.channel(0, |channel| channel.tag = None);
+    let pace = Pace { interval: Duration::ZERO, executables_interval: Duration::ZERO, once: false };
+    let outcome = Runner::new(tagged(&bench), bench.mirror(), pace, bench.stop.clone()).run();
+    assert_eq!(outcome, Outcome::NoShare);
+    // One that tells it goes before one that tells none, wherever it is.
+    driver.channel(1, |channel| channel.tag = Some("repo".to_owned()));
+    assert_eq!(tagged(&bench).connect().unwrap().1, "/dev/9p/1");
+    // What the share holds tells, too.
+    driver.channel(1, |channel| channel.tag = None);
+    bench.plan.expected = Some(path("docs/guide.md"));
+    assert_eq!(tagged(&bench).connect().unwrap().1, "/dev/9p/1");
 }
 
 /// A mirror that was killed has left requests. Their answers come to the next one, mixed with its own.

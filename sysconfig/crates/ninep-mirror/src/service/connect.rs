@@ -68,11 +68,25 @@ pub enum ConnectError {
     },
     /// There are several shares and no way to tell them apart.
     #[error(
-        "there are {count} devices: name one with --device, its share with --tag, or what that holds with --expect"
+        "there are {} devices, {}: name one with --device, its share with --tag, or what that holds with --expect",
+        devices.len(),
+        names(devices)
     )]
     Ambiguous {
-        /// How many.
-        count: usize,
+        /// All of them.
+        devices: Vec<PathBuf>,
+    },
+    /// Several shares may be the wanted one, because their devices do not tell their tags.
+    #[error(
+        "no device tells that it has the share {wanted:?}; it may be behind any of {}, which tell no tag: \
+         name one with --device, or what the share holds with --expect",
+        names(devices)
+    )]
+    Untold {
+        /// The tag that was asked for.
+        wanted: String,
+        /// The devices that may have it: those that tell no tag, and those in use.
+        devices: Vec<PathBuf>,
     },
     /// None of several devices has the share.
     #[error("no device has the share: {reasons}")]
@@ -80,6 +94,10 @@ pub enum ConnectError {
         /// What is wrong with each of them.
         reasons: String,
     },
+}
+
+fn names(devices: &[PathBuf]) -> String {
+    devices.iter().map(|device| device.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// Begins sessions, and remembers what did not work.
@@ -98,7 +116,8 @@ impl<D: Driver> Connector<D> {
         Self { endpoint, driver, options, expected, tag: None }
     }
 
-    /// Takes only a device whose share has this mount tag. One that tells no tag is taken as before.
+    /// Takes only a device whose share has this mount tag. One that tells no tag is taken if no other may have the share,
+    /// or if it holds what is expected.
     #[must_use]
     pub fn with_tag(self, tag: Option<String>) -> Self {
         // The guest sees that much of a longer one.
@@ -180,18 +199,39 @@ impl<D: Driver> Connector<D> {
         match &*devices {
             [] => return Err(ConnectError::NoDevice),
             [only] => return self.open_device(only),
-            several if self.expected.is_none() && self.tag.is_none() => {
-                return Err(ConnectError::Ambiguous { count: several.len() });
-            }
             _ => {}
         }
+        let order = match (&self.tag, &self.expected) {
+            (Some(tag), _) => self.by_tag(tag, devices)?,
+            (None, Some(_)) => devices,
+            (None, None) => return Err(ConnectError::Ambiguous { devices }),
+        };
         let mut reasons = Vec::new();
-        for device in &devices {
+        for device in &order {
             match self.open_device(device) {
                 Ok(found) => return Ok(found),
                 Err(error) => reasons.push(chain(&error)),
             }
         }
         Err(ConnectError::NoneFits { reasons: reasons.join("; ") })
+    }
+
+    /// Of several devices, those that tell the tag before those that tell none, and the others, for what is said of them,
+    /// last. When nobody tells it, only what a share holds can tell which of several it is.
+    fn by_tag(&self, wanted: &str, devices: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConnectError> {
+        let (mut fitting, mut untold, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for device in devices {
+            let file = self.driver.open(&device, OPEN_FLAGS);
+            let tag = file.as_ref().ok().and_then(|file| self.driver.tag(file).ok().flatten());
+            match tag {
+                Some(tag) if tag == wanted => fitting.push(device),
+                Some(_) => others.push(device),
+                None => untold.push(device),
+            }
+        }
+        if fitting.is_empty() && untold.len() > 1 && self.expected.is_none() {
+            return Err(ConnectError::Untold { wanted: wanted.to_owned(), devices: untold });
+        }
+        Ok([fitting, untold, others].concat())
     }
 }

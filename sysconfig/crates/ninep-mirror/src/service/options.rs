@@ -39,7 +39,8 @@ pub struct Options {
     /// Read from a server at a TCP address
     #[arg(long, value_name = "HOST:PORT", group = "endpoint")]
     pub tcp: Option<String>,
-    /// The mount tag of the share; a device whose share has another one is not taken
+    /// The mount tag of the share; a device whose share has another one is not taken, and of several that tell none, none
+    /// without --expect
     #[arg(long, value_name = "TAG", conflicts_with_all = ["socket", "tcp"])]
     pub tag: Option<String>,
     /// What the share holds, as sysconfig/Cargo.toml; a share without it is another one, and nothing is touched

@@ -187,10 +187,16 @@ impl<D: Driver> Runner<D> {
         let (mut session, endpoint) = match self.connector.connect() {
             Ok(connected) => connected,
             Err(error) => {
-                // Without a device there will be none later, and of another tag it stays: a machine gets its shares when it
-                // is started.
-                let hopeless =
-                    self.pace.once || matches!(error, ConnectError::NoDevice | ConnectError::OtherTag { .. });
+                // Without a device there will be none later, of another tag it stays, and nothing will tell several apart: a
+                // machine gets its shares when it is started.
+                let hopeless = self.pace.once
+                    || matches!(
+                        error,
+                        ConnectError::NoDevice
+                            | ConnectError::OtherTag { .. }
+                            | ConnectError::Ambiguous { .. }
+                            | ConnectError::Untold { .. }
+                    );
                 return self.failed(&error, hopeless.then_some(Outcome::NoShare));
             }
         };

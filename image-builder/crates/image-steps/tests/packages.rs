@@ -2,7 +2,7 @@
 
 mod support;
 
-use image_steps::{BuildError, BuildRequest, PlannedPackages, Progress, Silent, build, plan, plan_asking};
+use image_steps::{BuildError, BuildRequest, InputSource, PlannedPackages, Progress, Silent, build, plan, plan_asking};
 use image_tree::{Node, Tree};
 use ips::time::OperationTime;
 use ips_client::repository::publish::Publication;
@@ -278,6 +278,39 @@ fn publishers_are_set_with_origins_mirrors_and_certificates() {
     assert!(config.contains("mirrors = ['http://127.0.0.1:1/m/']") && !config.contains("gone"), "{config}");
     let (_, of_q) = config.split_once("[authority_q]").expect("the second publisher");
     assert!(of_q.contains("origins = ['file:///srv/x.p5p/']") && of_q.contains("sticky = False"), "{config}");
+}
+
+#[test]
+fn a_plan_tells_the_archives_of_packages_and_they_are_no_reason_to_build_anew() {
+    let scene = Scene::new();
+    let archive = scene.bench.path("packages.p5p");
+    let pack = || {
+        let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
+        tar.append_dir_all(".", scene.bench.path("repository")).unwrap();
+        tar.finish().unwrap();
+    };
+    let set = format!(r#"{{ "t": "pkg_set_p5p_publisher", "archive": "{}", "publisher": "p" }}"#, archive.display());
+    let list = steps(&[r#"{ "t": "pkg_image_create" }"#, &set, &install(r#""app""#, ""), PACK]);
+    scene.bench.template("image", &list);
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
+    let told = || {
+        let planned = plan(&scene.bench.request("image"), &progress).unwrap();
+        let inputs = planned.into_iter().flat_map(|template| template.steps).flat_map(|step| step.inputs);
+        let mut archives = inputs.filter(|input| input.source == InputSource::Packages);
+        let input = archives.next().expect("the archive");
+        assert!(archives.next().is_none() && input.made_by.is_none());
+        (input.path, input.bytes)
+    };
+    assert_eq!(told(), (archive.display().to_string(), None));
+    pack();
+    let bytes = fs::metadata(&archive).unwrap().len();
+    assert_eq!(told(), (archive.display().to_string(), Some(bytes)));
+    assert_eq!(scene.bench.build("image").unwrap().len(), 4);
+    publish(&scene.bench.path("repository"), 2);
+    pack();
+    assert_eq!(scene.bench.build("image").unwrap(), Vec::<String>::new());
+    scene.refresh("image");
+    assert_eq!(scene.bench.text("out.tar", "/opt/app"), "version 2");
 }
 
 #[test]

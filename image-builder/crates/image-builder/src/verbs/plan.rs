@@ -135,6 +135,7 @@ fn input_text(input: &PlannedInput) -> String {
         (None, InputSource::External) => "an external file".to_owned(),
         (None, InputSource::Output) => "in the output directory".to_owned(),
         (None, InputSource::Lock) => "which packages are meant".to_owned(),
+        (None, InputSource::Packages) => "an archive of packages".to_owned(),
         (None, InputSource::Host) => "of this host".to_owned(),
     };
     let bytes = input.bytes.map_or_else(|| "not there yet".to_owned(), size);

@@ -158,7 +158,7 @@ fn unplanned(
         cached: None,
         awaits,
         why: Some(why),
-        inputs: steps::input_files(&located.step, saved, context).into_iter().map(input).collect(),
+        inputs: steps::files_to_tell(&located.step, saved, context).into_iter().map(input).collect(),
         packages: None,
     }
 }

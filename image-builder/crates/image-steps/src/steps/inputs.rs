@@ -24,6 +24,8 @@ pub enum InputSource {
     Output,
     /// It says which packages are meant; the workspace keeps it.
     Lock,
+    /// It is an archive of packages, from which later steps install.
+    Packages,
     /// It is somewhere else on the host.
     Host,
 }
@@ -33,6 +35,14 @@ pub enum InputSource {
 pub(crate) struct InputFile {
     pub(crate) path: PathBuf,
     pub(crate) source: InputSource,
+}
+
+/// The files that a step reads, and those that it makes others read; without the state before it those whose place that
+/// decides are left out.
+pub(crate) fn files_to_tell(step: &Step, saved: Option<&SavedState>, context: &Context<'_>) -> Vec<InputFile> {
+    let archives = packages::archives(step).into_iter();
+    let archives = archives.map(|path| InputFile { path, source: InputSource::Packages });
+    archives.chain(input_files(step, saved, context)).collect()
 }
 
 /// The files that a step reads; without the state before it those whose place that decides are left out.

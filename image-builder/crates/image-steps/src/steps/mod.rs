@@ -18,7 +18,7 @@ pub use error::{StepError, help_of_cause};
 pub(crate) use illumos::{CONTAINER, check_bootable, hidden_by, note_in_pool, update_boot_archive};
 pub use illumos::{DISK_DRIVERS, REQUIRED as REQUIRED_FOR_BOOT, Wanted, missing_disk_modules};
 pub use inputs::InputSource;
-pub(crate) use inputs::{InputFile, input_files, inputs};
+pub(crate) use inputs::{InputFile, files_to_tell, input_files, inputs};
 pub(crate) use packages::Forecast;
 pub use packages::{PackageError, PlannedPackages};
 

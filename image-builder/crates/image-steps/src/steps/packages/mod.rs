@@ -17,6 +17,7 @@ use ips::image::Image;
 use ips::time::OperationTime;
 use ips_client::Address;
 use ips_client::repository::Payloads;
+use std::path::PathBuf;
 use template::Step;
 
 pub use error::PackageError;
@@ -55,6 +56,23 @@ pub(crate) fn subject(step: &Step) -> Option<String> {
         _ => return None,
     };
     Some(text.clone())
+}
+
+/// The archives of packages, of this host, that a step makes origins or mirrors. What is in them enters the image by the locks of
+/// later steps, so that an archive that changes is as little a reason to build anew as a depot that does.
+pub(crate) fn archives(step: &Step) -> Vec<PathBuf> {
+    let first = |step: &template::PkgImageCreate| step.publisher.iter().map(|first| first.uri.clone()).collect();
+    let addresses: Vec<String> = match step {
+        Step::PkgImageCreate(step) => first(step),
+        Step::PkgSetPublisher(step) => step.origins.iter().chain(&step.mirrors).cloned().collect(),
+        Step::Onu(step) => vec![step.repo.clone()],
+        _ => Vec::new(),
+    };
+    let local = addresses.iter().filter_map(|address| match address.parse() {
+        Ok(Address::Local(path)) => Some(path),
+        _ => None,
+    });
+    local.filter(|path| path.is_file() || path.extension().is_some_and(|end| end == "p5p")).collect()
 }
 
 /// A publisher and where its packages are, without what only the server may know.

@@ -88,7 +88,7 @@ fn check_parts(image: &Image, findings: &mut Findings) -> Result<(), InspectErro
     }
     if let Some(pool) = &pool {
         check_pool(pool, findings);
-        if let Err(error) = boot_walk::check(pool, findings) {
+        if let Err(error) = boot_walk::check(pool, image.table.as_ref(), findings) {
             findings.bad.push(format!("boot: {}", error.chain()));
         }
     }

@@ -15,6 +15,7 @@ mod tests;
 
 use std::io;
 
+use disk_image::gpt::Table;
 use image_steps::{REQUIRED_FOR_BOOT, Wanted};
 use zfs_image::reader::{Pool, ReadError};
 
@@ -28,12 +29,12 @@ const TRACES: [&str; 3] = [DEFAULTS, "/platform", "/kernel"];
 const MENU: &str = "/boot/menu.lst";
 
 /// Walks the way of the dataset that boots; nothing when none does.
-pub(super) fn check(pool: &Pool<'_>, findings: &mut Findings) -> Result<(), ReadError> {
+pub(super) fn check(pool: &Pool<'_>, table: Option<&Table>, findings: &mut Findings) -> Result<(), ReadError> {
     let Some(dataset) = pool.boot_dataset()? else { return Ok(()) };
     let files = pool.file_system(&dataset)?;
     let mut found = Findings::default();
     if is_illumos(&files) {
-        pool::check(pool, &dataset.name, &mut found)?;
+        pool::check(pool, &dataset.name, table, &mut found)?;
     }
     if let Err(error) = walk(&files, &dataset.name, &mut found) {
         found.bad.push(format!("boot: {}: {}", dataset.name, chain(&error)));

@@ -100,6 +100,23 @@ impl Scene {
         scene
     }
 
+    /// The template `pool`, whose image has three forms. What converts it does as the file `conversion` says first.
+    pub(crate) fn pool() -> Self {
+        let scene = Self::empty();
+        let motd = format!(r#"{{ "t": "ensure_file", "file": "/motd", "src": "motd", {OWNER} }}"#);
+        let pool = r#""name": "rpool", "size": 100, "bename": "be", "partition_only": true, "formats": [ "qcow2" ]"#;
+        scene.template("pool", &format!(r#"{{ "pool": {{ {pool} }}, "steps": [ {{ "t": "create_be" }}, {motd} ] }}"#));
+        let convert = "#!/bin/sh\n. \"$FAKE/conversion\"\ncp --sparse=always \"$6\" \"$7\"\n";
+        fs::write(scene.path("tools/qemu-img"), convert).unwrap();
+        fs::set_permissions(scene.path("tools/qemu-img"), fs::Permissions::from_mode(0o755)).unwrap();
+        scene.set_conversion("");
+        scene
+    }
+
+    pub(crate) fn set_conversion(&self, script: &str) {
+        fs::write(self.path("conversion"), script).unwrap();
+    }
+
     /// Templates of packages: `stage`, and `packages`, which begins like it. Its steps after the installation are cheap,
     /// and some of them have locks of their own.
     pub(crate) fn packages() -> Self {

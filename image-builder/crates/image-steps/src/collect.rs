@@ -1,6 +1,6 @@
 //! Forgetting what nothing needs any more: `gc`, and `clean`.
 
-use crate::build::{BuildError, open_store};
+use crate::build::BuildError;
 use crate::engine::{ENDS, EngineError, recorded};
 use crate::history::History;
 use crate::inputs::MADE;
@@ -8,6 +8,8 @@ use crate::lineage::Lineage;
 use crate::lock::WorkspaceLock;
 use crate::makers::MAKERS;
 use crate::progress::Progress;
+use crate::session::open_store;
+use crate::snapshot::{LINEAGE, SNAPSHOT, Snapshot};
 use crate::state::SavedState;
 use crate::workspace::{Location, Workspace, WorkspaceError};
 use image_tree::{GcRoots, Store, StoreError};
@@ -44,7 +46,7 @@ pub fn collect(location: &Location, progress: &Arc<dyn Progress>) -> Result<Coll
         return Ok(Collected::default());
     }
     let workspace = Workspace::open(location)?;
-    let _lock = WorkspaceLock::acquire(&workspace)?;
+    let _lock = WorkspaceLock::acquire_in_between(&workspace)?;
     let mut store = open_store(&workspace, progress)?;
     let mut collected = Collected { bytes_before: bytes(&store)?, ..Collected::default() };
     let roots = forget_steps(&store, &mut collected).map_err(cache("tidy up"))?;
@@ -65,8 +67,7 @@ fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
 
 /// Removes the records of steps that are in no history; answers what the others, snapshots among them, need.
 fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, StoreError> {
-    let histories = History::all(store)?;
-    let needed: BTreeSet<&[u8]> = histories.iter().flat_map(History::keys).collect();
+    let needed = History::all_keys(store)?;
     let mut roots = GcRoots::default();
     let mut keep = |state: &SavedState, store: &Store| {
         // A state that is not whole any more is made again when it is wanted; its record is of no use.
@@ -76,7 +77,7 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
     };
     let mut blobs = BTreeSet::new();
     for record in store.records("step")? {
-        let state = recorded(&record.value).filter(|_| needed.contains(record.key.as_slice()));
+        let state = recorded(&record.value).filter(|_| needed.contains(&record.key));
         match state.filter(|(state, _)| keep(state, store)) {
             Some((_, traces)) => {
                 collected.kept_steps += 1;
@@ -88,13 +89,13 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
             }
         }
     }
-    for record in store.records("snapshot")? {
-        let state = serde_json::from_slice::<SavedState>(&record.value).ok();
-        if !state.is_some_and(|state| keep(&state, store)) {
+    for record in store.records(SNAPSHOT)? {
+        let snapshot = serde_json::from_slice::<Snapshot>(&record.value).ok();
+        if !snapshot.is_some_and(|snapshot| keep(&snapshot.state, store)) {
             store.record_remove("snapshot", &record.key)?;
         }
     }
-    for record in store.records("lineage")? {
+    for record in store.records(LINEAGE)? {
         let lineage = serde_json::from_slice::<Lineage>(&record.value).unwrap_or_default();
         blobs.extend(lineage.into_iter().flat_map(|step| step.traces.blobs()));
     }

@@ -15,7 +15,7 @@ pub use plan::{PlannedInput, PlannedStep};
 pub(crate) use size::{Basis, bytes_of, estimate, input_bytes};
 pub use size::{EstimatedSize, SizeBasis};
 
-use crate::history::{History, Now};
+use crate::history::{History, Now, UnderWay};
 use crate::inputs::{FileIdentity, remember_output};
 use crate::lineage::{self, Lineage, LineageStep, Removal, Traces};
 use crate::progress::{Progress, StepState};
@@ -80,9 +80,20 @@ pub struct StepRun {
     pub seconds: f64,
 }
 
+/// What the steps of a template begin with.
+pub(crate) struct Beginning {
+    pub(crate) saved: SavedState,
+    /// Bytes in the files of its root, if that is known.
+    pub(crate) files: Option<u64>,
+    /// The steps that led to it.
+    pub(crate) lineage: Lineage,
+}
+
 /// What running the steps of a template came to.
 pub(crate) struct Ran {
     pub(crate) saved: SavedState,
+    /// Bytes in the files of its root, if that is known.
+    pub(crate) files: Option<u64>,
     /// The same state itself, if a step had to run.
     pub(crate) live: Option<ImageState>,
     pub(crate) lineage: Lineage,
@@ -91,20 +102,21 @@ pub(crate) struct Ran {
     pub(crate) history: History,
 }
 
-/// Runs the steps of `template` from `start`, to which `lineage` has led.
+/// Runs the steps of `template` from where it has its `beginning`.
 ///
 /// # Errors
 /// The first step that fails, after everything before it was saved.
 pub(crate) fn run(
     template: &Template,
-    start: SavedState,
-    lineage: Lineage,
+    beginning: Beginning,
     context: &Context<'_>,
     progress: &dyn Progress,
 ) -> Result<Ran, EngineError> {
-    let history = History::new(start.hash());
+    let Beginning { saved, files, lineage } = beginning;
+    let history = History::new(saved.hash());
+    let (under_way, removed) = (UnderWay::default(), Vec::new());
     let steps = Vec::with_capacity(template.steps.len());
-    let mut run = Run { context, saved: start, live: None, history, lineage, removed: Vec::new(), steps };
+    let mut run = Run { context, saved, files, live: None, history, under_way, lineage, removed, steps };
     let result = stretches(&template.steps).try_for_each(|stretch| run.advance(stretch, progress));
     // What was done before a failure is worth keeping; the failure is worth more than a failure to keep it.
     let sealed = context.store.seal().map_err(cache("write"));
@@ -112,15 +124,19 @@ pub(crate) fn run(
     result?;
     sealed?;
     remembered.map_err(cache("write"))?;
-    Ok(Ran { saved: run.saved, live: run.live, lineage: run.lineage, steps: run.steps, history: run.history })
+    let Run { saved, files, live, lineage, steps, history, .. } = run;
+    Ok(Ran { saved, files, live, lineage, steps, history })
 }
 
 struct Run<'a> {
     context: &'a Context<'a>,
     saved: SavedState,
+    /// Bytes in the files of its root, if that is known.
+    files: Option<u64>,
     /// The state itself, once a step had to run.
     live: Option<ImageState>,
     history: History,
+    under_way: UnderWay,
     lineage: Lineage,
     /// What was removed since a state was stored, and by which step, counted from the first.
     removed: Vec<(usize, ImagePath)>,
@@ -165,7 +181,7 @@ impl Run<'_> {
     /// Takes a known result; answers what led to it. If the stretch `goes_on` where an earlier build had its end, the
     /// next state that is stored comes to know of the removals before it.
     fn take_up(&mut self, record: StepRecord, goes_on: bool) -> Result<Traces, EngineError> {
-        self.saved = record.state;
+        (self.saved, self.files) = (record.state, record.files);
         self.live = None;
         if !goes_on {
             return Ok(record.traces);
@@ -200,14 +216,10 @@ impl Run<'_> {
             // A file that was replaced while the step read it must not be remembered under its old content.
             let unchanged = key.inputs.is_empty() || cache::key(&self.saved, located, self.context)?.hash == key.hash;
             self.saved = state.save(self.context.store).map_err(cache("write"))?;
+            self.files = Some(state.root.statistics().data_bytes);
             if unchanged {
-                let is_expensive = steps::is_expensive(&located.step);
-                self.keep(&key.hash, &StepRecord { state: self.saved.clone(), outputs, traces }, is_expensive)?;
-                if is_expensive {
-                    // Should this build be killed, `gc` does not forget its steps either.
-                    let written = self.history.write_unfinished(&self.context.output_name, self.context.store);
-                    written.map_err(cache("write"))?;
-                }
+                let record = StepRecord { state: self.saved.clone(), files: self.files, outputs, traces };
+                self.keep(&key.hash, &record, steps::is_expensive(&located.step))?;
             }
         }
         self.live = Some(state);
@@ -245,12 +257,15 @@ impl Run<'_> {
     /// Keeps the result of a step before anybody hears that it is done. What it is made of was written to the store, so
     /// that it outlives this process, however that ends. It outlives the machine, too, once it is sealed; what takes
     /// long is. Of other steps a machine that crashes may leave a record without its content, and they are done again.
-    fn keep(&self, key: &[u8], record: &StepRecord, seal: bool) -> Result<(), EngineError> {
+    fn keep(&mut self, key: &[u8], record: &StepRecord, seal: bool) -> Result<(), EngineError> {
+        let (store, output_name) = (self.context.store, &self.context.output_name);
         if seal {
-            self.context.store.seal().map_err(cache("write"))?;
+            store.seal().map_err(cache("write"))?;
         }
+        // Should this build be killed, `gc` does not forget the step either.
+        self.under_way.note(key, &self.history, output_name, store).map_err(cache("write"))?;
         let value = serde_json::to_vec(record).expect("hashes, names and numbers are JSON");
-        self.context.store.record_put("step", key, &value).map_err(cache("write"))
+        store.record_put("step", key, &value).map_err(cache("write"))
     }
 }
 

@@ -5,11 +5,16 @@ use crate::inputs::Input;
 use crate::state::SavedState;
 use image_tree::{Store, StoreError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Where the newest build of each output is that came to its end.
 const FINISHED: &str = "history";
 /// Where a later one is that did not: it failed, was killed, or goes on.
 const UNFINISHED: &str = "history-unfinished";
+/// The keys of what such a one has done since it was written there, one after the other.
+const UNDER_WAY: &str = "history-under-way";
+/// Bytes of the key of a step's record.
+pub(crate) const KEY_BYTES: usize = blake3::OUT_LEN;
 
 /// A build of one output, as far as it got.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -90,9 +95,10 @@ impl History {
     pub(crate) fn write_unfinished(&self, output_name: &str, store: &Store) -> Result<(), StoreError> {
         // A build that repeats the newest one needs nothing that is not kept for that.
         if Self::read_finished(output_name, store).is_some_and(|newest| newest.is_same(self)) {
-            return store.record_remove(UNFINISHED, output_name.as_bytes());
+            return forget_unfinished(output_name, store);
         }
-        write(UNFINISHED, self, output_name, store)
+        write(UNFINISHED, self, output_name, store)?;
+        store.record_remove(UNDER_WAY, output_name.as_bytes())
     }
 
     /// Remembers a build whose output is there, and its size; the one before it is forgotten.
@@ -109,7 +115,7 @@ impl History {
         if !newest.is_some_and(|newest| newest.is_same(&self) && newest.size == size) {
             write(FINISHED, &Self { size, ..self }, output_name, store)?;
         }
-        store.record_remove(UNFINISHED, output_name.as_bytes())
+        forget_unfinished(output_name, store)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -121,10 +127,19 @@ impl History {
         self.size.as_ref()
     }
 
-    /// The newest finished build of every output, and later ones that are not.
-    pub(crate) fn all(store: &Store) -> Result<Vec<Self>, StoreError> {
-        let records = store.records(FINISHED)?.into_iter().chain(store.records(UNFINISHED)?);
-        Ok(records.filter_map(|record| serde_json::from_slice(&record.value).ok()).collect())
+    /// The keys of all that the newest finished build of every output is made of, and later ones that are not.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn all_keys(store: &Store) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        let histories = store.records(FINISHED)?.into_iter().chain(store.records(UNFINISHED)?);
+        let histories = histories.filter_map(|record| serde_json::from_slice::<Self>(&record.value).ok());
+        let mut keys: BTreeSet<Vec<u8>> =
+            histories.flat_map(|history| history.steps.into_iter().map(|step| step.key)).collect();
+        for record in store.records(UNDER_WAY)? {
+            keys.extend(record.value.chunks_exact(KEY_BYTES).map(<[u8]>::to_vec));
+        }
+        Ok(keys)
     }
 
     /// Everything that was read, each once.
@@ -133,11 +148,6 @@ impl History {
         inputs.sort_by(|first, second| first.what.cmp(&second.what));
         inputs.dedup();
         inputs
-    }
-
-    /// The keys of the steps' records.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.steps.iter().map(|step| step.key.as_slice())
     }
 
     /// Whether the last build did this step at this place, after the same ones.
@@ -166,6 +176,45 @@ impl History {
             None => "its result is not in the cache any more".to_owned(),
         }
     }
+}
+
+/// What a build has done that goes on: should it be killed, `gc` does not forget any of it.
+///
+/// The whole of it is written when its first step is done, and once in a while; in between, only the keys of what came
+/// since, so that a template of a thousand steps does not write itself a thousand times.
+#[derive(Debug, Default)]
+pub(crate) struct UnderWay {
+    is_written: bool,
+    /// The keys since then.
+    since: Vec<u8>,
+}
+
+impl UnderWay {
+    /// Remembers that a build comes to the record `key`, of a step that is the last one in its history so far.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(crate) fn note(
+        &mut self,
+        key: &[u8],
+        history: &History,
+        output_name: &str,
+        store: &Store,
+    ) -> Result<(), StoreError> {
+        const SINCE_MAX: usize = 256 * KEY_BYTES;
+        if self.is_written && self.since.len() < SINCE_MAX {
+            self.since.extend(key);
+            return store.record_put(UNDER_WAY, output_name.as_bytes(), &self.since);
+        }
+        self.is_written = true;
+        self.since.clear();
+        history.write_unfinished(output_name, store)
+    }
+}
+
+fn forget_unfinished(output_name: &str, store: &Store) -> Result<(), StoreError> {
+    store.record_remove(UNDER_WAY, output_name.as_bytes())?;
+    store.record_remove(UNFINISHED, output_name.as_bytes())
 }
 
 fn read(namespace: &str, output_name: &str, store: &Store) -> Option<History> {

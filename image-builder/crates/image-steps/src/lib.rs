@@ -15,6 +15,7 @@
 //! clock and no random number into an image.
 
 mod build;
+mod chain;
 mod collect;
 mod debian;
 mod disk_use;
@@ -31,16 +32,20 @@ mod output;
 mod planning;
 mod progress;
 mod providers;
+mod request;
 mod roots;
 mod run;
+mod session;
+mod snapshot;
 mod state;
 mod steps;
 mod target;
 mod tools;
 mod users;
+mod wanted;
 mod workspace;
 
-pub use build::{BuildError, BuildRequest, Built, Redo, build, check_include, impossible_here, load};
+pub use build::{BuildError, Built, build};
 pub use collect::{Collected, clean, collect};
 pub use debian::{Bootstrap, BootstrapError, Lock, LockedPackage};
 pub use disk_use::{DiskUse, disk_use};
@@ -50,7 +55,7 @@ pub use inputs::InputError;
 pub use lock::{Holder, WorkspaceLock, abandon};
 pub use planning::{PlannedTemplate, plan, plan_asking};
 pub use progress::{Progress, Silent, StepState};
-pub use providers::Need;
+pub use request::{BuildRequest, Redo, check_include, impossible_here, load};
 pub use roots::{include_files, template_names};
 pub use run::{DirectorySize, TemplateRun};
 pub use state::{BUILD_TIME, DatasetState, EnvironmentState, ImageState, PoolState, SavedState};
@@ -59,4 +64,5 @@ pub use steps::{
     missing_disk_modules,
 };
 pub use target::{Artifact, DatasetError, TargetError};
+pub use wanted::Need;
 pub use workspace::{Location, LocationError, Workspace, WorkspaceError};

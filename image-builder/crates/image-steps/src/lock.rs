@@ -33,6 +33,8 @@ pub struct WorkspaceLock {
     file: File,
     root: PathBuf,
     was_killed: Option<Holder>,
+    /// The one after this is told of the killed run, too.
+    hands_on: bool,
     _guard: Option<Guarded>,
 }
 
@@ -76,9 +78,20 @@ impl WorkspaceLock {
         Holder::this_process().write(&mut file).map_err(failed("write"))?;
         held().push(workspace.clone());
         let guard = file.try_clone().ok().map(|file| process_runner::guard(OwnedFd::from(file)));
-        let locked = Self { file, root: workspace.root().to_owned(), was_killed, _guard: guard };
+        let root = workspace.root().to_owned();
+        let locked = Self { file, root, was_killed, hands_on: false, _guard: guard };
         leftovers::remove(workspace)?;
         Ok(locked)
+    }
+
+    /// The same for a run that goes on with nothing: the build after it still hears of a run before it that was killed.
+    ///
+    /// # Errors
+    /// As for [`Self::acquire`].
+    pub fn acquire_in_between(workspace: &Workspace) -> Result<Self, WorkspaceError> {
+        let mut lock = Self::acquire(workspace)?;
+        lock.hands_on = true;
+        Ok(lock)
     }
 
     /// The process that had the lock last, when it was killed.
@@ -96,7 +109,10 @@ impl Drop for WorkspaceLock {
         }
         // An empty file says that the holder has ended in good order. The lock is given up explicitly, because the
         // guard has the same open file.
-        let _ = self.file.set_len(0);
+        let _ = match self.was_killed.take().filter(|_| self.hands_on) {
+            Some(killed) => killed.write(&mut self.file),
+            None => self.file.set_len(0),
+        };
         let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
@@ -236,6 +252,22 @@ mod tests {
         };
         assert_eq!(names(workspace.output()), ["x.raw"]);
         assert!(names(workspace.work()).is_empty() && names(&workspace.debian()).is_empty());
+    }
+
+    #[test]
+    fn who_only_comes_in_between_hands_on_what_was_killed() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let workspace = workspace(directory.path());
+        let holder = Holder { pid: 1, since: utc(0), command: "image-builder build".to_owned() };
+        let mut file = File::create(workspace.root().join("lock")).expect("the lock of the killed one");
+        holder.write(&mut file).expect("it is written");
+        for _ in 0..2 {
+            let between = WorkspaceLock::acquire_in_between(&workspace).expect("it is free");
+            assert_eq!(between.was_killed(), Some(&holder));
+        }
+        assert_eq!(WorkspaceLock::acquire(&workspace).expect("it is free").was_killed(), Some(&holder));
+        let after = WorkspaceLock::acquire_in_between(&workspace).expect("it is free");
+        assert_eq!(after.was_killed(), None, "that was heard of");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! then, as far as the run says nothing else of them: stages that are built one after the other, each with features of
 //! its own, are not made anew with those of the last.
 
-use crate::build::Session;
-use crate::providers::{Wanted, gives};
+use crate::session::Session;
+use crate::wanted::{Wanted, gives};
 use image_tree::StoreError;
 use serde::{Deserialize, Serialize};
 use template::{Features, Template};

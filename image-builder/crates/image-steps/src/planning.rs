@@ -1,12 +1,17 @@
 //! What a build would do.
 
-use crate::build::{BuildError, BuildRequest, Session, impossible_here, load, open_store, packages_client};
+use crate::build::BuildError;
+use crate::chain::{Link, enter};
 use crate::engine::{self, Basis, EstimatedSize, Others, PlannedStep};
+use crate::history::History;
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
-use crate::providers::{Link, Need, Provider, Wanted, gives, wanted_snapshot};
+use crate::providers::Provider;
+use crate::request::{BuildRequest, impossible_here, load};
+use crate::session::{Session, open_store, packages_client};
 use crate::steps::Forecast;
 use crate::target;
+use crate::wanted::{Need, Wanted, gives, wanted_snapshot};
 use crate::workspace::Workspace;
 use image_tree::Store;
 use std::collections::BTreeMap;
@@ -54,7 +59,7 @@ pub fn plan(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<
 pub fn plan_asking(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Vec<PlannedTemplate>, BuildError> {
     let template = load(request, &request.group, &request.name)?;
     let workspace = Workspace::open(&request.location)?;
-    let _lock = WorkspaceLock::acquire(&workspace)?;
+    let _lock = WorkspaceLock::acquire_in_between(&workspace)?;
     let store = open_store(&workspace, progress)?;
     let packages = packages_client(request, &store, progress);
     plan_with(request, &template, &Session::new(request, &workspace, &store, &packages, progress))
@@ -93,7 +98,7 @@ impl Session<'_> {
         chain: &mut Vec<Link>,
         planned: &mut Plan,
     ) -> Result<(), BuildError> {
-        Self::enter(chain)?;
+        enter(chain)?;
         let mut needs = Vec::new();
         for provider in self.providers(template, features, chain)? {
             needs.push(provider.need());
@@ -108,25 +113,25 @@ impl Session<'_> {
         let subject = format!("{group}/{name}");
         let waits_for = |wanted: &Wanted| planned.awaited.get(wanted).cloned();
         let snapshot = wanted_snapshot(template, group);
-        let start = match snapshot.as_ref().and_then(&waits_for) {
-            Some(awaited) => Err(awaited),
-            None => Ok(self.start(group, template, &context)?.0),
+        let (start, files) = match snapshot.as_ref().and_then(&waits_for) {
+            Some(awaited) => {
+                (Err(awaited), snapshot.as_ref().and_then(|snapshot| planned.sizes.get(snapshot)).copied())
+            }
+            None => {
+                let beginning = self.beginning(group, template, &context)?;
+                (Ok(beginning.saved), beginning.files)
+            }
         };
         let is_of = |need: &&Need, output: &str| need.takes.iter().any(|taken| taken == output);
         let others = Others {
             maker: &|output| Some(needs.iter().find(|need| is_of(need, output))?.template.clone()),
             waits_for: &|output| waits_for(&Wanted::Output(output.to_owned())),
         };
-        let before = match (&start, &snapshot) {
-            (_, None) => Some(0),
-            (Ok(saved), _) => engine::bytes_of(saved, &context),
-            (Err(_), Some(snapshot)) => planned.sizes.get(snapshot).copied(),
-        };
-        let told = engine::plan(template, start, &context, &others)?;
+        let told = engine::plan(template, (start, files), &context, &others)?;
+        let newest = History::read_finished(&context.output_name, self.store);
         let basis = Basis {
-            saved: told.saved.as_ref(),
-            history: told.history.as_ref(),
-            start: before,
+            told: &told,
+            last: newest.as_ref().and_then(History::size),
             awaited: &|output| planned.sizes.get(&Wanted::Output(output.to_owned())).copied(),
         };
         let size = engine::estimate(template, &basis, &context);

@@ -1,16 +1,20 @@
 //! Which templates make what another one takes.
 
-use crate::build::{BuildError, BuildRequest, Session, load_with};
+use crate::build::BuildError;
+use crate::chain::Link;
 use crate::engine::EngineError;
 use crate::inputs::is_made_here;
+use crate::request::load_with;
 use crate::roots::template_names;
+use crate::session::Session;
+use crate::snapshot::SNAPSHOT;
 use crate::steps;
 use crate::target;
-use serde::Serialize;
+use crate::wanted::{Need, Wanted, gives, wants};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
-use template::{Diagnostic, Features, Origin, Step, Target, Template};
+use template::{Diagnostic, Features, Origin, Template};
 
 /// A template that makes something that another one takes.
 pub(crate) struct Provider {
@@ -25,58 +29,12 @@ pub(crate) struct Provider {
     pub(crate) place: Origin,
 }
 
-/// A template on the way from the one that was asked for to the one that is looked at.
-pub(crate) struct Link {
-    pub(crate) subject: String,
-    /// What the template before it takes of it, and where; none for the first.
-    pub(crate) taken: Option<(Vec<String>, Origin)>,
-}
-
-impl Link {
-    /// The template that was asked for.
-    pub(crate) fn first(request: &BuildRequest) -> Self {
-        Self { subject: format!("{}/{}", request.group, request.name), taken: None }
-    }
-
-    pub(crate) fn to(provider: &Provider) -> Self {
-        let taken = Some((provider.takes.clone(), provider.place.clone()));
-        Self { subject: format!("{}/{}", provider.group, provider.name), taken }
-    }
-}
-
-/// Templates need each other in a circle, and this is all of it, the first one again at the end.
-pub(crate) fn circle(chain: &[Link]) -> EngineError {
-    let subjects: Vec<&str> = chain.iter().map(|link| link.subject.as_str()).collect();
-    let message = format!("templates need each other in a circle: {}", subjects.join(" needs "));
-    let mut diagnostic = Diagnostic::error("build::circle", message);
-    let mut help =
-        "give one of these another name, or put a file there that no build has made, which is taken as it is:"
-            .to_owned();
-    for (taker, giver) in chain.iter().zip(&chain[1..]) {
-        let Some((takes, place)) = &giver.taken else { continue };
-        help.push_str(&format!("\n  {} takes {} of {} ({place})", taker.subject, takes.join(", "), giver.subject));
-    }
-    if let Some((_, place)) = chain.last().and_then(|last| last.taken.as_ref()) {
-        diagnostic = diagnostic.at(place, "needed here");
-    }
-    EngineError::Step(Box::new(diagnostic.help(help)))
-}
-
 /// Who makes something.
 enum Found {
     Nobody,
     One(Box<Provider>),
     /// Several templates would, and none of them has yet.
     Several(Vec<String>),
-}
-
-/// Something that a template takes from another one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Need {
-    /// Group and name of the template that makes it.
-    pub template: String,
-    /// Files of the output directory, and snapshots.
-    pub takes: Vec<String>,
 }
 
 impl Provider {
@@ -297,7 +255,7 @@ impl Session<'_> {
                 (path.display().to_string(), path.is_file())
             }
             Wanted::Snapshot(name) => {
-                let known = self.store.record_get("snapshot", name.as_bytes()).ok().flatten();
+                let known = self.store.record_get(SNAPSHOT, name.as_bytes()).ok().flatten();
                 (format!("snapshot {name}"), known.is_some())
             }
         }
@@ -361,67 +319,4 @@ impl Candidate {
     fn subject(&self) -> String {
         format!("{}/{}", self.group, self.name)
     }
-}
-
-/// What one template takes from another.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Wanted {
-    /// A file in the output directory.
-    Output(String),
-    /// `GROUP/DATASET@SNAPSHOT`.
-    Snapshot(String),
-}
-
-impl Wanted {
-    /// What it is remembered by.
-    pub(crate) fn key(&self) -> String {
-        match self {
-            Self::Output(name) => format!("output {name}"),
-            Self::Snapshot(name) => format!("snapshot {name}"),
-        }
-    }
-}
-
-/// What a snapshot is called between templates.
-pub(crate) fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> String {
-    format!("{group}/{dataset}@{snapshot}")
-}
-
-/// What a template takes, and where it says so.
-fn wants(template: &Template, group: &str, name: &str) -> Vec<(Wanted, Origin)> {
-    let snapshot = wanted_snapshot(template, group).into_iter();
-    let mut wanted: Vec<_> = snapshot.map(|snapshot| (snapshot, template.target_origin_of("input_snapshot"))).collect();
-    let own = gives(template, group, name);
-    for located in &template.steps {
-        if let Some(name) = steps::takes_output(&located.step) {
-            let output = Wanted::Output(name.to_owned());
-            if !own.contains(&output) {
-                wanted.push((output, located.origin.clone()));
-            }
-        }
-    }
-    wanted
-}
-
-/// The snapshot that a template begins with.
-pub(crate) fn wanted_snapshot(template: &Template, group: &str) -> Option<Wanted> {
-    let Target::Dataset(dataset) = &template.target else { return None };
-    let snapshot = dataset.input_snapshot.as_ref()?;
-    Some(Wanted::Snapshot(snapshot_name(group, &dataset.name, snapshot)))
-}
-
-/// What a template makes for others.
-pub(crate) fn gives(template: &Template, group: &str, name: &str) -> Vec<Wanted> {
-    let packed = template.steps.iter().filter_map(|located| match &located.step {
-        Step::PackTar(pack) => Some(Wanted::Output(pack.name.clone())),
-        _ => None,
-    });
-    let mut given: Vec<Wanted> = packed.collect();
-    let files = target::file_names(&template.target, &format!("{group}-{name}"));
-    given.extend(files.into_iter().map(Wanted::Output));
-    if let Target::Dataset(dataset) = &template.target {
-        let snapshot = dataset.output_snapshot.iter();
-        given.extend(snapshot.map(|snapshot| Wanted::Snapshot(snapshot_name(group, &dataset.name, snapshot))));
-    }
-    given
 }

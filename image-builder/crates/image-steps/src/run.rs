@@ -1,7 +1,7 @@
 //! What a run did, and when: for evidence and reports.
 
 use crate::engine::StepRun;
-use crate::providers::Need;
+use crate::wanted::Need;
 use image_tree::{ImagePath, Tree};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -55,17 +55,49 @@ impl Progress for Dying {
     fn detail(&self, _text: &str) {}
 }
 
+fn kill(bench: &Bench, of: &str) {
+    bench.template("t", of);
+    let progress: Arc<dyn Progress> = Arc::new(Dying);
+    let outcome = catch_unwind(AssertUnwindSafe(|| drop(build(&bench.request("t"), &progress))));
+    assert!(outcome.is_err(), "it was not killed");
+}
+
+/// Only steps up to the last one that takes long were kept.
 #[test]
-fn a_killed_build_keeps_what_was_expensive() {
+fn a_killed_build_keeps_all_that_it_has_done() {
     let bench = Bench::new();
     let base = steps(&[DIR, PACK]);
     bench.template("base", &base).build("base").expect("it builds");
     let unpack = r#"{ "t": "unpack_tar", "name": "out.tar" }"#;
-    let killed = steps(&[unpack, &contents("/etc/last", "x")]);
-    bench.template("t", &killed);
-    let progress: Arc<dyn Progress> = Arc::new(Dying);
-    let outcome = catch_unwind(AssertUnwindSafe(|| drop(build(&bench.request("t"), &progress))));
-    assert!(outcome.is_err(), "it was not killed");
+    let (first, second, last) = (contents("/etc/a", "a"), contents("/etc/b", "b"), contents("/etc/last", "x"));
+    for begin in [unpack, DIR] {
+        let killed = steps(&[begin, &first, &second, &last]);
+        kill(&bench, &killed);
+        tidy_up(&bench);
+        assert_eq!(cached(&bench, &killed), [true, true, true, false]);
+        // Killed once more, it keeps what the first one has done, too.
+        let further = steps(&[begin, &first, &second, &contents("/etc/c", "c"), &last]);
+        kill(&bench, &further);
+        tidy_up(&bench);
+        assert_eq!(cached(&bench, &further), [true, true, true, true, false]);
+    }
+    // Another build that comes to its end is what counts from then on.
+    let newest = steps(&[DIR, &contents("/etc/other", "o")]);
+    bench.template("t", &newest).build("t").expect("it builds");
     tidy_up(&bench);
-    assert_eq!(cached(&bench, &killed), [true, false]);
+    assert_eq!(cached(&bench, &steps(&[DIR, &first])), [true, false]);
+    assert_eq!(cached(&bench, &newest), [true, true]);
+}
+
+/// It is written down in pieces then.
+#[test]
+fn a_long_build_that_is_killed_keeps_all_that_it_has_done() {
+    let bench = Bench::new();
+    let mut list: Vec<String> = (0..600).map(|number| contents(&format!("/etc/f{number}"), "x")).collect();
+    list.insert(0, DIR.to_owned());
+    list.push(contents("/etc/last", "x"));
+    let killed = list.join(", ");
+    kill(&bench, &killed);
+    tidy_up(&bench);
+    assert_eq!(cached(&bench, &killed).into_iter().filter(|cached| *cached).count(), 601);
 }

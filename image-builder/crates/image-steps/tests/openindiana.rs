@@ -7,7 +7,7 @@ mod pool_bench;
 use image_steps::{BuildRequest, Location, PlannedPackages, PlannedTemplate, Progress, build, plan, plan_asking};
 use image_tree::{Follow, ImagePath, ReadTarOptions, Store, Tree, read_tar};
 use ips_testing::{Depot, PACKAGES_MIN, PUBLISHER, openindiana};
-use pool_bench::{Bench, repository_templates, told};
+use pool_bench::{Bench, ask_about_partitions, repository_templates, told};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,19 +91,6 @@ impl Base {
     }
 }
 
-/// `zdb` reads bare pools only.
-fn ask_zdb(bench: &Bench, disk: &Path) {
-    let partition = bench.path("partition");
-    let file = fs::File::options().read(true).write(true).create_new(true).open(&partition).unwrap();
-    let source = fs::File::open(disk).unwrap();
-    let offset = (256 + 524_288) * 512;
-    let length = source.metadata().unwrap().len() - offset - (16_384 + 33) * 512;
-    file.set_len(length).unwrap();
-    disk_image::Region::new(&file, 0, length).copy_sparse_range(&source, offset, length).unwrap();
-    pool_bench::ask_zdb(&partition);
-    fs::remove_file(partition).unwrap();
-}
-
 /// What a plan tells of packages before anything was built.
 struct Foreseen {
     packages: BTreeSet<String>,
@@ -154,7 +141,7 @@ fn the_development_image_is_made_of_packages_alone() {
     let said = scene.bench.messages();
     assert!(said.contains(&format!("packages of {PUBLISHER}, ")), "{said}");
     assert!(!said.contains("cannot"), "{said}");
-    ask_zdb(&scene.bench, &image);
+    ask_about_partitions(&scene.bench, &image);
     let mut asked = scene.depot.requests();
     // The plan and the build each ask what the depot understands.
     asked.retain(|path| path != "versions/0");

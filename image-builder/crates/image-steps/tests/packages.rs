@@ -2,7 +2,9 @@
 
 mod support;
 
-use image_steps::{BuildError, BuildRequest, InputSource, PlannedPackages, Progress, Silent, build, plan, plan_asking};
+use image_steps::{
+    BuildError, BuildRequest, InputSource, PlannedPackages, Progress, Silent, SizeBasis, build, plan, plan_asking,
+};
 use image_tree::{Node, Tree};
 use ips::time::OperationTime;
 use ips_client::repository::publish::Publication;
@@ -180,11 +182,16 @@ fn a_plan_goes_on_where_steps_are_not_done_yet() {
     assert_eq!(new, [["system/base@1-1".to_owned()], ["app@1-1".to_owned()]]);
     assert_eq!(planned[1].fetch_files, 1, "neither what is for zones nor manual pages");
     assert_eq!(planned[1].size_bytes, "version 1".len() as u64);
+    let size = plan_asking(&scene.bench.request("image"), &silent).unwrap().pop().unwrap().size;
+    let packages: u64 = planned.iter().map(|step| step.size_bytes).sum();
+    assert_eq!((size.files, size.basis), (packages, SizeBasis::Inputs));
 
     // With the manifests gone, other packages are still chosen over those that are not installed yet.
     fs::remove_dir_all(scene.bench.path("work/store/records/ips-manifest")).unwrap();
     let planned = scene.planned("image");
     assert_eq!((planned[1].new.as_slice(), planned[1].unknown), (["app@1-1".to_owned()].as_slice(), 1));
+    let size = plan(&scene.bench.request("image"), &silent).unwrap().pop().unwrap().size;
+    assert_eq!(size.basis, SizeBasis::AtLeast, "some of them are of unknown size");
 
     // What cannot be resolved is said without asking, and stops who asks.
     scene.bench.template("wrong", &steps(&[&create(&scene.uri), &install(r#""app@7""#, ""), PACK]));

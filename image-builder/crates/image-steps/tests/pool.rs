@@ -5,7 +5,9 @@ mod illumos_root;
 mod pool_bench;
 
 use image_steps::{BuildError, BuildRequest, Location};
-use pool_bench::{Bench, ask_grub, repository_templates, told};
+use pool_bench::{
+    Bench, ask_about_partitions, ask_grub, ask_grub_for_directories, pool_partition, repository_templates, told,
+};
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -46,19 +48,6 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("a path of the test's own")
 }
 
-/// `zdb` reads bare pools only.
-fn ask_zdb(bench: &Bench, disk: &Path) {
-    let partition = bench.path("partition");
-    let file = File::options().read(true).write(true).create_new(true).open(&partition).expect("a file");
-    let source = File::open(disk).expect("the disk");
-    let offset = (256 + 524_288) * 512;
-    let length = source.metadata().expect("its size").len() - offset - (16_384 + 33) * 512;
-    file.set_len(length).expect("a size");
-    disk_image::Region::new(&file, 0, length).copy_sparse_range(&source, offset, length).expect("a copy");
-    pool_bench::ask_zdb(&partition);
-    fs::remove_file(partition).expect("it was there");
-}
-
 #[test]
 fn the_development_image_holds_all_that_a_boot_needs() {
     let bench = Bench::empty();
@@ -79,7 +68,7 @@ fn the_development_image_holds_all_that_a_boot_needs() {
     if let Some(said) = approve("sgdisk", "gdisk", &["-v", text(&image)]) {
         assert!(said.contains("No problems found") && !said.contains("Warning!"), "{said}");
     }
-    ask_zdb(&bench, &image);
+    ask_about_partitions(&bench, &image);
     if let Some(copy) = std::env::var_os("DEV_IMAGE_COPY") {
         let command = process_runner::Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy);
         command.deadline(std::time::Duration::from_secs(600)).run().expect("a copy for other judges");
@@ -95,8 +84,7 @@ fn the_development_image_holds_all_that_a_boot_needs() {
 /// The way of the boot loader, from the partition to what it loads, with GRUB's reader beside ours.
 fn ask_grub_for_the_boot(image: &Path) {
     let file = File::open(image).expect("the disk");
-    let offset = (256 + 524_288) * 512;
-    let length = file.metadata().expect("its size").len() - offset - (16_384 + 33) * 512;
+    let (offset, length) = pool_partition(image);
     let pool = Pool::open(Window::new(&file, offset, length), length).expect("a pool");
     let boots = pool.boot_dataset().expect("bootfs").expect("bootfs is set");
     let files = pool.file_system(&boots).expect("its files");
@@ -118,6 +106,8 @@ fn ask_grub_for_the_boot(image: &Path) {
         files.read_at(&found, &mut bytes, 0).expect("readable");
         assert!(output.success() && output.stdout == bytes, "{path}: {}", output.stderr_text());
     }
+    let directories = ["/boot", "/boot/defaults", "/etc", "/kernel/drv/amd64", "/platform/i86pc/amd64"];
+    ask_grub_for_directories((image, &format!("(loop0,gpt2){dataset}@")), &files, &directories);
 }
 
 #[test]
@@ -126,9 +116,8 @@ fn files_lie_in_the_dataset_that_is_mounted_over_them() {
     let steps = [BE, UNPACK, HOME, SEED, BOOTABLE];
     bench.template("image", r#""size": "auto", "free": 10, "bename": "be", "uefi": true"#, &steps);
     let image = bench.image("image");
-    let file = File::open(image).expect("the image");
-    let offset = (256 + 524_288) * 512;
-    let length = file.metadata().expect("its size").len() - offset - (16_384 + 33) * 512;
+    let file = File::open(&image).expect("the image");
+    let (offset, length) = pool_partition(&image);
     let pool = Pool::open(Window::new(&file, offset, length), length).expect("a pool");
     let names: Vec<String> = pool.datasets().expect("datasets").into_iter().map(|dataset| dataset.name).collect();
     assert_eq!(names, ["rpool", "rpool/ROOT", "rpool/ROOT/be", "rpool/home"]);

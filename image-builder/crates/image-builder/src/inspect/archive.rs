@@ -1,7 +1,7 @@
 //! Archives, as `diff` reads them.
 
 use super::InspectError;
-use super::compare::Difference;
+use super::difference::Difference;
 use super::long::{shown, time_text};
 use image_tree::{Change, ChangeKind, Field, ImagePath, Node, NodeKind, ReadTarOptions, Store, Tree, diff, read_tar};
 use std::fs::File;
@@ -28,7 +28,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Tree>, InspectError> {
 }
 
 /// By the magic of ustar and its successors (POSIX.1-2017, pax), or that of gzip (RFC 1952, 2.3.1).
-fn is_archive(path: &Path) -> bool {
+pub(crate) fn is_archive(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
     read.is_ok() && (head.starts_with(&[0x1f, 0x8b]) || head.get(257..262) == Some(b"ustar"))

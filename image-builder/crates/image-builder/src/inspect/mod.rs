@@ -8,6 +8,7 @@ mod boot;
 mod boot_walk;
 mod compare;
 mod contents;
+mod difference;
 mod error;
 mod image;
 mod listing;
@@ -17,6 +18,7 @@ mod provenance;
 mod verify;
 mod walk;
 
+pub(crate) use archive::is_archive;
 pub(crate) use compare::diff;
 pub(crate) use contents::cat;
 pub(crate) use error::InspectError;

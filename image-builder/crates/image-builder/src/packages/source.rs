@@ -2,7 +2,7 @@
 
 use super::PackagesError;
 use super::file_system::{self, Extent};
-use crate::inspect::{DiskImage, ImagePlace};
+use crate::inspect::{DiskImage, ImagePlace, is_archive};
 use image_tree::{ReadTarOptions, Store, StoreOptions, Tree, read_tar};
 use ips::catalog::Catalog;
 use ips::fmri::{PackageId, Pattern};
@@ -11,7 +11,7 @@ use ips::manifest::{Action, ActionKind, Manifest, is_true};
 use ips_client::repository::{self, Payloads, whole_catalog};
 use ips_client::{Address, Client, ClientKey, Listener, Network};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -150,15 +150,6 @@ fn in_archive(path: &Path, store: &Store) -> Result<(Place, Vec<Known>), Package
     let tree = read_tar(BufReader::new(file), store, ReadTarOptions::default());
     let tree = tree.map_err(|error| unreadable(error.into()))?.tree;
     in_tree(path, Ok(tree), store)
-}
-
-/// Whether a file begins as archives do, compressed or not.
-fn is_archive(path: &Path) -> bool {
-    const MAGIC_AT: usize = 257;
-    let mut begin = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut begin));
-    read.is_ok()
-        && (begin.starts_with(&[0x1f, 0x8b]) || begin.get(MAGIC_AT..).is_some_and(|at| at.starts_with(b"ustar")))
 }
 
 fn in_disk_image(text: &str, path: &Path, store: &Store, extent: Extent) -> Result<(Place, Vec<Known>), PackagesError> {

@@ -147,8 +147,10 @@ fn size_text(estimated: &EstimatedSize) -> String {
     let files = match estimated.basis {
         SizeBasis::Known => format!("size: {files} in its files"),
         SizeBasis::LastBuild => format!("size: about {files} in its files, by the last build and what changed since"),
-        SizeBasis::Inputs => format!("size: about {files} in its files, by what the steps read"),
-        SizeBasis::AtLeast => format!("size: at least {files} in its files; the packages come to it"),
+        SizeBasis::Inputs => format!("size: about {files} in its files, by what its steps read and install"),
+        SizeBasis::AtLeast => {
+            format!("size: at least {files} in its files; how large its packages are is not known yet")
+        }
     };
     estimated.image.map_or_else(|| files.clone(), |image| format!("{files}; image {}", size(image)))
 }

@@ -182,6 +182,11 @@ fn unfinished(workspace: &Path) -> bool {
 /// Takes away what a crash of the machine may take: all or some of each pack that was not finished, so that there are records
 /// of what is nowhere. Answers whether there was one.
 fn crash(workspace: &Path, random: &mut Random) -> bool {
+    lose(workspace, |length| random.below(length + 1))
+}
+
+/// Cuts each pack that was not finished down to as much as `rest` leaves of its length. Answers whether there was one.
+pub(crate) fn lose(workspace: &Path, mut rest: impl FnMut(usize) -> usize) -> bool {
     let directory = workspace.join("store/packs");
     let names = names_below(&directory);
     let is_finished = |name: &str| names.iter().any(|other| other.strip_suffix(".idx") == name.strip_suffix(".pack"));
@@ -189,7 +194,7 @@ fn crash(workspace: &Path, random: &mut Random) -> bool {
     for name in &unfinished {
         let file = fs::OpenOptions::new().write(true).open(directory.join(name)).unwrap();
         let length = usize::try_from(file.metadata().unwrap().len()).unwrap();
-        file.set_len(random.below(length + 1) as u64).unwrap();
+        file.set_len(rest(length) as u64).unwrap();
     }
     !unfinished.is_empty()
 }
@@ -294,6 +299,11 @@ fn a_disk_build_that_is_killed_anywhere_goes_on() {
     if let Some(scene) = Scene::new().filter(|_| Scene::can_make_disks()) {
         kill_and_go_on(&scene, "disk", &["base", "archive"], 12, 1000);
     }
+}
+
+#[test]
+fn a_build_of_packages_that_is_killed_anywhere_goes_on() {
+    kill_and_go_on(&Scene::packages(), "packages", &["stage"], 24, 1000);
 }
 
 #[test]

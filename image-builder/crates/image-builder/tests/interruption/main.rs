@@ -85,10 +85,42 @@ fn a_second_build_names_the_first() {
     first.signal("KILL");
     assert_eq!(first.end(), 137);
     scene.pause.set("0.01");
+    // A plan that asks publishers comes in between, as in dev-build.sh, and does not keep that to itself.
+    let asking = ["plan", "--ask-publishers", "-g", "g", "-n", "archive"];
+    assert!(scene.command("work", &asking).run_any().unwrap().success());
     let third = scene.run("work", "archive");
     assert!(third.success(), "{}", third.stderr_text());
     assert!(third.stderr_text().contains("going on where a run was ended (process"), "{}", third.stderr_text());
     scene.wait_until_no_process_is_left();
+}
+
+/// The image got its name before its other forms were complete, and these stayed those of the build before.
+#[test]
+fn all_forms_of_an_image_are_replaced_at_once() {
+    let scene = Scene::pool();
+    let output = scene.path("work/output");
+    let forms = || {
+        let read = |form| fs::read(output.join(format!("g-pool.{form}"))).unwrap();
+        ["raw", "partonly", "qcow2"].map(read)
+    };
+    scene.build_any("work", "pool");
+    let old = forms();
+    assert!(old[0] == old[2] && old[0] != old[1]);
+    scene.set_variant(1);
+    for (conversion, status) in [("exit 1\n", Some(1)), ("kill -9 $PPID; exit 1\n", None)] {
+        scene.set_conversion(conversion);
+        let ended = scene.run("work", "pool");
+        assert_eq!(ended.code, status, "{}", ended.stderr_text());
+        assert!(forms() == old, "some forms are new after {conversion}");
+        let said = one_line(&ended.stderr_text());
+        assert!(status.is_none() || said.contains("work/output/g-pool.raw to qcow2"), "{said}");
+    }
+    scene.set_conversion("");
+    scene.build_any("work", "pool");
+    let new = forms();
+    assert!(new[0] == new[2] && new[0] != old[0] && new[1] != old[1], "all are new");
+    let left: Vec<String> = names_below(&output).into_iter().filter(|name| name.starts_with('.')).collect();
+    assert_eq!(left, [""; 0], "what the killed one has left is removed");
 }
 
 /// The lock was truncated when some packages were in the cache already: `apt` leaves those out.

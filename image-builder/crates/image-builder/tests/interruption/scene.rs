@@ -1,5 +1,8 @@
 //! A repository with templates, tools that play the parts of the real ones, and the program under test.
 
+use ips::time::OperationTime;
+use ips_client::repository::publish::Publication;
+use ips_testing::PublishLines;
 use process_runner::{Command, Detached, Output};
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -94,6 +97,50 @@ impl Scene {
             "disc",
             &format!(r#"{{ "iso": {{ "volume_id": "Disc" }}, "steps": [ {common}, {unpack}, {taken} ] }}"#),
         );
+        scene
+    }
+
+    /// The template `pool`, whose image has three forms. What converts it does as the file `conversion` says first.
+    pub(crate) fn pool() -> Self {
+        let scene = Self::empty();
+        let motd = format!(r#"{{ "t": "ensure_file", "file": "/motd", "src": "motd", {OWNER} }}"#);
+        let pool = r#""name": "rpool", "size": 100, "bename": "be", "partition_only": true, "formats": [ "qcow2" ]"#;
+        scene.template("pool", &format!(r#"{{ "pool": {{ {pool} }}, "steps": [ {{ "t": "create_be" }}, {motd} ] }}"#));
+        let convert = "#!/bin/sh\n. \"$FAKE/conversion\"\ncp --sparse=always \"$6\" \"$7\"\n";
+        fs::write(scene.path("tools/qemu-img"), convert).unwrap();
+        fs::set_permissions(scene.path("tools/qemu-img"), fs::Permissions::from_mode(0o755)).unwrap();
+        scene.set_conversion("");
+        scene
+    }
+
+    pub(crate) fn set_conversion(&self, script: &str) {
+        fs::write(self.path("conversion"), script).unwrap();
+    }
+
+    /// Templates of packages: `stage`, and `packages`, which begins like it. Its steps after the installation are cheap,
+    /// and some of them have locks of their own.
+    pub(crate) fn packages() -> Self {
+        let scene = Self::empty();
+        publish(&scene.path("repository"));
+        let uri = format!("file://{}", scene.path("repository").display());
+        let begin = [
+            format!(r#"{{ "t": "pkg_image_create", "publisher": "p", "uri": "{uri}" }}"#),
+            r#"{ "t": "pkg_install", "pkgs": [ "app" ] }"#.to_owned(),
+        ];
+        let motd = format!(r#"{{ "t": "ensure_file", "file": "/etc/motd", "src": "motd", {OWNER} }}"#);
+        let end = [
+            motd,
+            r#"{ "t": "pkg_change_facet", "facet": "doc.man", "value": "false" }"#.to_owned(),
+            r#"{ "t": "pkg_uninstall", "pkgs": [ "app" ] }"#.to_owned(),
+            r#"{ "t": "pkg_install", "pkgs": [ "helper" ] }"#.to_owned(),
+            r#"{ "t": "pkg_purge_history" }"#.to_owned(),
+            r#"{ "t": "pack_tar", "name": "image.tar" }"#.to_owned(),
+        ];
+        let dataset = |name: &str, steps: &[String]| {
+            format!(r#"{{ "dataset": {{ "name": "{name}" }}, "steps": [ {} ] }}"#, steps.join(", "))
+        };
+        scene.template("stage", &dataset("s", &begin));
+        scene.template("packages", &dataset("p", &[&begin[..], &end[..]].concat()));
         scene
     }
 
@@ -228,6 +275,33 @@ impl Scene {
     pub(crate) fn temporary_files(&self) -> Vec<PathBuf> {
         fs::read_dir(self.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
+}
+
+/// A repository with a base, an application with a page of its manual, and a helper.
+fn publish(root: &Path) {
+    let mut publication = Publication::new(root);
+    publication.lines(
+        "pkg://p/system/base@1,5.11-1:20240101T000000Z",
+        "group groupname=root gid=0
+        group groupname=sys gid=3
+        user username=root uid=0 group=root
+        dir path=etc mode=0755 owner=root group=sys
+        file path=etc/passwd mode=0644 owner=root group=sys preserve=true <- root:x:0:0::/root:/bin/sh
+        file path=etc/shadow mode=0400 owner=root group=sys preserve=true <- root:NP:1::::::
+        file path=etc/group mode=0644 owner=root group=sys preserve=true <- root::0:",
+    );
+    for name in ["app", "helper"] {
+        publication.lines(
+            &format!("pkg://p/{name}@1,5.11-1:20240101T000000Z"),
+            &format!(
+                "depend type=require fmri=system/base
+                dir path=opt mode=0755 owner=root group=sys
+                file path=opt/{name} mode=0555 owner=root group=sys <- the program {name}
+                file path=opt/{name}.1 mode=0444 owner=root group=sys facet.doc.man=true <- a page"
+            ),
+        );
+    }
+    publication.finish(OperationTime::from_unix_seconds(1)).unwrap();
 }
 
 /// What the image of a template is called.

@@ -1,7 +1,7 @@
 //! Which processor architecture a root is for. Its packages are configured by running their own scripts, so it can
 //! only be the host's.
 
-use super::bootstrap::BootstrapError;
+use super::error::BootstrapError;
 use process_runner::Command;
 use std::sync::OnceLock;
 use template::DebBootstrap;

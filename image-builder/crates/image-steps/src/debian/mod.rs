@@ -11,10 +11,12 @@
 mod apt;
 mod architecture;
 mod bootstrap;
+mod error;
 mod lock;
 mod scratch;
 
 pub(crate) use architecture::unsupported;
-pub use bootstrap::{Bootstrap, BootstrapError};
+pub use bootstrap::Bootstrap;
+pub use error::BootstrapError;
 pub use lock::{Lock, LockedPackage};
 pub(crate) use scratch::remove_leftovers;

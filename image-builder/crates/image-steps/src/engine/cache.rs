@@ -26,6 +26,9 @@ const ENDS_MAX: usize = 16;
 #[derive(Serialize, Deserialize)]
 pub(super) struct StepRecord {
     pub(super) state: SavedState,
+    /// Bytes in the files of its root; none in records of versions that did not keep it.
+    #[serde(default)]
+    pub(super) files: Option<u64>,
     /// Files that the step wrote to the output directory; they have to be there still.
     pub(super) outputs: Vec<(String, FileIdentity)>,
     #[serde(flatten)]

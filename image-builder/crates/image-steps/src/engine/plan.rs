@@ -1,6 +1,6 @@
 //! Which steps would run, and why.
 
-use super::cache::{Key, keys, reached, stretches};
+use super::cache::{Key, StepRecord, keys, reached, stretches};
 use super::{EngineError, all_reasons, failed, origin, title};
 use crate::history::{History, Now};
 use crate::state::SavedState;
@@ -48,8 +48,10 @@ pub(crate) struct Planned {
     pub(crate) saved: Option<SavedState>,
     /// What is known of the package image after it otherwise.
     pub(crate) forecast: Forecast,
-    /// The last build.
-    pub(crate) history: Option<History>,
+    /// How many steps nothing has to be done for.
+    pub(crate) known_steps: usize,
+    /// Bytes in the files of the root after these, if that is known.
+    pub(crate) files: Option<u64>,
 }
 
 /// What a template begins with: the state, or the template that will make it and what is known of the image in it.
@@ -65,13 +67,13 @@ pub(crate) struct Others<'a> {
 
 /// Tells which steps would run, without running or writing anything.
 ///
-/// `start` is the state to begin with, or the template that will make it.
+/// `start` is the state to begin with, or the template that will make it; and the bytes in its files, if that is known.
 ///
 /// # Errors
 /// When an input cannot be read, or the cache; or packages cannot be chosen although publishers may be asked.
 pub(crate) fn plan(
     template: &Template,
-    start: Start,
+    (start, mut files): (Start, Option<u64>),
     context: &Context<'_>,
     others: &Others<'_>,
 ) -> Result<Planned, EngineError> {
@@ -82,6 +84,7 @@ pub(crate) fn plan(
     let history = History::read(&context.output_name, context.store);
     let begin = saved.as_ref().map(SavedState::hash).unwrap_or_default();
     let mut planned: Vec<PlannedStep> = Vec::with_capacity(template.steps.len());
+    let mut known_steps = 0;
     for stretch in stretches(&template.steps) {
         let taken = stretch.first().and_then(|first| steps::takes_output(&first.step)).and_then(others.waits_for);
         if let Some((provider, _)) = &taken {
@@ -95,8 +98,8 @@ pub(crate) fn plan(
         planned.extend(stretch.iter().map(unplanned));
         if let Some(before) = saved.take() {
             let past = Past { history: history.as_ref(), begin: &begin };
-            saved = plan_stretch((first, stretch), &mut planned[first..], &before, past, context)?;
-            if saved.is_some() {
+            if let Some(record) = plan_stretch((first, stretch), &mut planned[first..], &before, past, context)? {
+                (saved, files, known_steps) = (Some(record.state), record.files, planned.len());
                 continue;
             }
             forecast = Forecast::State(before.clone());
@@ -108,7 +111,7 @@ pub(crate) fn plan(
             forecast = inside;
         }
     }
-    Ok(Planned { steps: planned, saved, forecast, history })
+    Ok(Planned { steps: planned, saved, forecast, known_steps, files })
 }
 
 /// Tells what steps bring of packages that will be done. `before` is the state before the stretch, if it is known.
@@ -171,20 +174,20 @@ struct Past<'a> {
 }
 
 /// Plans the steps of a stretch, whose first one is the template's step `first`, after the state `before`; answers the
-/// state after it if that is known.
+/// record of its last step if that is known.
 fn plan_stretch(
     (first, stretch): (usize, &[LocatedStep]),
     planned: &mut [PlannedStep],
     before: &SavedState,
     past: Past<'_>,
     context: &Context<'_>,
-) -> Result<Option<SavedState>, EngineError> {
+) -> Result<Option<StepRecord>, EngineError> {
     let keys = keys(before, stretch, context)?;
     let reached = reached(&keys, context)?;
     let known = if context.redo { 0 } else { reached.steps };
     planned[..known].iter_mut().for_each(|step| (step.cached, step.why) = (Some(true), None));
     if known == stretch.len() {
-        return Ok(reached.records.into_values().last().map(|record| record.state));
+        return Ok(reached.records.into_values().last());
     }
     let (index, why) = match reached.spoilt {
         _ if context.redo && reached.steps > 0 => (known, "everything is asked to be done again".to_owned()),

@@ -1,6 +1,7 @@
 //! How large an image will be, as far as that can be told without making it.
 
-use crate::history::{BuiltSize, History};
+use super::plan::{Planned, PlannedStep};
+use crate::history::BuiltSize;
 use crate::state::{ImageState, SavedState};
 use crate::steps::{Context, input_files};
 use serde::Serialize;
@@ -30,36 +31,44 @@ pub enum SizeBasis {
     Known,
     /// It is what the last build came to, and what its inputs have grown by since.
     LastBuild,
-    /// It is the sum of all that the steps read.
+    /// It is what there is, and the sum of all that the other steps read and install.
     Inputs,
-    /// The same; but a step brings more, of which nobody knows how much.
+    /// The same; but a step brings more, and nobody knows yet how much.
     AtLeast,
 }
 
 /// What there is to go by.
 pub(crate) struct Basis<'a> {
-    /// The state after the last step, if it is known.
-    pub(crate) saved: Option<&'a SavedState>,
-    /// The last build.
-    pub(crate) history: Option<&'a History>,
-    /// What is in the state that the steps begin with, if that is known.
-    pub(crate) start: Option<u64>,
+    /// What is told of the steps.
+    pub(crate) told: &'a Planned,
+    /// What the newest build came to that came to its end.
+    pub(crate) last: Option<&'a BuiltSize>,
     /// What another template will put into a file of the output directory.
     pub(crate) awaited: &'a dyn Fn(&str) -> Option<u64>,
 }
 
 /// Estimates the size of what a template makes.
 pub(crate) fn estimate(template: &Template, basis: &Basis<'_>, context: &Context<'_>) -> EstimatedSize {
-    let last = basis.history.and_then(History::size);
-    let inputs = || input_bytes(template, basis.awaited, context);
-    let (files, basis) = match (basis.saved, last) {
-        (Some(saved), Some(last)) if last.is_of(saved) => (last.files, SizeBasis::Known),
-        (Some(saved), _) => (bytes_of(saved, context).unwrap_or_default(), SizeBasis::Known),
-        (None, Some(last)) => ((last.files + inputs()).saturating_sub(last.inputs), SizeBasis::LastBuild),
+    let (told, last) = (basis.told, basis.last);
+    let known = told.saved.as_ref().and_then(|saved| {
+        // The target may have added to the state, which only the build knows.
+        let built = last.filter(|last| last.is_of(saved)).map(|last| last.files);
+        built.or(told.files).or_else(|| bytes_of(saved, context))
+    });
+    let (files, basis) = match (known, last) {
+        (Some(files), _) => (files, SizeBasis::Known),
+        (None, Some(last)) => {
+            let inputs = input_bytes(&template.steps, basis.awaited, context);
+            ((last.files + inputs).saturating_sub(last.inputs), SizeBasis::LastBuild)
+        }
         (None, None) => {
-            let is_all = basis.start.is_some() && template.steps.iter().all(is_told_by_inputs);
+            let (rest, planned) = (&template.steps[told.known_steps..], &told.steps[told.known_steps..]);
+            let packages: u64 =
+                planned.iter().filter_map(|step| step.packages.as_ref()).map(|one| one.size_bytes).sum();
+            let is_all = told.files.is_some() && rest.iter().zip(planned).all(|(step, planned)| is_told(step, planned));
             let basis_of = if is_all { SizeBasis::Inputs } else { SizeBasis::AtLeast };
-            (inputs() + basis.start.unwrap_or_default(), basis_of)
+            let inputs = input_bytes(rest, basis.awaited, context);
+            (told.files.unwrap_or_default() + inputs + packages, basis_of)
         }
     };
     EstimatedSize { files, image: image_bytes(&template.target, files, last), basis }
@@ -70,8 +79,8 @@ pub(crate) fn bytes_of(saved: &SavedState, context: &Context<'_>) -> Option<u64>
     Some(ImageState::load(context.store, saved).ok()?.root.statistics().data_bytes)
 }
 
-/// Bytes of all that the steps of a template put into it, as far as they read it.
-pub(crate) fn input_bytes(template: &Template, awaited: &dyn Fn(&str) -> Option<u64>, context: &Context<'_>) -> u64 {
+/// Bytes of all that steps put into an image, as far as they read it.
+pub(crate) fn input_bytes(steps: &[LocatedStep], awaited: &dyn Fn(&str) -> Option<u64>, context: &Context<'_>) -> u64 {
     let of_step = |located: &LocatedStep| match &located.step {
         Step::UnpackTar(step) if step.into_tmp => 0,
         Step::Digest(_) | Step::DebBootstrap(_) | Step::SeedSmf(_) => 0,
@@ -83,7 +92,7 @@ pub(crate) fn input_bytes(template: &Template, awaited: &dyn Fn(&str) -> Option<
             read + written_bytes(step)
         }
     };
-    template.steps.iter().map(of_step).sum()
+    steps.iter().map(of_step).sum()
 }
 
 /// Bytes that stand in the template itself.
@@ -109,9 +118,15 @@ fn unpacked_bytes(path: &Path) -> Option<u64> {
     Some(u64::from(u32::from_le_bytes(unpacked)).max(len))
 }
 
-/// Whether what a step brings is what it reads.
-fn is_told_by_inputs(located: &LocatedStep) -> bool {
-    !matches!(located.step, Step::DebBootstrap(_) | Step::PkgInstall(_) | Step::Onu(_))
+/// Whether what a step brings is what it reads, or packages of known size.
+fn is_told(located: &LocatedStep, planned: &PlannedStep) -> bool {
+    match located.step {
+        Step::DebBootstrap(_) => false,
+        Step::PkgInstall(_) | Step::Onu(_) => {
+            planned.packages.as_ref().is_some_and(|packages| packages.is_known && packages.unknown == 0)
+        }
+        _ => true,
+    }
 }
 
 /// Bytes of the image: those that the template says, or about as many as the files need.

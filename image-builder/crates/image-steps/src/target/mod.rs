@@ -3,6 +3,7 @@
 mod check;
 mod datasets;
 mod disk;
+mod forms;
 mod iso;
 mod pcfs;
 mod places;
@@ -10,7 +11,6 @@ mod pool;
 mod spec;
 
 use crate::inputs::{FileIdentity, claim_output, remember_image};
-use crate::output::set_mode;
 use crate::state::{ImageState, SavedState};
 use crate::steps::{Context, StepError, help_of_cause};
 use crate::tools;
@@ -18,6 +18,7 @@ pub(crate) use check::problems;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
+use forms::Forms;
 use image_tree::{LoadError, Store, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -98,7 +99,7 @@ pub enum TargetError {
     /// The boot archive cannot be brought up to date.
     #[error("cannot bring the boot archive up to date")]
     BootArchive(#[source] StepError),
-    /// The image is there, but not in another form that is asked for.
+    /// The image cannot be had in another form that is asked for; all forms of an older one are as they were.
     #[error("cannot convert the finished image")]
     Convert(#[source] Qcow2Error),
     /// The ISO 9660 image cannot be written.
@@ -167,21 +168,11 @@ pub(crate) fn finish(
     for file in &files {
         claim_output(&output_file(file), context.store).map_err(remember)?;
     }
-    match &template.target {
-        Target::Disk(disk) => disk::write(disk, &state, &files[0], context)?,
-        Target::Pool(pool) => pool::write(pool, template, &mut state, &files[0], context)?,
-        Target::Pcfs(pcfs) => pcfs::write(pcfs, template, &state, &files[0], context)?,
-        Target::Iso(iso) => iso::write(iso, template, &state, &files[0], context)?,
-        Target::Ufs(_) | Target::Dataset(_) => {
-            return Err(TargetError::Unsupported { target: template.target.name() });
-        }
-    }
-    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == QCOW2)) {
-        convert_qcow2(&files[0], file).map_err(TargetError::Convert)?;
-    }
-    // An image holds /etc/shadow, and on a dataset the directory around it may be open to everybody.
-    let identify = |file: &PathBuf| set_mode(file, 0o600).and_then(|()| FileIdentity::of(file));
-    let identify = |file: &PathBuf| identify(file).map_err(|source| TargetError::File { path: file.clone(), source });
+    let forms = Forms::begin(&files)?;
+    write(template, &mut state, &files, &forms, context).map_err(|error| forms.explain(error))?;
+    forms.put_in_place()?;
+    let identify =
+        |file: &PathBuf| FileIdentity::of(file).map_err(|source| TargetError::File { path: file.clone(), source });
     let finished = Finished { key, files: files.iter().map(identify).collect::<Result<_, _>>()? };
     let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");
     for (file, identity) in files.iter().zip(&finished.files) {
@@ -189,6 +180,30 @@ pub(crate) fn finish(
     }
     context.store.record_put("target", path_key(&files[0]), &value).map_err(remember)?;
     Ok((Some(artifact(false)), Some(state.root)))
+}
+
+/// Writes all forms of the image to where they are until they are put in place.
+fn write(
+    template: &Template,
+    state: &mut ImageState,
+    files: &[PathBuf],
+    forms: &Forms<'_>,
+    context: &Context<'_>,
+) -> Result<(), TargetError> {
+    let image = forms.path(&files[0]);
+    match &template.target {
+        Target::Disk(disk) => disk::write(disk, state, &image, context)?,
+        Target::Pool(pool) => pool::write(pool, template, state, &image, context)?,
+        Target::Pcfs(pcfs) => pcfs::write(pcfs, template, state, &image, context)?,
+        Target::Iso(iso) => iso::write(iso, template, state, &image, context)?,
+        Target::Ufs(_) | Target::Dataset(_) => {
+            return Err(TargetError::Unsupported { target: template.target.name() });
+        }
+    }
+    for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == QCOW2)) {
+        convert_qcow2(&image, &forms.path(file)).map_err(TargetError::Convert)?;
+    }
+    Ok(())
 }
 
 /// What a file of the output directory is called there.

@@ -7,11 +7,14 @@ use image_steps::{
     BuildError, BuildRequest, Built, EngineError, Location, Progress, Redo, StepState, TargetError, build,
 };
 use image_tree::{ReadTarOptions, Store, read_tar};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use template::Features;
+use zfs_format::nvlist::{NvList, NvValue};
+use zfs_image::reader::{BlockCounts, FileSystem, Pool, VerifyOptions};
 
 /// Everything that a build says.
 #[derive(Default)]
@@ -184,9 +187,115 @@ pub(crate) fn ask_zdb(pool: &Path) {
         let output = command.run_any().expect("zdb runs");
         (output.success(), format!("{}{}", output.stdout_text(), output.stderr_text()))
     };
+    let file = File::open(pool).expect("the pool");
+    let length = file.metadata().expect("its size").len();
+    let ours = Pool::open(file, length).expect("a pool");
     let (_, labels) = run(&["-l", text]);
     assert!(labels.contains("labels = 0 1 2 3"), "{labels}");
+    assert_says_the_same(ours.label_config(), &labels, &|_| false);
+    // What is in the pool says the same as its labels, but for what only a label has (`vdev_label.c`).
+    let (good, config) = run(&["-e", "-p", text, "-C", "rpool"]);
+    assert!(good, "{config}");
+    assert_says_the_same(ours.label_config(), &config, &|name| LABEL_ONLY.contains(&name));
+
     let (good, blocks) = run(&["-e", "-p", text, "-bccvv", "rpool"]);
     assert!(good && blocks.contains("No leaks (block sum matches space maps exactly)"), "{blocks}");
     assert!(!blocks.contains("Error counts"), "{blocks}");
+    let found = ours.verify(&VerifyOptions::default());
+    assert!(found.is_clean(), "{:?}", found.problems);
+    let number = |label: &str| {
+        let line = blocks.lines().find_map(|line| line.trim().strip_prefix(label))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let BlockCounts { blocks: count, embedded, logical_bytes, physical_bytes, allocated_bytes } = found.blocks;
+    for (label, counted) in [
+        ("bp count:", count + embedded),
+        ("bp logical:", logical_bytes),
+        ("bp physical:", physical_bytes),
+        ("bp allocated:", allocated_bytes),
+    ] {
+        // zdb adds what is embedded in pointers to the lengths, too, and we do not.
+        if embedded > 0 && matches!(label, "bp logical:" | "bp physical:") {
+            continue;
+        }
+        assert_eq!(number(label), Some(counted), "{label} {blocks}");
+    }
+}
+
+/// What labels have, and the configuration in the pool has not.
+const LABEL_ONLY: [&str; 3] = ["top_guid", "guid", "txg"];
+
+/// Every number and every text of a configuration is in what `zdb` says.
+fn assert_says_the_same(config: &NvList, said: &str, is_left_out: &dyn Fn(&str) -> bool) {
+    for (name, value) in config.pairs() {
+        let line = match value {
+            NvValue::U64(number) => format!("{name}: {number}"),
+            NvValue::String(text) => format!("{name}: '{text}'"),
+            NvValue::List(list) => {
+                // Below the list the names that only the label's own level has are others.
+                assert_says_the_same(list, said, &|_| false);
+                continue;
+            }
+            _ => continue,
+        };
+        assert!(is_left_out(name) || said.lines().any(|known| known.trim() == line), "no `{line}` in:\n{said}");
+    }
+}
+
+/// The partition for the pool of a disk that has one for UEFI before it: offset and length in bytes.
+pub(crate) fn pool_partition(disk: &Path) -> (u64, u64) {
+    let offset = ESP.0 + ESP.1;
+    let length = fs::metadata(disk).expect("the disk").len() - offset - (16_384 + 33) * 512;
+    (offset, length)
+}
+
+/// The EFI system partition of such a disk.
+const ESP: (u64, u64) = (256 * 512, 524_288 * 512);
+
+/// Calls `ask` with a file that is a part of a disk: most judges know nothing of partitions.
+fn with_part(bench: &Bench, disk: &Path, (offset, length): (u64, u64), ask: impl FnOnce(&Path)) {
+    let part = bench.path("partition");
+    let file = File::options().read(true).write(true).create_new(true).open(&part).expect("a file");
+    let source = File::open(disk).expect("the disk");
+    file.set_len(length).expect("a size");
+    disk_image::Region::new(&file, 0, length).copy_sparse_range(&source, offset, length).expect("a copy");
+    ask(&part);
+    fs::remove_file(part).expect("it was there");
+}
+
+/// The judges of both file systems of a disk that UEFI boots.
+pub(crate) fn ask_about_partitions(bench: &Bench, disk: &Path) {
+    with_part(bench, disk, pool_partition(disk), ask_zdb);
+    with_part(bench, disk, ESP, |part| {
+        let text = part.to_str().expect("a path of the test's own");
+        if let Some(said) = test_judge::approve("fsck.fat", "dosfstools", &["-n", "-v", text]) {
+            assert!(said.contains("32 bit entries"), "{said}");
+            // Some findings are only mentioned.
+            assert!(!["differ", "wrong", "Bad ", "Dirty"].iter().any(|finding| said.contains(finding)), "{said}");
+        }
+    });
+}
+
+/// Has GRUB list directories, and compares the names with ours. `at` is the image, and what GRUB calls the dataset.
+///
+/// GRUB's listing leaves some directories out: it looks into each for its time, and takes those wrongly. All else is there.
+pub(crate) fn ask_grub_for_directories(at: (&Path, &str), files: &FileSystem<'_>, directories: &[&str]) {
+    for directory in directories {
+        let place = format!("{}{directory}/", at.1);
+        let image = at.0.to_str().expect("a path of the test's own");
+        let Some(output) = test_judge::ask("grub-fstest", "grub-common", &[image, "ls", &place]) else { return };
+        let said = output.stdout_text();
+        let listed = said.split_whitespace().map(|name| name.trim_end_matches('/').to_owned());
+        let listed: BTreeSet<String> = listed.filter(|name| !matches!(name.as_str(), "." | "..")).collect();
+        let (mut all, mut regular) = (BTreeSet::new(), BTreeSet::new());
+        for entry in files.read_dir(&files.lookup(directory.as_bytes(), true).expect(directory)).expect("its entries") {
+            let name = String::from_utf8_lossy(&entry.name).into_owned();
+            let file = files.lookup(format!("{directory}/{name}").as_bytes(), false).expect("what it lists");
+            regular.extend(file.is_regular().then(|| name.clone()));
+            all.insert(name);
+        }
+        let context = format!("{directory}: {}", output.stderr_text());
+        assert!(!regular.is_empty() && regular.is_subset(&listed), "{context}: {regular:?}, GRUB lists {listed:?}");
+        assert!(listed.is_subset(&all), "{context}: {all:?}, GRUB lists {listed:?}");
+    }
 }

@@ -1,0 +1,54 @@
+//! The way from the template that was asked for to one that it needs, and circles on it.
+
+use crate::build::BuildError;
+use crate::engine::EngineError;
+use crate::providers::Provider;
+use crate::request::BuildRequest;
+use template::{Diagnostic, Origin};
+
+/// A template on the way from the one that was asked for to the one that is looked at.
+pub(crate) struct Link {
+    pub(crate) subject: String,
+    /// What the template before it takes of it, and where; none for the first.
+    pub(crate) taken: Option<(Vec<String>, Origin)>,
+}
+
+impl Link {
+    /// The template that was asked for.
+    pub(crate) fn first(request: &BuildRequest) -> Self {
+        Self { subject: format!("{}/{}", request.group, request.name), taken: None }
+    }
+
+    pub(crate) fn to(provider: &Provider) -> Self {
+        let taken = Some((provider.takes.clone(), provider.place.clone()));
+        Self { subject: format!("{}/{}", provider.group, provider.name), taken }
+    }
+}
+
+/// Templates need each other in a circle, and this is all of it, the first one again at the end.
+fn circle(chain: &[Link]) -> EngineError {
+    let subjects: Vec<&str> = chain.iter().map(|link| link.subject.as_str()).collect();
+    let message = format!("templates need each other in a circle: {}", subjects.join(" needs "));
+    let mut diagnostic = Diagnostic::error("build::circle", message);
+    let mut help =
+        "give one of these another name, or put a file there that no build has made, which is taken as it is:"
+            .to_owned();
+    for (taker, giver) in chain.iter().zip(&chain[1..]) {
+        let Some((takes, place)) = &giver.taken else { continue };
+        help.push_str(&format!("\n  {} takes {} of {} ({place})", taker.subject, takes.join(", "), giver.subject));
+    }
+    if let Some((_, place)) = chain.last().and_then(|last| last.taken.as_ref()) {
+        diagnostic = diagnostic.at(place, "needed here");
+    }
+    EngineError::Step(Box::new(diagnostic.help(help)))
+}
+
+/// Begins the template that is the last link of the chain.
+///
+/// # Errors
+/// When it is on the chain already.
+pub(crate) fn enter(chain: &[Link]) -> Result<(), BuildError> {
+    let Some((last, before)) = chain.split_last() else { return Ok(()) };
+    let begin = before.iter().position(|earlier| earlier.subject == last.subject);
+    begin.map_or(Ok(()), |begin| Err(circle(&chain[begin..]).into()))
+}

@@ -1,0 +1,83 @@
+//! Snapshots of datasets: the states that templates leave for others to begin with.
+
+use crate::build::BuildError;
+use crate::engine::{self, Beginning, EngineError, Ran};
+use crate::lineage::Lineage;
+use crate::session::Session;
+use crate::state::{ImageState, SavedState};
+use crate::steps::Context;
+use image_tree::StoreError;
+use serde::{Deserialize, Serialize};
+use template::{Target, Template};
+
+/// Where the snapshots are, by their names.
+pub(crate) const SNAPSHOT: &str = "snapshot";
+/// Where the steps are that have led to each.
+pub(crate) const LINEAGE: &str = "lineage";
+
+/// What is kept of a snapshot.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    #[serde(flatten)]
+    pub(crate) state: SavedState,
+    /// Bytes in the files of its root: a plan need not read all of it to tell. None in records of versions that did
+    /// not keep it.
+    #[serde(default)]
+    files: Option<u64>,
+}
+
+/// What a snapshot is called between templates.
+pub(crate) fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> String {
+    format!("{group}/{dataset}@{snapshot}")
+}
+
+impl Session<'_> {
+    /// What the steps of a template begin with: its input snapshot, else nothing.
+    pub(crate) fn beginning(
+        &self,
+        group: &str,
+        template: &Template,
+        context: &Context<'_>,
+    ) -> Result<Beginning, BuildError> {
+        if let Some(key) = input_snapshot(group, template) {
+            let read = |namespace| self.store.record_get(namespace, key.as_bytes()).map_err(cache("read"));
+            if let Some(Snapshot { state, files }) =
+                read(SNAPSHOT)?.and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            {
+                let lineage = read(LINEAGE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                return Ok(Beginning { saved: state, files, lineage: lineage.unwrap_or_default() });
+            }
+        }
+        let saved = ImageState::empty().save(context.store).map_err(cache("write"))?;
+        Ok(Beginning { saved, files: Some(0), lineage: Lineage::new() })
+    }
+
+    pub(crate) fn keep_snapshot(
+        &self,
+        group: &str,
+        template: &Template,
+        ran: &Ran,
+        context: &Context<'_>,
+    ) -> Result<(), BuildError> {
+        let Target::Dataset(dataset) = &template.target else { return Ok(()) };
+        let Some(snapshot) = &dataset.output_snapshot else { return Ok(()) };
+        let key = snapshot_name(group, &dataset.name, snapshot);
+        let lineage = serde_json::to_vec(&ran.lineage).expect("hashes and names are JSON");
+        let files = ran.files.or_else(|| engine::bytes_of(&ran.saved, context));
+        let snapshot = Snapshot { state: ran.saved.clone(), files };
+        let saved = serde_json::to_vec(&snapshot).expect("hashes, names and numbers are JSON");
+        for (namespace, value) in [(LINEAGE, lineage), (SNAPSHOT, saved)] {
+            self.store.record_put(namespace, key.as_bytes(), &value).map_err(cache("write"))?;
+        }
+        Ok(())
+    }
+}
+
+fn input_snapshot(group: &str, template: &Template) -> Option<String> {
+    let Target::Dataset(dataset) = &template.target else { return None };
+    dataset.input_snapshot.as_ref().map(|snapshot| snapshot_name(group, &dataset.name, snapshot))
+}
+
+fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
+    move |source| EngineError::Cache { operation, source }
+}

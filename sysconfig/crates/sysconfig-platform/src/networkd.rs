@@ -15,6 +15,8 @@ pub const UNIT: &str = "systemd-networkd.service";
 pub const DIRECTORY: &str = "/etc/systemd/network";
 const PREFIX: &str = "05-sysconfig-";
 const SUFFIX: &str = ".network";
+/// The section of a file that asks a DHCPv6 server.
+pub const DHCP6: &str = "[DHCPv6]";
 const MARK: &str = "# Written by sysconfig from network.interface; changes made here are overwritten.";
 
 /// What networkd shall do with a link.
@@ -66,6 +68,10 @@ impl NetworkFile {
         // DHCPv6 needs the router's word for its routes.
         let listens = yes_no(self.addrconf || self.dhcp6);
         text += &format!("\n[Network]\nDHCP={dhcp}\nIPv6AcceptRA={listens}\n");
+        if self.dhcp6 {
+            // systemd-resolved asks the server's name servers for the server's domains only.
+            text.push_str("DNSDefaultRoute=no\n");
+        }
         for address in &self.addresses {
             text += &format!("Address={address}\n");
         }
@@ -77,7 +83,8 @@ impl NetworkFile {
             text.push_str("\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n");
         }
         if self.dhcp6 {
-            text.push_str("\n[DHCPv6]\nUseDNS=no\nUseDomains=no\nUseHostname=no\nWithoutRA=solicit\n");
+            // Unlike those of a DHCPv4 lease, networkd shows only those that it uses.
+            text += &format!("\n{DHCP6}\nUseDNS=yes\nUseDomains=yes\nUseHostname=no\nWithoutRA=solicit\n");
         }
         if self.addrconf || self.dhcp6 {
             let autonomous = yes_no(self.addrconf);

@@ -89,6 +89,10 @@ impl NetworkFile {
         if self.addrconf || self.dhcp6 {
             let autonomous = yes_no(self.addrconf);
             text += &format!("\n[IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix={autonomous}\n");
+            if !self.dhcp6 {
+                // Otherwise the router would decide.
+                text.push_str("DHCPv6Client=no\n");
+            }
         }
         text
     }
@@ -146,7 +150,8 @@ mod tests {
             "{MARK}\n[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n\
              Address=192.0.2.10/24\nAddress=2001:db8::5/64\n\n[Route]\nDestination=0.0.0.0/0\nGateway=192.0.2.1\n\n\
              [Route]\nDestination=10.0.0.0/8\nGateway=192.0.2.2\n\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n\n\
-             [IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix=yes\n"
+             [IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix=yes\n\
+             DHCPv6Client=no\n"
         );
         assert_eq!(file.format(), wanted);
     }

@@ -59,7 +59,8 @@ pub fn is_leased(address: &LinuxAddress, family: Family) -> bool {
         // Those of router advertisements have the prefix length of their network.
         Family::Ipv6 => address.address.addr().is_ipv6() && address.address.prefix_len() == 128,
     };
-    address.dynamic && of_family
+    // Nor while its address is checked: its lease is none before.
+    address.dynamic && !address.tentative && of_family
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub fn configuration(family: Family, addrconf: bool) -> String {
              option classless_static_routes, interface_mtu\nrequire dhcp_server_identifier\n"
         ),
         Family::Ipv6 => {
-            let prefixes = if addrconf { "" } else { "noautoconf\n" };
+            let prefixes = if addrconf { "" } else { "ipv6ra_noautoconf\n" };
             format!("{common}{prefixes}ipv6rs\nia_na 1\noption dhcp6_name_servers, dhcp6_domain_search\n")
         }
     }

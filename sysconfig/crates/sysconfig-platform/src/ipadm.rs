@@ -49,6 +49,31 @@ impl Address {
         self.object.split('/').next().unwrap_or_default()
     }
 
+    /// Whether it is a fixed address, of this zone's making or the global zone's.
+    #[must_use]
+    pub fn is_fixed(&self) -> bool {
+        self.kind == "static" || self.is_from_global_zone()
+    }
+
+    /// Whether the global zone has set it, so that it can be changed only there.
+    #[must_use]
+    pub fn is_from_global_zone(&self) -> bool {
+        self.kind == "from-gz"
+    }
+
+    /// Whether it is in operation, and there is an address.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.state == "ok" && self.address.is_some()
+    }
+
+    /// Whether it is in operation with an IPv6 address that is good for more than the link.
+    #[must_use]
+    pub fn has_global_v6(&self) -> bool {
+        let is_global = |net: IpNet| matches!(net, IpNet::V6(net) if !net.addr().is_unicast_link_local());
+        self.state == "ok" && self.address.is_some_and(is_global)
+    }
+
     /// The part of the name behind the slash.
     #[must_use]
     pub fn label(&self) -> &str {

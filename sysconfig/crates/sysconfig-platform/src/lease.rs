@@ -7,9 +7,9 @@ mod dhcpcd;
 mod dhcpinfo;
 mod networkd;
 
-pub use dhcpcd::parse_dump;
-pub use dhcpinfo::{dhcpinfo_command, parse_values};
-pub use networkd::{LEASES, LINKS, parse_lease};
+pub use dhcpcd::{is_leased, parse_dump};
+pub use dhcpinfo::{dhcpinfo_command, has_dhcp6, parse_values};
+pub use networkd::{LEASES, LINKS, parse_lease, parse_link};
 
 use crate::network::NetworkError;
 use crate::{Host, System};

@@ -36,6 +36,12 @@ pub enum NetworkError {
         /// What it answered.
         answer: String,
     },
+    /// illumos' DHCP client did not answer `dhcpinfo` in time (exit status 4).
+    #[error("cannot {operation}: the DHCP client does not answer in time")]
+    NoAnswer {
+        /// What was to be done.
+        operation: String,
+    },
     /// Another machine on the link uses the address.
     #[error("{address} is in use by another machine on {link}")]
     Duplicate {
@@ -62,6 +68,9 @@ impl NetworkError {
         match self {
             Self::Duplicate { .. } => Some("give this machine, or the other one, another address".to_owned()),
             Self::Command { source: CommandError::Failed { tail, .. }, .. } => help_for(tail),
+            Self::NoAnswer { .. } => {
+                Some("it is asked again; the system's log says what /sbin/dhcpagent is at".to_owned())
+            }
             Self::Kernel { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("changing the network needs root (CAP_NET_ADMIN)".to_owned())
             }

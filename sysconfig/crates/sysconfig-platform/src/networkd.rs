@@ -15,6 +15,8 @@ pub const UNIT: &str = "systemd-networkd.service";
 pub const DIRECTORY: &str = "/etc/systemd/network";
 const PREFIX: &str = "05-sysconfig-";
 const SUFFIX: &str = ".network";
+/// The section of a file that asks a DHCPv6 server.
+pub const DHCP6: &str = "[DHCPv6]";
 const MARK: &str = "# Written by sysconfig from network.interface; changes made here are overwritten.";
 
 /// What networkd shall do with a link.
@@ -66,6 +68,10 @@ impl NetworkFile {
         // DHCPv6 needs the router's word for its routes.
         let listens = yes_no(self.addrconf || self.dhcp6);
         text += &format!("\n[Network]\nDHCP={dhcp}\nIPv6AcceptRA={listens}\n");
+        if self.dhcp6 {
+            // systemd-resolved asks the server's name servers for the server's domains only.
+            text.push_str("DNSDefaultRoute=no\n");
+        }
         for address in &self.addresses {
             text += &format!("Address={address}\n");
         }
@@ -77,11 +83,16 @@ impl NetworkFile {
             text.push_str("\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n");
         }
         if self.dhcp6 {
-            text.push_str("\n[DHCPv6]\nUseDNS=no\nUseDomains=no\nUseHostname=no\nWithoutRA=solicit\n");
+            // Unlike those of a DHCPv4 lease, networkd shows only those that it uses.
+            text += &format!("\n{DHCP6}\nUseDNS=yes\nUseDomains=yes\nUseHostname=no\nWithoutRA=solicit\n");
         }
         if self.addrconf || self.dhcp6 {
             let autonomous = yes_no(self.addrconf);
             text += &format!("\n[IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix={autonomous}\n");
+            if !self.dhcp6 {
+                // Otherwise the router would decide.
+                text.push_str("DHCPv6Client=no\n");
+            }
         }
         text
     }
@@ -139,7 +150,8 @@ mod tests {
             "{MARK}\n[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n\
              Address=192.0.2.10/24\nAddress=2001:db8::5/64\n\n[Route]\nDestination=0.0.0.0/0\nGateway=192.0.2.1\n\n\
              [Route]\nDestination=10.0.0.0/8\nGateway=192.0.2.2\n\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n\n\
-             [IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix=yes\n"
+             [IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix=yes\n\
+             DHCPv6Client=no\n"
         );
         assert_eq!(file.format(), wanted);
     }

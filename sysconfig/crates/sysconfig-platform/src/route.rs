@@ -6,9 +6,13 @@
 use crate::network::{NetworkError, Route, everything};
 use crate::{Completed, Host, Invocation};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const ROUTE: &str = "/usr/sbin/route";
+const NETSTAT: &str = "/usr/bin/netstat";
 /// The file of the older way to set default routers.
 pub const DEFAULT_ROUTER: &str = "/etc/defaultrouter";
 /// Exit status for a destination without a route (`ESRCH`).
@@ -16,7 +20,38 @@ const NO_ROUTE: i32 = 3;
 /// So many smaller networks one behind the other are passed over to see a larger one.
 const SMALLER_NETWORKS: usize = 64;
 
-fn change(verb: &str, route: &Route) -> Invocation {
+/// A route as it is kept: with the interface that it is bound to, when it is. A link-local gateway is one on every
+/// link, and leads nowhere without.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct BoundRoute {
+    /// The route.
+    #[serde(flatten)]
+    pub route: Route,
+    /// The interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+}
+
+impl BoundRoute {
+    /// A route over `interface`, bound to it when it has to be.
+    #[must_use]
+    pub fn over(interface: &str, route: Route) -> Self {
+        let needs_it = matches!(route.via, IpAddr::V6(via) if via.is_unicast_link_local());
+        Self { route, interface: needs_it.then(|| interface.to_owned()) }
+    }
+}
+
+impl fmt::Display for BoundRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.interface {
+            Some(interface) => write!(f, "{} over {interface}", self.route),
+            None => self.route.fmt(f),
+        }
+    }
+}
+
+fn change(verb: &str, bound: &BoundRoute) -> Invocation {
+    let route = &bound.route;
     let family = if route.via.is_ipv6() { "-inet6" } else { "-inet" };
     let mut args = vec!["-n".to_owned(), "-p".to_owned(), verb.to_owned(), family.to_owned()];
     if route.is_default() {
@@ -25,18 +60,21 @@ fn change(verb: &str, route: &Route) -> Invocation {
         args.extend(["-net".to_owned(), route.to.to_string()]);
     }
     args.push(route.via.to_string());
+    if let Some(interface) = &bound.interface {
+        args.extend(["-ifp".to_owned(), interface.clone()]);
+    }
     Invocation::new(ROUTE, args)
 }
 
 /// The command that adds a route and keeps it.
 #[must_use]
-pub fn add_command(route: &Route) -> Invocation {
+pub fn add_command(route: &BoundRoute) -> Invocation {
     change("add", route)
 }
 
 /// The command that deletes a route and forgets it.
 #[must_use]
-pub fn delete_command(route: &Route) -> Invocation {
+pub fn delete_command(route: &BoundRoute) -> Invocation {
     change("delete", route)
 }
 
@@ -57,39 +95,65 @@ pub fn get_command(to: &IpNet, address: IpAddr) -> Invocation {
     Invocation::new(ROUTE, args.into_iter().map(str::to_owned).chain([destination]))
 }
 
-/// Parses the output of [`show_kept`]: lines `persistent: route add [-inet6] [-net] DEST GATEWAY`. Lines of other
-/// forms, such as the sentence that there are none, are nobody's routes.
+/// The command that lists the routes of a family.
 #[must_use]
-pub fn parse_kept(output: &str) -> Vec<Route> {
+pub fn list_command(v6: bool) -> Invocation {
+    Invocation::new(NETSTAT, ["-rn", "-f", if v6 { "inet6" } else { "inet" }])
+}
+
+/// The default routers in the output of [`list_command`]: the rows `default GATEWAY FLAGS …`.
+#[must_use]
+pub fn parse_default_routers(output: &str) -> BTreeSet<IpAddr> {
+    let gateway = |line: &str| {
+        let mut words = line.split_whitespace();
+        words.next().filter(|word| *word == "default")?;
+        words.next().and_then(without_scope)
+    };
+    output.lines().filter_map(gateway).collect()
+}
+
+/// An address as it is printed; a link-local one with its interface, `fe80::1%net0`.
+fn without_scope(printed: &str) -> Option<IpAddr> {
+    printed.split('%').next()?.parse().ok()
+}
+
+/// Parses the output of [`show_kept`]: lines `persistent: route add [-inet6] [-net] DEST GATEWAY [-ifp INTERFACE]`. Lines of
+/// other forms, such as the sentence that there are none, are nobody's routes.
+#[must_use]
+pub fn parse_kept(output: &str) -> Vec<BoundRoute> {
     output.lines().filter_map(|line| parse_kept_line(line.strip_prefix("persistent:")?)).collect()
 }
 
-fn parse_kept_line(line: &str) -> Option<Route> {
-    let mut words = line.split_whitespace().skip_while(|word| *word != "add").skip(1).peekable();
-    let mut v6 = false;
-    while let Some(flag) = words.next_if(|word| word.starts_with('-')) {
-        match flag {
+fn parse_kept_line(line: &str) -> Option<BoundRoute> {
+    let mut words = line.split_whitespace().skip_while(|word| *word != "add").skip(1);
+    let (mut v6, mut interface, mut positional) = (false, None, Vec::new());
+    while let Some(word) = words.next() {
+        match word {
             "-inet6" => v6 = true,
             "-inet" | "-net" | "-host" => {}
-            // What else there may be binds the route to an interface or the like; ours never do.
-            _ => return None,
+            // Wherever they stand: the line is what was typed.
+            "-ifp" => interface = Some(words.next()?.to_owned()),
+            // What else there may be changes the meaning, and ours never do that.
+            flag if flag.starts_with('-') => return None,
+            word => positional.push(word),
         }
     }
-    let destination = words.next()?;
-    let via: IpAddr = words.next()?.parse().ok()?;
+    // A third word would be a netmask.
+    let [destination, via] = positional[..] else { return None };
+    let via: IpAddr = via.parse().ok()?;
     // A host route to an address is written without its prefix length.
     let to = match destination {
         "default" if v6 == via.is_ipv6() => everything(via),
         text => text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?,
     };
-    // A word behind would be a netmask or an option that changes the meaning.
-    (words.next().is_none() && to.addr().is_ipv6() == via.is_ipv6()).then_some(Route { to: to.trunc(), via })
+    let route = Route { to: to.trunc(), via };
+    (to.addr().is_ipv6() == via.is_ipv6()).then_some(BoundRoute { route, interface })
 }
 
 /// Parses the block that [`get_command`] prints: the route that the kernel would take, with its real destination.
 #[must_use]
 pub fn parse_got(output: &str) -> Option<Route> {
-    let via: IpAddr = field(output, "gateway")?.parse().ok()?;
+    let via = without_scope(field(output, "gateway")?)?;
     let to = match field(output, "destination")? {
         "default" => everything(via),
         _ => destination(output)?,
@@ -124,9 +188,18 @@ fn network(address: IpAddr, mask: Option<&str>) -> Option<IpNet> {
 ///
 /// # Errors
 /// [`NetworkError::Command`].
-pub fn kept(host: &Host) -> Result<Vec<Route>, NetworkError> {
+pub fn kept(host: &Host) -> Result<Vec<BoundRoute>, NetworkError> {
     let completed = host.run(&show_kept()).map_err(NetworkError::command("list the kept routes"))?;
     Ok(parse_kept(&completed.stdout))
+}
+
+/// Every default router of a family that the kernel has; [`gateway_to`] tells one of them.
+///
+/// # Errors
+/// [`NetworkError::Command`].
+pub fn default_routers(host: &Host, v6: bool) -> Result<BTreeSet<IpAddr>, NetworkError> {
+    let completed = host.run(&list_command(v6)).map_err(NetworkError::command("list the routes"))?;
+    Ok(parse_default_routers(&completed.stdout))
 }
 
 /// The gateway of exactly the route to `to`, as the kernel has it; `None` when it has none.
@@ -184,7 +257,7 @@ fn field_is_missing(output: &str) -> bool {
 ///
 /// # Errors
 /// [`NetworkError::Command`].
-pub fn add(host: &Host, route: &Route) -> Result<(), NetworkError> {
+pub fn add(host: &Host, route: &BoundRoute) -> Result<(), NetworkError> {
     let operation = || format!("add the route {route}");
     let command = add_command(route);
     let completed = host.run_any(&command).map_err(NetworkError::command(operation()))?;
@@ -203,7 +276,7 @@ pub fn add(host: &Host, route: &Route) -> Result<(), NetworkError> {
 ///
 /// # Errors
 /// [`NetworkError::Command`].
-pub fn delete(host: &Host, route: &Route) -> Result<(), NetworkError> {
+pub fn delete(host: &Host, route: &BoundRoute) -> Result<(), NetworkError> {
     let operation = || format!("delete the route {route}");
     let command = delete_command(route);
     let completed = host.run_any(&command).map_err(NetworkError::command(operation()))?;
@@ -232,18 +305,24 @@ mod tests {
         Route { to: to.parse().unwrap(), via: via.parse().unwrap() }
     }
 
+    fn unbound(to: &str, via: &str) -> BoundRoute {
+        BoundRoute { route: route(to, via), interface: None }
+    }
+
     #[test]
     fn kept_routes() {
-        let output = "persistent: route add default 192.0.2.1\npersistent: route add -inet6 default fe80::1\n\
+        let output = "persistent: route add default 192.0.2.1\npersistent: route add -inet6 default fe80::1 -ifp net0\n\
                       persistent: route add -net 10.0.0.0/8 192.0.2.2\npersistent: route add -host 198.51.100.7 192.0.2.2\n\
-                      persistent: route add -ifp net0 default 192.0.2.9\npersistent: route add default gw.example.org\n";
+                      persistent: route add -ifp net0 default 192.0.2.9\npersistent: route add default gw.example.org\n\
+                      persistent: route add 10.0.0.0 192.0.2.2 255.0.0.0\npersistent: route add -iface default 192.0.2.2\n";
         assert_eq!(
             parse_kept(output),
             [
-                route("0.0.0.0/0", "192.0.2.1"),
-                route("::/0", "fe80::1"),
-                route("10.0.0.0/8", "192.0.2.2"),
-                route("198.51.100.7/32", "192.0.2.2"),
+                unbound("0.0.0.0/0", "192.0.2.1"),
+                BoundRoute::over("net0", route("::/0", "fe80::1")),
+                unbound("10.0.0.0/8", "192.0.2.2"),
+                unbound("198.51.100.7/32", "192.0.2.2"),
+                BoundRoute { route: route("0.0.0.0/0", "192.0.2.9"), interface: Some("net0".to_owned()) },
             ]
         );
         assert_eq!(parse_kept("No persistent routes are defined\n"), []);
@@ -258,6 +337,61 @@ mod tests {
         let block = "destination: 2001:db8::\n       mask: ffff:ffff::\n    gateway: fe80::1\n";
         assert_eq!(parse_got(block), Some(route("2001:db8::/32", "fe80::1")));
         assert_eq!(parse_got("destination: 10.0.0.0\n mask: 255.0.255.0\n gateway: 10.0.2.2\n"), None);
+    }
+
+    #[test]
+    fn a_link_local_gateway_is_bound_to_its_interface() {
+        let bound = BoundRoute::over("net0", route("::/0", "fe80::1"));
+        let words = "/usr/sbin/route -n -p add -inet6 default fe80::1 -ifp net0";
+        assert_eq!(add_command(&bound).to_string(), words);
+        assert_eq!(delete_command(&bound).to_string(), words.replace("add", "delete"));
+        let free = BoundRoute::over("net0", route("2001:db8:1::/48", "2001:db8::1"));
+        assert_eq!(add_command(&free).to_string(), "/usr/sbin/route -n -p add -inet6 -net 2001:db8:1::/48 2001:db8::1");
+    }
+
+    /// In the form of illumos-gate's `netstat`.
+    #[test]
+    fn every_default_router_is_listed() {
+        let output = "\nRouting Table: IPv4\n  Destination           Gateway           Flags  Ref     Use     Interface \n\
+            -------------------- -------------------- ----- ----- ---------- --------- \n\
+            default              10.0.2.2             UG        2          0 net0      \n\
+            default              192.0.2.1            UG        1          0           \n\
+            10.0.2.0             10.0.2.15            U         2          0 net0      \n";
+        let routers: Vec<_> = parse_default_routers(output).into_iter().map(|router| router.to_string()).collect();
+        assert_eq!(routers, ["10.0.2.2", "192.0.2.1"]);
+        let v6 = "Routing Table: IPv6\n  Destination/Mask            Gateway                   Flags Ref   Use    If   \n\
+            default                     fe80::1%net0                UG      1       0 net0    \n";
+        assert_eq!(parse_default_routers(v6), BTreeSet::from(["fe80::1".parse().unwrap()]));
+    }
+
+    /// A machine on which every program ends so.
+    #[derive(Debug)]
+    struct Ending(i32, &'static str);
+
+    impl crate::Runner for Ending {
+        fn run(&self, _: &Invocation) -> Result<Completed, crate::CommandError> {
+            Ok(Completed { code: self.0, stdout: String::new(), stderr: self.1.to_owned() })
+        }
+    }
+
+    /// That there is no route is an answer; everything else that fails is not.
+    #[test]
+    fn what_route_get_says_instead_of_an_answer() {
+        let ask = |code, words| {
+            let name = std::sync::Arc::new(crate::hostname::KernelNodeName);
+            let runner = std::sync::Arc::new(Ending(code, words));
+            let host = Host::assembled(crate::System::Illumos, crate::Root::new("/nonexistent"), runner, name);
+            gateway_to(&host, &"10.0.0.0/8".parse().unwrap())
+        };
+        assert_eq!(ask(3, "route: 10.0.0.0: not in table\n").unwrap(), None);
+        for (code, words) in [
+            (1, "route: socket: Permission denied\n"),
+            (128, "route: writing to routing socket: Network is unreachable\n"),
+            (0, ""),
+        ] {
+            let error = ask(code, words).unwrap_err();
+            assert!(error.to_string().contains("ask for the route to 10.0.0.0/8"), "{code}: {error}");
+        }
     }
 
     #[test]

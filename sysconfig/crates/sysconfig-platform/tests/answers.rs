@@ -8,7 +8,8 @@ const ANSWERS: &[&str] = &[
     "lo0:ok:---\nnet0:down:-46\n",
     "e1000g0:phys:1500:up\nvnic0:vnic:9000:unknown\n",
     "e1000g0:primary:2\\:8\\:20\\:ab\\:1\\:f\n",
-    "persistent: route add default 192.0.2.1\npersistent: route add -inet6 -net 2001:db8::/32 fe80::1\n",
+    "persistent: route add default 192.0.2.1\npersistent: route add -inet6 -net 2001:db8::/32 fe80::1 -ifp net0\n",
+    "  Destination           Gateway           Flags\ndefault              10.0.2.2             UG        2\n",
     "   route to: 10.1.0.0\ndestination: 10.0.0.0\n       mask: 255.0.0.0\n    gateway: 10.0.2.2\n",
     "domain_name_servers='192.0.2.53 192.0.2.54'\nhost_name=client1\ndhcp6_domain_search=lan example.org.\n",
     "ADDRESS=192.0.2.57\nDNS=192.0.2.53 2001:db8::53\nDOMAINNAME=example.org\nHOSTNAME=client1\n",
@@ -22,7 +23,9 @@ fn fuzz_answers() {
         random.damage(&mut bytes);
         let text = String::from_utf8_lossy(&bytes);
         drop((ipadm::parse_interfaces(&text), ipadm::parse_addresses(&text), dladm::parse_links(&text, &text)));
-        for route in route::parse_kept(&text).into_iter().chain(route::parse_got(&text)) {
+        drop(route::parse_default_routers(&text));
+        let kept = route::parse_kept(&text).into_iter().map(|bound| bound.route);
+        for route in kept.chain(route::parse_got(&text)) {
             assert_eq!(route.to, route.to.trunc(), "{text}");
             assert_eq!(route.to.addr().is_ipv6(), route.via.is_ipv6(), "{text}");
         }

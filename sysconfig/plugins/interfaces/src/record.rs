@@ -10,7 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use sysconfig_platform::{FileError, Host, IpNet, Route, System, files};
+use sysconfig_platform::route::BoundRoute;
+use sysconfig_platform::{FileError, Host, IpNet, System, files};
 
 /// The record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +19,11 @@ use sysconfig_platform::{FileError, Host, IpNet, Route, System, files};
 pub(crate) struct Record {
     /// The link that `first-up` stands for.
     pub first_up: Option<String>,
-    /// Routes of ours.
-    pub routes: BTreeSet<Route>,
+    /// Routes of ours; on Linux with the links that they lead over, on illumos where that is kept, too.
+    pub routes: BTreeSet<BoundRoute>,
     /// illumos: kept routes that the kernel lost with an address that we deleted, and was not given again. While
     /// another route leads to the same destination, the system does not tell that they are missing.
-    pub cut: BTreeSet<Route>,
+    pub cut: BTreeSet<BoundRoute>,
     /// The largest packets before we changed them, by link.
     pub mtus: BTreeMap<String, u32>,
     /// Linux: addresses of ours, by link.

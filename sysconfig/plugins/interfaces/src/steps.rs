@@ -4,7 +4,8 @@ use crate::record::Record;
 use crate::select::Selection;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
-use sysconfig_platform::Host;
+use sysconfig_platform::dhcpcd::Family;
+use sysconfig_platform::{Host, System};
 use sysconfig_plugin::{Context, Outcome, PlannedStep, PluginError, Risk};
 
 /// What is waited for. Each is a step, so that the status tells what is missing, and the last one, so that everything
@@ -23,6 +24,8 @@ pub enum Waiting {
     Lease {
         /// The link.
         link: String,
+        /// Of which protocol.
+        family: Family,
         /// How long, in seconds.
         deadline_s: u64,
     },
@@ -48,16 +51,22 @@ impl Waiting {
     }
 
     /// What there is to say when it did not come.
-    pub(crate) fn failure(&self) -> PluginError {
+    pub(crate) fn failure(&self, system: System) -> PluginError {
         match self {
             Self::Link { sought, links } => PluginError::new(format!("there is no {sought}")).help(format!(
                 "this machine has {}; the interface is configured when its link appears, and with optional = true \
                  its absence is no failure",
                 if links.is_empty() { "no links".to_owned() } else { links.join(", ") }
             )),
-            Self::Lease { link, deadline_s } => {
-                PluginError::new(format!("no DHCP server has answered on {link} in {deadline_s} s"))
-                    .help("the client goes on asking, and a lease is used when it comes")
+            Self::Lease { link, family, deadline_s } => {
+                let help = "the client goes on asking, and a lease is used when it comes";
+                let help = match (family, system) {
+                    (Family::Ipv6, System::Illumos) => {
+                        format!("{help}; illumos asks only when a router says that there is a DHCPv6 server")
+                    }
+                    _ => help.to_owned(),
+                };
+                PluginError::new(format!("no {family} server has answered on {link} in {deadline_s} s")).help(help)
             }
             Self::Duplicate { link, address } => {
                 PluginError::new(format!("{address} on {link} is in use by another machine"))
@@ -76,7 +85,7 @@ impl Waiting {
         let until = Instant::now() + self.patience(context.remaining());
         while !is_over()? {
             if Instant::now() >= until || context.is_cancelled() {
-                return Err(self.failure());
+                return Err(self.failure(host.system));
             }
             std::thread::sleep(host.poll_interval);
         }
@@ -86,7 +95,8 @@ impl Waiting {
     pub(crate) fn step<C>(self, wrap: impl FnOnce(Self) -> C) -> PlannedStep<C> {
         let (resource, summary) = match &self {
             Self::Link { sought, .. } => (sought.clone(), format!("configure the {sought}, which is not there")),
-            Self::Lease { link, .. } => (link.clone(), format!("get a lease for {link}")),
+            Self::Lease { link, family: Family::Ipv4, .. } => (link.clone(), format!("get a lease for {link}")),
+            Self::Lease { link, family: Family::Ipv6, .. } => (link.clone(), format!("get a DHCPv6 lease for {link}")),
             Self::Duplicate { link, address } => {
                 (link.clone(), format!("use {address} on {link}, which another machine has"))
             }

@@ -89,7 +89,8 @@ enum Who {
 struct Words {
     /// What the servers told.
     leases: serde_json::Value,
-    /// The links and the leased addresses: a server may tell nothing but those.
+    /// The links, the addresses that a network gives, since a server may tell nothing but those, and duplicate ones: the check
+    /// of an address ends after the step that has set it.
     sights: Vec<String>,
 }
 
@@ -114,13 +115,15 @@ fn words(host: &Host) -> Result<Words, NetworkError> {
     match host.system {
         System::Illumos => {
             sights.extend(dladm::links(host)?.into_iter().map(|link| link.name));
-            let leased = ipadm::addresses(host)?.into_iter().filter(|address| address.kind == "dhcp");
-            sights.extend(leased.map(|address| format!("{} {} {:?}", address.object, address.state, address.address)));
+            let news =
+                |row: &ipadm::Address| ["dhcp", "addrconf"].contains(&row.kind.as_str()) || row.state == "duplicate";
+            let rows = ipadm::addresses(host)?.into_iter().filter(news);
+            sights.extend(rows.map(|row| format!("{} {} {:?}", row.object, row.state, row.address)));
         }
         System::Linux => {
             sights.extend(host.links()?.into_iter().map(|link| link.name));
-            let leased = host.addresses()?.into_iter().filter(|address| address.dynamic);
-            sights.extend(leased.map(|address| format!("{} {}", address.index, address.address)));
+            let news = host.addresses()?.into_iter().filter(|known| known.dynamic || known.duplicate);
+            sights.extend(news.map(|known| format!("{} {} {}", known.index, known.address, known.duplicate)));
         }
     }
     let leases = serde_json::to_value(lease::leases(host)?).unwrap_or_default();

@@ -53,6 +53,9 @@ fn every_example_works_on_illumos() {
             let options = [("DNSserv", vec!["10.0.2.3".to_owned()]), ("Hostname", vec!["client1".to_owned()])].into();
             let server = Server { address: "10.0.2.15/24".parse().unwrap(), router: None, options, looks: 1 };
             network.servers.insert("net0".to_owned(), server);
+            let options = [("2", vec!["0x0001".to_owned()]), ("23", vec!["2001:db8::53".to_owned()])].into();
+            let server = Server { address: "2001:db8:6::50/64".parse().unwrap(), router: None, options, looks: 1 };
+            network.servers6.insert("net0".to_owned(), server);
         });
         apply_all(&host, &example);
     }
@@ -75,6 +78,9 @@ fn every_example_works_on_linux_with_and_without_networkd() {
             let dump = ("domain_name_servers=10.0.2.3\n".to_owned(), "DNS=10.0.2.3\n".to_owned());
             let server = Server { address: "10.0.2.15/24".parse().unwrap(), router: None, dump };
             network.servers.insert("net0".to_owned(), server);
+            let dump = ("dhcp6_name_servers=2001:db8::53\n".to_owned(), "DNS=2001:db8::53\n".to_owned());
+            let server = Server { address: "2001:db8:6::50/128".parse().unwrap(), router: None, dump };
+            network.servers6.insert("net0".to_owned(), server);
         });
         apply_all(&host, example);
     }

@@ -50,15 +50,17 @@ pub(super) fn leases(host: &Host) -> Result<Vec<Lease>, NetworkError> {
     Ok(leases)
 }
 
-/// Whether an address is one that a client has got. A client without one must not be asked: dhcpcd 9.4 answers
-/// nobody any more after it was.
-fn is_leased(address: &LinuxAddress, family: Family) -> bool {
+/// Whether an address is one that a DHCP server gave: it ends by itself. (A client of ours without one must not be asked for its
+/// lease: dhcpcd 9.4 answers nobody any more after it was.)
+#[must_use]
+pub fn is_leased(address: &LinuxAddress, family: Family) -> bool {
     let of_family = match family {
         Family::Ipv4 => address.address.addr().is_ipv4(),
         // Those of router advertisements have the prefix length of their network.
         Family::Ipv6 => address.address.addr().is_ipv6() && address.address.prefix_len() == 128,
     };
-    address.dynamic && of_family
+    // Nor while its address is checked: its lease is none before.
+    address.dynamic && !address.tentative && of_family
 }
 
 #[cfg(test)]

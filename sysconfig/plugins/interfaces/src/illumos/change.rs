@@ -5,8 +5,10 @@ use crate::record::Record;
 use crate::steps::Waiting;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use sysconfig_platform::dhcpcd::Family;
 use sysconfig_platform::ipadm::{self, AddressSpec, Protocol};
-use sysconfig_platform::{Host, IpNet, NetworkError, Route, dladm, route};
+use sysconfig_platform::route::{self, BoundRoute};
+use sysconfig_platform::{Host, IpNet, NetworkError, System, dladm, lease};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
 /// The longest time that `ipadm` itself waits for a lease; then the plugin looks, and notices when it is cancelled.
@@ -89,14 +91,14 @@ pub enum Change {
     /// Add a route and keep it.
     AddRoute {
         /// The route.
-        route: Route,
+        route: BoundRoute,
         /// Whether it was kept, and only missing from the kernel.
         was_kept: bool,
     },
     /// Delete a route and forget it.
     DeleteRoute {
         /// The route.
-        route: Route,
+        route: BoundRoute,
     },
     /// Wait for something that only others can do.
     Wait(Waiting),
@@ -139,7 +141,7 @@ impl Change {
                 ipadm::run_as_lasting_as_possible(host, &ipadm::up_address(object), &operation).map_err(failed)?;
             }
             Self::AddRoute { route, .. } => {
-                remember(host, |record| record.routes.insert(*route))?;
+                remember(host, |record| record.routes.insert(route.clone()))?;
                 route::add(host, route).map_err(failed)?;
                 remember(host, |record| record.cut.remove(route))?;
             }
@@ -190,7 +192,7 @@ impl Change {
                 remember(host, |record| record.routes.remove(route))?;
             }
             Self::DeleteRoute { route } => {
-                remember(host, |record| record.routes.insert(*route))?;
+                remember(host, |record| record.routes.insert(route.clone()))?;
                 route::add(host, route).map_err(failed)?;
             }
             // What was out of operation before was so by accident, and waiting changes nothing.
@@ -215,7 +217,7 @@ impl Change {
             Self::Up { object } => format!("cannot bring {object} up"),
             Self::AddRoute { route, .. } => format!("cannot add the route {route}"),
             Self::DeleteRoute { route } => format!("cannot delete the route {route}"),
-            Self::Wait(waiting) => waiting.failure().to_string(),
+            Self::Wait(waiting) => waiting.failure(System::Illumos).to_string(),
         }
     }
 }
@@ -279,8 +281,8 @@ fn delete(host: &Host, object: &str, spec: &AddressSpec) -> Result<Outcome, Plug
     let rows = rows_of(host, object).map_err(failed)?;
     let Some(row) = rows.first() else { return Ok(Outcome::AlreadySo) };
     let networks: Vec<IpNet> = rows.iter().filter_map(|row| row.address).collect();
-    let is_lost = |route: &Route| networks.iter().any(|net| net.contains(&route.via));
-    let lost: Vec<Route> = route::kept(host).map_err(failed)?.into_iter().filter(is_lost).collect();
+    let is_lost = |kept: &BoundRoute| networks.iter().any(|net| net.contains(&kept.route.via));
+    let lost: Vec<BoundRoute> = route::kept(host).map_err(failed)?.into_iter().filter(is_lost).collect();
     remember(host, |record| record.cut.extend(lost))?;
     // A lease is given back to its server, when there is one.
     let release = *spec == AddressSpec::Dhcp && row.address.is_some();
@@ -294,7 +296,7 @@ fn add_cut_routes(host: &Host, object: &str) -> Result<(), PluginError> {
     let networks: Vec<IpNet> =
         rows_of(host, object).map_err(failed)?.into_iter().filter_map(|row| row.address).collect();
     let record = Record::load(host).map_err(|error| file_error("cannot read what was done before", error))?;
-    for route in record.cut.iter().filter(|route| networks.iter().any(|net| net.contains(&route.via))) {
+    for route in record.cut.iter().filter(|cut| networks.iter().any(|net| net.contains(&cut.route.via))) {
         route::add(host, route).map_err(failed)?;
         remember(host, |record| record.cut.remove(route))?;
     }
@@ -305,17 +307,19 @@ fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, Pl
     waiting.wait(host, context, || {
         Ok(match waiting {
             Waiting::Link { .. } => false,
-            Waiting::Lease { link, .. } => has_lease(host, link)?,
+            Waiting::Lease { link, family, .. } => has_lease(host, link, *family)?,
             Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
         })
     })
 }
 
-fn has_lease(host: &Host, link: &str) -> Result<bool, PluginError> {
-    let rows = ipadm::addresses(host).map_err(|error| network_error("cannot look for the lease", error))?;
-    Ok(rows
-        .iter()
-        .any(|row| row.interface() == link && row.kind == "dhcp" && row.state == "ok" && row.address.is_some()))
+fn has_lease(host: &Host, link: &str, family: Family) -> Result<bool, PluginError> {
+    let failed = |error| network_error("cannot look for the lease", error);
+    let rows = ipadm::addresses(host).map_err(failed)?;
+    match family {
+        Family::Ipv4 => Ok(rows.iter().any(|row| row.interface() == link && row.kind == "dhcp" && row.is_usable())),
+        Family::Ipv6 => lease::has_dhcp6(host, link, &rows).map_err(failed),
+    }
 }
 
 fn is_duplicate(host: &Host, link: &str, address: &str) -> Result<bool, PluginError> {

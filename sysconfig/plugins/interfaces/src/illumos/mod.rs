@@ -14,11 +14,12 @@ use crate::config::Config;
 use crate::record::Record;
 use crate::select::{LinkFacts, Selected, Selection, select};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use sysconfig_platform::ipadm::{Address, Interface, Protocol};
-use sysconfig_platform::{Host, Route, dladm, files, ipadm, nwam, route};
+use sysconfig_platform::route::{self, BoundRoute};
+use sysconfig_platform::{Host, dladm, files, ipadm, lease, nwam};
 use sysconfig_plugin::{Context, Level, PluginError};
 
 use crate::error::{file_error, network_error, smf_error};
@@ -30,13 +31,17 @@ pub struct State {
     interfaces: Vec<Interface>,
     addresses: Vec<Address>,
     /// The kept routes.
-    kept: Vec<Route>,
+    kept: Vec<BoundRoute>,
     /// The gateways that the kernel has for the destinations of wanted routes.
     live: BTreeMap<String, Option<IpAddr>>,
+    /// Every default router that the kernel has, of families with a wanted one.
+    default_routers: BTreeSet<IpAddr>,
     /// The largest packets of IPv4 and IPv6, of interfaces that are there and wanted.
     mtus: BTreeMap<String, [u32; 2]>,
     /// The least and the largest packet of links that are to carry larger ones, where their drivers tell.
     possible_mtus: BTreeMap<String, RangeInclusive<u32>>,
+    /// The links that are to have a DHCPv6 lease, and have one.
+    leased6: BTreeSet<String>,
     record: Record,
 }
 
@@ -74,8 +79,10 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         addresses: ipadm::addresses(host).map_err(failed)?,
         kept: route::kept(host).map_err(failed)?,
         live: BTreeMap::new(),
+        default_routers: BTreeSet::new(),
         mtus: BTreeMap::new(),
         possible_mtus: BTreeMap::new(),
+        leased6: BTreeSet::new(),
         record,
     };
     let selection = state.select(config);
@@ -83,9 +90,16 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         for route in &selected.wanted.routes {
             let gateway = route::gateway_to(host, &route.to).map_err(failed)?;
             state.live.insert(route.to.to_string(), gateway);
+            if route.is_default() {
+                let routers = route::default_routers(host, route.via.is_ipv6()).map_err(failed)?;
+                state.default_routers.extend(routers);
+            }
         }
     }
     for selected in &selection.present {
+        if selected.wanted.dhcp6 && lease::has_dhcp6(host, &selected.link, &state.addresses).map_err(failed)? {
+            state.leased6.insert(selected.link.clone());
+        }
         if state.larger_than_link(selected).is_some() {
             let possible = dladm::possible_mtu(host, &selected.link).map_err(failed)?;
             state.possible_mtus.extend(possible.map(|possible| (selected.link.clone(), possible)));

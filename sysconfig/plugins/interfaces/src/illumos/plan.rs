@@ -6,14 +6,17 @@ use super::label;
 use crate::config::{Config, Wanted};
 use crate::select::{Selected, Selection};
 use crate::steps::{Waiting, absences, choice};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use sysconfig_platform::dhcpcd::Family;
 use sysconfig_platform::ipadm::{Address, AddressSpec, Protocol, Take};
-use sysconfig_platform::{IpNet, Route};
+use sysconfig_platform::route::BoundRoute;
+use sysconfig_platform::{IpNet, Route, stack};
 use sysconfig_plugin::{PlannedStep, PluginError, Risk};
 
 type Step = PlannedStep<Change>;
 
-/// The steps in the order: take away, links, interfaces, addresses, routes, waiting.
+/// The steps in the order: take away, links, interfaces, addresses, routes, waiting, routes that need a lease.
 pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginError> {
     let selection = state.select(config);
     let mut planner = Planner::new(state, &selection);
@@ -42,6 +45,8 @@ struct Planner<'a> {
     removals: Vec<Step>,
     additions: Vec<Step>,
     waits: Vec<Step>,
+    /// Routes over gateways that can be reached only with a lease.
+    after_leases: Vec<Step>,
     /// Objects that are gone after the removals.
     gone: BTreeSet<String>,
     /// Interfaces that are made anew.
@@ -56,6 +61,7 @@ impl<'a> Planner<'a> {
             removals: Vec::new(),
             additions: Vec::new(),
             waits: Vec::new(),
+            after_leases: Vec::new(),
             gone: BTreeSet::new(),
             remade: BTreeSet::new(),
         }
@@ -63,7 +69,8 @@ impl<'a> Planner<'a> {
 
     fn finish(self) -> Vec<Step> {
         let absences = absences(self.selection, &self.state.link_names(), Change::Wait);
-        self.removals.into_iter().chain(self.additions).chain(absences).chain(self.waits).collect()
+        let first = self.removals.into_iter().chain(self.additions);
+        first.chain(absences).chain(self.waits).chain(self.after_leases).collect()
     }
 
     fn links_with_objects(&self) -> BTreeSet<String> {
@@ -227,8 +234,7 @@ impl<'a> Planner<'a> {
                 self.revive(row, spec, Change::Up { object: row.object.clone() });
             }
             "duplicate" => self.wait(selected, Waiting::Duplicate { link: link.to_owned(), address: spec.to_string() }),
-            _ if *spec == AddressSpec::Dhcp && !is_bound(row) => self.wait_for_lease(selected),
-            _ => {}
+            _ => self.wait_for_lease(selected, spec, row.is_usable()),
         }
         Ok(())
     }
@@ -243,12 +249,15 @@ impl<'a> Planner<'a> {
     fn refuse_conflict(&self, link: &str, address: IpNet) -> Result<(), PluginError> {
         let same = |row: &&Address| row.address.is_some_and(|net| net.addr() == address.addr());
         let rows = self.state.addresses.iter().filter(|row| !self.gone.contains(&row.object));
-        match rows.filter(same).find(|row| row.kind == "static") {
+        match rows.filter(same).find(|row| row.is_fixed()) {
             None => Ok(()),
             Some(row) => {
                 let present = row.address.map(|net| net.to_string()).unwrap_or_default();
                 let message = format!("{address} is wanted on {link}, and {} has {present}", row.object);
-                let help = format!("if it is not needed: ipadm delete-addr {}", row.object);
+                let help = match row.is_from_global_zone() {
+                    true => "the global zone sets it, and only there it can be changed".to_owned(),
+                    false => format!("if it is not needed: ipadm delete-addr {}", row.object),
+                };
                 Err(PluginError::new(message).help(help))
             }
         }
@@ -267,14 +276,24 @@ impl<'a> Planner<'a> {
         let change = Change::Create { object: object.clone(), spec: spec.clone(), wait_s };
         let step = Step::new("create", object, format!("put {spec} on {link}"), Risk::Disruptive, change);
         self.additions.push(step.field("address", None::<String>, spec.to_string()));
-        if *spec == AddressSpec::Dhcp {
-            self.wait_for_lease(selected);
-        }
+        self.wait_for_lease(selected, spec, false);
     }
 
-    fn wait_for_lease(&mut self, selected: &Selected) {
+    /// Waits for what a server gives for an object; `is_usable` is whether it has an address.
+    fn wait_for_lease(&mut self, selected: &Selected, spec: &AddressSpec, is_usable: bool) {
+        let link = &selected.link;
+        let family = match spec {
+            AddressSpec::Dhcp if !is_usable => Family::Ipv4,
+            // Its addresses may all be of advertised prefixes.
+            AddressSpec::Addrconf { .. }
+                if selected.wanted.dhcp6 && !(is_usable && self.state.leased6.contains(link)) =>
+            {
+                Family::Ipv6
+            }
+            _ => return,
+        };
         let deadline_s = selected.wanted.lease_deadline.as_secs();
-        self.wait(selected, Waiting::Lease { link: selected.link.clone(), deadline_s });
+        self.wait(selected, Waiting::Lease { link: link.clone(), family, deadline_s });
     }
 
     fn wait(&mut self, selected: &Selected, waiting: Waiting) {
@@ -285,48 +304,71 @@ impl<'a> Planner<'a> {
 
     fn routes(&mut self) {
         let wanted = self.wanted_routes();
-        for route in self.state.record.routes.iter().filter(|route| !wanted.contains(route)) {
-            if self.state.kept.contains(route) {
-                let change = Change::DeleteRoute { route: *route };
-                let step = Step::new(
-                    "delete",
-                    format!("route {}", route.to),
-                    format!("delete the route {route}"),
-                    Risk::Disruptive,
-                    change,
-                );
-                self.removals.insert(0, step.field("gateway", route.via.to_string(), None::<String>));
-            }
+        let ours = self.state.kept.iter().filter(|kept| self.state.record.routes.contains(kept));
+        for route in ours.filter(|kept| !wanted.contains_key(kept)) {
+            let Route { to, via } = route.route;
+            let change = Change::DeleteRoute { route: route.clone() };
+            let summary = format!("delete the route {route}");
+            let step = Step::new("delete", format!("route {to}"), summary, Risk::Disruptive, change);
+            self.removals.insert(0, step.field("gateway", via.to_string(), None::<String>));
         }
-        for route in wanted {
-            if !self.is_missing(&route) {
+        let missing: Vec<_> = wanted.into_iter().filter(|(route, _)| self.is_missing(route)).collect();
+        for (route, selected) in missing {
+            let is_reachable = self.will_reach(selected, route.route.via);
+            if !is_reachable && selected.wanted.optional {
+                // Its lease need not come. When it does, the plugin hears of it.
                 continue;
             }
-            let change = Change::AddRoute { route, was_kept: self.state.kept.contains(&route) };
-            let step = Step::new(
-                "add",
-                format!("route {}", route.to),
-                format!("add the route {route}"),
-                Risk::Disruptive,
-                change,
-            );
-            self.additions.push(step.field("gateway", None::<String>, route.via.to_string()));
+            let Route { to, via } = route.route;
+            let summary = format!("add the route {route}");
+            let was_kept = self.state.kept.contains(&route);
+            let change = Change::AddRoute { route, was_kept };
+            let step = Step::new("add", format!("route {to}"), summary, Risk::Disruptive, change);
+            let step = step.field("gateway", None::<String>, via.to_string());
+            if is_reachable { self.additions.push(step) } else { self.after_leases.push(step) }
         }
     }
 
-    fn wanted_routes(&self) -> BTreeSet<Route> {
-        self.selection.present.iter().flat_map(|selected| selected.wanted.routes.iter().copied()).collect()
+    fn wanted_routes(&self) -> BTreeMap<BoundRoute, &'a Selected> {
+        let selected = self.selection.present.iter();
+        selected
+            .flat_map(|selected| {
+                let routes = selected.wanted.routes.iter();
+                routes.map(move |route| (BoundRoute::over(&selected.link, *route), selected))
+            })
+            .collect()
     }
 
-    /// A kept route whose destination the kernel reaches in some way is believed to be there: with two routes to one
-    /// destination the kernel names only one of them. Where an address in the gateway's network goes, the kernel
-    /// drops the route.
-    fn is_missing(&self, route: &Route) -> bool {
-        let is_live = self.state.live.get(&route.to.to_string()).is_some_and(Option::is_some);
-        let gone = self.state.addresses.iter().filter(|row| self.gone.contains(&row.object));
-        let is_cut = gone.filter_map(|row| row.address).any(|net| net.contains(&route.via))
-            || self.state.record.cut.contains(route);
-        !self.state.kept.contains(route) || !is_live || is_cut
+    /// Whether a gateway is in the network of an address that is fixed, or there and stays; otherwise a lease has to tell one.
+    fn will_reach(&self, selected: &Selected, via: IpAddr) -> bool {
+        let stays = self.objects(&selected.link).into_iter().map(|row| &row.object).collect::<BTreeSet<_>>();
+        let present = self.state.addresses.iter().filter(|row| row.state == "ok" && stays.contains(&row.object));
+        let networks = present.filter_map(|row| row.address).chain(selected.wanted.statics.iter().copied());
+        stack::is_on_link(via, &networks.collect::<Vec<_>>())
+    }
+
+    /// A route to a network is believed to be there when the kernel reaches the network in some way: with two routes to one
+    /// destination it names only one of them. Where an address in the gateway's network goes, the kernel drops the route, and
+    /// a DHCP client that ends takes the router with it that its server told, whoever else has set that one.
+    fn is_missing(&self, route: &BoundRoute) -> bool {
+        let Route { to, via } = route.route;
+        let mut gone = self.state.addresses.iter().filter(|row| self.gone.contains(&row.object));
+        let takes_it = |row: &Address| {
+            row.address.is_some_and(|net| net.contains(&via))
+                || row.kind == "dhcp" && to.prefix_len() == 0 && via.is_ipv4()
+        };
+        let is_cut = gone.any(takes_it) || self.state.record.cut.contains(route);
+        !self.state.kept.contains(route) || !self.is_live(&route.route) || is_cut
+    }
+
+    fn is_live(&self, route: &Route) -> bool {
+        let named = self.state.live.get(&route.to.to_string()).copied().flatten();
+        let mut routers =
+            self.state.default_routers.iter().filter(|router| router.is_ipv6() == route.via.is_ipv6()).peekable();
+        match route.is_default() && routers.peek().is_some() {
+            true => routers.any(|router| *router == route.via),
+            false => named.is_some(),
+        }
     }
 }
 
@@ -354,15 +396,11 @@ fn specs(wanted: &Wanted) -> Vec<AddressSpec> {
 /// be seen; ours say it by their label, which counts when it is asked `exactly`.
 fn is(row: &Address, spec: &AddressSpec, exactly: bool) -> bool {
     match spec {
-        AddressSpec::Static { address } => row.kind == "static" && row.address == Some(*address),
+        AddressSpec::Static { address } => row.is_fixed() && row.address == Some(*address),
         AddressSpec::Dhcp => row.kind == "dhcp",
         AddressSpec::Addrconf { .. } if exactly => label::spec_of(row.label(), None).as_ref() == Some(spec),
         AddressSpec::Addrconf { .. } => row.kind == "addrconf",
     }
-}
-
-fn is_bound(row: &Address) -> bool {
-    row.state == "ok" && row.address.is_some()
 }
 
 fn set_mtu(link: &str, protocol: Protocol, previous: u32, mtu: u32, is_ours: bool) -> Step {

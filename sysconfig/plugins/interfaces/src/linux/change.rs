@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 use sysconfig_platform::dhcpcd::{self, DhcpcdError, Family};
+use sysconfig_platform::route::BoundRoute;
 use sysconfig_platform::stack::{LinuxLink, NetworkStack};
 use sysconfig_platform::{Host, IpNet, NetworkError, Route, files, lease, networkd};
 use sysconfig_plugin::{Context, Outcome, PluginError};
@@ -313,7 +314,7 @@ fn add_route(host: &Host, link: &str, route: &Route) -> Result<Outcome, PluginEr
     if has_route(host, link, route)? {
         return Ok(Outcome::AlreadySo);
     }
-    remember(host, |record| record.routes.insert(*route))?;
+    remember(host, |record| record.routes.insert(BoundRoute { route: *route, interface: Some(link.to_owned()) }))?;
     kernel(host, link, &format!("add the route {route}"), |stack, found| stack.add_route(found.index, route))
 }
 
@@ -324,8 +325,13 @@ fn delete_route(host: &Host, link: &str, route: &Route) -> Result<Outcome, Plugi
         })?,
         false => Outcome::AlreadySo,
     };
-    remember(host, |record| record.routes.remove(route))?;
+    remember(host, |record| record.routes.retain(|ours| !is_over(ours, link) || ours.route != *route))?;
     Ok(outcome)
+}
+
+/// Whether a route of ours leads over a link.
+pub(super) fn is_over(ours: &BoundRoute, link: &str) -> bool {
+    ours.interface.as_deref().is_none_or(|interface| interface == link)
 }
 
 fn start(host: &Host, link: &str, family: Family, content: &str) -> Result<Outcome, PluginError> {
@@ -493,16 +499,16 @@ fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, Pl
     waiting.wait(host, context, || {
         Ok(match waiting {
             Waiting::Link { .. } => false,
-            Waiting::Lease { link, .. } => has_lease(host, link)?,
+            Waiting::Lease { link, family, .. } => has_lease(host, link, *family)?,
             Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
         })
     })
 }
 
-fn has_lease(host: &Host, link: &str) -> Result<bool, PluginError> {
+fn has_lease(host: &Host, link: &str, family: Family) -> Result<bool, PluginError> {
     let index = index(host, link)?;
     let addresses = host.addresses().map_err(|error| network_error("cannot look for the lease", error))?;
-    Ok(addresses.iter().any(|known| Some(known.index) == index && known.dynamic && known.address.addr().is_ipv4()))
+    Ok(addresses.iter().any(|known| Some(known.index) == index && lease::is_leased(known, family)))
 }
 
 fn is_duplicate(host: &Host, link: &str, address: &str) -> Result<bool, PluginError> {

@@ -1,7 +1,7 @@
 //! From what is there to what is wanted. Pure.
 
 use super::State;
-use super::change::{Change, Expected};
+use super::change::{Change, Expected, is_over};
 use crate::config::{Config, Wanted};
 use crate::select::{Selected, Selection};
 use crate::steps::{Waiting, absences, choice};
@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use sysconfig_platform::dhcpcd::{self, Family};
 use sysconfig_platform::networkd::{self, NetworkFile};
 use sysconfig_platform::stack::{LinuxLink, is_on_link};
-use sysconfig_platform::{IpNet, Route};
+use sysconfig_platform::{IpNet, Route, lease};
 use sysconfig_plugin::{PlannedStep, PluginError, Risk};
 
 type Step = PlannedStep<Change>;
 
-/// The steps in the order: take away, links, addresses, routes, waiting.
+/// The steps in the order: take away, links, addresses, routes, waiting, routes that need a lease.
 pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginError> {
     let selection = state.select(config);
     let mut planner = Planner {
@@ -22,6 +22,7 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
         selection: &selection,
         steps: Vec::new(),
         waits: Vec::new(),
+        after_leases: Vec::new(),
         released: BTreeSet::new(),
         removed: Vec::new(),
     };
@@ -30,15 +31,18 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
     planner.stale_clients();
     planner.stale_routes();
     planner.stale_addresses();
-    planner.stale_links();
-    for selected in &selection.present {
-        match state.has_networkd {
-            true => planner.networkd(selected),
-            false => planner.kernel(selected)?,
+    if state.has_networkd {
+        selection.present.iter().for_each(|selected| planner.networkd(selected));
+        // An older file would set the size again.
+        planner.stale_links();
+    } else {
+        planner.stale_links();
+        for selected in &selection.present {
+            planner.kernel(selected)?;
         }
     }
     let absences = absences(&selection, &state.link_names(), Change::Wait);
-    Ok(planner.steps.into_iter().chain(absences).chain(planner.waits).collect())
+    Ok(planner.steps.into_iter().chain(absences).chain(planner.waits).chain(planner.after_leases).collect())
 }
 
 fn choose(link: Option<String>, previous: Option<String>) -> Change {
@@ -50,6 +54,8 @@ struct Planner<'a> {
     selection: &'a Selection,
     steps: Vec<Step>,
     waits: Vec<Step>,
+    /// Routes over gateways that can be reached only with a lease.
+    after_leases: Vec<Step>,
     /// Clients that are ended, which takes their addresses away.
     released: BTreeSet<(String, Family)>,
     /// Networks whose addresses go, and routes over their gateways with them.
@@ -89,6 +95,9 @@ impl Planner<'_> {
                 let wanted = self.of_kernel(link).and_then(|wanted| configuration(wanted, family));
                 let Some(previous) = client.clone().filter(|_| wanted.is_none()) else { continue };
                 self.released.insert((link.clone(), family));
+                let index = self.index(link);
+                let leased = self.state.addresses.iter().filter(|known| Some(known.index) == index);
+                self.removed.extend(leased.filter(|known| lease::is_leased(known, family)).map(|known| known.address));
                 let change = Change::Release { link: link.clone(), family, previous };
                 let summary = format!("end {family} on {link}");
                 self.steps.push(Step::new("stop", format!("dhcpcd on {link}"), summary, Risk::Disruptive, change));
@@ -96,19 +105,16 @@ impl Planner<'_> {
         }
     }
 
-    fn wanted_routes(&self) -> BTreeSet<Route> {
-        let selected = self.selection.present.iter().filter(|_| !self.state.has_networkd);
-        selected.flat_map(|selected| selected.wanted.routes.iter().copied()).collect()
-    }
-
     fn stale_routes(&mut self) {
-        let wanted = self.wanted_routes();
-        for route in self.state.record.routes.iter().filter(|route| !wanted.contains(route)) {
-            // One with a priority is somebody else's, such as a DHCP client's.
-            let is_it = |known: &&sysconfig_platform::stack::LinuxRoute| known.route == *route && is_plain(known);
-            let Some(known) = self.state.routes.iter().find(is_it) else { continue };
+        // One with a priority is somebody else's, such as a DHCP client's.
+        for known in self.state.routes.iter().filter(|known| is_plain(known)) {
+            let route = known.route;
             let Some(link) = self.state.links.iter().find(|link| link.index == known.index) else { continue };
-            let change = Change::DeleteRoute { link: link.name.clone(), route: *route };
+            let is_ours = self.state.record.routes.iter().any(|ours| ours.route == route && is_over(ours, &link.name));
+            if !is_ours || self.of_kernel(&link.name).is_some_and(|wanted| wanted.routes.contains(&route)) {
+                continue;
+            }
+            let change = Change::DeleteRoute { link: link.name.clone(), route };
             let step = Step::new(
                 "delete",
                 format!("route {}", route.to),
@@ -188,7 +194,7 @@ impl Planner<'_> {
             self.steps.push(step.field("content", from, content));
         }
         self.duplicates(selected);
-        self.lease(selected);
+        self.leases(selected);
     }
 
     /// What has to come of a file for networkd. A route over a network of which a server tells is expected once an
@@ -238,7 +244,7 @@ impl Planner<'_> {
         self.clients(selected);
         self.routes(selected, link);
         self.duplicates(selected);
-        self.lease(selected);
+        self.leases(selected);
         Ok(())
     }
 
@@ -303,8 +309,14 @@ impl Planner<'_> {
     fn routes(&mut self, selected: &Selected, link: &LinuxLink) {
         for route in &selected.wanted.routes {
             let is_there = self.has_route(link, route);
-            let is_cut = self.removed.iter().any(|net| net.contains(&route.via));
+            let staying = self.staying(link);
+            let is_cut = self.removed.iter().any(|net| net.contains(&route.via)) && !is_on_link(route.via, &staying);
             if is_there && link.up && !is_cut {
+                continue;
+            }
+            let is_reachable = is_on_link(route.via, &selected.wanted.statics) || is_on_link(route.via, &staying);
+            if !is_reachable && selected.wanted.optional {
+                // Its lease need not come. When it does, the plugin hears of it.
                 continue;
             }
             let change = Change::AddRoute { link: link.name.clone(), route: *route };
@@ -315,8 +327,15 @@ impl Planner<'_> {
                 Risk::Disruptive,
                 change,
             );
-            self.steps.push(step.field("gateway", None::<String>, route.via.to_string()));
+            let step = step.field("gateway", None::<String>, route.via.to_string());
+            if is_reachable { self.steps.push(step) } else { self.after_leases.push(step) }
         }
+    }
+
+    /// The networks of addresses that are on a link before the steps, and after them.
+    fn staying(&self, link: &LinuxLink) -> Vec<IpNet> {
+        let here = self.state.addresses.iter().filter(|known| known.index == link.index);
+        here.map(|known| known.address).filter(|address| !self.removed.contains(address)).collect()
     }
 
     fn duplicates(&mut self, selected: &Selected) {
@@ -328,17 +347,18 @@ impl Planner<'_> {
         }
     }
 
-    /// An address that ends by itself is one that a DHCP server gave.
-    fn lease(&mut self, selected: &Selected) {
-        let index = self.index(&selected.link);
-        let released = self.released.contains(&(selected.link.clone(), Family::Ipv4));
-        let is_leased = |known: &&sysconfig_platform::stack::LinuxAddress| {
-            Some(known.index) == index && known.dynamic && known.address.addr().is_ipv4() && !released
-        };
-        let has_lease = self.state.addresses.iter().any(|known| is_leased(&known));
-        if selected.wanted.dhcp && !selected.wanted.optional && !has_lease {
-            let deadline_s = selected.wanted.lease_deadline.as_secs();
-            self.waits.push(Waiting::Lease { link: selected.link.clone(), deadline_s }.step(Change::Wait));
+    /// The leases that are wanted and not there yet.
+    fn leases(&mut self, selected: &Selected) {
+        let Selected { link, wanted, .. } = selected;
+        let index = self.index(link);
+        for (family, is_wanted) in [(Family::Ipv4, wanted.dhcp), (Family::Ipv6, wanted.dhcp6)] {
+            let released = self.released.contains(&(link.clone(), family));
+            let mut here = self.state.addresses.iter().filter(|known| Some(known.index) == index);
+            let has_lease = !released && here.any(|known| lease::is_leased(known, family));
+            if is_wanted && !wanted.optional && !has_lease {
+                let deadline_s = wanted.lease_deadline.as_secs();
+                self.waits.push(Waiting::Lease { link: link.clone(), family, deadline_s }.step(Change::Wait));
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! With the real daemon: a change that cuts the connection and that nobody confirms, and a link that appears late.
 
-use crate::world::{addresses, build, eventually, reaches, sh};
+use crate::dhcp::is_leased;
+use crate::world::{RANGE, addresses, build, eventually, reaches, serve, sh};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -47,6 +48,21 @@ pub(crate) fn the_connection_comes_back() {
     assert!(!reaches("192.0.2.1"), "the connection is cut");
     eventually("the old address", || (addresses(4) == ["192.0.2.10/24"]).then_some(()));
     assert!(reaches("192.0.2.1"), "and its connection");
+}
+
+/// The daemon answers and does everything else; when the server comes, nobody asks for anything.
+pub(crate) fn a_lease_that_never_comes_blocks_nothing() {
+    let health = || ask("status", &serde_json::json!({}))["result"]["health"].as_str().unwrap_or_default().to_owned();
+    start(
+        "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp\"]\nlease-deadline = \"2s\"\n\
+         [[network.interface]]\nmatch = { name = \"lo9\" }\naddresses = [\"198.51.100.7/24\"]\noptional = true\n",
+    );
+    eventually("readiness without a lease", || (health() == "degraded").then_some(()));
+    let status = ask("status", &serde_json::json!({})).to_string();
+    assert!(status.contains("no DHCP server has answered on eth0 in 2 s"), "{status}");
+    serve("dnsmasq", RANGE);
+    eventually("the lease", || is_leased(&addresses(4)).then_some(()));
+    eventually("health", || (health() == "ok").then_some(()));
 }
 
 /// Nobody asks for anything: the plugin sees the link and the daemon looks anew.

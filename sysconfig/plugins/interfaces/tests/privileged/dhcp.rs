@@ -1,7 +1,8 @@
 //! Leases.
 
 use crate::world::{
-    NOTHING, RANGE, addresses, build, config, converge, end, eventually, leases, plugin, reaches, read, serve, sh,
+    NOTHING, PATIENCE, RANGE, addresses, build, config, converge, end, eventually, eventually_within, leases, plugin,
+    reaches, read, serve, sh,
 };
 use serde_json::json;
 use sysconfig_platform::Host;
@@ -75,6 +76,45 @@ pub(crate) fn server_gone_on(begin: fn(), more: fn()) {
     more();
     eventually("the lease", || is_leased(&addresses(4)).then_some(()));
     assert_eq!(harness.plan().unwrap(), []);
+}
+
+/// The server is away for longer than its lease lasts, and a new one gives another.
+pub(crate) fn expiry() {
+    build();
+    serve("dnsmasq", RANGE);
+    let mut harness = plugin();
+    converge(&mut harness, DHCP);
+    end("dnsmasq");
+    // dnsmasq gives none for less than two minutes.
+    eventually_within(4 * PATIENCE, "the end of the lease", || addresses(4).is_empty().then_some(()));
+    assert_eq!(sh("ip route show default"), "", "the router goes with it");
+    assert_eq!(leases(&mut harness), json!([]));
+    harness.configure(config(&DHCP.replace("60s", "1s")));
+    let planned: Vec<_> = harness.plan().unwrap().into_iter().map(|step| step.summary).collect();
+    assert_eq!(planned, ["get a lease for eth0"]);
+    assert_eq!(harness.converge().unwrap_err().message, "no DHCP server has answered on eth0 in 1 s");
+    serve("dnsmasq", RANGE);
+    eventually("another lease", || is_leased(&addresses(4)).then_some(()));
+    assert_eq!(harness.plan().unwrap(), []);
+    assert_told(&mut harness);
+}
+
+/// The router that the server tells is configured, too.
+pub(crate) fn configured_router_stays() {
+    build();
+    serve("dnsmasq", RANGE);
+    let mut harness = plugin();
+    let with_router = format!("{DHCP}gateway = \"192.0.2.1\"\n");
+    let is_there = || {
+        sh("ip route show default")
+            .lines()
+            .any(|line| line.starts_with("default via 192.0.2.1 dev eth0") && !line.contains("metric"))
+    };
+    for text in [STATIC, &with_router, STATIC] {
+        converge(&mut harness, text);
+        assert!(is_there(), "{text}{}", sh("ip route"));
+        assert!(reaches("192.0.2.1"));
+    }
 }
 
 pub(crate) fn serve_beside() {

@@ -44,6 +44,32 @@ pub(crate) fn fixed_addresses_and_routes() {
     assert_eq!(sh("ip route"), "203.0.113.0/24 dev eth0 proto kernel scope link src 203.0.113.5 \n");
 }
 
+/// The first by name that has a signal, and it stays the one.
+pub(crate) fn first_up() {
+    build();
+    sh("ip link add a0 type veth peer name a1; ip link add z0 type veth peer name z1; ip link set z1 up");
+    sh("ip link set eth0 up; ip link set z0 up; ip link set a0 up");
+    eventually("the signals", || {
+        let lines = sh("ip -o link show up");
+        let has =
+            |name: &str| lines.lines().any(|line| line.contains(&format!(" {name}@")) && line.contains("LOWER_UP"));
+        (has("eth0") && has("z0") && !has("a0")).then_some(())
+    });
+    let mut harness = plugin();
+    let text = "[[network.interface]]\nmatch = { first-up = true }\naddresses = [\"192.0.2.10/24\"]\n";
+    converge(&mut harness, text);
+    assert_eq!(addresses(4), ["192.0.2.10/24"], "a0 has no signal, and z0 comes later");
+    // Neither another link with a signal nor the loss of its own moves the machine's address.
+    sh("ip link set a1 up; ip -n srv link set srv0 down");
+    converge(&mut harness, text);
+    assert_eq!(addresses(4), ["192.0.2.10/24"]);
+    let beside =
+        format!("{text}[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [\"198.51.100.7/24\"]\n");
+    converge(&mut harness, &beside);
+    assert_eq!(addresses(4), ["198.51.100.7/24"], "what is named is not the first of the others");
+    assert!(sh("ip -4 addr show dev a0").contains("192.0.2.10/24"));
+}
+
 pub(crate) fn late_link() {
     build();
     let mut harness = plugin();

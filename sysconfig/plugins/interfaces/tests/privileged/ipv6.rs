@@ -1,24 +1,36 @@
 //! IPv6.
 
-use crate::world::{NOTHING, addresses, build, config, converge, eventually, plugin, serve, sh};
+use crate::world::{NOTHING, addresses, build, config, converge, eventually, leases, plugin, serve, sh};
+use serde_json::json;
 use sysconfig_plugin::testing::Harness;
 
-/// The one and then the other, on a machine that `begin` makes.
+/// A lease, and then the advertised prefix, on a machine that `begin` makes.
 pub(crate) fn both_on(begin: fn()) -> Harness {
     begin();
-    serve("dnsmasq", "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,120 --ra-param=srv0,4,120");
+    serve(
+        "dnsmasq",
+        "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,slaac,64,120 --ra-param=srv0,4,120 \
+         --dhcp-option=option6:dns-server,[2001:db8::53] --dhcp-option=option6:domain-search,v6.example.org",
+    );
     let mut harness = plugin();
     let with =
         |addresses: &str| format!("[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = {addresses}\n");
+    // A step waits for the lease, so it is there afterwards.
+    converge(&mut harness, &(with("[\"dhcp6\"]") + "lease-deadline = \"60s\"\n"));
+    let leased = |address: &String| address.starts_with("2001:db8::1") && address.ends_with("/128");
+    assert!(addresses(6).iter().any(leased), "{:?}", addresses(6));
+    assert!(addresses(6).iter().all(leased), "and nothing of the advertised prefix: {:?}", addresses(6));
+    eventually("the server's words", || {
+        let told = leases(&mut harness);
+        let words = (&told[0]["servers"], &told[0]["search"]);
+        (words == (&json!(["2001:db8::53"]), &json!(["v6.example.org"]))).then_some(())
+    });
     converge(&mut harness, &with("[\"addrconf\"]"));
     let made = eventually("an address in the advertised prefix", || {
         addresses(6).into_iter().find(|address| address.starts_with("2001:db8::") && address.contains("ff:fe"))
     });
     assert!(made.ends_with("/64"), "{made}");
-    converge(&mut harness, &with("[\"dhcp6\"]"));
-    eventually("an address of the server", || {
-        addresses(6).into_iter().find(|address| address.starts_with("2001:db8::1") && address.ends_with("/128"))
-    });
+    assert!(!addresses(6).iter().any(leased), "{:?}", addresses(6));
     assert_eq!(harness.plan().unwrap(), []);
     harness
 }

@@ -19,19 +19,23 @@ mod world;
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = plugin_testing::namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 21] = [
+    let scenarios: [(&str, fn()); 25] = [
         ("lease", dhcp::lease),
         ("renewal", dhcp::renewal),
         ("server_gone", dhcp::server_gone),
+        ("expiry", dhcp::expiry),
+        ("configured_router", dhcp::configured_router_stays),
         ("two_servers", dhcp::two_servers),
         ("static_to_dhcp_and_back", dhcp::static_to_dhcp_and_back),
         ("resolver_and_name", dhcp::resolver_and_name),
         ("fixed", fixed::fixed_addresses_and_routes),
+        ("first_up", fixed::first_up),
         ("late_link", fixed::late_link),
         ("duplicate_ipv4", fixed::duplicate),
         ("autoconfiguration", ipv6::autoconfiguration_and_dhcp6),
         ("duplicate", ipv6::duplicate),
         ("confirmation", daemon::the_connection_comes_back),
+        ("no_lease_of_the_daemon", daemon::a_lease_that_never_comes_blocks_nothing),
         ("late_link_of_the_daemon", daemon::a_late_link_is_configured),
         ("networkd_fixed", networkd::fixed_addresses_and_routes),
         ("networkd_static_to_dhcp_and_back", networkd::static_to_dhcp_and_back),
@@ -59,15 +63,19 @@ privileged! {
     privileged_lease => "lease";
     privileged_renewal_brings_another_name_server => "renewal";
     privileged_server_that_is_gone_and_comes => "server_gone";
+    privileged_lease_that_ends_while_the_server_is_gone => "expiry";
+    privileged_configured_router_survives_a_lease_with_the_same_one => "configured_router";
     privileged_two_servers => "two_servers";
     privileged_static_to_dhcp_and_back => "static_to_dhcp_and_back";
     privileged_resolver_and_name_from_the_lease => "resolver_and_name";
     privileged_fixed_addresses_and_routes => "fixed";
     privileged_duplicate_ipv4_address => "duplicate_ipv4";
+    privileged_first_link_with_a_signal => "first_up";
     privileged_link_that_appears_late => "late_link";
     privileged_ipv6_autoconfiguration_and_dhcp6 => "autoconfiguration";
     privileged_duplicate_ipv6_address => "duplicate";
     privileged_unconfirmed_change_is_undone => "confirmation";
+    privileged_lease_that_never_comes_blocks_nothing => "no_lease_of_the_daemon";
     privileged_late_link_is_configured_by_the_daemon => "late_link_of_the_daemon";
     privileged_networkd_fixed_addresses_and_routes => "networkd_fixed";
     privileged_networkd_static_to_dhcp_and_back => "networkd_static_to_dhcp_and_back";

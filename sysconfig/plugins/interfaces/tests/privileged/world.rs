@@ -14,7 +14,7 @@ use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin_interfaces::InterfacesPlugin;
 
 /// How long anything may take on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario in new namespaces, or says why not.
 pub(crate) fn run(scenario: &str) {
@@ -30,8 +30,13 @@ pub(crate) fn run(scenario: &str) {
 }
 
 /// Waits until something is so.
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let until = Instant::now() + PATIENCE;
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    eventually_within(PATIENCE, what, look)
+}
+
+/// The same for something that takes longer by its nature.
+pub(crate) fn eventually_within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + patience;
     loop {
         if let Some(found) = look() {
             return found;

@@ -276,3 +276,63 @@ fn an_ipv4_address_of_another_machine_is_not_put_on_the_link_where_arping_can_as
     fixture.apply_configured();
     assert_eq!(probes(&fixture), 2, "what is there already is not asked for: we would answer ourselves");
 }
+
+/// A router of the leases' network that is also configured.
+fn with_router(addresses: &str) -> String {
+    format!(
+        "[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = {addresses}\ngateway = \"10.0.2.2\"\n\
+         lease-deadline = \"5s\"\n"
+    )
+}
+
+/// Found by `convergence`: the kernel drops the route with the leased address, and it would not have been added again.
+#[test]
+fn the_configured_router_stays_when_a_lease_with_the_same_one_goes() {
+    let mut fixture = machine();
+    for addresses in [r#"["10.0.2.20/24"]"#, r#"["dhcp"]"#, r#"["10.0.2.20/24"]"#, r#"["dhcp", "10.0.2.20/24"]"#] {
+        fixture.converge(&with_router(addresses));
+        fixture.machine.network(|network| {
+            let ours = network.routes.iter().filter(|known| known.metric == 0).map(|known| known.route.to_string());
+            assert_eq!(ours.collect::<Vec<_>>(), ["default via 10.0.2.2"], "{addresses}");
+        });
+    }
+}
+
+/// Found by `convergence`: a link-local router is one on the link before as well.
+#[test]
+fn a_route_moves_with_its_interface_to_another_link() {
+    let mut fixture = machine();
+    let text =
+        "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"2001:db8::5/64\"]\ngateway = \"fe80::1\"\n";
+    fixture.converge(text);
+    let steps = fixture.converge(&text.replace("eth0", "eth1"));
+    assert_eq!(steps[0], "delete the route IPv6 default via fe80::1");
+    fixture.machine.network(|network| {
+        assert_eq!(network.routes.iter().map(|known| known.index).collect::<Vec<_>>(), [3], "{:?}", network.routes);
+    });
+}
+
+#[test]
+fn a_dhcp6_lease_is_waited_for_and_its_servers_are_told() {
+    for mut fixture in [machine(), with_networkd()] {
+        let text =
+            "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp6\"]\nlease-deadline = \"1s\"\n";
+        let (message, help) = fixture.fail(text);
+        assert_eq!(message, "no DHCPv6 server has answered on eth0 in 1 s");
+        assert!(help.contains("goes on asking"), "{help}");
+        let left = fixture.harness.plan().unwrap();
+        assert_eq!(left.iter().map(|step| &*step.summary).collect::<Vec<_>>(), ["get a DHCPv6 lease for eth0"]);
+        fixture.machine.network(|network| {
+            let dump = ("dhcp6_name_servers=2001:db8::53\n".to_owned(), "DNS=2001:db8::53\n".to_owned());
+            let server = Server { address: "2001:db8::50/128".parse().unwrap(), router: None, dump };
+            network.servers6.insert("eth0".to_owned(), server);
+        });
+        // Both clients are started anew, because the simulated ones ask only then.
+        fixture.converge("[network]\ninterface = []\n");
+        fixture.converge(text);
+        assert_eq!(shown(&fixture), ["eth0 2001:db8::50/128"]);
+        let told = fixture.harness.emitted();
+        let lease = told.iter().rev().find(|event| event.topic == "dhcp.leases").unwrap();
+        assert_eq!(lease.data[0]["servers"], serde_json::json!(["2001:db8::53"]));
+    }
+}

@@ -3,5 +3,6 @@
 mod convergence;
 mod illumos;
 mod linux;
+mod oracle;
 mod refusals;
 mod support;

@@ -26,9 +26,17 @@ pub(crate) fn config(text: &str) -> Value {
 }
 
 impl<Machine> Fixture<Machine> {
-    pub(crate) fn new((directory, host, machine): (TempDir, Host, Arc<Machine>)) -> Self {
+    pub(crate) fn new(machine: (TempDir, Host, Arc<Machine>)) -> Self {
+        Self::with(machine, |plugin| plugin)
+    }
+
+    /// With a plugin that is not as usual.
+    pub(crate) fn with(
+        (directory, host, machine): (TempDir, Host, Arc<Machine>),
+        change: impl FnOnce(InterfacesPlugin) -> InterfacesPlugin,
+    ) -> Self {
         let root = host.root.clone();
-        Self { _directory: directory, root, machine, harness: Harness::start(InterfacesPlugin::new(host)) }
+        Self { _directory: directory, root, machine, harness: Harness::start(change(InterfacesPlugin::new(host))) }
     }
 
     /// Configures, applies, and checks that everything is so afterwards and that nothing is left to do.

@@ -74,6 +74,7 @@ impl Network {
         ];
         for object in &self.objects {
             let kind = match object.kind {
+                _ if object.from_global_zone => "from-gz",
                 Kind::Static(_) | Kind::Unmanaged(_) => "static",
                 Kind::Dhcp => "dhcp",
                 Kind::Addrconf { .. } => "addrconf",
@@ -113,6 +114,7 @@ impl Network {
             Kind::Addrconf { stateless, .. } => {
                 let mut rows = vec![format!("fe80::8:20ff:fed0:8687%{}/10", object.interface())];
                 rows.extend(self.prefixes.iter().filter(|_| *stateless).map(ToString::to_string));
+                rows.extend(object.lease.map(|lease| lease.to_string()));
                 rows
             }
         }
@@ -178,6 +180,10 @@ impl Network {
     fn delete_if(&mut self, name: &str) -> Completed {
         if self.interfaces.remove(name).is_none() {
             return refused(format!("Could not delete {name}: Interface does not exist"));
+        }
+        let here = self.objects.iter().filter(|object| object.interface() == name);
+        for object in here.map(|object| object.name.clone()).collect::<Vec<_>>() {
+            self.end_lease(&object);
         }
         self.objects.retain(|object| object.interface() != name);
         self.forget_unreachable();
@@ -267,11 +273,20 @@ impl Network {
 
     fn make_object(&mut self, name: &str, kind: Kind, persistent: bool) -> Completed {
         let interface = name.split('/').next().unwrap_or_default();
-        let looks_until_lease = self.servers.get(interface).map_or(0, |server| server.looks);
+        let servers = if kind == Kind::Dhcp { &self.servers } else { &self.servers6 };
+        let looks_until_lease = servers.get(interface).map_or(0, |server| server.looks);
         let is_dhcp = kind == Kind::Dhcp;
         let state = if is_dhcp { "down" } else { "ok" };
         let name = name.to_owned();
-        self.objects.push(Object { name, kind, persistent, state, lease: None, looks_until_lease });
+        self.objects.push(Object {
+            name,
+            kind,
+            from_global_zone: false,
+            persistent,
+            state,
+            lease: None,
+            looks_until_lease,
+        });
         if is_dhcp && looks_until_lease == 0 {
             self.pass_time();
         }
@@ -301,6 +316,7 @@ impl Network {
         if leaves_v6 {
             return refused("could not delete address: Operation not supported: IPv6 addresses depend on it");
         }
+        self.end_lease(name);
         self.objects.remove(at);
         self.forget_unreachable();
         printed("")

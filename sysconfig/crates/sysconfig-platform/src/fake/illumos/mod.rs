@@ -174,6 +174,7 @@ impl Runner for Machine {
             "/usr/sbin/dladm" => Ok(inner.network.dladm(&args)),
             "/usr/sbin/ipadm" => Ok(inner.network.ipadm(&args)),
             "/usr/sbin/route" => Ok(inner.network.route(&args)),
+            "/usr/bin/netstat" => Ok(inner.network.netstat(&args)),
             "/sbin/dhcpinfo" => Ok(inner.network.dhcpinfo(&args)),
             "/usr/sbin/svcadm" => Ok(inner.svcadm(&args)),
             "/usr/bin/svcprop" => Ok(inner.svcprop(&args)),

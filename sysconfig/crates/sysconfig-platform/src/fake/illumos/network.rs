@@ -56,11 +56,13 @@ pub struct Object {
     pub name: String,
     /// What it is made of.
     pub kind: Kind,
+    /// Whether the global zone has set it.
+    pub from_global_zone: bool,
     /// Whether it survives a boot.
     pub persistent: bool,
     /// `ok`, `down`, `disabled`, `duplicate`, …; what `ipadm` prints.
     pub state: &'static str,
-    /// The address that a DHCP client has.
+    /// The address that a DHCP client, or autoconfiguration from a DHCPv6 server, has.
     pub lease: Option<IpNet>,
     /// How often it is looked at until the lease comes.
     pub(super) looks_until_lease: u32,
@@ -83,6 +85,7 @@ impl Object {
                 let link_local = "fe80::8:20ff:fed0:8687/10".parse().expect("this is an address");
                 let mut networks = vec![link_local];
                 networks.extend(prefixes.iter().filter(|_| *stateless));
+                networks.extend(self.lease);
                 networks
             }
         }
@@ -127,6 +130,10 @@ pub struct Network {
     pub kernel: Vec<Route>,
     /// The DHCP servers by link.
     pub servers: BTreeMap<String, Server>,
+    /// The DHCPv6 servers by link, of which routers tell. Their options are under their codes.
+    pub servers6: BTreeMap<String, Server>,
+    /// How `dhcpinfo` ends instead of answering: 4 when the client does not answer in time, 6 for an error of the system.
+    pub dhcpinfo_fails: Option<i32>,
     /// The prefixes that routers advertise.
     pub prefixes: Vec<IpNet>,
     /// Addresses of other machines.
@@ -135,6 +142,8 @@ pub struct Network {
     pub missing_text: MissingText,
     /// How many more calls of `ipadm` fail because its daemon does not answer yet.
     pub silent: u32,
+    /// The interfaces of the routes that are bound to one.
+    pub(super) bound: BTreeMap<Route, String>,
     pub(super) interfaces: BTreeMap<String, Interface>,
 }
 
@@ -153,7 +162,15 @@ impl Network {
         let lease = (kind == Kind::Dhcp).then(|| self.servers.get(interface).map(|server| server.address)).flatten();
         let state = if kind == Kind::Dhcp && lease.is_none() { "down" } else { "ok" };
         let name = name.to_owned();
-        self.objects.push(Object { name, kind, persistent: true, state, lease, looks_until_lease: 0 });
+        self.objects.push(Object {
+            name,
+            kind,
+            from_global_zone: false,
+            persistent: true,
+            state,
+            lease,
+            looks_until_lease: 0,
+        });
     }
 
     /// Makes an interface that survives a boot, or does not.
@@ -198,23 +215,36 @@ impl Network {
         self.objects.iter().map(text).collect()
     }
 
-    /// Whether one of the machine's networks holds the address.
-    pub(super) fn reaches(&self, address: IpAddr) -> bool {
-        self.objects.iter().flat_map(|object| object.networks(&self.prefixes)).any(|net| net.contains(&address))
+    /// Whether one of the machine's networks holds the gateway of a route; a link-local one is on the interface that the route is
+    /// bound to, and nowhere without.
+    pub(super) fn reaches(&self, route: &Route, interface: Option<&str>) -> bool {
+        let is_link_local = matches!(route.via, IpAddr::V6(via) if via.is_unicast_link_local());
+        let mut objects = self.objects.iter().filter(|object| match interface {
+            Some(interface) => object.interface() == interface,
+            None => !is_link_local,
+        });
+        objects.any(|object| object.networks(&self.prefixes).iter().any(|net| net.contains(&route.via)))
     }
 
     /// The kernel forgets the routes over gateways that it cannot reach any more.
     pub(super) fn forget_unreachable(&mut self) {
         let kernel = std::mem::take(&mut self.kernel);
-        self.kernel = kernel.into_iter().filter(|route| self.reaches(route.via)).collect();
+        let is_reached = |route: &Route| self.reaches(route, self.bound.get(route).map(String::as_str));
+        let left = kernel.into_iter().filter(is_reached).collect();
+        self.kernel = left;
     }
 
     /// A client that waited long enough has its lease; called for every look.
     pub(super) fn pass_time(&mut self) {
         let mut routers = Vec::new();
-        for object in self.objects.iter_mut().filter(|object| object.kind == Kind::Dhcp && object.lease.is_none()) {
+        for object in self.objects.iter_mut().filter(|object| object.lease.is_none()) {
             let interface = object.name.split('/').next().unwrap_or_default();
-            let Some(server) = self.servers.get(interface) else { continue };
+            let servers = match object.kind {
+                Kind::Dhcp => &self.servers,
+                Kind::Addrconf { stateful: true, .. } if object.state == "ok" => &self.servers6,
+                _ => continue,
+            };
+            let Some(server) = servers.get(interface) else { continue };
             if object.looks_until_lease > 0 {
                 object.looks_until_lease -= 1;
                 continue;
@@ -223,7 +253,26 @@ impl Network {
             object.state = "ok";
             routers.extend(server.router);
         }
-        self.kernel.extend(routers.into_iter().map(Route::default_over));
+        for router in routers.into_iter().map(Route::default_over) {
+            if !self.kernel.contains(&router) {
+                self.kernel.push(router);
+            }
+        }
+    }
+
+    /// The client of an object ends, or its lease does: it takes the router away that it was told, whoever else had
+    /// set the same one.
+    pub fn end_lease(&mut self, name: &str) {
+        let Some(object) = self.objects.iter_mut().find(|object| object.name == name) else { return };
+        let is_dhcp = object.kind == Kind::Dhcp;
+        if object.lease.take().is_none() || !is_dhcp {
+            return;
+        }
+        object.state = "down";
+        let interface = object.interface().to_owned();
+        let router = self.servers.get(&interface).and_then(|server| server.router);
+        self.kernel.retain(|route| Some(*route) != router.map(Route::default_over));
+        self.forget_unreachable();
     }
 
     pub(super) fn dhcpinfo(&mut self, args: &[&str]) -> Completed {
@@ -232,11 +281,14 @@ impl Network {
         if option.starts_with('-') || !["4", "6"].contains(version) {
             return usage();
         }
-        let bound = self
-            .objects
-            .iter()
-            .any(|object| object.interface() == *interface && object.kind == Kind::Dhcp && object.lease.is_some());
-        match self.servers.get(*interface).filter(|_| bound && *version == "4") {
+        if let Some(code) = self.dhcpinfo_fails {
+            return failed(code, "");
+        }
+        let (servers, is_v4) = if *version == "4" { (&self.servers, true) } else { (&self.servers6, false) };
+        let is_bound = |object: &Object| {
+            object.interface() == *interface && (object.kind == Kind::Dhcp) == is_v4 && object.lease.is_some()
+        };
+        match servers.get(*interface).filter(|_| self.objects.iter().any(is_bound)) {
             Some(server) => {
                 let values = server.options.get(option).into_iter().flatten();
                 printed(values.map(|value| format!("{value}\n")).collect::<String>())

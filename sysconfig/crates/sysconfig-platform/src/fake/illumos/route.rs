@@ -26,12 +26,27 @@ impl Network {
         }
         let line = |route: &Route| {
             let family = if route.via.is_ipv6() { "-inet6 " } else { "" };
+            let interface = self.bound.get(route).map(|interface| format!(" -ifp {interface}")).unwrap_or_default();
             match route.is_default() {
-                true => format!("persistent: route add {family}default {}\n", route.via),
-                false => format!("persistent: route add {family}-net {} {}\n", route.to, route.via),
+                true => format!("persistent: route add {family}default {}{interface}\n", route.via),
+                false => format!("persistent: route add {family}-net {} {}{interface}\n", route.to, route.via),
             }
         };
         printed(self.kept.iter().map(line).collect::<String>())
+    }
+
+    pub(super) fn netstat(&self, args: &[&str]) -> Completed {
+        let v6 = match args {
+            ["-rn", "-f", "inet"] => false,
+            ["-rn", "-f", "inet6"] => true,
+            _ => return failed(1, "usage: netstat [-anuv] [-f address_family]\n"),
+        };
+        let mut output = "\nRouting Table:\n  Destination   Gateway   Flags  Ref  Use  Interface \n".to_owned();
+        for route in self.kernel.iter().filter(|route| route.via.is_ipv6() == v6) {
+            let to = if route.is_default() { "default".to_owned() } else { route.to.network().to_string() };
+            output += &format!("{to:20} {:20} UG        1          0           \n", route.via);
+        }
+        printed(output)
     }
 
     /// The longest match.
@@ -63,6 +78,10 @@ impl Network {
     }
 
     fn change(&mut self, verb: &str, args: &[&str], keep: bool) -> Completed {
+        let (args, interface) = match args {
+            [rest @ .., "-ifp", interface] => (rest, Some(*interface)),
+            rest => (rest, None),
+        };
         let Some(route) = parse(args) else { return failed(1, USAGE) };
         let what = if route.is_default() { "default".to_owned() } else { route.to.to_string() };
         let said = format!("{verb} net {what}: gateway {}", route.via);
@@ -70,10 +89,14 @@ impl Network {
             if self.kernel.contains(&route) {
                 return failed(17, format!("{said}: entry exists\n"));
             }
-            if !self.reaches(route.via) {
+            if !self.reaches(&route, interface) {
                 return failed(128, format!("{said}: Network is unreachable\n"));
             }
             self.kernel.push(route);
+            match interface {
+                Some(interface) => drop(self.bound.insert(route, interface.to_owned())),
+                None => drop(self.bound.remove(&route)),
+            }
             if keep && !self.kept.contains(&route) {
                 self.kept.push(route);
             }

@@ -33,6 +33,8 @@ pub struct Network {
     pub routes: Vec<LinuxRoute>,
     /// The DHCP servers by link.
     pub servers: BTreeMap<String, Server>,
+    /// The DHCPv6 servers by link.
+    pub servers6: BTreeMap<String, Server>,
     /// Addresses of other machines, which the kernel's check finds for IPv6, and arping for IPv4.
     pub neighbours: Vec<IpAddr>,
     /// Whether systemd-networkd runs.
@@ -123,9 +125,10 @@ impl Network {
         self.links.iter().find(|link| link.name == name).map(|link| link.index)
     }
 
-    /// Takes or gives back the lease of a link.
-    fn lease(&mut self, name: &str, take: bool) {
-        let (Some(index), Some(server)) = (self.index_of(name), self.servers.get(name).cloned()) else { return };
+    /// Takes or gives back the lease of a link; `digit` names the family.
+    fn lease(&mut self, name: &str, digit: &str, take: bool) {
+        let servers = if digit == "4" { &self.servers } else { &self.servers6 };
+        let (Some(index), Some(server)) = (self.index_of(name), servers.get(name).cloned()) else { return };
         if !take {
             self.take_address(index, server.address);
             return;
@@ -179,15 +182,11 @@ impl Network {
                     self.put_address(index, address, false);
                     self.by_networkd.push((index, address));
                 }
-                "DHCP" if value == "ipv4" || value == "yes" => {
-                    self.lease(link, true);
-                    if let Some(server) = self.servers.get(link).cloned() {
-                        self.by_networkd.push((index, server.address));
-                        drop(fs::create_dir_all(root.locate(crate::lease::LEASES)));
-                        drop(fs::write(root.locate(format!("{}/{index}", crate::lease::LEASES)), server.dump.1));
-                    }
+                "DHCP" => {
+                    let asks = |family: &str| value == family || value == "yes";
+                    self.lease_by_networkd(link, "4", asks("ipv4"), root, crate::lease::LEASES);
+                    self.lease_by_networkd(link, "6", asks("ipv6"), root, crate::lease::LINKS);
                 }
-                "DHCP" => drop(fs::remove_file(root.locate(format!("{}/{index}", crate::lease::LEASES)))),
                 "Destination" => destination = value.parse::<IpNet>().ok(),
                 "Gateway" => {
                     let (Some(to), Ok(via)) = (destination, value.parse()) else { continue };
@@ -198,6 +197,22 @@ impl Network {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// What a server tells goes into the file of the lease, or into that of the link, depending on the family.
+    fn lease_by_networkd(&mut self, link: &str, digit: &str, take: bool, root: &Root, directory: &str) {
+        let servers = if digit == "4" { &self.servers } else { &self.servers6 };
+        let (Some(index), server) = (self.index_of(link), servers.get(link).cloned()) else { return };
+        let file = root.locate(format!("{directory}/{index}"));
+        match server.filter(|_| take) {
+            Some(server) => {
+                self.lease(link, digit, true);
+                self.by_networkd.push((index, server.address));
+                drop(fs::create_dir_all(root.locate(directory)));
+                drop(fs::write(file, server.dump.1));
+            }
+            None => drop(fs::remove_file(file)),
         }
     }
 
@@ -241,8 +256,9 @@ impl Network {
                 None => failed(1, "usage: dhcpcd\n"),
             },
             [option, "--dumplease", link] => match family(option) {
-                Some(digit) if root.exists(pid_file(&digit, link)).unwrap_or(false) && digit == "4" => {
-                    printed(self.servers.get(*link).map(|server| server.dump.0.clone()).unwrap_or_default())
+                Some(digit) if root.exists(pid_file(&digit, link)).unwrap_or(false) => {
+                    let servers = if digit == "4" { &self.servers } else { &self.servers6 };
+                    printed(servers.get(*link).map(|server| server.dump.0.clone()).unwrap_or_default())
                 }
                 Some(_) => failed(1, "dhcpcd is not running\n"),
                 None => failed(1, "usage: dhcpcd\n"),
@@ -263,9 +279,7 @@ impl Network {
             fs::write(root.locate(pid_file(digit, link)), format!("{pid}\n"))
         };
         write().expect("the root can be written");
-        if digit == "4" {
-            self.lease(link, true);
-        }
+        self.lease(link, digit, true);
         printed("")
     }
 
@@ -274,9 +288,7 @@ impl Network {
         let Ok(pid) = fs::read_to_string(&file) else { return failed(1, "dhcpcd is not running\n") };
         drop(fs::remove_dir(root.locate(format!("/proc/{}", pid.trim()))));
         drop(fs::remove_file(file));
-        if digit == "4" {
-            self.lease(link, false);
-        }
+        self.lease(link, digit, false);
         printed("")
     }
 }
@@ -329,10 +341,11 @@ impl NetworkStack for Machine {
     }
 
     fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {
-        // Without a metric in the request, the kernel deletes the first that fits.
+        // Without a metric in the request, the kernel deletes the first that fits, and has them in the order of their metrics.
         let mut inner = lock(&self.inner);
         let routes = &mut inner.network.routes;
-        if let Some(at) = routes.iter().position(|other| other.index == index && other.route == *route) {
+        let fitting = routes.iter().enumerate().filter(|(_, other)| other.index == index && other.route == *route);
+        if let Some((at, _)) = fitting.min_by_key(|(_, other)| other.metric) {
             routes.remove(at);
         }
         Ok(())

@@ -77,6 +77,8 @@ pub struct Storage {
     pub busy_in_passing: u32,
     /// Whether there is not enough memory to take swap away.
     pub memory_is_short: bool,
+    /// Whether no file can grow.
+    pub disk_is_full: bool,
     /// Installed memory.
     pub memory: u64,
     /// How long the node of a new volume is missing.
@@ -109,6 +111,7 @@ impl Storage {
             users: BTreeMap::new(),
             busy_in_passing: 0,
             memory_is_short: false,
+            disk_is_full: false,
             memory: 4 << 30,
             node_delay: Duration::from_millis(3),
             has_zfs: system == System::Illumos,
@@ -224,6 +227,11 @@ impl Storage {
                 self.push_mount(&row.device, point, &row.fstype, row.options.clone(), None);
             }
         }
+        self.show();
+    }
+
+    /// Shows what a test has changed.
+    pub fn refresh(&mut self) {
         self.show();
     }
 

@@ -6,7 +6,7 @@ use crate::rule::Measures;
 use crate::state::{Encryption, Found, FoundKind, KEY_FILE, State};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::storage::format_size;
-use sysconfig_platform::{System, zfs};
+use sysconfig_platform::{System, device, zfs};
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// File systems on which a file cannot be swap, and why.
@@ -39,16 +39,24 @@ impl Steps {
         if step.risk == Risk::Destructive { &mut self.destructive } else { &mut self.changes }.push(step);
     }
 
-    /// Whether a step puts something of ours at a path.
-    fn make(&self, path: &str, state: &State) -> bool {
-        let makes = |step: &Step| match &step.change {
-            Change::Volume { name, .. } => zfs::volume_path(state.system, name) == path,
-            Change::File { path: made, .. } | Change::Resize { target: Target::File { path: made }, .. } => {
-                made == path
+    /// What a step finds at a path behind those that there are already.
+    fn seen(&self, path: &str, state: &State) -> Seen {
+        let (mut makes, mut writes) = (false, false);
+        for step in self.changes.iter().chain(&self.destructive) {
+            match &step.change {
+                Change::Volume { name, .. } => makes |= zfs::volume_path(state.system, name) == path,
+                Change::File { path: made, .. } | Change::Resize { target: Target::File { path: made }, .. } => {
+                    makes |= made == path;
+                }
+                Change::Format { target, .. } | Change::Resize { target, .. } => writes |= target.path() == path,
+                _ => {}
             }
-            _ => false,
-        };
-        self.changes.iter().chain(&self.destructive).any(makes)
+        }
+        match (makes, writes) {
+            (true, _) => Seen::Ours,
+            (false, true) => seen(path, state).without_content(),
+            (false, false) => seen(path, state),
+        }
     }
 
     fn leave(&mut self, path: &str, why: impl Into<String>, help: impl Into<String>) {
@@ -134,13 +142,23 @@ fn stop(path: &str, state: &State) -> Step {
 /// What a step about a path finds there, as far as it was there when it was planned.
 fn seen(path: &str, state: &State) -> Seen {
     let found = state.found(path);
-    match (&found.kind, &found.what) {
-        (FoundKind::Nothing { .. }, _) => Seen::Ours,
-        (FoundKind::Volume { is_ours, .. }, Some(guid)) => Seen::Volume { guid: guid.clone(), is_ours: *is_ours },
-        (FoundKind::File { .. }, _) if is_ours(found, path, state) => Seen::Ours,
-        (FoundKind::File { .. }, Some(what)) => Seen::File { what: what.clone() },
+    let fingerprint = found.content.as_ref().map(|content| content.fingerprint.clone());
+    match (&found.kind, &found.what, fingerprint) {
+        (FoundKind::Nothing { .. }, ..) => Seen::Ours,
+        (FoundKind::Volume { is_ours, .. }, Some(guid), fingerprint) => {
+            Seen::Volume { guid: guid.clone(), is_ours: *is_ours, fingerprint }
+        }
+        (FoundKind::File { .. }, ..) if is_ours(found, path, state) => Seen::Ours,
+        (_, _, Some(fingerprint)) => Seen::Content { fingerprint },
+        (FoundKind::File { .. }, Some(what), _) => Seen::File { what: what.clone() },
         _ => Seen::Any,
     }
+}
+
+/// What is lost when something becomes swap, as far as it can be told.
+fn holds(found: &Found) -> String {
+    let holds = found.content.as_ref().and_then(device::Content::description);
+    holds.unwrap_or_else(|| "what is on it".to_owned())
 }
 
 fn is_ours(found: &Found, path: &str, state: &State) -> bool {
@@ -362,10 +380,20 @@ fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut 
         (false, false) => {
             let help = "what is on it would be lost; if nothing is, write allow-destructive = true and apply with \
                         --allow-destructive";
-            steps.leave(path, "it is not ours, and may hold data", help);
+            let holds = found.content.as_ref().and_then(device::Content::description);
+            let holds = holds.map_or_else(|| "may hold data".to_owned(), |holds| format!("holds {holds}"));
+            steps.leave(path, format!("it is not ours, and {holds}"), help);
             return None;
         }
     };
+    if let Some(used) = found.content.as_ref().and_then(|content| content.used.as_ref()) {
+        steps.leave(path, format!("it is in use: {used}"), "choose another one");
+        return None;
+    }
+    if risk == Risk::Destructive && found.content.is_none() && matches!(found.kind, FoundKind::Device) {
+        steps.leave(path, "it cannot be looked at, and may hold data", "see to it that it can be read");
+        return None;
+    }
     let is_unmade = state.system == System::Linux && found.made_for.is_none() && state.used(path).is_none();
     if is_unmade {
         // A row alone does not make what is there swap.
@@ -375,7 +403,7 @@ fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut 
             steps.leave(path, "it does not bear the header of a swap area", help);
             return None;
         }
-        steps.add(format(path, risk, state));
+        steps.add(format(path, risk, state, steps));
         return Some(risk);
     }
     Some(risk)
@@ -384,16 +412,16 @@ fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut 
 /// Linux: a new volume needs a header.
 fn format_new(path: &str, state: &State, steps: &mut Steps) {
     if state.system == System::Linux {
-        steps.add(format(path, Risk::Safe, state));
+        steps.add(format(path, Risk::Safe, state, steps));
     }
 }
 
-fn format(path: &str, risk: Risk, state: &State) -> Step {
+fn format(path: &str, risk: Risk, state: &State, steps: &Steps) -> Step {
     let summary = match risk {
-        Risk::Destructive => format!("make a swap area of {path}, which loses what is on it"),
+        Risk::Destructive => format!("make a swap area of {path}, which loses {}", holds(state.found(path))),
         _ => format!("make a swap area of {path}"),
     };
-    let change = Change::Format { target: Target::at(state.system, path), seen: seen(path, state) };
+    let change = Change::Format { target: Target::at(state.system, path), seen: steps.seen(path, state) };
     PlannedStep::new("format", path, summary, risk, change)
 }
 
@@ -426,7 +454,8 @@ fn resize(
         return false;
     }
     let priority = state.used(path).and_then(|area| area.priority);
-    let change = Change::Resize { target: Target::at(state.system, path), seen: seen(path, state), from, to, priority };
+    let change =
+        Change::Resize { target: Target::at(state.system, path), seen: steps.seen(path, state), from, to, priority };
     let (risk, how) = match state.used(path) {
         Some(_) => (Risk::Disruptive, ", and take it out of use meanwhile"),
         None => (Risk::Safe, ""),
@@ -451,10 +480,10 @@ fn ensure_use(area: &Area, path: &str, risk: Risk, state: &State, steps: &mut St
         }
         steps.add(stop(path, state));
     }
-    let seen = if steps.make(path, state) { Seen::Ours } else { seen(path, state) };
+    let seen = steps.seen(path, state);
     let change = Change::Use { target: Target::at(state.system, path), seen, priority: area.priority };
     let summary = match risk {
-        Risk::Destructive => format!("use {path} as swap, which loses what is on it"),
+        Risk::Destructive => format!("use {path} as swap, which loses {}", holds(state.found(path))),
         _ => format!("use {path} as swap"),
     };
     let mut step = PlannedStep::new("add", path, summary, risk, change);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::device::{self, Content};
 use sysconfig_platform::mount_table;
 use sysconfig_platform::mounting::{self, MountPoint};
 use sysconfig_platform::swap::{self, SwapArea};
@@ -66,6 +67,8 @@ pub(crate) struct Found {
     pub(crate) made_for: Option<u64>,
     /// Tells it from what may be at the path later: the guid of a volume, the inode and length of a file.
     pub(crate) what: Option<String>,
+    /// What can be read of it, where it is neither ours nor swap in use.
+    pub(crate) content: Option<Content>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +159,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     look_at_volumes(host, &volumes, &mut state)?;
     for path in paths {
         if let Entry::Vacant(place) = state.found.entry(path) {
-            let found = look_at_path(host, place.key())?;
+            let found = look_at_path(host, place.key(), &state.used)?;
             place.insert(found);
         }
     }
@@ -186,7 +189,9 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
         let made_for = if host.system == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
         let identity = mounting::identity(host, path);
         let what = properties.get(name).and_then(|all| seen::guid_of(all).cloned());
-        state.found.insert(path.clone(), Found { identity, kind: found, made_for, what });
+        let is_theirs = matches!(found, FoundKind::Volume { is_ours: false, .. });
+        let content = if is_theirs { content(host, path, &state.used) } else { None };
+        state.found.insert(path.clone(), Found { identity, kind: found, made_for, what, content });
     }
     state.datasets = datasets.into_iter().map(|dataset| dataset.name).collect();
     Ok(())
@@ -210,7 +215,14 @@ fn volume(name: &str, properties: &zfs::Properties) -> FoundKind {
     FoundKind::Volume { bytes: number("volsize"), block: number("volblocksize"), is_ours, encryption }
 }
 
-fn look_at_path(host: &Host, path: &str) -> Result<Found, StorageError> {
+/// What can be read of what is not in use as swap.
+fn content(host: &Host, path: &str, used: &[SwapArea]) -> Option<Content> {
+    let identity = mounting::identity(host, path);
+    let is_used = used.iter().any(|area| area.path == path || area.path == identity);
+    if is_used { None } else { device::look(host, path).content().cloned() }
+}
+
+fn look_at_path(host: &Host, path: &str, used: &[SwapArea]) -> Result<Found, StorageError> {
     let operation = format!("look at {path}");
     let file = |source| StorageError::File { operation: operation.clone(), source };
     let resolved = host.root.resolve(path).map_err(file)?;
@@ -234,5 +246,7 @@ fn look_at_path(host: &Host, path: &str) -> Result<Found, StorageError> {
     let readable = matches!(kind, FoundKind::Device | FoundKind::File { .. });
     let made_for = if host.system == System::Linux && readable { swap::made_for(host, path)? } else { None };
     let what = if let FoundKind::File { .. } = kind { file::what(host, path) } else { None };
-    Ok(Found { identity: mounting::identity(host, path), kind, made_for, what })
+    let is_theirs = matches!(kind, FoundKind::Device | FoundKind::File { is_marked: false, .. });
+    let content = if is_theirs { content(host, path, used) } else { None };
+    Ok(Found { identity: mounting::identity(host, path), kind, made_for, what, content })
 }

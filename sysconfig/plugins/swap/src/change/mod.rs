@@ -146,7 +146,7 @@ impl Target {
         }
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         match self {
             Self::Volume { path, .. } | Self::Device { path } | Self::File { path } => path,
         }
@@ -189,8 +189,8 @@ impl Change {
             Self::File { path, .. } => delete(host, &Target::at(host.system, path), &Seen::Ours),
             Self::Resize { target, seen, from, priority, .. } => {
                 // The file was replaced by one of ours.
-                let seen = if matches!(target, Target::File { .. }) { &Seen::Ours } else { seen };
-                resize(host, target, seen, *from, *priority, context)
+                let seen = if matches!(target, Target::File { .. }) { Seen::Ours } else { seen.without_content() };
+                resize(host, target, &seen, *from, *priority, context)
             }
             Self::Use { target, .. } => stop(host, target.path()),
             Self::Stop { target, seen, priority } => start(host, target, seen, *priority),

@@ -4,8 +4,8 @@ use super::{Target, file};
 use crate::state::OWNER_NAME;
 use crate::storage_error;
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::Host;
 use sysconfig_platform::zfs::{self, OWNER, Properties};
+use sysconfig_platform::{Host, device};
 use sysconfig_plugin::PluginError;
 
 /// What was there when the step was planned.
@@ -20,6 +20,13 @@ pub enum Seen {
         guid: String,
         /// Whether it was ours.
         is_ours: bool,
+        /// What tells whether its content has changed, when that was read.
+        fingerprint: Option<String>,
+    },
+    /// This content of a device or file, as it was approved.
+    Content {
+        /// What tells whether it has changed.
+        fingerprint: String,
     },
     /// This file of somebody else's.
     File {
@@ -38,8 +45,15 @@ impl Seen {
         match (self, target) {
             (_, Target::Volume { name, .. }) => match volume(host, name)? {
                 None => Err(changed(format!("there is no volume {name} any more"))),
-                Some(present) => self.check_volume(name, &present),
+                Some(present) => {
+                    self.check_volume(name, &present)?;
+                    match self {
+                        Self::Volume { fingerprint: Some(fingerprint), .. } => check_content(host, path, fingerprint),
+                        _ => Ok(()),
+                    }
+                }
             },
+            (Self::Content { fingerprint }, _) => check_content(host, path, fingerprint),
             (Self::Ours, Target::File { .. }) if !file::bears_mark(host, path).map_err(storage_error)? => {
                 Err(meanwhile(path))
             }
@@ -50,11 +64,22 @@ impl Seen {
         }
     }
 
+    /// The same, after its content was written over.
+    pub(crate) fn without_content(&self) -> Self {
+        match self {
+            Self::Volume { guid, is_ours, .. } => {
+                Self::Volume { guid: guid.clone(), is_ours: *is_ours, fingerprint: None }
+            }
+            Self::Content { .. } => Self::Any,
+            other => other.clone(),
+        }
+    }
+
     pub(super) fn check_volume(&self, name: &str, present: &Properties) -> Result<(), PluginError> {
         match self {
             Self::Ours if is_ours(present) => Ok(()),
             Self::Ours => Err(meanwhile(name)),
-            Self::Volume { guid, is_ours: was_ours } => {
+            Self::Volume { guid, is_ours: was_ours, .. } => {
                 let is_it = guid_of(present) == Some(guid) && is_ours(present) == *was_ours;
                 let fault = || changed(format!("{name} is not the volume that was there when this was planned"));
                 is_it.then_some(()).ok_or_else(fault)
@@ -62,6 +87,21 @@ impl Seen {
             _ => Ok(()),
         }
     }
+}
+
+fn check_content(host: &Host, path: &str, fingerprint: &str) -> Result<(), PluginError> {
+    let now = device::look(host, path);
+    let Some(content) = now.content() else {
+        return Err(changed(format!("{path} can no longer be read")));
+    };
+    if let Some(used) = &content.used {
+        return Err(changed(format!("{path} is in use: {used}")));
+    }
+    if content.fingerprint != fingerprint {
+        let holds = content.description().unwrap_or_else(|| "nothing".to_owned());
+        return Err(changed(format!("{path} has changed since the plan; it holds {holds}")));
+    }
+    Ok(())
 }
 
 /// What is there now is not what a step was planned for.

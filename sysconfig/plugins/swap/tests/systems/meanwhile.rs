@@ -58,6 +58,25 @@ fn a_volume_that_takes_the_place_of_ours_is_neither_destroyed_nor_resized() {
     }
 }
 
+#[test]
+fn what_comes_onto_a_device_after_its_content_was_given_away_is_kept() {
+    for (mut fixture, device) in [(illumos(), "/dev/dsk/c1t0d0s1"), (linux(), "/dev/disk/by-partlabel/swap")] {
+        fixture.machine.storage(|storage| storage.add_device(device, 64 << 20, Some("ext4")));
+        let steps = fixture.plan(&format!("[[storage.swap]]\ndevice = \"{device}\"\nallow-destructive = true\n"));
+        assert!(steps[0].summary.contains("which loses an ext2, ext3 or ext4 file system"), "{}", steps[0].summary);
+        let place = fixture.host.root.locate(device);
+        let file = std::fs::OpenOptions::new().write(true).open(&place).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"-rom1fs-", 0).unwrap();
+        let before = std::fs::read(&place).unwrap();
+        for step in &steps {
+            fixture.harness.apply(step).expect_err(&step.summary);
+        }
+        let error = fixture.harness.apply(&steps[0]).unwrap_err();
+        assert!(error.message.contains("has changed since the plan; it holds an ext2"), "{error:?}");
+        assert!(std::fs::read(&place).unwrap() == before, "not one byte changes");
+    }
+}
+
 /// A machine on which `/var` can hold swap.
 fn machines() -> [Fixture; 2] {
     let fixture = illumos();
@@ -116,7 +135,7 @@ fn after_a_creation_that_failed_nothing_at_its_path_is_ours() {
         assert!(!fixture.read("/var/lib/sysconfig/swap.json").contains("/var/swap"), "it is not remembered as made");
         std::fs::write(fixture.host.root.locate("/var/swap"), THEIRS).unwrap();
         let planned = fixture.plan(&FILE.replace('1', "2"));
-        assert_eq!(summaries(&planned), ["leave /var/swap alone: it is not ours, and may hold data"]);
+        assert_eq!(summaries(&planned), ["leave /var/swap alone: it is not ours, and holds text (at byte 0)"]);
         let left = std::fs::read_dir(fixture.host.root.locate("/var")).unwrap();
         let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         assert!(left.iter().all(|name| !name.to_string_lossy().contains("sysconfig-new")), "{left:?}");

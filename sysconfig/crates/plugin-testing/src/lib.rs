@@ -1,12 +1,14 @@
 //! What the tests of several plugins share.
 //!
 //! * [`Fixture`]: a plugin on a simulated machine, driven as the daemon drives it;
+//! * [`foreign`]: disks with what real tools have put on them;
 //! * [`killed`]: a plugin in a process of its own, which ends in the middle of a command;
 //! * [`namespace`]: a test that runs in namespaces of the real kernel;
 //! * [`zfs_fuse`]: a real ZFS there;
 //! * [`judged`]: a plugin as a program, asked what is wrong with a configuration.
 
 mod fixture;
+pub mod foreign;
 pub mod killed;
 pub mod namespace;
 pub mod zfs_fuse;

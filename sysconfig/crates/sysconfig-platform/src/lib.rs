@@ -12,6 +12,7 @@
 
 pub mod arping;
 pub mod boot_table;
+pub mod device;
 pub mod dhcpcd;
 pub mod dladm;
 #[cfg(any(test, feature = "fake"))]

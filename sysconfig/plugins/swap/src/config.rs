@@ -3,7 +3,7 @@
 use crate::rule::Rule;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use sysconfig_platform::{System, zfs};
+use sysconfig_platform::{System, device, zfs};
 use sysconfig_plugin::Diagnostic;
 
 /// The configuration key that the plugin owns.
@@ -198,6 +198,13 @@ fn option_faults(key: &str, area: &Area, system: System) -> Vec<Diagnostic> {
             found.push(Diagnostic::error(format!("{key}.priority"), message));
         }
         _ => {}
+    }
+    if let (Backing::Device(path), true, System::Linux) = (area.backing(), area.allow_destructive, system) {
+        if device::is_kernel_name(path) {
+            let message = format!("the content of {path} cannot be given away: it may be another disk after a reboot");
+            let help = "use its name in /dev/disk/by-id, /dev/disk/by-partuuid or /dev/disk/by-partlabel";
+            found.push(Diagnostic::error(format!("{key}.allow-destructive"), message).help(help));
+        }
     }
     if area.absent && !area.allow_destructive && !matches!(area.backing(), Backing::Device(_)) {
         let help = "write allow-destructive = true beside it, and apply with --allow-destructive; or leave the entry \

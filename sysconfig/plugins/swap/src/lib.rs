@@ -17,7 +17,7 @@ mod record;
 pub mod rule;
 mod state;
 
-pub use change::Change;
+pub use change::{Change, Seen, Target};
 pub use config::{Area, Config};
 pub use state::State;
 
@@ -61,11 +61,20 @@ impl Plugin for SwapPlugin {
 
     fn observe(&mut self, config: &Config, context: &Context) -> Result<State, PluginError> {
         let state = state::observe(&self.host, config)?;
-        let kept = plan::kept(config, &state);
-        for text in kept.iter().filter(|text| !self.said.contains(text)) {
-            context.log(Level::Info, text);
+        let mut said = plan::kept(config, &state);
+        let is_new = |text: &&String| !self.said.contains(text);
+        said.iter().filter(is_new).for_each(|text| context.log(Level::Info, text));
+        if state.record_is_damaged {
+            let text = format!(
+                "{} is damaged, so no file, row or use of swap counts as ours; adopt = true takes them over again",
+                record::PATH
+            );
+            if is_new(&&text) {
+                context.log(Level::Warn, &text);
+            }
+            said.push(text);
         }
-        self.said = kept;
+        self.said = said;
         Ok(state)
     }
 

@@ -1,12 +1,12 @@
 //! From what is there to what is wanted.
 
-use crate::change::{Change, Target};
+use crate::change::{Change, Seen, Target};
 use crate::config::{Area, Backing, Config};
 use crate::rule::Measures;
-use crate::state::{Encryption, Found, FoundKind, State};
+use crate::state::{Encryption, Found, FoundKind, KEY_FILE, State};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::storage::format_size;
-use sysconfig_platform::{System, zfs};
+use sysconfig_platform::{System, device, zfs};
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// File systems on which a file cannot be swap, and why.
@@ -39,6 +39,26 @@ impl Steps {
         if step.risk == Risk::Destructive { &mut self.destructive } else { &mut self.changes }.push(step);
     }
 
+    /// What a step finds at a path behind those that there are already.
+    fn seen(&self, path: &str, state: &State) -> Seen {
+        let (mut makes, mut writes) = (false, false);
+        for step in self.changes.iter().chain(&self.destructive) {
+            match &step.change {
+                Change::Volume { name, .. } => makes |= zfs::volume_path(state.system, name) == path,
+                Change::File { path: made, .. } | Change::Resize { target: Target::File { path: made }, .. } => {
+                    makes |= made == path;
+                }
+                Change::Format { target, .. } | Change::Resize { target, .. } => writes |= target.path() == path,
+                _ => {}
+            }
+        }
+        match (makes, writes) {
+            (true, _) => Seen::Ours,
+            (false, true) => seen(path, state).without_content(),
+            (false, false) => seen(path, state),
+        }
+    }
+
     fn leave(&mut self, path: &str, why: impl Into<String>, help: impl Into<String>) {
         let (why, help) = (why.into(), help.into());
         let summary = format!("leave {path} alone: {why}");
@@ -49,6 +69,11 @@ impl Steps {
 
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
     let mut steps = Steps::default();
+    if state.has_key {
+        let summary = "throw away the key of an encrypted volume, which an interrupted run has left behind";
+        let change = Change::ThrowKeyAway;
+        steps.removals.push(PlannedStep::new("remove", KEY_FILE, summary, Risk::Safe, change));
+    }
     for path in state.record.areas.keys() {
         if !config.areas.iter().any(|area| &area.path(state.system) == path) {
             drop_area(path, state, &mut steps);
@@ -109,22 +134,42 @@ fn remove_row(path: &str, state: &State, steps: &mut Vec<Step>) {
 
 fn stop(path: &str, state: &State) -> Step {
     let priority = state.used(path).and_then(|area| area.priority);
-    let change = Change::Stop { path: path.to_owned(), priority };
+    let (target, seen) = (Target::at(state.system, path), seen(path, state));
+    let change = Change::Stop { target, seen, priority };
     PlannedStep::new("remove", path, format!("stop using {path} as swap"), Risk::Disruptive, change)
 }
 
-fn target(area: &Area, path: &str) -> Target {
-    match area.backing() {
-        Backing::Volume(name) => Target::Volume { name: name.to_owned(), path: path.to_owned() },
-        Backing::Device(_) => Target::Device { path: path.to_owned() },
-        Backing::File(_) => Target::File { path: path.to_owned() },
+/// What a step about a path finds there, as far as it was there when it was planned.
+fn seen(path: &str, state: &State) -> Seen {
+    let found = state.found(path);
+    let fingerprint = found.content.as_ref().map(|content| content.fingerprint.clone());
+    match (&found.kind, &found.what, fingerprint) {
+        (FoundKind::Nothing { .. }, ..) => Seen::Ours,
+        (FoundKind::Volume { is_ours, .. }, Some(guid), fingerprint) => {
+            Seen::Volume { guid: guid.clone(), is_ours: *is_ours, fingerprint }
+        }
+        (FoundKind::File { .. }, ..) if is_ours(found, path, state) => Seen::Ours,
+        (_, _, Some(fingerprint)) => Seen::Content { fingerprint },
+        (FoundKind::File { .. }, Some(what), _) => Seen::File { what: what.clone() },
+        _ => Seen::Any,
     }
+}
+
+/// What is lost when something becomes swap, as far as it can be told.
+fn holds(found: &Found) -> String {
+    let holds = found.content.as_ref().and_then(device::Content::description);
+    holds.unwrap_or_else(|| "what is on it".to_owned())
 }
 
 fn is_ours(found: &Found, path: &str, state: &State) -> bool {
     match found.kind {
         FoundKind::Volume { is_ours, .. } => is_ours,
-        _ => state.record.areas.get(path).is_some_and(|ours| ours.made),
+        // A creation that began is no file, and what somebody has put in its place bears no mark.
+        FoundKind::File { is_marked, .. } => {
+            let has_header = state.system == System::Illumos || found.made_for.is_some();
+            is_marked && has_header && state.record.areas.get(path).is_some_and(|ours| ours.made)
+        }
+        _ => false,
     }
 }
 
@@ -152,7 +197,7 @@ fn delete(area: &Area, path: &str, state: &State, steps: &mut Steps) {
         steps.removals.push(stop(path, state));
     }
     if exists {
-        let change = Change::Delete { target: target(area, path) };
+        let change = Change::Delete { target: Target::at(state.system, path), seen: seen(path, state) };
         steps.add(PlannedStep::new("destroy", path, format!("destroy {path}"), Risk::Destructive, change));
     }
 }
@@ -193,7 +238,12 @@ fn wanted_size(area: &Area, state: &State) -> Result<u64, (String, String)> {
 /// Answers whether it is to be used, and what that risks.
 fn ensure_volume(area: &Area, name: &str, path: &str, size: u64, state: &State, steps: &mut Steps) -> Option<Risk> {
     let found = state.found(path);
-    let make = |remake: bool| Change::Volume { name: name.to_owned(), bytes: size, encrypted: area.encrypted, remake };
+    let make = |remake: bool| Change::Volume {
+        name: name.to_owned(),
+        bytes: size,
+        encrypted: area.encrypted,
+        replaces: remake.then(|| seen(path, state)),
+    };
     match found.kind {
         FoundKind::Nothing { .. } => {
             let parent = name.rsplit_once('/').map_or(name, |(parent, _)| parent);
@@ -234,7 +284,12 @@ fn ensure_encryption(
     make: &dyn Fn(bool) -> Change,
 ) -> Option<Option<Risk>> {
     match (encryption, area.encrypted) {
-        (Encryption::Off, false) | (Encryption::Open { throw_away: true }, true) => None,
+        (Encryption::Off | Encryption::Inherited { open: true }, false)
+        | (Encryption::Open { throw_away: true }, true) => None,
+        (Encryption::Inherited { open: false }, false) => {
+            steps.leave(path, "the key of what it lies in is not loaded", "load it: zfs load-key -r POOL");
+            Some(None)
+        }
         (Encryption::Locked { throw_away: true }, _) if is_ours && state.used(path).is_none() => {
             // Nobody can read it ever again, so nothing is lost.
             let summary = format!("make the volume {name} anew, whose key is gone with the last boot");
@@ -245,12 +300,16 @@ fn ensure_encryption(
             let summary =
                 format!("destroy the volume {name} and make it anew, because encryption is chosen when it is made");
             let step = PlannedStep::new("recreate", name, summary, Risk::Destructive, make(true));
-            let is_encrypted = encryption != Encryption::Off;
+            let is_encrypted = !matches!(encryption, Encryption::Off | Encryption::Inherited { .. });
             steps.add(step.field("encrypted", is_encrypted, area.encrypted));
             Some(Some(Risk::Destructive))
         }
         _ => {
-            let what = if encryption == Encryption::Off { "is not encrypted" } else { "is encrypted" };
+            let what = match encryption {
+                Encryption::Off => "is not encrypted",
+                Encryption::Inherited { .. } => "is encrypted with the key of what it lies in, which is kept",
+                _ => "is encrypted",
+            };
             let help = "that is chosen when it is made; with allow-destructive = true, and adopt = true when it is not \
                         ours, it is destroyed and made anew";
             steps.leave(path, format!("the volume {name} {what}"), help);
@@ -310,18 +369,31 @@ fn ensure_device(area: &Area, path: &str, state: &State, steps: &mut Steps) -> O
 /// Prepares it on Linux.
 fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut Steps) -> Option<Risk> {
     let found = state.found(path);
-    let was_used = state.record.areas.get(path).is_some_and(|ours| ours.used);
-    let is_swap = state.used(path).is_some() || !state.rows(path).is_empty() || was_used || found.made_for.is_some();
+    let ours = state.record.areas.get(path).cloned().unwrap_or_default();
+    // What we have made and no longer is ours was replaced by somebody, and what we wrote about it says nothing any more.
+    let was_used = ours.used && !ours.made && ours.what == found.what;
+    let has_row = !ours.row && !state.rows(path).is_empty();
+    let is_swap = state.used(path).is_some() || has_row || was_used || found.made_for.is_some();
     let risk = match (is_ours || is_swap, area.allow_destructive) {
         (true, _) => Risk::Safe,
         (false, true) => Risk::Destructive,
         (false, false) => {
             let help = "what is on it would be lost; if nothing is, write allow-destructive = true and apply with \
                         --allow-destructive";
-            steps.leave(path, "it is not ours, and may hold data", help);
+            let holds = found.content.as_ref().and_then(device::Content::description);
+            let holds = holds.map_or_else(|| "may hold data".to_owned(), |holds| format!("holds {holds}"));
+            steps.leave(path, format!("it is not ours, and {holds}"), help);
             return None;
         }
     };
+    if let Some(used) = found.content.as_ref().and_then(|content| content.used.as_ref()) {
+        steps.leave(path, format!("it is in use: {used}"), "choose another one");
+        return None;
+    }
+    if risk == Risk::Destructive && found.content.is_none() && matches!(found.kind, FoundKind::Device) {
+        steps.leave(path, "it cannot be looked at, and may hold data", "see to it that it can be read");
+        return None;
+    }
     let is_unmade = state.system == System::Linux && found.made_for.is_none() && state.used(path).is_none();
     if is_unmade {
         // A row alone does not make what is there swap.
@@ -331,7 +403,7 @@ fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut 
             steps.leave(path, "it does not bear the header of a swap area", help);
             return None;
         }
-        steps.add(format(path, risk));
+        steps.add(format(path, risk, state, steps));
         return Some(risk);
     }
     Some(risk)
@@ -340,16 +412,17 @@ fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut 
 /// Linux: a new volume needs a header.
 fn format_new(path: &str, state: &State, steps: &mut Steps) {
     if state.system == System::Linux {
-        steps.add(format(path, Risk::Safe));
+        steps.add(format(path, Risk::Safe, state, steps));
     }
 }
 
-fn format(path: &str, risk: Risk) -> Step {
+fn format(path: &str, risk: Risk, state: &State, steps: &Steps) -> Step {
     let summary = match risk {
-        Risk::Destructive => format!("make a swap area of {path}, which loses what is on it"),
+        Risk::Destructive => format!("make a swap area of {path}, which loses {}", holds(state.found(path))),
         _ => format!("make a swap area of {path}"),
     };
-    PlannedStep::new("format", path, summary, risk, Change::Format { path: path.to_owned() })
+    let change = Change::Format { target: Target::at(state.system, path), seen: steps.seen(path, state) };
+    PlannedStep::new("format", path, summary, risk, change)
 }
 
 /// Plans a change of the size; whether it comes about, or is not needed. `taking` is the risk of taking what is there
@@ -381,7 +454,8 @@ fn resize(
         return false;
     }
     let priority = state.used(path).and_then(|area| area.priority);
-    let change = Change::Resize { target: target(area, path), from, to, priority };
+    let change =
+        Change::Resize { target: Target::at(state.system, path), seen: steps.seen(path, state), from, to, priority };
     let (risk, how) = match state.used(path) {
         Some(_) => (Risk::Disruptive, ", and take it out of use meanwhile"),
         None => (Risk::Safe, ""),
@@ -406,9 +480,10 @@ fn ensure_use(area: &Area, path: &str, risk: Risk, state: &State, steps: &mut St
         }
         steps.add(stop(path, state));
     }
-    let change = Change::Use { path: path.to_owned(), priority: area.priority };
+    let seen = steps.seen(path, state);
+    let change = Change::Use { target: Target::at(state.system, path), seen, priority: area.priority };
     let summary = match risk {
-        Risk::Destructive => format!("use {path} as swap, which loses what is on it"),
+        Risk::Destructive => format!("use {path} as swap, which loses {}", holds(state.found(path))),
         _ => format!("use {path} as swap"),
     };
     let mut step = PlannedStep::new("add", path, summary, risk, change);
@@ -429,7 +504,6 @@ fn ensure_row(area: &Area, path: &str, risk: Risk, state: &State, steps: &mut St
         return;
     }
     let options = area.priority.map(|priority| format!("pri={priority}")).into_iter().collect();
-    let wanted = BootRow::swap(state.system, path, options);
     let table = boot_table::path(state.system);
     let previous = match rows[..] {
         [] => None,
@@ -439,6 +513,9 @@ fn ensure_row(area: &Area, path: &str, risk: Risk, state: &State, steps: &mut St
             return steps.leave(path, format!("there are {} rows about it in {table}", rows.len()), help);
         }
     };
+    // A row that names it by UUID, label or link goes on to do so.
+    let device = previous.as_ref().map_or(path, |row| row.device.as_str());
+    let wanted = BootRow::swap(state.system, device, options);
     let is_good = |row: &BootRow| row.options == wanted.options && (state.system == System::Illumos || row.at_boot);
     if previous.as_ref().is_some_and(is_good) {
         return;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use sysconfig_platform::{FileError, Host, files};
 
 const DIRECTORY: &str = "/var/lib/sysconfig";
-const PATH: &str = "/var/lib/sysconfig/swap.json";
+pub(crate) const PATH: &str = "/var/lib/sysconfig/swap.json";
 
 /// The record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,18 +28,29 @@ pub(crate) struct Ours {
     pub(crate) row: bool,
     /// That it is in use.
     pub(crate) used: bool,
+    /// What was at the path when it was taken into use: the guid of a volume, the inode and length of a file.
+    pub(crate) what: Option<String>,
+}
+
+impl Ours {
+    /// It is no longer in use.
+    pub(crate) fn stop(&mut self) {
+        (self.used, self.what) = (false, None);
+    }
 }
 
 impl Record {
-    /// Reads the record; an empty one when there is none, or it is damaged, in which case nothing is ours.
-    pub(crate) fn load(host: &Host) -> Result<Self, FileError> {
-        let content = files::read(&host.root, PATH)?;
-        Ok(content.and_then(|content| serde_json::from_slice(&content).ok()).unwrap_or_default())
+    /// Reads the record, and tells whether it is damaged: then nothing is known to be ours.
+    pub(crate) fn load(host: &Host) -> Result<(Self, bool), FileError> {
+        let Some(content) = files::read(&host.root, PATH)? else { return Ok((Self::default(), false)) };
+        let record = serde_json::from_slice(&content).ok();
+        let is_damaged = record.is_none();
+        Ok((record.unwrap_or_default(), is_damaged))
     }
 
-    /// Changes the record on the disk.
+    /// Changes the record on the disk; a damaged one is kept beside it.
     pub(crate) fn update(host: &Host, change: impl FnOnce(&mut Self)) -> Result<(), FileError> {
-        let mut record = Self::load(host)?;
+        let (mut record, is_damaged) = Self::load(host)?;
         let before = record.clone();
         change(&mut record);
         record.areas.retain(|_, ours| *ours != Ours::default());
@@ -47,6 +58,10 @@ impl Record {
             return Ok(());
         }
         files::make_directory(&host.root, DIRECTORY)?;
+        if is_damaged {
+            let content = files::read(&host.root, PATH)?.unwrap_or_default();
+            files::replace(&host.root, format!("{PATH}.damaged"), &content)?;
+        }
         let content = serde_json::to_vec(&record).expect("a record has text keys only, so it always serialises");
         files::replace(&host.root, PATH, &content).map(drop)
     }

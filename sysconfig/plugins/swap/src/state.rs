@@ -1,16 +1,19 @@
 //! What the machine is like.
 
+use crate::change::{file, seen};
 use crate::config::{Backing, Config};
+use crate::plan::volume_of;
 use crate::record::Record;
 use crate::storage_error;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::device::{self, Content};
 use sysconfig_platform::mount_table;
 use sysconfig_platform::mounting::{self, MountPoint};
 use sysconfig_platform::swap::{self, SwapArea};
-use sysconfig_platform::zfs::{self, Kind, OWNER};
+use sysconfig_platform::zfs::{self, Kind};
 use sysconfig_platform::zpool;
 use sysconfig_platform::{Host, StorageError, System, memory};
 use sysconfig_plugin::PluginError;
@@ -19,6 +22,8 @@ use sysconfig_plugin::PluginError;
 pub(crate) const KEY_PROPERTY: &str = "sysconfig:key";
 /// The value of [`KEY_PROPERTY`].
 pub(crate) const THROWN_AWAY: &str = "thrown-away";
+/// Where the key of an encrypted volume lies for a moment.
+pub(crate) const KEY_FILE: &str = "/var/run/sysconfig/swap-key";
 /// The value of [`OWNER`] on what this plugin makes.
 pub(crate) const OWNER_NAME: &str = "swap";
 
@@ -32,12 +37,24 @@ pub struct State {
     /// Sizes of the pools that rules ask for.
     pub(crate) pools: BTreeMap<String, u64>,
     pub(crate) used: Vec<SwapArea>,
-    pub(crate) rows: Vec<BootRow>,
+    pub(crate) rows: Vec<Row>,
     pub(crate) record: Record,
+    /// Whether the record cannot be read, so that nothing of it counts.
+    pub(crate) record_is_damaged: bool,
     /// What there is at the names and paths of the configuration and the record.
     pub(crate) found: BTreeMap<String, Found>,
+    /// Whether an interrupted step has left the key of an encrypted volume behind.
+    pub(crate) has_key: bool,
     /// Every dataset, because a volume needs a parent.
     pub(crate) datasets: Vec<String>,
+}
+
+/// A row of the boot table about swap.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) row: BootRow,
+    /// The path of what it names, also by its UUID or label, or by a link.
+    pub(crate) identity: String,
 }
 
 /// What there is at a path.
@@ -48,6 +65,10 @@ pub(crate) struct Found {
     pub(crate) kind: FoundKind,
     /// Linux: the size for which it bears a header of a swap area.
     pub(crate) made_for: Option<u64>,
+    /// Tells it from what may be at the path later: the guid of a volume, the inode and length of a file.
+    pub(crate) what: Option<String>,
+    /// What can be read of it, where it is neither ours nor swap in use.
+    pub(crate) content: Option<Content>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,8 +80,8 @@ pub(crate) enum FoundKind {
     Volume { bytes: u64, block: u64, is_ours: bool, encryption: Encryption },
     /// A dataset that is no volume.
     Filesystem,
-    /// A regular file.
-    File { bytes: u64, fstype: Option<String> },
+    /// A regular file; whether it bears the mark of those that this plugin makes.
+    File { bytes: u64, fstype: Option<String>, is_marked: bool },
     /// A device.
     Device,
     /// Something else.
@@ -73,6 +94,8 @@ pub(crate) enum FoundKind {
 pub(crate) enum Encryption {
     /// It is not.
     Off,
+    /// By the key of the pool, or of another dataset above it; whether that is loaded.
+    Inherited { open: bool },
     /// With a key that is loaded; whether it is a throw-away one.
     Open { throw_away: bool },
     /// With a key that is not loaded; whether it is a throw-away one, and so gone for good.
@@ -92,7 +115,9 @@ impl State {
 
     /// The rows of the boot table about a path.
     pub(crate) fn rows(&self, path: &str) -> Vec<&BootRow> {
-        self.rows.iter().filter(|row| row.fstype == "swap" && row.device == path).collect()
+        let identity = self.found.get(path).map_or(path, |found| found.identity.as_str());
+        let is_about = |row: &&Row| row.row.device == path || row.identity == identity;
+        self.rows.iter().filter(is_about).map(|row| &row.row).collect()
     }
 }
 
@@ -104,15 +129,20 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let file = |source| StorageError::File { operation: "look at the swap areas".to_owned(), source };
     let rules: Vec<_> = config.areas.iter().map(|area| (area, area.rule())).collect();
     let uses_memory = rules.iter().any(|(_, rule)| rule.as_ref().is_some_and(crate::rule::Rule::uses_memory));
+    let (record, record_is_damaged) = Record::load(host).map_err(file)?;
+    let row = |row: BootRow| Row { identity: mounting::identity(host, &row.device), row };
+    let rows = boot_table::rows(host).map_err(file)?.into_iter().filter(|row| row.fstype == "swap").map(row).collect();
     let mut state = State {
         system: host.system,
         page_size: memory::page_size(host)?,
         memory: if uses_memory { Some(memory::installed(host)?) } else { None },
         pools: BTreeMap::new(),
         used: swap::areas(host)?,
-        rows: boot_table::rows(host).map_err(file)?,
-        record: Record::load(host).map_err(file)?,
+        rows,
+        record,
+        record_is_damaged,
         found: BTreeMap::new(),
+        has_key: host.root.exists(KEY_FILE).map_err(file)?,
         datasets: Vec::new(),
     };
     for (area, rule) in &rules {
@@ -123,34 +153,21 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
             }
         }
     }
-    let volumes: Vec<(String, String)> = volumes(config, host.system);
+    let configured = config.areas.iter().map(|area| area.path(host.system));
+    let paths: BTreeSet<String> = configured.chain(state.record.areas.keys().cloned()).collect();
+    let volumes: Vec<(String, String)> = paths.iter().filter_map(|path| volume_at(host.system, path)).collect();
     look_at_volumes(host, &volumes, &mut state)?;
-    for area in &config.areas {
-        let path = area.path(host.system);
+    for path in paths {
         if let Entry::Vacant(place) = state.found.entry(path) {
-            let found = look_at_path(host, place.key())?;
+            let found = look_at_path(host, place.key(), &state.used)?;
             place.insert(found);
         }
-    }
-    let remembered: Vec<String> = state.record.areas.keys().cloned().collect();
-    for path in remembered {
-        let identity = mounting::identity(host, &path);
-        let is_there = host.root.exists(&path).map_err(file)?;
-        let nothing = FoundKind::Nothing { directory: true, fstype: None };
-        let kind = if is_there { FoundKind::Other } else { nothing };
-        let found = Found { identity, kind, made_for: None };
-        state.found.entry(path).or_insert(found);
     }
     Ok(state)
 }
 
-/// The volumes of the configuration: path and name.
-fn volumes(config: &Config, system: System) -> Vec<(String, String)> {
-    let name = |area: &crate::config::Area| match area.backing() {
-        Backing::Volume(name) => Some((area.path(system), name.to_owned())),
-        _ => None,
-    };
-    config.areas.iter().filter_map(name).collect()
+fn volume_at(system: System, path: &str) -> Option<(String, String)> {
+    volume_of(system, path).map(|name| (path.to_owned(), name.to_owned()))
 }
 
 fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State) -> Result<(), StorageError> {
@@ -166,33 +183,46 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
         let found = match kind(name) {
             None => FoundKind::Nothing { directory: true, fstype: None },
             Some(Kind::Filesystem) => FoundKind::Filesystem,
-            Some(Kind::Volume) => volume(properties.get(name).unwrap_or(&zfs::Properties::new())),
+            Some(Kind::Volume) => volume(name, properties.get(name).unwrap_or(&zfs::Properties::new())),
         };
         let is_volume = matches!(found, FoundKind::Volume { .. });
         let made_for = if host.system == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
-        state.found.insert(path.clone(), Found { identity: mounting::identity(host, path), kind: found, made_for });
+        let identity = mounting::identity(host, path);
+        let what = properties.get(name).and_then(|all| seen::guid_of(all).cloned());
+        let is_theirs = matches!(found, FoundKind::Volume { is_ours: false, .. });
+        let content = if is_theirs { content(host, path, &state.used) } else { None };
+        state.found.insert(path.clone(), Found { identity, kind: found, made_for, what, content });
     }
     state.datasets = datasets.into_iter().map(|dataset| dataset.name).collect();
     Ok(())
 }
 
-fn volume(properties: &zfs::Properties) -> FoundKind {
-    let value = |name: &str| properties.get(name).map(|property| property.value.as_str());
+fn volume(name: &str, properties: &zfs::Properties) -> FoundKind {
+    let value = |property: &str| properties.get(property).map(|found| found.value.as_str());
     let is_local = |name: &str, wanted: &str| {
         properties.get(name).is_some_and(|property| property.is_local() && property.value == wanted)
     };
     let throw_away = is_local(KEY_PROPERTY, THROWN_AWAY);
+    let has_own_key = value("encryptionroot").is_none_or(|root| root == name || root == "-");
     let encryption = match (value("encryption"), value("keystatus")) {
         (None | Some("off" | "-"), _) => Encryption::Off,
+        (_, status) if !has_own_key => Encryption::Inherited { open: status != Some("unavailable") },
         (_, Some("unavailable")) => Encryption::Locked { throw_away },
         _ => Encryption::Open { throw_away },
     };
     let number = |name: &str| value(name).and_then(|value| value.parse().ok()).unwrap_or_default();
-    let is_ours = is_local(OWNER, OWNER_NAME);
+    let is_ours = seen::is_ours(properties);
     FoundKind::Volume { bytes: number("volsize"), block: number("volblocksize"), is_ours, encryption }
 }
 
-fn look_at_path(host: &Host, path: &str) -> Result<Found, StorageError> {
+/// What can be read of what is not in use as swap.
+fn content(host: &Host, path: &str, used: &[SwapArea]) -> Option<Content> {
+    let identity = mounting::identity(host, path);
+    let is_used = used.iter().any(|area| area.path == path || area.path == identity);
+    if is_used { None } else { device::look(host, path).content().cloned() }
+}
+
+fn look_at_path(host: &Host, path: &str, used: &[SwapArea]) -> Result<Found, StorageError> {
     let operation = format!("look at {path}");
     let file = |source| StorageError::File { operation: operation.clone(), source };
     let resolved = host.root.resolve(path).map_err(file)?;
@@ -202,7 +232,9 @@ fn look_at_path(host: &Host, path: &str) -> Result<Found, StorageError> {
     let kind = match std::fs::symlink_metadata(host.root.locate(&resolved)) {
         // In tests a device is a plain file below /dev.
         Ok(_) if path.starts_with("/dev/") => FoundKind::Device,
-        Ok(metadata) if metadata.is_file() => FoundKind::File { bytes: metadata.len(), fstype },
+        Ok(metadata) if metadata.is_file() => {
+            FoundKind::File { bytes: metadata.len(), fstype, is_marked: file::bears_mark(host, path)? }
+        }
         Ok(_) => FoundKind::Other,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let parent = path.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
@@ -213,5 +245,8 @@ fn look_at_path(host: &Host, path: &str) -> Result<Found, StorageError> {
     };
     let readable = matches!(kind, FoundKind::Device | FoundKind::File { .. });
     let made_for = if host.system == System::Linux && readable { swap::made_for(host, path)? } else { None };
-    Ok(Found { identity: mounting::identity(host, path), kind, made_for })
+    let what = if let FoundKind::File { .. } = kind { file::what(host, path) } else { None };
+    let is_theirs = matches!(kind, FoundKind::Device | FoundKind::File { is_marked: false, .. });
+    let content = if is_theirs { content(host, path, used) } else { None };
+    Ok(Found { identity: mounting::identity(host, path), kind, made_for, what, content })
 }

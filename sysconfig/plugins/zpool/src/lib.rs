@@ -1,7 +1,6 @@
 //! The plugin `zpool` owns `storage.pool`: the ZFS pools of the machine, on illumos and on Linux with OpenZFS.
 //!
 //! * `config`, `validate`: what can be written, and what is wrong with it;
-//! * `device`: which devices are meant, and whether they hold anything, by their own bytes;
 //! * `state`: observing pools, pools that could be imported, and devices;
 //! * `plan`: what is to be done, what is refused, and what is left as it is;
 //! * `change`: doing it, right to repeat, looked at before and after.
@@ -12,7 +11,6 @@
 
 pub mod change;
 mod config;
-pub mod device;
 mod error;
 mod plan;
 mod state;

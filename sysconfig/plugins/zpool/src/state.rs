@@ -1,13 +1,13 @@
 //! What the machine is like: its pools, those that it could import, and the devices that the configuration names.
 
 use crate::config::Config;
-use crate::device::{self, Device, Names};
 use crate::error::zfs_error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use sysconfig_platform::device::{self, Device, Names};
 use sysconfig_platform::zfs::{self, Properties};
 use sysconfig_platform::zpool::{self, Importable, Layout, PoolStatus, Vdev};
-use sysconfig_platform::{Host, System};
+use sysconfig_platform::{Host, StorageError, System, mount_table};
 use sysconfig_plugin::PluginError;
 
 /// What was found.
@@ -27,6 +27,8 @@ pub struct State {
 pub(crate) struct ActivePool {
     pub(crate) status: PoolStatus,
     pub(crate) guid: u64,
+    /// Whether the machine runs from it: one of its datasets is mounted at `/`.
+    pub(crate) holds_root: bool,
     pub(crate) properties: Properties,
     /// The properties of the root dataset, where any are configured.
     pub(crate) root: Properties,
@@ -120,7 +122,12 @@ fn active(host: &Host, config: &Config, status: PoolStatus) -> Result<Option<Act
         false => Properties::new(),
     };
     let members = members(host, &status.layout);
-    Ok(Some(ActivePool { status, guid, properties, root, members }))
+    let mounts = mount_table::mounts(host)
+        .map_err(|source| failed(StorageError::File { operation: "look at what is mounted".to_owned(), source }))?;
+    let is_of_it = |device: &str| device.split('/').next() == Some(status.name.as_str());
+    let holds_root =
+        mounts.iter().any(|mount| mount.mount_point == "/" && mount.fstype == "zfs" && is_of_it(&mount.device));
+    Ok(Some(ActivePool { status, guid, holds_root, properties, root, members }))
 }
 
 fn members(host: &Host, layout: &Layout) -> Members {

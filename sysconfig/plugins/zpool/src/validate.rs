@@ -3,9 +3,9 @@
 mod properties;
 
 use crate::config::{Config, KEY, Pool, Scalar, Vdev};
-use crate::device::is_kernel_name;
 use std::collections::BTreeMap;
 use sysconfig_platform::System;
+use sysconfig_platform::device::is_kernel_name;
 use sysconfig_platform::zpool::Kind;
 use sysconfig_plugin::Diagnostic;
 use zfs_format::name::check_pool;

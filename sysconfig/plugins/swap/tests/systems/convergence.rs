@@ -5,6 +5,7 @@ use crate::support::{Fixture, illumos, linux_with_zfs, summaries};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
+use sysconfig_plugin::Risk;
 
 /// One area of a configuration.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ struct Wish {
     encrypted: bool,
     priority: Option<i32>,
     adopt: bool,
+    allow_destructive: bool,
+    absent: bool,
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -25,11 +28,14 @@ fn wish() -> impl Strategy<Value = Wish> {
         "0.5 x memory",
         "min(2 x memory, 20 % of memory)",
         "max(64 MiB, 1 % of memory)",
+        "10 % of pool",
+        "min(2 x memory, 3 % of pool)",
     ]);
-    let flags = (any::<bool>(), proptest::bool::weighted(0.2), any::<bool>());
+    let rarely = || proptest::bool::weighted(0.2);
+    let flags = (any::<bool>(), rarely(), any::<bool>(), rarely(), rarely());
     let priority = proptest::option::of(0..10_i32);
     (0..3_usize, 0..2_usize, size, flags, priority).prop_map(
-        |(kind, which, size, (persistent, encrypted, adopt), priority)| Wish {
+        |(kind, which, size, (persistent, encrypted, adopt, allow_destructive, absent), priority)| Wish {
             kind,
             which,
             size,
@@ -37,21 +43,31 @@ fn wish() -> impl Strategy<Value = Wish> {
             encrypted,
             priority,
             adopt,
+            allow_destructive: allow_destructive || absent,
+            absent,
         },
     )
 }
 
-const DEVICES: [[&str; 2]; 2] = [["/dev/dsk/c1t0d0s1", "/dev/dsk/c1t1d0s1"], ["/dev/sdb1", "/dev/sdc1"]];
+const DEVICES: [[&str; 2]; 2] =
+    [["/dev/dsk/c1t0d0s1", "/dev/dsk/c1t1d0s1"], ["/dev/disk/by-partlabel/swap0", "/dev/disk/by-partlabel/swap1"]];
 
 impl Wish {
     fn area(&self, is_illumos: bool) -> Value {
         let mut area = match self.kind {
             0 => json!({ "volume": format!("rpool/swap{}", self.which), "size": self.size }),
-            1 => json!({ "file": format!("/var/swap{}", self.which), "size": self.size }),
+            // A file lies in no pool.
+            1 => {
+                json!({ "file": format!("/var/swap{}", self.which), "size": self.size.replace("of pool", "of memory") })
+            }
             _ => json!({ "device": DEVICES[usize::from(!is_illumos)][self.which] }),
         };
         area["persistent"] = json!(self.persistent);
         area["adopt"] = json!(self.adopt);
+        area["allow-destructive"] = json!(self.allow_destructive);
+        if self.absent {
+            area["absent"] = json!(true);
+        }
         if is_illumos && self.encrypted && self.kind == 0 {
             area["encrypted"] = json!(true);
         }
@@ -133,19 +149,23 @@ fn untouchable(storage: &Storage) -> (Vec<Option<String>>, Option<FakeDataset>) 
 fn run(before: &Before, all: &[Vec<Wish>], is_illumos: bool) -> Result<(), TestCaseError> {
     let mut fixture = machine(before, is_illumos);
     let protected = fixture.machine.storage(|storage| untouchable(storage));
+    let mut is_permitted = false;
     for wishes in all {
+        is_permitted |= wishes.iter().any(|wish| wish.allow_destructive);
         let configuration = configuration(wishes, is_illumos);
         prop_assert_eq!(fixture.harness.validate(configuration.clone()), vec![]);
         fixture.harness.configure(configuration);
         let steps = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
         let (left_alone, steps): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.action == "leave");
         for step in &steps {
+            let key_is_permitted = wishes.iter().any(|wish| wish.allow_destructive);
+            prop_assert!(step.risk != Risk::Destructive || key_is_permitted, "{}", step.summary);
             let result = fixture.harness.apply(step);
             prop_assert!(result.is_ok(), "{}: {:?}\nof {:#?}", step.summary, result, summaries(&steps));
         }
         let again = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
         prop_assert_eq!(summaries(&again), summaries(&left_alone), "after {:#?}", summaries(&steps));
-        prop_assert_eq!(&fixture.machine.storage(|storage| untouchable(storage)), &protected);
+        prop_assert!(is_permitted || fixture.machine.storage(|storage| untouchable(storage)) == protected);
     }
     fixture.harness.configure(json!({ "storage.swap": [] }));
     fixture.harness.converge().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;

@@ -34,6 +34,11 @@ fn our_volume(storage: &mut Storage) {
         .add_dataset("rpool/swap1", FakeDataset::volume(GIB, [("sysconfig:owner", "swap"), ("volblocksize", "4096")]));
 }
 
+fn encrypted_pool(storage: &mut Storage) {
+    let properties = &mut storage.datasets.get_mut("rpool").unwrap().properties;
+    properties.insert("encryption".to_owned(), "on".to_owned());
+}
+
 const USE: (Risk, &str) = (Risk::Safe, "use /dev/zvol/dsk/rpool/swap1 as swap");
 const ROW: (Risk, &str) = (Risk::Safe, "use /dev/zvol/dsk/rpool/swap1 as swap at boot");
 
@@ -96,6 +101,55 @@ const CASES: &[Case] = &[
             (Risk::Destructive, "destroy the volume rpool/swap1 and make it anew"),
             (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
         ],
+    },
+    Case {
+        what: "ours in a pool that is encrypted itself",
+        setup: |storage| {
+            encrypted_pool(storage);
+            our_volume(storage);
+        },
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
+        plan: &[USE, ROW],
+    },
+    Case {
+        what: "nothing, in a pool that is encrypted itself",
+        setup: encrypted_pool,
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
+        plan: &[(Risk::Safe, "create the volume rpool/swap1"), USE, ROW],
+    },
+    Case {
+        what: "with the key of the pool, where one to throw away is wanted",
+        setup: |storage| {
+            encrypted_pool(storage);
+            our_volume(storage);
+        },
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\n",
+        plan: &[(
+            Risk::Safe,
+            "leave /dev/zvol/dsk/rpool/swap1 alone: the volume rpool/swap1 is encrypted with the key of what it lies in",
+        )],
+    },
+    Case {
+        what: "with the key of the pool, where one to throw away is wanted, with permission",
+        setup: |storage| {
+            encrypted_pool(storage);
+            our_volume(storage);
+        },
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\n",
+        plan: &[
+            (Risk::Destructive, "destroy the volume rpool/swap1 and make it anew"),
+            (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
+        ],
+    },
+    Case {
+        what: "in a pool whose key is not loaded",
+        setup: |storage| {
+            encrypted_pool(storage);
+            our_volume(storage);
+            storage.datasets.get_mut("rpool").unwrap().has_key = false;
+        },
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
+        plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: the key of what it lies in is not loaded")],
     },
     Case {
         what: "a file system of that name",
@@ -176,4 +230,34 @@ fn rows_of_others() {
     let mut twice = setup("/dev/sdb1 none swap sw 0 0\n/dev/sdb1 none swap sw,pri=5 0 0\n");
     let steps = twice.plan(&format!("{text}adopt = true\n"));
     assert!(summaries(&steps)[1].contains("there are 2 rows about it"), "{:?}", summaries(&steps));
+}
+
+/// Installers write rows by UUID or label.
+#[test]
+fn a_row_by_another_name_is_a_row_about_it() {
+    for (name, link) in [("UUID=1-2", "by-uuid/1-2"), ("LABEL=s", "by-label/s"), ("/dev/disk/by-id/x", "by-id/x")] {
+        let mut fixture = linux();
+        fixture.machine.storage(|storage| storage.add_device("/dev/sdb1", GIB, Some("swap")));
+        let link = fixture.host.root.locate(format!("/dev/disk/{link}"));
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("../../sdb1", link).unwrap();
+        let table = fixture.host.root.locate("/etc/fstab");
+        let before = format!("/dev/vda1 / ext4 defaults 0 1\n{name}  none swap sw 0 0\n");
+        std::fs::write(&table, &before).unwrap();
+        let text = "[[storage.swap]]\ndevice = \"/dev/sdb1\"\n";
+        assert_eq!(fixture.converge(text), ["use /dev/sdb1 as swap"], "{name}");
+        assert_eq!(fixture.read("/etc/fstab"), before);
+        let other = format!("{text}priority = 4\nadopt = true\n");
+        fixture.harness.configure(crate::support::config(&other));
+        let steps = fixture.harness.converge().unwrap().steps;
+        let after = format!("/dev/vda1 / ext4 defaults 0 1\n{name}\tnone\tswap\tpri=4\t0\t0\n");
+        assert_eq!(fixture.read("/etc/fstab"), after, "the row stays the only one");
+        for (step, _) in steps.iter().rev() {
+            fixture.harness.undo(step).unwrap();
+        }
+        assert_eq!(fixture.read("/etc/fstab"), before.replace("  none swap sw 0 0", "\tnone\tswap\tsw\t0\t0"));
+        fixture.converge(&other);
+        fixture.converge("[storage]\nswap = []\n");
+        assert_eq!(fixture.read("/etc/fstab"), "/dev/vda1 / ext4 defaults 0 1\n");
+    }
 }

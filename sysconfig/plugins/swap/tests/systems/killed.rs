@@ -55,6 +55,8 @@ fn after_a_kill_at_any_command_the_next_apply_converges() {
                 fixture.restart(way.to);
                 fixture.converge_again(way.to);
                 assert_eq!(fixture.used(), way.used, "way {number}, killed at {kills}");
+                let key = fixture.host.root.locate("/var/run/sysconfig/swap-key");
+                assert!(!key.exists(), "the key is thrown away, way {number}, killed at {kills}");
                 kills += 1;
             }
             assert!(kills > 0, "way {number} takes no command");

@@ -28,19 +28,22 @@ fn a_file_is_made_whole_before_it_is_there() {
 
 #[test]
 fn a_partition_that_may_hold_data_needs_two_permissions() {
+    const DEVICE: &str = "/dev/disk/by-partlabel/swap";
     let mut fixture = linux();
-    fixture.machine.storage(|storage| storage.add_device("/dev/sdb1", 1 << 30, Some("ext4")));
-    let text = "[[storage.swap]]\ndevice = \"/dev/sdb1\"\n";
-    let steps = fixture.plan(text);
-    assert_eq!(summaries(&steps), ["leave /dev/sdb1 alone: it is not ours, and may hold data"]);
+    fixture.machine.storage(|storage| storage.add_device(DEVICE, 1 << 30, Some("ext4")));
+    let text = format!("[[storage.swap]]\ndevice = \"{DEVICE}\"\n");
+    let steps = fixture.plan(&text);
+    let holds = "an ext2, ext3 or ext4 file system (at byte 1080)";
+    assert_eq!(summaries(&steps), [format!("leave {DEVICE} alone: it is not ours, and holds {holds}")]);
     assert!(fixture.harness.apply(&steps[0]).unwrap_err().data.unwrap().help.unwrap().contains("--allow-destructive"));
     let allowed = format!("{text}allow-destructive = true\n");
     let steps = fixture.plan(&allowed);
     assert!(steps.iter().all(|step| step.risk == Risk::Destructive), "{steps:?}");
+    assert_eq!(steps[0].summary, format!("make a swap area of {DEVICE}, which loses {holds}"));
     assert_eq!(fixture.used(), [""; 0]);
     fixture.converge_up_to(&allowed, Risk::Destructive);
-    assert_eq!(fixture.used(), ["/dev/sdb1 1024"]);
-    assert_eq!(fixture.converge(text), [""; 0], "the permission can go when it is done");
+    assert_eq!(fixture.used(), [format!("{DEVICE} 1024")]);
+    assert_eq!(fixture.converge(&text), [""; 0], "the permission can go when it is done");
 }
 
 #[test]

@@ -5,5 +5,6 @@ mod different;
 mod illumos;
 mod killed;
 mod linux;
+mod meanwhile;
 mod refusals;
 mod support;

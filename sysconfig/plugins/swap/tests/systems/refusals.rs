@@ -24,6 +24,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("illumos", "file = \"/a b\"\nsize = \"1 GiB\"", "file", "vfstab cannot express spaces"),
     ("illumos", "file = \"/a\"\nsize = \"1 GiB\"\npriority = 5", "priority", "no priorities on illumos"),
     ("linux", "file = \"/a\"\nsize = \"1 GiB\"\npriority = -1", "priority", "not between 0 and 32767"),
+    ("linux", "device = \"/dev/sdb1\"\nallow-destructive = true", "allow-destructive", "another disk after a reboot"),
     ("linux", "volume = \"rpool/a\"\nsize = \"1 GiB\"\nencrypted = true", "encrypted", "only on illumos"),
 ];
 

@@ -1,10 +1,10 @@
 //! Carrying changes out.
 
 use super::{Approved, Change, Creation, Role, Target, force};
-use crate::device::{self, Presence};
 use crate::error::zfs_error;
 use crate::plan::is_so;
 use crate::state::{State, is_lost};
+use sysconfig_platform::device::{self, Presence};
 use sysconfig_platform::zpool::{self, Kind, PoolStatus, Vdev, Words};
 use sysconfig_platform::{Host, Invocation};
 use sysconfig_platform::{StorageError, zfs};
@@ -20,9 +20,9 @@ impl Change {
             Self::Import { pool, guid, old_name, directories } => {
                 import(host, pool, *guid, old_name.as_deref(), directories)
             }
-            Self::Add { pool, guid, role, kind, devices } => add(host, self, (pool, *guid), *role, *kind, devices),
-            Self::Attach { pool, guid, to, new } => attach(host, self, (pool, *guid), to, new),
-            Self::Replace { pool, guid, old, new } => replace(host, self, (pool, *guid), old, new),
+            Self::Add { pool, guid, role, kind, devices } => add(host, (pool, *guid), *role, *kind, devices),
+            Self::Attach { pool, guid, to, new } => attach(host, (pool, *guid), to, new),
+            Self::Replace { pool, guid, old, new } => replace(host, (pool, *guid), old, new),
             Self::Online { pool, guid, device, path } => online(host, (pool, *guid), device, path),
             Self::Expand { pool, guid, devices } => expand(host, (pool, *guid), devices),
             Self::Set { target, pool, guid, property, to, .. } => set(host, *target, (pool, *guid), property, to),
@@ -46,8 +46,7 @@ fn create(host: &Host, pool: &str, creation: &Creation, devices: &[Approved]) ->
     }
     check(host, devices, &operation)?;
     let command = creation.command(pool);
-    let permitted = devices.iter().any(|device| device.holds.is_some());
-    force::run_permitted(host, permitted, |force| zpool::create(host, force, &command), &operation)?;
+    force::run_permitted(host, devices, |force| zpool::create(host, force, &command), &operation)?;
     let status = status(host, pool, &operation)?;
     confirm(host, status.as_ref(), devices.iter().map(|device| device.path.as_str()), &operation)
 }
@@ -73,14 +72,7 @@ fn import(
     Ok(Outcome::Changed)
 }
 
-fn add(
-    host: &Host,
-    change: &Change,
-    which: Which<'_>,
-    role: Role,
-    kind: Kind,
-    devices: &[Approved],
-) -> Result<Outcome, PluginError> {
+fn add(host: &Host, which: Which<'_>, role: Role, kind: Kind, devices: &[Approved]) -> Result<Outcome, PluginError> {
     let paths: Vec<_> = devices.iter().map(|device| device.path.clone()).collect();
     let operation = format!("cannot add {} to the pool {}", paths.join(", "), which.0);
     let status = the_pool(host, which, &operation)?;
@@ -95,12 +87,12 @@ fn add(
         Role::Cache => words.cache(&paths),
         Role::Spare => words.spares(&paths),
     }
-    force::run_permitted(host, change.overwrites(), |force| zpool::add(host, force, which.0, &words), &operation)?;
+    force::run_permitted(host, devices, |force| zpool::add(host, force, which.0, &words), &operation)?;
     let status = the_pool(host, which, &operation)?;
     confirm(host, Some(&status), paths.iter().map(String::as_str), &operation)
 }
 
-fn attach(host: &Host, change: &Change, which: Which<'_>, to: &str, new: &Approved) -> Result<Outcome, PluginError> {
+fn attach(host: &Host, which: Which<'_>, to: &str, new: &Approved) -> Result<Outcome, PluginError> {
     let operation = format!("cannot attach {} to {to} of the pool {}", new.path, which.0);
     let status = the_pool(host, which, &operation)?;
     if member(host, &status, &new.path).is_some() {
@@ -108,12 +100,12 @@ fn attach(host: &Host, change: &Change, which: Which<'_>, to: &str, new: &Approv
     }
     check(host, std::slice::from_ref(new), &operation)?;
     let command = |force| zpool::attach(host, force, which.0, to, &new.path);
-    force::run_permitted(host, change.overwrites(), command, &operation)?;
+    force::run_permitted(host, std::slice::from_ref(new), command, &operation)?;
     let status = the_pool(host, which, &operation)?;
     confirm(host, Some(&status), std::iter::once(new.path.as_str()), &operation)
 }
 
-fn replace(host: &Host, change: &Change, which: Which<'_>, old: &str, new: &Approved) -> Result<Outcome, PluginError> {
+fn replace(host: &Host, which: Which<'_>, old: &str, new: &Approved) -> Result<Outcome, PluginError> {
     let operation = format!("cannot replace {old} of the pool {} by {}", which.0, new.path);
     let status = the_pool(host, which, &operation)?;
     let is_done = |status: &PoolStatus| member(host, status, &new.path).is_some_and(|member| member.name != old);
@@ -122,7 +114,7 @@ fn replace(host: &Host, change: &Change, which: Which<'_>, old: &str, new: &Appr
     }
     check(host, std::slice::from_ref(new), &operation)?;
     let command = |force| zpool::replace(host, force, which.0, old, &new.path);
-    force::run_permitted(host, change.overwrites(), command, &operation)?;
+    force::run_permitted(host, std::slice::from_ref(new), command, &operation)?;
     let status = the_pool(host, which, &operation)?;
     confirm(host, Some(&status), std::iter::once(new.path.as_str()), &operation)
 }

@@ -3,8 +3,8 @@
 use super::Refusal;
 use crate::change::Approved;
 use crate::config::{Pool, WantedVdev};
-use crate::device::{Content, Device, Presence};
 use crate::state::State;
+use sysconfig_platform::device::{Content, Device, Presence};
 
 /// `SPA_MINDEVSIZE`: what a device has at least, in bytes.
 const SMALLEST: u64 = 64 << 20;

@@ -6,9 +6,9 @@ use super::devices::Devices;
 use super::{PoolPlan, Refusal, Step};
 use crate::change::{Change, Role};
 use crate::config::{Pool, WantedVdev};
-use crate::device::{Device, Presence};
 use crate::state::{Members, State};
 use std::fmt;
+use sysconfig_platform::device::{Device, Presence};
 use sysconfig_platform::zpool::{Kind, Layout, Vdev};
 use sysconfig_plugin::{PlannedStep, Risk};
 
@@ -326,9 +326,9 @@ fn words(paths: &[&String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device;
     use crate::state::Member;
     use sysconfig_platform::System;
+    use sysconfig_platform::device;
     use sysconfig_platform::fake::Machine;
     use sysconfig_platform::zpool::parse_status;
 

@@ -99,7 +99,7 @@ fn of_active(pool: &Pool, active: &ActivePool, state: &State) -> PoolPlan {
     let actual =
         Actual { name: &pool.name, guid: active.guid, layout: &active.status.layout, members: &active.members };
     let layout = layout::difference(pool, &actual, state);
-    let is_boot_pool = active.properties.get("bootfs").is_some_and(|bootfs| bootfs.value != "-");
+    let is_boot_pool = active.holds_root || active.properties.get("bootfs").is_some_and(|bootfs| bootfs.value != "-");
     if is_boot_pool && !layout.steps.is_empty() {
         let what = "it is the pool that the machine boots from, whose layout is left alone";
         let help = "change it by hand, and install the boot loader on new devices";

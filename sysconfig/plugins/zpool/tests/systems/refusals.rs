@@ -184,8 +184,34 @@ fn a_pool_that_another_machine_may_use_is_neither_imported_nor_overwritten() {
     let steps_now = fixture.plan(other);
     assert!(fixture.harness.apply(&steps[0]).unwrap_err().chain().contains("has changed since the plan"));
     let error = fixture.harness.apply(&steps_now[0]).unwrap_err();
-    assert!(error.chain().contains("is part of potentially active pool"), "{}", error.chain());
+    assert!(error.chain().contains("is part of exported or potentially active ZFS pool tank"), "{}", error.chain());
     assert!(!fixture.commands().iter().any(|line| line.contains(" -f")), "{:?}", fixture.commands());
+}
+
+/// illumos objects to both in the same words, and the label tells them apart.
+#[test]
+fn a_disk_of_an_exported_pool_is_taken_with_both_permissions() {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.type_in("zpool create old /dev/dsk/c0t0d0");
+    fixture.machine.type_in("zpool export old");
+    let permitted = tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]");
+    let steps = fixture.plan(&permitted);
+    fixture.harness.apply(&steps[0]).unwrap();
+    assert!(fixture.commands().iter().any(|line| line.contains("create -f")), "{:?}", fixture.commands());
+    assert_eq!(fixture.plan(&permitted), []);
+}
+
+#[test]
+fn the_pool_that_holds_the_root_keeps_its_layout_also_without_bootfs() {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.type_in("zpool create tank /dev/dsk/c0t0d0");
+    let text = tank("vdevs = [{ mirror = [\"c#0t0d0\", \"c#0t1d0\"] }]");
+    fixture.machine.storage(|storage| {
+        storage.drop_mount("/");
+        storage.add_mount("tank/ROOT/be", "/", "zfs", &["rw"]);
+    });
+    let refusals = fixture.refusals(&text);
+    assert!(refusals[0].starts_with("it is the pool that the machine boots from"), "{refusals:?}");
 }
 
 #[test]

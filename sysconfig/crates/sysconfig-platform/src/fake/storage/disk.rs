@@ -281,7 +281,7 @@ impl Storage {
     }
 }
 
-fn write_at(path: &PathBuf, at: u64, bytes: &[u8]) {
+pub(super) fn write_at(path: &PathBuf, at: u64, bytes: &[u8]) {
     let mut file = OpenOptions::new().write(true).open(path).expect("a disk can be written");
     file.seek(SeekFrom::Start(at)).and_then(|_| file.write_all(bytes)).expect("a disk can be written");
 }

@@ -77,6 +77,8 @@ pub struct Storage {
     pub busy_in_passing: u32,
     /// Whether there is not enough memory to take swap away.
     pub memory_is_short: bool,
+    /// Whether no file can grow.
+    pub disk_is_full: bool,
     /// Installed memory.
     pub memory: u64,
     /// How long the node of a new volume is missing.
@@ -109,6 +111,7 @@ impl Storage {
             users: BTreeMap::new(),
             busy_in_passing: 0,
             memory_is_short: false,
+            disk_is_full: false,
             memory: 4 << 30,
             node_delay: Duration::from_millis(3),
             has_zfs: system == System::Illumos,
@@ -136,19 +139,27 @@ impl Storage {
         self.datasets.insert(name.to_owned(), dataset);
     }
 
-    /// Adds a partition, with its node.
+    /// Adds a partition, with its nodes and what tells what is on it.
     ///
     /// # Panics
     /// When the root cannot be written.
     pub fn add_device(&mut self, path: &str, bytes: u64, content: Option<&str>) {
-        let content = content.map(str::to_owned);
-        let node = self.root.locate(path);
-        fs::create_dir_all(node.parent().expect("a node lies in a directory")).expect("the root can be written");
-        fs::write(&node, "").expect("the root can be written");
-        if content.as_deref() == Some("swap") {
-            self.write_swap_header(path, bytes);
+        self.add_file(path, bytes);
+        if let (System::Illumos, Some(name)) = (self.system, path.strip_prefix("/dev/dsk/")) {
+            // Both nodes are of one device.
+            let raw = self.root.locate(format!("/dev/rdsk/{name}"));
+            fs::create_dir_all(raw.parent().expect("a node lies in a directory")).expect("the root can be written");
+            let _ = fs::remove_file(&raw);
+            std::os::unix::fs::symlink(format!("../dsk/{name}"), raw).expect("the root can be written");
         }
-        self.devices.insert(path.to_owned(), Device { bytes, content });
+        match content {
+            Some("swap") => self.write_swap_header(path, bytes),
+            Some("ext4") => disk::write_at(&self.root.locate(path), 1024 + 56, &[0x53, 0xef]),
+            Some("ufs") => disk::write_at(&self.root.locate(path), 8192 + 1372, b"\x54\x19\x01\x00"),
+            Some(_) => disk::write_at(&self.root.locate(path), 512, b"something"),
+            None => {}
+        }
+        self.devices.insert(path.to_owned(), Device { bytes, content: content.map(str::to_owned) });
     }
 
     /// Mounts something without a program.
@@ -224,6 +235,11 @@ impl Storage {
                 self.push_mount(&row.device, point, &row.fstype, row.options.clone(), None);
             }
         }
+        self.show();
+    }
+
+    /// Shows what a test has changed.
+    pub fn refresh(&mut self) {
         self.show();
     }
 

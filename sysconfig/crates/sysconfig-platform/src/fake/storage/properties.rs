@@ -76,10 +76,12 @@ pub(super) const KNOWN: &[Known] = &[
         "none",
         Values::OneOf(&["none", "formC", "formD", "formKC", "formKD"]),
     )))),
+    fixed(own(known("guid", "0", Values::Size))),
     of_volumes(own(known("volsize", "0", Values::Size))),
     of_volumes(fixed(own(known("volblocksize", "8192", Values::Size)))),
     fixed(own(known("encryption", "off", Values::OneOf(&["on", "off", "aes-256-gcm", "aes-256-ccm"])))),
     fixed(own(known("keyformat", "none", Values::OneOf(&["none", "raw", "hex", "passphrase"])))),
+    fixed(own(known("encryptionroot", "-", Values::Text))),
     own(known("keylocation", "none", Values::Text)),
 ];
 

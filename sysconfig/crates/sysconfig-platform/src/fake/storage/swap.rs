@@ -27,7 +27,7 @@ impl Storage {
 
     pub(super) fn use_swap(&mut self, path: &str, priority: i32) -> bool {
         let volume = path.strip_prefix("/dev/zvol/dsk/").or_else(|| path.strip_prefix("/dev/zvol/"));
-        let is_locked = volume.and_then(|name| self.datasets.get(name)).is_some_and(super::FakeDataset::is_locked);
+        let is_locked = volume.is_some_and(|name| self.is_locked(name));
         match self.swap_size(path) {
             Some(bytes) if bytes > PAGE && !is_locked => {
                 self.swaps.push(UsedSwap { path: path.to_owned(), bytes, priority });
@@ -103,6 +103,9 @@ impl Storage {
     /// Makes a file with a hole, which tells the same size.
     fn make_file(&mut self, size: &str, path: &str) -> Completed {
         let made = fs::File::create(self.root.locate(path));
+        if self.disk_is_full {
+            return failed(1, format!("{path}: No space left on device\n"));
+        }
         match (size.parse(), made) {
             (Ok(size), Ok(file)) if file.set_len(size).is_ok() => printed(""),
             _ => failed(1, format!("{path}: No such file or directory\n")),

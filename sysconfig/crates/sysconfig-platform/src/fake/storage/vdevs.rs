@@ -89,14 +89,17 @@ impl Storage {
         }
         if let Some(label) = self.label(path).filter(|label| label.pool_guid != 0) {
             let foreign = self.exported.iter().any(|pool| pool.guid == label.pool_guid && pool.foreign);
-            return match label.state {
-                0 if foreign => {
-                    Err(invalid(&format!("{label_path} is part of potentially active pool '{}'", label.pool), false))
+            // Nobody minds a pool that was destroyed.
+            let used = match label.state {
+                2 => return Ok(()),
+                // Of disks illumos does not tell which it is (libdiskmgt); of files it does.
+                _ if self.system == System::Illumos && label_path.starts_with("/dev/") => {
+                    format!("exported or potentially active ZFS pool {}. Please see zpool(8).", label.pool)
                 }
-                // Nobody minds a pool that was destroyed.
-                2 => Ok(()),
-                _ => Err(invalid(&format!("{label_path} is part of exported pool '{}'", label.pool), false)),
+                0 if foreign => format!("potentially active pool '{}'", label.pool),
+                _ => format!("exported pool '{}'", label.pool),
             };
+            return Err(invalid(&format!("{label_path} is part of {used}"), false));
         }
         match self.file_system(path) {
             Some(kind) if self.system == System::Illumos => {

@@ -8,6 +8,7 @@ use crate::zfs::{Kind, volume_path};
 use crate::{Completed, System};
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const USAGE: &str = "usage: zfs command args ...\n";
 
@@ -22,7 +23,12 @@ pub struct FakeDataset {
     pub mounted: bool,
     /// Whether the key is loaded, when it is encrypted.
     pub has_key: bool,
+    /// Tells it from others that were or will be of the same name.
+    pub guid: u64,
 }
+
+/// The guid that the next dataset gets.
+static NEXT_GUID: AtomicU64 = AtomicU64::new(7_000_001);
 
 impl FakeDataset {
     /// A file system.
@@ -41,7 +47,7 @@ impl FakeDataset {
 
     fn new(kind: Kind, properties: &[(&str, &str)]) -> Self {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { kind, properties, mounted: false, has_key: true }
+        Self { kind, properties, mounted: false, has_key: true, guid: NEXT_GUID.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The value of a property that is set on the dataset itself.
@@ -50,8 +56,8 @@ impl FakeDataset {
         self.properties.get(property).map(String::as_str)
     }
 
-    pub(super) fn is_locked(&self) -> bool {
-        !self.has_key && self.local("encryption").is_some_and(|value| value != "off")
+    fn is_encrypted(&self) -> bool {
+        self.local("encryption").is_some_and(|value| value != "off")
     }
 }
 
@@ -78,14 +84,19 @@ impl Storage {
                 return Some((if dataset.mounted { "yes" } else { "no" }.to_owned(), "-".to_owned()));
             }
             "mounted" => return Some(("-".to_owned(), "-".to_owned())),
-            "keystatus" => {
-                let encrypted = dataset.local("encryption").is_some_and(|value| value != "off");
-                let status = match (encrypted, dataset.has_key) {
-                    (false, _) => "-",
-                    (true, true) => "available",
-                    (true, false) => "unavailable",
+            "guid" => return Some((dataset.guid.to_string(), "-".to_owned())),
+            // What lies in an encrypted dataset is encrypted with its key, which is shown without a source.
+            "encryption" | "encryptionroot" | "keystatus" => {
+                let root = self.encryption_root(name);
+                let value = match (property, root) {
+                    ("encryption", None) => return Some(("off".to_owned(), "default".to_owned())),
+                    ("encryption", Some((_, root))) => root.local("encryption").unwrap_or("on"),
+                    ("encryptionroot", Some((name, _))) => name,
+                    ("keystatus", Some((_, root))) if root.has_key => "available",
+                    ("keystatus", Some(_)) => "unavailable",
+                    _ => "-",
                 };
-                return Some((status.to_owned(), "-".to_owned()));
+                return Some((value.to_owned(), "-".to_owned()));
             }
             _ => {}
         }
@@ -114,6 +125,23 @@ impl Storage {
             _ => known?.default.to_owned(),
         };
         Some((default, "default".to_owned()))
+    }
+
+    /// The dataset with whose key another is encrypted: itself, or one above it.
+    fn encryption_root<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a FakeDataset)> {
+        let mut above = Some(name);
+        while let Some(name) = above {
+            let dataset = self.datasets.get(name)?;
+            if dataset.is_encrypted() {
+                return Some((name, dataset));
+            }
+            above = parent(name);
+        }
+        None
+    }
+
+    pub(super) fn is_locked(&self, name: &str) -> bool {
+        self.encryption_root(name).is_some_and(|(_, root)| !root.has_key)
     }
 
     pub(super) fn zfs(&mut self, args: &[&str]) -> Completed {
@@ -220,8 +248,7 @@ impl Storage {
             if bytes % block != 0 {
                 return refuse("volume size must be a multiple of volume block size");
             }
-            let pool = name.split('/').next().unwrap_or_default();
-            if bytes > self.pools.get(pool).map(Pool::size).unwrap_or_default() {
+            if bytes > self.volume_room(name) {
                 return refuse("out of space");
             }
             dataset.properties.insert("volsize".to_owned(), bytes.to_string());
@@ -238,6 +265,12 @@ impl Storage {
             Ok(()) => printed(""),
             Err(why) => failed(1, format!("{why}filesystem successfully created, but not mounted\n")),
         }
+    }
+
+    /// How large a volume can be.
+    fn volume_room(&self, name: &str) -> u64 {
+        let pool = name.split('/').next().unwrap_or_default();
+        self.pools.get(pool).map(Pool::size).unwrap_or_default()
     }
 
     /// An encrypted dataset needs a key of 32 bytes in a file.
@@ -291,6 +324,9 @@ impl Storage {
         };
         if properties::find(property).is_some_and(|known| known.at_creation_only) {
             return refuse(&format!("'{property}' is readonly"));
+        }
+        if property == "volsize" && value.parse().unwrap_or(u64::MAX) > self.volume_room(name) {
+            return refuse("out of space");
         }
         if property == "volsize" && self.swaps.iter().any(|area| area.path == volume_path(self.system, name)) {
             return refuse("dataset is busy");

@@ -32,7 +32,7 @@ impl Storage {
         if covered || filled {
             return Err(format!("cannot mount '{point}': directory is not empty\n"));
         }
-        if self.datasets[name].is_locked() {
+        if self.is_locked(name) {
             return Err(format!("cannot mount '{name}': encryption key not loaded\n"));
         }
         fs::create_dir_all(&directory).map_err(|_| format!("cannot mount '{point}': failed to create mountpoint\n"))?;

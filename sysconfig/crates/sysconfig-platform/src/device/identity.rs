@@ -3,8 +3,8 @@
 //! A pool that was given a whole disk keeps its data in the first slice or partition, which is what the status
 //! shows: `c1t0d0` becomes `/dev/dsk/c1t0d0s0`, `/dev/sdb` becomes `/dev/sdb1`.
 
+use crate::{Host, System};
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::{Host, System};
 
 /// What a device is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,13 +19,15 @@ pub struct Names {
 
 impl Names {
     /// Whether both are the same device, one of them perhaps named as a whole disk.
-    pub(crate) fn same(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
         let is_disk = |names: &Self| names.disk.as_deref() == Some(&names.own);
         self.own == other.own || (self.disk.is_some() && self.disk == other.disk && (is_disk(self) || is_disk(other)))
     }
 
     /// Whether they have any sector in common, as far as names tell.
-    pub(crate) fn overlaps_disk(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn overlaps_disk(&self, other: &Self) -> bool {
         let whole = |names: &Self| names.any_disk.as_deref() == Some(&names.own);
         self.own == other.own
             || (self.any_disk.is_some() && self.any_disk == other.any_disk && (whole(self) || whole(other)))
@@ -33,7 +35,8 @@ impl Names {
 }
 
 /// The names of the device at a path.
-pub(crate) fn names(host: &Host, path: &str) -> Names {
+#[must_use]
+pub fn names(host: &Host, path: &str) -> Names {
     match host.system {
         System::Illumos => illumos(host, path),
         System::Linux => linux(host, path),
@@ -105,7 +108,8 @@ fn kernel_partition(name: &str) -> Option<(String, String)> {
 
 /// Whether a name is one that the kernel gives in the order in which it finds disks, so that it may mean another one after
 /// a reboot.
-pub(crate) fn is_kernel_name(path: &str) -> bool {
+#[must_use]
+pub fn is_kernel_name(path: &str) -> bool {
     let Some(name) = path.strip_prefix("/dev/") else { return false };
     ["sd", "vd", "hd", "xvd", "nvme", "mmcblk", "loop", "dm-", "md"].iter().any(|kind| name.starts_with(kind))
         && !name.contains('/')
@@ -181,8 +185,8 @@ mod tests {
 
     #[test]
     fn the_same_device_by_other_names() {
-        let (_directory, illumos, _) = sysconfig_platform::fake::Machine::start(System::Illumos);
-        let (_directory, linux, _) = sysconfig_platform::fake::Machine::start(System::Linux);
+        let (_directory, illumos, _) = crate::fake::Machine::start(System::Illumos);
+        let (_directory, linux, _) = crate::fake::Machine::start(System::Linux);
         let same = |host: &Host, one: &str, other: &str| names(host, one).same(&names(host, other));
         for (one, other, expected) in [
             ("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d0s0", true),

@@ -1,24 +1,24 @@
-//! The devices that the configuration names: which they are, how large, and whether they hold anything.
+//! Disks, partitions and files that are to be used as a whole: which they are, how large, and whether they hold anything.
 //!
 //! A device is known by its name without what the system adds to it, and by the guid that ZFS has written on it.
 //! Nothing here writes.
 
-pub(crate) mod content;
+mod content;
 mod identity;
 mod label;
 
 pub use content::Finding;
-pub(crate) use identity::{Names, is_kernel_name, names};
+pub use identity::{Names, is_kernel_name, names};
 pub use label::{Label, LabelState};
 
+use crate::mount_table::{self, Mount};
+use crate::{Host, Invocation, System};
 use content::{Ends, REGION};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use sysconfig_platform::mount_table::Mount;
-use sysconfig_platform::{Host, Invocation, System};
 
 /// A device as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,9 +52,9 @@ pub struct Content {
     pub is_file: bool,
     /// The label of ZFS on it, or on the partition that ZFS makes on a whole disk.
     pub label: Option<Label>,
-    /// What it holds; nothing when its ends are all zeros.
+    /// What it holds; nothing when its ends, and samples between them, are all zeros.
     pub findings: Vec<Finding>,
-    /// Tells whether its ends have changed.
+    /// Tells whether what was read has changed.
     pub fingerprint: String,
     /// What uses it, as far as the system tells.
     pub used: Option<String>,
@@ -91,7 +91,8 @@ impl Device {
 }
 
 /// Looks at a device.
-pub(crate) fn look(host: &Host, path: &str) -> Device {
+#[must_use]
+pub fn look(host: &Host, path: &str) -> Device {
     let names = names(host, path);
     let presence = match read(host, path) {
         Ok(Some(content)) => Presence::Read(content),
@@ -102,13 +103,15 @@ pub(crate) fn look(host: &Host, path: &str) -> Device {
 }
 
 /// The guid that ZFS has written on a member of a pool, where its label can be read.
-pub(crate) fn member_label(host: &Host, path: &str) -> Option<Label> {
+#[must_use]
+pub fn member_label(host: &Host, path: &str) -> Option<Label> {
     let (mut file, bytes) = open_first(host, &identity::label_places(host, path)).ok()??;
     label::read(&mut file, bytes).ok().flatten()
 }
 
 /// The size of a member of a pool in bytes, where it can be told.
-pub(crate) fn member_bytes(host: &Host, path: &str) -> Option<u64> {
+#[must_use]
+pub fn member_bytes(host: &Host, path: &str) -> Option<u64> {
     open_first(host, &identity::places(host, path)).ok()?.map(|(_, bytes)| bytes)
 }
 
@@ -127,7 +130,9 @@ fn read(host: &Host, path: &str) -> io::Result<Option<Content>> {
     // Character devices of illumos are read in whole sectors only.
     let tail_at = bytes.saturating_sub(REGION) / 4096 * 4096;
     let tail = region(&mut file, tail_at, bytes - tail_at)?;
-    let ends = Ends { head: &head, tail: &tail, bytes };
+    let sample = |at: u64| Ok((at, region(&mut file, at, content::SAMPLE)?));
+    let samples = content::sample_places(bytes).into_iter().map(sample).collect::<io::Result<Vec<_>>>()?;
+    let ends = Ends { head: &head, tail: &tail, samples: &samples, bytes };
     Ok(Some(Content {
         bytes,
         is_file,
@@ -211,7 +216,7 @@ fn rustix_excl() -> u32 {
 
 fn used_on_illumos(host: &Host, path: &str) -> io::Result<Option<String>> {
     let own = names(host, path);
-    let mounts = sysconfig_platform::mount_table::mounts(host).map_err(io::Error::other)?;
+    let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
     let is_ours =
         |mount: &&Mount| mount.device.starts_with("/dev/dsk/") && own.overlaps_disk(&names(host, &mount.device));
     Ok(mounts.iter().find(is_ours).map(|mount| format!("{} is mounted on {}", mount.device, mount.mount_point)))

@@ -1,4 +1,4 @@
-//! What a device holds, by its first and its last MiB.
+//! What a device holds, by its first and its last MiB, and by samples between them.
 //!
 //! ZFS itself recognises its own labels and, on illumos, the file systems of illumos. So the plugin looks itself, and
 //! trusts zeros only: what is not known is still somebody's.
@@ -17,13 +17,51 @@ pub struct Finding {
     pub at: u64,
 }
 
-/// The two ends of a device; of a small one they overlap.
+/// What was read of a device: its two ends, which overlap in a small one, and samples.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ends<'a> {
     pub(crate) head: &'a [u8],
     pub(crate) tail: &'a [u8],
+    /// Where each was read, and what it is.
+    pub(crate) samples: &'a [(u64, Vec<u8>)],
     /// Bytes of the device.
     pub(crate) bytes: u64,
+}
+
+/// Bytes of a sample.
+pub(crate) const SAMPLE: u64 = 4096;
+/// How many samples are spread over a device. Whoever has wiped the beginning of a file system has not wiped the rest.
+const SPREAD: u64 = 128;
+const MIB: u64 = 1 << 20;
+
+/// Where formats keep copies of what stands at the beginning, in bytes: the second to the eighth block group of an ext
+/// file system with blocks of 1, 2 and 4 KiB (`sparse_super` in ext4(5)), the mirrors of btrfs at 64 MiB and 256 GiB.
+const COPIES: &[u64] = &[
+    8193 << 10,
+    (3 * 8192 + 1) << 10,
+    (5 * 8192 + 1) << 10,
+    (7 * 8192 + 1) << 10,
+    32 * MIB,
+    96 * MIB,
+    160 * MIB,
+    224 * MIB,
+    128 * MIB,
+    384 * MIB,
+    640 * MIB,
+    896 * MIB,
+    64 * MIB,
+    256 << 30,
+];
+
+/// Where samples of a device are read, in whole sectors between its ends.
+pub(crate) fn sample_places(bytes: u64) -> Vec<u64> {
+    let end = (bytes.saturating_sub(REGION) / SAMPLE * SAMPLE).saturating_sub(SAMPLE);
+    let spread = (1..SPREAD).map(|at| bytes / SPREAD * at);
+    let all = COPIES.iter().copied().chain(spread).map(|at| at / SAMPLE * SAMPLE);
+    let mut places: Vec<u64> = all.filter(|at| (REGION..end).contains(at)).collect();
+    places.sort_unstable();
+    places.dedup();
+    places
 }
 
 struct Signature {
@@ -116,7 +154,7 @@ const SIGNATURES: &[Signature] = &[
     head("a program", 0, b"\x7fELF"),
 ];
 
-/// What is at the two ends, the best known first; nothing when both are all zeros.
+/// What was found, the best known first; nothing when everything that was read is zeros.
 pub(crate) fn findings(ends: Ends<'_>) -> Vec<Finding> {
     let mut found: Vec<Finding> = Vec::new();
     for signature in SIGNATURES {
@@ -131,9 +169,25 @@ pub(crate) fn findings(ends: Ends<'_>) -> Vec<Finding> {
         found.push(Finding { what: "a partition table or boot sector".to_owned(), at: 510 });
     }
     if found.is_empty() {
+        found.extend(ends.samples.iter().find_map(copy));
+    }
+    if found.is_empty() {
         found.extend(unknown(ends));
     }
     found
+}
+
+/// The copy of a superblock that a sample may be.
+fn copy((at, sample): &(u64, Vec<u8>)) -> Option<Finding> {
+    // The first KiB of a block of 2 or 4 KiB is the superblock, except in the first group; a sample may begin 1 KiB earlier.
+    let is_ext = |from: usize| sample.get(from + 56..from + 58) == Some(&[0x53, 0xef]);
+    let (what, from) = match () {
+        () if is_ext(0) => ("the rest of an ext2, ext3 or ext4 file system", 56),
+        () if is_ext(1024) => ("the rest of an ext2, ext3 or ext4 file system", 1024 + 56),
+        () if sample.get(64..72) == Some(b"_BHRfS_M") => ("the rest of a btrfs file system", 64),
+        () => return None,
+    };
+    COPIES.iter().any(|copy| copy / SAMPLE * SAMPLE == *at).then(|| Finding { what: what.to_owned(), at: at + from })
 }
 
 /// Where a signature stands, in bytes from the beginning.
@@ -155,7 +209,8 @@ fn place(ends: Ends<'_>, signature: &Signature) -> Option<u64> {
 fn unknown(ends: Ends<'_>) -> Option<Finding> {
     let tail_at = ends.bytes.saturating_sub(ends.tail.len() as u64);
     let first = |bytes: &[u8], from: u64| first_nonzero(bytes).map(|at| from + at as u64);
-    let at = first(ends.head, 0).or_else(|| first(ends.tail, tail_at))?;
+    let between = || ends.samples.iter().find_map(|(at, sample)| first(sample, *at));
+    let at = first(ends.head, 0).or_else(between).or_else(|| first(ends.tail, tail_at))?;
     let begins_with_text =
         ends.head.len() >= 16 && ends.head[..16].iter().all(|byte| matches!(byte, 9..=13 | 32..=126 | 128..));
     let what = if at == 0 && begins_with_text { "text" } else { "something unknown" };
@@ -170,11 +225,14 @@ fn first_nonzero(bytes: &[u8]) -> Option<usize> {
     bytes[page..].iter().position(|byte| *byte != 0).map(|at| page + at)
 }
 
-/// What tells whether the ends have changed.
+/// What tells whether any of it has changed.
 pub(crate) fn fingerprint(ends: Ends<'_>) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&ends.bytes.to_le_bytes());
     hasher.update(ends.head);
+    for (_, sample) in ends.samples {
+        hasher.update(sample);
+    }
     hasher.update(ends.tail);
     hasher.finalize().to_hex().to_string()
 }
@@ -185,8 +243,11 @@ mod tests {
 
     fn look(bytes: &[u8]) -> Vec<Finding> {
         let region = bytes.len().min(1 << 20);
-        let ends = Ends { head: &bytes[..region], tail: &bytes[bytes.len() - region..], bytes: bytes.len() as u64 };
-        findings(ends)
+        let length = bytes.len() as u64;
+        let sample = |at: u64| (at, bytes[at as usize..][..SAMPLE as usize].to_vec());
+        let samples: Vec<_> = sample_places(length).into_iter().map(sample).collect();
+        let tail = &bytes[bytes.len() - region..];
+        findings(Ends { head: &bytes[..region], tail, samples: &samples, bytes: length })
     }
 
     #[test]
@@ -219,6 +280,26 @@ mod tests {
         let mut sector = vec![0; 4096];
         sector[510..512].copy_from_slice(&[0x55, 0xaa]);
         assert_eq!(look(&sector)[0].what, "a partition table or boot sector");
+    }
+
+    #[test]
+    fn what_is_left_between_wiped_ends_is_found() {
+        let mut bytes = vec![0; 80 << 20];
+        for (at, magic, what) in [
+            ((8193 << 10) + 56, &[0x53, 0xef][..], "the rest of an ext2, ext3 or ext4 file system"),
+            ((32 << 20) + 56, &[0x53, 0xef], "the rest of an ext2, ext3 or ext4 file system"),
+            ((64 << 20) + 64, b"_BHRfS_M", "the rest of a btrfs file system"),
+            ((40 << 20) + 7, b"x", "something unknown"),
+        ] {
+            bytes[at..at + magic.len()].copy_from_slice(magic);
+            assert_eq!(look(&bytes), [Finding { what: what.into(), at: at as u64 }]);
+            bytes[at..at + magic.len()].fill(0);
+        }
+        assert_eq!(look(&bytes), []);
+        for bytes in [0, 1, 4096, 1 << 20, (2 << 20) + 1, 1 << 30, 1 << 50] {
+            let places = sample_places(bytes);
+            assert!(places.len() < 200 && places.iter().all(|at| at % 4096 == 0 && at + SAMPLE <= bytes), "{bytes}");
+        }
     }
 
     #[test]

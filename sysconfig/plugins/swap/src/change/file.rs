@@ -1,0 +1,144 @@
+//! Steps about files.
+//!
+//! A file of ours bears a mark in its first page, into which neither system swaps: Linux keeps the header of the area
+//! there and leaves its first 1024 bytes to whoever wants them (`swap.h`, mkswap(8)), and illumos begins behind it
+//! (`swaplo` in swap(8)). So a file that somebody puts at the same path later is not taken for ours.
+
+use super::seen::{Seen, meanwhile};
+use super::{Target, file_error, outcome, remember};
+use crate::storage_error;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::time::Duration;
+use sysconfig_platform::{Host, Invocation, StorageError, System, files, swap};
+use sysconfig_plugin::{Outcome, PluginError};
+
+/// How long making a file may take: where its blocks cannot be reserved they are written.
+const DEADLINE: Duration = Duration::from_secs(600);
+const MARK: &[u8] = b"sysconfig: swap\n";
+
+/// Whether a file was made by this plugin.
+pub(crate) fn bears_mark(host: &Host, path: &str) -> Result<bool, StorageError> {
+    let operation = format!("look at the beginning of {path}");
+    let resolved =
+        host.root.resolve(path).map_err(|source| StorageError::File { operation: operation.clone(), source })?;
+    let mut start = Vec::new();
+    let read = std::fs::File::open(host.root.locate(resolved))
+        .and_then(|file| file.take(MARK.len() as u64).read_to_end(&mut start));
+    match read {
+        Ok(_) => Ok(start == MARK),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(StorageError::Kernel { operation, source }),
+    }
+}
+
+/// Tells a file from others at the same path; none when there is no file.
+pub(crate) fn what(host: &Host, path: &str) -> Option<String> {
+    let resolved = host.root.resolve(path).ok()?;
+    let metadata = std::fs::metadata(host.root.locate(resolved)).ok()?;
+    Some(format!("inode {} of {} bytes", metadata.ino(), metadata.len()))
+}
+
+/// Where a file grows before it is whole.
+fn unfinished(path: &str) -> String {
+    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
+    format!("{directory}/.{name}.sysconfig-new")
+}
+
+fn length(host: &Host, path: &str) -> Option<u64> {
+    let resolved = host.root.resolve(path).ok()?;
+    std::fs::symlink_metadata(host.root.locate(resolved)).ok().map(|metadata| metadata.len())
+}
+
+pub(super) fn create(host: &Host, path: &str, bytes: u64) -> Result<Outcome, PluginError> {
+    if let Some(present) = length(host, path) {
+        // Only an interrupted step of ours has made it in between.
+        return match present == bytes && bears_mark(host, path).map_err(storage_error)? {
+            true => Ok(Outcome::AlreadySo),
+            false => Err(meanwhile(path)),
+        };
+    }
+    remember(host, path, |ours| ours.made = true)?;
+    let made = prepare(host, path, bytes).and_then(|()| put_new(host, path));
+    if made.is_err() {
+        // What comes to be at this path is not ours. The first error is the one to report.
+        let _ = remember(host, path, |ours| ours.made = false);
+        let _ = files::remove(&host.root, unfinished(path));
+    }
+    made.map(|()| Outcome::Changed)
+}
+
+/// Makes a file beside its place, which is whole before it goes there.
+pub(super) fn prepare(host: &Host, path: &str, bytes: u64) -> Result<(), PluginError> {
+    let operation = format!("create the file {path}");
+    let new = unfinished(path);
+    files::remove(&host.root, &new).map_err(|source| file_error(&operation, source))?;
+    fill(host, &new, bytes, &operation).map_err(|error| {
+        // The first error is the one to report.
+        let _ = files::remove(&host.root, &new);
+        storage_error(error)
+    })
+}
+
+fn fill(host: &Host, path: &str, bytes: u64, operation: &str) -> Result<(), StorageError> {
+    let kernel = |source| StorageError::Kernel { operation: operation.to_owned(), source };
+    let located = host.root.locate(path);
+    // Nobody but root may ever read it: other people's memory goes there.
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&located).map_err(kernel)?;
+    let size = bytes.to_string();
+    let make = match host.system {
+        System::Illumos => Invocation::new("/usr/sbin/mkfile", [size.as_str(), path]),
+        System::Linux => Invocation::new("/usr/bin/fallocate", ["--posix", "--length", &size, path]),
+    };
+    let make = Invocation { deadline: DEADLINE, ..make };
+    host.run(&make).map_err(|source| StorageError::Command { operation: operation.to_owned(), source })?;
+    // mkfile makes files that only root may read, but sticky ones.
+    std::fs::set_permissions(&located, std::fs::Permissions::from_mode(0o600)).map_err(kernel)?;
+    if host.system == System::Linux {
+        swap::make(host, path)?;
+    }
+    let file = std::fs::OpenOptions::new().write(true).open(&located).map_err(kernel)?;
+    file.write_all_at(MARK, 0).and_then(|()| file.sync_all()).map_err(kernel)
+}
+
+/// Puts a prepared file where nothing is; a link, unlike a new name, never takes the place of what has come there.
+fn put_new(host: &Host, path: &str) -> Result<(), PluginError> {
+    let (from, to) = (host.root.locate(unfinished(path)), host.root.locate(path));
+    let failed = |source| storage_error(StorageError::Kernel { operation: format!("create the file {path}"), source });
+    match std::fs::hard_link(&from, &to) {
+        Ok(()) => std::fs::remove_file(&from).map_err(failed),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Err(meanwhile(path)),
+        // Not every file system has links.
+        Err(_) if length(host, path).is_none() => std::fs::rename(&from, &to).map_err(failed),
+        Err(_) => Err(meanwhile(path)),
+    }
+}
+
+/// Puts a prepared file in the place of the one for which this was planned.
+pub(super) fn put_instead(host: &Host, target: &Target, seen: &Seen) -> Result<(), PluginError> {
+    let path = target.path();
+    let put = || {
+        seen.check(host, target)?;
+        remember(host, path, |ours| ours.made = true)?;
+        let operation = format!("change the size of {path}");
+        std::fs::rename(host.root.locate(unfinished(path)), host.root.locate(path))
+            .map_err(|source| storage_error(StorageError::Kernel { operation, source }))
+    };
+    let put = put();
+    if put.is_err() {
+        // The first error is the one to report.
+        let _ = files::remove(&host.root, unfinished(path));
+    }
+    put
+}
+
+pub(super) fn delete(host: &Host, target: &Target, seen: &Seen) -> Result<Outcome, PluginError> {
+    let path = target.path();
+    let failed = |source| file_error("destroy a swap file", source);
+    files::remove(&host.root, unfinished(path)).map_err(failed)?;
+    if length(host, path).is_none() {
+        return Ok(Outcome::AlreadySo);
+    }
+    seen.check(host, target)?;
+    files::remove(&host.root, path).map(outcome).map_err(failed)
+}

@@ -1,0 +1,370 @@
+//! The steps of the plugin, forwards and backwards. Each looks first, because time has passed since the plan, and
+//! because it may have been interrupted before.
+
+pub(crate) mod file;
+pub(crate) mod seen;
+mod volume;
+
+pub use seen::Seen;
+
+use crate::plan::volume_of;
+use crate::record::{Ours, Record};
+use crate::storage_error;
+use serde::{Deserialize, Serialize};
+use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::files::Written;
+use sysconfig_platform::{Host, StorageError, System, swap, zfs};
+use sysconfig_plugin::{Context, Outcome, PluginError};
+
+/// One change of the machine, with what was there before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Change {
+    /// Create a volume.
+    Volume {
+        /// Its name.
+        name: String,
+        /// Its size.
+        bytes: u64,
+        /// Whether with a throw-away key.
+        encrypted: bool,
+        /// The one that is there, which is destroyed first.
+        replaces: Option<Seen>,
+    },
+    /// Create a file.
+    File {
+        /// Where.
+        path: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Linux: write the header of a swap area.
+    Format {
+        /// On what.
+        target: Target,
+        /// What is there.
+        seen: Seen,
+    },
+    /// Change the size.
+    Resize {
+        /// Of what.
+        target: Target,
+        /// What is there.
+        seen: Seen,
+        /// In bytes.
+        from: u64,
+        /// In bytes.
+        to: u64,
+        /// With which priority it is used.
+        priority: Option<i32>,
+    },
+    /// Take into use.
+    Use {
+        /// What.
+        target: Target,
+        /// What is there.
+        seen: Seen,
+        /// Linux: its priority.
+        priority: Option<i32>,
+    },
+    /// Take out of use.
+    Stop {
+        /// What.
+        target: Target,
+        /// What is there.
+        seen: Seen,
+        /// The priority that it had.
+        priority: Option<i32>,
+    },
+    /// Write, change or remove the row of the boot table.
+    Row {
+        /// Of what.
+        path: String,
+        /// As it shall be.
+        row: Option<Box<BootRow>>,
+        /// As it was.
+        previous: Option<Box<BootRow>>,
+        /// Whether that was ours.
+        was_ours: bool,
+    },
+    /// Destroy a volume or file.
+    Delete {
+        /// Which.
+        target: Target,
+        /// What is there.
+        seen: Seen,
+    },
+    /// Remove the key of an encrypted volume, which an interrupted step has left behind.
+    ThrowKeyAway,
+    /// Strike out of the record.
+    Forget {
+        /// What.
+        path: String,
+    },
+    /// Nothing is done, which is told as a failure.
+    Leave {
+        /// What.
+        path: String,
+        /// Why.
+        why: String,
+        /// What can be done.
+        help: String,
+    },
+}
+
+/// What an area lies in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "in")]
+pub enum Target {
+    /// A volume.
+    Volume {
+        /// Its name.
+        name: String,
+        /// Its device.
+        path: String,
+    },
+    /// A device.
+    Device {
+        /// Its path.
+        path: String,
+    },
+    /// A file.
+    File {
+        /// Its path.
+        path: String,
+    },
+}
+
+impl Target {
+    /// What a path names.
+    pub(crate) fn at(system: System, path: &str) -> Self {
+        let path = path.to_owned();
+        match volume_of(system, &path) {
+            Some(name) => Self::Volume { name: name.to_owned(), path },
+            None if path.starts_with("/dev/") => Self::Device { path },
+            None => Self::File { path },
+        }
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Volume { path, .. } | Self::Device { path } | Self::File { path } => path,
+        }
+    }
+}
+
+impl Change {
+    pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
+        match self {
+            Self::Volume { name, bytes, encrypted, replaces } => {
+                volume::create(host, name, (*bytes, *encrypted), replaces.as_ref(), context)
+            }
+            Self::File { path, bytes } => file::create(host, path, *bytes),
+            Self::Format { target, seen } => format(host, target, seen),
+            Self::Resize { target, seen, to, priority, .. } => resize(host, target, seen, *to, *priority, context),
+            Self::Use { target, seen, priority } => start(host, target, seen, *priority),
+            Self::Stop { target, .. } => stop(host, target.path()),
+            Self::Row { path, row, previous, .. } => {
+                let device = row.as_ref().or(previous.as_ref()).map_or(path.as_str(), |row| &row.device);
+                set_row(host, path, device, row.as_deref())
+            }
+            Self::Delete { target, seen } => delete(host, target, seen),
+            Self::ThrowKeyAway => volume::throw_key_away(host),
+            Self::Forget { path } => {
+                remember(host, path, Ours::stop)?;
+                Ok(Outcome::Changed)
+            }
+            Self::Leave { path, why, help } => {
+                Err(PluginError::new(format!("{path} was left alone: {why}")).help(help.clone()))
+            }
+        }
+    }
+
+    pub(crate) fn undo(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
+        match self {
+            // What this very step has made holds nothing that anybody has put there.
+            Self::Volume { name, replaces: None, .. } => {
+                delete(host, &Target::at(host.system, &zfs::volume_path(host.system, name)), &Seen::Ours)
+            }
+            Self::File { path, .. } => delete(host, &Target::at(host.system, path), &Seen::Ours),
+            Self::Resize { target, seen, from, priority, .. } => {
+                // The file was replaced by one of ours.
+                let seen = if matches!(target, Target::File { .. }) { Seen::Ours } else { seen.without_content() };
+                resize(host, target, &seen, *from, *priority, context)
+            }
+            Self::Use { target, .. } => stop(host, target.path()),
+            Self::Stop { target, seen, priority } => start(host, target, seen, *priority),
+            Self::Row { path, row, previous, was_ours } => {
+                let device = row.as_ref().or(previous.as_ref()).map_or(path.as_str(), |row| &row.device);
+                let written = write_row(host, device, previous.as_deref())?;
+                remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
+                Ok(written)
+            }
+            Self::Volume { name, replaces: Some(_), .. } => Err(gone(name)),
+            Self::Delete { target, .. } => Err(gone(target.path())),
+            // A header on what nobody uses is no harm, and what was there before it is gone.
+            Self::Format { .. } | Self::ThrowKeyAway | Self::Forget { .. } | Self::Leave { .. } => {
+                Ok(Outcome::AlreadySo)
+            }
+        }
+    }
+}
+
+fn gone(what: &str) -> PluginError {
+    PluginError::unsupported(format!("{what} as it was before is destroyed, and does not come back"))
+}
+
+fn remember(host: &Host, path: &str, change: impl FnOnce(&mut Ours)) -> Result<(), PluginError> {
+    let updated = Record::update(host, |record| change(record.areas.entry(path.to_owned()).or_default()));
+    updated.map_err(|source| file_error("remember what is done", source))
+}
+
+fn file_error(operation: &str, source: sysconfig_platform::FileError) -> PluginError {
+    storage_error(StorageError::File { operation: operation.to_owned(), source })
+}
+
+fn outcome(written: Written) -> Outcome {
+    match written {
+        Written::Changed => Outcome::Changed,
+        Written::AlreadySo => Outcome::AlreadySo,
+    }
+}
+
+fn format(host: &Host, target: &Target, seen: &Seen) -> Result<Outcome, PluginError> {
+    let path = target.path();
+    if swap::is_used(host, path).map_err(storage_error)? {
+        return Ok(Outcome::AlreadySo);
+    }
+    if let Target::Volume { .. } = target {
+        zfs::wait_for_node(host, path, None).map_err(storage_error)?;
+    }
+    seen.check(host, target)?;
+    swap::make(host, path).map_err(storage_error)?;
+    Ok(Outcome::Changed)
+}
+
+fn resize(
+    host: &Host,
+    target: &Target,
+    seen: &Seen,
+    to: u64,
+    priority: Option<i32>,
+    context: &Context,
+) -> Result<Outcome, PluginError> {
+    let path = target.path();
+    seen.check(host, target)?;
+    if let Target::File { .. } = target {
+        // While the old one is still in use, because this is what fails when there is no room.
+        file::prepare(host, path, to)?;
+    }
+    let was_used = stop_if_used(host, path)?;
+    let resized = match target {
+        Target::Volume { name, .. } => volume::set_size(host, name, path, to, context),
+        Target::File { .. } => file::put_instead(host, target, seen),
+        Target::Device { .. } => Ok(()),
+    };
+    let added = match was_used {
+        true => swap::add(host, path, usable(priority)).map_err(storage_error),
+        false => Ok(()),
+    };
+    match (resized, added) {
+        (Ok(()), Ok(())) => Ok(Outcome::Changed),
+        (Err(error), Ok(())) | (Ok(()), Err(error)) => Err(error),
+        (Err(error), Err(_)) => Err(error.help(format!("{path} is no longer in use: use it again, or apply again"))),
+    }
+}
+
+/// The priority that can be asked for; the kernel gives others itself.
+fn usable(priority: Option<i32>) -> Option<i32> {
+    priority.filter(|priority| *priority >= 0)
+}
+
+fn start(host: &Host, target: &Target, seen: &Seen, priority: Option<i32>) -> Result<Outcome, PluginError> {
+    let path = target.path();
+    let what = what(host, target)?;
+    let is_used = swap::is_used(host, path).map_err(storage_error)?;
+    let mut was = Ours::default();
+    remember(host, path, |ours| {
+        was = ours.clone();
+        (ours.used, ours.what) = (true, what);
+    })?;
+    if is_used {
+        return Ok(Outcome::AlreadySo);
+    }
+    let add = || {
+        if let Target::Volume { .. } = target {
+            zfs::wait_for_node(host, path, None).map_err(storage_error)?;
+        }
+        seen.check(host, target)?;
+        swap::add(host, path, usable(priority)).map_err(storage_error)
+    };
+    let added = add();
+    if added.is_err() {
+        // What was never in use is not known to be swap. The first error is the one to report.
+        let _ = remember(host, path, |ours| (ours.used, ours.what) = (was.used, was.what));
+    }
+    added.map(|()| Outcome::Changed)
+}
+
+/// Tells what is at a path from what may be there later.
+fn what(host: &Host, target: &Target) -> Result<Option<String>, PluginError> {
+    match target {
+        Target::Volume { name, .. } => {
+            Ok(seen::volume(host, name)?.as_ref().and_then(|present| seen::guid_of(present).cloned()))
+        }
+        Target::File { path } => Ok(file::what(host, path)),
+        Target::Device { .. } => Ok(None),
+    }
+}
+
+fn stop(host: &Host, path: &str) -> Result<Outcome, PluginError> {
+    let stopped = stop_if_used(host, path)?;
+    remember(host, path, Ours::stop)?;
+    Ok(if stopped { Outcome::Changed } else { Outcome::AlreadySo })
+}
+
+fn stop_if_used(host: &Host, path: &str) -> Result<bool, PluginError> {
+    if !swap::is_used(host, path).map_err(storage_error)? {
+        return Ok(false);
+    }
+    swap::remove(host, path).map_err(|error| {
+        storage_error(error)
+            .help("what is in it has to go elsewhere; end what needs much memory, or add other swap first")
+    })?;
+    Ok(true)
+}
+
+/// Sets the row of what is at a path, which the table may call otherwise.
+fn set_row(host: &Host, path: &str, device: &str, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
+    if row.is_some() {
+        // A row for what does not work would be tried at every boot.
+        if !swap::is_used(host, path).map_err(storage_error)? {
+            let message = format!("{path} is not in use, so no row for it is written");
+            return Err(PluginError::new(message).help("plan and apply again"));
+        }
+        remember(host, path, |ours| ours.row = true)?;
+        return write_row(host, device, row);
+    }
+    let written = write_row(host, device, None)?;
+    remember(host, path, |ours| ours.row = false)?;
+    Ok(written)
+}
+
+fn write_row(host: &Host, device: &str, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
+    let operation = format!("write the row of {device} in {}", boot_table::path(host.system));
+    boot_table::set_row(host, device, row).map(outcome).map_err(|source| file_error(&operation, source))
+}
+
+fn delete(host: &Host, target: &Target, seen: &Seen) -> Result<Outcome, PluginError> {
+    let path = target.path();
+    if swap::is_used(host, path).map_err(storage_error)? {
+        return Err(PluginError::new(format!("{path} is in use")).help("plan and apply again"));
+    }
+    let outcome = match target {
+        Target::Volume { name, .. } => volume::delete(host, target, name, seen)?,
+        Target::File { .. } => file::delete(host, target, seen)?,
+        Target::Device { .. } => Outcome::AlreadySo,
+    };
+    remember(host, path, |ours| *ours = Ours::default())?;
+    Ok(outcome)
+}

@@ -3,6 +3,7 @@
 mod common;
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use common::{Bench, PATIENCE};
@@ -323,7 +324,8 @@ fn status_is_answered_through_all_of_it() {
     let machine = format!("{}{}", bench.wants("mortal", "never"), bench.wants("slow", "done"));
     bench.configure_with("[plugins.deadlines]\nstart = \"2s\"\nstop = \"500ms\"", &machine);
     let daemon = bench.spawn();
-    daemon.wait_for("the socket", |daemon| daemon.socket().exists());
+    // The file is there a moment before somebody listens.
+    daemon.wait_for("the socket", |daemon| UnixStream::connect(daemon.socket()).is_ok());
     let (mut worst, mut asked) = (Duration::ZERO, 0);
     let give_up = Instant::now() + PATIENCE;
     while daemon.bench.text("slow").as_deref() != Some("done") {

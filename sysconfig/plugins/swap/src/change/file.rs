@@ -22,9 +22,13 @@ pub(crate) fn bears_mark(host: &Host, path: &str) -> Result<bool, StorageError> 
     let operation = format!("look at the beginning of {path}");
     let resolved =
         host.root.resolve(path).map_err(|source| StorageError::File { operation: operation.clone(), source })?;
+    let located = host.root.locate(resolved);
+    // A FIFO would block.
+    if !std::fs::metadata(&located).is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(false);
+    }
     let mut start = Vec::new();
-    let read = std::fs::File::open(host.root.locate(resolved))
-        .and_then(|file| file.take(MARK.len() as u64).read_to_end(&mut start));
+    let read = std::fs::File::open(located).and_then(|file| file.take(MARK.len() as u64).read_to_end(&mut start));
     match read {
         Ok(_) => Ok(start == MARK),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

@@ -1,12 +1,13 @@
 //! Whatever a machine is like and whatever valid configuration comes: the machine becomes so and nothing is left, or it is
 //! refused, with a reason, and not one byte of a device changes.
 
-use crate::support::Fixture;
+use crate::support::{DISK, Fixture};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sysconfig_platform::zpool::Kind;
 
-const DISKS: usize = 12;
+/// As many as the largest wish needs: two raidz3 of five, a log, a cache and a spare.
+const DISKS: usize = 13;
 
 #[derive(Clone, Debug)]
 struct Wish {
@@ -23,7 +24,13 @@ struct Wish {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    let kind = prop_oneof![Just(Kind::Device), Just(Kind::Mirror), Just(Kind::Raidz(1)), Just(Kind::Raidz(2))];
+    let kind = prop_oneof![
+        Just(Kind::Device),
+        Just(Kind::Mirror),
+        Just(Kind::Raidz(1)),
+        Just(Kind::Raidz(2)),
+        Just(Kind::Raidz(3))
+    ];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<Option<bool>>(), any::<Option<bool>>());
     (kind, 0..2_usize, 1..3_usize, flags, 0..DISKS).prop_map(|(kind, more, vdevs, flags, shift)| {
         let least = match kind {
@@ -102,6 +109,7 @@ fn disk(at: usize) -> String {
 
 fn machine(before: &Before) -> Fixture {
     let fixture = Fixture::illumos();
+    fixture.machine.storage(|storage| storage.add_disk("c0t12d0", DISK));
     if let Some((is_ours, is_exported, width)) = before.pool {
         let name = if is_ours { "tank" } else { "other" };
         let disks: Vec<_> = (0..width).map(disk).collect();

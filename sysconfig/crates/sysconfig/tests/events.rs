@@ -92,3 +92,20 @@ fn plugins_that_answer_each_other_for_ever_are_slowed_down() {
     assert_eq!(daemon.status().plugins.len(), 2, "and the daemon serves");
     daemon.stop();
 }
+
+/// Whoever had its turn already was not told before something else happened.
+#[test]
+fn what_is_said_late_in_a_round_is_heard_as_well() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "subscribe": ["answer"] }));
+    bench.install("m", &json!({ "after": ["a"], "subscribe": ["lease"], "answer_events": "answer" }));
+    bench.install("n", &json!({ "after": ["m"], "subscribe": ["lease"] }));
+    bench.install("z", &json!({ "after": ["n"], "emit_file": ["lease", bench.path("word")] }));
+    let wants: String = ["a", "m", "n", "z"].map(|name| bench.wants(name, name)).concat();
+    bench.configure(&wants);
+    let daemon = bench.start();
+    std::fs::write(bench.path("word"), "one").unwrap();
+    daemon.plan();
+    daemon.wait_for("the answer to be heard", |daemon| daemon.bench.text("a").as_deref() == Some("a1"));
+    daemon.stop();
+}

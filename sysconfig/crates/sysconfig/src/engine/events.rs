@@ -147,7 +147,7 @@ impl Engine {
         {
             managed.pace.waits_until = None;
         }
-        if !self.plugins.keys().any(|name| self.news_trigger(name).is_some()) {
+        if !self.has_news() {
             return;
         }
         for name in self.configured_in_order() {
@@ -161,6 +161,11 @@ impl Engine {
                 ),
             }
         }
+    }
+
+    /// Whether there is something that a plugin has to act on now.
+    pub(super) fn has_news(&self) -> bool {
+        self.plugins.keys().any(|name| self.news_trigger(name).is_some())
     }
 
     /// What a plugin has to act on now: something that it was told and has only planned for, or is to be told.

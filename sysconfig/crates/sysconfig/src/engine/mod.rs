@@ -287,6 +287,8 @@ impl Engine {
     fn next_event(&mut self) -> Result<Event, RecvTimeoutError> {
         match self.backlog.pop_front() {
             Some(event) => Ok(event),
+            // What was said during the last cycle of a round is nobody's turn yet, and no event wakes for it.
+            None if !self.confirming.is_waiting() && self.has_news() => self.events.recv_timeout(Duration::ZERO),
             None => self.events.recv_timeout(self.time_to_next_retry()),
         }
     }

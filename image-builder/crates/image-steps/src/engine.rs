@@ -28,7 +28,7 @@ use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else.
-pub(crate) const ENGINE_VERSION: &str = "image-steps 5";
+pub(crate) const ENGINE_VERSION: &str = "image-steps 6";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]

@@ -45,6 +45,7 @@ impl Session<'_> {
                 read(SNAPSHOT)?.and_then(|bytes| serde_json::from_slice(&bytes).ok())
             {
                 let lineage = read(LINEAGE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                let files = files.or_else(|| engine::bytes_of(&state, context));
                 return Ok(Beginning { saved: state, files, lineage: lineage.unwrap_or_default() });
             }
         }

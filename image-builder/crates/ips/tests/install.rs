@@ -379,6 +379,42 @@ fn a_directory_takes_what_was_salvaged_from_another() {
     refused(&mut image, &[("a/2", "dir mode=0755 owner=root group=sys path=n salvage-from=../x")], "`dir`");
 }
 
+/// What is salvaged from far below needs the directories between, and never comes to be through a link.
+#[test]
+fn what_was_salvaged_deep_below_keeps_its_place_below() {
+    for (salvage, prepared, expected) in [
+        ("old", "", Some("new/a/b/mine")),
+        ("", "", Some("new/old/a/b/mine")),
+        ("/", "", Some("new/old/a/b/mine")),
+        ("old", "link", None),
+        ("old", "file", None),
+    ] {
+        let mut image = Image::with_accounts();
+        let old = format!("{DIR}old\n{DIR}old/a\n{DIR}old/a/b\n{DIR}etc");
+        image.change(&[("a/1", &old)]).unwrap();
+        image.put("old/a/b/mine", "mine");
+        let way = ImagePath::new("/new/a").unwrap();
+        let parent = ImagePath::new("/new").unwrap();
+        if !prepared.is_empty() {
+            image.tree.insert(&parent, Node::directory(Metadata::new(0, 0, 0o755))).unwrap();
+            let node = match prepared {
+                "link" => Node::symlink("/etc", Metadata::new(0, 0, 0o777)),
+                _ => Node::directory(Metadata::new(0, 0, 0o755)),
+            };
+            image.tree.insert(&way, node).unwrap();
+        }
+        if prepared == "file" {
+            image.tree.remove_subtree(&way).unwrap();
+            image.put("new/a", "in the way");
+        }
+        let new = format!("dir mode=0755 owner=root group=sys path=new salvage-from=\"{salvage}\"\n{DIR}etc");
+        image.change(&[("a/2", &new)]).unwrap();
+        let kept = "var/pkg/lost+found/old/a/b-20240301T010203Z/mine";
+        assert_eq!(image.text(expected.unwrap_or(kept)), "mine", "{salvage:?} {prepared}");
+        assert!(image.tree.get(&ImagePath::new("/etc/b").unwrap()).is_none(), "{salvage:?} {prepared}");
+    }
+}
+
 #[test]
 fn directories_that_nobody_delivers_are_like_the_one_above() {
     let mut image = Image::with_accounts();

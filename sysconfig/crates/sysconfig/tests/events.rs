@@ -109,3 +109,20 @@ fn what_is_said_late_in_a_round_is_heard_as_well() {
     daemon.wait_for("the answer to be heard", |daemon| daemon.bench.text("a").as_deref() == Some("a1"));
     daemon.stop();
 }
+
+/// News for a plugin whose configuration it refuses wakes nobody, again and again.
+#[test]
+fn news_waits_for_a_configuration_that_is_accepted() {
+    let bench = Bench::new();
+    bench.install("z", &json!({ "emit_file": ["lease", bench.path("word")] }));
+    bench.install("a", &json!({ "after": ["z"], "subscribe": ["lease"], "refuse": true }));
+    bench.configure(&format!("{}{}", bench.wants("a", "text"), bench.wants("z", "z")));
+    let daemon = bench.start();
+    std::fs::write(bench.path("word"), "one").unwrap();
+    daemon.plan();
+    let before = daemon.log().matches("cycle (").count();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let log = daemon.log();
+    assert!(log.matches("cycle (").count() <= before + 1 && !log.contains("too fast"), "{log}");
+    daemon.stop();
+}

@@ -160,9 +160,22 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     Ok(state)
 }
 
+/// How many directories are looked into before it is enough: what has so many is in use.
+const DIRECTORIES: usize = 2000;
+/// How deep they may lie in each other. As many are open at once.
+const DEPTH: usize = 64;
+
 /// Whether there is anything in a file system but directories, which are places for mounts mostly. What cannot be read
 /// counts; what is mounted in it does not.
 pub(crate) fn holds_something(host: &Host, directory: &str, mounts: &[Mount]) -> bool {
+    looks_filled(host, directory, mounts, DEPTH, &mut DIRECTORIES.clone())
+}
+
+fn looks_filled(host: &Host, directory: &str, mounts: &[Mount], depth: usize, left: &mut usize) -> bool {
+    if depth == 0 || *left == 0 {
+        return true;
+    }
+    *left -= 1;
     let Ok(entries) = std::fs::read_dir(host.root.locate(directory)) else { return true };
     entries.into_iter().any(|entry| {
         let Ok(entry) = entry else { return true };
@@ -171,7 +184,7 @@ pub(crate) fn holds_something(host: &Host, directory: &str, mounts: &[Mount]) ->
         }
         let Ok(name) = entry.file_name().into_string() else { return true };
         let path = format!("{}/{name}", directory.trim_end_matches('/'));
-        mounted_at(mounts, &path).is_none() && holds_something(host, &path, mounts)
+        mounted_at(mounts, &path).is_none() && looks_filled(host, &path, mounts, depth - 1, left)
     })
 }
 

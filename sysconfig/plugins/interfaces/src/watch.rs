@@ -98,8 +98,9 @@ struct Words {
 fn see(host: &Host, emitter: &Emitter, said: &Mutex<Option<Words>>, who: Who) -> bool {
     let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
     // A look that fails says nothing, and the next one will do.
-    let Ok(mut words) = words(host) else { return false };
-    if said.as_ref().is_none_or(|said| said.leases != words.leases) {
+    let Ok(mut words) = words(host, said.as_ref()) else { return false };
+    // Who asks may not have heard it, as after a plan; the daemon knows a repetition.
+    if who == Who::Observer || said.as_ref().is_none_or(|said| said.leases != words.leases) {
         emitter.emit(LEASES, words.leases.clone());
     }
     let has_changed = said.as_ref() != Some(&words);
@@ -110,7 +111,8 @@ fn see(host: &Host, emitter: &Emitter, said: &Mutex<Option<Words>>, who: Who) ->
     has_changed
 }
 
-fn words(host: &Host) -> Result<Words, NetworkError> {
+/// What there is to say. Of a client that does not answer, what it `said` last; the links are looked at nevertheless.
+fn words(host: &Host, said: Option<&Words>) -> Result<Words, NetworkError> {
     let mut sights: Vec<String> = Vec::new();
     match host.system {
         System::Illumos => {
@@ -126,6 +128,9 @@ fn words(host: &Host) -> Result<Words, NetworkError> {
             sights.extend(news.map(|known| format!("{} {} {}", known.index, known.address, known.duplicate)));
         }
     }
-    let leases = serde_json::to_value(lease::leases(host)?).unwrap_or_default();
+    let leases = match (lease::leases(host), said) {
+        (Err(NetworkError::NoAnswer { .. }), Some(said)) => said.leases.clone(),
+        (leases, _) => serde_json::to_value(leases?).unwrap_or_default(),
+    };
     Ok(Words { leases, sights })
 }

@@ -371,7 +371,9 @@ fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut 
     let found = state.found(path);
     let ours = state.record.areas.get(path).cloned().unwrap_or_default();
     // What we have made and no longer is ours was replaced by somebody, and what we wrote about it says nothing any more.
-    let was_used = ours.used && !ours.made && ours.what == found.what;
+    // A device has nothing to be known by but what it holds: somebody may have put it to another use since.
+    let is_recognised = found.content.as_ref().is_some_and(device::Content::is_recognised);
+    let was_used = ours.used && !ours.made && ours.what == found.what && !is_recognised;
     let has_row = !ours.row && !state.rows(path).is_empty();
     let is_swap = state.used(path).is_some() || has_row || was_used || found.made_for.is_some();
     let risk = match (is_ours || is_swap, area.allow_destructive) {
@@ -397,7 +399,7 @@ fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut 
     let is_unmade = state.system == System::Linux && found.made_for.is_none() && state.used(path).is_none();
     if is_unmade {
         // A row alone does not make what is there swap.
-        let risk = if is_ours { Risk::Safe } else { Risk::Destructive };
+        let risk = if is_ours && !is_recognised { Risk::Safe } else { Risk::Destructive };
         if risk == Risk::Destructive && !area.allow_destructive {
             let help = "if nothing on it is needed, write allow-destructive = true and apply with --allow-destructive";
             steps.leave(path, "it does not bear the header of a swap area", help);

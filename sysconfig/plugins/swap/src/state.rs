@@ -67,7 +67,7 @@ pub(crate) struct Found {
     pub(crate) made_for: Option<u64>,
     /// Tells it from what may be at the path later: the guid of a volume, the inode and length of a file.
     pub(crate) what: Option<String>,
-    /// What can be read of it, where it is neither ours nor swap in use.
+    /// What can be read of it, where it is not swap, or is not ours.
     pub(crate) content: Option<Content>,
 }
 
@@ -189,7 +189,9 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
         let made_for = if host.system == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
         let identity = mounting::identity(host, path);
         let what = properties.get(name).and_then(|all| seen::guid_of(all).cloned());
-        let is_theirs = matches!(found, FoundKind::Volume { is_ours: false, .. });
+        // One of ours without a header may have been put to another use.
+        let is_unmade = host.system == System::Linux && is_volume && made_for.is_none();
+        let is_theirs = is_unmade || matches!(found, FoundKind::Volume { is_ours: false, .. });
         let content = if is_theirs { content(host, path, &state.used) } else { None };
         state.found.insert(path.clone(), Found { identity, kind: found, made_for, what, content });
     }

@@ -68,8 +68,9 @@ impl Accounts {
         let entry: Option<Vec<String>> = table.entry(name, GROUP_FIELDS).map(|entry| owned(&entry));
         let gid = match (gid, &entry) {
             (Some(gid), _) => gid,
-            (None, Some(_)) => return Ok(true),
-            (None, None) => {
+            (None, Some(entry)) if !entry[2].is_empty() => return Ok(true),
+            // One that stands there without a number, because a user is in it, gets one now.
+            (None, _) => {
                 let free = lowest_free(table.entries(GROUP_FIELDS).map(|entry| entry[2]));
                 free.ok_or_else(|| account_error(delivered, "group", name, "no number below 100 is free"))?.to_string()
             }
@@ -77,7 +78,7 @@ impl Accounts {
         match entry {
             Some(entry) => {
                 table.set_entry(&[name, &entry[1], &gid, &entry[3]]);
-                if let Some(passwd) = &mut self.passwd {
+                if let Some(passwd) = self.passwd.as_mut().filter(|_| !entry[2].is_empty()) {
                     renumber_group(passwd, &entry[2], &gid);
                 }
             }

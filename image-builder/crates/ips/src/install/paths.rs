@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use image_tree::{ImagePath, Node, NodeKind, TreeError};
+use image_tree::{ImagePath, Node, NodeKind, PathError, TreeError};
 
 use super::error::InstallError;
 use super::execute::{Run, image_path, tree_error};
@@ -220,33 +220,32 @@ impl Run<'_> {
             std::mem::take(&mut self.salvaged).into_iter().partition(|(path, _)| path.starts_with(from));
         self.salvaged = others;
         for (path, kept_at) in ours {
-            let below = &path.relative_bytes()[from.relative_bytes().len()..];
-            let to = below_path(into, below).map_err(|source| tree_error(into, source))?;
-            if !self.merge(&kept_at, &to)? {
+            let below = path.strip_prefix(from).unwrap_or_else(ImagePath::root);
+            let to = into.join_path(&below).map_err(|source| path_error(into, source))?;
+            if !self.merge(&kept_at, into, &to)? {
                 self.salvaged.push((path, kept_at));
             }
         }
         Ok(())
     }
 
-    /// Moves something, unless something else is in its place; of two directories, what is in them. The result says
-    /// whether all of it was moved.
-    fn merge(&mut self, from: &ImagePath, to: &ImagePath) -> Result<bool, InstallError> {
+    /// Moves something below `into`, unless something else is in its place; of two directories, what is in them. The
+    /// result says whether all of it was moved.
+    fn merge(&mut self, from: &ImagePath, into: &ImagePath, to: &ImagePath) -> Result<bool, InstallError> {
         let Some(node) = self.tree.get(from).cloned() else { return Ok(true) };
+        let is_free = self.tree.get(to).is_none() && self.make_way(into, to)?;
         match self.tree.get(to) {
             Some(there) if there.is_directory() && node.is_directory() => {
                 let names: Vec<Vec<u8>> =
                     self.tree.read_dir(from).into_iter().flatten().map(|(name, _)| name.to_vec()).collect();
                 for name in names {
-                    let child = |parent: &ImagePath| {
-                        let below = [b"/", name.as_slice()].concat();
-                        below_path(parent, &below).map_err(|source| tree_error(parent, source))
-                    };
-                    self.merge(&child(from)?, &child(to)?)?;
+                    let child = |parent: &ImagePath| parent.join(&name).map_err(|source| path_error(parent, source));
+                    self.merge(&child(from)?, into, &child(to)?)?;
                 }
                 self.remove_if_empty(from)
             }
             Some(_) => Ok(false),
+            None if !is_free => Ok(false),
             None => {
                 let moved = match self.tree.subtree(from) {
                     Some(subtree) => self.tree.graft(to, &subtree).map(drop),
@@ -256,6 +255,27 @@ impl Run<'_> {
                 moved.map(|_| true).map_err(|source| tree_error(to, source))
             }
         }
+    }
+
+    /// Makes the directories between `into` and `to`, like the one above each; false if there is something else, a link
+    /// above all, through which nothing is put anywhere.
+    fn make_way(&mut self, into: &ImagePath, to: &ImagePath) -> Result<bool, InstallError> {
+        let mut missing = Vec::new();
+        let mut above = to.parent();
+        while let Some(directory) = above.filter(|directory| directory != into) {
+            match self.tree.get(&directory) {
+                Some(node) if node.is_directory() => {}
+                Some(_) => return Ok(false),
+                None => missing.push(directory.clone()),
+            }
+            above = directory.parent();
+        }
+        for directory in missing.into_iter().rev() {
+            let like = directory.parent().and_then(|parent| self.tree.get(&parent).map(|node| node.metadata.clone()));
+            let like = like.unwrap_or_else(|| self.root_metadata(0o755));
+            self.insert(&directory, Node::directory(self.metadata(like.uid, like.gid, like.mode)))?;
+        }
+        Ok(true)
     }
 
     /// The numbers of the owner and the group that an action names.
@@ -294,10 +314,8 @@ fn is_same(old: Delivered<'_>, new: Delivered<'_>) -> bool {
     COMPARED.into_iter().all(|attribute| old.action.values(attribute).eq(new.action.values(attribute)))
 }
 
-/// The path made of a directory and what follows it, which begins with a slash or is nothing.
-fn below_path(directory: &ImagePath, below: &[u8]) -> Result<ImagePath, TreeError> {
-    let joined = ImagePath::from_relative([directory.relative_bytes(), below].concat());
-    joined.map_err(|source| TreeError::Path { path: directory.clone(), source })
+fn path_error(directory: &ImagePath, source: PathError) -> InstallError {
+    tree_error(directory, TreeError::Path { path: directory.clone(), source })
 }
 
 /// All directories that are delivered, or above something that is.

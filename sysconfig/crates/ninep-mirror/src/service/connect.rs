@@ -78,15 +78,18 @@ pub enum ConnectError {
     },
     /// Several shares may be the wanted one, because their devices do not tell their tags.
     #[error(
-        "no device tells that it has the share {wanted:?}; it may be behind any of {}, which tell no tag: \
+        "no device tells that it has the share {wanted:?}; it may be behind any of {}, which tell no tag{}: \
          name one with --device, or what the share holds with --expect",
-        names(devices)
+        names(devices),
+        if *is_any_busy { ", or are in use" } else { "" }
     )]
     Untold {
         /// The tag that was asked for.
         wanted: String,
         /// The devices that may have it: those that tell no tag, and those in use.
         devices: Vec<PathBuf>,
+        /// Whether one of them is in use, and may tell more when it is not.
+        is_any_busy: bool,
     },
     /// None of several devices has the share.
     #[error("no device has the share: {reasons}")]
@@ -220,8 +223,10 @@ impl<D: Driver> Connector<D> {
     /// last. When nobody tells it, only what a share holds can tell which of several it is.
     fn by_tag(&self, wanted: &str, devices: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConnectError> {
         let (mut fitting, mut untold, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_any_busy = false;
         for device in devices {
             let file = self.driver.open(&device, OPEN_FLAGS);
+            is_any_busy |= file.as_ref().is_err_and(|error| Errno::from_io_error(error) == Some(Errno::BUSY));
             let tag = file.as_ref().ok().and_then(|file| self.driver.tag(file).ok().flatten());
             match tag {
                 Some(tag) if tag == wanted => fitting.push(device),
@@ -230,7 +235,7 @@ impl<D: Driver> Connector<D> {
             }
         }
         if fitting.is_empty() && untold.len() > 1 && self.expected.is_none() {
-            return Err(ConnectError::Untold { wanted: wanted.to_owned(), devices: untold });
+            return Err(ConnectError::Untold { wanted: wanted.to_owned(), devices: untold, is_any_busy });
         }
         Ok([fitting, untold, others].concat())
     }

@@ -187,15 +187,15 @@ impl<D: Driver> Runner<D> {
         let (mut session, endpoint) = match self.connector.connect() {
             Ok(connected) => connected,
             Err(error) => {
-                // Without a device there will be none later, of another tag it stays, and nothing will tell several apart: a
-                // machine gets its shares when it is started.
+                // Without a device there will be none later, of another tag it stays, and nothing will tell several apart
+                // that were all asked: a machine gets its shares when it is started.
                 let hopeless = self.pace.once
                     || matches!(
                         error,
                         ConnectError::NoDevice
                             | ConnectError::OtherTag { .. }
                             | ConnectError::Ambiguous { .. }
-                            | ConnectError::Untold { .. }
+                            | ConnectError::Untold { is_any_busy: false, .. }
                     );
                 return self.failed(&error, hopeless.then_some(Outcome::NoShare));
             }

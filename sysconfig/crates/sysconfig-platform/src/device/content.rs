@@ -206,6 +206,9 @@ fn place(ends: Ends<'_>, signature: &Signature) -> Option<u64> {
     (bytes.get(from..)?.starts_with(signature.magic)).then_some(at)
 }
 
+/// What is told of bytes of no known format.
+pub(super) const VAGUE: [&str; 2] = ["text", "something unknown"];
+
 fn unknown(ends: Ends<'_>) -> Option<Finding> {
     let tail_at = ends.bytes.saturating_sub(ends.tail.len() as u64);
     let first = |bytes: &[u8], from: u64| first_nonzero(bytes).map(|at| from + at as u64);
@@ -213,7 +216,8 @@ fn unknown(ends: Ends<'_>) -> Option<Finding> {
     let at = first(ends.head, 0).or_else(between).or_else(|| first(ends.tail, tail_at))?;
     let begins_with_text =
         ends.head.len() >= 16 && ends.head[..16].iter().all(|byte| matches!(byte, 9..=13 | 32..=126 | 128..));
-    let what = if at == 0 && begins_with_text { "text" } else { "something unknown" };
+    let [text, unknown] = VAGUE;
+    let what = if at == 0 && begins_with_text { text } else { unknown };
     Some(Finding { what: what.to_owned(), at })
 }
 

@@ -61,6 +61,12 @@ pub struct Content {
 }
 
 impl Content {
+    /// Whether it holds something of a known kind. What is unknown, or text, may be what a swap area has left.
+    #[must_use]
+    pub fn is_recognised(&self) -> bool {
+        self.label.is_some() || self.findings.iter().any(|found| !content::VAGUE.contains(&found.what.as_str()))
+    }
+
     /// What it holds, for people; `None` when it is blank.
     #[must_use]
     pub fn description(&self) -> Option<String> {

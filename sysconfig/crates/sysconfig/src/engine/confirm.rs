@@ -358,10 +358,14 @@ impl Engine {
             place: None,
             severity: Severity::Warning,
         });
-        let held = self.confirming.state.held.keys().filter(|plugin| self.is_held(plugin)).map(|plugin| Problem {
+        let held = self.confirming.state.held.iter().filter(|(plugin, _)| self.is_held(plugin));
+        let held = held.map(|(plugin, undone)| Problem {
             subject: subject(plugin),
             message: "its last change was undone, and is not applied again by itself".to_owned(),
-            help: Some("change the configuration, or: sysconfigctl apply".to_owned()),
+            help: Some(match undone.is_empty() {
+                true => "sysconfigctl apply".to_owned(),
+                false => "change the configuration, or: sysconfigctl apply".to_owned(),
+            }),
             place: None,
             severity: Severity::Error,
         });

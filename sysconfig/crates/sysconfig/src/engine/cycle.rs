@@ -47,7 +47,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    fn failed(plugin: &str, error: Failure) -> Self {
+    pub(super) fn failed(plugin: &str, error: Failure) -> Self {
         Self { plugin: plugin.to_owned(), steps: Vec::new(), diagnostics: Vec::new(), error: Some(error) }
     }
 

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sysconfig_protocol::Event as PluginEvent;
 use sysconfig_protocol::admin::{Failure, HappeningKind};
+use sysconfig_protocol::{Diagnostic, Event as PluginEvent};
 
 use super::cycle::{Mode, failure};
 use super::{Engine, Event, subject};
@@ -171,7 +171,9 @@ impl Engine {
     /// What a plugin has to act on now: something that it was told and has only planned for, or is to be told.
     fn news_trigger(&self, name: &str) -> Option<String> {
         let managed = self.plugins.get(name)?;
-        let is_free = managed.live.is_some() && managed.pace.waits_until.is_none();
+        // One that is asked for nothing because of its configuration hears of it when it is asked again.
+        let is_asked = !managed.diagnostics.iter().any(Diagnostic::is_error);
+        let is_free = managed.live.is_some() && managed.pace.waits_until.is_none() && is_asked;
         if !is_free || !self.assignment.parts.contains_key(name) {
             return None;
         }

@@ -198,6 +198,8 @@ impl Engine {
         let (mut confirmation, damaged_confirmation) = Confirmation::load(&state_directory)?;
         if fingerprints.is_new {
             confirmation.hold_whatever_is_configured()?;
+            // Whoever is interrupted before this finds no key the next time, and holds them again.
+            fingerprints.keep(&state_directory)?;
         }
         let (journal, in_doubt) = Journal::open(&state_directory)?;
         let reports = sender.clone();

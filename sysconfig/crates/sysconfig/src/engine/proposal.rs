@@ -4,13 +4,13 @@
 //! long as they plan, and then get back what is in force: whatever happens next, an event, a fault or a new build, is
 //! about the configuration that was asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sysconfig_protocol::Severity;
-use sysconfig_protocol::admin::Problem;
+use sysconfig_protocol::admin::{Failure, Problem};
 use sysconfig_protocol::method::{Configure, Validate};
 
-use super::cycle::Part;
+use super::cycle::{Part, failure};
 use super::{Engine, subject};
 use crate::config::{Assignment, Configuration};
 use crate::plugin::CallError;
@@ -62,12 +62,20 @@ impl Engine {
         self.take_waiting_events();
         let proposed = self.differing(&proposal.assignment);
         self.swap(proposal);
+        let mut refusals: BTreeMap<String, Failure> = BTreeMap::new();
         for name in &proposed {
             self.trial.plugins.insert(name.clone());
-            // Whoever does not take it says so when it plans.
-            drop(self.give_part(name));
+            // Whoever cannot be asked is told as such when it is to plan; who refuses would plan for what it had before.
+            if let Err(error @ CallError::Refused(_)) = self.give_part(name) {
+                refusals.insert(name.clone(), failure("configure", &error));
+            }
         }
-        let (parts, problems) = self.plan_all();
+        let (mut parts, problems) = self.plan_all();
+        for part in &mut parts {
+            if let Some(refusal) = refusals.remove(&part.plugin) {
+                *part = Part::failed(&part.plugin.clone(), refusal);
+            }
+        }
         self.swap(proposal);
         self.end_trial(&proposed);
         let steps = parts.iter().filter(|part| proposed.contains(&part.plugin)).map(|part| part.steps.len()).sum();
@@ -138,7 +146,7 @@ impl Engine {
             message: format!("the files say something new, which is not in force: {steps} planned"),
             help: Some("sysconfigctl apply".to_owned()),
             place: None,
-            severity: Severity::Error,
+            severity: Severity::Warning,
         })
     }
 }

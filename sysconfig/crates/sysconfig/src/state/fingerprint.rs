@@ -36,12 +36,13 @@ impl fmt::Debug for Fingerprints {
 }
 
 impl Fingerprints {
-    /// Reads the key of the directory, or makes one. A damaged file is moved aside and told; with a new key, nothing that was
-    /// hashed before is recognised.
+    /// Reads the key of the directory, or makes one, which is not stored: what hashes from before are needed for has to be
+    /// seen to first, and then it is [kept](Self::keep). A damaged file is moved aside and told; with a new key, nothing that
+    /// was hashed before is recognised.
     ///
     /// # Errors
     ///
-    /// When the file can be neither read nor written, or the system has no random numbers.
+    /// When the file cannot be read, or the system has no random numbers.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join("key.json");
         let (contents, damaged) = load_json::<Contents>(&path)?;
@@ -51,11 +52,22 @@ impl Fingerprints {
         let mut key = [0; blake3::KEY_LEN];
         getrandom::fill(&mut key)
             .map_err(|error| StateError::new("make a key for", &path, std::io::Error::other(error.to_string())))?;
-        let contents = Contents { version: VERSION, key };
+        Ok((Self { key, is_new: true }, damaged))
+    }
+
+    /// Stores a new key.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn keep(&self, directory: &Path) -> Result<(), StateError> {
+        if !self.is_new {
+            return Ok(());
+        }
+        let contents = Contents { version: VERSION, key: self.key };
         let mut json = serde_json::to_vec(&contents).expect("the key has text keys only, so it serialises");
         json.push(b'\n');
-        replace_file(&path, &json)?;
-        Ok((Self { key, is_new: true }, damaged))
+        replace_file(&directory.join("key.json"), &json)
     }
 
     /// The keyed BLAKE3 hash of a value, as lowercase hexadecimal.
@@ -74,7 +86,11 @@ mod tests {
     #[test]
     fn hashes_are_the_directorys_own_and_survive_a_restart() {
         let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-        let load = |directory: &tempfile::TempDir| Fingerprints::load(directory.path()).unwrap().0;
+        let load = |directory: &tempfile::TempDir| {
+            let (fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
+            fingerprints.keep(directory.path()).unwrap();
+            fingerprints
+        };
         let hash = load(&one).of(&"hunter2");
         assert_eq!(hash, load(&one).of(&"hunter2"));
         assert_ne!(hash, load(&one).of(&"hunter3"));
@@ -90,6 +106,7 @@ mod tests {
         std::fs::write(directory.path().join("key.json"), "{\"version\":1,\"key\":[1,2,3]}").unwrap();
         let (fingerprints, damaged) = Fingerprints::load(directory.path()).unwrap();
         assert!(damaged.is_some() && directory.path().join("key.json.damaged").exists());
+        fingerprints.keep(directory.path()).unwrap();
         let (again, damaged) = Fingerprints::load(directory.path()).unwrap();
         assert!(damaged.is_none());
         assert_eq!(again.of(&1), fingerprints.of(&1));

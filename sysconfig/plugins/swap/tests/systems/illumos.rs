@@ -41,6 +41,33 @@ fn without_a_row_the_volume_stays_and_is_used_again() {
     assert_eq!(fixture.converge(&text), [format!("use {DEVICE} as swap")]);
 }
 
+/// A device has no mark of ours: what is on it now is what counts.
+#[test]
+fn a_device_that_was_put_to_another_use_is_not_taken_again() {
+    let mut fixture = illumos();
+    let device = "/dev/dsk/c2t0d0s1";
+    fixture.machine.storage(|storage| storage.add_device(device, 4 << 20, None));
+    std::fs::write(fixture.host.root.locate(device), vec![0; 4 << 20]).unwrap();
+    let text = format!("[[storage.swap]]\ndevice = \"{device}\"\npersistent = false\n");
+    fixture.converge_up_to(&format!("{text}allow-destructive = true\n"), Risk::Destructive);
+    fixture.machine.storage(|storage| storage.swaps.clear());
+    assert_eq!(
+        summaries(&fixture.plan(&text)),
+        [format!("use {device} as swap")],
+        "what we have used before is used again"
+    );
+    let mut other = vec![0; 4 << 20];
+    other[512..520].copy_from_slice(b"EFI PART");
+    std::fs::write(fixture.host.root.locate(device), other).unwrap();
+    let steps = fixture.plan(&text);
+    assert!(
+        summaries(&steps)[0]
+            .starts_with(&format!("leave {device} alone: it is not ours, and holds a GUID partition table")),
+        "{:?}",
+        summaries(&steps)
+    );
+}
+
 #[test]
 fn sizes_by_rule_follow_the_machine() {
     let mut fixture = illumos();

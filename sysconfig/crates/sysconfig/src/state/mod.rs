@@ -128,7 +128,7 @@ mod tests {
         let part =
             AppliedPart { config: hash.clone(), plugin_hash: hash, plugin_version: "1".to_owned(), at_unix_ms: 7 };
         applied.record("x", part).unwrap();
-        Fingerprints::load(directory).unwrap();
+        Fingerprints::load(directory).unwrap().0.keep(directory).unwrap();
         let (mut journal, _) = Journal::open(directory).unwrap();
         for _ in 0..3 {
             let sequence = journal.intent("x", "digest", &step()).unwrap();
@@ -158,6 +158,7 @@ mod tests {
             }
             Applied::load(directory.path()).unwrap();
             let (fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
+            fingerprints.keep(directory.path()).unwrap();
             assert_eq!(Fingerprints::load(directory.path()).unwrap().0.of(&1), fingerprints.of(&1));
             Confirmation::load(directory.path()).unwrap();
             let (mut journal, before) = Journal::open(directory.path()).unwrap();

@@ -6,6 +6,7 @@ use crate::lineage::Lineage;
 use crate::session::Session;
 use crate::state::{ImageState, SavedState};
 use crate::steps::Context;
+use crate::wanted::{Wanted, wanted_snapshot};
 use image_tree::StoreError;
 use serde::{Deserialize, Serialize};
 use template::{Target, Template};
@@ -39,7 +40,7 @@ impl Session<'_> {
         template: &Template,
         context: &Context<'_>,
     ) -> Result<Beginning, BuildError> {
-        if let Some(key) = input_snapshot(group, template) {
+        if let Some(Wanted::Snapshot(key)) = wanted_snapshot(template, group) {
             let read = |namespace| self.store.record_get(namespace, key.as_bytes()).map_err(cache("read"));
             if let Some(Snapshot { state, files }) =
                 read(SNAPSHOT)?.and_then(|bytes| serde_json::from_slice(&bytes).ok())
@@ -72,11 +73,6 @@ impl Session<'_> {
         }
         Ok(())
     }
-}
-
-fn input_snapshot(group: &str, template: &Template) -> Option<String> {
-    let Target::Dataset(dataset) = &template.target else { return None };
-    dataset.input_snapshot.as_ref().map(|snapshot| snapshot_name(group, &dataset.name, snapshot))
 }
 
 fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {

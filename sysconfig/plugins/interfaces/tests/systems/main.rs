@@ -2,6 +2,7 @@
 
 mod convergence;
 mod illumos;
+mod illumos_leases;
 mod linux;
 mod oracle;
 mod refusals;

@@ -36,3 +36,6 @@ pub use qcow2::{Qcow2Error, convert_qcow2};
 pub use region::Region;
 pub use volume::{Volume, VolumeContext, VolumeError};
 pub use write::{DiskError, DiskReport, PartitionReport, extract_partition, write_bare, write_disk};
+
+/// Changes when the same layout over the same inputs becomes other bytes; part of the key of an image.
+pub const LAYOUT_VERSION: u32 = 1;

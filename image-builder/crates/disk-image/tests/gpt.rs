@@ -187,7 +187,8 @@ fn one_damaged_copy_is_told_beside_the_table() {
     );
     let (table, damage) = inspected(&|bytes| bytes.resize(end + 512, 0)).unwrap();
     let last = end / 512 - 1;
-    let grown = format!("the backup header: it is in sector {last}, and the disk has {}; it has grown", last + 2);
+    let grown =
+        format!("the disk has grown: the copy of the table is in sector {last}, and the disk has {} sectors", last + 2);
     assert_eq!((table, damage), (good, vec![grown]));
 }
 

@@ -7,13 +7,14 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use disk_image::gpt::{SectorSize, decode, types};
+use disk_image::gpt::{SectorSize, Table, decode, types};
 use disk_image::illumos::{
     BiosLoaders, BootBlockState, BootBlocks, BootError, EfiLoaders, IllumosDisk, IllumosDiskError, esp_bytes,
-    inspect_boot_blocks, multiboot_header, pool_bytes, pool_lba, smallest_disk,
+    inspect_boot_blocks, multiboot_header, pool_bytes, pool_lba, smallest_disk, unlike_zpool_create,
 };
 use disk_image::{
-    DiskReport, DiskSeed, Guid, Region, Volume, VolumeContext, VolumeError, extract_partition, write_bare, write_disk,
+    DiskReport, DiskSeed, Guid, LAYOUT_VERSION, Region, Volume, VolumeContext, VolumeError, extract_partition,
+    write_bare, write_disk,
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -102,6 +103,28 @@ fn partitions_lie_where_zpool_create_puts_them() {
         assert_eq!(pool_lba(sector_size, with_esp), zfs);
         let bytes = (last - reserved - zfs + 1) * sector_size.bytes();
         assert_eq!(pool_bytes(sector_size, with_esp, sectors * sector_size.bytes()), bytes);
+        assert_eq!(unlike_zpool_create(&table), [""; 0]);
+    }
+}
+
+#[test]
+fn tables_of_other_programs_are_told_apart() {
+    let mut wanted = disk(8_388_608 * 512, SectorSize::B512);
+    wanted.loaders = Some(loaders());
+    let ours = wanted.layout().unwrap().place().unwrap();
+    for (change, expected) in [
+        (
+            (|table| table.partitions[0].first_lba = 2048) as fn(&mut Table),
+            "the first partition begins at sector 2048, not 256",
+        ),
+        (|table| table.partitions[0].name = "EFI".to_owned(), "s0 has the name \"EFI\", not \"loader\""),
+        (|table| table.partitions[1].name.clear(), "s1 has the name \"\", not \"zfs\""),
+        (|table| table.partitions[2].first_lba += 8, "the reserved partition has 16376 sectors, not 16384"),
+        (|table| drop(table.partitions.pop()), "there is no reserved partition"),
+    ] {
+        let mut table = ours.clone();
+        change(&mut table);
+        assert_eq!(unlike_zpool_create(&table), [expected]);
     }
 }
 
@@ -121,8 +144,8 @@ fn the_smallest_disk_is_the_smallest() {
     }
 }
 
-/// Table, file system and boot blocks, byte by byte: when the hash changes, images of the same state do, and the version
-/// in the key of an image has to change, too.
+/// Table, file system and boot blocks, byte by byte: when a hash changes, images of the same state do, and so must the
+/// version, which is part of the key of an image.
 #[test]
 fn the_bytes_are_pinned() {
     let directory = tempfile::tempdir().unwrap();
@@ -136,10 +159,11 @@ fn the_bytes_are_pinned() {
     let hash = image_tree::BlobHash::of(&[bytes_at(&file, 0, 20 << 20), bytes_at(&file, 257 * MIB, 8 << 20)].concat());
     let end = image_tree::BlobHash::of(&bytes_at(&file, 590 * MIB, 10 << 20));
     let pinned = [
+        "layout 1",
         "d1c96dc5dbbbcdd0241fe93e8595ed74913660e77f48c2f353a2dac90639dc59",
         "6f0e1aec6365adbc3b9545566204508fc76f1f213d63495f53d70a452009e39b",
     ];
-    assert_eq!([hash.to_string(), end.to_string()], pinned);
+    assert_eq!([format!("layout {LAYOUT_VERSION}"), hash.to_string(), end.to_string()], pinned);
 }
 
 /// The fields are those of installboot; see the tables of illumos-gate's `pmbr.s`.

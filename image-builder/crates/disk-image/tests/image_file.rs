@@ -112,6 +112,36 @@ fn files_that_need_more_than_themselves_are_refused_by_name() {
     assert!(matches!(ImageFile::open(&directory.path().join("no")), Err(OpenImageError::Open { .. })));
 }
 
+/// They were taken for raw images: damaged ones, or such without a pool.
+#[test]
+fn other_forms_are_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, path) = (directory.path().join("raw"), directory.path().join("image"));
+    let bytes = raw(&base);
+    for (form, options, expected) in [
+        ("vmdk", "subformat=monolithicSparse", "a VMDK image"),
+        ("vmdk", "subformat=streamOptimized", "a VMDK image"),
+        ("vmdk", "subformat=monolithicFlat", "the descriptor of a VMDK image"),
+        ("vdi", "static=off", "a VDI image"),
+        ("vhdx", "subformat=dynamic", "a VHDX image"),
+        ("vpc", "subformat=dynamic,force_size=on", "a dynamic VHD image"),
+        ("qed", "cluster_size=65536", "a QED image"),
+    ] {
+        let arguments = ["convert", "-f", "raw", "-O", form, "-o", options, judge::text(&base), judge::text(&path)];
+        if judge::approve("qemu-img", "qemu-utils", &arguments).is_none() {
+            return;
+        }
+        let error = ImageFile::open(&path).unwrap_err();
+        assert!(error.to_string().contains(&format!("image is {expected}")), "{form} {options}: {error}");
+    }
+    // What comes before the footer is the disk.
+    let fixed = "subformat=fixed,force_size=on";
+    let arguments = ["convert", "-f", "raw", "-O", "vpc", "-o", fixed, judge::text(&base), judge::text(&path)];
+    judge::approve("qemu-img", "qemu-utils", &arguments);
+    let image = ImageFile::open(&path).unwrap();
+    assert!(fs::metadata(&path).unwrap().len() == image.length() + 512 && read_all(&image) == bytes);
+}
+
 #[test]
 fn every_damaged_header_ends_in_an_answer() {
     let directory = tempfile::tempdir().unwrap();

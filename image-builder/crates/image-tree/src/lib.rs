@@ -39,7 +39,10 @@ mod tree;
 
 pub use acl::{ACL_ENTRIES_MAX, ACL_FLAGS, ACL_MASK, AclEntry, AclError, AclKind, AclWho, format_acl, parse_acl};
 pub use hash::{BlobHash, ParseHashError, TreeHash};
-pub use node::{Content, Extent, ExtentError, MODE_MASK, Metadata, Node, NodeKind, Timestamp};
+pub use node::{
+    Content, Extent, ExtentError, FILE_BYTES_MAX, MODE_MASK, Metadata, Node, NodeKind, Timestamp, XATTR_BYTES_MAX,
+    XATTRS_MAX,
+};
 pub use path::{DEPTH_MAX, ImagePath, NAME_BYTES_MAX, PATH_BYTES_MAX, PathError};
 pub use store::{
     BlobReader, ContentReader, DiskUse, GcReport, GcRoots, Record, Recovered, RecoveryCause, Store, StoreError,

@@ -9,6 +9,16 @@ use crate::hash::BlobHash;
 /// The permission, set-id and sticky bits: all that [`Metadata::mode`] may hold.
 pub const MODE_MASK: u16 = 0o7777;
 
+/// The extended attributes of one node have at most this many bytes of values together: more than any system allows, and
+/// what can be read back from an image.
+pub const XATTR_BYTES_MAX: u64 = 16 << 20;
+
+/// One node has at most this many extended attributes.
+pub const XATTRS_MAX: usize = 16 << 10;
+
+/// A regular file has at most this many bytes: file offsets are signed (POSIX `off_t`; `MAXOFFSET_T` of illumos).
+pub const FILE_BYTES_MAX: u64 = i64::MAX as u64;
+
 /// A point in time as file systems keep it: `secs` since 1970-01-01 UTC (negative before), plus `nanos`
 /// forward from there, below 1 000 000 000.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +40,8 @@ pub struct Metadata {
     pub mode: u16,
     /// Time of the last modification.
     pub mtime: Timestamp,
-    /// Extended attributes: full name (with its name space, `security.capability`) to value.
+    /// Extended attributes: full name (with its name space, `security.capability`) to value, at most
+    /// [`XATTRS_MAX`], of [`XATTR_BYTES_MAX`] together.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The access control list, 1 to [`ACL_ENTRIES_MAX`](crate::ACL_ENTRIES_MAX) entries; none if it says what the mode
     /// says. File systems that do not have such lists leave it out.
@@ -42,6 +53,12 @@ impl Metadata {
     #[must_use]
     pub fn new(uid: u32, gid: u32, mode: u16) -> Self {
         Self { uid, gid, mode: mode & MODE_MASK, ..Self::default() }
+    }
+
+    /// The bytes of all values of extended attributes.
+    #[must_use]
+    pub fn xattr_bytes(&self) -> u64 {
+        self.xattrs.values().map(|value| value.len() as u64).sum()
     }
 }
 

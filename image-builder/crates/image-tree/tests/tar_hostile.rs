@@ -3,8 +3,8 @@
 mod support;
 
 use image_tree::{
-    Follow, Metadata, Node, NodeKind, ReadTarOptions, Store, TarError, TarWarningKind, Timestamp, Tree, Unpacked,
-    parse_acl, read_tar,
+    Follow, Metadata, Node, NodeKind, ReadTarOptions, Store, TarError, TarErrorKind, TarWarningKind, Timestamp, Tree,
+    Unpacked, parse_acl, read_tar,
 };
 use support::{mode, path};
 
@@ -215,9 +215,35 @@ fn what_is_no_archive_says_so() {
     let mut bytes = archive(&[entry(b'0', b"one"), entry(b'0', b"two")]);
     bytes[512] = b'T';
     assert!(failure(&bytes).contains("entry 2 (``, at byte 512): this is no tar header"));
+    let nameless = failure(&archive(&[entry(b'0', b"")]));
+    assert!(nameless.contains("entry 1 (``, at byte 0)"), "{nameless}");
     let unfinished = records(&[("path", b"x")]);
     let dangling = failure(&archive(&[entry(b'x', b"x").content(&unfinished)]));
     assert!(dangling.ends_with("malformed extended header: no entry follows it"), "{dangling}");
+}
+
+#[test]
+fn a_gzip_file_may_have_several_members_and_padding() {
+    let pack = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let whole = archive(&[entry(b'0', b"one").content(b"1"), entry(b'0', b"two")]);
+    let (first, second) = whole.split_at(700);
+    let padding = vec![0; 300_000];
+    for parts in [
+        vec![pack(&whole), padding.clone()],
+        vec![pack(first), pack(second)],
+        vec![pack(first), padding.clone(), pack(second), vec![0]],
+    ] {
+        let (unpacked, ..) = read(&parts.concat()).unwrap();
+        assert_eq!(paths(&unpacked.tree), ["/", "/one", "/two"]);
+        assert!(unpacked.warnings.is_empty());
+    }
+    assert!(failure(&[pack(&whole), b"garbage and more of it".to_vec()].concat()).contains("invalid gzip header"));
+    let cut = pack(&whole);
+    assert!(failure(&cut[..cut.len() - 3]).contains("cut off"), "{}", failure(&cut[..cut.len() - 3]));
 }
 
 #[test]
@@ -242,8 +268,129 @@ fn devices_and_ids_have_limits() {
     let (unpacked, ..) = read(&device(b"0000001")).unwrap();
     assert_eq!(unpacked.tree.get(&path("/d")).unwrap().kind, NodeKind::CharDevice { major: 1, minor: 0 });
     assert!(failure(&device(b"\x80\0\0\x01\0\0\0\0")).ends_with("impossible device number"));
-    let uid = records(&[("uid", b"4294967296")]);
-    assert!(failure(&archive(&[entry(b'x', b"x").content(&uid), entry(b'0', b"a")])).ends_with("impossible uid"));
+}
+
+/// An error in a header that comes before an entry names that entry, or if nothing does, the header.
+#[test]
+fn errors_of_extended_headers_are_of_an_entry() {
+    let of = |pairs: &[(&str, &[u8])]| {
+        failure(&archive(&[
+            entry(b'0', b"first"),
+            entry(b'x', b"PaxHeaders/a").content(&records(pairs)),
+            entry(b'0', b"a"),
+        ]))
+    };
+    let uid = of(&[("uid", b"4294967296"), ("path", b"usr/bin/a")]);
+    assert_eq!(uid, "cannot read archive entry 2 (`usr/bin/a`, at byte 512): impossible uid");
+    let unnamed = of(&[("gid", b"-1")]);
+    assert_eq!(unnamed, "cannot read archive entry 2 (`PaxHeaders/a`, at byte 512): impossible gid");
+    let attribute = of(&[("path", b"b"), ("SCHILY.xattr.user.\0", b"1")]);
+    assert!(
+        attribute.contains("entry 2 (`b`, at byte 512): malformed extended header: impossible name"),
+        "{attribute}"
+    );
+    let long = entry(b'x', b"PaxHeaders/a").bytes_with(|header| header[124..135].copy_from_slice(b"77777777777"));
+    assert!(failure(&long).contains("entry 1 (`PaxHeaders/a`, at byte 0): extended header of"), "{}", failure(&long));
+}
+
+/// Such a header's size may be the file's, or that of content. That shows behind it.
+#[test]
+fn hard_links_with_content_are_told() {
+    let sized = |content: &'static [u8]| {
+        let link = entry(b'1', b"b").link(b"a").bytes_with(|header| header[124..135].copy_from_slice(b"00000000007"));
+        [&entry(b'0', b"a").content(b"content").bytes()[..], &link, content, &entry(b'0', b"c").bytes(), &END].concat()
+    };
+    let (unpacked, ..) = read(&sized(b"")).unwrap();
+    assert_eq!(paths(&unpacked.tree), ["/", "/a", "/b", "/c"]);
+    let wanted = "cannot read archive entry 2 (`b`, at byte 1024): a hard link with content is not supported";
+    assert_eq!(failure(&sized(&[b'x'; 512])), wanted);
+    assert_eq!(failure(&sized(&[0; 512])), wanted, "which an end mark would look like");
+}
+
+/// What a few headers say about all entries, or many about one, does not fill the memory.
+#[test]
+fn extended_attributes_are_bounded() {
+    let header = |type_flag, name: &str, bytes: usize| {
+        entry(type_flag, b"header").content(&records(&[(name, &vec![b'v'; bytes])])).bytes()
+    };
+    let large = failure(&[header(b'g', "SCHILY.xattr.user.a", 300_000), END.to_vec()].concat());
+    assert!(large.contains("entry 1 (`header`, at byte 0): global headers say 300"), "{large}");
+    let mut many = header(b'g', "SCHILY.xattr.user.a", 250_000);
+    let empty: Vec<u8> = (0..300).flat_map(|number| entry(b'0', format!("f{number}").as_bytes()).bytes()).collect();
+    many.extend([&empty[..], &END].concat());
+    let many = failure(&many);
+    assert!(many.contains("(`f268`, at byte ") && many.contains("global headers say 67"), "{many}");
+
+    // What `write_tar` makes of a node with the most that it can have is read again.
+    let two = [header(b'x', "SCHILY.xattr.user.a", 8 << 20), header(b'x', "SCHILY.xattr.user.b", 8 << 20)].concat();
+    let (unpacked, store, _scratch) = read(&[&two[..], &entry(b'0', b"a").bytes(), &END].concat()).unwrap();
+    let written = image_tree::write_tar(&unpacked.tree, &store, Vec::new(), Default::default()).unwrap();
+    assert!(read(&written).unwrap().0.tree == unpacked.tree);
+    let value =
+        [entry(b'E', b"h").content(&attribute(b'0', b"a\0c\0")).bytes(), entry(b'E', b"v").content(b"1").bytes()];
+    let third = [&two[..], &entry(b'0', b"a").bytes(), &value.concat(), &END].concat();
+    let wanted = "entry 3 (`v`, at byte 16780800): extended attributes of 16777217 bytes; a file can have 16777216";
+    assert!(failure(&third).ends_with(wanted), "{}", failure(&third));
+}
+
+/// Such a name has no file, which an attribute is in ZFS.
+#[test]
+fn attributes_that_could_be_no_file_are_left_out() {
+    let odd = records(&[("SCHILY.xattr.user.a/b", b"1"), ("SCHILY.xattr...", b"2"), ("SCHILY.xattr.user.c", b"3")]);
+    let (unpacked, ..) = read(&archive(&[entry(b'x', b"x").content(&odd), entry(b'0', b"a")])).unwrap();
+    let names: Vec<_> = unpacked.tree.get(&path("/a")).unwrap().metadata.xattrs.keys().cloned().collect();
+    assert_eq!(names, [b"user.c"]);
+    let warning = &unpacked.warnings[0];
+    assert_eq!((&warning.kind, warning.count, &warning.first_name[..]), (&TarWarningKind::AttributeName, 2, &b"a"[..]));
+}
+
+/// Fails where nobody has to read.
+struct Forbidden;
+
+impl std::io::Read for Forbidden {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::Error::other("the archive was read on"))
+    }
+}
+
+/// A map is in its entry, however many extents it says there are.
+#[test]
+fn sparse_maps_end_with_their_entries() {
+    let map = records(&[("GNU.sparse.major", b"1"), ("GNU.sparse.minor", b"0"), ("GNU.sparse.realsize", b"100")]);
+    let (_scratch, store) = support::store();
+    for start in ["99999999999\n", "99999999999\n9\n1\n8\n1\n"] {
+        let mut file = entry(b'0', b"file").bytes_with(|header| header[124..135].copy_from_slice(b"00000000144"));
+        file.extend([start.as_bytes(), &b"1\n0\n".repeat(300_000)].concat());
+        let archive = [entry(b'x', b"x").content(&map).bytes(), file].concat();
+        let archive = std::io::Read::chain(&archive[..], Forbidden);
+        let error = read_tar(archive, &store, ReadTarOptions::default()).unwrap_err();
+        assert!(matches!(error.kind, TarErrorKind::Field("map of a sparse file")), "{error:?}");
+    }
+}
+
+#[test]
+fn files_longer_than_any_system_opens_are_refused() {
+    let keywords = [("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.minor", b"0")];
+    for (length, is_taken) in [(&b"9223372036854775807"[..], true), (b"9223372036854775808", false)] {
+        let map = records(&[&keywords[..], &[("GNU.sparse.realsize", length)]].concat());
+        let bytes = archive(&[
+            entry(b'x', b"x").content(&map),
+            entry(b'0', b"f").content(&[b"0\n".as_slice(), &[0; 510]].concat()),
+        ]);
+        assert_eq!(read(&bytes).is_ok(), is_taken);
+        assert!(is_taken || failure(&bytes).ends_with("(`f`, at byte 0): impossible length of a sparse file"));
+    }
+    let (_scratch, store) = support::store();
+    let huge = image_tree::Content::sparse(store.put_bytes(b"").unwrap().blob(), 1 << 63, &[]).unwrap();
+    let refused = Tree::default().insert(&path("/huge"), Node::regular(huge, mode(0o644))).unwrap_err();
+    assert!(refused.to_string().contains("more than 9223372036854775807 bytes"), "{refused}");
+}
+
+/// What illumos tar writes before an extended attribute (`xattr_hdr` and `xattr_buf`).
+fn attribute(type_flag: u8, names: &[u8]) -> Vec<u8> {
+    let part = [format!("{:06}\0", names.len()).as_bytes(), &[type_flag], names, b"\0"].concat();
+    let lengths = format!("{:09}\0{:09}\0{:09}\0", 37 + part.len(), part.len(), 0);
+    [b"1.0\0\0\0\0", lengths.as_bytes(), &part].concat()
 }
 
 /// illumos tar with extended headers, access control lists and extended attributes (its flags `E`, `p`, `@`).
@@ -257,13 +404,34 @@ fn archives_of_illumos_are_understood() {
         ("SUN.devmajor", b"300"),
         ("SUN.devminor", b"70000"),
     ]);
+    let short = records(&[("uid", b"1")]);
+    let [note, hidden, system, of_directory, missing, lone] = [
+        (b'0', &b"./file\0note\0"[..]),
+        (b'5', b"file\0.\0"),
+        (b'0', b"file\0SUNWattr_rw\0"),
+        (b'0', b"usr/share\0note\0"),
+        (b'0', b"missing\0x\0"),
+        (b'0', b"file\0x\0"),
+    ]
+    .map(|(type_flag, names)| attribute(type_flag, names));
     let entries = [
         entry(b'X', b"/tmp/xhdr").content(&extended),
         entry(b'4', b"usr/share/nnn"),
         entry(b'A', b"ufsacl").content(b"1000004\0user::rwx"),
         entry(b'0', b"file").content(b"content"),
-        entry(b'E', b"/dev/null").content(b"1.0\0 header of the attribute"),
-        entry(b'E', b"/dev/null").content(b"value of the attribute"),
+        entry(b'E', b"/dev/null/note.hdr").content(&note),
+        entry(b'X', b"/tmp/xhdr").content(&short),
+        entry(b'E', b"/dev/null/note").content(b"value of the attribute"),
+        entry(b'E', b"/dev/null/..hdr").content(&hidden),
+        entry(b'E', b"/dev/null/."),
+        entry(b'E', b"/dev/null/SUNWattr_rw.hdr").content(&system),
+        entry(b'E', b"/dev/null/SUNWattr_rw").content(b"a list of names and values"),
+        entry(b'E', b"/dev/null/note.hdr").content(&of_directory),
+        entry(b'E', b"/dev/null/note").content(b"of a directory"),
+        entry(b'E', b"/dev/null/x.hdr").content(&missing),
+        entry(b'E', b"/dev/null/x").content(b"1.0\0"),
+        entry(b'E', b"/dev/null/x").content(b"what is no header"),
+        entry(b'E', b"/dev/null/x.hdr").content(&lone),
         entry(b'0', b"last"),
         entry(b'Z', b"strange").content(b"skipped"),
     ];
@@ -273,10 +441,16 @@ fn archives_of_illumos_are_understood() {
     assert_eq!(device.metadata.uid, 3_000_000);
     assert_eq!(device.metadata.mtime, Timestamp { secs: 1_234_567_890, nanos: 123_456_789 });
     assert_eq!(unpacked.tree.len(), 1 + 3 + 2, "nothing at /dev/null");
+    let notes = ["/file", "/usr/share"].map(|name| unpacked.tree.get(&path(name)).unwrap().metadata.xattrs.clone());
+    let note = |value: &[u8]| std::collections::BTreeMap::from([(b"note".to_vec(), value.to_vec())]);
+    assert_eq!(notes, [note(b"value of the attribute"), note(b"of a directory")]);
     let warnings: Vec<_> =
         unpacked.warnings.iter().map(|warning| (warning.kind.clone(), warning.count, warning.first_entry)).collect();
-    let wanted =
-        [(TarWarningKind::Acl, 1, 2), (TarWarningKind::AttributeFile, 2, 3), (TarWarningKind::UnknownType(b'Z'), 1, 6)];
+    let wanted = [
+        (TarWarningKind::Acl, 1, 2),
+        (TarWarningKind::AttributeFile, 4, 8),
+        (TarWarningKind::UnknownType(b'Z'), 1, 16),
+    ];
     assert_eq!(warnings, wanted);
     assert_eq!(unpacked.warnings[2].first_name, b"strange");
 }
@@ -330,9 +504,16 @@ fn what_is_not_kept_is_said() {
         ("atime", b"1"),
         ("VENDOR.odd\n", b"1"),
         ("SCHILY.acl.access", b"user::rwx"),
-        ("LIBARCHIVE.xattr.user.x", b"AA"),
+        ("LIBARCHIVE.xattr.user.x", b"A!"),
     ]);
-    let kept = records(&[("SCHILY.xattr.user.k", b"v"), ("LIBARCHIVE.xattr.user.k", b"dg")]);
+    // Either order, and the one form alone.
+    let kept = records(&[
+        ("SCHILY.xattr.user.k", b"v"),
+        ("LIBARCHIVE.xattr.user.k", b"dg"),
+        ("LIBARCHIVE.xattr.user.l", b"dw=="),
+        ("SCHILY.xattr.user.l", b"w"),
+        ("LIBARCHIVE.xattr.user.%3Dm%20%25", b"AAE"),
+    ]);
     let (unpacked, ..) = read(
         &[
             archive(&[
@@ -348,6 +529,9 @@ fn what_is_not_kept_is_said() {
         .concat(),
     )
     .unwrap();
+    let xattrs = &unpacked.tree.get(&path("/b")).unwrap().metadata.xattrs;
+    let pairs: Vec<_> = xattrs.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+    assert_eq!(pairs, [(&b"user.=m %"[..], &b"\0\x01"[..]), (b"user.k", b"v"), (b"user.l", b"w")]);
     let messages: Vec<_> = unpacked.warnings.iter().map(|warning| warning.kind.to_string()).collect();
     let wanted = [
         "access control lists other than those of NFSv4, or with names without numbers, are left out",
@@ -359,7 +543,6 @@ fn what_is_not_kept_is_said() {
     assert_eq!(messages, wanted);
     assert_eq!(unpacked.warnings[3].count, 2);
     assert!(unpacked.tree.get(&path("/dump")).unwrap().is_directory());
-    assert_eq!(unpacked.tree.get(&path("/b")).unwrap().metadata.xattrs.len(), 1);
     let volumes = failure(&archive(&[entry(b'M', b"rest")]));
     assert!(volumes.ends_with("an archive of several volumes is not supported"), "{volumes}");
 }

@@ -1,4 +1,4 @@
-//! Archives judged by programs that nobody here wrote: GNU tar both ways, and the `tar` crate.
+//! Archives judged by programs that nobody here wrote: GNU tar both ways, libarchive's, and the `tar` crate.
 
 mod support;
 
@@ -268,8 +268,30 @@ fn we_read_what_gnu_tar_writes_in_every_format() {
     }
 }
 
+/// Numbers that do not fit into a header are told in libarchive's way.
 #[test]
-fn extended_attributes_pass_through_gnu_tar() {
+fn devices_of_bsdtar_have_their_numbers() {
+    let Some(mut bsdtar) = judge("bsdtar", "libarchive-tools") else { return };
+    let (scratch, store) = store();
+    let device = scratch.path().join("device");
+    // The most that Linux has: 12 bits and 20.
+    let number = rustix::fs::makedev(4095, (1 << 20) - 1);
+    if let Err(error) = mknodat(CWD, &device, FileType::CharacterDevice, Mode::from_raw_mode(0o600), number) {
+        test_judge::skip(&format!("a device cannot be made: {error}"));
+        return;
+    }
+    let archive =
+        run(bsdtar.args(["--create", "--format=pax", "--file=-", "--directory"]).arg(scratch.path()).arg("device"));
+    let unpacked = read_tar(&archive[..], &store, ReadTarOptions::default()).unwrap();
+    assert_eq!(
+        unpacked.tree.get(&path("/device")).unwrap().kind,
+        NodeKind::CharDevice { major: 4095, minor: (1 << 20) - 1 }
+    );
+    assert!(unpacked.warnings.is_empty());
+}
+
+#[test]
+fn extended_attributes_pass_through_tar() {
     let Some(mut command) = gnu_tar() else { return };
     let (scratch, store) = store();
     let root = scratch.path().join("root");
@@ -283,12 +305,22 @@ fn extended_attributes_pass_through_gnu_tar() {
             return;
         }
     }
+    let read = |archive: &[u8]| {
+        let unpacked = read_tar(archive, &store, ReadTarOptions::default()).unwrap();
+        let xattrs = &unpacked.tree.get(&path("/file")).unwrap().metadata.xattrs;
+        assert_eq!(xattrs.keys().collect::<Vec<_>>(), names.map(str::as_bytes));
+        assert!(xattrs.values().all(|value| value == b"va\0l=ue\n"));
+        let warnings: Vec<_> = unpacked.warnings.iter().map(|warning| warning.kind.to_string()).collect();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        unpacked
+    };
     let arguments = ["--create", "--xattrs", "--format=posix", "--file=-", "--directory"];
-    let archive = run(command.args(arguments).arg(&root).arg("."));
-    let unpacked = read_tar(&archive[..], &store, ReadTarOptions::default()).unwrap();
-    let xattrs = &unpacked.tree.get(&path("/file")).unwrap().metadata.xattrs;
-    assert_eq!(xattrs.keys().collect::<Vec<_>>(), names.map(str::as_bytes));
-    assert!(xattrs.values().all(|value| value == b"va\0l=ue\n"));
+    let unpacked = read(&run(command.args(arguments).arg(&root).arg(".")));
+    // libarchive has a form of its own, beside that of star.
+    if let Some(mut bsdtar) = judge("bsdtar", "libarchive-tools") {
+        let arguments = ["--create", "--xattrs", "--format=pax", "--file=-", "--directory"];
+        read(&run(bsdtar.args(arguments).arg(&root).arg(".")));
+    }
 
     let written = write_tar(&unpacked.tree, &store, Vec::new(), WriteTarOptions::default()).unwrap();
     fs::write(scratch.path().join("written.tar"), written).unwrap();

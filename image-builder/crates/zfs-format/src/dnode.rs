@@ -1,14 +1,12 @@
-//! Dnodes and object sets: what an object is and where its blocks are.
+//! Dnodes: what an object is and where its blocks are.
 //!
-//! Sources: `dnode.h` (`dnode_phys_t`: 64 bytes of fields, one to three block pointers, the bonus, and at the
-//! very end the pointer of the spill block if there is one), `dmu_objset.h` (`objset_phys_t`: the meta dnode, the
-//! header of the intent log at 512, type and flags at 704, and the dnodes of the space accounting at 1024, 1536
-//! and 2048).
+//! Source: `dnode.h` (`dnode_phys_t`: 64 bytes of fields, one to three block pointers, the bonus, and at the
+//! very end the pointer of the spill block if there is one).
 
 use crate::block::{BLOCK_POINTER_BYTES, BlockError, BlockPointer, SECTOR_BYTES};
 use crate::checksum::ChecksumKind;
 use crate::compress::Compression;
-use crate::object::{ObjectType, ObjsetType};
+use crate::object::ObjectType;
 
 /// Bytes of a dnode of one slot: `DNODE_MIN_SIZE`.
 pub const DNODE_BYTES: usize = 512;
@@ -239,104 +237,11 @@ fn pointer(bytes: &[u8], at: usize) -> Result<BlockPointer, DnodeError> {
     BlockPointer::decode(&pointer).map_err(DnodeError::Pointer)
 }
 
-fn word(bytes: &[u8], at: usize) -> u64 {
+/// The little-endian word at that place, which exists.
+pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)
-}
-
-/// Bits of `os_flags`.
-pub mod objset_flags {
-    /// The accounts of users and groups are complete.
-    pub const USERACCOUNTING_COMPLETE: u64 = 1;
-    /// The accounts of their objects are, too.
-    pub const USEROBJACCOUNTING_COMPLETE: u64 = 2;
-    /// So are those of projects.
-    pub const PROJECTQUOTA_COMPLETE: u64 = 4;
-}
-
-/// Which form an object set has, by the software that made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ObjsetForm {
-    /// 1024 bytes: `OBJSET_PHYS_SIZE_V1`, without space accounting.
-    Plain,
-    /// 2048 bytes: `OBJSET_PHYS_SIZE_V2`, with accounts of users and groups.
-    Accounts,
-    /// 4096 bytes: `OBJSET_PHYS_SIZE_V3`, with accounts of projects as well.
-    Projects,
-}
-
-impl ObjsetForm {
-    /// Bytes of the form.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        match self {
-            Self::Plain => 1024,
-            Self::Accounts => 2048,
-            Self::Projects => 4096,
-        }
-    }
-}
-
-const TYPE: usize = 704;
-const FLAGS: usize = 712;
-const ACCOUNTS: [usize; 3] = [1024, 1536, 2048];
-
-/// `objset_phys_t`, with an intent log that is empty and without authentication codes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjsetPhys {
-    /// The object whose data are the dnodes of all others.
-    pub meta_dnode: Dnode,
-    /// What the objects mean.
-    pub kind: ObjsetType,
-    /// See [`objset_flags`].
-    pub flags: u64,
-    /// Space by user.
-    pub user_used: Option<Dnode>,
-    /// Space by group.
-    pub group_used: Option<Dnode>,
-    /// Space by project.
-    pub project_used: Option<Dnode>,
-}
-
-impl ObjsetPhys {
-    /// The object set as it is on disk. Accounts that the form has no place for are left out.
-    ///
-    /// # Errors
-    /// When a dnode cannot be.
-    pub fn encode(&self, form: ObjsetForm) -> Result<Vec<u8>, DnodeError> {
-        let mut bytes = vec![0; form.bytes()];
-        bytes[..DNODE_BYTES].copy_from_slice(&self.meta_dnode.encode()?);
-        bytes[TYPE..TYPE + 8].copy_from_slice(&self.kind.number().to_le_bytes());
-        bytes[FLAGS..FLAGS + 8].copy_from_slice(&self.flags.to_le_bytes());
-        let accounts = [&self.user_used, &self.group_used, &self.project_used];
-        for (at, account) in ACCOUNTS.into_iter().zip(accounts) {
-            if let (Some(place), Some(dnode)) = (bytes.get_mut(at..at + DNODE_BYTES), account) {
-                place.copy_from_slice(&dnode.encode()?);
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// Reads an object set of any form; those with 1024 bytes have no accounts.
-    ///
-    /// # Errors
-    /// When a dnode or the type is none.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DnodeError> {
-        if bytes.len() < ObjsetForm::Plain.bytes() {
-            return Err(DnodeError::Short { needed: ObjsetForm::Plain.bytes(), bytes: bytes.len() });
-        }
-        let account = |at: usize| bytes.get(at..at + DNODE_BYTES).map_or(Ok(None), Dnode::decode);
-        let number = word(bytes, TYPE);
-        Ok(Self {
-            meta_dnode: Dnode::decode(bytes)?.ok_or(DnodeError::Pointers(0))?,
-            kind: ObjsetType::from_number(number).ok_or(DnodeError::ObjsetType(number))?,
-            flags: word(bytes, FLAGS),
-            user_used: account(ACCOUNTS[0])?,
-            group_used: account(ACCOUNTS[1])?,
-            project_used: account(ACCOUNTS[2])?,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -391,30 +296,12 @@ mod tests {
         assert_eq!(odd.encode(), Err(DnodeError::DataBlock(1000)));
     }
 
-    #[test]
-    fn object_sets_come_back_in_every_form() {
-        let objset = ObjsetPhys {
-            meta_dnode: Dnode { kind: ObjectType::DNODE, bonus: Vec::new(), ..sample() },
-            kind: ObjsetType::Zfs,
-            flags: objset_flags::USERACCOUNTING_COMPLETE,
-            user_used: Some(Dnode { kind: ObjectType::USERGROUP_USED, ..sample() }),
-            group_used: Some(Dnode { kind: ObjectType::USERGROUP_USED, ..sample() }),
-            project_used: None,
-        };
-        for form in [ObjsetForm::Accounts, ObjsetForm::Projects] {
-            assert_eq!(ObjsetPhys::decode(&objset.encode(form).unwrap()), Ok(objset.clone()));
-        }
-        let plain = ObjsetPhys { user_used: None, group_used: None, ..objset.clone() };
-        assert_eq!(ObjsetPhys::decode(&objset.encode(ObjsetForm::Plain).unwrap()), Ok(plain));
-    }
-
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 1024)) {
             if let Ok(Some(dnode)) = Dnode::decode(&bytes) {
                 prop_assert!(dnode.encode().is_ok());
             }
-            let _ = ObjsetPhys::decode(&bytes);
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod label;
 pub mod name;
 pub mod nvlist;
 pub mod object;
+pub mod objset;
 pub mod property;
 pub mod sa;
 pub mod space_map;

@@ -115,6 +115,19 @@ fn sizes_at_every_boundary_come_back() {
     }
 }
 
+/// The pointers to 1024 records fill a block; one record more takes another level of such blocks.
+#[test]
+fn dense_content_of_more_than_128_mebibytes_comes_back() {
+    let fixture = Fixture::new();
+    let mut tree = Tree::new(Metadata::new(0, 0, 0o755));
+    let mut content = noise(1 << 20).repeat(129);
+    content.extend_from_slice(b"end");
+    tree.insert(&path_of("/large"), fixture.file(&content, 0o644)).expect("inserted");
+    for compression in ["off", "lz4"] {
+        round_trip(&fixture, &pool_of(&fixture, tree.clone(), &[("compression", compression), ("recordsize", "128K")]));
+    }
+}
+
 #[test]
 fn holes_stay_holes_whatever_the_size() {
     let fixture = Fixture::new();

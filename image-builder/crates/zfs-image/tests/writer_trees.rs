@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixture::{Fixture, Memory, noise, text};
+use fixture::{Fixture, Memory, noise, text, zdb};
 use image_tree::{
     ACL_FLAGS, ACL_MASK, AclEntry, AclKind, AclWho, Content, Extent, ImagePath, Metadata, Node, NodeKind, Store,
     Timestamp, Tree,
@@ -212,6 +212,7 @@ fn a_large_directory_comes_back() {
     let spec = spec_of(&fixture, tree, &[]);
     let (image, _) = write(&fixture, &spec);
     assert_eq!(read_back(&fixture, &spec, &image), Ok(()));
+    zdb::approve_many(&fixture, &spec, "large");
 }
 
 /// Directories, so that the objects need several levels of dnodes, and their blocks several of indirect blocks.
@@ -233,4 +234,5 @@ fn many_files_come_back() {
     let (image, report) = write(&fixture, &spec);
     assert_eq!(report.datasets[0].objects, 5 + 1 + directories + directories * files);
     assert_eq!(read_back(&fixture, &spec, &image), Ok(()));
+    zdb::approve_many(&fixture, &spec, "many");
 }

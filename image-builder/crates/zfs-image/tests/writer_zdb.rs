@@ -42,6 +42,7 @@ fn limits(fixture: &Fixture) -> Tree {
     for size in [0, 1, 511, 512, 513, record - 1, record, record + 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1] {
         tree.insert(&path_of(&format!("/noise-{size}")), fixture.file(&noise(size), 0o644)).expect("inserted");
     }
+    tree.insert(&path_of("/dense"), fixture.file(&noise(1 << 20).repeat(129), 0o644)).expect("inserted");
     let data = fixture.store.put_bytes(b"begintheend").expect("stored").blob();
     for (name, len) in [("sparse", (130_u64 << 20) + 5), ("large", (5 << 30) + 7), ("huge", 1 << 60)] {
         let extents = [Extent { offset: 0, len: 5 }, Extent { offset: len - 6, len: 6 }];

@@ -312,7 +312,9 @@ fn check_path(path: &str) -> Result<(), EspError> {
     }
 }
 
-fn name_problem(name: &str) -> Option<&'static str> {
+/// Why a name of one file or directory cannot be on FAT; none if it can.
+#[must_use]
+pub fn name_problem(name: &str) -> Option<&'static str> {
     if name.is_empty() {
         Some("a name is empty")
     } else if name.chars().any(|c| c.is_control() || "\"*:<>?\\|".contains(c)) {

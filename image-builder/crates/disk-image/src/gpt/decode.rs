@@ -87,10 +87,7 @@ fn sectors_by(primary: &Header, end: u64, sector: u64, damage: &mut Vec<GptError
     let wanted = primary.other_lba.saturating_add(1);
     match wanted.cmp(&(end / sector)) {
         Ordering::Greater => return Err(GptError::CutShort { bytes: end, wanted: wanted.saturating_mul(sector) }),
-        Ordering::Less => damage.push(corrupt(
-            BACKUP,
-            format!("it is in sector {}, and the disk has {}; it has grown", primary.other_lba, end / sector),
-        )),
+        Ordering::Less => damage.push(GptError::Grown { copy: primary.other_lba, sectors: end / sector }),
         Ordering::Equal => {}
     }
     Ok(wanted)

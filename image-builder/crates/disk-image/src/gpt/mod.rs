@@ -257,6 +257,14 @@ pub enum GptError {
         /// Bytes that the disk had.
         wanted: u64,
     },
+    /// The disk is larger than the one that the table was made for, and its copy is not at the end.
+    #[error("the disk has grown: the copy of the table is in sector {copy}, and the disk has {sectors} sectors")]
+    Grown {
+        /// The sector of the copy.
+        copy: u64,
+        /// Sectors that are there.
+        sectors: u64,
+    },
     /// What was read breaks a rule of the format.
     #[error("{what}: {problem}")]
     Corrupt {

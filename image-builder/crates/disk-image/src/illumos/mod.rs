@@ -25,6 +25,8 @@ const FIRST_LBA: u64 = 256;
 const RESERVED_BYTES: u64 = 8 * MIB;
 /// The name of the pool's partition.
 pub const POOL_PARTITION: &str = "zfs";
+/// The name of the EFI system partition.
+const ESP_PARTITION: &str = "loader";
 /// Where firmware looks for the 64-bit loader.
 pub const LOADER_64: &str = "EFI/BOOT/BOOTX64.EFI";
 /// Where firmware looks for the 32-bit loader.
@@ -87,6 +89,37 @@ pub enum IllumosDiskError {
     Esp(#[from] EspError),
 }
 
+/// How the partition table of a disk with a pool differs from what `zpool create` writes, with or without `-B`, each in words:
+/// places and names, and the partition that illumos reserves. A disk may start all the same.
+#[must_use]
+pub fn unlike_zpool_create(table: &Table) -> Vec<String> {
+    let mut found = Vec::new();
+    let sector = table.sector_size.bytes();
+    match table.partitions.first().map(|first| first.first_lba) {
+        Some(FIRST_LBA) => {}
+        first => found.push(format!("the first partition begins at sector {}, not {FIRST_LBA}", first.unwrap_or(0))),
+    }
+    for (kind, name) in [(types::EFI_SYSTEM, ESP_PARTITION), (types::ILLUMOS_USR, POOL_PARTITION)] {
+        let others = table.partitions.iter().filter(|partition| partition.type_guid == kind && partition.name != name);
+        found.extend(
+            others.map(|partition| format!("s{} has the name {:?}, not {name:?}", partition.slot, partition.name)),
+        );
+    }
+    match table.partitions.iter().find(|partition| partition.type_guid == types::ILLUMOS_RESERVED) {
+        None => found.push("there is no reserved partition".to_owned()),
+        Some(reserved) => {
+            let sectors = (reserved.last_lba + 1).saturating_sub(reserved.first_lba);
+            if sectors != RESERVED_BYTES / sector {
+                found.push(format!("the reserved partition has {sectors} sectors, not {}", RESERVED_BYTES / sector));
+            }
+            if reserved.last_lba != table.last_usable_lba() {
+                found.push("the reserved partition does not end the disk".to_owned());
+            }
+        }
+    }
+    found
+}
+
 /// Bytes of the EFI system partition, and the pool's property `bootsize`: the default of `zpool create -B`, 256 MiB.
 ///
 /// With sectors of 4096 bytes that is a little too small for FAT32, which the firmware wants; so 8 MiB are added.
@@ -144,7 +177,7 @@ impl<'a> IllumosDisk<'a> {
         if let Some(loaders) = &self.loaders {
             let esp = EspVolume::new(&self.seed, ESP_LABEL, loader_files(loaders, pool_lba)?)?;
             let size = PartitionSize::Exact(esp_bytes(self.sector_size));
-            partitions.push(partition(types::EFI_SYSTEM, "loader", size, Some(Box::new(esp))));
+            partitions.push(partition(types::EFI_SYSTEM, ESP_PARTITION, size, Some(Box::new(esp))));
         }
         let pool = Box::new(BootablePool { pool: self.pool, boot_blocks });
         partitions.push(partition(types::ILLUMOS_USR, POOL_PARTITION, PartitionSize::Fill { free: 0 }, Some(pool)));

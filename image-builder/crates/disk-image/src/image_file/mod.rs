@@ -1,5 +1,6 @@
 //! A finished image for reading, whatever form it has: the bytes that a machine would see.
 
+mod form;
 mod pool_source;
 mod qcow2;
 
@@ -46,13 +47,21 @@ pub enum OpenImageError {
         #[source]
         source: Qcow2ReadError,
     },
+    /// It is an image of a form that is not read here.
+    #[error("{} is {form}, which is not read here", path.display())]
+    Form {
+        /// The image.
+        path: PathBuf,
+        /// What it is, with its article.
+        form: &'static str,
+    },
 }
 
 impl ImageFile {
-    /// Opens a raw or qcow2 image; the first bytes tell which it is.
+    /// Opens a raw or qcow2 image; the first bytes tell which it is. A fixed VHD is a raw image and a footer.
     ///
     /// # Errors
-    /// When it cannot be opened, or is a qcow2 file that needs more than itself.
+    /// When it cannot be opened, is a qcow2 file that needs more than itself, or an image of another known form.
     pub fn open(path: &Path) -> Result<Self, OpenImageError> {
         let failed = |source| OpenImageError::Open { path: path.to_owned(), source };
         let file = File::open(path).map_err(failed)?;
@@ -60,6 +69,10 @@ impl ImageFile {
         let length = (&file).seek(SeekFrom::End(0)).map_err(failed)?;
         let mut magic = [0; 4];
         if length < 4 || file.read_exact_at(&mut magic, 0).is_err() || magic != qcow2::MAGIC {
+            if let Some(form) = form::foreign(&file) {
+                return Err(OpenImageError::Form { path: path.to_owned(), form });
+            }
+            let length = form::fixed_vhd_bytes(&file, length).unwrap_or(length);
             return Ok(Self { form: Form::Raw(file), length });
         }
         let qcow2 =

@@ -1,10 +1,11 @@
-//! Putting many blobs, with the writing done by a thread of its own.
+//! Putting many blobs, a megabyte of them with one call.
 //!
-//! Whoever reads an archive hashes what it read; meanwhile the thread writes what was hashed before, many
+//! Who has the blobs in memory, and their hashes, [gathers](Gathering) them. For archives there is an [`Appender`], which
+//! has the writing done by a thread of its own: whoever reads an archive hashes what it read; meanwhile the thread writes what was hashed before, many
 //! blobs with one call, and the system is asked to bring that to the disk.
 
 use std::collections::HashSet;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use write_behind::WriteBehind;
@@ -16,9 +17,9 @@ use crate::node::Content;
 
 /// How much is handed to the thread at once.
 const BATCH_BYTES: usize = 1 << 20;
-/// How many batches wait for the thread. With the one that is filled and the one that is written, and a last blob in each
-/// that passes the limit, this bounds the memory.
-const BATCHES_WAITING: usize = 4;
+/// How much is with the thread, unless a single batch is more. With the batch that is filled, whose last blob may pass its
+/// limit, this bounds the memory, however large the blobs are.
+const UNDER_WAY_BYTES: usize = 6 << 20;
 
 const HEADER: usize = RECORD_HEADER_BYTES as usize;
 
@@ -70,6 +71,8 @@ pub(crate) struct Appender<'scope, 'env> {
     store: &'env Store,
     scope: &'scope Scope<'scope, 'env>,
     filling: Batch,
+    /// Batches that serve again, except for those that a large blob has made large.
+    spare: Vec<Batch>,
     /// What is in a batch, this one or another.
     under_way: HashSet<BlobHash>,
     writer: Option<Writer<'scope>>,
@@ -77,15 +80,17 @@ pub(crate) struct Appender<'scope, 'env> {
 
 #[derive(Debug)]
 struct Writer<'scope> {
-    batches: SyncSender<Batch>,
+    batches: Sender<Batch>,
     done: Receiver<Batch>,
+    /// Bytes of the batches that have gone there and are not back.
+    under_way: usize,
     thread: ScopedJoinHandle<'scope, Result<(), StoreError>>,
 }
 
 impl<'scope, 'env> Appender<'scope, 'env> {
     /// Nothing is started before there is enough to write.
     pub(crate) fn new(store: &'env Store, scope: &'scope Scope<'scope, 'env>) -> Self {
-        Self { store, scope, filling: Batch::default(), under_way: HashSet::new(), writer: None }
+        Self { store, scope, filling: Batch::default(), spare: Vec::new(), under_way: HashSet::new(), writer: None }
     }
 
     /// Puts the `len` bytes that `fill` writes, unless they are there already.
@@ -119,19 +124,21 @@ impl<'scope, 'env> Appender<'scope, 'env> {
         self.end()
     }
 
-    /// Gives the thread what is there, and takes up what it is done with.
+    /// Gives the thread what is there, and takes up what it is done with, for which it waits when it has much to do.
     fn hand_over(&mut self) -> Result<(), StoreError> {
         let (store, scope) = (self.store, self.scope);
         let writer = self.writer.get_or_insert_with(|| Writer::start(store, scope));
-        let mut next = Batch::default();
-        for mut done in writer.done.try_iter() {
+        while let Some(mut done) = writer.take_back(self.filling.used) {
             for (hash, ..) in &done.blobs {
                 self.under_way.remove(hash);
             }
-            done.clear();
-            next = done;
+            if done.bytes.len() <= 2 * BATCH_BYTES {
+                done.clear();
+                self.spare.push(done);
+            }
         }
-        let full = std::mem::replace(&mut self.filling, next);
+        let full = std::mem::replace(&mut self.filling, self.spare.pop().unwrap_or_default());
+        writer.under_way += full.used;
         if writer.batches.send(full).is_err() {
             return Err(self.end().expect_err("the thread ends early only with an error"));
         }
@@ -149,7 +156,7 @@ impl<'scope, 'env> Appender<'scope, 'env> {
 
 impl<'scope> Writer<'scope> {
     fn start<'env>(store: &'env Store, scope: &'scope Scope<'scope, 'env>) -> Self {
-        let (batches, to_write) = mpsc::sync_channel::<Batch>(BATCHES_WAITING);
+        let (batches, to_write) = mpsc::channel::<Batch>();
         let (written, done) = mpsc::channel();
         let thread = scope.spawn(move || {
             store.with_writer(|writer| {
@@ -162,7 +169,59 @@ impl<'scope> Writer<'scope> {
                 behind.map_or(Ok(()), WriteBehind::finish).map_err(|source| writer.lost(source))
             })
         });
-        Self { batches, done, thread }
+        Self { batches, done, under_way: 0, thread }
+    }
+
+    /// A batch that is written; one is waited for as long as `more` bytes do not fit beside those under way. None comes of a
+    /// thread that has failed.
+    fn take_back(&mut self, more: usize) -> Option<Batch> {
+        let is_full = self.under_way > 0 && self.under_way + more > UNDER_WAY_BYTES;
+        let done = if is_full { self.done.recv().ok() } else { self.done.try_recv().ok() };
+        self.under_way -= done.as_ref().map_or(0, |done| done.used);
+        done
+    }
+}
+
+/// Blobs in memory whose hashes are known; they are in the store once it is [finished](Self::finish).
+#[derive(Debug)]
+pub(crate) struct Gathering<'s> {
+    store: &'s Store,
+    batch: Batch,
+    /// What is in the batch.
+    under_way: HashSet<BlobHash>,
+}
+
+impl<'s> Gathering<'s> {
+    pub(crate) fn new(store: &'s Store) -> Self {
+        Self { store, batch: Batch::default(), under_way: HashSet::new() }
+    }
+
+    /// Whether the blob is in the store, or will be.
+    pub(crate) fn contains(&self, hash: BlobHash) -> bool {
+        self.under_way.contains(&hash) || self.store.contains(hash)
+    }
+
+    /// Puts `bytes`, whose hash is `hash`, unless they are there already. They come behind everything that was put before:
+    /// a store of which the end is lost has no blob without those.
+    pub(crate) fn put(&mut self, hash: BlobHash, bytes: &[u8]) -> Result<(), StoreError> {
+        debug_assert_eq!(hash, BlobHash::of(bytes), "the hash is of something else");
+        if self.store.is_dry || self.contains(hash) {
+            return Ok(());
+        }
+        self.batch.room(bytes.len()).copy_from_slice(bytes);
+        self.batch.push(hash, bytes.len());
+        self.under_way.insert(hash);
+        if self.batch.used < BATCH_BYTES {
+            return Ok(());
+        }
+        self.store.put_batch(&self.batch)?;
+        self.batch.clear();
+        self.under_way.clear();
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<(), StoreError> {
+        self.store.put_batch(&self.batch)
     }
 }
 
@@ -187,7 +246,10 @@ mod tests {
                     room.copy_from_slice(blob);
                     Ok::<(), StoreError>(())
                 };
-                appender.put(blob.len(), fill, |error| error).unwrap()
+                let content = appender.put(blob.len(), fill, |error| error).unwrap();
+                let under_way = appender.writer.as_ref().map_or(0, |writer| writer.under_way);
+                assert!(under_way <= UNDER_WAY_BYTES, "{under_way} bytes wait");
+                content
             };
             let contents = blobs.iter().map(&mut put).collect();
             appender.finish().unwrap();

@@ -6,6 +6,7 @@
 //! next one to open the store keeps its whole records and cuts off the rest.
 
 mod append;
+mod catalogue;
 mod dry;
 mod error;
 mod files;
@@ -17,13 +18,12 @@ mod reader;
 mod records;
 mod recover;
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use append::Appender;
+pub(crate) use append::{Appender, Gathering};
 pub use error::StoreError;
 pub use gc::{GcReport, GcRoots};
 pub use reader::{BlobReader, ContentReader};
@@ -32,6 +32,7 @@ pub use recover::{Recovered, RecoveryCause};
 
 use crate::hash::BlobHash;
 use crate::node::Content;
+use catalogue::{Catalogue, Location};
 use lock::{AdminLock, StoreLock};
 use pack::{Pack, PackWriter};
 
@@ -85,25 +86,6 @@ pub struct Store {
     idle_writers: Mutex<Vec<PackWriter>>,
     /// What is put is not kept; see [`open_dry`](Self::open_dry).
     is_dry: bool,
-}
-
-/// All blobs this process knows of, and the packs they are in.
-#[derive(Debug, Default)]
-struct Catalogue {
-    blobs: BlobMap<Location>,
-    packs: Vec<Arc<Pack>>,
-}
-
-type BlobMap<V> = HashMap<BlobHash, V, BuildHasherDefault<HashPrefix>>;
-
-/// Where a blob is.
-#[derive(Debug, Clone, Copy)]
-struct Location {
-    /// Index in [`Catalogue::packs`].
-    pack: usize,
-    /// Where the content begins in the pack file.
-    offset: u64,
-    len: u64,
 }
 
 impl Store {
@@ -389,47 +371,5 @@ impl Drop for Store {
     fn drop(&mut self) {
         // Whoever wants to know calls `close`; what is not sealed here is recovered by the next open.
         let _ = self.seal();
-    }
-}
-
-impl Catalogue {
-    fn add_pack(&mut self, pack: Arc<Pack>, index: &index::Index) {
-        let number = self.packs.len();
-        self.packs.push(pack);
-        self.blobs.reserve(index.len());
-        for entry in index.entries() {
-            let location = Location { pack: number, offset: entry.offset, len: entry.len };
-            self.blobs.entry(entry.hash).or_insert(location);
-        }
-    }
-
-    /// The open file of a pack. Only so many are kept open: stores may have more packs than a process may
-    /// have files.
-    fn open_pack(&self, number: usize) -> Result<Arc<std::fs::File>, StoreError> {
-        const OPEN_FILES_MAX: usize = 64;
-        let (file, newly) = self.packs[number].open()?;
-        if newly && self.packs.iter().filter(|pack| pack.is_open()).count() > OPEN_FILES_MAX {
-            self.packs.iter().for_each(|pack| pack.close());
-        }
-        Ok(file)
-    }
-}
-
-/// Hashes are as good as random already, so eight of their bytes do for a table.
-#[derive(Debug, Default, Clone, Copy)]
-struct HashPrefix(u64);
-
-impl Hasher for HashPrefix {
-    fn write(&mut self, bytes: &[u8]) {
-        // `[u8; 32]` hashes its length first (through `write_usize`), then all bytes in one call.
-        if let Some(prefix) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*prefix);
-        }
-    }
-
-    fn write_usize(&mut self, _length: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

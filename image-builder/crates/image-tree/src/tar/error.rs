@@ -1,8 +1,9 @@
 //! What can be wrong with an archive, and what it holds that a tree cannot.
 
+use std::collections::BTreeMap;
 use std::io;
 
-use crate::node::NodeKind;
+use crate::node::{NodeKind, XATTR_BYTES_MAX};
 use crate::path::{self, ImagePath, PathError};
 use crate::store::StoreError;
 use crate::tree::TreeError;
@@ -46,6 +47,18 @@ pub enum TarErrorKind {
     /// A header that describes another entry is unreasonably large.
     #[error("extended header of {0} bytes")]
     TooLarge(u64),
+    /// The extended attributes of an entry are larger than a node's may be.
+    #[error("extended attributes of {0} bytes; a file can have {XATTR_BYTES_MAX}")]
+    XattrsTooLarge(u64),
+    /// An entry has more extended attributes than are kept.
+    #[error("{0} extended attributes")]
+    TooManyXattrs(usize),
+    /// Global headers say so much that every entry would get a copy of.
+    #[error("global headers say {0} bytes about all entries, which would take too much memory")]
+    GlobalTooLarge(u64),
+    /// The archive's sparse files have more extents than are kept.
+    #[error("the sparse files of the archive have more than {0} extents together")]
+    TooManyExtents(usize),
     /// The name, or the name that a hard link points to, cannot be in an image.
     #[error("impossible name")]
     Path(#[source] PathError),
@@ -58,6 +71,22 @@ pub enum TarErrorKind {
     /// The archive uses something that is not supported and cannot be left out.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
+}
+
+/// So many kinds of warnings are told apart.
+const WARNING_KINDS_MAX: usize = 100;
+
+/// A list of kinds of warnings that stays short.
+pub(super) trait WarningList {
+    /// The kind to count a warning under: itself, or that of all for which there is no room.
+    fn kind_of(&self, kind: TarWarningKind) -> TarWarningKind;
+}
+
+impl<T> WarningList for BTreeMap<TarWarningKind, T> {
+    fn kind_of(&self, kind: TarWarningKind) -> TarWarningKind {
+        let is_full = self.len() >= WARNING_KINDS_MAX && !self.contains_key(&kind);
+        if is_full { TarWarningKind::UnknownKeyword("…".to_owned()) } else { kind }
+    }
 }
 
 /// Something in an archive that the tree does not have. The same kind of warning is given once.
@@ -79,9 +108,12 @@ pub enum TarWarningKind {
     /// Access control lists of other kinds than that of NFS version 4, or with names that have no numbers.
     #[error("access control lists other than those of NFSv4, or with names without numbers, are left out")]
     Acl,
-    /// Extended attribute files (illumos entries of type `E`).
-    #[error("illumos extended attribute files are left out")]
+    /// Extended attributes of illumos (entries of type `E`) that are more than a name and a value.
+    #[error("system attributes, and extended attributes that are links or have attributes themselves, are left out")]
     AttributeFile,
+    /// Extended attributes with a name that is none of a file in a directory, which they are in ZFS.
+    #[error("extended attributes with `/` in their name, or called `.` or `..`, are left out")]
+    AttributeName,
     /// An entry of a type that is not known.
     #[error("entries of the unknown type `{}` are left out", .0.escape_ascii())]
     UnknownType(u8),

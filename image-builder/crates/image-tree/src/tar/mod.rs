@@ -1,6 +1,8 @@
 //! Tar archives in and out.
 
+mod attribute;
 mod error;
+mod fields;
 mod header;
 mod input;
 mod pax;

@@ -6,11 +6,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::error::{TarErrorKind, TarWarningKind};
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, Engine};
+
+use super::error::{TarErrorKind, TarWarningKind, WarningList};
 use super::sparse::SparseKeywords;
 use crate::acl::{AclEntry, parse_acl};
-use crate::node::Timestamp;
-use crate::path;
+use crate::node::{Timestamp, XATTR_BYTES_MAX, XATTRS_MAX};
+use crate::path::{self, NAME_BYTES_MAX};
 
 /// What extended headers say about the next entry (or, global ones, about all that follow).
 #[derive(Debug, Clone, Default)]
@@ -26,7 +30,7 @@ pub(super) struct Overrides {
     pub(super) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) acl: Option<Arc<[AclEntry]>>,
     pub(super) sparse: SparseKeywords,
-    pub(super) warnings: Vec<TarWarningKind>,
+    pub(super) warnings: BTreeMap<TarWarningKind, u64>,
 }
 
 /// Keywords that say nothing a tree could hold: names beside ids, times other than that of the
@@ -47,7 +51,17 @@ const WITHOUT_EFFECT: [&[u8]; 13] = [
     b"SCHILY.realsize",
 ];
 
+/// So much of an unknown keyword is shown.
+const SHOWN_BYTES_MAX: usize = 100;
+
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+const LIBARCHIVE_XATTR_PREFIX: &[u8] = b"LIBARCHIVE.xattr.";
+
+/// libarchive leaves the padding out.
+const LIBARCHIVE_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 impl Overrides {
     /// Applies the records of one extended header.
@@ -58,6 +72,46 @@ impl Overrides {
             let equals = equals.ok_or(TarErrorKind::Extended("no `=`"))?;
             self.set(&record[..equals], &record[equals + 1..])?;
             records = rest;
+        }
+        // Several headers may belong to one entry, and each is bounded.
+        let bytes = self.xattrs.values().map(|value| value.len() as u64).sum();
+        match self.xattrs.len() {
+            _ if bytes > XATTR_BYTES_MAX => Err(TarErrorKind::XattrsTooLarge(bytes)),
+            count if count > XATTRS_MAX => Err(TarErrorKind::TooManyXattrs(count)),
+            _ => Ok(()),
+        }
+    }
+
+    /// About how many bytes a copy takes.
+    pub(super) fn weight(&self) -> u64 {
+        let names = [&self.path, &self.link_path, &self.sparse.name];
+        let names: usize = names.into_iter().flatten().map(Vec::len).sum();
+        names as u64 + self.xattr_weight() + self.sparse.weight()
+    }
+
+    /// About how many bytes of memory a node takes for the extended attributes.
+    pub(super) fn xattr_weight(&self) -> u64 {
+        self.xattrs.iter().map(|(name, value)| (size_of_val(name) * 2 + name.len() + value.len()) as u64).sum()
+    }
+
+    fn warn(&mut self, kind: TarWarningKind) {
+        *self.warnings.entry(self.warnings.kind_of(kind)).or_default() += 1;
+    }
+
+    fn warn_of_keyword(&mut self, keyword: &[u8]) {
+        let shown = path::display(&keyword[..keyword.len().min(SHOWN_BYTES_MAX)]);
+        self.warn(TarWarningKind::UnknownKeyword(shown));
+    }
+
+    /// Takes over an extended attribute, unless no file could have its name.
+    fn set_attribute(&mut self, name: Vec<u8>, value: Vec<u8>, is_replacing: bool) -> Result<(), TarErrorKind> {
+        if !(1..=NAME_BYTES_MAX).contains(&name.len()) || name.contains(&0) {
+            return Err(TarErrorKind::Extended("impossible name of an extended attribute"));
+        }
+        if !is_attribute_name(&name) {
+            self.warn(TarWarningKind::AttributeName);
+        } else if is_replacing || !self.xattrs.contains_key(&name) {
+            self.xattrs.insert(name, value);
         }
         Ok(())
     }
@@ -70,35 +124,45 @@ impl Overrides {
             b"uid" => self.uid = decimal(value, "uid")?,
             b"gid" => self.gid = decimal(value, "gid")?,
             b"mtime" => self.mtime = time(value)?,
-            b"SUN.devmajor" => self.dev_major = decimal(value, "device number")?,
-            b"SUN.devminor" => self.dev_minor = decimal(value, "device number")?,
+            b"SUN.devmajor" | b"SCHILY.devmajor" => self.dev_major = decimal(value, "device number")?,
+            b"SUN.devminor" | b"SCHILY.devminor" => self.dev_minor = decimal(value, "device number")?,
             b"SUN.holesdata" => {
                 return Err(TarErrorKind::Unsupported("the sparse files of illumos pax"));
             }
             b"SCHILY.acl.ace" if value.is_empty() => self.acl = None,
             b"SCHILY.acl.ace" => self.set_acl(value),
-            b"SCHILY.acl.access" | b"SCHILY.acl.default" => self.warnings.push(TarWarningKind::Acl),
+            b"SCHILY.acl.access" | b"SCHILY.acl.default" => self.warn(TarWarningKind::Acl),
             _ if WITHOUT_EFFECT.contains(&keyword) => {}
             _ if keyword.starts_with(XATTR_PREFIX) => {
                 let name = decode_xattr_name(&keyword[XATTR_PREFIX.len()..]);
-                if name.is_empty() || name.contains(&0) {
-                    return Err(TarErrorKind::Extended("impossible name of an extended attribute"));
-                }
-                self.xattrs.insert(name, value.to_vec());
+                self.set_attribute(name, value.to_vec(), true)?;
             }
-            // libarchive writes every attribute in both forms; this one is only needed by its old versions.
-            _ if keyword.starts_with(b"LIBARCHIVE.xattr.") && self.has_attribute(keyword) => {}
+            _ if keyword.starts_with(LIBARCHIVE_XATTR_PREFIX) => self.set_libarchive_attribute(keyword, value)?,
             _ if keyword.starts_with(b"GNU.sparse.") => self.sparse.set(keyword, value)?,
-            _ => self.warnings.push(TarWarningKind::UnknownKeyword(path::display(keyword))),
+            _ => self.warn_of_keyword(keyword),
         }
         Ok(())
+    }
+
+    /// libarchive writes each attribute in its own form first, with the name of a URL and a value in base 64, and then
+    /// as star does, whose form counts where there are both.
+    fn set_libarchive_attribute(&mut self, keyword: &[u8], value: &[u8]) -> Result<(), TarErrorKind> {
+        let encoded = &keyword[LIBARCHIVE_XATTR_PREFIX.len()..];
+        let name = percent_encoding::percent_decode(encoded).collect();
+        match LIBARCHIVE_BASE64.decode(value) {
+            Ok(value) => self.set_attribute(name, value, false),
+            Err(_) => {
+                self.warn_of_keyword(keyword);
+                Ok(())
+            }
+        }
     }
 
     /// Takes over a list from its text. One that cannot be kept, as one with names and no numbers, is left out.
     pub(super) fn set_acl(&mut self, text: &[u8]) {
         match parse_acl(text) {
             Ok(entries) => self.acl = Some(entries.into()),
-            Err(_) => self.warnings.push(TarWarningKind::Acl),
+            Err(_) => self.warn(TarWarningKind::Acl),
         }
     }
 
@@ -112,14 +176,10 @@ impl Overrides {
             match *kind {
                 ACE_ACL => self.set_acl(&text[..end]),
                 0 => break,
-                _ => self.warnings.push(TarWarningKind::Acl),
+                _ => self.warn(TarWarningKind::Acl),
             }
             records = text.get(end + 1..).unwrap_or_default();
         }
-    }
-
-    fn has_attribute(&self, libarchive_keyword: &[u8]) -> bool {
-        self.xattrs.contains_key(&libarchive_keyword[b"LIBARCHIVE.xattr.".len()..])
     }
 }
 
@@ -213,6 +273,22 @@ fn parse_time(value: &[u8]) -> Option<Timestamp> {
     Some(Timestamp { secs, nanos })
 }
 
+/// Whether a file in a directory could be called so, which an extended attribute is in ZFS.
+pub(super) fn is_attribute_name(name: &[u8]) -> bool {
+    !name.contains(&b'/') && !matches!(name, b"." | b"..")
+}
+
+/// The name that records give an entry, as far as they can be read; for messages.
+pub(super) fn announced_name(mut records: &[u8]) -> Option<Vec<u8>> {
+    let mut name = None;
+    while let Ok((record, rest)) = split_record(records) {
+        let found = [&b"path="[..], b"GNU.sparse.name="].into_iter().find_map(|key| record.strip_prefix(key));
+        name = found.map(<[u8]>::to_vec).or(name);
+        records = rest;
+    }
+    name
+}
+
 fn decode_xattr_name(name: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(name.len());
     let mut rest = name;
@@ -276,5 +352,22 @@ mod tests {
             overrides.apply(&records).unwrap();
             assert_eq!(overrides.xattrs, BTreeMap::from([(name.to_vec(), b"v=1\n2".to_vec())]));
         }
+    }
+
+    /// Several headers may come before one entry.
+    #[test]
+    fn attributes_of_one_entry_are_bounded() {
+        let mut overrides = Overrides::default();
+        let value = vec![0; 6 << 20];
+        let results = [b"user.a", b"user.b", b"user.c"].map(|name| {
+            let mut records = Vec::new();
+            push_xattr(&mut records, name, &value);
+            overrides.apply(&records)
+        });
+        assert!(matches!(results, [Ok(()), Ok(()), Err(TarErrorKind::XattrsTooLarge(18_874_368))]), "{results:?}");
+        let mut records = Vec::new();
+        (0..=XATTRS_MAX).for_each(|number| push_xattr(&mut records, format!("user.{number}").as_bytes(), b""));
+        let many = Overrides::default().apply(&records);
+        assert!(matches!(many, Err(TarErrorKind::TooManyXattrs(16_385))), "{many:?}");
     }
 }

@@ -3,25 +3,31 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use super::error::{TarError, TarErrorKind, TarWarning, TarWarningKind};
-use super::header::{self, Block, USTAR_MAGIC};
+use super::attribute::{self, AttributeHeader, Attributes};
+use super::error::{TarError, TarErrorKind, TarWarning, TarWarningKind, WarningList};
+use super::fields::{device, header_name, link_name, metadata, unsigned, until_nul};
+use super::header::{self, Block};
 use super::input::{Input, read_error};
-use super::pax::Overrides;
+use super::pax::{Overrides, announced_name};
 use super::place::place;
-use super::sparse::{PaxSparse, SparseMap, read_map};
-use crate::node::{Content, MODE_MASK, Metadata, Node, NodeKind, Timestamp};
+use super::sparse::{EXTENTS_MAX, PaxSparse, SparseMap, read_map};
+use crate::node::{Content, Metadata, Node, NodeKind, XATTR_BYTES_MAX};
 use crate::path::ImagePath;
 use crate::store::{Appender, Store, StoreError};
-use crate::tree::Tree;
+use crate::tree::{Follow, Tree};
 
-/// The largest extended header that is accepted: file systems limit extended attributes to far less.
-const EXTENDED_BYTES_MAX: u64 = 8 << 20;
+/// The largest extended header that is accepted. What `write_tar` makes of one node has room in it: values, and names with what
+/// stands beside them.
+const EXTENDED_BYTES_MAX: u64 = 2 * XATTR_BYTES_MAX;
+
+/// So much is kept of what global headers say.
+const GLOBAL_BYTES_MAX: u64 = 256 << 10;
+
+/// So many bytes of extended attributes do entries together get from global headers: a node has a copy of its own.
+const INHERITED_BYTES_MAX: u64 = 64 << 20;
 
 /// Content up to this size is read whole before it is stored.
 const WHOLE_BYTES_MAX: u64 = 4 << 20;
-
-/// So many kinds of warnings are told apart.
-const WARNING_KINDS_MAX: usize = 100;
 
 /// How to read an archive.
 #[derive(Default)]
@@ -74,7 +80,12 @@ pub fn read_tar<'a>(archive: impl Read + 'a, store: &Store, options: ReadTarOpti
             unpacked,
             warnings: BTreeMap::new(),
             global: Overrides::default(),
-            name: Vec::new(),
+            inherited_bytes: 0,
+            attributes: Attributes::default(),
+            extents_left: EXTENTS_MAX,
+            sized_link: None,
+            announced: Vec::new(),
+            name: None,
             offset: 0,
         };
         match reader.read_all().and_then(|()| reader.store_all()) {
@@ -92,8 +103,15 @@ struct Reader<'a, 'scope, 'env> {
     unpacked: Unpacked,
     warnings: BTreeMap<TarWarningKind, TarWarning>,
     global: Overrides,
-    /// The name of the entry being read, and where it begins.
-    name: Vec<u8>,
+    inherited_bytes: u64,
+    attributes: Attributes,
+    extents_left: usize,
+    /// The entry before, if it is a hard link whose header says that it has content: its name, and where it begins.
+    sized_link: Option<(Vec<u8>, u64)>,
+    /// The name of the entry to come, as far as the headers before it tell it, or else that of these headers.
+    announced: Vec<u8>,
+    /// The name of the entry being read, none before its own header is there, and where it begins.
+    name: Option<Vec<u8>>,
     offset: u64,
 }
 
@@ -105,15 +123,17 @@ impl Reader<'_, '_, '_> {
         loop {
             if is_new_entry {
                 self.offset = self.input.offset();
-                self.name.clear();
+                self.name = None;
+                self.announced = Vec::new();
             }
             let block = self.input.block()?;
             if block.iter().all(|byte| *byte == 0) {
                 break;
             }
             if !header::checksum_is_right(&block) {
-                return Err(TarErrorKind::Checksum);
+                return Err(self.no_header());
             }
+            self.sized_link = None;
             let pending = overrides.get_or_insert_with(|| self.global.clone());
             is_new_entry = !self.extend(&block, pending)?;
             if is_new_entry {
@@ -124,10 +144,23 @@ impl Reader<'_, '_, '_> {
         if !is_new_entry {
             return Err(TarErrorKind::Extended("no entry follows it"));
         }
+        if self.attributes.next.take().is_some() {
+            self.warn(TarWarningKind::AttributeFile);
+        }
         if self.input.drain()? {
+            if self.sized_link.is_some() {
+                return Err(self.no_header());
+            }
             self.warn(TarWarningKind::AfterEnd);
         }
         Ok(())
+    }
+
+    /// Something else stands where a header was to be: the content of a hard link, if there may be one.
+    fn no_header(&mut self) -> TarErrorKind {
+        let Some((name, offset)) = self.sized_link.take() else { return TarErrorKind::Checksum };
+        (self.name, self.offset) = (Some(name), offset);
+        TarErrorKind::Unsupported("a hard link with content")
     }
 
     /// Reads the header if it is one that says something about others; false if it is an entry.
@@ -137,6 +170,10 @@ impl Reader<'_, '_, '_> {
             b'g' => {
                 let records = self.extended(block)?;
                 self.global.apply(&records)?;
+                let weight = self.global.weight();
+                if weight > GLOBAL_BYTES_MAX {
+                    return Err(TarErrorKind::GlobalTooLarge(weight));
+                }
                 overrides.apply(&records)?;
             }
             b'A' => {
@@ -151,27 +188,41 @@ impl Reader<'_, '_, '_> {
     }
 
     fn extended(&mut self, block: &Block) -> Result<Vec<u8>, TarErrorKind> {
+        if self.announced.is_empty() {
+            self.announced = header_name(block);
+        }
         let size = unsigned(block, header::SIZE, "size")?;
         if size > EXTENDED_BYTES_MAX {
             return Err(TarErrorKind::TooLarge(size));
         }
-        let mut content = vec![0; usize::try_from(size).map_err(|_| TarErrorKind::TooLarge(size))?];
-        self.input.read_exact(&mut content)?;
-        self.input.skip_padding(size)?;
+        let content = self.input.short_content(size)?;
+        match block[header::TYPE_FLAG] {
+            b'x' | b'X' => self.announced = announced_name(&content).unwrap_or(std::mem::take(&mut self.announced)),
+            b'L' => self.announced = until_nul(content.clone()),
+            _ => {}
+        }
         Ok(content)
     }
 
     fn entry(&mut self, block: &Block, mut overrides: Overrides) -> Result<(), TarErrorKind> {
         self.unpacked.entries += 1;
-        self.name = overrides.sparse.name.take().or(overrides.path.take()).unwrap_or_else(|| header_name(block));
-        std::mem::take(&mut overrides.warnings).into_iter().for_each(|kind| self.warn(kind));
+        let name = overrides.sparse.name.take().or(overrides.path.take()).unwrap_or_else(|| header_name(block));
+        let is_named_directory = name.ends_with(b"/");
+        self.name = Some(name);
+        std::mem::take(&mut overrides.warnings).into_iter().for_each(|(kind, count)| self.warn_of(kind, count));
         let size = overrides.size.map_or_else(|| unsigned(block, header::SIZE, "size"), Ok)?;
         let type_flag = match block[header::TYPE_FLAG] {
-            b'\0' | b'0' | b'7' if self.name.ends_with(b"/") => b'5',
+            b'\0' | b'0' | b'7' if is_named_directory => b'5',
             type_flag => type_flag,
         };
+        // Only attributes are archived under this name.
+        if type_flag == b'E' || (self.attributes.next.is_some() && self.name().starts_with(b"/dev/null/")) {
+            return self.attribute(size);
+        }
+        if self.attributes.next.take().is_some() {
+            self.warn(TarWarningKind::AttributeFile);
+        }
         let left_out = match type_flag {
-            b'E' => TarWarningKind::AttributeFile,
             b'V' | b'N' => TarWarningKind::BackupData,
             b'M' => return Err(TarErrorKind::Unsupported("an archive of several volumes")),
             b'D' => {
@@ -211,20 +262,21 @@ impl Reader<'_, '_, '_> {
             b'5' => NodeKind::Directory,
             b'6' => NodeKind::Fifo,
             b'S' => NodeKind::Regular(self.gnu_sparse(block, size)?),
-            _ => NodeKind::Regular(match overrides.sparse.interpret()? {
+            _ => NodeKind::Regular(match overrides.sparse.interpret(self.extents_left)? {
                 PaxSparse::No => self.content(size)?,
                 PaxSparse::Map(map) => self.sparse_content(&map, size)?,
                 PaxSparse::InData(real_size) => {
-                    let (map, map_bytes) = read_map(real_size, || self.input.block())?;
-                    let size = size.checked_sub(map_bytes).ok_or(TarErrorKind::Field("map of a sparse file"))?;
-                    self.sparse_content(&map, size)?
+                    let mut map = SparseMap::new(real_size, self.extents_left)?;
+                    let map_bytes = read_map(&mut map, size, || self.input.block())?;
+                    self.sparse_content(&map, size - map_bytes)?
                 }
             }),
         })
     }
 
     fn gnu_sparse(&mut self, block: &Block, size: u64) -> Result<Content, TarErrorKind> {
-        let mut map = SparseMap::new(unsigned(block, header::GNU_SPARSE_REAL_SIZE, "length of a sparse file")?);
+        let real_size = unsigned(block, header::GNU_SPARSE_REAL_SIZE, "length of a sparse file")?;
+        let mut map = SparseMap::new(real_size, self.extents_left)?;
         map.push_gnu(block, header::GNU_SPARSE_MAP)?;
         let mut is_extended = block[header::GNU_SPARSE_EXTENDED] != 0;
         while is_extended {
@@ -236,8 +288,10 @@ impl Reader<'_, '_, '_> {
     }
 
     fn sparse_content(&mut self, map: &SparseMap, size: u64) -> Result<Content, TarErrorKind> {
+        map.check_data(size)?;
+        self.extents_left = self.extents_left.saturating_sub(map.len());
         let data = self.content(size)?;
-        map.content(data.blob(), size)
+        map.content(data.blob())
     }
 
     fn content(&mut self, size: u64) -> Result<Content, TarErrorKind> {
@@ -264,7 +318,11 @@ impl Reader<'_, '_, '_> {
     }
 
     fn put(&mut self, block: &Block, overrides: Overrides, kind: NodeKind) -> Result<(), TarErrorKind> {
-        let path = ImagePath::from_relative(&self.name).map_err(TarErrorKind::Path)?;
+        let path = ImagePath::from_relative(self.name()).map_err(TarErrorKind::Path)?;
+        self.inherited_bytes += self.global.xattr_weight();
+        if self.inherited_bytes > INHERITED_BYTES_MAX {
+            return Err(TarErrorKind::GlobalTooLarge(self.inherited_bytes));
+        }
         let metadata = metadata(block, overrides)?;
         place(&mut self.unpacked.tree, &path, Node { kind, metadata }).map_err(TarErrorKind::Tree)
     }
@@ -275,77 +333,69 @@ impl Reader<'_, '_, '_> {
         if overrides.size.is_some_and(|size| size > 0) {
             return Err(TarErrorKind::Unsupported("a hard link with content"));
         }
-        let path = ImagePath::from_relative(&self.name).map_err(TarErrorKind::Path)?;
+        if unsigned(block, header::SIZE, "size")? > 0 {
+            self.sized_link = Some((self.name().to_vec(), self.offset));
+        }
+        let path = ImagePath::from_relative(self.name()).map_err(TarErrorKind::Path)?;
         let target = ImagePath::from_relative(link_name(block, overrides)).map_err(TarErrorKind::Path)?;
         super::place::hard_link(&mut self.unpacked.tree, &target, &path).map_err(TarErrorKind::Tree)
     }
 
+    /// One of the two entries of an extended attribute of illumos.
+    fn attribute(&mut self, size: u64) -> Result<(), TarErrorKind> {
+        let Some(expected) = self.attributes.next.take() else {
+            if size <= attribute::HEADER_BYTES_MAX {
+                self.attributes.next = attribute::parse(&self.input.short_content(size)?);
+            } else {
+                self.input.skip_content(size)?;
+            }
+            if self.attributes.next.is_none() {
+                self.warn(TarWarningKind::AttributeFile);
+            }
+            return Ok(());
+        };
+        let owner = match &expected {
+            AttributeHeader::Value { owner, .. } => self.attributes.owner(&self.unpacked.tree, owner, size)?,
+            AttributeHeader::Directory | AttributeHeader::Other => None,
+        };
+        if let (Some(owner), AttributeHeader::Value { name, .. }) = (owner, &expected) {
+            let value = self.input.short_content(size)?;
+            let add = |metadata: &mut Metadata| drop(metadata.xattrs.insert(name.clone(), value));
+            return self.unpacked.tree.update_metadata(&owner, Follow::No, add).map(drop).map_err(TarErrorKind::Tree);
+        }
+        if expected != AttributeHeader::Directory {
+            self.warn(TarWarningKind::AttributeFile);
+        }
+        self.input.skip_content(size)
+    }
+
+    fn name(&self) -> &[u8] {
+        self.name.as_deref().unwrap_or_default()
+    }
+
     fn warn(&mut self, kind: TarWarningKind) {
-        let is_full = self.warnings.len() >= WARNING_KINDS_MAX && !self.warnings.contains_key(&kind);
-        let kind = if is_full { TarWarningKind::UnknownKeyword("…".to_owned()) } else { kind };
+        self.warn_of(kind, 1);
+    }
+
+    fn warn_of(&mut self, kind: TarWarningKind, count: u64) {
+        let kind = self.warnings.kind_of(kind);
         let first = || TarWarning {
             kind: kind.clone(),
             count: 0,
             first_entry: self.unpacked.entries,
-            first_name: self.name.clone(),
+            first_name: self.name.clone().unwrap_or_default(),
         };
-        self.warnings.entry(kind.clone()).or_insert_with(first).count += 1;
+        self.warnings.entry(kind.clone()).or_insert_with(first).count += count;
     }
 
     fn error(self, kind: TarErrorKind) -> TarError {
         // Before the first header of the next entry is complete, that entry has no name yet.
-        let entry = self.unpacked.entries + u64::from(self.name.is_empty());
-        TarError { entry, name: self.name, offset: self.offset, kind }
+        let entry = self.unpacked.entries + u64::from(self.name.is_none());
+        TarError { entry, name: self.name.unwrap_or(self.announced), offset: self.offset, kind }
     }
 
     fn finish(mut self) -> Unpacked {
         self.unpacked.warnings = self.warnings.into_values().collect();
         self.unpacked
     }
-}
-
-fn header_name(block: &Block) -> Vec<u8> {
-    let name = header::text(block, header::NAME);
-    let prefix = header::text(block, header::PREFIX);
-    if header::field(block, header::MAGIC) == USTAR_MAGIC && !prefix.is_empty() {
-        return [prefix, b"/", name].concat();
-    }
-    name.to_vec()
-}
-
-fn link_name(block: &Block, overrides: &Overrides) -> Vec<u8> {
-    overrides.link_path.clone().unwrap_or_else(|| header::text(block, header::LINK_NAME).to_vec())
-}
-
-fn metadata(block: &Block, overrides: Overrides) -> Result<Metadata, TarErrorKind> {
-    let id = |given: Option<u32>, span, field| given.map_or_else(|| small(block, span, field), Ok);
-    let mode = unsigned(block, header::MODE, "mode")? & u64::from(MODE_MASK);
-    let mtime = header::number(header::field(block, header::MTIME)).map(|secs| Timestamp { secs, nanos: 0 });
-    Ok(Metadata {
-        uid: id(overrides.uid, header::UID, "uid")?,
-        gid: id(overrides.gid, header::GID, "gid")?,
-        mode: u16::try_from(mode).expect("masked to 12 bits"),
-        mtime: overrides.mtime.or(mtime).ok_or(TarErrorKind::Field("time"))?,
-        xattrs: overrides.xattrs,
-        acl: overrides.acl,
-    })
-}
-
-fn device(block: &Block, overrides: &Overrides) -> Result<(u32, u32), TarErrorKind> {
-    let number = |given: Option<u32>, span| given.map_or_else(|| small(block, span, "device number"), Ok);
-    Ok((number(overrides.dev_major, header::DEV_MAJOR)?, number(overrides.dev_minor, header::DEV_MINOR)?))
-}
-
-fn unsigned(block: &Block, span: header::FieldSpan, field: &'static str) -> Result<u64, TarErrorKind> {
-    let number = header::number(header::field(block, span));
-    number.and_then(|number| u64::try_from(number).ok()).ok_or(TarErrorKind::Field(field))
-}
-
-fn small(block: &Block, span: header::FieldSpan, field: &'static str) -> Result<u32, TarErrorKind> {
-    u32::try_from(unsigned(block, span, field)?).map_err(|_| TarErrorKind::Field(field))
-}
-
-fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
-    bytes
 }

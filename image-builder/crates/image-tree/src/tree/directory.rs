@@ -68,6 +68,11 @@ impl Directory {
         *self.hash.get_or_init(|| BlobHash::of(&encode::encode_directory(self)))
     }
 
+    /// The same, where the directory object is at hand.
+    pub(super) fn hash_of_object(&self, object: &[u8]) -> BlobHash {
+        *self.hash.get_or_init(|| BlobHash::of(object))
+    }
+
     /// The hash if it has been computed already.
     pub(super) fn known_hash(&self) -> Option<BlobHash> {
         self.hash.get().copied()

@@ -7,7 +7,7 @@ use super::error::TreeError;
 use super::resolve::{Follow, Resolved};
 use super::{EntryRef, Tree};
 use crate::acl::{ACL_ENTRIES_MAX, AclEntry};
-use crate::node::{MODE_MASK, Metadata, Node, NodeKind};
+use crate::node::{FILE_BYTES_MAX, MODE_MASK, Metadata, Node, NodeKind, XATTR_BYTES_MAX, XATTRS_MAX};
 use crate::path::{DEPTH_MAX, ImagePath, NAME_BYTES_MAX, PATH_BYTES_MAX};
 
 impl Tree {
@@ -254,6 +254,10 @@ fn check_node(path: &ImagePath, node: &Node) -> Result<(), TreeError> {
             return Err(TreeError::InvalidNode { path: path.clone(), what });
         }
     }
+    if node.content().is_some_and(|content| content.len() > FILE_BYTES_MAX) {
+        let what = "more than 9223372036854775807 bytes, which no system could open";
+        return Err(TreeError::InvalidNode { path: path.clone(), what });
+    }
     check_metadata(path, &node.metadata)
 }
 
@@ -268,6 +272,10 @@ fn check_metadata(path: &ImagePath, metadata: &Metadata) -> Result<(), TreeError
         "a time with a billion nanoseconds or more"
     } else if metadata.xattrs.keys().any(|name| !(1..=NAME_BYTES_MAX).contains(&name.len()) || name.contains(&0)) {
         "an extended attribute whose name is empty, longer than 255 bytes or has a NUL byte"
+    } else if metadata.xattrs.len() > XATTRS_MAX {
+        "more than 16384 extended attributes"
+    } else if metadata.xattr_bytes() > XATTR_BYTES_MAX {
+        "extended attributes of more than 16 MiB together"
     } else if metadata.acl.as_ref().is_some_and(|acl| !is_valid_acl(acl)) {
         "an access control list that is empty, too long, or has unknown bits"
     } else {

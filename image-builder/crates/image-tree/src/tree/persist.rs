@@ -10,7 +10,7 @@ use super::{EntryRef, Tree};
 use crate::hash::{BlobHash, TreeHash};
 use crate::node::{Content, Node};
 use crate::path::{DEPTH_MAX, ImagePath, PATH_BYTES_MAX};
-use crate::store::{Store, StoreError};
+use crate::store::{Gathering, Store, StoreError};
 
 /// Why a tree could not be read from the store.
 #[derive(Debug, thiserror::Error)]
@@ -62,12 +62,13 @@ impl Tree {
     /// # Errors
     /// The store cannot be written.
     pub fn save(&self, store: &Store) -> Result<TreeHash, StoreError> {
-        let hash = self.hash();
-        if !store.contains(hash.blob()) {
-            save_directory(&self.root, store)?;
-            store.put_bytes(&self.encode())?;
-        }
-        Ok(hash)
+        let mut objects = Gathering::new(store);
+        save_directory(&self.root, &mut objects)?;
+        let object = self.encode();
+        let hash = BlobHash::of(&object);
+        objects.put(hash, &object)?;
+        objects.finish()?;
+        Ok(TreeHash::from_bytes(*hash.as_bytes()))
     }
 
     /// Reads a tree that [`save`](Self::save) wrote. Directories that occur more than once are shared.
@@ -117,18 +118,18 @@ pub(crate) fn collect_references(
     Ok(())
 }
 
-fn save_directory(directory: &Directory, store: &Store) -> Result<(), StoreError> {
+fn save_directory(directory: &Directory, objects: &mut Gathering<'_>) -> Result<(), StoreError> {
     // What is below is always written before, so an object in the store has everything below it there too.
-    if store.contains(directory.hash()) {
+    if directory.known_hash().is_some_and(|hash| objects.contains(hash)) {
         return Ok(());
     }
     for entry in directory.entries.values() {
         if let Entry::Directory(below) = entry {
-            save_directory(below, store)?;
+            save_directory(below, objects)?;
         }
     }
-    store.put_bytes(&encode::encode_directory(directory))?;
-    Ok(())
+    let object = encode::encode_directory(directory);
+    objects.put(directory.hash_of_object(&object), &object)
 }
 
 fn is_one_node(tree: &Tree, paths: &BTreeSet<ImagePath>) -> bool {

@@ -80,6 +80,16 @@ pub enum PropertyError {
         /// Why.
         reason: &'static str,
     },
+    /// ZFS takes the value, but an image cannot have it.
+    #[error("`{value}` of `{name}` cannot be written; in an image there are {allowed}")]
+    ValueNotInImages {
+        /// The property.
+        name: Box<str>,
+        /// The value as given.
+        value: Box<str>,
+        /// The values that there are.
+        allowed: Box<str>,
+    },
     /// The value is none of the keywords.
     #[error(transparent)]
     Keyword(#[from] Box<WrongKeyword>),
@@ -99,6 +109,15 @@ pub enum PropertyError {
     /// A feature that is not known or cannot be had.
     #[error(transparent)]
     Feature(#[from] FeatureError),
+}
+
+impl PropertyError {
+    /// Whether ZFS itself would take the property, and only an image cannot have it.
+    #[must_use]
+    pub fn is_of_images(&self) -> bool {
+        let is_unwritten = matches!(self, Self::Feature(FeatureError::NotWritten(_)));
+        is_unwritten || matches!(self, Self::NotInImages { .. } | Self::ValueNotInImages { .. })
+    }
 }
 
 /// A value that is none of a property's keywords.
@@ -123,6 +142,9 @@ pub fn parse_dataset(name: &str, value: &str) -> Result<EncodedProperty, Propert
     if name.contains(':') {
         return parse_user(name, value);
     }
+    if let Some((kind, _)) = name.split_once('@') {
+        check_counted(kind, name)?;
+    }
     parse_native(dataset_properties(), name, value)
 }
 
@@ -146,10 +168,25 @@ pub fn parse_feature(name: &str, value: &str) -> Result<(&'static feature::Featu
         "disabled" => Ok((found, false)),
         _ => Err(PropertyError::from(Box::new(WrongKeyword {
             name: name.to_owned(),
-            value: value.to_owned(),
+            value: value::printable(value),
             allowed: "enabled | disabled".to_owned(),
             suggestion: nearest(value, ["enabled", "disabled"].into_iter()),
         }))),
+    }
+}
+
+/// Refuses the properties that ZFS counts or limits by user, group, project or snapshot (`userquota@joe`; `zfs_userquota_prop_t`
+/// of `fs/zfs.h`): they are no entries of the property ZAP.
+fn check_counted(kind: &str, name: &str) -> Result<(), PropertyError> {
+    let name = || value::printable(name).into();
+    let of_whom = ["user", "group", "project"].into_iter().find_map(|whom| kind.strip_prefix(whom));
+    match (of_whom, kind) {
+        (Some("quota" | "objquota"), _) => {
+            let reason = "ZFS keeps it in a table of the dataset, which is not written; set it on the running system";
+            Err(PropertyError::NotInImages { name: name(), reason })
+        }
+        (Some("used" | "objused"), _) | (None, "written") => Err(PropertyError::ReadOnly(name())),
+        _ => Ok(()),
     }
 }
 
@@ -168,7 +205,7 @@ fn parse_native(table: &'static [Property], name: &str, value: &str) -> Result<E
     let property = found.ok_or_else(|| {
         let names =
             table.iter().map(|property| property.name).chain(table.iter().filter_map(|property| property.short));
-        PropertyError::Unknown { name: name.into(), suggestion: nearest(name, names) }
+        PropertyError::Unknown { name: value::printable(name).into(), suggestion: nearest(name, names) }
     })?;
     match property.storage {
         Storage::ReadOnly => return Err(PropertyError::ReadOnly(property.name.into())),

@@ -18,7 +18,7 @@ pub enum Kind {
         min: u64,
         /// The largest value.
         max: u64,
-        /// Whether only powers of two are allowed.
+        /// Whether only powers of two are allowed that are no smaller than a sector, and 0 where `min` allows it.
         power_of_two: bool,
     },
     /// Any text that this function does not refuse.
@@ -73,13 +73,14 @@ pub struct Property {
     pub inherited: bool,
     /// Where it is kept.
     pub storage: Storage,
+    /// Words that ZFS takes, and that no image can have.
+    pub beyond: &'static [&'static str],
 }
 
 const SWITCH: &[Keyword] = &[("off", 0), ("on", 1)];
 
 /// `enum zio_checksum`.
-const CHECKSUM: &[Keyword] =
-    &[("on", 1), ("off", 2), ("fletcher2", 6), ("fletcher4", 7), ("sha256", 8), ("noparity", 10)];
+const CHECKSUM: &[Keyword] = &[("on", 1), ("off", 2), ("fletcher2", 6), ("fletcher4", 7), ("sha256", 8)];
 
 /// `enum zio_compress`.
 const COMPRESSION: &[Keyword] = &[
@@ -100,6 +101,12 @@ const COMPRESSION: &[Keyword] = &[
     ("lz4", 15),
 ];
 
+const DEDUP: &[&str] =
+    &["on", "verify", "sha256", "sha256,verify", "sha512", "sha512,verify", "skein", "skein,verify", "edonr,verify"];
+
+const ENCRYPTION: &[&str] =
+    &["on", "aes-128-ccm", "aes-192-ccm", "aes-256-ccm", "aes-128-gcm", "aes-192-gcm", "aes-256-gcm"];
+
 const ACL_MODE: &[Keyword] = &[("discard", 0), ("groupmask", 2), ("passthrough", 3), ("restricted", 4)];
 const ACL_INHERIT: &[Keyword] =
     &[("discard", 0), ("noallow", 1), ("restricted", 4), ("passthrough", 3), ("secure", 4), ("passthrough-x", 5)];
@@ -108,11 +115,11 @@ const CACHE: &[Keyword] = &[("none", 0), ("metadata", 1), ("all", 2)];
 const NO_LIMIT: Kind = Kind::Bytes { none: Some(0), min: 0, max: u64::MAX >> 1, power_of_two: false };
 
 const fn inherited(name: &'static str, kind: Kind) -> Property {
-    Property { name, short: None, kind, inherited: true, storage: Storage::Zap }
+    Property { name, short: None, kind, inherited: true, storage: Storage::Zap, beyond: &[] }
 }
 
 const fn local(name: &'static str, kind: Kind, storage: Storage) -> Property {
-    Property { name, short: None, kind, inherited: false, storage }
+    Property { name, short: None, kind, inherited: false, storage, beyond: &[] }
 }
 
 const fn read_only(name: &'static str) -> Property {
@@ -128,6 +135,13 @@ const fn only(name: &'static str, words: &'static [Keyword]) -> Property {
     local(name, Kind::Keywords(words), Storage::Fixed)
 }
 
+/// The property, with the words that ZFS takes and that are not written: what they ask for is another format of the
+/// dataset, or is there on a running system only.
+const fn beyond(mut property: Property, words: &'static [&'static str]) -> Property {
+    property.beyond = words;
+    property
+}
+
 const VOLUME: Storage = Storage::Refused("it belongs to volumes");
 const ENCRYPTED: Storage = Storage::Refused("encrypted datasets cannot be written");
 
@@ -136,15 +150,15 @@ static DATASET: &[Property] = &[
     inherited("aclmode", Kind::Keywords(ACL_MODE)),
     inherited("atime", Kind::Keywords(SWITCH)),
     local("canmount", Kind::Keywords(&[("off", 0), ("on", 1), ("noauto", 2)]), Storage::Zap),
-    only("casesensitivity", &[("sensitive", 0)]),
-    inherited("checksum", Kind::Keywords(CHECKSUM)),
+    beyond(only("casesensitivity", &[("sensitive", 0)]), &["insensitive", "mixed"]),
+    beyond(inherited("checksum", Kind::Keywords(CHECKSUM)), &["sha512", "skein", "edonr", "noparity"]),
     short(inherited("compression", Kind::Keywords(COMPRESSION)), "compress"),
     inherited("copies", Kind::Keywords(&[("1", 1), ("2", 2), ("3", 3)])),
-    local("dedup", Kind::Keywords(&[("off", 2)]), Storage::Zap),
+    beyond(local("dedup", Kind::Keywords(&[("off", 2)]), Storage::Zap), DEDUP),
     inherited("devices", Kind::Keywords(SWITCH)),
     // The boot loader reads the first 512 bytes of a dnode only, and the writer writes no others.
-    only("dnodesize", &[("legacy", 0)]),
-    only("encryption", &[("off", 2)]),
+    beyond(only("dnodesize", &[("legacy", 0)]), &["auto", "1k", "2k", "4k", "8k", "16k"]),
+    beyond(only("encryption", &[("off", 2)]), ENCRYPTION),
     inherited("exec", Kind::Keywords(SWITCH)),
     local("filesystem_limit", Kind::Text(any), Storage::Refused("the counters that it needs are kept by the kernel")),
     local("keyformat", Kind::Text(any), ENCRYPTED),
@@ -153,7 +167,7 @@ static DATASET: &[Property] = &[
     inherited("mlslabel", Kind::Text(mls_label)),
     inherited("mountpoint", Kind::Text(mountpoint)),
     inherited("nbmand", Kind::Keywords(SWITCH)),
-    only("normalization", &[("none", 0)]),
+    beyond(only("normalization", &[("none", 0)]), &["formC", "formD", "formKC", "formKD"]),
     inherited("primarycache", Kind::Keywords(CACHE)),
     local("quota", NO_LIMIT, Storage::Quota),
     short(inherited("readonly", Kind::Keywords(SWITCH)), "rdonly"),
@@ -168,10 +182,10 @@ static DATASET: &[Property] = &[
     inherited("sharesmb", Kind::Text(any)),
     inherited("snapdir", Kind::Keywords(&[("hidden", 0), ("visible", 1)])),
     local("snapshot_limit", Kind::Text(any), Storage::Refused("the counters that it needs are kept by the kernel")),
-    inherited("special_small_blocks", Kind::Bytes { none: None, min: 0, max: 1 << 20, power_of_two: false }),
+    inherited("special_small_blocks", Kind::Bytes { none: None, min: 0, max: 1 << 20, power_of_two: true }),
     inherited("sync", Kind::Keywords(&[("standard", 0), ("always", 1), ("disabled", 2)])),
-    only("utf8only", &[("off", 0)]),
-    only("version", &[("5", 5), ("current", 5)]),
+    beyond(only("utf8only", &[("off", 0)]), &["on"]),
+    beyond(only("version", &[("5", 5), ("current", 5)]), &["1", "2", "3", "4"]),
     short(local("volblocksize", Kind::Text(any), VOLUME), "volblock"),
     local("volsize", Kind::Text(any), VOLUME),
     inherited("vscan", Kind::Keywords(SWITCH)),
@@ -219,7 +233,7 @@ static POOL: &[Property] = &[
     local("delegation", Kind::Keywords(SWITCH), Storage::Zap),
     local("failmode", Kind::Keywords(&[("wait", 0), ("continue", 1), ("panic", 2)]), Storage::Zap),
     short(local("listsnapshots", Kind::Keywords(SWITCH), Storage::Zap), "listsnaps"),
-    local("multihost", Kind::Keywords(&[("off", 0)]), Storage::Zap),
+    beyond(local("multihost", Kind::Keywords(&[("off", 0)]), Storage::Zap), &["on"]),
     only("version", &[("5000", 5000)]),
     read_only("allocated"),
     read_only("ashift"),
@@ -285,10 +299,15 @@ fn mountpoint(value: &str) -> Result<(), &'static str> {
 
 /// The error of a property whose value is none of the words.
 pub(super) fn no_keyword(property: &Property, words: &'static [Keyword], value: &str) -> PropertyError {
+    let allowed = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | ");
+    if property.beyond.contains(&value) {
+        let value = value.into();
+        return PropertyError::ValueNotInImages { name: property.name.into(), value, allowed: allowed.into() };
+    }
     PropertyError::from(Box::new(WrongKeyword {
         name: property.name.to_owned(),
-        value: value.to_owned(),
-        allowed: words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" | "),
+        value: super::value::printable(value),
+        allowed,
         suggestion: super::nearest(value, words.iter().map(|(word, _)| *word)),
     }))
 }

@@ -46,7 +46,10 @@ fn what_zfs_would_refuse_is_refused_with_what_was_meant() {
         "`no-auto` is no value of `canmount`; there are off | on | noauto; did you mean `noauto`?"
     );
     assert_eq!(message("used", "1G"), "the property `used` is read-only");
-    assert_eq!(message("recordsize", "100K"), "`100K` is no value of `recordsize`: it is no power of two");
+    assert_eq!(
+        message("recordsize", "100K"),
+        "`100K` is no value of `recordsize`: it is no power of two, or less than 512"
+    );
     assert_eq!(message("recordsize", "2M"), "`2M` is no value of `recordsize`: it is not between 512 and 1048576");
     assert_eq!(message("quota", "1X"), "`1X` is no value of `quota`: the unit is not known");
     assert_eq!(message("quota", "1.5"), "`1.5` is no value of `quota`: it does not begin with a number");
@@ -56,9 +59,56 @@ fn what_zfs_would_refuse_is_refused_with_what_was_meant() {
         "`var` is no value of `mountpoint`: it is neither an absolute path nor `none` nor `legacy`"
     );
     assert!(message("volsize", "1G").ends_with("it belongs to volumes"));
-    assert!(message("casesensitivity", "mixed").contains("there are sensitive"));
+    for (value, is_taken) in [("0", true), ("512", true), ("128K", true), ("1M", true), ("2M", false)] {
+        assert_eq!(dataset("special_small_blocks", value).is_ok(), is_taken, "{value}");
+    }
+    for value in ["1", "256", "513", "1000"] {
+        assert!(message("special_small_blocks", value).ends_with("it is no power of two, or less than 512"), "{value}");
+    }
     assert!(matches!(dataset("Org.X:y", "1"), Err(PropertyError::Name(_))));
     assert!(dataset("a:b", &"x".repeat(8191)).is_ok() && dataset("a:b", &"x".repeat(8192)).is_err());
+}
+
+/// What ZFS takes and we cannot write is not blamed on ZFS.
+#[test]
+fn what_only_running_systems_have_is_told_from_what_nobody_has() {
+    let cases = [
+        ("casesensitivity", "mixed", true),
+        ("checksum", "skein", true),
+        ("checksum", "noparity", true),
+        ("userquota@joe", "1G", true),
+        ("groupobjquota@100", "5", true),
+        ("projectquota@1", "1G", true),
+        ("userused@joe", "1G", false),
+        ("written@monday", "1G", false),
+        ("userquot@joe", "1G", false),
+        ("dedup", "sha256,verify", true),
+        ("encryption", "aes-256-gcm", true),
+        ("dnodesize", "auto", true),
+        ("utf8only", "on", true),
+        ("keyformat", "raw", true),
+        ("casesensitivity", "some", false),
+        ("checksum", "crc32", false),
+        ("used", "1G", false),
+        ("recordsize", "3", false),
+    ];
+    for (name, value, is_of_images) in cases {
+        let error = dataset(name, value).expect_err("refused");
+        assert_eq!(error.is_of_images(), is_of_images, "{error}");
+    }
+    let multihost = parse_pool("multihost", "on").expect_err("refused");
+    assert_eq!(multihost.to_string(), "`on` of `multihost` cannot be written; in an image there are off");
+    let message = |name, value| dataset(name, value).expect_err("refused").to_string();
+    assert_eq!(message("utf8only", "on"), "`on` of `utf8only` cannot be written; in an image there are off");
+    assert_eq!(
+        message("userquota@joe", "1G"),
+        "the property `userquota@joe` cannot be set in an image: ZFS keeps it in a table of the dataset, which is not \
+         written; set it on the running system"
+    );
+    assert_eq!(message("userused@joe", "1G"), "the property `userused@joe` is read-only");
+    assert_eq!(message("userquot@joe", "1G"), "there is no property `userquot@joe`");
+    assert!(PropertyError::from(FeatureError::NotWritten("encryption".to_owned())).is_of_images());
+    assert!(!PropertyError::from(FeatureError::Unknown("lz5".to_owned())).is_of_images());
 }
 
 #[test]

@@ -23,8 +23,9 @@ pub(super) fn parse(property: &Property, text: &str) -> Result<Stored, PropertyE
             if number < min || number > max {
                 return Err(error(property.name, text, format!("it is not between {min} and {max}")));
             }
-            if power_of_two && !number.is_power_of_two() {
-                return Err(error(property.name, text, "it is no power of two"));
+            // `SPA_MINBLOCKSIZE` is 512. A zero has passed `min`.
+            if power_of_two && number != 0 && (number < 512 || !number.is_power_of_two()) {
+                return Err(error(property.name, text, "it is no power of two, or less than 512"));
             }
             Ok(Stored::Number(number))
         }
@@ -37,7 +38,16 @@ pub(super) fn check_text(name: &str, text: &str) -> Result<(), PropertyError> {
 }
 
 pub(super) fn error(name: &str, value: &str, reason: impl Into<Box<str>>) -> PropertyError {
-    PropertyError::Value { name: name.into(), value: value.into(), reason: reason.into() }
+    PropertyError::Value { name: name.into(), value: printable(value).into(), reason: reason.into() }
+}
+
+/// The text without what would move a terminal's cursor.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |character: char| {
+        let escaped = character.is_control().then(|| character.escape_default().to_string());
+        escaped.unwrap_or_else(|| character.to_string())
+    };
+    text.chars().map(shown).collect()
 }
 
 /// A size as `zfs set` reads it: digits, a fraction if a unit follows, and a unit of 1024s such as `K`, `GB` or

@@ -209,7 +209,7 @@ pub enum ZapError {
     #[error("ZAP: the name {0:?} stands twice")]
     Duplicate(String),
     /// So many names with the same hash that no leaf can hold them.
-    #[error("ZAP: too many names begin with the same hash; another salt is needed")]
+    #[error("ZAP: so many names have the same hash that no leaf holds them; ZFS could not store them either")]
     Collisions,
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use image_tree::{Content, ImagePath, Node, Store, StoreError, Tree};
+use image_tree::{Content, Extent, ImagePath, Node, Store, StoreError, Tree};
+
+use super::content::parts;
 
 /// At most so many differences are told.
 const DIFFERENCES_MAX: usize = 50;
@@ -62,17 +64,14 @@ fn content_difference(one: (&Content, &Store), other: (&Content, &Store)) -> Res
         return Ok(Some(format!("{} and {} bytes", one.0.len(), other.0.len())));
     }
     // Where neither has data there is nothing to compare, however long the file is.
-    let mut parts = BTreeSet::new();
+    let mut extents = Vec::new();
     for content in [one.0, other.0] {
-        let whole = [image_tree::Extent { offset: 0, len: content.len() }];
-        for extent in content.extents().unwrap_or(&whole) {
-            let first = extent.offset / PART_BYTES as u64;
-            parts.extend(first..(extent.offset + extent.len).div_ceil(PART_BYTES as u64));
-        }
+        let whole = [Extent { offset: 0, len: content.len() }];
+        extents.extend_from_slice(content.extents().unwrap_or(&whole));
     }
     let (left, right) = (one.1.open_content(one.0)?, other.1.open_content(other.0)?);
     let mut buffers = [vec![0; PART_BYTES], vec![0; PART_BYTES]];
-    for part in parts {
+    for part in parts(extents, PART_BYTES as u64) {
         let at = part * PART_BYTES as u64;
         let len = usize::try_from(one.0.len() - at).unwrap_or(PART_BYTES).min(PART_BYTES);
         let [first, second] = &mut buffers;

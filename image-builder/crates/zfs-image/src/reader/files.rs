@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use image_tree::AclEntry;
+use image_tree::{AclEntry, XATTR_BYTES_MAX};
 use zfs_format::dnode::Dnode;
 use zfs_format::object::{MASTER_NODE_OBJECT, ObjectType, ObjsetType, master_node};
 use zfs_format::sa::{self, Registry, Znode};
@@ -18,8 +18,6 @@ pub(super) const ENTRY_OBJECT_MASK: u64 = (1 << 48) - 1;
 const LINKS_MAX: usize = 40;
 /// A path longer than this is no path.
 const SYMLINK_BYTES_MAX: u64 = 64 << 10;
-/// Attributes of a file that are longer than this together are left alone; systems have far lower limits.
-const XATTR_BYTES_MAX: u64 = 16 << 20;
 
 /// A file system of an open pool.
 #[derive(Debug, Clone)]
@@ -301,21 +299,42 @@ impl<'p> FileSystem<'p> {
     /// The extended attributes of a file: those in its attribute directory.
     ///
     /// # Errors
-    /// The directory or an attribute cannot be read.
+    /// The directory or an attribute cannot be read, or they are longer together than a tree's may be.
     pub fn xattrs(&self, file: &File) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
         let mut values = BTreeMap::new();
-        let Some(object) = file.znode.xattr else { return Ok(values) };
-        let directory = self.file(object)?;
         let mut left = XATTR_BYTES_MAX;
-        for entry in self.read_dir(&directory)? {
-            let attribute = self.file(entry.object)?;
+        self.for_each_attribute(file, |name, attribute| {
             let limit = ReadError::Limit { what: "bytes in extended attributes", limit: XATTR_BYTES_MAX };
             left = left.checked_sub(attribute.znode.size).ok_or(limit)?;
             let mut value = vec![0; attribute.znode.size as usize];
             self.objset.read_exact(&attribute.dnode, &mut value, 0)?;
-            values.insert(entry.name, value);
-        }
+            values.insert(name, value);
+            Ok(())
+        })?;
         Ok(values)
+    }
+
+    /// The names of a file's extended attributes, and how many bytes each has. None of them is read, however long it is.
+    ///
+    /// # Errors
+    /// The directory or an attribute's attributes cannot be read.
+    pub fn xattr_sizes(&self, file: &File) -> Result<BTreeMap<Vec<u8>, u64>, ReadError> {
+        let mut sizes = BTreeMap::new();
+        self.for_each_attribute(file, |name, attribute| {
+            sizes.insert(name, attribute.znode.size);
+            Ok(())
+        })?;
+        Ok(sizes)
+    }
+
+    fn for_each_attribute(
+        &self,
+        file: &File,
+        mut visit: impl FnMut(Vec<u8>, File) -> Result<(), ReadError>,
+    ) -> Result<(), ReadError> {
+        let Some(object) = file.znode.xattr else { return Ok(()) };
+        let directory = self.file(object)?;
+        self.for_each_entry(&directory, |entry| visit(entry.name, self.file(entry.object)?))
     }
 }
 

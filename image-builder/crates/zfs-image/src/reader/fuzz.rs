@@ -162,6 +162,7 @@ fn exercise(pool: &Pool<'_>) {
     let _ = pool.object_directory();
     let _ = pool.pool_properties();
     let _ = pool.boot_dataset();
+    let _ = pool.describe();
     let _ = pool.verify(&VerifyOptions { problems_max: 50, files: true });
     let _ = crate::dump::dump(pool, &crate::dump::DumpOptions::default(), &mut std::io::sink());
     let Ok(directories) = pool.directories() else { return };
@@ -203,7 +204,8 @@ fn read(files: &FileSystem<'_>, file: &File) -> Result<(), ReadError> {
     let mut buffer = vec![0; READ_BYTES];
     let _ = files.read_link(file);
     let _ = files.xattrs(file);
-    let _ = super::tree::extents(files, file);
+    let _ = files.xattr_sizes(file);
+    let _ = super::same_content([(files, file), (files, file)]);
     files.read_at(file, &mut buffer, 0)?;
     files.read_at(file, &mut buffer, file.znode.size.saturating_sub(READ_BYTES as u64))?;
     Ok(())

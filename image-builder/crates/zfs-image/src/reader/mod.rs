@@ -5,7 +5,9 @@
 
 mod blocks;
 mod compare;
+mod content;
 mod dataset;
+mod description;
 mod error;
 mod files;
 pub mod fuzz;
@@ -16,7 +18,9 @@ mod tree;
 mod verify;
 
 pub use compare::differences;
+pub use content::same_content;
 pub use dataset::{Dataset, Directory};
+pub use description::{Description, FeatureState};
 pub use error::ReadError;
 pub use files::{DirEntry, File, FileSystem};
 pub use objset::{Objset, Visit};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use zfs_format::block::{BLOCK_POINTER_BYTES, BlockPointer};
-use zfs_format::dnode::{DNODE_BYTES, Dnode, ObjsetPhys};
+use zfs_format::dnode::{DNODE_BYTES, Dnode};
+use zfs_format::objset::ObjsetPhys;
 use zfs_format::zap::{self, Value, ZapEntry};
 
 use super::{Pool, ReadError};
@@ -87,7 +88,7 @@ impl<'p> Objset<'p> {
     }
 
     /// The pointer to a block of level 0.
-    fn pointer(&self, dnode: &Dnode, number: u64) -> Result<BlockPointer, ReadError> {
+    pub(super) fn pointer(&self, dnode: &Dnode, number: u64) -> Result<BlockPointer, ReadError> {
         let shift = pointer_shift(dnode);
         let mut level = u32::from(dnode.levels.saturating_sub(1));
         let index = number.checked_shr(shift * level).unwrap_or(0);

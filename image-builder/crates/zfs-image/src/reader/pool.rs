@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Mutex;
 
 use zfs_format::block::BlockPointer;
-use zfs_format::dnode::ObjsetPhys;
 use zfs_format::feature;
 use zfs_format::label::{self, LABEL_BYTES, LabelError};
 use zfs_format::nvlist::{NvList, decode_xdr};
 use zfs_format::object::{ObjsetType, POOL_DIRECTORY_OBJECT, pool_directory};
+use zfs_format::objset::ObjsetPhys;
 use zfs_format::uberblock::Uberblock;
 use zfs_format::zap::ZapEntry;
 

@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 use zfs_format::block::{BlockPointer, ByteOrder, DataBlock, Dva};
 use zfs_format::checksum::{ChecksumKind, fletcher4};
 use zfs_format::compress::Compression;
-use zfs_format::dnode::{Dnode, ObjsetForm, ObjsetPhys, flags};
+use zfs_format::dnode::{Dnode, flags};
 use zfs_format::object::{ObjectType, ObjsetType};
+use zfs_format::objset::{ObjsetForm, ObjsetPhys};
 use zfs_format::space_map::{Action, SpaceMapPhys, encode_entries};
 
 use super::allocate::{Allocator, Geometry};

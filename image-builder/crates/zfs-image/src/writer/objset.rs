@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use zfs_format::block::BlockPointer;
 use zfs_format::checksum::ChecksumKind;
 use zfs_format::compress::Compression;
-use zfs_format::dnode::{DNODE_BYTES, Dnode, ObjsetForm, ObjsetPhys, flags, objset_flags};
+use zfs_format::dnode::{DNODE_BYTES, Dnode, flags};
 use zfs_format::object::{MAX_OBJECT_SHIFT, ObjectType, ObjsetType};
+use zfs_format::objset::{ObjsetForm, ObjsetPhys, objset_flags};
 use zfs_format::zap::{self, Options, ZapEntry};
 
 use super::indirect::{Assembler, Usage};

@@ -130,6 +130,7 @@ fn apply(property: &EncodedProperty, storing: &mut Storing, features: &FeatureSe
             storing.record_bytes = u32::try_from(number).ok()?;
             (storing.record_bytes > RECORD_BYTES_DEFAULT).then_some("large_blocks")
         }
+        "special_small_blocks" => (number > u64::from(RECORD_BYTES_DEFAULT)).then_some("large_blocks"),
         _ => None,
     }
 }

@@ -113,7 +113,8 @@ pub(super) fn zap_object(
         let salt = seed.word("salt", number << 8 | attempt);
         match zap::encode(entries, salt, &Options::default()) {
             Ok(zap) => return Ok(Object::of_blocks(number, kind, zap.block_bytes as u32, zap.blocks)),
-            // So many names of one hash are chance, and gone with another salt.
+            // Names of different lengths part with another salt. The hashes of names of one length differ by the same bits
+            // with every salt, because a CRC is linear: such names ZFS could not store either (`zap_grow_ptrtbl`, ENOSPC).
             Err(ZapError::Collisions) if attempt < 16 => attempt += 1,
             Err(error) => return Err(error),
         }

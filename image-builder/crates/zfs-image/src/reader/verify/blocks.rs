@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use zfs_format::block::{BLOCK_POINTER_BYTES, BlockPointer, DataBlock, Dva, Embedded};
 use zfs_format::compress::Compression;
-use zfs_format::dnode::{DNODE_BYTES, Dnode, ObjsetPhys, flags};
+use zfs_format::dnode::{DNODE_BYTES, Dnode, flags};
 use zfs_format::dsl::BpobjPhys;
 use zfs_format::object::{ObjectType, pool_directory};
+use zfs_format::objset::ObjsetPhys;
 
 use super::super::blocks::{GANG_DEPTH_MAX, place as address_of, unpack};
 use super::super::objset::{decode_pointer, dnodes, pointer_shift};
@@ -189,6 +190,7 @@ impl Verifier<'_> {
     ) -> Option<Arc<[u8]>> {
         self.shape(place, expected, embedded.level, embedded.kind, embedded.logical_bytes);
         self.report.blocks.embedded += 1;
+        self.report.blocks.logical_bytes += u64::from(embedded.logical_bytes);
         // ZFS counts neither the payload nor, for metadata, the content.
         if embedded.level == 0 && !embedded.kind.is_metadata() {
             space.uncompressed += u64::from(embedded.logical_bytes);

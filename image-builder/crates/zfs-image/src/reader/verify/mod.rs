@@ -62,9 +62,9 @@ pub struct BlockCounts {
     pub blocks: u64,
     /// Pointers with their content inside.
     pub embedded: u64,
-    /// Bytes before compression.
+    /// Bytes before compression, of what is inside pointers, too (as `BP_GET_LSIZE` has it).
     pub logical_bytes: u64,
-    /// Bytes after compression.
+    /// Bytes after compression, in blocks alone.
     pub physical_bytes: u64,
     /// Bytes on the device, all copies together.
     pub allocated_bytes: u64,

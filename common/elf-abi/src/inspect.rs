@@ -6,7 +6,7 @@ use crate::ElfError;
 use crate::dynamic::Dynamic;
 use crate::file::{Class, ElfFile, Machine, PT_INTERP};
 use crate::notes::os_from_notes;
-use crate::versions::needed_versions;
+use crate::versions::{VersionNeed, needed_versions};
 
 const ET_EXEC: u16 = 2;
 const ET_DYN: u16 = 3;
@@ -51,15 +51,6 @@ pub enum ObjectKind {
     SharedLibrary,
     /// An object file, a core dump, or something else that cannot be started.
     Other,
-}
-
-/// A symbol version that an object needs of a library.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VersionNeed {
-    /// The library's name, such as `libc.so.6`.
-    pub library: String,
-    /// The version, such as `GLIBC_2.34`.
-    pub version: String,
 }
 
 /// What [`inspect`] found.

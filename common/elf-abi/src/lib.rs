@@ -21,5 +21,5 @@ pub use error::ElfError;
 pub use file::{Class, Machine};
 pub use glibc::{Glibc, GlibcVersion};
 pub use guest::{Guest, Mismatch, libc_candidates};
-pub use inspect::{Executable, ObjectKind, Os, VersionNeed, inspect};
-pub use versions::defined_versions;
+pub use inspect::{Executable, ObjectKind, Os, inspect};
+pub use versions::{VersionNeed, defined_versions};

@@ -6,12 +6,20 @@
 use crate::ElfError;
 use crate::dynamic::{Dynamic, VersionTable};
 use crate::file::ElfFile;
-use crate::inspect::VersionNeed;
 
 /// More entries than any library has; a larger count is damage.
 const MAX_ENTRIES: u64 = 16 * 1024;
 /// `vd_flags`: the entry names the library itself, not a version.
 const VER_FLG_BASE: u16 = 1;
+
+/// A symbol version that an object needs of a library.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VersionNeed {
+    /// The library's name, such as `libc.so.6`.
+    pub library: String,
+    /// The version, such as `GLIBC_2.34`.
+    pub version: String,
+}
 
 /// The versions needed, library by library, in the object's own order.
 pub(crate) fn needed_versions(file: &ElfFile<'_>, dynamic: &Dynamic<'_>) -> Result<Vec<VersionNeed>, ElfError> {

@@ -42,10 +42,10 @@ impl Client<'_> {
     pub fn catalogs(&self, config: &ImageConfig) -> Result<Vec<Catalog>, ClientError> {
         let mut catalogs = Vec::new();
         let enabled = config.publishers.iter().filter(|publisher| !publisher.is_disabled);
-        for publisher in enabled.filter(|publisher| !publisher.origins.is_empty()) {
+        for publisher in enabled.filter(|publisher| publisher.enabled_origins().next().is_some()) {
             let mut failed = Vec::new();
             let before = catalogs.len();
-            for origin in &publisher.origins {
+            for origin in publisher.enabled_origins() {
                 match self.catalog(publisher, origin) {
                     Ok(catalog) => catalogs.push(catalog),
                     Err(error) => failed.push(error),
@@ -68,7 +68,10 @@ impl Client<'_> {
         let address = origin.parse().map_or_else(|_| origin.to_owned(), |address: Address| address.shown());
         let bytes = self.catalog_bytes(&publisher.name, origin, &address)?;
         let publisher = publisher.name.clone();
-        bytes.parse().map_err(|source| ClientError::Catalog { publisher, address, source: Box::new(source) })
+        match bytes.parse() {
+            Ok(catalog) => Ok(catalog.of_publisher(&publisher)),
+            Err(source) => Err(ClientError::Catalog { publisher, address, source: Box::new(source) }),
+        }
     }
 
     fn catalog_bytes(&self, publisher: &Publisher, origin: &str, address: &str) -> Result<CatalogBytes, ClientError> {

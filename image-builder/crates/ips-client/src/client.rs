@@ -168,6 +168,14 @@ impl<'a> Client<'a> {
     }
 }
 
+/// Asks once more if what came was no good: it may have been damaged on its way.
+pub(crate) fn twice<T>(ask: impl Fn() -> Result<T, ClientError>) -> Result<T, ClientError> {
+    match ask() {
+        Err(error) if error.is_damage() => ask(),
+        first => first,
+    }
+}
+
 impl Endpoint {
     fn open(&self, client: &Client<'_>) -> Result<Arc<dyn Source>, RepositoryError> {
         let mut opened = lock(&self.opened);

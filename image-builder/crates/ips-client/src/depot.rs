@@ -13,7 +13,7 @@ use ips::text::quote_component;
 
 use crate::address::Address;
 use crate::client::lock;
-use crate::http::{HttpClient, HttpError};
+use crate::http::{Form, HttpClient, HttpError, Wanted};
 use crate::repository::{FILE_BYTES_MAX, RepositoryError, Source};
 
 /// The longest answer to a question about the depot itself, in bytes.
@@ -58,18 +58,14 @@ impl Depot {
         }
     }
 
-    fn fetch(
-        &self,
-        path: &str,
-        limit: u64,
-        check: &dyn Fn(&mut SpooledTempFile) -> Result<(), String>,
-    ) -> Result<Option<SpooledTempFile>, RepositoryError> {
+    fn fetch(&self, path: &str, wanted: &Wanted<'_>) -> Result<Option<SpooledTempFile>, RepositoryError> {
         let url = format!("{}/{path}", self.base);
-        self.http.fetch(&url, limit, check).map_err(|source| self.error(path, source))
+        self.http.fetch(&url, wanted).map_err(|source| self.error(path, source))
     }
 
     fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, RepositoryError> {
-        let Some(mut answer) = self.fetch(path, limit, &|_| Ok(()))? else { return Ok(None) };
+        let wanted = Wanted { form: Form::Text, limit, check: &|_| Ok(()), came: &|_| () };
+        let Some(mut answer) = self.fetch(path, &wanted)? else { return Ok(None) };
         let mut bytes = Vec::new();
         answer.read_to_end(&mut bytes).map_err(|source| self.error(path, HttpError::Temporary(source)))?;
         Ok(Some(bytes))
@@ -143,6 +139,7 @@ impl Source for Depot {
         &self,
         publisher: &Publisher,
         payload: &Payload<'_>,
+        came: &dyn Fn(u64),
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError> {
         let unusable = |source| RepositoryError::Payload { address: self.shown.clone(), source: Box::new(source) };
         let name = payload.name().map_err(unusable)?;
@@ -156,7 +153,8 @@ impl Source for Depot {
             let found = hasher.finish();
             if found == *wanted { Ok(()) } else { Err(format!("it has the hash {found} instead of {wanted}")) }
         };
-        let answer = self.fetch(&path, limit, &check)?;
+        let wanted = Wanted { form: Form::Payload, limit, check: &check, came };
+        let answer = self.fetch(&path, &wanted)?;
         Ok(answer.map(|answer| Box::new(answer) as Box<dyn Read + Send>))
     }
 }

@@ -8,6 +8,7 @@ use ips::image::ImageError;
 use ips::manifest::ManifestError;
 use ips::resolve::ResolveError;
 
+use crate::http::HttpError;
 use crate::repository::RepositoryError;
 use crate::signature::SignatureError;
 
@@ -100,6 +101,10 @@ pub enum ClientError {
     },
 }
 
+/// How to go on where a package says what cannot be.
+const FAULT_OF_PACKAGE: &str = "this is a fault of the package: tell its publisher, and meanwhile name another version of it \
+    (NAME@VERSION) or take it from another publisher";
+
 impl ClientError {
     /// How to go on.
     #[must_use]
@@ -112,6 +117,19 @@ impl ClientError {
                 let reasons: Vec<String> = others.iter().map(|error| all_reasons(error)).collect();
                 Some(format!("the other sources: {}", reasons.join("; ")))
             }
+            Self::Fetch { .. } if self.is_damage() => Some(
+                "what came is not what the catalog and the manifest of the publisher say: try again later, with --refresh, or \
+                 name another origin or mirror with pkg_set_publisher"
+                    .to_owned(),
+            ),
+            Self::Manifest { .. } | Self::Dependency { .. } => Some(FAULT_OF_PACKAGE.to_owned()),
+            Self::Image(ImageError::Install(error)) if error.is_fault_of_package() => Some(FAULT_OF_PACKAGE.to_owned()),
+            Self::Fetch { first, .. } if is_unusable(first) => Some(FAULT_OF_PACKAGE.to_owned()),
+            Self::Fetch { first, .. } if gave_no_answer(first) => Some(
+                "this host has to reach it, by itself or through the proxy that https_proxy, http_proxy or all_proxy names \
+                 (with socks5h:// the proxy looks up names, too); what was fetched once needs no network"
+                    .to_owned(),
+            ),
             Self::Resolve(error) => match error.as_ref() {
                 ResolveError::NoMatch { .. } | ResolveError::NoVersion { .. } => {
                     Some("publishers were asked for their catalogs once; --refresh asks them anew".to_owned())
@@ -126,6 +144,29 @@ impl ClientError {
             _ => None,
         }
     }
+}
+
+impl ClientError {
+    /// Whether something came that was no good, be it from one source of several.
+    pub(crate) fn is_damage(&self) -> bool {
+        let Self::Fetch { first, others, .. } = self else { return false };
+        others.iter().chain([first.as_ref()]).any(|reason| match reason {
+            RepositoryError::Store { source, .. } => matches!(**source, StoreError::Source { .. }),
+            RepositoryError::Http { source, .. } => matches!(**source, HttpError::Content { .. }),
+            RepositoryError::Differs { .. } => true,
+            _ => false,
+        })
+    }
+}
+
+/// Whether the manifest says nothing usable of what is to be fetched.
+fn is_unusable(error: &RepositoryError) -> bool {
+    matches!(error, RepositoryError::Payload { .. })
+}
+
+/// Whether the reason is that nobody answered, rather than what was said.
+fn gave_no_answer(error: &RepositoryError) -> bool {
+    matches!(error, RepositoryError::Http { source, .. } if matches!(source.as_ref(), HttpError::NoAnswer { .. }))
 }
 
 /// An error with everything that led to it, in one line.

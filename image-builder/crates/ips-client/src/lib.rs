@@ -14,6 +14,7 @@
 mod address;
 mod catalogs;
 mod client;
+mod common_names;
 pub mod depot;
 mod error;
 pub mod http;

@@ -9,11 +9,11 @@ use ips::image::ImageConfig;
 use ips::install::Package;
 use ips::manifest::{FileHash, to_hex};
 
-use crate::client::{Client, publisher_of};
+use crate::client::{Client, publisher_of, twice};
 use crate::error::ClientError;
 use crate::parallel;
 use crate::progress::Count;
-use crate::repository::RepositoryError;
+use crate::repository::{RepositoryError, Source};
 
 /// The records of the store that lead from an FMRI to the blob of its manifest.
 pub(crate) const NAMESPACE: &str = "ips-manifest";
@@ -51,8 +51,9 @@ impl Client<'_> {
         if !missing.is_empty() {
             let count = Count::new(self.listener.as_ref(), "fetching manifests:", (missing.len(), 0));
             let fetched = parallel::for_each(&missing, self.network.connections, |(_, one)| {
+                let file = count.begin(0);
                 let text = self.fetch_manifest(config, one)?;
-                count.add(0);
+                file.finish();
                 Ok::<_, ClientError>(text)
             })?;
             self.store.seal().map_err(failed("keep"))?;
@@ -86,8 +87,8 @@ impl Client<'_> {
         if self.is_offline {
             return Err(ClientError::NoOrigin { publisher: publisher.name.clone(), what: what() });
         }
-        let origins: Vec<&str> = publisher.origins.iter().map(String::as_str).collect();
-        let text = self.first(&publisher.name, &origins, &what, &|source| {
+        let origins: Vec<&str> = publisher.enabled_origins().collect();
+        let ask = |source: &dyn Source| {
             let Some(text) = source.manifest_text(&one.id)? else { return Ok(None) };
             if one.is(&text) {
                 return Ok(Some(text));
@@ -97,8 +98,9 @@ impl Client<'_> {
             } else {
                 "it is not the one that the catalog names: its hash differs"
             };
-            Err(RepositoryError::Unusable { address: source.address().to_owned(), path: what(), reason })
-        })?;
+            Err(RepositoryError::Differs { address: source.address().to_owned(), path: what(), reason })
+        };
+        let text = twice(|| self.first(&publisher.name, &origins, &what, &ask))?;
         let blob = self.store.put_bytes(&text).map_err(failed("keep"))?.blob();
         Ok((text, blob))
     }

@@ -30,13 +30,13 @@ pub struct Wish {
 }
 
 impl Client<'_> {
-    /// The packages that an image has after a wish, sorted, according to the catalogs alone. The configuration of `image`
-    /// is the one after the change.
+    /// What an image has after a wish, according to the catalogs alone. The configuration of `image` is the one after the
+    /// change.
     ///
     /// # Errors
     /// A catalog cannot be had, or the wish cannot be fulfilled.
-    pub fn preview(&self, image: &Image, wish: &Wish) -> Result<Vec<PackageId>, ClientError> {
-        Ok(solve(image, wish, &self.catalogs_for(image, wish)?)?.packages)
+    pub fn preview(&self, image: &Image, wish: &Wish) -> Result<Solution, ClientError> {
+        solve(image, wish, &self.catalogs_for(image, wish)?)
     }
 
     /// Packages with what catalogs say of them in the place of their manifests: enough to choose others that go with
@@ -160,7 +160,7 @@ fn solve(image: &Image, wish: &Wish, catalogs: &[Catalog]) -> Result<Solution, C
         return Ok(first);
     }
     let mut after = input;
-    after.set_installed(first.packages, first.avoided.into_keys().collect());
+    after.set_installed(first.packages, &first.avoided);
     let second = Request { install: optional, ..Request::default() };
     resolve(&universe, &after.state(), &second).map_err(failed)
 }

@@ -3,18 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ips::fmri::PackageId;
-use ips::image::ImageConfig;
+use ips::image::{ImageConfig, PublisherConfig};
 use ips::install::Package;
 use ips::manifest::Payload;
 
-use crate::client::{Client, publisher_of};
+use crate::client::{Client, publisher_of, twice};
 use crate::error::ClientError;
 use crate::parallel;
 use crate::progress::{Count, shown_bytes};
 use crate::repository::Payloads;
-
-/// How often all sources are asked for a file that comes damaged.
-const ROUNDS: usize = 2;
 
 /// What has to be fetched for an installation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,8 +64,9 @@ impl Client<'_> {
         let bytes = wanted.iter().map(|one| one.bytes).sum();
         let count = Count::new(self.listener.as_ref(), "fetching files:", (wanted.len(), bytes));
         let fetched = parallel::for_each(&wanted, self.network.connections, |one| {
-            self.fetch_payload(config, one)?;
-            count.add(one.bytes);
+            let file = count.begin(one.bytes);
+            self.fetch_payload(config, one, &|bytes| file.came(bytes))?;
+            file.finish();
             Ok(())
         });
         let what = || "the files of packages".to_owned();
@@ -86,7 +84,7 @@ impl Client<'_> {
         }
         for (publisher, (packages, files, bytes)) in of {
             let known = config.publishers.iter().find(|known| known.name.as_str() == publisher);
-            let uris = known.map(|known| sources(&known.mirrors, &known.origins)).unwrap_or_default();
+            let uris = known.map(sources).unwrap_or_default();
             let shown: Vec<String> = uris.iter().map(|uri| shown(uri)).collect();
             self.listener.message(&format!(
                 "fetching {files} files of {} packages of {publisher}, {}, from {}",
@@ -97,47 +95,29 @@ impl Client<'_> {
         }
     }
 
-    fn fetch_payload(&self, config: &ImageConfig, one: &Wanted<'_>) -> Result<(), ClientError> {
-        let name = one.payload.name().unwrap_or("without a usable name");
-        let what = || format!("file {name} of {}", one.package.id.short());
+    fn fetch_payload(&self, config: &ImageConfig, one: &Wanted<'_>, came: &dyn Fn(u64)) -> Result<(), ClientError> {
+        let what = || format!("{} of {}", one.payload.outline(), one.package.id.short());
         let publisher = publisher_of(config, &one.package.id.publisher, &what)?;
         if self.is_offline {
             return Err(ClientError::NoOrigin { publisher: publisher.name.clone(), what: what() });
         }
-        let uris = sources(&publisher.mirrors, &publisher.origins);
+        let uris = sources(publisher);
         let payloads = Payloads::new(self.store);
-        let mut round = 1;
-        loop {
-            let fetched = self.first(&publisher.name, &uris, &what, &|source| {
-                let Some(packed) = source.packed(&publisher.name, &one.payload)? else { return Ok(None) };
+        let fetched = twice(|| {
+            self.first(&publisher.name, &uris, &what, &|source| {
+                let Some(packed) = source.packed(&publisher.name, &one.payload, came)? else { return Ok(None) };
                 payloads.keep_packed(source.address(), &one.payload, packed).map(Some)
-            });
-            match fetched {
-                Ok(_) => return Ok(()),
-                // What came was no good: it may have been damaged on its way.
-                Err(error) if round < ROUNDS && is_damaged(&error) => round += 1,
-                Err(error) => return Err(error),
-            }
-        }
+            })
+        });
+        fetched.map(drop)
     }
 }
 
 /// Mirrors are asked first: they are there to spare the origin.
-fn sources<'u>(mirrors: &'u [String], origins: &'u [String]) -> Vec<&'u str> {
-    mirrors.iter().chain(origins).map(String::as_str).collect()
+fn sources(publisher: &PublisherConfig) -> Vec<&str> {
+    publisher.enabled_mirrors().chain(publisher.enabled_origins()).collect()
 }
 
 fn shown(uri: &str) -> String {
     uri.parse().map_or_else(|_| uri.to_owned(), |address: crate::Address| address.shown())
-}
-
-fn is_damaged(error: &ClientError) -> bool {
-    use crate::http::HttpError;
-    use crate::repository::RepositoryError;
-    let ClientError::Fetch { first, others, .. } = error else { return false };
-    others.iter().chain([first.as_ref()]).any(|reason| match reason {
-        RepositoryError::Store { source, .. } => matches!(**source, image_tree::StoreError::Source { .. }),
-        RepositoryError::Http { source, .. } => matches!(**source, HttpError::Content { .. }),
-        _ => false,
-    })
 }

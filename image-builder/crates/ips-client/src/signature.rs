@@ -8,7 +8,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime, alg_id};
+use rustls_pki_types::{
+    AlgorithmIdentifier, CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime, alg_id,
+};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
@@ -21,6 +23,7 @@ use ips::manifest::{Action, ActionKind, parse_hex, signed_texts};
 use ips::text::quote_component;
 
 use crate::client::{Client, publisher_of};
+use crate::common_names::common_names;
 use crate::error::ClientError;
 use crate::repository::Payloads;
 
@@ -34,8 +37,6 @@ const ANCHORS: &str = "etc/certs/CA";
 const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
 /// 1.3.6.1.5.5.7.3.3, what a certificate may be used for: signing code.
 const CODE_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 3];
-/// 2.5.4.3 in DER, the name in a subject.
-const COMMON_NAME: &[u8] = &[6, 3, 0x55, 4, 3];
 
 /// What an image demands of packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,19 +47,52 @@ pub enum Policy {
     Verify,
     /// There has to be a good signature.
     RequireSignatures,
-    /// There have to be good signatures by all of these names.
+    /// There has to be a good signature, and all of these names in the certificates that lead to what is trusted.
     RequireNames(Vec<String>),
 }
 
 impl Policy {
-    /// The policy of an image; it is `verify` unless it says something else.
+    /// The policy for the packages of a publisher: that of the image, which is `verify` unless it says something else, or
+    /// what the image says of the publisher, whichever is stricter.
     #[must_use]
-    pub fn of(config: &ImageConfig) -> Self {
-        match config.property(PROPERTY) {
-            Some("ignore") => Self::Ignore,
-            Some("require-signatures") => Self::RequireSignatures,
-            Some("require-names") => Self::RequireNames(config.property_list(NAMES_PROPERTY)),
-            _ => Self::Verify,
+    pub fn of(config: &ImageConfig, publisher: &Publisher) -> Self {
+        let own = Self::read(config.publisher_property(publisher, PROPERTY), || {
+            config.publisher_property_list(publisher, NAMES_PROPERTY)
+        });
+        let of_image = Self::read(config.property(PROPERTY), || config.property_list(NAMES_PROPERTY));
+        let of_image = of_image.unwrap_or(Self::Verify);
+        match (of_image, own) {
+            (of_image, None) => of_image,
+            (Self::RequireNames(mut names), Some(Self::RequireNames(own))) => {
+                names.extend(own);
+                Self::RequireNames(names)
+            }
+            (of_image, Some(own)) => {
+                if own.strictness() > of_image.strictness() {
+                    own
+                } else {
+                    of_image
+                }
+            }
+        }
+    }
+
+    fn read(text: Option<&str>, names: impl FnOnce() -> Vec<String>) -> Option<Self> {
+        match text? {
+            "ignore" => Some(Self::Ignore),
+            "verify" => Some(Self::Verify),
+            "require-signatures" => Some(Self::RequireSignatures),
+            "require-names" => Some(Self::RequireNames(names())),
+            _ => None,
+        }
+    }
+
+    fn strictness(&self) -> u8 {
+        match self {
+            Self::Ignore => 0,
+            Self::Verify => 1,
+            Self::RequireSignatures => 2,
+            Self::RequireNames(_) => 3,
         }
     }
 }
@@ -69,8 +103,8 @@ pub enum SignatureError {
     /// There is no signature by a certificate.
     #[error("it is not signed")]
     Unsigned,
-    /// Nobody of a name has signed.
-    #[error("`{name}` has not signed it")]
+    /// No certificate has a name.
+    #[error("`{name}` is neither who signed it nor who vouches for that")]
     Name {
         /// The name.
         name: String,
@@ -118,12 +152,12 @@ impl Client<'_> {
         tree: &Tree,
         packages: &[Package],
     ) -> Result<(), ClientError> {
-        let policy = Policy::of(config);
-        if policy == Policy::Ignore {
-            return Ok(());
-        }
         for package in packages {
             let publisher = &package.id.publisher;
+            let policy = Policy::of(config, publisher);
+            if policy == Policy::Ignore {
+                continue;
+            }
             let is_signed = package.manifest.of_kind(ActionKind::Signature).next().is_some();
             let anchors = if is_signed { self.anchors(config, tree, publisher) } else { Anchors::default() };
             self.check_package(config, package, &policy, &anchors)?;
@@ -141,18 +175,25 @@ impl Client<'_> {
         let refuse = |source| ClientError::Signature { package: package.id.short(), source };
         let mut names = Vec::new();
         let mut is_vouched_for = false;
+        let mut unknown = None;
         for action in package.manifest.of_kind(ActionKind::Signature) {
             // One that is for other variants is nobody's business.
             if action.attributes().any(|(name, _)| name.starts_with(ips::variant::PREFIX)) {
                 continue;
             }
+            // One of a kind that came up later says nothing to us, and is as good as none.
+            let Some(kind) = SignatureKind::of(action) else {
+                unknown = action.get("algorithm").map(str::to_owned);
+                continue;
+            };
             let chain = self.certificates(config, package, action)?;
-            names.extend(verify(package, action, &chain, anchors).map_err(refuse)?);
+            names.extend(verify(package, action, kind, &chain, anchors).map_err(refuse)?);
             is_vouched_for |= !chain.is_empty();
         }
+        let unsigned = unknown.map_or(SignatureError::Unsigned, |algorithm| SignatureError::Algorithm { algorithm });
         match policy {
             Policy::Ignore | Policy::Verify => Ok(()),
-            _ if !is_vouched_for => Err(refuse(SignatureError::Unsigned)),
+            _ if !is_vouched_for => Err(refuse(unsigned)),
             Policy::RequireSignatures => Ok(()),
             Policy::RequireNames(wanted) => match wanted.iter().find(|name| !names.contains(name)) {
                 Some(name) => Err(refuse(SignatureError::Name { name: name.clone() })),
@@ -201,9 +242,9 @@ impl Client<'_> {
         if self.is_offline {
             return Err(ClientError::NoOrigin { publisher: publisher.name.clone(), what: what() });
         }
-        let uris: Vec<&str> = publisher.mirrors.iter().chain(&publisher.origins).map(String::as_str).collect();
+        let uris: Vec<&str> = publisher.enabled_mirrors().chain(publisher.enabled_origins()).collect();
         let content = self.first(&publisher.name, &uris, &what, &|source| {
-            let Some(packed) = source.packed(&publisher.name, &payload)? else { return Ok(None) };
+            let Some(packed) = source.packed(&publisher.name, &payload, &|_| ())? else { return Ok(None) };
             payloads.keep_packed(source.address(), &payload, packed.take(CERTIFICATE_BYTES_MAX)).map(Some)
         })?;
         payloads
@@ -253,24 +294,44 @@ impl Anchors {
     }
 }
 
-/// Checks one signature; answers the names of whom its certificate is.
+/// How a signature is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SignatureKind {
+    /// A mere hash of what is signed.
+    Hash,
+    /// RSA PKCS #1 v1.5, by the key of the certificate that the signature comes with.
+    Rsa(AlgorithmIdentifier),
+}
+
+impl SignatureKind {
+    /// The kind of a signature; none if it is not known.
+    fn of(action: &Action) -> Option<Self> {
+        if !matches!(action.get("version"), None | Some("0")) {
+            return None;
+        }
+        match (action.get("algorithm")?, action.hash().is_some()) {
+            ("sha256" | "sha384" | "sha512", false) => Some(Self::Hash),
+            ("rsa-sha256", true) => Some(Self::Rsa(alg_id::RSA_PKCS1_SHA256)),
+            ("rsa-sha384", true) => Some(Self::Rsa(alg_id::RSA_PKCS1_SHA384)),
+            ("rsa-sha512", true) => Some(Self::Rsa(alg_id::RSA_PKCS1_SHA512)),
+            _ => None,
+        }
+    }
+}
+
+/// Checks one signature; answers the names in the certificates on the way to one that is trusted.
 fn verify(
     package: &Package,
     action: &Action,
+    kind: SignatureKind,
     chain: &[CertificateDer<'static>],
     anchors: &Anchors,
 ) -> Result<Vec<String>, SignatureError> {
     let texts = signed_texts(&package.manifest, action);
-    let algorithm = action.get("algorithm").unwrap_or_default();
-    let unknown = || SignatureError::Algorithm { algorithm: algorithm.to_owned() };
-    if !matches!(action.get("version"), None | Some("0")) {
-        return Err(unknown());
-    }
     let value = action.get("value").and_then(parse_hex).ok_or(SignatureError::Value)?;
-    let Some((own, above)) = chain.split_first() else {
-        let digest = |text: &[u8]| digest(algorithm, text);
-        let digests: Option<Vec<Vec<u8>>> = texts.iter().map(|text| digest(text)).collect();
-        let is_good = digests.ok_or_else(unknown)?.contains(&value);
+    let (SignatureKind::Rsa(wanted), Some((own, above))) = (kind, chain.split_first()) else {
+        let algorithm = action.get("algorithm").unwrap_or_default();
+        let is_good = texts.iter().any(|text| digest(algorithm, text).as_ref() == Some(&value));
         return if is_good { Ok(Vec::new()) } else { Err(SignatureError::Value) };
     };
     let broken = |error: webpki::Error| SignatureError::Certificate {
@@ -283,29 +344,20 @@ fn verify(
     let certificate = EndEntityCert::try_from(own).map_err(broken)?;
     let time = package.id.version.timestamp.map_or(0, |time| time.unix_seconds());
     let time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(time).unwrap_or(0)));
-    let known = algorithms();
-    let path = certificate.verify_for_usage(
-        known,
-        &anchors.0,
-        above,
-        time,
-        KeyUsage::required_if_present(CODE_SIGNING),
-        None,
-        None,
-    );
-    path.map_err(|error| SignatureError::Chain { reason: error.to_string() })?;
-    let wanted = match algorithm {
-        "rsa-sha256" => alg_id::RSA_PKCS1_SHA256,
-        "rsa-sha384" => alg_id::RSA_PKCS1_SHA384,
-        "rsa-sha512" => alg_id::RSA_PKCS1_SHA512,
-        _ => return Err(unknown()),
-    };
-    let with = known
+    let usage = KeyUsage::required_if_present(CODE_SIGNING);
+    let path = certificate.verify_for_usage(algorithms(), &anchors.0, above, time, usage, None, None);
+    let path = path.map_err(|error| SignatureError::Chain { reason: error.to_string() })?;
+    let with = algorithms()
         .iter()
         .find(|known| known.signature_alg_id() == wanted && known.public_key_alg_id() == alg_id::RSA_ENCRYPTION);
-    let with = with.ok_or_else(unknown)?;
-    let is_good = texts.iter().any(|text| certificate.verify_signature(*with, text, &value).is_ok());
-    if is_good { Ok(common_names(certificate.subject())) } else { Err(SignatureError::Value) }
+    let is_good =
+        with.is_some_and(|with| texts.iter().any(|text| certificate.verify_signature(*with, text, &value).is_ok()));
+    if !is_good {
+        return Err(SignatureError::Value);
+    }
+    let between = path.intermediate_certificates().map(webpki::Cert::subject);
+    let ends = [certificate.subject(), path.anchor().subject.as_ref()];
+    Ok(ends.into_iter().chain(between).flat_map(common_names).collect())
 }
 
 fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
@@ -319,18 +371,6 @@ fn digest(algorithm: &str, text: &[u8]) -> Option<Vec<u8>> {
         "sha512" => Some(Sha512::digest(text).to_vec()),
         _ => None,
     }
-}
-
-/// The names in the subject of a certificate, in DER: after their identifier stand a kind of text, a length below 128,
-/// and the text.
-fn common_names(subject: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
-    for at in 0..subject.len() {
-        let Some(rest) = subject[at..].strip_prefix(COMMON_NAME) else { continue };
-        let text = rest.get(1).filter(|length| **length < 128).and_then(|length| rest.get(2..2 + usize::from(*length)));
-        names.extend(text.and_then(|text| String::from_utf8(text.to_vec()).ok()));
-    }
-    names
 }
 
 /// The one certificate in `text` in the form of PEM that has nothing but its content: lines of 64 characters. Images know

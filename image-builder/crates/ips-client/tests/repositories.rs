@@ -264,6 +264,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn nothing_that_is_not_what_it_should_be_gets_through() {
     assert!(matches!(lying("/file/", |_| ()), (Ok(()), 1)));
+    let with_more =
+        "[CONFIGURATION]\nversion = 9\n\n[publisher]\nprefix = made.up\n\n[repository]\ncheck = False\nversion = 4\n";
+    assert!(matches!(lying("pkg5.repository", |path| fs::write(path, with_more).unwrap()), (Ok(()), 1)));
     let chain = |error: &dyn std::error::Error| {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -286,8 +289,8 @@ fn nothing_that_is_not_what_it_should_be_gets_through() {
         ("catalog.base", |path| fs::write(path, "{}\n").unwrap(), "its signature is"),
         (
             "pkg5.repository",
-            |path| fs::write(path, "[repository]\nversion = 3\n").unwrap(),
-            "not a repository of version 4",
+            |path| fs::write(path, "[repository]\nversion = 5\n").unwrap(),
+            "only those up to 4 are known",
         ),
     ];
     for (part, change, expected) in cases {

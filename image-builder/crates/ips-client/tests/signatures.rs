@@ -8,7 +8,7 @@ use ips::image::{Image, ImageConfig, PublisherConfig};
 use ips::manifest::{Action, Manifest, signed_texts, to_hex};
 use ips::time::OperationTime;
 use ips_client::repository::publish::Publication;
-use ips_client::{Client, ClientError, Network, Silent, Wish, all_reasons};
+use ips_client::{Client, ClientError, Network, Policy, Silent, Wish, all_reasons};
 use process_runner::Command;
 
 const FMRI: &str = "pkg://p/app@1,5.11-1:20300601T000000Z";
@@ -133,13 +133,14 @@ fn policies_are_kept_by_signatures_of_openssl() {
     let (trusted, stranger) = (authority.pem("root"), authority.pem("stranger"));
     let policy = |name: &'static str| vec![("signature-policy", name)];
     let names = |names: &'static str| [policy("require-names"), vec![("signature-required-names", names)]].concat();
-    let cases: [PolicyCase<'_>; 10] = [
+    let cases: [PolicyCase<'_>; 11] = [
         (policy("verify"), &[&trusted], None),
         (Vec::new(), &[&stranger, &trusted], None),
         (policy("require-signatures"), &[&trusted], None),
         (policy("ignore"), &[], None),
         (names("['signer']"), &[&trusted], None),
-        (names("['signer', 'between']"), &[&trusted], Some("`between` has not signed it")),
+        (names("['signer', 'between', 'root']"), &[&trusted], None),
+        (names("['signer', 'stranger']"), &[&trusted], Some("`stranger` is neither who signed it")),
         (policy("verify"), &[], Some("leads to none that the image trusts")),
         (policy("verify"), &[&stranger], Some("leads to none that the image trusts")),
         (policy("verify"), &[b"no certificate"], Some("leads to none that the image trusts")),
@@ -181,6 +182,34 @@ fn what_was_changed_after_signing_is_refused() {
         let text = all_reasons(&error);
         assert!(text.contains(expected), "{text}");
     }
-    // An unsigned package is nothing that `verify` minds.
-    install(&authority.scratch.path().join("repository-4"), &[("signature-policy", "verify")], &[]).unwrap();
+    // An unsigned package is nothing that `verify` minds, nor is a signature of a kind that it does not know.
+    for at in [2, 4] {
+        let root = authority.scratch.path().join(format!("repository-{at}"));
+        install(&root, &[("signature-policy", "verify")], &[]).unwrap();
+    }
+}
+
+/// What the image says of a publisher can only ask for more than what it says of all.
+#[test]
+fn the_stricter_of_two_policies_counts() {
+    let names = |names: &[&str]| Policy::RequireNames(names.iter().map(|name| (*name).to_owned()).collect());
+    for (of_image, of_publisher, expected) in [
+        ("", "", Policy::Verify),
+        ("signature-policy = ignore", "", Policy::Ignore),
+        ("signature-policy = DEFAULT", "property.signature-policy = DEFAULT", Policy::Verify),
+        ("signature-policy = ignore", "property.signature-policy = verify", Policy::Verify),
+        ("", "property.signature-policy = ignore", Policy::Verify),
+        ("", "property.signature-policy = require-signatures", Policy::RequireSignatures),
+        ("signature-policy = require-signatures", "property.signature-policy = verify", Policy::RequireSignatures),
+        (
+            "signature-policy = require-names\nsignature-required-names = ['a']",
+            "property.signature-policy = require-names\nproperty.signature-required-names = ['b', 'c']",
+            names(&["a", "b", "c"]),
+        ),
+        ("", "property.signature-policy = require-names\nproperty.signature-required-names = ['b']", names(&["b"])),
+    ] {
+        let text = format!("[image]\nversion = 4\n[property]\n{of_image}\n[authority_p]\nprefix = p\n{of_publisher}\n");
+        let config = ImageConfig::parse(&text).unwrap();
+        assert_eq!(Policy::of(&config, &"p".parse().unwrap()), expected, "{text}");
+    }
 }

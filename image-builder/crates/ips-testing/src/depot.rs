@@ -1,14 +1,15 @@
 //! A depot for tests: the paths of pkg.depotd(8) over a repository of version 4, with keep-alive and ranges.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::BufReader;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+
+use crate::answers::{answer, read_request};
+use crate::socks;
 
 /// What goes wrong with one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,21 +24,32 @@ pub enum Fault {
     Wrong(Vec<u8>),
     /// The connection ends without any answer.
     Close,
+    /// The answer is right, and the connection ends when the next request comes over it.
+    Last,
+    /// The length is not told, and the connection ends after so many bytes of the content.
+    EndUntold(usize),
+    /// It leads elsewhere.
+    Redirect(String),
+    /// Text is packed on its way, and damaged.
+    Mangle,
 }
 
 type Mischief = dyn Fn(&str, usize) -> Option<Fault> + Send + Sync;
 
-struct Shared {
-    root: PathBuf,
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
     mischief: Box<Mischief>,
     requests: Mutex<Vec<String>>,
+    /// What was packed on its way.
+    pub(crate) packed: Mutex<Vec<String>>,
     counts: Mutex<HashMap<String, usize>>,
-    is_ending: AtomicBool,
+    pub(crate) is_ending: AtomicBool,
     connections: Mutex<Vec<TcpStream>>,
-    has_prefixes: bool,
+    pub(crate) has_prefixes: bool,
 }
 
-/// A depot on a port of this machine, until it is dropped.
+/// A depot on a port of this machine, until it is dropped. As a proxy, it takes every server that it is to reach for itself;
+/// what it is asked for as one is told with the server.
 pub struct Depot {
     shared: Arc<Shared>,
     address: std::net::SocketAddr,
@@ -79,6 +91,7 @@ impl Depot {
             root: root.to_owned(),
             mischief,
             requests: Mutex::default(),
+            packed: Mutex::default(),
             counts: Mutex::default(),
             is_ending: AtomicBool::new(false),
             connections: Mutex::default(),
@@ -110,6 +123,12 @@ impl Depot {
         lock(&self.shared.requests).clone()
     }
 
+    /// The paths of texts that were packed on their way, as they were asked for so.
+    #[must_use]
+    pub fn packed(&self) -> Vec<String> {
+        lock(&self.shared.packed).clone()
+    }
+
     /// Forgets what was asked for.
     pub fn forget(&self) {
         lock(&self.shared.requests).clear();
@@ -127,7 +146,7 @@ impl Drop for Depot {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -135,7 +154,13 @@ fn serve_connection(shared: &Shared, stream: &TcpStream) {
     let Ok(reading) = stream.try_clone() else { return };
     let _ = stream.set_nodelay(true);
     let mut reader = BufReader::new(reading);
-    while let Some((path, range)) = read_request(&mut reader) {
+    match socks::begin(&mut reader, stream) {
+        Ok(Some(target)) => lock(&shared.requests).push(format!("{SOCKS}{target}")),
+        Ok(None) => {}
+        Err(_) => return,
+    }
+    while let Some(request) = read_request(&mut reader) {
+        let path = request.path.clone();
         let count = {
             let mut counts = lock(&shared.counts);
             let count = counts.entry(path.clone()).or_default();
@@ -144,117 +169,16 @@ fn serve_connection(shared: &Shared, stream: &TcpStream) {
         };
         lock(&shared.requests).push(path.clone());
         let fault = (shared.mischief)(&path, count);
-        let is_open = answer(shared, stream, &path, range, fault.as_ref()).unwrap_or(false);
-        if !is_open {
+        let is_open = answer(shared, stream, &request, fault.as_ref()).unwrap_or(false);
+        if fault == Some(Fault::Last) {
+            read_request(&mut reader);
+        }
+        if !is_open || fault == Some(Fault::Last) {
             break;
         }
     }
     let _ = stream.shutdown(Shutdown::Both);
 }
 
-/// The path, and where a wanted range begins.
-fn read_request(reader: &mut impl BufRead) -> Option<(String, Option<usize>)> {
-    let mut line = String::new();
-    reader.take(1 << 16).read_line(&mut line).ok().filter(|count| *count > 0)?;
-    let target = line.split(' ').nth(1)?;
-    // A proxy is asked for whole addresses.
-    let path = target.strip_prefix("http://").and_then(|rest| rest.split_once('/')).map_or(target, |(_, path)| path);
-    let path = path.trim_start_matches('/').to_owned();
-    let mut range = None;
-    loop {
-        let mut header = String::new();
-        reader.take(1 << 16).read_line(&mut header).ok().filter(|count| *count > 0)?;
-        let header = header.trim().to_ascii_lowercase();
-        if header.is_empty() {
-            return Some((path, range));
-        }
-        if let Some(wanted) = header.strip_prefix("range: bytes=") {
-            range = wanted.split('-').next().and_then(|begin| begin.parse().ok());
-        }
-    }
-}
-
-/// Whether the connection goes on.
-fn answer(
-    shared: &Shared,
-    mut stream: &TcpStream,
-    path: &str,
-    range: Option<usize>,
-    fault: Option<&Fault>,
-) -> std::io::Result<bool> {
-    let content = match fault {
-        Some(Fault::Wrong(bytes)) => Some(bytes.clone()),
-        Some(Fault::Close) => return Ok(false),
-        Some(Fault::Status(status)) => {
-            write!(stream, "HTTP/1.1 {status} Trouble\r\nContent-Length: 0\r\n\r\n")?;
-            return Ok(true);
-        }
-        _ => content(shared, path),
-    };
-    let Some(content) = content else {
-        write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?;
-        return Ok(true);
-    };
-    let begin = range.filter(|begin| *begin < content.len());
-    let part = &content[begin.unwrap_or(0)..];
-    let status = match begin {
-        Some(begin) => {
-            format!("206 Partial Content\r\nContent-Range: bytes {begin}-{}/{}", content.len() - 1, content.len())
-        }
-        None => "200 OK".to_owned(),
-    };
-    // In one piece, as the kernel holds back a small second one until the first is confirmed.
-    let mut bytes =
-        format!("HTTP/1.1 {status}\r\nETag: \"{}\"\r\nContent-Length: {}\r\n\r\n", content.len(), part.len())
-            .into_bytes();
-    let sent = match fault {
-        Some(Fault::Truncate(count) | Fault::Stall(count)) => part.len().min(*count),
-        _ => part.len(),
-    };
-    bytes.extend_from_slice(&part[..sent]);
-    stream.write_all(&bytes)?;
-    match fault {
-        Some(Fault::Truncate(_)) => Ok(false),
-        Some(Fault::Stall(_)) => {
-            while !shared.is_ending.load(Ordering::Acquire) {
-                thread::sleep(Duration::from_millis(20));
-            }
-            Ok(false)
-        }
-        _ => Ok(true),
-    }
-}
-
-fn content(shared: &Shared, path: &str) -> Option<Vec<u8>> {
-    if path == "versions/0" {
-        let publisher = if shared.has_prefixes { "publisher 0 1" } else { "publisher 0" };
-        return Some(
-            format!("pkg-server test\ncatalog 1\nfile 0 1\nmanifest 0\n{publisher}\nversions 0\n").into_bytes(),
-        );
-    }
-    let mut publishers: Vec<String> = fs::read_dir(shared.root.join("publisher"))
-        .ok()?
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    publishers.sort();
-    if path == "publisher/0" {
-        let list: Vec<String> = publishers.iter().map(|name| format!(r#"{{"name":"{name}"}}"#)).collect();
-        return Some(format!(r#"{{"packages":[],"publishers":[{}],"version":1}}"#, list.join(",")).into_bytes());
-    }
-    let (first, rest) = path.split_once('/')?;
-    let is_publisher = shared.has_prefixes && publishers.iter().any(|name| name == first);
-    let (publisher, rest) = if is_publisher { (first, rest) } else { (publishers.first()?.as_str(), path) };
-    let (operation, rest) = rest.split_once('/')?;
-    let (_version, name) = rest.split_once('/')?;
-    if name.split('/').any(|part| part.starts_with('.')) {
-        return None;
-    }
-    let below = match operation {
-        "catalog" => format!("catalog/{name}"),
-        "manifest" => format!("pkg/{}", name.replacen('@', "/", 1)),
-        "file" => format!("file/{}/{name}", name.get(..2)?),
-        _ => return None,
-    };
-    fs::read(shared.root.join("publisher").join(publisher).join(below)).ok()
-}
+/// What begins the note of a server that a SOCKS proxy is to reach: here, the depot itself.
+const SOCKS: &str = "SOCKS ";

@@ -3,9 +3,11 @@
 //!
 //! What fails here fails a test, so it panics.
 
+mod answers;
 mod depot;
 mod distribution;
 mod packages;
+mod socks;
 
 pub use depot::{Depot, Fault};
 pub use distribution::{PACKAGES_MIN, PUBLISHER, openindiana};

@@ -88,6 +88,29 @@ impl Lock {
     pub fn manifest_hash(&self, package: &PackageId) -> Option<FileHash> {
         self.packages.get(package).copied().map(FileHash::Sha256)
     }
+
+    /// What is different from the lock that was there `before`, a phrase for each name, in their order.
+    #[must_use]
+    pub fn changes_since(&self, before: &Self) -> Vec<String> {
+        let by_stem = |lock: &Self| -> BTreeMap<Stem, PackageId> {
+            lock.packages.keys().map(|id| (id.stem.clone(), id.clone())).collect()
+        };
+        let (old, new) = (by_stem(before), by_stem(self));
+        let stems: BTreeSet<&Stem> = old.keys().chain(new.keys()).collect();
+        let change = |stem: &Stem| match (old.get(stem), new.get(stem)) {
+            (Some(old), None) => Some(format!("{} goes", old.short())),
+            (None, Some(new)) => Some(format!("{} comes", new.short())),
+            (Some(old), Some(new)) if old.version.short() != new.version.short() => {
+                Some(format!("{} becomes {}", old.short(), new.version.short()))
+            }
+            (Some(old), Some(new)) => {
+                let is_same = old == new && before.packages.get(old) == self.packages.get(new);
+                (!is_same).then(|| format!("{} was published anew", new.short()))
+            }
+            (None, None) => None,
+        };
+        stems.into_iter().filter_map(change).collect()
+    }
 }
 
 impl fmt::Display for Lock {
@@ -187,6 +210,24 @@ mod tests {
         assert_eq!(text.parse(), Ok(lock.clone()));
         let package = lock.packages().next().unwrap();
         assert!(lock.manifest_hash(package).unwrap().is_of(b""));
+    }
+
+    #[test]
+    fn what_a_newer_lock_changes() {
+        let lock = |packages: &[(&str, &str)]| {
+            let mut lock = Lock::default();
+            for (name, manifest) in packages {
+                lock.insert(format!("pkg://p/{name}:20200101T000000Z").parse().unwrap(), manifest.as_bytes());
+            }
+            lock
+        };
+        let before = lock(&[("a@1,5.11-1", ""), ("b@1,5.11", ""), ("c@1,5.11", ""), ("same@1,5.11", "")]);
+        let after = lock(&[("a@2,5.11-1", ""), ("b@1,5.11", "other"), ("d@1,5.11", ""), ("same@1,5.11", "")]);
+        assert_eq!(
+            after.changes_since(&before),
+            ["a@1-1 becomes 2-1", "b@1 was published anew", "c@1 goes", "d@1 comes"]
+        );
+        assert_eq!(after.changes_since(&after), Vec::<String>::new());
     }
 
     #[test]

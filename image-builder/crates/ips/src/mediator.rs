@@ -25,18 +25,21 @@ pub struct Implementation {
 }
 
 impl Implementation {
-    /// Reads `name` or `name@version`; none if the version is not one.
+    /// Reads `name` or `name@version`; none if either is not one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        match text.split_once('@') {
+        match text.rsplit_once('@') {
             Some((name, version)) => Some(Self { name: name.to_owned(), version: Some(version.parse().ok()?) }),
             None => Some(Self { name: text.to_owned(), version: None }),
         }
+        .filter(|implementation| is_name(&implementation.name))
     }
 
-    /// Whether this one is what was asked for by `wanted`; without a version, that is any of the name.
-    fn is_one_of(&self, wanted: &Self) -> bool {
-        self.name == wanted.name && (wanted.version.is_none() || wanted.version == self.version)
+    /// Whether both can mean the same: one without a version goes with every version of its name.
+    fn match_each_other(a: Option<&Self>, b: Option<&Self>) -> bool {
+        let (Some(a), Some(b)) = (a, b) else { return a.is_none() && b.is_none() };
+        let is_open = a.version.is_none() || b.version.is_none();
+        a.name == b.name && (is_open || a.version == b.version)
     }
 }
 
@@ -45,6 +48,11 @@ impl std::fmt::Display for Implementation {
         f.write_str(&self.name)?;
         self.version.iter().try_for_each(|version| write!(f, "@{version}"))
     }
+}
+
+/// Mediators and implementations have names of these characters alone, by which images can keep them.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Who decided about a mediator, the strongest first.
@@ -88,6 +96,8 @@ pub struct Choice {
     pub version_source: Source,
     /// Who chose the implementation.
     pub implementation_source: Source,
+    /// Whether the user named an implementation without a version: then the version follows what is offered.
+    pub is_version_open: bool,
 }
 
 /// The mediators of an image by name.
@@ -111,6 +121,9 @@ impl MediatedLink {
     /// A version is not one, the priority is unknown, or a mediator has neither version nor implementation.
     pub fn of(action: &Action) -> Result<Option<Self>, AttributeError> {
         let Some(mediator) = action.optional("mediator")? else { return Ok(None) };
+        if !is_name(mediator) {
+            return Err(action.invalid("mediator", mediator, "of letters, digits and `-` alone"));
+        }
         let wrong_version = |name, value| action.invalid(name, value, "a dotted version");
         let version = match action.optional("mediator-version")? {
             Some(text) => Some(text.parse().map_err(|_| wrong_version("mediator-version", text))?),
@@ -119,7 +132,13 @@ impl MediatedLink {
         let implementation = match action.optional("mediator-implementation")? {
             Some(text) => {
                 let parsed = Implementation::parse(text);
-                Some(parsed.ok_or_else(|| wrong_version("mediator-implementation", text))?)
+                Some(parsed.ok_or_else(|| {
+                    action.invalid(
+                        "mediator-implementation",
+                        text,
+                        "a name of letters, digits and `-`, with `@` and a version or not",
+                    )
+                })?)
             }
             None => None,
         };
@@ -168,6 +187,7 @@ pub fn choose<'a>(configured: &Mediators, offers: impl Iterator<Item = &'a Media
                 mediation: best.mediation.clone(),
                 version_source: best.priority,
                 implementation_source: best.priority,
+                is_version_open: false,
             },
             (None, None) => continue,
         };
@@ -191,10 +211,30 @@ fn complete(wanted: &Choice, best: Option<&MediatedLink>) -> Choice {
     if choice.implementation_source != Source::Local {
         choice.mediation.implementation = offered.as_ref().and_then(|(mediation, _)| mediation.implementation.clone());
         choice.implementation_source = offered.map_or(Source::System, |(_, priority)| priority);
-    } else if let Some((Mediation { implementation: Some(implementation), .. }, _)) = offered {
-        choice.mediation.implementation = Some(implementation);
+        choice.is_version_open = false;
+    } else if let Some(implementation) = choice.mediation.implementation.as_mut().filter(|_| wanted.is_open()) {
+        let version = offered.and_then(|(mediation, _)| mediation.implementation?.version);
+        implementation.version = version;
+        choice.is_version_open = true;
     }
     choice
+}
+
+impl Choice {
+    /// Whether any version of the implementation that the user named is wanted.
+    fn is_open(&self) -> bool {
+        let has_no_version = self.mediation.implementation.as_ref().is_some_and(|of| of.version.is_none());
+        self.implementation_source == Source::Local && (self.is_version_open || has_no_version)
+    }
+
+    /// The implementation as the user named it.
+    fn wanted_implementation(&self) -> Option<Implementation> {
+        let mut wanted = self.mediation.implementation.clone();
+        if let Some(wanted) = wanted.as_mut().filter(|_| self.is_open()) {
+            wanted.version = None;
+        }
+        wanted
+    }
 }
 
 impl MediatedLink {
@@ -202,16 +242,25 @@ impl MediatedLink {
     fn fits(&self, wanted: &Choice) -> bool {
         let version_fits = wanted.version_source != Source::Local || self.mediation.version == wanted.mediation.version;
         let implementation_fits = wanted.implementation_source != Source::Local
-            || match (&self.mediation.implementation, &wanted.mediation.implementation) {
-                (Some(own), Some(wanted)) => own.is_one_of(wanted),
-                (own, wanted) => own.is_none() && wanted.is_none(),
-            };
+            || self.has_implementation(wanted.wanted_implementation().as_ref());
         version_fits && implementation_fits
+    }
+
+    fn has_implementation(&self, wanted: Option<&Implementation>) -> bool {
+        Implementation::match_each_other(self.mediation.implementation.as_ref(), wanted)
     }
 
     /// Whether the link is made, as the mediators are set.
     #[must_use]
     pub fn is_chosen(&self, mediators: &Mediators) -> bool {
+        mediators.get(&self.mediator).is_some_and(|Choice { mediation, .. }| {
+            mediation.version == self.mediation.version && self.has_implementation(mediation.implementation.as_ref())
+        })
+    }
+
+    /// Whether the link is the very one that the mediators are set to, the version of the implementation included.
+    #[must_use]
+    pub fn is_exactly_chosen(&self, mediators: &Mediators) -> bool {
         mediators.get(&self.mediator).is_some_and(|choice| choice.mediation == self.mediation)
     }
 }
@@ -233,7 +282,8 @@ mod tests {
                 implementation: implementation.and_then(Implementation::parse),
             };
             let (version_source, implementation_source) = (source(version.is_some()), source(implementation.is_some()));
-            ("m".to_owned(), Choice { mediation, version_source, implementation_source })
+            let choice = Choice { mediation, version_source, implementation_source, is_version_open: false };
+            ("m".to_owned(), choice)
         });
         let offers: Vec<MediatedLink> = offers.iter().map(|text| link(text)).collect();
         let chosen = choose(&configured.collect(), offers.iter());
@@ -258,6 +308,11 @@ mod tests {
                 ["b", "a@1", "a@1.2"].map(|name| format!("mediator-implementation={name}")).to_vec(),
                 "- a@1.2 system/system [2]",
             ),
+            // An implementation without a version goes with every one of its name.
+            (
+                ["a", "a@1", "a@1.2"].map(|name| format!("mediator-implementation={name}")).to_vec(),
+                "- a@1.2 system/system [0, 2]",
+            ),
         ] {
             let offers: Vec<&str> = offers.iter().map(String::as_str).collect();
             assert_eq!(chosen(&[], &offers).as_deref(), Some(expected), "{offers:?}");
@@ -273,6 +328,27 @@ mod tests {
         let offers = ["mediator-implementation=a@1", "mediator-implementation=a@2", "mediator-implementation=b"];
         assert_eq!(chosen(&[(None, Some("a"))], &offers).as_deref(), Some("- a@2 system/local [1]"));
         assert_eq!(chosen(&[(None, Some("a@1"))], &offers).as_deref(), Some("- a@1 system/local [0]"));
+        let offers = ["mediator-implementation=a"];
+        assert_eq!(chosen(&[(None, Some("a@1"))], &offers).as_deref(), Some("- a@1 system/local [0]"));
+    }
+
+    #[test]
+    fn a_version_that_the_user_left_open_follows_what_is_offered() {
+        let offer = |versions: &[&str]| -> Vec<MediatedLink> {
+            versions.iter().map(|version| link(&format!("mediator-implementation=a@{version}"))).collect()
+        };
+        let mediation = Mediation { version: None, implementation: Implementation::parse("a") };
+        let (version_source, implementation_source) = (Source::System, Source::Local);
+        let choice = Choice { mediation, version_source, implementation_source, is_version_open: false };
+        let mut chosen = Mediators::from([("m".to_owned(), choice)]);
+        for (offers, expected) in
+            [(&["1"][..], "a@1"), (&["1", "2"], "a@2"), (&["1"], "a@1"), (&[], "a"), (&["3"], "a@3")]
+        {
+            chosen = choose(&chosen, offer(offers).iter());
+            let choice = &chosen["m"];
+            assert_eq!(choice.mediation.implementation.as_ref().unwrap().to_string(), expected);
+            assert!(choice.is_version_open && choice.implementation_source == Source::Local);
+        }
     }
 
     #[test]

@@ -69,6 +69,21 @@ fn a_catalog_as_a_publisher_writes_it() {
     assert_eq!(check_signature(text.as_bytes()).computed, sha1);
 }
 
+/// OmniOS writes names as UTF-8 and says so in each file.
+#[test]
+fn features_of_a_file_are_no_publisher() {
+    let files = files();
+    let unsigned = |name: &str| files.files[name].split(",\"_SIGNATURE\"").next().unwrap().to_owned() + "}";
+    let feature = |name: &str| unsigned(name).replacen('{', "{\"_FEATURE\": [\"utf8\"], ", 1);
+    let (base, sha1) = sign(&feature(BASE));
+    let known = CatalogAttrs::parse(files.get(ATTRS).unwrap()).unwrap();
+    let old = known.parts[BASE].signature_sha1.clone().unwrap();
+    let (attrs, _) = sign(&feature(ATTRS).replace(&old, &sha1));
+    let text = CatalogText { attrs: attrs.as_bytes(), base: Some(base.as_bytes()), ..text(&files) };
+    assert_eq!(Catalog::parse(text).unwrap(), catalog());
+    assert_eq!(ips::image::state::parse(base.as_bytes()).unwrap().len(), 5);
+}
+
 #[test]
 fn parts_that_are_absent_are_empty_unless_they_are_listed() {
     let mut catalog = Catalog::default();
@@ -82,6 +97,34 @@ fn parts_that_are_absent_are_empty_unless_they_are_listed() {
     assert_eq!(Catalog::parse(without_summary).unwrap().counts(), (3, 5));
     let error = Catalog::parse(CatalogText { dependency: None, ..text(&files) }).unwrap_err();
     assert!(matches!(error.kind, CatalogErrorKind::Missing) && error.file == DEPENDENCY);
+}
+
+/// Whatever the order of versions in each part is.
+#[test]
+fn parts_are_joined_by_version() {
+    let names =
+        |versions: &[u32]| -> Vec<String> { versions.iter().map(|n| format!("{n},5.11:20200101T000000Z")).collect() };
+    let base: Vec<String> =
+        names(&[3, 1, 10, 2]).iter().map(|version| format!("{{\"version\":\"{version}\"}}")).collect();
+    let dependency: Vec<String> = names(&[10, 2, 1])
+        .iter()
+        .map(|version| format!("{{\"version\":\"{version}\",\"actions\":[\"set name=of value={version}\"]}}"))
+        .collect();
+    let part = |entries: &[String]| format!("{{\"p\":{{\"a\":[{}]}}}}", entries.join(","));
+    let (base, dependency) = (part(&base), part(&dependency));
+    let attrs = "{\"version\":1,\"parts\":{}}";
+    let text = CatalogText {
+        attrs: attrs.as_bytes(),
+        base: Some(base.as_bytes()),
+        dependency: Some(dependency.as_bytes()),
+        summary: None,
+    };
+    let catalog = Catalog::parse(text).unwrap();
+    let entries = catalog.entries(&"p".parse().unwrap(), &"a".parse().unwrap());
+    let joined: Vec<String> =
+        entries.iter().map(|entry| format!("{} {}", entry.version.short(), entry.dependency.join(""))).collect();
+    let with = |version| format!("{version} set name=of value={version},5.11:20200101T000000Z");
+    assert_eq!(joined, [with(1), with(2), "3 ".to_owned(), with(10)]);
 }
 
 #[test]

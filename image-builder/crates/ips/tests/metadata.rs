@@ -42,6 +42,43 @@ fn text(contents: &Contents, tree: &Tree, path: &str) -> String {
     String::from_utf8(contents.store.read_blob(node.content().unwrap().blob()).unwrap()).unwrap()
 }
 
+/// An image that the client on illumos was told more of than we ever say.
+#[test]
+fn what_was_said_of_addresses_is_kept_as_long_as_they_are() {
+    let origins = "origin_info = [{'uri': 'http://one/', 'proxy': 'http://p:1', 'disabled': 'false'}, {'uri': 'http://two/', \
+        'proxy': '', 'disabled': 'true'}, {'uri': 'http://gone/', 'proxy': 'http://p:2', 'disabled': 'false'}]";
+    let text = format!(
+        "[image]\nversion = 4\n\n[authority_a]\nalias = None\nuuid = None\norigins = [u'http://one/', u'http://two/', \
+         'http://three/']\n{origins}\nmirrors = None\nmirror_info = None\napproved_ca_certs = None\n\
+         property.signature-policy = require-names\nproperty.signature-required-names = ['x']\n\n\
+         [variant]\nvariant.arch = i386\nvariant.odd%2Fname = 1\n"
+    );
+    let mut config = ImageConfig::parse(&text).unwrap();
+    let asked = |config: &ImageConfig| config.publishers[0].enabled_origins().collect::<Vec<_>>().join(" ");
+    assert_eq!(asked(&config), "http://one/ http://three/");
+    assert_eq!(config.publishers[0].mirrors, Vec::<String>::new());
+    let name = config.publishers[0].name.clone();
+    assert_eq!(config.publisher_property(&name, "signature-policy"), Some("require-names"));
+    assert_eq!(config.publisher_property_list(&name, "signature-required-names"), ["x"]);
+    assert_eq!(config.variants.get("odd/name"), Some("1"));
+    let written = config.to_text();
+    for expected in [
+        "{'uri': 'http://one/', 'proxy': 'http://p:1', 'disabled': 'false'}, ",
+        "{'uri': 'http://two/', 'proxy': '', 'disabled': 'true'}, ",
+        "{'uri': 'http://three/', 'proxy': '', 'disabled': 'false'}]",
+        "property.signature-policy = require-names",
+        "variant.odd%2Fname = 1\n",
+    ] {
+        assert!(written.contains(expected), "{expected}\n{written}");
+    }
+    assert!(!written.contains("http://gone/"), "{written}");
+    assert_eq!(ImageConfig::parse(&written).unwrap().to_text(), written);
+    // Whoever names an address anew means it.
+    config.publishers[0].set_origins(vec!["http://two/".to_owned()]);
+    assert_eq!(asked(&config), "http://two/");
+    assert!(config.to_text().contains("{'uri': 'http://two/', 'proxy': '', 'disabled': 'false'}]"));
+}
+
 #[test]
 fn the_configuration_as_the_client_of_the_image_reads_it() {
     assert_eq!(
@@ -131,12 +168,30 @@ fn an_image_is_written_and_read_back() {
         )
     };
     assert_eq!(base, expected(epoch));
-    assert_eq!(text(&contents, &first, "/var/pkg/state/known/catalog.base.C"), base);
+    for (part, expected) in [
+        (
+            "dependency",
+            "{\"a\":{\"a\":[{\"actions\":[\"depend fmri=lib/b@1 type=incorporate\"],\
+             \"version\":\"1,5.11:20200101T000000Z\"}]}}\n",
+        ),
+        (
+            "summary",
+            "{\"a\":{\"a\":[{\"actions\":[\"set name=pkg.summary value=A\"],\
+             \"version\":\"1,5.11:20200101T000000Z\"}]}}\n",
+        ),
+        ("base", &base),
+    ] {
+        for directory in ["installed", "known"] {
+            assert_eq!(text(&contents, &first, &format!("/var/pkg/state/{directory}/catalog.{part}.C")), expected);
+        }
+    }
     assert_eq!(
         text(&contents, &first, "/var/pkg/state/installed/catalog.attrs"),
         format!(
             "{{\"created\":\"{epoch}\",\"last-modified\":\"{epoch}\",\"package-count\":2,\"package-version-count\":2,\
-             \"parts\":{{\"catalog.base.C\":{{\"last-modified\":\"{epoch}\"}}}},\"updates\":{{}},\"version\":1}}\n"
+             \"parts\":{{\"catalog.base.C\":{{\"last-modified\":\"{epoch}\"}},\
+             \"catalog.dependency.C\":{{\"last-modified\":\"{epoch}\"}},\
+             \"catalog.summary.C\":{{\"last-modified\":\"{epoch}\"}}}},\"updates\":{{}},\"version\":1}}\n"
         )
     );
     for directory in
@@ -150,25 +205,71 @@ fn an_image_is_written_and_read_back() {
     let modified = |tree: &Tree| tree.get(&ImagePath::new("/var/pkg/modified").unwrap()).unwrap().metadata.mtime.secs;
     assert_eq!(modified(&first), 0);
     let config = text(&contents, &first, "/var/pkg/pkg5.image");
-    assert!(config.contains("[mediators]\npy.version = 3\npy.version-source = system\n"), "{config}");
+    let mediator = "[mediators]\npy.implementation-source = system\npy.version = 3\npy.version-source = system\n\n";
+    assert!(config.contains(mediator), "{config}");
 
     let mut read = Image::load(&first, &contents).unwrap().unwrap();
     assert_eq!(read.packages().map(|p| p.id.short()).collect::<Vec<_>>(), ["a@1", "lib/b@1"]);
     assert_eq!(read.config.to_text(), image.config.to_text());
-    // The same again changes nothing; a new version has its own time, and the old manifest is gone.
+    // The same again changes nothing; a new version has a time of its own beside the first, and the old manifest is gone.
     let (same, _) = read.change(&first, packages, &contents, time(0)).unwrap();
     assert_eq!(same, first);
     let newer = vec![package("a@1", link), package("lib/b@2", "")];
     let stem: Stem = "lib/x".parse().unwrap();
     read.avoided.insert(stem.clone(), AvoidReason::Obsolete);
+    read.avoided.insert("lib/y".parse().unwrap(), AvoidReason::Unwanted);
     let (second, _) = read.change(&first, newer, &contents, time(86_400)).unwrap();
     assert!(second.get(&ImagePath::new(manifest).unwrap()).is_none());
     assert_eq!(modified(&second), 86_400);
-    assert_eq!(text(&contents, &second, "/var/pkg/state/avoid_set"), "[1,{\"lib/x\":\"obsolete\"}]");
+    assert_eq!(
+        text(&contents, &second, "/var/pkg/state/avoid_set"),
+        "[1,{\"lib/x\":\"obsolete\",\"lib/y\":\"avoid\"}]"
+    );
     let base = text(&contents, &second, "/var/pkg/state/installed/catalog.base.C");
-    assert!(base.contains(epoch) && base.contains("19700102T000000.000000Z"), "{base}");
+    let replaced =
+        format!("\"last-install\":\"{epoch}\",\"last-update\":\"19700102T000000.000000Z\",\"states\":[0,2,7]");
+    assert_eq!((base.matches(epoch).count(), base.matches(&replaced).count()), (2, 1), "{base}");
+    // Without anything left to say, a part is not left behind.
+    let mut emptied = read.clone();
+    let (third, _) = emptied.change(&second, vec![package("lib/b@2", "")], &contents, time(86_400)).unwrap();
+    let dependencies = ImagePath::new("/var/pkg/state/installed/catalog.dependency.C").unwrap();
+    assert!(second.get(&dependencies).is_some() && third.get(&dependencies).is_none());
+    assert!(text(&contents, &third, "/var/pkg/state/installed/catalog.base.C").contains("last-update"));
     let read = Image::load(&second, &contents).unwrap().unwrap();
     assert_eq!(read.avoided[&stem], AvoidReason::Obsolete);
+    assert_eq!(read.avoided.len(), 2);
+}
+
+/// The client writes the whole FMRI, and when and why.
+#[test]
+fn packages_that_the_client_froze_stay_at_their_versions() {
+    let contents = Contents::new();
+    let mut image = Image::new(config());
+    let (mut tree, _) = image.change(&Tree::default(), vec![package("a@1.2", "")], &contents, time(0)).unwrap();
+    let text = br#"[1, {"a": ["pkg:/a@1", "not tested", 1.5], "lib/b": ["lib/b@2,5.11-3", null, 2]}]"#;
+    let node = Node::regular(contents.store.put_bytes(text).unwrap(), Metadata::new(0, 0, 0o644));
+    tree.insert(&ImagePath::new("/var/pkg/state/frozen_dict").unwrap(), node).unwrap();
+    let image = Image::load(&tree, &contents).unwrap().unwrap();
+    assert_eq!(image.freezes.iter().map(ToString::to_string).collect::<Vec<_>>(), ["a@1", "lib/b@2,5.11-3"]);
+    let mut universe = image.universe();
+    for name in ["a@1.3", "a@2"] {
+        universe.add_package(package(name, "").id, Vec::new());
+    }
+    let update = Request { update: true, ..Request::default() };
+    let solution = resolve(&universe, &image.resolution_input().state(), &update).unwrap();
+    assert_eq!(solution.packages.iter().map(ips::fmri::PackageId::short).collect::<Vec<_>>(), ["a@1.3"]);
+}
+
+#[test]
+fn a_renamed_package_that_is_still_needed_is_marked() {
+    let contents = Contents::new();
+    let mut image = Image::new(config());
+    let renamed = "set name=pkg.renamed value=true\ndepend type=require fmri=new";
+    let packages = vec![package("old@1", renamed), package("new@1", "")];
+    let (tree, _) = image.change(&Tree::default(), packages, &contents, time(0)).unwrap();
+    let base = text(&contents, &tree, "/var/pkg/state/installed/catalog.base.C");
+    let old = base.split("\"old\"").nth(1).unwrap();
+    assert!(old.contains("\"states\":[0,2,7,9]") && base.matches(",9]").count() == 1, "{base}");
 }
 
 #[test]
@@ -209,6 +310,49 @@ fn damaged_metadata_is_told() {
     without.remove(&ImagePath::new(manifest).unwrap()).unwrap();
     let error = Image::load(&without, &contents).unwrap_err().to_string();
     assert!(error.contains("a@1 is installed, but its manifest"), "{error}");
+}
+
+/// The client takes both sources for granted, and a version of an implementation that stands alone for one that the
+/// user left open.
+#[test]
+fn mediators_as_the_client_of_the_image_reads_and_writes_them() {
+    let offers = ["6", "7"].map(|version| {
+        format!("link path=bin/vi target=vim{version} mediator=vi mediator-implementation=vim@{version}\n")
+    });
+    let local = |implementation: &str| {
+        format!(
+            "[mediators]\nvi.implementation = {implementation}\nvi.implementation-source = local\n\
+             vi.version-source = system\n"
+        )
+    };
+    for (set, expected) in [
+        (String::new(), "vi.implementation = vim@7\nvi.implementation-source = system\nvi.version-source = system\n"),
+        (local("vim@6"), "vi.implementation = vim@6\nvi.implementation-source = local\nvi.version-source = system\n"),
+        (
+            local("vim"),
+            "vi.implementation = vim\nvi.implementation-source = local\nvi.implementation-version = 7\n\
+             vi.version-source = system\n",
+        ),
+        // Nobody offers that, and it is what the user wants.
+        (local("emacs"), "vi.implementation = emacs\nvi.implementation-source = local\nvi.version-source = system\n"),
+    ] {
+        let contents = Contents::new();
+        let mut image = Image::new(ImageConfig::parse(&(config().to_text() + &set)).unwrap());
+        let packages = vec![package("vim@1", &offers.concat())];
+        let mut tree = Tree::default();
+        // What was written is read back as what it was, time and again.
+        for _ in 0..2 {
+            tree = image.change(&tree, packages.clone(), &contents, time(0)).unwrap().0;
+            let written = text(&contents, &tree, "/var/pkg/pkg5.image");
+            assert!(written.contains(&format!("[mediators]\n{expected}\n")), "{written}");
+            image = Image::load(&tree, &contents).unwrap().unwrap();
+        }
+        // The older version is left alone where the user left the version open.
+        let only_older = vec![package("vim@2", &offers[0])];
+        let (tree, _) = image.change(&tree, only_older, &contents, time(0)).unwrap();
+        let is_linked = tree.get(&ImagePath::new("/bin/vi").unwrap()).is_some();
+        assert_eq!(is_linked, !set.contains("emacs"));
+    }
 }
 
 #[test]

@@ -28,17 +28,26 @@ impl ArchiveTransport {
         let mut members = BTreeMap::new();
         for entry in archive.entries_with_seek()? {
             let entry = entry?;
-            if !entry.header().entry_type().is_file() {
-                continue;
+            let kind = entry.header().entry_type();
+            if kind.is_file() {
+                members.insert(member_name(&entry.path_bytes())?, (entry.raw_file_position(), entry.size()));
+            } else if kind.is_hard_link() {
+                // Files that the packed repository had under several names are in the archive once.
+                let target = member_name(&entry.link_name_bytes().unwrap_or_default())?;
+                if let Some(place) = members.get(&target).copied() {
+                    members.insert(member_name(&entry.path_bytes())?, place);
+                }
             }
-            let name = String::from_utf8(entry.path_bytes().into_owned());
-            let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            let name = name.strip_prefix("./").unwrap_or(&name).to_owned();
-            check(&name)?;
-            members.insert(name, (entry.raw_file_position(), entry.size()));
         }
         Ok(Self { address: path.display().to_string(), path, members })
     }
+}
+
+fn member_name(bytes: &[u8]) -> io::Result<String> {
+    let name = std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let name = name.strip_prefix("./").unwrap_or(name);
+    check(name)?;
+    Ok(name.to_owned())
 }
 
 impl Transport for ArchiveTransport {

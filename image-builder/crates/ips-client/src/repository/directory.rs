@@ -33,11 +33,16 @@ pub(super) fn check(path: &str) -> io::Result<()> {
     if is_safe { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "the path leaves the repository")) }
 }
 
+/// Whether something is not there, or only something else where it could be.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 impl Transport for DirectoryTransport {
     fn fetch(&self, path: &str) -> io::Result<Option<Box<dyn Read + Send + '_>>> {
         match File::open(self.path(path)?) {
             Ok(file) => Ok(Some(Box::new(file))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -46,7 +51,7 @@ impl Transport for DirectoryTransport {
         let path: &Path = &self.path(directory)?;
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if is_absence(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let mut names = Vec::new();

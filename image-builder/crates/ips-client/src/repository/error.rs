@@ -2,7 +2,7 @@
 
 use crate::http::HttpError;
 use ips::catalog::CatalogError;
-use ips::fmri::{FmriError, Publisher};
+use ips::fmri::Publisher;
 use ips::manifest::{ManifestError, PayloadError};
 
 /// Something of a repository cannot be had.
@@ -29,16 +29,15 @@ pub enum RepositoryError {
         /// The reason.
         reason: &'static str,
     },
-    /// A file has an impossible name.
-    #[error("{path} of {address} has an impossible name")]
-    Name {
+    /// A file is another one than it has to be.
+    #[error("{path} of {address} cannot be used: {reason}")]
+    Differs {
         /// The repository.
         address: String,
         /// The file in it.
         path: String,
-        /// What is wrong.
-        #[source]
-        source: Box<FmriError>,
+        /// How it is known.
+        reason: &'static str,
     },
     /// A manifest is damaged.
     #[error("{path} of {address} is no manifest")]

@@ -1,6 +1,6 @@
 //! Repositories: where packages come from.
 //!
-//! A [`Source`] is anything that answers for packages: a [`Repository`] of version 4, whose bytes a [`Transport`] brings
+//! A [`Source`] is anything that answers for packages: a [`Repository`] of version 4 or older, whose bytes a [`Transport`] brings
 //! from a directory or an archive, or a [`Depot`](crate::depot::Depot) on the network. [`Payloads`] keeps the contents of
 //! files in the content store, where installation finds them without any repository, and lets nothing through
 //! that does not have the hash it has to have.
@@ -9,6 +9,7 @@ mod archive;
 mod catalog_text;
 mod directory;
 mod error;
+mod layout;
 mod payloads;
 pub mod publish;
 mod verify;
@@ -27,11 +28,12 @@ pub(crate) use payloads::NAMESPACE as PAYLOADS;
 pub use payloads::Payloads;
 pub use verify::VerifyingReader;
 
-use ips::catalog::{ATTRS, Catalog, CatalogEntry, CatalogFiles};
+use ips::catalog::{ATTRS, BASE, Catalog, CatalogEntry, CatalogFiles, CatalogText, DEPENDENCY};
 use ips::fmri::{PackageId, Publisher, Stem};
 use ips::manifest::{Manifest, Payload, to_hex};
-use ips::text::{quote_component, unquote_component};
+use ips::text::unquote_component;
 use ips::time::OperationTime;
+use layout::{CONFIGS, Layout};
 
 /// The largest file of a catalog, and the largest manifest, that are read.
 pub(crate) const FILE_BYTES_MAX: u64 = 1 << 30;
@@ -59,7 +61,8 @@ pub trait Source: Send + Sync {
     /// The source cannot be read.
     fn manifest_text(&self, package: &PackageId) -> Result<Option<Vec<u8>>, RepositoryError>;
 
-    /// A payload as it is kept: packed, and not compared with any hash yet.
+    /// A payload as it is kept: packed, and not compared with any hash yet. What takes its time to come is told to `came`:
+    /// how many bytes there are of it, fewer than before if it began anew.
     ///
     /// # Errors
     /// The source cannot be read, or the manifest says nothing usable of the payload.
@@ -67,6 +70,7 @@ pub trait Source: Send + Sync {
         &self,
         publisher: &Publisher,
         payload: &Payload<'_>,
+        came: &dyn Fn(u64),
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError>;
 }
 
@@ -88,10 +92,11 @@ pub trait Transport {
     fn address(&self) -> &str;
 }
 
-/// A repository of version 4 behind a transport.
+/// A repository behind a transport.
 #[derive(Debug)]
 pub struct Repository<T> {
     transport: T,
+    layout: Layout,
     /// Catalogs that were made from manifests, because the repository has none.
     made: std::sync::Mutex<Vec<(Publisher, Arc<CatalogFiles>)>>,
 }
@@ -102,16 +107,20 @@ impl<T: Transport> Repository<T> {
     /// # Errors
     /// There is no repository, one of another version, or it cannot be read.
     pub fn open(transport: T) -> Result<Self, RepositoryError> {
-        let repository = Self { transport, made: std::sync::Mutex::default() };
-        let Some(text) = repository.read("pkg5.repository")? else {
-            return Err(repository.error("pkg5.repository", "there is no repository here"));
-        };
-        let text = String::from_utf8_lossy(&text);
-        let version = text.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| key.trim() == "version");
-        match version.map(|(_, version)| version.trim()) {
-            Some("4") => Ok(repository),
-            _ => Err(repository.error("pkg5.repository", "it is not a repository of version 4")),
+        let mut repository = Self { transport, layout: Layout::ByPublisher, made: std::sync::Mutex::default() };
+        let mut config = None;
+        for name in CONFIGS {
+            if config.is_none() {
+                config = repository.read(name)?;
+            }
         }
+        let config = config.as_deref().map(String::from_utf8_lossy);
+        let found = Layout::find(config.as_deref(), |name| Ok(repository.names(name)?.is_some()));
+        repository.layout = found.map_err(|failure| match failure {
+            NoLayout::Unreadable(error) => error,
+            NoLayout::Reason(reason) => repository.error(CONFIGS[0], reason),
+        })?;
+        Ok(repository)
     }
 
     /// The transport behind the repository.
@@ -129,12 +138,42 @@ impl<T: Transport> Repository<T> {
     /// # Errors
     /// The repository cannot be read, or a name in it is impossible.
     pub fn publishers(&self) -> Result<Vec<Publisher>, RepositoryError> {
-        let names = self.names("publisher")?.unwrap_or_default();
-        let parsed = names.iter().map(|name| {
-            let name = unquote_component(name).unwrap_or_default();
-            name.parse().map_err(|source| self.named_error("publisher", source))
-        });
-        parsed.collect()
+        if let Layout::Single(publisher) = &self.layout {
+            return match publisher {
+                Some(publisher) => Ok(vec![publisher.clone()]),
+                None => self.publishers_of_catalog(),
+            };
+        }
+        let mut publishers = Vec::new();
+        for name in self.names("publisher")?.unwrap_or_default() {
+            // Whatever else people have there belongs to nobody who publishes.
+            let Some(publisher) = unquote_component(&name).and_then(|name| name.parse::<Publisher>().ok()) else {
+                continue;
+            };
+            let mut has_packages = false;
+            for directory in ["catalog", "pkg"] {
+                has_packages |= self.names(&self.layout.path(&publisher, directory))?.is_some();
+            }
+            if has_packages {
+                publishers.push(publisher);
+            }
+        }
+        Ok(publishers)
+    }
+
+    /// Who published what is in a repository that does not say whose it is.
+    fn publishers_of_catalog(&self) -> Result<Vec<Publisher>, RepositoryError> {
+        let file = |name: &str| self.read(&format!("catalog/{name}"));
+        let Some(attrs) = file(ATTRS)? else { return Ok(Vec::new()) };
+        let (base, dependency) = (file(BASE)?, file(DEPENDENCY)?);
+        let text =
+            CatalogText { attrs: &attrs, base: base.as_deref(), dependency: dependency.as_deref(), summary: None };
+        let publishers = |catalog: Catalog| catalog.publishers().cloned().collect();
+        Catalog::parse(text).map(publishers).map_err(|source| RepositoryError::Catalog {
+            address: self.address().to_owned(),
+            publisher: "its publisher".to_owned(),
+            source: Box::new(source),
+        })
     }
 
     /// The catalog of a publisher. If there is none, as in archives, it is made from the manifests.
@@ -144,11 +183,15 @@ impl<T: Transport> Repository<T> {
     pub fn catalog(&self, publisher: &Publisher) -> Result<Catalog, RepositoryError> {
         let file = |name: &str| self.catalog_file_of(publisher, name);
         let bytes = CatalogBytes::fetch(self.address(), publisher, None, &catalog_text::ALL, &file)?;
-        bytes.parse().map_err(|source| catalog_text::catalog_error(self.address(), publisher, source))
+        let catalog = bytes.parse().map_err(|source| catalog_text::catalog_error(self.address(), publisher, source))?;
+        Ok(catalog.of_publisher(publisher))
     }
 
     fn catalog_file_of(&self, publisher: &Publisher, name: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
-        let directory = format!("publisher/{}/catalog", quote_component(publisher.as_str()));
+        if !self.layout.may_have(publisher) {
+            return Ok(None);
+        }
+        let directory = self.layout.path(publisher, "catalog");
         if let Some(bytes) = self.read(&format!("{directory}/{name}"))? {
             return Ok(Some(bytes));
         }
@@ -174,15 +217,16 @@ impl<T: Transport> Repository<T> {
 
     fn catalog_of_manifests(&self, publisher: &Publisher) -> Result<Catalog, RepositoryError> {
         let mut catalog = Catalog::default();
-        let root = format!("publisher/{}/pkg", quote_component(publisher.as_str()));
+        let root = self.layout.path(publisher, "pkg");
         for quoted_stem in self.names(&root)?.unwrap_or_default() {
             let directory = format!("{root}/{quoted_stem}");
-            let stem = unquote_component(&quoted_stem).unwrap_or_default();
-            let stem: Stem = stem.parse().map_err(|source| self.named_error(&directory, source))?;
+            // What has no name of a package, or no version, is none.
+            let stem = unquote_component(&quoted_stem).and_then(|stem| stem.parse::<Stem>().ok());
+            let Some(stem) = stem else { continue };
             for quoted_version in self.names(&directory)?.unwrap_or_default() {
                 let path = format!("{directory}/{quoted_version}");
-                let version = unquote_component(&quoted_version).unwrap_or_default();
-                let version = version.parse().map_err(|_| self.error(&path, "its name is not a version"))?;
+                let version = unquote_component(&quoted_version).and_then(|version| version.parse().ok());
+                let Some(version) = version else { continue };
                 let text = self.read(&path)?.unwrap_or_default();
                 let manifest = Manifest::parse(&text).map_err(|source| self.manifest_error(&path, source))?;
                 let mut entry = CatalogEntry::of_manifest(version, &manifest);
@@ -198,7 +242,7 @@ impl<T: Transport> Repository<T> {
     /// # Errors
     /// The manifest is not there, cannot be read, or is not the one of the catalog.
     pub fn manifest(&self, package: &PackageId, sha1: Option<&str>) -> Result<Vec<u8>, RepositoryError> {
-        let path = manifest_path(package);
+        let path = self.layout.manifest_path(package);
         let Some(text) = self.read(&path)? else { return Err(self.error(&path, "there is no such file")) };
         match sha1 {
             Some(wanted) if !wanted.eq_ignore_ascii_case(&to_hex(&Sha1::digest(&text))) => {
@@ -220,10 +264,7 @@ impl<T: Transport> Repository<T> {
         let unusable =
             |source| RepositoryError::Payload { address: self.address().to_owned(), source: Box::new(source) };
         let name = payload.name().map_err(unusable)?;
-        let root = format!("publisher/{}/file", quote_component(publisher.as_str()));
-        // Old repositories have a directory more.
-        let paths = [format!("{root}/{}/{name}", &name[..2]), format!("{root}/{}/{}/{name}", &name[..2], &name[2..8])];
-        for path in &paths {
+        for path in &self.layout.payload_paths(publisher, name) {
             if let Some(reader) = self.transport.fetch(path).map_err(|source| self.io_error(path, source))? {
                 return Ok(Some(reader));
             }
@@ -254,10 +295,6 @@ impl<T: Transport> Repository<T> {
         RepositoryError::Io { address: self.address().to_owned(), path: path.to_owned(), source }
     }
 
-    fn named_error(&self, path: &str, source: ips::fmri::FmriError) -> RepositoryError {
-        RepositoryError::Name { address: self.address().to_owned(), path: path.to_owned(), source: Box::new(source) }
-    }
-
     fn manifest_error(&self, path: &str, source: ips::manifest::ManifestError) -> RepositoryError {
         RepositoryError::Manifest {
             address: self.address().to_owned(),
@@ -281,18 +318,33 @@ impl<T: Transport + Send + Sync> Source for Repository<T> {
     }
 
     fn manifest_text(&self, package: &PackageId) -> Result<Option<Vec<u8>>, RepositoryError> {
-        self.read(&manifest_path(package))
+        self.read(&self.layout.manifest_path(package))
     }
 
     fn packed(
         &self,
         publisher: &Publisher,
         payload: &Payload<'_>,
+        _came: &dyn Fn(u64),
     ) -> Result<Option<Box<dyn Read + Send + '_>>, RepositoryError> {
         Self::packed(self, publisher, payload)
     }
 }
 
-fn manifest_path(package: &PackageId) -> String {
-    format!("publisher/{}/pkg/{}", quote_component(package.publisher.as_str()), package.manifest_path())
+/// Why a repository has no layout.
+enum NoLayout {
+    Unreadable(RepositoryError),
+    Reason(&'static str),
+}
+
+impl From<&'static str> for NoLayout {
+    fn from(reason: &'static str) -> Self {
+        Self::Reason(reason)
+    }
+}
+
+impl From<RepositoryError> for NoLayout {
+    fn from(error: RepositoryError) -> Self {
+        Self::Unreadable(error)
+    }
 }

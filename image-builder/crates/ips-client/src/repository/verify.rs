@@ -6,8 +6,11 @@ use flate2::read::MultiGzDecoder;
 
 use ips::manifest::{ContentHasher, FileHash};
 
+/// The longest content of which a manifest says no length, in bytes.
+const UNSTATED_BYTES_MAX: u64 = 4 << 30;
+
 /// Unpacks a payload and compares length and hash at its end, where it fails if they differ. It never yields more than
-/// the stated length, whatever the payload unpacks to.
+/// the stated length, or else [`UNSTATED_BYTES_MAX`], whatever the payload unpacks to.
 #[derive(Debug)]
 pub struct VerifyingReader<R> {
     plain: MultiGzDecoder<R>,
@@ -32,8 +35,9 @@ impl<R: Read> Read for VerifyingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.plain.read(buffer)?;
         self.read += count as u64;
-        if self.size.is_some_and(|size| self.read > size) {
-            return Err(wrong(format!("the content is longer than {} bytes", self.size.unwrap_or_default())));
+        let longest = self.size.unwrap_or(UNSTATED_BYTES_MAX);
+        if self.read > longest {
+            return Err(wrong(format!("the content is longer than {longest} bytes")));
         }
         if count > 0 {
             if let Some(hasher) = &mut self.hasher {

@@ -17,6 +17,7 @@ pub use error::{CatalogError, CatalogErrorKind};
 pub use signature::{Signed, check_signature, sign};
 pub use update::{UpdateLog, UpdateOperation};
 pub use write::CatalogFiles;
+pub(crate) use write::action_parts;
 
 use crate::facet;
 use crate::fmri::{PackageId, Publisher, Stem};
@@ -32,6 +33,9 @@ pub const BASE: &str = "catalog.base.C";
 pub const DEPENDENCY: &str = "catalog.dependency.C";
 /// The part with summaries and other statements about packages.
 pub const SUMMARY: &str = "catalog.summary.C";
+
+/// All files that a catalog can have, update logs aside.
+pub(crate) const FILES: [&str; 4] = [ATTRS, BASE, DEPENDENCY, SUMMARY];
 
 /// A catalog, all of whose parts are joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,8 +122,10 @@ impl Catalog {
             };
             attrs.check_part(name, bytes)?;
             catalog.add_part(name, part::parse(name, bytes)?)?;
+            if name == BASE {
+                catalog.sort();
+            }
         }
-        catalog.sort();
         Ok(catalog)
     }
 
@@ -154,6 +160,13 @@ impl Catalog {
     pub fn counts(&self) -> (usize, usize) {
         let stems = self.packages.values().flat_map(BTreeMap::values);
         stems.fold((0, 0), |(names, versions), entries| (names + 1, versions + entries.len()))
+    }
+
+    /// The catalog without what is not of this publisher: nobody speaks for another.
+    #[must_use]
+    pub fn of_publisher(mut self, publisher: &Publisher) -> Self {
+        self.packages.retain(|other, _| other == publisher);
+        self
     }
 
     /// Adds an entry, or replaces the one of the same version.
@@ -206,9 +219,10 @@ impl Catalog {
             entries.push(CatalogEntry { manifest_sha1, ..CatalogEntry::new(version) });
             return Ok(());
         }
-        let known = self.packages.get_mut(publisher).and_then(|stems| stems.get_mut(stem));
-        // The parts are almost always in the same order, from the oldest to the newest.
-        let known = known.and_then(|entries| entries.iter_mut().find(|known| known.version == version));
+        let known = self.packages.get_mut(publisher).and_then(|stems| stems.get_mut(stem)).and_then(|entries| {
+            let at = entries.partition_point(|known| known.version < version);
+            entries.get_mut(at).filter(|known| known.version == version)
+        });
         let Some(known) = known else {
             let package = id(publisher, stem, &version);
             return Err(CatalogError::new(part, CatalogErrorKind::NotInBase { package: Box::new(package) }));

@@ -29,7 +29,8 @@ struct RawEntry {
     actions: Vec<String>,
 }
 
-/// The members of a file that are publishers; its signature is one more member, and skipped.
+/// The members of a file that are publishers. Other members, which begin with `_` as no publisher does, are skipped: the
+/// signature, and what OmniOS says of the form of the file (`_FEATURE`).
 #[derive(Debug)]
 pub(super) struct ByPublisher<E>(pub(super) BTreeMap<String, BTreeMap<String, Vec<E>>>);
 
@@ -51,7 +52,7 @@ impl<'de, E: Deserialize<'de>> Visitor<'de> for PublisherVisitor<E> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut publishers = BTreeMap::new();
         while let Some(name) = map.next_key::<String>()? {
-            if name == "_SIGNATURE" {
+            if name.starts_with('_') {
                 map.next_value::<IgnoredAny>()?;
             } else {
                 publishers.insert(name, map.next_value()?);

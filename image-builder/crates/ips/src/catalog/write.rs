@@ -36,8 +36,7 @@ impl CatalogFiles {
             let signature_sha1 = entry.manifest_sha1.as_deref();
             Some(BaseEntry { signature_sha1, version: entry.version.to_string() })
         });
-        let dependency = part(catalog, |entry| action_entry(entry, &entry.dependency));
-        let summary = part(catalog, |entry| action_entry(entry, &entry.summary));
+        let [dependency, summary] = action_parts(catalog);
         let time = time.with_microseconds();
         let (names, versions) = catalog.counts();
         let mut attrs = CatalogAttrs {
@@ -68,6 +67,12 @@ impl CatalogFiles {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.files.get(name).map(String::as_bytes)
     }
+}
+
+/// The JSON of the dependency part and of the summary part, not signed; none of a part that is empty.
+pub(crate) fn action_parts(catalog: &Catalog) -> [Option<String>; 2] {
+    let dependency = part(catalog, |entry| action_entry(entry, &entry.dependency));
+    [dependency, part(catalog, |entry| action_entry(entry, &entry.summary))]
 }
 
 fn action_entry<'a>(entry: &CatalogEntry, actions: &'a [String]) -> Option<ActionEntry<'a>> {

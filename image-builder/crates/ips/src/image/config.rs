@@ -1,6 +1,7 @@
 //! `pkg5.image`: how an image is set up, beside which packages it has.
 
 use super::ini::{Ini, Literal};
+use super::publisher::{PublisherConfig, read_publishers, write_publisher};
 use crate::facet::{self, Facets};
 use crate::fmri::Publisher;
 use crate::mediator::{Choice, Implementation, Mediation, Mediators, Source};
@@ -39,38 +40,6 @@ pub enum ConfigError {
     },
 }
 
-/// A publisher as an image knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PublisherConfig {
-    /// Its name.
-    pub name: Publisher,
-    /// Where its repositories are; each ends in a slash.
-    pub origins: Vec<String>,
-    /// Where copies of its files are.
-    pub mirrors: Vec<String>,
-    /// Whether its installed packages are only replaced by its own.
-    pub is_sticky: bool,
-    /// Whether it is left alone.
-    pub is_disabled: bool,
-    /// SHA-1 hashes of certificates that are trusted for this publisher.
-    pub approved_ca_certs: Vec<String>,
-}
-
-impl PublisherConfig {
-    /// A sticky publisher with these origins.
-    #[must_use]
-    pub fn new(name: Publisher, origins: &[&str]) -> Self {
-        let origins = origins.iter().map(|origin| with_slash(origin)).collect();
-        Self { name, origins, mirrors: Vec::new(), is_sticky: true, is_disabled: false, approved_ca_certs: Vec::new() }
-    }
-}
-
-/// The address of a repository as images keep it: with a slash at its end.
-#[must_use]
-pub fn with_slash(uri: &str) -> String {
-    format!("{}/", uri.trim_end_matches('/'))
-}
-
 /// The configuration of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageConfig {
@@ -87,7 +56,8 @@ pub struct ImageConfig {
 }
 
 const IMAGE_FORMAT: &str = "4";
-const AUTHORITY: &str = "authority_";
+/// What begins the name of the section of a publisher.
+pub(super) const AUTHORITY: &str = "authority_";
 
 impl ImageConfig {
     /// The configuration of a new image for an architecture (`i386` for all of x86).
@@ -135,11 +105,13 @@ impl ImageConfig {
     /// A property that is a list of texts; one that is no list is one text.
     #[must_use]
     pub fn property_list(&self, name: &str) -> Vec<String> {
-        let text = self.property(name).unwrap_or_default();
-        match Literal::texts(text) {
-            Some(texts) => texts,
-            None => vec![text.to_owned()],
-        }
+        list_or_text(self.property(name).unwrap_or_default())
+    }
+
+    /// A property of a publisher that is a list of texts; one that is no list is one text.
+    #[must_use]
+    pub fn publisher_property_list(&self, publisher: &Publisher, name: &str) -> Vec<String> {
+        list_or_text(self.publisher_property(publisher, name).unwrap_or_default())
     }
 
     /// Sets a property that is a list of texts.
@@ -150,6 +122,12 @@ impl ImageConfig {
     /// Sets a property.
     pub fn set_property(&mut self, name: &str, value: &str) {
         self.other.set("property", name, value);
+    }
+
+    /// A property of a publisher, as text; the ones of the image are others.
+    #[must_use]
+    pub fn publisher_property(&self, publisher: &Publisher, name: &str) -> Option<&str> {
+        self.other.get(&format!("{AUTHORITY}{publisher}"), &format!("property.{name}"))
     }
 
     /// The publisher with this name.
@@ -172,7 +150,7 @@ impl ImageConfig {
         let order: Vec<String> = self.publishers.iter().map(|publisher| publisher.name.to_string()).collect();
         ini.set("property", "publisher-search-order", Literal::list(&order).to_string());
         for (name, value) in self.variants.iter() {
-            ini.set("variant", name, value);
+            ini.set("variant", &quote_component(name), value);
         }
         let facets = self.facets.local().map(|facet| ("facet", facet));
         let inherited = self.facets.inherited().map(|facet| ("inherited_facet", facet));
@@ -189,11 +167,15 @@ impl ImageConfig {
     }
 }
 
-fn word(value: bool) -> &'static str {
+fn list_or_text(text: &str) -> Vec<String> {
+    Literal::texts(text).unwrap_or_else(|| vec![text.to_owned()])
+}
+
+pub(super) fn word(value: bool) -> &'static str {
     if value { "True" } else { "False" }
 }
 
-fn wrong(section: &str, name: &str, value: &str, wanted: &'static str) -> ConfigError {
+pub(super) fn wrong(section: &str, name: &str, value: &str, wanted: &'static str) -> ConfigError {
     let (section, name) = (section.to_owned(), name.to_owned());
     ConfigError::Value { section, name, value: crate::text::shown(value), wanted }
 }
@@ -201,7 +183,9 @@ fn wrong(section: &str, name: &str, value: &str, wanted: &'static str) -> Config
 fn read_variants(ini: &mut Ini) -> Variants {
     let section = ini.0.remove("variant").unwrap_or_default();
     let mut variants = Variants::new(section.get("variant.arch").map_or("", String::as_str));
-    section.iter().for_each(|(name, value)| variants.set(name, value));
+    for (quoted, value) in &section {
+        variants.set(unquote_component(quoted).as_deref().unwrap_or(quoted), value);
+    }
     variants
 }
 
@@ -233,6 +217,7 @@ fn read_mediators(ini: &mut Ini) -> Result<Mediators, ConfigError> {
             mediation: Mediation::default(),
             version_source: Source::System,
             implementation_source: Source::System,
+            is_version_open: false,
         });
         let source = || Source::from_name(value).ok_or_else(|| fail("who chose it"));
         match what {
@@ -241,6 +226,8 @@ fn read_mediators(ini: &mut Ini) -> Result<Mediators, ConfigError> {
             "implementation-source" => choice.implementation_source = source()?,
             "implementation" => {
                 let version = section.get(&format!("{name}.implementation-version"));
+                // A version of its own is one that the user left open.
+                choice.is_version_open = version.is_some();
                 let whole = version.map_or_else(|| value.clone(), |version| format!("{value}@{version}"));
                 let parsed = Implementation::parse(&whole).ok_or_else(|| fail("an implementation"))?;
                 choice.mediation.implementation = Some(parsed);
@@ -252,83 +239,22 @@ fn read_mediators(ini: &mut Ini) -> Result<Mediators, ConfigError> {
     Ok(mediators)
 }
 
+/// Both sources are always there: the client takes them out again without looking for them first.
 fn write_mediator(ini: &mut Ini, name: &str, choice: &Choice) {
     let mut set = |what: &str, value: String| ini.set("mediators", &format!("{name}.{what}"), value);
+    set("version-source", choice.version_source.name().to_owned());
+    set("implementation-source", choice.implementation_source.name().to_owned());
     if let Some(version) = &choice.mediation.version {
         set("version", version.to_string());
-        set("version-source", choice.version_source.name().to_owned());
     }
-    if let Some(implementation) = &choice.mediation.implementation {
-        set("implementation", implementation.name.clone());
-        set("implementation-source", choice.implementation_source.name().to_owned());
-        if let Some(version) = &implementation.version {
+    match &choice.mediation.implementation {
+        Some(Implementation { name, version: Some(version) })
+            if choice.is_version_open && choice.implementation_source == Source::Local =>
+        {
+            set("implementation", name.clone());
             set("implementation-version", version.to_string());
         }
-    }
-}
-
-fn read_publishers(ini: &mut Ini) -> Result<Vec<PublisherConfig>, ConfigError> {
-    let mut publishers = Vec::new();
-    let sections: Vec<String> = ini.0.keys().filter(|name| name.starts_with(AUTHORITY)).cloned().collect();
-    for section in sections {
-        let name = section.strip_prefix(AUTHORITY).unwrap_or_default();
-        let name = name.parse().map_err(|_| wrong(&section, "prefix", name, "the name of a publisher"))?;
-        let text = |key: &str| ini.get(&section, key).unwrap_or_default();
-        let list = |key: &str| {
-            let value = text(key);
-            Literal::texts(value).ok_or_else(|| wrong(&section, key, value, "a list of texts"))
-        };
-        publishers.push(PublisherConfig {
-            name,
-            origins: list("origins")?,
-            mirrors: list("mirrors")?,
-            is_sticky: !text("sticky").eq_ignore_ascii_case("false"),
-            is_disabled: text("disabled").eq_ignore_ascii_case("true"),
-            approved_ca_certs: list("approved_ca_certs")?,
-        });
-    }
-    let order = ini.get("property", "publisher-search-order").unwrap_or_default();
-    let order = Literal::texts(order)
-        .ok_or_else(|| wrong("property", "publisher-search-order", order, "a list of publishers"))?;
-    publishers.sort_by_key(|publisher| {
-        let rank = order.iter().position(|name| name == publisher.name.as_str());
-        (rank.unwrap_or(usize::MAX), publisher.name.clone())
-    });
-    // What is understood is written anew; the rest of each section stays.
-    for publisher in &publishers {
-        if let Some(section) = ini.0.get_mut(&format!("{AUTHORITY}{}", publisher.name)) {
-            section.retain(|key, _| !WRITTEN.contains(&key.as_str()));
-            if section.is_empty() {
-                ini.0.remove(&format!("{AUTHORITY}{}", publisher.name));
-            }
-        }
-    }
-    Ok(publishers)
-}
-
-const WRITTEN: [&str; 8] =
-    ["prefix", "origins", "origin_info", "mirrors", "mirror_info", "sticky", "disabled", "approved_ca_certs"];
-
-fn write_publisher(ini: &mut Ini, publisher: &PublisherConfig) {
-    let info = |uris: &[String]| {
-        let text = |text: &str| Literal::Text(text.to_owned());
-        let pairs = |uri: &String| {
-            let pairs = [("uri", uri.as_str()), ("proxy", ""), ("disabled", "false")];
-            Literal::Dict(pairs.map(|(key, value)| (text(key), text(value))).to_vec())
-        };
-        Literal::List(uris.iter().map(pairs).collect()).to_string()
-    };
-    let values = [
-        publisher.name.to_string(),
-        Literal::list(&publisher.origins).to_string(),
-        info(&publisher.origins),
-        Literal::list(&publisher.mirrors).to_string(),
-        info(&publisher.mirrors),
-        word(publisher.is_sticky).to_owned(),
-        word(publisher.is_disabled).to_owned(),
-        Literal::list(&publisher.approved_ca_certs).to_string(),
-    ];
-    for (key, value) in WRITTEN.into_iter().zip(values) {
-        ini.set(&format!("{AUTHORITY}{}", publisher.name), key, value);
+        Some(implementation) => set("implementation", implementation.to_string()),
+        None => {}
     }
 }

@@ -83,9 +83,9 @@ impl Literal {
         rest.trim().is_empty().then_some(literal)
     }
 
-    /// The texts of a list of texts; an empty value is an empty list, too.
+    /// The texts of a list of texts; an empty value or `None` is an empty list, too.
     pub(super) fn texts(text: &str) -> Option<Vec<String>> {
-        if text.trim().is_empty() {
+        if matches!(text.trim(), "" | "None") {
             return Some(Vec::new());
         }
         let Self::List(list) = Self::parse(text)? else { return None };
@@ -94,6 +94,15 @@ impl Literal {
             _ => None,
         });
         texts.collect()
+    }
+
+    /// The text that a dictionary has under a name.
+    pub(super) fn text_at(&self, name: &str) -> Option<&str> {
+        let Self::Dict(pairs) = self else { return None };
+        pairs.iter().find_map(|pair| match pair {
+            (Self::Text(key), Self::Text(value)) if key == name => Some(value.as_str()),
+            _ => None,
+        })
     }
 
     pub(super) fn list(texts: &[String]) -> Self {

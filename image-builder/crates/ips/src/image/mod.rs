@@ -5,23 +5,30 @@
 //! publishers) is left to it.
 
 mod config;
+mod error;
+mod files;
 mod ini;
+mod publisher;
 pub mod state;
 
 use std::collections::BTreeMap;
 
-use image_tree::{Follow, ImagePath, Metadata, Node, Timestamp, Tree, TreeError};
+use image_tree::Tree;
 use sha1::{Digest, Sha1};
 
-pub use config::{ConfigError, ImageConfig, PublisherConfig, with_slash};
+pub use config::{ConfigError, ImageConfig};
+pub use error::ImageError;
+pub use publisher::{PublisherConfig, with_slash};
 pub use state::{InstalledEntry, StateError};
 
+use crate::catalog;
 use crate::fmri::{Fmri, PackageId, Stem};
-use crate::install::{Applied, ContentError, ContentSource, InstallError, Operation, Package, PackageSet, apply};
-use crate::manifest::{ActionKind, ManifestError, to_hex};
+use crate::install::{Applied, ContentSource, Operation, Package, PackageSet, apply};
+use crate::manifest::{ActionKind, to_hex};
 use crate::resolve::{AvoidReason, ImageState, RankedPublisher, Universe};
 use crate::text::quote_component;
 use crate::time::OperationTime;
+use files::{Writer, read};
 
 /// Where everything is.
 const PKG: &str = "var/pkg";
@@ -49,7 +56,7 @@ pub struct Image {
     /// How it is set up.
     pub config: ImageConfig,
     /// The installed packages by name, and when each was installed.
-    packages: BTreeMap<Stem, (Package, String)>,
+    packages: BTreeMap<Stem, (Package, Times)>,
     /// Names that groups do not pull in.
     pub avoided: BTreeMap<Stem, AvoidReason>,
     /// Names and versions that must not be left.
@@ -58,65 +65,11 @@ pub struct Image {
     installed_with: ImageConfig,
 }
 
-/// The metadata of an image cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum ImageError {
-    /// The configuration is damaged.
-    #[error("/{CONFIG} cannot be used")]
-    Config(#[source] ConfigError),
-    /// A file is not text.
-    #[error("{path} is not UTF-8")]
-    NotText {
-        /// The file.
-        path: String,
-    },
-    /// A file of the state is damaged.
-    #[error("{path} cannot be used")]
-    State {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        #[source]
-        source: StateError,
-    },
-    /// A package is installed, but its manifest is not there.
-    #[error("{package} is installed, but its manifest {path} is not there")]
-    NoManifest {
-        /// The package.
-        package: String,
-        /// Where the manifest has to be.
-        path: String,
-    },
-    /// The manifest of an installed package is damaged.
-    #[error("{path} cannot be used")]
-    Manifest {
-        /// The manifest.
-        path: String,
-        /// What is wrong.
-        #[source]
-        source: ManifestError,
-    },
-    /// A content could not be read or kept.
-    #[error("{path} cannot be read or written")]
-    Content {
-        /// The file.
-        path: String,
-        /// The reason.
-        #[source]
-        source: ContentError,
-    },
-    /// The tree refused a change.
-    #[error("{path} cannot be written")]
-    Tree {
-        /// The path.
-        path: String,
-        /// The reason.
-        #[source]
-        source: Box<TreeError>,
-    },
-    /// The packages cannot be installed.
-    #[error(transparent)]
-    Install(#[from] InstallError),
+/// When a package was installed, and when it was replaced by the version that it has now.
+#[derive(Debug, Clone, Default)]
+struct Times {
+    install: String,
+    update: Option<String>,
 }
 
 impl Image {
@@ -140,7 +93,7 @@ impl Image {
         let Some(text) = read(tree, content, CONFIG)? else { return Ok(None) };
         let text = String::from_utf8(text).map_err(|_| ImageError::NotText { path: format!("/{CONFIG}") })?;
         let mut image = Self::new(ImageConfig::parse(&text).map_err(ImageError::Config)?);
-        let base = format!("{STATE}/installed/{}", crate::catalog::BASE);
+        let base = format!("{STATE}/installed/{}", catalog::BASE);
         let state_error = |path: &str, source| ImageError::State { path: format!("/{path}"), source };
         for entry in match read(tree, content, &base)? {
             Some(bytes) => state::parse(&bytes).map_err(|source| state_error(&base, source))?,
@@ -152,13 +105,14 @@ impl Image {
             };
             let package = Package::new(entry.id.clone(), text);
             let package = package.map_err(|source| ImageError::Manifest { path: format!("/{path}"), source })?;
-            image.packages.insert(entry.id.stem.clone(), (package, entry.last_install));
+            let times = Times { install: entry.last_install, update: entry.last_update };
+            image.packages.insert(entry.id.stem.clone(), (package, times));
         }
         let avoided = format!("{STATE}/avoid_set");
         if let Some(bytes) = read(tree, content, &avoided)? {
             image.avoided = state::parse_avoided(&bytes).map_err(|source| state_error(&avoided, source))?;
         }
-        let freezes = format!("{STATE}/frozen_list");
+        let freezes = format!("{STATE}/frozen_dict");
         if let Some(bytes) = read(tree, content, &freezes)? {
             image.freezes = state::parse_freezes(&bytes).map_err(|source| state_error(&freezes, source))?;
         }
@@ -203,14 +157,15 @@ impl Image {
             publishers: self.config.ranked_publishers(),
             installed: self.packages().map(|package| package.id.clone()).collect(),
             freezes: self.freezes.clone(),
-            avoided: self.avoided.keys().cloned().collect(),
+            avoided: unwanted(&self.avoided),
         }
     }
 
-    /// Takes `packages` for those of the image, with nothing behind it in any tree: for looking at what a change would
-    /// lead to.
-    pub fn assume(&mut self, packages: Vec<Package>) {
-        let packages = packages.into_iter().map(|package| (package.id.stem.clone(), (package, String::new())));
+    /// Takes `packages` for those of the image, and `avoided` for what groups do not pull in, with nothing behind it in any
+    /// tree: for looking at what a change would lead to.
+    pub fn assume(&mut self, packages: Vec<Package>, avoided: BTreeMap<Stem, AvoidReason>) {
+        self.avoided = avoided;
+        let packages = packages.into_iter().map(|package| (package.id.stem.clone(), (package, Times::default())));
         self.packages = packages.collect();
         self.installed_with = self.config.clone();
     }
@@ -239,9 +194,13 @@ impl Image {
         changed.installed_with = changed.config.clone();
         changed.packages.clear();
         for package in packages {
-            let known = self.packages.get(&package.id.stem).filter(|(known, _)| known.id == package.id);
-            let since = known.map_or_else(|| time.with_microseconds(), |(_, since)| since.clone());
-            changed.packages.insert(package.id.stem.clone(), (package, since));
+            let now = time.with_microseconds();
+            let times = match self.packages.get(&package.id.stem) {
+                Some((known, times)) if known.id == package.id => times.clone(),
+                Some((_, times)) => Times { install: times.install.clone(), update: Some(now) },
+                None => Times { install: now, update: None },
+            };
+            changed.packages.insert(package.id.stem.clone(), (package, times));
         }
         let tree = changed.write(tree, content, time, &before)?;
         *self = changed;
@@ -269,19 +228,26 @@ impl Image {
         for old in before.iter().filter(|old| self.package(&old.id.stem).is_none_or(|new| new.id != old.id)) {
             writer.remove(&manifest_path(&old.id))?;
         }
-        let mut entries = Vec::new();
-        for (package, since) in self.packages.values() {
+        for (package, _) in self.packages.values() {
             writer.write(&manifest_path(&package.id), &package.text)?;
-            entries.push(InstalledEntry {
-                id: package.id.clone(),
-                last_install: since.clone(),
-                manifest_sha1: Some(to_hex(&Sha1::digest(&package.text))),
-            });
         }
-        let (attrs, base) = state::write(&entries, time);
-        for directory in ["installed", "known"] {
-            writer.write(&format!("{STATE}/{directory}/{}", crate::catalog::ATTRS), attrs.as_bytes())?;
-            writer.write(&format!("{STATE}/{directory}/{}", crate::catalog::BASE), base.as_bytes())?;
+        let entries = self.packages.values().map(|(package, times)| {
+            let entry = InstalledEntry {
+                id: package.id.clone(),
+                last_install: times.install.clone(),
+                last_update: times.update.clone(),
+                manifest_sha1: Some(to_hex(&Sha1::digest(&package.text))),
+            };
+            (entry, &*package.manifest)
+        });
+        let files = state::write(entries, time);
+        for directory in ["installed", "known"].map(|name| format!("{STATE}/{name}")) {
+            for name in catalog::FILES {
+                match files.get(name) {
+                    Some(text) => writer.write(&format!("{directory}/{name}"), text.as_bytes())?,
+                    None => writer.remove(&format!("{directory}/{name}"))?,
+                }
+            }
         }
         let avoided = format!("{STATE}/avoid_set");
         if self.avoided.is_empty() {
@@ -316,8 +282,8 @@ pub struct ResolutionInput {
 impl ResolutionInput {
     /// Replaces what is installed, for a second request before the first was carried out. All packages have to be in
     /// the universe.
-    pub fn set_installed(&mut self, installed: Vec<PackageId>, avoided: Vec<Stem>) {
-        (self.installed, self.avoided) = (installed, avoided);
+    pub fn set_installed(&mut self, installed: Vec<PackageId>, avoided: &BTreeMap<Stem, AvoidReason>) {
+        (self.installed, self.avoided) = (installed, unwanted(avoided));
     }
 
     /// The view that resolution takes.
@@ -332,71 +298,13 @@ impl ResolutionInput {
     }
 }
 
-/// Where the manifest of an installed package is.
-fn manifest_path(id: &PackageId) -> String {
+fn unwanted(avoided: &BTreeMap<Stem, AvoidReason>) -> Vec<Stem> {
+    let unwanted = avoided.iter().filter(|(_, why)| **why == AvoidReason::Unwanted);
+    unwanted.map(|(stem, _)| stem.clone()).collect()
+}
+
+/// Where an image has the manifest of an installed package.
+#[must_use]
+pub fn manifest_path(id: &PackageId) -> String {
     format!("{PUBLISHERS}/{}/pkg/{}", quote_component(id.publisher.as_str()), id.manifest_path())
-}
-
-fn image_path(path: &str) -> Result<ImagePath, ImageError> {
-    ImagePath::from_relative(path).map_err(|source| {
-        let source = TreeError::Path { path: ImagePath::root(), source };
-        ImageError::Tree { path: format!("/{path}"), source: Box::new(source) }
-    })
-}
-
-fn read(tree: &Tree, content: &dyn ContentSource, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
-    let Ok((_, node)) = tree.lookup(&image_path(path)?, Follow::Yes) else { return Ok(None) };
-    let Some(found) = node.content() else { return Ok(None) };
-    let bytes = content.read(found);
-    bytes.map(Some).map_err(|source| ImageError::Content { path: format!("/{path}"), source })
-}
-
-/// Writes files of the metadata, all of root's.
-struct Writer<'c> {
-    tree: Tree,
-    content: &'c dyn ContentSource,
-    time: OperationTime,
-}
-
-impl Writer<'_> {
-    fn metadata(&self, mode: u16) -> Metadata {
-        let mtime = Timestamp { secs: self.time.unix_seconds(), nanos: 0 };
-        Metadata { mtime, ..Metadata::new(0, 0, mode) }
-    }
-
-    /// A file whose content is there already is left as it is, its time included.
-    fn write(&mut self, path: &str, bytes: &[u8]) -> Result<(), ImageError> {
-        let at = image_path(path)?;
-        let content = self.content.keep(bytes);
-        let content = content.map_err(|source| ImageError::Content { path: format!("/{path}"), source })?;
-        if self.tree.get(&at).and_then(Node::content) == Some(&content) {
-            return Ok(());
-        }
-        let directory = self.metadata(0o755);
-        let fail = |source| ImageError::Tree { path: format!("/{path}"), source: Box::new(source) };
-        let parent = at.parent().unwrap_or_else(ImagePath::root);
-        self.tree.create_dir(&parent, directory.clone(), &directory).map_err(fail)?;
-        self.tree.insert(&at, Node::regular(content, self.metadata(0o644))).map_err(fail)?;
-        Ok(())
-    }
-
-    fn make(&mut self, path: &str) -> Result<(), ImageError> {
-        let directory = self.metadata(0o755);
-        let made = self.tree.create_dir(&image_path(path)?, directory.clone(), &directory);
-        made.map(drop).map_err(|source| ImageError::Tree { path: format!("/{path}"), source: Box::new(source) })
-    }
-
-    /// Removes a file, and the directories that are empty then.
-    fn remove(&mut self, path: &str) -> Result<(), ImageError> {
-        let mut at = Some(image_path(path)?);
-        let stop = image_path(PKG)?;
-        while let Some(gone) = at.filter(|gone| gone.starts_with(&stop) && *gone != stop) {
-            // A directory with something else in it ends the way up.
-            if self.tree.remove(&gone).is_err() {
-                break;
-            }
-            at = gone.parent();
-        }
-        Ok(())
-    }
 }

@@ -64,6 +64,7 @@ impl Accounts {
     /// Adds a group, or gives it another number; false if the table is not there yet.
     pub(super) fn install_group(&mut self, delivered: Delivered<'_>) -> Result<bool, InstallError> {
         let Some(table) = &mut self.group else { return Ok(false) };
+        self.is_locked = true;
         let (name, gid) = (name_of(delivered, "group", "groupname")?, number(delivered, "gid")?);
         let entry: Option<Vec<String>> = table.entry(name, GROUP_FIELDS).map(|entry| owned(&entry));
         let gid = match (gid, &entry) {
@@ -117,7 +118,11 @@ impl Accounts {
         let wanted: BTreeSet<&str> = action.values("group-list").collect();
         set_groups(group, name, &wanted);
         // A group that is not there gets an entry without a number, which is of no effect until it has one.
-        for missing in wanted.iter().filter(|wanted| !wanted.is_empty() && !wanted.contains([':', ','])) {
+        for missing in wanted.iter().filter(|wanted| !wanted.is_empty()) {
+            if !is_name(missing) {
+                let reason = format!("`{}` in `group-list` cannot be the name of a group", crate::text::shown(missing));
+                return Err(account_error(delivered, "user", name, &reason));
+            }
             if group.entry(missing, GROUP_FIELDS).is_none() {
                 self.warnings.push(format!("user {name} is to be in group {missing}, which is not there"));
                 group.set_entry(&[missing, "", "", name]);
@@ -130,11 +135,12 @@ impl Accounts {
     }
 
     /// Whether a user may use FTP: what the package says; if that is nothing, an update leaves it as somebody
-    /// changed it.
+    /// changed it who has a password of their own.
     fn may_ftp(&self, name: &str, action: &Action, old: Option<&Action>) -> bool {
         let says = |action: &Action| action.get("ftpuser").map(|value| value == "true");
         says(action).unwrap_or_else(|| {
             let is_listed = self.ftpusers.as_ref().is_some_and(|table| table.lines().any(|line| line == name));
+            let old = old.filter(|_| has_own_password(action));
             match old.map(|old| says(old).unwrap_or(true)) {
                 Some(may_before) if may_before == is_listed => !is_listed,
                 _ => true,
@@ -187,8 +193,13 @@ fn account_error(delivered: Delivered<'_>, what: &'static str, name: &str, reaso
 
 fn name_of<'d>(delivered: Delivered<'d>, what: &'static str, key: &'static str) -> Result<&'d str, InstallError> {
     let name = delivered.action.required(key).map_err(|source| delivered.unusable(source))?;
-    let is_possible = !name.is_empty() && !name.contains([':', ',', ' ', '\t']) && !name.starts_with(['+', '-', '#']);
-    if is_possible { Ok(name) } else { Err(account_error(delivered, what, name, "the name cannot stand in a table")) }
+    if is_name(name) { Ok(name) } else { Err(account_error(delivered, what, name, "the name cannot stand in a table")) }
+}
+
+/// Whether a line of a table can be for this name.
+fn is_name(name: &str) -> bool {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, ':' | ',');
+    !name.is_empty() && name.chars().all(is_plain) && !name.starts_with(['+', '-', '#'])
 }
 
 /// The number that the manifest says, else the one that the user has, else the lowest that is free.
@@ -210,15 +221,21 @@ fn number(delivered: Delivered<'_>, attribute: &'static str) -> Result<Option<St
 
 /// A value that would add fields or lines to a table is refused.
 fn safe<'v>(delivered: Delivered<'_>, name: &str, attribute: &str, value: &'v str) -> Result<&'v str, InstallError> {
-    if value.contains([':', '\r']) {
-        return Err(account_error(delivered, "user", name, &format!("`{attribute}` has a colon")));
+    if value.contains(|c: char| c == ':' || c.is_control()) {
+        let reason = format!("`{attribute}` has a colon or a control character");
+        return Err(account_error(delivered, "user", name, &reason));
     }
     Ok(value)
 }
 
-/// The line for `/etc/shadow`. The manifest wins and what it does not say gets its default, with two exceptions: a
-/// password of `""` or `UP` leaves password and aging as they are; and on an update, so do fields that
-/// somebody changed since the package set them.
+/// Whether the package leaves it to the user to have a password.
+fn has_own_password(action: &Action) -> bool {
+    matches!(action.get("password"), Some("" | "UP"))
+}
+
+/// The line for `/etc/shadow`. The manifest wins and what it does not say gets its default, also on an update. The
+/// exception is a password of `""` or `UP`: then password and aging stay as they are, on an update as far as
+/// somebody changed them since the package set them.
 fn shadow_entry(
     delivered: Delivered<'_>,
     name: &str,
@@ -227,7 +244,6 @@ fn shadow_entry(
     time: OperationTime,
 ) -> Result<Vec<String>, InstallError> {
     let action = delivered.action;
-    let keeps_all = matches!(action.get("password"), Some("" | "UP"));
     let mut entry = vec![name.to_owned()];
     for (at, attribute) in std::iter::once("password").chain(AGING).enumerate() {
         let default = match attribute {
@@ -242,8 +258,7 @@ fn shadow_entry(
             let is_unset_time = attribute == "lastchg" && old.get(attribute).is_none();
             is_unset_time || found.is_some_and(|found| *found != set_before)
         };
-        let is_locked = attribute == "password" && matches!(wanted.as_str(), "NP" | "*LK*") && old.is_none();
-        let keeps = keeps_all || (old.is_some_and(was_changed) && !is_locked);
+        let keeps = has_own_password(action) && old.is_none_or(was_changed);
         entry.push(match found {
             Some(found) if keeps => found.clone(),
             _ => wanted,

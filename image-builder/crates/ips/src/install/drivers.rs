@@ -130,7 +130,7 @@ impl DriverTables {
             if let Some(other) = self.lines(ALIASES).find(of_other) {
                 return Err(format!("driver {name} is not added, because driver {} has its alias {alias}", other[0]));
             }
-            if self.is_known(alias) || alias.contains(char::is_whitespace) || alias.contains('"') {
+            if self.is_known(alias) || !is_word(alias) {
                 return Err(format!("driver {name} is not added, because `{alias}` cannot be an alias"));
             }
         }
@@ -141,10 +141,25 @@ impl DriverTables {
                 ));
             }
         }
-        if action.values("policy").any(|policy| policy.split_whitespace().next().is_none()) {
+        if action.values("policy").any(|policy| policy.trim().is_empty()) {
             return Err(format!("driver {name} is not added: it has an empty policy"));
         }
-        Ok(())
+        let is_clone = |perms: &str| !perms.contains(',') && matches!(perms.split_whitespace().count(), 3 | 4);
+        for (attribute, wanted, is_right) in [
+            ("class", "a class", &is_word as &dyn Fn(&str) -> bool),
+            ("privs", "a privilege", &is_word),
+            ("clone_perms", "a minor name, mode, owner and group", &is_clone),
+            ("devlink", "a line of /etc/devlink.tab", &|line: &str| !line.trim().is_empty()),
+        ] {
+            if let Some(wrong) = action.values(attribute).find(|value| !is_right(value)) {
+                return Err(format!("driver {name} is not added: `{}` is not {wanted}", crate::text::shown(wrong)));
+            }
+        }
+        let values = action.attributes().map(|(_, value)| value);
+        match values.flat_map(str::chars).find(|c| c.is_control() && *c != '\t') {
+            Some(_) => Err(format!("driver {name} is not added: it has control characters")),
+            None => Ok(()),
+        }
     }
 
     /// The number that the driver had before it was removed, or the lowest that no driver has or had.
@@ -305,6 +320,11 @@ impl DriverTables {
         table.rewrite(|line| is_foreign(line).then(|| format!("# pkg(5): {line}")));
         told
     }
+}
+
+/// Whether a value is one word of a table.
+fn is_word(value: &str) -> bool {
+    !value.is_empty() && !value.contains(|c: char| c.is_whitespace() || c == '"')
 }
 
 /// The line for a policy, `[<minor>] read_priv_set=… write_priv_set=…`.

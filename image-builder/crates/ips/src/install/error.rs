@@ -2,6 +2,7 @@
 
 use image_tree::{ImagePath, TreeError};
 
+use super::objects::Delivered;
 use crate::manifest::{AttributeError, PayloadError};
 
 /// A content could not be read or kept.
@@ -29,10 +30,12 @@ pub enum InstallError {
         reason: String,
     },
     /// An action has an attribute that means nothing.
-    #[error("an action of {package} is unusable")]
+    #[error("{action} of {package} is unusable")]
     Attribute {
         /// The package.
         package: String,
+        /// The kind of the action, and what names its object.
+        action: String,
         /// What is wrong.
         #[source]
         source: Box<AttributeError>,
@@ -112,8 +115,10 @@ pub enum InstallError {
         reason: String,
     },
     /// The tree refused a change.
-    #[error("{path} cannot be changed")]
+    #[error("{path}{} cannot be changed", package.as_ref().map(|package| format!(" of {package}")).unwrap_or_default())]
     Tree {
+        /// The package, if it is something that one delivers.
+        package: Option<String>,
         /// The path.
         path: String,
         /// The reason.
@@ -128,4 +133,20 @@ pub enum InstallError {
         /// The reason.
         reason: String,
     },
+}
+
+impl InstallError {
+    /// The same, said of what `delivered` delivers.
+    pub(super) fn of(mut self, delivered: Delivered<'_>) -> Self {
+        if let Self::Tree { package, .. } = &mut self {
+            package.get_or_insert_with(|| delivered.package_name());
+        }
+        self
+    }
+
+    /// Whether it is the package that is wrong, and not what it is installed into.
+    #[must_use]
+    pub fn is_fault_of_package(&self) -> bool {
+        !matches!(self, Self::Edit { .. } | Self::Tree { package: None, .. } | Self::Content { .. })
+    }
 }

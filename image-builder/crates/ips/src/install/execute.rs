@@ -381,5 +381,5 @@ pub(super) fn tree_error(path: &ImagePath, source: TreeError) -> InstallError {
 }
 
 fn tree_error_at(path: &str, source: TreeError) -> InstallError {
-    InstallError::Tree { path: path.to_owned(), source: Box::new(source) }
+    InstallError::Tree { package: None, path: path.to_owned(), source: Box::new(source) }
 }

@@ -25,12 +25,13 @@ impl Run<'_> {
                 continue;
             };
             let Ok(old_path) = ImagePath::from_relative(old_path) else { continue };
-            let old = before.paths.get(&old_path).filter(|old| {
+            // It may be below an overlay, which stays where it is.
+            let old = before.at(&old_path).find(|old| {
                 old.action.kind() == ActionKind::File && old.package.id.stem.as_str() == stem && old_path != *path
             });
             let node = self.tree.get(&old_path).filter(|node| node.content().is_some());
             if let (Some(old), Some(node), false) = (old, node, before.paths.contains_key(path)) {
-                moved.insert(path.clone(), Moved { node: node.clone(), old: *old });
+                moved.insert(path.clone(), Moved { node: node.clone(), old });
             }
         }
         moved

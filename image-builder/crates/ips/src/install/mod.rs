@@ -9,9 +9,11 @@ mod drivers;
 mod error;
 mod execute;
 mod files;
+mod hardlinks;
 mod ids;
 mod objects;
 mod paths;
+mod salvage;
 mod sundry;
 mod table;
 
@@ -20,7 +22,9 @@ use std::sync::Arc;
 use image_tree::{Content, Tree};
 
 pub use error::{ContentError, InstallError};
+pub use hardlinks::hardlink_target;
 pub use ids::Owners;
+pub use sundry::license_path;
 
 use crate::facet::Facets;
 use crate::fmri::PackageId;

@@ -1,11 +1,12 @@
 //! What a set of packages delivers, thing by thing, after variants, facets, mediators and overlays.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use image_tree::ImagePath;
 
 use super::error::InstallError;
 use super::{Package, PackageSet};
+use crate::fmri::Stem;
 use crate::manifest::{Action, ActionKind, AttributeError};
 use crate::mediator::{self, MediatedLink, Mediators};
 
@@ -17,12 +18,22 @@ pub(super) struct Delivered<'p> {
 }
 
 impl Delivered<'_> {
+    /// The package as errors name it.
     pub(super) fn package_name(&self) -> String {
-        self.package.id.short()
+        format!("pkg://{}/{}", self.package.id.publisher, self.package.id.short())
+    }
+
+    /// Whether both are of one package, in whatever versions.
+    pub(super) fn is_of_same_package(&self, other: &Delivered<'_>) -> bool {
+        self.package.id.stem == other.package.id.stem
     }
 
     pub(super) fn unusable(&self, source: AttributeError) -> InstallError {
-        InstallError::Attribute { package: self.package_name(), source: Box::new(source) }
+        InstallError::Attribute {
+            package: self.package_name(),
+            action: self.action.outline(),
+            source: Box::new(source),
+        }
     }
 }
 
@@ -31,6 +42,8 @@ impl Delivered<'_> {
 pub(super) struct Objects<'p> {
     /// Directories, files and links.
     pub(super) paths: BTreeMap<ImagePath, Delivered<'p>>,
+    /// What is delivered at the same paths beside that: files below overlays, directories and links of further packages.
+    others: BTreeMap<ImagePath, Vec<Delivered<'p>>>,
     pub(super) users: BTreeMap<&'p str, Delivered<'p>>,
     pub(super) groups: BTreeMap<&'p str, Delivered<'p>>,
     pub(super) drivers: BTreeMap<&'p str, Delivered<'p>>,
@@ -60,8 +73,10 @@ impl<'p> Objects<'p> {
                     ActionKind::Driver => single(&mut objects.drivers, "driver", "name", delivered)?,
                     ActionKind::Legacy => add_legacy(&mut objects.legacy, delivered)?,
                     ActionKind::License => {
-                        let path = super::sundry::license_path(&delivered)?;
-                        objects.licenses.entry(path).or_insert(delivered);
+                        let path = super::sundry::license_path(&delivered.package.id, delivered.action);
+                        let path = path.map_err(|source| delivered.unusable(source))?;
+                        // They are written one after the other, so that the last of one name is what is left.
+                        objects.licenses.insert(path, delivered);
                     }
                     ActionKind::Set | ActionKind::Depend | ActionKind::Unknown | ActionKind::Signature => {}
                 }
@@ -70,12 +85,53 @@ impl<'p> Objects<'p> {
         let offers = by_path.values().flatten().filter_map(|(_, mediated)| mediated.as_ref());
         objects.mediators = mediator::choose(set.mediators, offers);
         for (path, delivered) in by_path {
-            if let Some(one) = one_of(&path, delivered, &objects.mediators)? {
-                objects.paths.insert(path, one);
+            let all = chosen(&path, delivered, &objects.mediators)?;
+            let Some(one) = one_of(&path, &all)? else { continue };
+            if all.len() > 1 {
+                let others = all.into_iter().filter(|other| !std::ptr::eq(other.action, one.action));
+                objects.others.insert(path.clone(), others.collect());
             }
+            objects.paths.insert(path, one);
         }
         objects.check_parents()?;
         Ok(objects)
+    }
+
+    /// All that is delivered at a path, what is made there first.
+    pub(super) fn at(&self, path: &ImagePath) -> impl Iterator<Item = Delivered<'p>> + use<'p, '_> {
+        self.paths.get(path).into_iter().chain(self.others.get(path).into_iter().flatten()).copied()
+    }
+
+    /// What an action that is made at a path goes on from: the one of its own package before, or else one of a package
+    /// that delivers nothing there any more. An overlay goes on from no file that stays below it.
+    pub(super) fn predecessor(
+        &self,
+        after: &Objects<'_>,
+        path: &ImagePath,
+        new: Delivered<'_>,
+    ) -> Option<Delivered<'p>> {
+        let before = || self.at(path).filter(|old| old.action.kind() == new.action.kind());
+        let own = before().find(|old| old.is_of_same_package(&new));
+        own.or_else(|| {
+            let staying = after.stems_at(path);
+            before().find(|old| !staying.contains(&old.package.id.stem))
+        })
+    }
+
+    /// Whether a further package delivers what is at a path, beside those that did. It has nothing to go on from, and makes
+    /// the thing anew, whatever became of it; a package that takes over from one that goes does not.
+    pub(super) fn has_newcomer(&self, after: &Objects<'_>, path: &ImagePath) -> bool {
+        if !after.others.contains_key(path) {
+            return false;
+        }
+        let (before, after) = (self.stems_at(path), after.stems_at(path));
+        let staying = after.intersection(&before).count();
+        after.len() - staying > usize::from(staying == 0)
+    }
+
+    /// The packages that deliver something at a path.
+    fn stems_at(&self, path: &ImagePath) -> HashSet<&'p Stem> {
+        self.at(path).map(|delivered| &delivered.package.id.stem).collect()
     }
 
     /// Nothing can be below something that is no directory.
@@ -142,24 +198,37 @@ fn add_legacy<'p>(legacy: &mut BTreeMap<&'p str, Delivered<'p>>, delivered: Deli
     }
 }
 
-/// What is made at a path that several actions may want; none if all of them are links that are not chosen.
-fn one_of<'p>(
+/// What is delivered at a path that several actions may want, without the links that are not chosen.
+fn chosen<'p>(
     path: &ImagePath,
     mut wanted: Vec<(Delivered<'p>, Option<MediatedLink>)>,
     mediators: &Mediators,
-) -> Result<Option<Delivered<'p>>, InstallError> {
+) -> Result<Vec<Delivered<'p>>, InstallError> {
     let mediated = wanted.iter().filter(|(_, mediated)| mediated.is_some()).count();
     if mediated > 0 && mediated < wanted.len() {
         let all: Vec<Delivered<'_>> = wanted.iter().map(|(delivered, _)| *delivered).collect();
-        return Err(conflict(path.to_string(), &all, "only some of them leave it to a mediator".to_owned()));
+        let what = |delivered: &Delivered<'p>| (delivered.action.kind(), delivered.action.get("target"));
+        if all.iter().any(|delivered| what(delivered) != what(&all[0])) {
+            return Err(conflict(path.to_string(), &all, "only some of them leave it to a mediator".to_owned()));
+        }
+        // All lead to the same, whatever the mediator is set to.
+        return Ok(all);
     }
     wanted.retain(|(_, mediated)| mediated.as_ref().is_none_or(|link| link.is_chosen(mediators)));
-    let mut rest = wanted.into_iter().map(|(delivered, _)| delivered);
-    let Some(mut first) = rest.next() else { return Ok(None) };
-    for other in rest {
-        first = agree(path, first, other)?;
+    // One that leaves the version of the implementation open gives way to the one that names it.
+    let is_exact = |(_, mediated): &(Delivered<'p>, Option<MediatedLink>)| {
+        mediated.as_ref().is_some_and(|link| link.is_exactly_chosen(mediators))
+    };
+    if wanted.iter().any(is_exact) {
+        wanted.retain(is_exact);
     }
-    Ok(Some(first))
+    Ok(wanted.into_iter().map(|(delivered, _)| delivered).collect())
+}
+
+/// What is made of all that is delivered at a path; none if that is nothing.
+fn one_of<'p>(path: &ImagePath, delivered: &[Delivered<'p>]) -> Result<Option<Delivered<'p>>, InstallError> {
+    let Some((first, rest)) = delivered.split_first() else { return Ok(None) };
+    rest.iter().try_fold(*first, |first, other| agree(path, first, *other)).map(Some)
 }
 
 /// Of two actions for one path, the one that is executed.

@@ -2,19 +2,20 @@
 
 use image_tree::ImagePath;
 
-use super::error::InstallError;
 use super::execute::Run;
 use super::objects::Delivered;
-use crate::manifest::AttributeError;
+use crate::fmri::PackageId;
+use crate::manifest::{Action, AttributeError};
 use crate::text::quote_component;
 
-/// Where the licence of a package is kept: quoted names of package and licence.
-pub(super) fn license_path(delivered: &Delivered<'_>) -> Result<ImagePath, InstallError> {
-    let name = delivered.action.required("license").map_err(|source| delivered.unusable(source))?;
-    let stem = quote_component(delivered.package.id.stem.as_str());
-    let path = format!("var/pkg/license/{stem}/license.{}", quote_component(name));
-    let kind = delivered.action.kind();
-    ImagePath::from_relative(path).map_err(|source| delivered.unusable(AttributeError::Path { kind, source }))
+/// Where an image keeps a licence of a package: quoted names of package and licence.
+///
+/// # Errors
+/// The licence has no name, or a longer one than a file can have.
+pub fn license_path(package: &PackageId, action: &Action) -> Result<ImagePath, AttributeError> {
+    let name = action.required("license")?;
+    let path = format!("var/pkg/license/{}/license.{}", quote_component(package.stem.as_str()), quote_component(name));
+    ImagePath::from_relative(path).map_err(|source| AttributeError::Path { kind: action.kind(), source })
 }
 
 /// The directory of a SVR4 package.

@@ -163,6 +163,13 @@ impl Action {
         AttributeError::Invalid { kind: self.kind, name, value: crate::text::shown(value), wanted }
     }
 
+    /// The kind of the action, and what names its object: `file usr/bin/ls`.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        let key = self.kind.required_attributes().first().and_then(|name| self.get(name));
+        key.map_or_else(|| self.kind.to_string(), |key| format!("{} {}", self.kind, crate::text::shown(key)))
+    }
+
     /// The order of execution: by kind, then paths and names by their bytes, users and groups by their numeric id
     /// (those without one as if it were 1024).
     #[must_use]

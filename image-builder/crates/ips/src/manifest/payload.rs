@@ -50,6 +50,12 @@ impl<'a> Payload<'a> {
         Self { hash, action }
     }
 
+    /// The action that it is of, for messages: `file usr/bin/ls`.
+    #[must_use]
+    pub fn outline(&self) -> String {
+        self.action.outline()
+    }
+
     /// The name of the payload in repositories: the SHA-1 of its plain content, 40 lower-case hexadecimal digits.
     ///
     /// # Errors

@@ -44,6 +44,11 @@ impl DependencyKind {
         (Self::Parent, "parent"),
     ];
 
+    /// Whether a renamed package that such a dependency names stays in the image.
+    pub(super) fn keeps_renamed(self) -> bool {
+        !matches!(self, Self::Incorporate | Self::Optional | Self::Origin)
+    }
+
     /// The value of `type`.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,12 +1,13 @@
 //! The rules of packages as clauses.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
+use super::choices::Choices;
 use super::dependency::{Dependency, DependencyKind};
 use super::sat::{Lit, NewClause, Provider, Var};
+use super::select::Names;
 use super::universe::Universe;
-use super::{ImageState, Request};
-use crate::fmri::{Fmri, PackageId, Publisher, Stem};
+use crate::fmri::{Fmri, PackageId, Stem};
 
 /// Why a clause holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,122 +24,35 @@ pub(super) enum Cause {
     Unusable(Var, String),
 }
 
-/// The packages of a name from which one may be chosen, and what order of preference they have.
+/// The priorities of most clauses, and of those that offer several names.
+const REST: usize = 2;
+const CHOICE: usize = 3;
+
+/// Of how many combinations of packages a condition may consist. One with more, which nobody publishes who means well,
+/// counts as met.
+const COMBINATIONS_MAX: usize = 10_000;
+
+/// The rules, and how soon a choice among the packages of a name is made.
 pub(super) struct Problem<'a> {
-    pub(super) universe: &'a Universe,
-    image: &'a ImageState<'a>,
-    /// The names that are not to be installed, by the user's word.
-    rejected: BTreeSet<Stem>,
-    /// The names that the user asked for, and whether with a version.
-    asked: BTreeMap<Stem, bool>,
-    /// The publisher that the user named for a name.
-    publishers: BTreeMap<Stem, Publisher>,
-    /// Whether all installed packages shall become as new as possible.
-    is_update: bool,
-    installed: BTreeMap<Stem, PackageId>,
-    /// Installed incorporations that do not move unless they are asked for.
-    held: BTreeSet<Stem>,
+    universe: &'a Universe,
+    choices: Choices<'a>,
     priorities: HashMap<Stem, usize>,
-    candidates: HashMap<Stem, Vec<Var>>,
 }
 
 impl<'a> Problem<'a> {
-    pub(super) fn new(universe: &'a Universe, image: &'a ImageState<'a>, request: &Request, names: &Names) -> Self {
-        let installed: BTreeMap<Stem, PackageId> =
-            image.installed.iter().map(|id| (id.stem.clone(), id.clone())).collect();
-        let mut problem = Self {
-            universe,
-            image,
-            rejected: names.rejected.clone(),
-            asked: names.asked.clone(),
-            publishers: names.publishers.clone(),
-            is_update: request.update,
-            installed,
-            held: BTreeSet::new(),
-            priorities: HashMap::new(),
-            candidates: HashMap::new(),
-        };
-        if !request.update {
-            problem.hold_incorporations();
-        }
-        problem
-    }
-
-    /// Installed incorporations of which no other installed package wants a certain version stay where they are: a
-    /// mere installation shall not move a whole distribution.
-    fn hold_incorporations(&mut self) {
-        let mut incorporations = BTreeSet::new();
-        let mut bound = BTreeSet::new();
-        for id in self.installed.values() {
-            let Some(var) = self.universe.var(id) else { continue };
-            let facts = self.universe.facts(var);
-            if facts.incorporates() {
-                incorporations.insert(id.stem.clone());
-            }
-            let targets = facts.dependencies.iter().flat_map(|d| &d.targets);
-            bound.extend(targets.filter(|target| target.version.is_some()).map(|target| target.stem.clone()));
-        }
-        let asked = &self.asked;
-        incorporations.retain(|stem| !bound.contains(stem) && !asked.contains_key(stem));
-        self.held = incorporations;
-    }
-
-    /// The packages of a name that may be chosen, the preferred ones first.
-    pub(super) fn candidates(&mut self, stem: &Stem) -> &[Var] {
-        if !self.candidates.contains_key(stem) {
-            let ordered = self.ordered_candidates(stem);
-            self.candidates.insert(stem.clone(), ordered);
-        }
-        &self.candidates[stem]
-    }
-
-    fn ordered_candidates(&self, stem: &Stem) -> Vec<Var> {
-        let all = self.universe.vars_of(stem);
-        let installed = self.installed.get(stem);
-        let publisher = self.publisher_of(stem, all);
-        let mut chosen: Vec<Var> = all
-            .iter()
-            .copied()
-            .filter(|var| {
-                Some(&self.universe.id(*var).publisher) == publisher || Some(self.universe.id(*var)) == installed
-            })
-            .collect();
-        chosen.sort_by(|a, b| {
-            let (a, b) = (self.universe.id(*a), self.universe.id(*b));
-            b.version.cmp(&a.version).then_with(|| a.publisher.cmp(&b.publisher))
-        });
-        let stays_if_it_can = !self.is_update && !self.asked.contains_key(stem);
-        if let (true, Some(installed)) = (stays_if_it_can, installed) {
-            chosen.sort_by_key(|var| self.universe.id(*var) != installed);
-        }
-        chosen
-    }
-
-    /// The publisher whose packages are taken: the one that the user named, the one of the installed package if it is sticky,
-    /// else the first in search order that has the name at all.
-    fn publisher_of(&self, stem: &Stem, all: &[Var]) -> Option<&Publisher> {
-        if let Some(named) = self.publishers.get(stem) {
-            return Some(named);
-        }
-        let rank_of = |publisher: &Publisher| self.image.publishers.iter().find(|ranked| ranked.name == *publisher);
-        if let Some(installed) = self.installed.get(stem) {
-            // A publisher that is gone keeps its packages, too.
-            if rank_of(&installed.publisher).is_none_or(|ranked| ranked.is_sticky) {
-                return Some(&installed.publisher);
-            }
-        }
-        let offers = |name: &Publisher| all.iter().any(|var| self.universe.id(*var).publisher == *name);
-        self.image.publishers.iter().map(|ranked| &ranked.name).find(|name| offers(name))
+    pub(super) fn new(choices: Choices<'a>) -> Self {
+        Self { universe: choices.universe, choices, priorities: HashMap::new() }
     }
 
     /// The clauses that hold in any case.
     pub(super) fn roots(&mut self, names: &Names) -> Vec<NewClause<Cause>> {
         let mut stems: Vec<Stem> = names.roots.iter().map(|root| root.stem.clone()).collect();
-        stems.extend(self.installed.keys().cloned());
+        let staying = self.choices.staying();
+        stems.extend(staying.iter().map(|id| id.stem.clone()));
         self.set_priorities(stems);
         let mut roots = Vec::new();
         for root in &names.roots {
-            let candidates: Vec<Var> = self.candidates(&root.stem).to_vec();
+            let candidates: Vec<Var> = self.choices.of(&root.stem).to_vec();
             let fitting = candidates.into_iter().filter(|var| root.pattern.matches(self.universe.id(*var)));
             roots.push(NewClause {
                 lits: fitting.map(Lit::positive).collect(),
@@ -146,32 +60,31 @@ impl<'a> Problem<'a> {
                 priority: self.priority_of(&root.stem),
             });
         }
-        for id in self.installed.clone().into_values() {
-            if !self.rejected.contains(&id.stem) {
-                let candidates = self.candidates(&id.stem).iter().copied().map(Lit::positive);
-                let lits = candidates.collect();
-                let priority = self.priority_of(&id.stem);
-                roots.push(NewClause { lits, cause: Cause::Installed(id), priority });
-            }
+        for id in staying {
+            let lits = self.choices.of(&id.stem).iter().copied().map(Lit::positive).collect();
+            let priority = self.priority_of(&id.stem);
+            roots.push(NewClause { lits, cause: Cause::Installed(id), priority });
         }
         roots
     }
 
     fn priority_of(&self, stem: &Stem) -> usize {
-        self.priorities.get(stem).copied().unwrap_or(2)
+        self.priorities.get(stem).copied().unwrap_or(REST)
     }
 
-    /// Incorporations are decided first (0), then what leads to them (1), then the rest (2): an incorporation
-    /// constrains the others, however late it is named.
+    /// Incorporations are decided first (0), then what leads to them (1), then the rest (2), and choices among several
+    /// names last ([`CHOICE`]): an incorporation constrains the others, however late it is named, and what
+    /// is there anyway is the best choice. An installed incorporation that may move does so rather than keep what was
+    /// asked for from being as new as it can.
     fn set_priorities(&mut self, roots: Vec<Stem>) {
         let mut required_by: HashMap<Stem, Vec<Stem>> = HashMap::new();
         let mut seen: BTreeSet<Stem> = roots.iter().cloned().collect();
         let mut todo = roots;
         let mut incorporations = Vec::new();
         while let Some(stem) = todo.pop() {
-            let Some(newest) = self.candidates(&stem).first().copied() else { continue };
+            let Some(newest) = self.choices.of(&stem).first().copied() else { continue };
             let facts = self.universe.facts(newest);
-            if facts.incorporates() {
+            if facts.incorporates() && !self.choices.gives_way(&stem) {
                 incorporations.push(stem.clone());
             }
             for target in facts.dependencies.iter().filter(|d| d.installs()).flat_map(|d| &d.targets) {
@@ -192,49 +105,41 @@ impl<'a> Problem<'a> {
         self.priorities.extend(incorporations.into_iter().map(|stem| (stem, 0)));
     }
 
-    /// Why a package cannot be chosen, whatever else is.
-    fn unusable(&self, var: Var) -> Option<String> {
-        let id = self.universe.id(var);
-        if self.rejected.contains(&id.stem) {
-            return Some("it is to be removed".to_owned());
-        }
-        if let Some(reason) = &self.universe.facts(var).unusable {
-            return Some(reason.clone());
-        }
-        if let Some(installed) = self.installed.get(&id.stem) {
-            let is_named_with_version = self.asked.get(&id.stem) == Some(&true);
-            if id.version < installed.version && !is_named_with_version && id.publisher == installed.publisher {
-                return Some(format!("{} is installed already", installed.short()));
-            }
-            if id != installed && self.held.contains(&id.stem) {
-                return Some(format!("the incorporation {} stays unless it is asked for", installed.short()));
-            }
-        }
-        let mut freezes = self.image.freezes.iter().filter(|freeze| freeze.stem == id.stem);
-        let broken = freezes.find(|freeze| freeze.version.as_ref().is_some_and(|frozen| !frozen.admits(&id.version)));
-        if let Some(freeze) = broken {
-            return Some(format!("the image is frozen at {freeze}"));
-        }
-        let old = self.universe.facts(var).dependencies.iter().filter(|d| d.kind == DependencyKind::Origin);
-        let mut unmet = old.filter(|d| !d.is_root_image).flat_map(|d| &d.targets).filter(|target| {
-            let before = self.installed.get(&target.stem);
-            before.is_some_and(|before| target.version.as_ref().is_some_and(|wanted| before.version < *wanted))
-        });
-        unmet.next().map(|target| format!("it can only be installed over {target}"))
-    }
-
-    /// Candidates for an FMRI of a dependency that are at least as new, the preferred ones first.
+    /// Candidates for an FMRI of a dependency that are at least as new, the preferred ones first. From which publisher a
+    /// name is taken is the image's business, whatever publisher the dependency names.
     fn at_least(&mut self, target: &Fmri, with_obsolete: bool) -> Vec<Var> {
         let universe = self.universe;
-        let candidates = self.candidates(&target.stem).iter().copied();
+        let candidates = self.choices.of(&target.stem).iter().copied();
         candidates
             .filter(|var| {
                 let id = universe.id(*var);
                 target.version.as_ref().is_none_or(|wanted| id.version >= *wanted)
-                    && target.publisher.as_ref().is_none_or(|publisher| *publisher == id.publisher)
                     && (with_obsolete || !universe.facts(*var).is_obsolete)
             })
             .collect()
+    }
+
+    /// Whether the user asked for this name without saying which version, and its newest one is obsolete. What merely
+    /// has a choice shall not hold such a name back while there is something else to choose.
+    fn is_asked_to_become_obsolete(&mut self, var: Var) -> bool {
+        let universe = self.universe;
+        let stem = &universe.id(var).stem;
+        let is_asked = self.choices.is_asked_without_version(stem);
+        is_asked && self.choices.of(stem).first().is_some_and(|newest| universe.facts(*newest).is_obsolete)
+    }
+
+    /// A clause for packages of which one is needed, in the order of preference: what is installed before what is not, then
+    /// the names in the order of the dependency, and of each name as the image prefers it.
+    fn preferred(&mut self, targets: &[Fmri], mut any: Vec<Var>) -> Vec<Lit> {
+        let universe = self.universe;
+        any.sort_by_cached_key(|var| {
+            let stem = &universe.id(*var).stem;
+            let name = targets.iter().position(|target| target.stem == *stem);
+            let preference = self.choices.of(stem).iter().position(|other| other == var);
+            (self.is_asked_to_become_obsolete(*var), !self.choices.is_installed(stem), name, preference)
+        });
+        any.dedup();
+        any.into_iter().map(Lit::positive).collect()
     }
 
     /// Candidates that a restricting dependency rules out.
@@ -247,33 +152,34 @@ impl<'a> Problem<'a> {
             (DependencyKind::Optional, Some(wanted)) => universe.id(*var).version < *wanted,
             (_, Some(wanted)) => !wanted.admits(&universe.id(*var).version),
         };
-        self.candidates(&target.stem).iter().copied().filter(is_out).collect()
-    }
-
-    /// Whether a member of a group is not wanted by the user.
-    fn is_avoided(&self, stem: &Stem) -> bool {
-        self.rejected.contains(stem) || (self.image.avoided.contains(stem) && !self.asked.contains_key(stem))
+        self.choices.of(&target.stem).iter().copied().filter(is_out).collect()
     }
 
     /// The clauses of one dependency, without the package that has it.
     fn dependency_clauses(&mut self, dependency: &Dependency) -> Vec<(Vec<Lit>, usize)> {
         let targets = &dependency.targets;
-        let first = targets.iter().map(|target| self.priority_of(&target.stem)).min().unwrap_or(2);
+        let first = targets.iter().map(|target| self.priority_of(&target.stem)).min().unwrap_or(REST);
+        let choice = if targets.len() > 1 { CHOICE } else { first };
         match dependency.kind {
             DependencyKind::Require | DependencyKind::RequireAny => {
-                let any = targets.iter().flat_map(|target| self.at_least(target, false));
-                vec![(any.map(Lit::positive).collect(), first)]
+                if let [target] = &targets[..] {
+                    return vec![(self.at_least(target, false).into_iter().map(Lit::positive).collect(), first)];
+                }
+                let any = targets.iter().flat_map(|target| self.at_least(target, false)).collect();
+                vec![(self.preferred(targets, any), CHOICE)]
             }
             DependencyKind::Group | DependencyKind::GroupAny => {
                 let mut wanted = Vec::new();
                 for target in targets {
-                    if self.is_avoided(&target.stem) {
-                        continue;
+                    if !self.choices.is_avoided(&target.stem) {
+                        let any = Fmri { version: None, ..target.clone() };
+                        wanted.extend(self.at_least(&any, true));
                     }
-                    let any = Fmri { version: None, ..target.clone() };
-                    wanted.extend(self.at_least(&any, true).into_iter().map(Lit::positive));
                 }
-                if wanted.is_empty() { Vec::new() } else { vec![(wanted, first)] }
+                // Without a single package of these names, the one with the group cannot be installed; if all of them are
+                // avoided, it can.
+                let is_void = targets.iter().all(|target| self.choices.is_avoided(&target.stem));
+                if is_void { Vec::new() } else { vec![(self.preferred(targets, wanted), choice)] }
             }
             DependencyKind::Optional | DependencyKind::Incorporate | DependencyKind::Exclude => {
                 let out = targets.iter().flat_map(|target| self.ruled_out(dependency.kind, target));
@@ -282,13 +188,17 @@ impl<'a> Problem<'a> {
             DependencyKind::Conditional => {
                 let required: Vec<Lit> =
                     targets.iter().flat_map(|target| self.at_least(target, false)).map(Lit::positive).collect();
-                // One clause for each combination of packages that meet all predicates; there is one predicate as a rule.
-                let mut clauses = vec![required];
-                for predicate in &dependency.predicates {
-                    let met: Vec<Var> = self.at_least(predicate, false);
-                    let with = |clause: &Vec<Lit>, var: Var| [&clause[..], &[Lit::negative(var)]].concat();
-                    clauses = clauses.iter().flat_map(|clause| met.iter().map(move |var| with(clause, *var))).collect();
+                let met: Vec<Vec<Var>> =
+                    dependency.predicates.iter().map(|predicate| self.at_least(predicate, false)).collect();
+                let count = met.iter().fold(1_usize, |count, met| count.saturating_mul(met.len()));
+                if count > COMBINATIONS_MAX {
+                    return vec![(required, first)];
                 }
+                // One clause for each combination of packages that meet all predicates; there is one predicate as a rule.
+                let with = |clause: &Vec<Lit>, var: Var| [&clause[..], &[Lit::negative(var)]].concat();
+                let clauses = met.iter().fold(vec![required], |clauses, met| {
+                    clauses.iter().flat_map(|clause| met.iter().map(|var| with(clause, *var))).collect()
+                });
                 clauses.into_iter().map(|clause| (clause, first)).collect()
             }
             DependencyKind::Origin | DependencyKind::Parent => Vec::new(),
@@ -301,13 +211,13 @@ impl Provider for Problem<'_> {
 
     fn expand(&mut self, var: Var) -> Vec<NewClause<Cause>> {
         let not_this = Lit::negative(var);
-        if let Some(reason) = self.unusable(var) {
+        if let Some(reason) = self.choices.unusable(var) {
             return vec![NewClause { lits: vec![not_this], cause: Cause::Unusable(var, reason), priority: 0 }];
         }
         let universe = self.universe;
         let stem = &universe.id(var).stem;
         let mut clauses = Vec::new();
-        for other in self.candidates(stem).iter().copied().filter(|other| *other != var) {
+        for other in self.choices.of(stem).iter().copied().filter(|other| *other != var) {
             let lits = vec![not_this, Lit::negative(other)];
             clauses.push(NewClause { lits, cause: Cause::OneVersion(stem.clone()), priority: 0 });
         }
@@ -333,21 +243,4 @@ impl Dependency {
                 | DependencyKind::Conditional
         )
     }
-}
-
-/// What the patterns of a request selected.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    pub(super) roots: Vec<Root>,
-    pub(super) asked: BTreeMap<Stem, bool>,
-    pub(super) rejected: BTreeSet<Stem>,
-    pub(super) publishers: BTreeMap<Stem, Publisher>,
-}
-
-/// One name that one pattern selected.
-#[derive(Debug)]
-pub(super) struct Root {
-    pub(super) index: usize,
-    pub(super) stem: Stem,
-    pub(super) pattern: crate::fmri::Pattern,
 }

@@ -1,11 +1,27 @@
 //! Which names the patterns of a request mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::problem::{Names, Root};
 use super::universe::Universe;
 use super::{ImageState, Request, ResolveError};
-use crate::fmri::{NamePattern, PackageId, Pattern, Stem, VersionPattern};
+use crate::fmri::{NamePattern, PackageId, Pattern, Publisher, Stem, VersionPattern};
+
+/// What the patterns of a request selected.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) roots: Vec<Root>,
+    pub(super) asked: BTreeMap<Stem, bool>,
+    pub(super) rejected: BTreeSet<Stem>,
+    pub(super) publishers: BTreeMap<Stem, Publisher>,
+}
+
+/// One name that one pattern selected.
+#[derive(Debug)]
+pub(super) struct Root {
+    pub(super) index: usize,
+    pub(super) stem: Stem,
+    pub(super) pattern: Pattern,
+}
 
 pub(super) fn select(universe: &Universe, image: &ImageState<'_>, request: &Request) -> Result<Names, ResolveError> {
     let mut names = Names::default();

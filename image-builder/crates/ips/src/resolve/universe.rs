@@ -35,12 +35,18 @@ pub(super) struct Facts {
     pub(super) is_obsolete: bool,
     pub(super) is_renamed: bool,
     pub(super) dependencies: Vec<Dependency>,
-    /// Why the package cannot be installed into this image, whatever else is.
+    /// The name of what keeps it from moving while other packages are installed.
+    pub(super) install_hold: Option<String>,
+    /// Whether it is installed only if its name is asked for, never because something depends on it.
+    pub(super) is_explicit: bool,
+    /// Which of the image's variants it does not support.
+    pub(super) foreign: Option<String>,
+    /// Why it cannot be read.
     pub(super) unusable: Option<String>,
 }
 
 impl Facts {
-    /// Whether the package is there once it is installed.
+    /// Whether the package is there for its own sake.
     pub(super) fn is_real(&self) -> bool {
         !self.is_obsolete && !self.is_renamed
     }
@@ -138,6 +144,12 @@ impl Universe {
                 },
                 (ActionKind::Set, Some("pkg.obsolete")) => facts.is_obsolete = action.get("value").is_some_and(is_true),
                 (ActionKind::Set, Some("pkg.renamed")) => facts.is_renamed = action.get("value").is_some_and(is_true),
+                (ActionKind::Set, Some("pkg.depend.explicit-install")) => {
+                    facts.is_explicit = action.get("value").is_some_and(is_true);
+                }
+                (ActionKind::Set, Some("pkg.depend.install-hold")) => {
+                    facts.install_hold = action.get("value").map(str::to_owned);
+                }
                 (ActionKind::Set, Some(name)) if name.starts_with(variant::PREFIX) => {
                     let values = supported.entry(name.to_owned()).or_default();
                     values.extend(action.values("value").map(str::to_owned));
@@ -148,7 +160,7 @@ impl Universe {
         for (name, values) in &supported {
             if !self.variants.fit(name, values.iter().map(String::as_str)) {
                 let own = self.variants.get(name).unwrap_or_default();
-                facts.unusable = Some(format!("it is for {name} {}, and the image is {own}", values.join(", ")));
+                facts.foreign = Some(format!("it is for {name} {}, and the image is {own}", values.join(", ")));
             }
         }
         facts

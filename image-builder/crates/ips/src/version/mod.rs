@@ -1,9 +1,15 @@
 //! Package versions: grammar, order, and the two ways in which a version is compared with a wanted one.
 
+mod dots;
+mod publication_time;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
+
+pub use dots::DotSequence;
+pub use publication_time::PublicationTime;
 
 /// The longest version that is read, in bytes. Published ones have less than 80.
 pub const VERSION_BYTES_MAX: usize = 1024;
@@ -16,156 +22,6 @@ pub struct VersionError {
     pub text: String,
     /// What is wrong with it.
     pub reason: &'static str,
-}
-
-/// Non-negative integers joined by dots, such as `5.11` or `2024.0.0.1`.
-///
-/// The integers have no limit: they are kept as text and compared as numbers. A sequence sorts before every
-/// longer one that begins with it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct DotSequence(Box<str>);
-
-impl DotSequence {
-    /// Reads a sequence; the error says what is wrong.
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        for part in text.split('.') {
-            if part.is_empty() {
-                return Err("a part between dots is empty");
-            }
-            if !part.bytes().all(|byte| byte.is_ascii_digit()) {
-                return Err("a part between dots is no number");
-            }
-            if part.len() > 1 && part.starts_with('0') {
-                return Err("a number has a leading zero");
-            }
-        }
-        Ok(Self(text.into()))
-    }
-
-    /// The sequence as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `longer` begins with the numbers of this sequence, or is equal to it.
-    #[must_use]
-    pub fn is_prefix_of(&self, longer: &Self) -> bool {
-        longer.0.strip_prefix(&*self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    }
-}
-
-impl Ord for DotSequence {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // Without leading zeros, the longer of two numbers is the greater.
-        let key = |part| (str::len(part), part);
-        self.0.split('.').map(key).cmp(other.0.split('.').map(key))
-    }
-}
-
-impl PartialOrd for DotSequence {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl fmt::Display for DotSequence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for DotSequence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for DotSequence {
-    type Err = VersionError;
-
-    fn from_str(text: &str) -> Result<Self, VersionError> {
-        if text.len() > VERSION_BYTES_MAX {
-            return Err(error(text, "it is too long"));
-        }
-        Self::parse(text).map_err(|reason| error(text, reason))
-    }
-}
-
-/// When a package was published: `YYYYMMDDTHHMMSSZ`, a real date and time in UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicationTime([u8; 16]);
-
-impl PublicationTime {
-    fn parse(text: &str) -> Result<Self, &'static str> {
-        let Ok(bytes) = <[u8; 16]>::try_from(text.as_bytes()) else {
-            return Err("its timestamp is not of the form YYYYMMDDTHHMMSSZ");
-        };
-        let is_shaped = bytes.iter().enumerate().all(|(at, byte)| match at {
-            8 => *byte == b'T',
-            15 => *byte == b'Z',
-            _ => byte.is_ascii_digit(),
-        });
-        if !is_shaped {
-            return Err("its timestamp is not of the form YYYYMMDDTHHMMSSZ");
-        }
-        let number = |from: usize, to: usize| bytes[from..to].iter().fold(0, |n, d| n * 10 + u32::from(d - b'0'));
-        let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
-        let is_real = year > 0
-            && (1..=12).contains(&month)
-            && (1..=days_in_month(year, month)).contains(&day)
-            && number(9, 11) < 24
-            && number(11, 13) < 60
-            && number(13, 15) < 60;
-        if is_real { Ok(Self(bytes)) } else { Err("its timestamp is no date and time") }
-    }
-
-    /// The 16 characters.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        // Only digits, `T` and `Z` get through `parse`.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-
-    /// Seconds since 1970-01-01 UTC, negative before.
-    #[must_use]
-    pub fn unix_seconds(&self) -> i64 {
-        let number = |from: usize, to: usize| self.0[from..to].iter().fold(0, |n, d| n * 10 + i64::from(d - b'0'));
-        let (year, month, day) = (number(0, 4), number(4, 6), number(6, 8));
-        // Years are counted from March, so that the leap day is the last one of a year.
-        let (year, month) = if month < 3 { (year - 1, month + 9) } else { (year, month - 3) };
-        let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
-        days * 86_400 + number(9, 11) * 3600 + number(11, 13) * 60 + number(13, 15)
-    }
-}
-
-fn days_in_month(year: u32, month: u32) -> u32 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-impl fmt::Display for PublicationTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for PublicationTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for PublicationTime {
-    type Err = VersionError;
-
-    fn from_str(text: &str) -> Result<Self, VersionError> {
-        Self::parse(text).map_err(|reason| error(text, reason))
-    }
 }
 
 /// A version: `<release>[,<build>][-<branch>][:<timestamp>]`.
@@ -387,19 +243,6 @@ mod tests {
             ("1-1", "1-1:20200101T000001Z", true),
         ] {
             assert_eq!(version(wanted).admits(&version(candidate)), expected, "{wanted} and {candidate}");
-        }
-    }
-
-    #[test]
-    fn publication_times_are_seconds_since_the_epoch() {
-        for (text, seconds) in [
-            ("19700101T000000Z", 0),
-            ("19691231T235959Z", -1),
-            ("20000229T000000Z", 951_782_400),
-            ("20240301T010203Z", 1_709_254_923),
-            ("00010101T000000Z", -62_135_596_800),
-        ] {
-            assert_eq!(text.parse::<PublicationTime>().unwrap().unix_seconds(), seconds, "{text}");
         }
     }
 }

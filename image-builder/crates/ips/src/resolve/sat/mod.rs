@@ -6,57 +6,19 @@
 //! decision could have been better. The clauses of a variable are asked for when it first becomes true,
 //! so that the cost follows what is chosen, not what there is.
 
-/// A package that may be chosen, by its index in the universe.
-pub(super) type Var = u32;
+mod clause;
+mod conflict;
+mod minimise;
 
-/// A variable or its negation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Lit(u32);
+use std::collections::BTreeSet;
 
-impl Lit {
-    pub(super) fn positive(var: Var) -> Self {
-        Self(var << 1)
-    }
+pub(super) use clause::{Lit, NewClause, Provider, Var};
+pub(super) use minimise::minimise;
 
-    pub(super) fn negative(var: Var) -> Self {
-        Self(var << 1 | 1)
-    }
-
-    pub(super) fn var(self) -> Var {
-        self.0 >> 1
-    }
-
-    pub(super) fn is_positive(self) -> bool {
-        self.0 & 1 == 0
-    }
-
-    fn negated(self) -> Self {
-        Self(self.0 ^ 1)
-    }
-
-    fn index(self) -> usize {
-        self.0 as usize
-    }
-}
+use super::superfluous::superfluous;
 
 /// How many priorities there are for clauses with something to choose; 0 is decided first.
-pub(super) const PRIORITIES: usize = 3;
-
-/// A clause, why it holds, and how soon its choice is made.
-#[derive(Debug, Clone)]
-pub(super) struct NewClause<C> {
-    pub(super) lits: Vec<Lit>,
-    pub(super) cause: C,
-    pub(super) priority: usize,
-}
-
-/// Where the clauses of variables come from.
-pub(super) trait Provider {
-    type Cause: Clone;
-
-    /// The clauses that matter once `var` is true. It is asked once for each variable.
-    fn expand(&mut self, var: Var) -> Vec<NewClause<Self::Cause>>;
-}
+pub(super) const PRIORITIES: usize = 4;
 
 type ClauseId = usize;
 
@@ -163,6 +125,13 @@ impl<P: Provider> Solver<P> {
             self.levels.push((self.trail.len(), self.cursors));
             self.assign(decision, None);
         }
+    }
+
+    /// What of a solution can be left out, if there is anything.
+    pub(super) fn superfluous(&self, solution: &[Var]) -> BTreeSet<Var> {
+        let given = self.clauses.iter().filter(|clause| clause.cause.is_some());
+        let demanding = given.map(|clause| &*clause.lits).filter(|lits| lits.iter().any(|lit| lit.is_positive()));
+        superfluous(solution, &demanding.collect::<Vec<_>>())
     }
 
     fn value(&self, lit: Lit) -> Option<bool> {
@@ -318,132 +287,13 @@ impl<P: Provider> Solver<P> {
         }
         preferred
     }
-
-    /// Learns the clause that would have prevented a conflict, and goes back to where it leaves one possibility.
-    fn learn(&mut self, conflict: ClauseId) {
-        let current = self.levels.len();
-        let mut antecedents = vec![Antecedent::Clause(conflict)];
-        let mut seen = std::collections::HashSet::new();
-        let mut learned = Vec::new();
-        let mut open = 0;
-        let mut at = self.trail.len();
-        let mut clause = conflict;
-        let asserted = loop {
-            for lit in &self.clauses[clause].lits {
-                if self.value(*lit) == Some(true) || !seen.insert(lit.var()) {
-                    continue;
-                }
-                match self.level(*lit) {
-                    0 => antecedents.push(Antecedent::Fixed(lit.var())),
-                    level if level == current => open += 1,
-                    _ => learned.push(*lit),
-                }
-            }
-            at = (0..at).rev().find(|at| seen.contains(&self.trail[*at].var())).expect("a conflict of this level");
-            let lit = self.trail[at];
-            open -= 1;
-            match self.assigned[lit.var() as usize].and_then(|assignment| assignment.reason) {
-                Some(reason) if open > 0 => {
-                    antecedents.push(Antecedent::Clause(reason));
-                    clause = reason;
-                }
-                _ => break lit.negated(),
-            }
-        };
-        let back_to = learned.iter().map(|lit| self.level(*lit)).max().unwrap_or(0);
-        learned.insert(0, asserted);
-        self.go_back(back_to);
-        let conflict = self.add(learned, None, antecedents.into_boxed_slice(), 0);
-        debug_assert!(conflict.is_none(), "the asserted literal is free again");
-    }
-
-    fn go_back(&mut self, level: usize) {
-        if let Some((length, cursors)) = self.levels.get(level).copied() {
-            for lit in self.trail.drain(length..) {
-                self.assigned[lit.var() as usize] = None;
-            }
-            self.levels.truncate(level);
-            self.cursors = cursors;
-            self.propagated = self.propagated.min(length);
-        }
-    }
-
-    /// The given clauses from which a clause that is false without any decision follows.
-    fn core(&self, conflict: ClauseId) -> Vec<(Vec<Lit>, P::Cause)> {
-        let mut todo = vec![Antecedent::Clause(conflict)];
-        todo.extend(self.clauses[conflict].lits.iter().map(|lit| Antecedent::Fixed(lit.var())));
-        let mut seen_clauses = std::collections::BTreeSet::new();
-        let mut seen_vars = std::collections::BTreeSet::new();
-        while let Some(antecedent) = todo.pop() {
-            match antecedent {
-                Antecedent::Clause(id) => {
-                    if seen_clauses.insert(id) {
-                        todo.extend(self.clauses[id].antecedents.iter().copied());
-                    }
-                }
-                Antecedent::Fixed(var) => {
-                    let reason = self.assigned[var as usize].and_then(|assignment| assignment.reason);
-                    if let (true, Some(id)) = (seen_vars.insert(var), reason) {
-                        todo.push(Antecedent::Clause(id));
-                        todo.extend(self.clauses[id].lits.iter().map(|lit| Antecedent::Fixed(lit.var())));
-                    }
-                }
-            }
-        }
-        let given = seen_clauses.into_iter().map(|id| &self.clauses[id]);
-        given.filter_map(|clause| Some((clause.lits.to_vec(), clause.cause.clone()?))).collect()
-    }
-}
-
-/// No more clauses than the ones given.
-#[derive(Debug)]
-pub(super) struct Given;
-
-impl Provider for Given {
-    type Cause = ();
-
-    fn expand(&mut self, _var: Var) -> Vec<NewClause<()>> {
-        Vec::new()
-    }
-}
-
-/// Removes clauses from a contradiction as long as it remains one.
-pub(super) fn minimise<C>(mut core: Vec<(Vec<Lit>, C)>) -> Vec<(Vec<Lit>, C)> {
-    /// Each removal is a search of its own; beyond this size nobody would read the result anyhow.
-    const CLAUSES_MAX: usize = 1500;
-    if core.len() > CLAUSES_MAX {
-        return core;
-    }
-    let mut at = core.len();
-    while at > 0 {
-        at -= 1;
-        let candidate = core.remove(at);
-        if is_satisfiable(core.iter().map(|(lits, _)| lits.as_slice())) {
-            core.insert(at, candidate);
-        }
-    }
-    core
-}
-
-fn is_satisfiable<'a>(clauses: impl Iterator<Item = &'a [Lit]>) -> bool {
-    let mut numbers = std::collections::HashMap::new();
-    let mut roots = Vec::new();
-    for lits in clauses {
-        let renumbered = lits.iter().map(|lit| {
-            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-            let var = *numbers.entry(lit.var()).or_insert(next);
-            if lit.is_positive() { Lit::positive(var) } else { Lit::negative(var) }
-        });
-        roots.push(NewClause { lits: renumbered.collect(), cause: (), priority: 0 });
-    }
-    let mut solver = Solver::new(numbers.len(), Given);
-    !matches!(solver.solve(roots), Outcome::Contradiction(_))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::minimise::Given;
     use super::*;
 
     fn clause(lits: &[i32]) -> Vec<Lit> {

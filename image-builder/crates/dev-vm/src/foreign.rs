@@ -12,10 +12,11 @@ use crate::error::{LaunchError, StateError};
 use crate::hypervisor::{Description, Hypervisor, bhyve_command, bhyve_unmet, command_line, libvirt_domain};
 use crate::image::DiskFormat;
 use crate::lock::RunLock;
+use crate::options::{Progress, UpOptions};
 use crate::ready::ReadyWatch;
-use crate::up::{Progress, Ready, UpOptions};
+use crate::up::Ready;
 use crate::{keys, port};
-use process_runner::Command;
+use process_runner::{Command, CommandError};
 use std::fs::{self, File};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -192,8 +193,17 @@ fn run_bhyve(hypervisor: Hypervisor, argv: &[String]) -> Result<Foreign, LaunchE
 
 fn virsh(arguments: &[&str]) -> Result<(), LaunchError> {
     let command = Command::new("virsh").args(["--connect", CONNECTION, "--quiet"]).args(arguments);
-    let failed = |source| LaunchError::Foreign { hypervisor: Hypervisor::Libvirt, source };
-    command.deadline(Duration::from_secs(120)).run().map(drop).map_err(failed)
+    command.deadline(Duration::from_secs(120)).run().map(drop).map_err(why_libvirt_fails)
+}
+
+/// Some libvirts refuse the network's back end, whether passt is installed or not, and name nothing else.
+fn why_libvirt_fails(source: CommandError) -> LaunchError {
+    let hypervisor = Hypervisor::Libvirt;
+    if !source.to_string().contains("'passt'") {
+        return LaunchError::Foreign { hypervisor, source };
+    }
+    let needs = "the machine's network needs passt, and a libvirt that was built for it, as Debian 12's was not";
+    LaunchError::Unmet { hypervisor, unmet: vec![format!("{needs} (`--hypervisor qemu` needs neither): {source}")] }
 }
 
 /// Waits for the guest's word on the console.

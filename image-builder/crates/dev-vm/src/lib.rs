@@ -22,7 +22,6 @@
 //! image, or bake a key into it. The key's public half is passed at each boot.
 
 pub mod accelerator;
-mod base64;
 pub mod config;
 pub mod console;
 pub mod console_log;
@@ -41,6 +40,7 @@ mod launch;
 pub mod lock;
 mod logs;
 pub mod name;
+mod options;
 pub mod overlay;
 pub mod port;
 mod print;
@@ -67,10 +67,11 @@ pub use gdb::GdbTarget;
 pub use host::Host;
 pub use logs::LogOptions;
 pub use name::VmName;
+pub use options::{Progress, ShareChoice, UpOptions};
 pub use ready::Service;
 pub use snapshot::SnapshotInfo;
 pub use status::{State, Status};
-pub use up::{Progress, Ready, ShareChoice, UpOptions};
+pub use up::Ready;
 
 /// One development machine and the host that it runs on.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use crate::Vm;
 use crate::config::RunRecord;
 use crate::error::LaunchError;
 use crate::hypervisor::{Hypervisor, command_line};
-use crate::up::{Progress, UpOptions};
+use crate::options::{Progress, UpOptions};
 
 impl Vm {
     /// The exact command that runs, or that `up` would run, or libvirt's description of the same machine. Everything

@@ -1,12 +1,12 @@
 //! The QEMU command of a machine: an argument vector and nothing else.
 
 use crate::accelerator::{Accelerator, SANDBOX};
-use crate::base64;
 use crate::config::Share;
 use crate::directory::file;
 use crate::firmware::Firmware;
 use crate::hypervisor::MOUNT_TAG;
 use crate::name::VmName;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::path::Path;
 
 /// Everything that the command depends on. All of it is text, so that it can be written down and read back.
@@ -131,7 +131,7 @@ fn credential(public_key: &str) -> String {
 /// The SMBIOS string that a systemd guest takes for root's authorised keys, and the illumos guest, too.
 pub(crate) fn credential_value(public_key: &str) -> String {
     let line = format!("{}\n", public_key.trim());
-    format!("io.systemd.credential.binary:ssh.authorized_keys.root={}", base64::encode(line.as_bytes()))
+    format!("io.systemd.credential.binary:ssh.authorized_keys.root={}", BASE64_STANDARD.encode(line.as_bytes()))
 }
 
 /// QEMU splits option values at commas; a doubled comma stands for one.

@@ -4,8 +4,9 @@ use crate::Vm;
 use crate::config::RunRecord;
 use crate::console_log::{self, TAIL_LINES};
 use crate::error::{GuestError, StateError};
+use crate::options::Progress;
 use crate::ready::{ReadyWatch, Service};
-use crate::up::{Progress, Ready};
+use crate::up::Ready;
 use std::time::{Duration, Instant};
 
 const POLL: Duration = Duration::from_millis(50);

@@ -4,10 +4,11 @@ mod ips;
 
 use clap::{Args, Parser, Subcommand};
 pub(crate) use ips::*;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 a template is wrong, 4 an image is damaged or images differ, \
-     78 this user may not work in the workspace.";
+     78 this user may not work in the workspace, 128 and the number of a signal: ended by that signal.";
 
 /// Builds bootable images from templates, on any host and without root.
 #[derive(Debug, Parser)]
@@ -31,7 +32,7 @@ pub(crate) enum Verb {
     Workspace(WorkspaceArguments),
     /// Read all of an image and check it: partition table, every checksum, every file of its pool.
     Verify(Verify),
-    /// List what is in an image: partitions and datasets, or files.
+    /// List what is in an image: partitions, the pool with its features and datasets, or files.
     Ls(Ls),
     /// Write a file of an image to standard output.
     Cat(Cat),
@@ -49,6 +50,26 @@ pub(crate) enum Verb {
     Completions(Completions),
     /// Print the manual page, or write one for each verb.
     Man(Man),
+}
+
+impl Verb {
+    /// Whether a machine reads what is said.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::Build(build) => build.json,
+            Self::Plan(plan) => plan.json,
+            Self::Check(check) => check.json,
+            Self::Show(show) => show.json,
+            Self::Workspace(workspace) => workspace.json,
+            Self::Verify(verify) => verify.json,
+            Self::Ls(ls) => ls.json,
+            Self::Diff(diff) => diff.json,
+            Self::Ips(ips) => ips.verb.is_json(),
+            Self::Gc(gc) => gc.json,
+            Self::Clean(clean) => clean.json,
+            Self::Cat(_) | Self::Schema | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -96,7 +117,7 @@ pub(crate) struct Man {
 pub(crate) struct Verify {
     /// A raw or qcow2 image, with a partition table or as a bare pool.
     #[arg(value_name = "IMAGE")]
-    pub(crate) image: String,
+    pub(crate) image: PathBuf,
     /// Print the findings as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -106,10 +127,10 @@ pub(crate) struct Verify {
 pub(crate) struct Ls {
     /// The image, and the dataset that PATH is in [default: the one that boots].
     #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
-    pub(crate) image: String,
+    pub(crate) image: OsString,
     /// A file or directory in the dataset; without one, and without DATASET, partitions and datasets are listed.
     #[arg(value_name = "PATH")]
-    pub(crate) path: Option<String>,
+    pub(crate) path: Option<OsString>,
     /// List everything below PATH.
     #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
@@ -122,20 +143,20 @@ pub(crate) struct Ls {
 pub(crate) struct Cat {
     /// The image, and the dataset that PATH is in [default: the one that boots].
     #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
-    pub(crate) image: String,
+    pub(crate) image: OsString,
     /// A regular file in the dataset; links are followed inside it.
     #[arg(value_name = "PATH")]
-    pub(crate) path: String,
+    pub(crate) path: OsString,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The image before; with DATASET only this one is compared.
     #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
-    pub(crate) first: String,
+    pub(crate) first: OsString,
     /// The image after.
     #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
-    pub(crate) second: String,
+    pub(crate) second: OsString,
     /// Print the differences as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -213,6 +234,9 @@ pub(crate) struct Build {
     pub(crate) redo: RedoArguments,
     #[command(flatten)]
     pub(crate) client_keys: ClientKeyArguments,
+    /// Wait as long as another process works in the workspace, and say which.
+    #[arg(long)]
+    pub(crate) wait: bool,
     /// Write no checksums, manifest and the like beside the outputs.
     #[arg(long)]
     pub(crate) no_evidence: bool,

@@ -1,9 +1,11 @@
 //! What can end a run, and how it is told.
 
-use crate::inspect::InspectError;
+use crate::inspect::{InspectError, print};
 use crate::packages::PackagesError;
+use crate::verbs::diagnostic_json;
 use image_steps::{BuildError, EngineError, TargetError, WorkspaceError};
 use miette::{Diagnostic, Report};
+use serde_json::{Value, json};
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,6 +19,8 @@ pub(crate) enum Failure {
     NoDirectory { option: &'static str, path: PathBuf },
     #[error("no templates: there is no ./templates, and no directory above this one has sysconfig/image/templates")]
     NoTemplates,
+    #[error("there is no template{} to check", group.as_ref().map_or(String::new(), |group| format!(" of group `{group}`")))]
+    NothingToCheck { group: Option<String>, groups: Vec<String> },
     #[error("-S {}: no such program", path.display())]
     NoProgram { path: PathBuf },
     #[error("cannot use feature -F {directive}")]
@@ -44,9 +48,9 @@ pub(crate) enum Failure {
     Inspect(#[from] InspectError),
     #[error(transparent)]
     Packages(Box<PackagesError>),
-    #[error("{} is damaged: {problems} problems", image.display())]
+    #[error("{} is damaged: {problems} problem{}", image.display(), if *problems == 1 { "" } else { "s" })]
     Damaged { image: PathBuf, problems: usize },
-    #[error("the images differ in {count} places")]
+    #[error("the images differ in {count} place{}", if *count == 1 { "" } else { "s" })]
     Different { count: usize },
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
@@ -81,23 +85,72 @@ impl Failure {
 
     /// Tells it on standard error and answers the exit status.
     pub(crate) fn report(self) -> ExitCode {
+        let code = ExitCode::from(self.status());
         match self {
-            Self::Build(error) => report_build(*error),
-            other => other.report_plainly(),
+            Self::Build(error) => say_build(*error),
+            other => other.say_plainly(),
+        }
+        code
+    }
+
+    /// Tells it on standard output, as JSON, unless what the verb has said there tells it.
+    pub(crate) fn tell_machine(&self) {
+        let is_told = matches!(
+            self,
+            Self::Check { .. }
+                | Self::NotHere { .. }
+                | Self::Damaged { .. }
+                | Self::Different { .. }
+                | Self::Inspect(InspectError::Output { .. })
+        );
+        if !is_told {
+            // Nobody can be told that standard output does not take it.
+            let _ = print(|output| writeln!(output, "{}", self.to_json()).map_err(Self::from_output));
         }
     }
 
-    fn report_plainly(self) -> ExitCode {
-        let code = match &self {
-            Self::Check { .. } | Self::NotHere { .. } => 3,
+    fn to_json(&self) -> Value {
+        let mut causes = Vec::new();
+        let mut cause = self.source();
+        while let Some(inner) = cause {
+            causes.push(inner.to_string());
+            cause = inner.source();
+        }
+        let diagnostics: Vec<Value> = self.diagnostics().into_iter().map(diagnostic_json).collect();
+        json!({ "error": {
+            "message": self.to_string(),
+            "causes": causes,
+            "help": self.help(),
+            "status": self.status(),
+            "diagnostics": diagnostics,
+        } })
+    }
+
+    /// What points at a place in a template.
+    fn diagnostics(&self) -> Vec<&template::Diagnostic> {
+        let Self::Build(error) = self else { return Vec::new() };
+        match error.as_ref() {
+            BuildError::Template { diagnostics, .. } => diagnostics.list().iter().collect(),
+            BuildError::Engine(EngineError::Step(diagnostic)) => vec![diagnostic],
+            BuildError::Target(TargetError::Template(diagnostic)) => vec![diagnostic],
+            _ => Vec::new(),
+        }
+    }
+
+    fn status(&self) -> u8 {
+        match self {
+            Self::Build(error) if matches!(error.as_ref(), BuildError::Template { .. }) => 3,
+            Self::Check { .. } | Self::NothingToCheck { .. } | Self::NotHere { .. } => 3,
             Self::Damaged { .. } | Self::Different { .. } => 4,
             Self::Inspect(error) if error.is_damage() => 4,
             Self::NoDirectory { .. } | Self::NoProgram { .. } | Self::NoTemplates | Self::Feature { .. } => 2,
             _ if self.is_permission() => 78,
             _ => 1,
-        };
+        }
+    }
+
+    fn say_plainly(self) {
         say(&Report::new(Plain { help: self.help(), failure: self }));
-        ExitCode::from(code)
     }
 
     /// Whether this user may not work in the workspace.
@@ -112,6 +165,10 @@ impl Failure {
     fn help(&self) -> Option<String> {
         let own = match self {
             Self::NoTemplates => Some("give the template root with -T DIR".to_owned()),
+            Self::NothingToCheck { groups, .. } if groups.is_empty() => {
+                Some("-T names the directory that holds one for each group, and they the templates, *.json".to_owned())
+            }
+            Self::NothingToCheck { groups, .. } => Some(format!("groups that have some: {}", groups.join(", "))),
             Self::NotHere { help, .. } => help.clone(),
             Self::NoDirectory { option, path } => Some(directory_help(option, path)),
             Self::NoProgram { .. } => Some(
@@ -148,17 +205,13 @@ fn directory_help(option: &str, path: &Path) -> String {
 }
 
 /// A template's errors point at their places, and so does a step's.
-fn report_build(error: BuildError) -> ExitCode {
+fn say_build(error: BuildError) {
     match error {
-        BuildError::Template { diagnostics, .. } => {
-            say(&Report::new(diagnostics));
-            ExitCode::from(3)
-        }
+        BuildError::Template { diagnostics, .. } => say(&Report::new(diagnostics)),
         BuildError::Engine(EngineError::Step(diagnostic)) | BuildError::Target(TargetError::Template(diagnostic)) => {
             say(&Report::new(*diagnostic));
-            ExitCode::FAILURE
         }
-        other => Failure::from(other).report_plainly(),
+        other => Failure::from(other).say_plainly(),
     }
 }
 

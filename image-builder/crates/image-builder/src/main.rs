@@ -42,6 +42,11 @@ fn main() -> ExitCode {
     interrupt::wait_if_ending();
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => {
+            if arguments.verb.is_json() {
+                failure.tell_machine();
+            }
+            failure.report()
+        }
     }
 }

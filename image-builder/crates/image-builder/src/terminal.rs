@@ -101,10 +101,14 @@ impl Lines {
     }
 }
 
+fn counted(steps: usize) -> String {
+    format!("{steps} {}", if steps == 1 { "step" } else { "steps" })
+}
+
 impl Progress for Lines {
     fn template(&self, group: &str, name: &str, steps: usize) {
         *self.cached.lock().unwrap_or_else(PoisonError::into_inner) = 0;
-        Self::line(format!("{group}/{name}: {steps} steps"));
+        Self::line(format!("{group}/{name}: {}", counted(steps)));
     }
 
     fn step(&self, index: usize, title: &str, state: StepState) {
@@ -113,7 +117,7 @@ impl Progress for Lines {
             StepState::Cached => *cached += 1,
             StepState::Running => {
                 if *cached > 0 {
-                    Self::line(format!("  {} steps taken from the cache", *cached));
+                    Self::line(format!("  {} taken from the cache", counted(*cached)));
                     *cached = 0;
                 }
                 Self::line(format!("  {:3} {title}", index + 1));

@@ -67,6 +67,25 @@ fn a_link_on_fat() {
         "{ \"pcfs\": { \"label\": \"X\", \"size\": 2 }, \"steps\": [\n  { \"t\": \"ensure_symlink\", \"link\": \"/a\", \"target\": \"b\", \"owner\": \"root\", \"group\": \"root\" } ] }",
     )]);
     insta::assert_snapshot!(scene.built("fat"));
+    assert_eq!(scene.said(&["check"]), scene.said(&["check", "-g", "g", "-n", "fat"]));
+}
+
+/// What an archive brings nobody knows before. It was told in words of an EFI system partition, without a place or a way out.
+#[test]
+fn what_fat_does_not_take_of_an_archive() {
+    let link = r#"{ "t": "ensure_symlink", "link": "/a", "target": "b", "owner": "root", "group": "root" }"#;
+    let file = |file: &str| format!(r#"{{ "t": "ensure_file", "file": "{file}", "contents": "", OWNER }}"#);
+    let contents = [("link", link.to_owned()), ("name", file("/a:b")), ("case", [file("/a"), file("/A")].join(", "))];
+    let pack = r#"{ "t": "pack_tar", "name": "x.tar" }"#;
+    let fat = "{ \"pcfs\": { \"label\": \"X\", \"size\": 2 }, \"steps\": [\n  { \"t\": \"unpack_tar\", \"name\": \"x.tar\" } ] }";
+    let said = contents.map(|(name, steps)| {
+        let base = format!(r#"{{ "dataset": {{ "name": "d" }}, "steps": [ {steps}, {pack} ] }}"#);
+        let scene = Scene::new(&[("base", &base), ("fat", fat)]);
+        let said = scene.built("fat");
+        let from = said.find("target::").unwrap_or_default();
+        format!("{name}: {}\n{}", said.lines().next().unwrap_or_default(), &said[from..])
+    });
+    insta::assert_snapshot!(said.join("\n\n"));
 }
 
 #[test]

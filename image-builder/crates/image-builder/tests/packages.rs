@@ -19,7 +19,9 @@ fn publish(root: &Path) {
                 depend type=require fmri=system/base
                 dir path=opt mode=0755 owner=root group=sys
                 file path=opt/server mode=0555 owner=root group=sys <- version {number}
-                link path=opt/link target=server"
+                hardlink path=opt/again target=server
+                link path=opt/link target=server
+                license license=\"Do as you like\" <- any way"
             ),
         );
     }
@@ -63,12 +65,16 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
         );
         assert_eq!(said(&["list", "--all", source, "server"]).lines().count(), 2);
         let info = said(&["info", source, "server@1"]);
-        for line in
-            ["Name: web/server", "Summary: Serves pages", "Description: Of every kind", "Version: 1-1", "Size: 9 bytes"]
-        {
+        for line in [
+            "Name: web/server",
+            "Summary: Serves pages",
+            "Description: Of every kind",
+            "Version: 1-1",
+            "Size: 16 bytes",
+        ] {
             assert!(info.contains(line), "{info}");
         }
-        assert_eq!(said(&["contents", source, "server"]), "opt\nopt/link\nopt/server\n");
+        assert_eq!(said(&["contents", source, "server"]), "opt\nopt/again\nopt/link\nopt/server\n");
         assert!(
             said(&["contents", "-m", source, "server"]).starts_with("set name=pkg.fmri value=pkg://p/web/server@2")
         );
@@ -76,8 +82,14 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
         assert!(said(&["search", source, "server"]).starts_with("name"));
         assert_eq!(said(&["verify", source]), "4 packages, 0 problems\n");
     }
-    let list: serde_json::Value = serde_json::from_str(&said(&["list", "--json", &place, "base"])).unwrap();
-    assert_eq!(list[0]["fmri"], "pkg://p/system/base@1,5.11-1:20240101T000000Z");
+    let json = |arguments: &[&str]| serde_json::from_str::<serde_json::Value>(&said(arguments)).unwrap();
+    assert_eq!(json(&["list", "--json", &place, "base"])[0]["fmri"], "pkg://p/system/base@1,5.11-1:20240101T000000Z");
+    let info = json(&["info", "--json", &place, "server"]);
+    assert_eq!((info[0]["size_bytes"].as_u64(), info[0]["description"].as_str()), (Some(16), Some("Of every kind")));
+    let contents = json(&["contents", "--json", &place, "server"]);
+    assert_eq!((contents[0]["path"].as_str(), contents[0]["kind"].as_str()), (Some("opt"), Some("dir")));
+    assert_eq!(json(&["search", "--json", &place, "pages"])[0]["in"], "summary");
+    assert_eq!(json(&["verify", "--json", &place]), serde_json::json!({ "packages": 4, "problems": [] }));
 
     // The archive that a template makes of it.
     std::fs::create_dir_all(scratch.path().join("templates/g/files")).unwrap();
@@ -95,7 +107,7 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
     let arguments =
         ["build", "-d", work.to_str().unwrap(), "-T", templates.to_str().unwrap(), "-g", "g", "-n", "image"];
     let built = Command::new(PROGRAM).args(arguments).run().unwrap();
-    assert!(built.stderr_text().contains("fetching 4 files of 2 packages of p"), "{}", built.stderr_text());
+    assert!(built.stderr_text().contains("fetching 5 files of 2 packages of p"), "{}", built.stderr_text());
     let archive = work.join("output/root.tar.gz").display().to_string();
     assert_eq!(
         said(&["list", &archive]),
@@ -117,12 +129,18 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
     let unpacked = directory.display().to_string();
     Command::new("tar").args(["-xzf", &archive, "-C", &unpacked]).run().unwrap();
     assert_eq!(said(&["list", &unpacked]), said(&["list", &archive]));
-    assert_eq!(said(&["contents", &unpacked, "server"]), "opt\nopt/link\nopt/server\n");
+    assert_eq!(said(&["contents", &unpacked, "server"]), "opt\nopt/again\nopt/link\nopt/server\n");
     std::fs::remove_file(directory.join("opt/server")).unwrap();
     std::fs::write(directory.join("opt/server"), "version 7").unwrap();
     std::fs::remove_file(directory.join("opt/link")).unwrap();
+    std::fs::remove_dir_all(directory.join("var/pkg/license/web%2Fserver")).unwrap();
     let verified = run(&["verify", &unpacked]).stdout_text();
-    for problem in ["/opt/server: its content has the hash", "/opt/link: "] {
+    for problem in [
+        "/opt/server: its content has the hash",
+        "/opt/link: ",
+        "/opt/again: it is not the same file as /opt/server",
+        "/var/pkg/license/web%2Fserver/license.Do%20as%20you%20like: it is not there",
+    ] {
         assert!(verified.contains(problem), "{verified}");
     }
 
@@ -142,6 +160,28 @@ fn a_repository_and_an_archive_tell_of_their_packages() {
     assert!(!pool.success() && pool.stderr_text().contains("has no package image"), "{}", pool.stderr_text());
     let nothing = run(&["list", &format!("{disk}:p/ROOT/other")]);
     assert!(nothing.stderr_text().contains("cannot read the file system in"), "{}", nothing.stderr_text());
+}
+
+/// What publishers say of their packages moves no cursor and rings no bell.
+#[test]
+fn texts_of_packages_do_nothing_to_a_terminal() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("repository");
+    let mut publication = Publication::new(&root);
+    publication.lines(
+        "pkg://p/a@1,5.11:20240101T000000Z",
+        "set name=pkg.summary value=\"nice\u{1b}[2J\"
+        dir path=\"etc/\u{7}x\" mode=0755 owner=root group=sys",
+    );
+    publication.finish(OperationTime::from_unix_seconds(1)).unwrap();
+    let place = root.display().to_string();
+    for arguments in
+        [&["list", &place][..], &["info", &place, "a"], &["contents", &place, "a"], &["search", &place, "nice"]]
+    {
+        let text = said(arguments);
+        assert!(!text.chars().any(|character| character.is_control() && character != '\n'), "{text:?}");
+    }
+    assert!(said(&["info", &place, "a"]).contains("nice\\u{1b}[2J"));
 }
 
 #[test]
@@ -165,7 +205,7 @@ fn what_is_damaged_or_not_there_is_said() {
     }
     let verified = run(&["verify", &place]);
     assert_eq!(verified.code, Some(4), "{}", verified.stderr_text());
-    assert!(verified.stdout_text().ends_with("4 packages, 5 problems\n"), "{}", verified.stdout_text());
+    assert!(verified.stdout_text().ends_with("4 packages, 6 problems\n"), "{}", verified.stdout_text());
 }
 
 /// A depot behind the TLS server of OpenSSL, which has files only: those that are asked for lie under their paths.
@@ -180,29 +220,37 @@ impl Drop for TlsDepot {
     }
 }
 
+/// Writes a file with the directories above it.
+fn put_below(directory: &Path, path: &str, bytes: &[u8]) {
+    let path = directory.join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
 impl TlsDepot {
     fn serve(scratch: &Path, more: &[&str]) -> Self {
         let (repository, files) = (scratch.join("repository/publisher/p"), scratch.join("files"));
-        let put = |path: &str, bytes: &[u8]| {
-            let path = files.join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, bytes).unwrap();
-        };
+        let put = |path: &str, bytes: &[u8]| put_below(&files, path, bytes);
         put("versions/0", b"pkg-server test\npublisher 0 1\n");
         put("publisher/0", br#"{"publishers":[{"name":"p"}],"version":1}"#);
         for part in std::fs::read_dir(repository.join("catalog")).unwrap().flatten() {
             let name = part.file_name().into_string().unwrap();
             put(&format!("p/catalog/1/{name}"), &std::fs::read(part.path()).unwrap());
         }
+        Self::start(scratch, &files, "-WWW", more)
+    }
+
+    /// Serves files, as they are (`-WWW`) or as whole answers with their headers (`-HTTP`).
+    fn start(scratch: &Path, files: &Path, kind: &str, more: &[&str]) -> Self {
         // Nobody else may have the port between asking for one and taking it, so it is tried until one is taken.
         for _ in 0..20 {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let log = std::fs::File::create(scratch.join("server.log")).unwrap();
             let path = |name: &str| scratch.join(name).display().to_string();
             let accept = format!("127.0.0.1:{port}");
-            let arguments = ["s_server", "-quiet", "-WWW", "-accept", &accept];
+            let arguments = ["s_server", "-quiet", kind, "-accept", &accept];
             let keys = ["-cert".to_owned(), path("server.pem"), "-key".to_owned(), path("server.key")];
-            let command = Command::new("openssl").args(arguments).args(keys).args(more).current_dir(&files);
+            let command = Command::new("openssl").args(arguments).args(keys).args(more).current_dir(files);
             let mut server = command.spawn_detached(&log).unwrap();
             let is_ready = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
             while server.try_wait().unwrap().is_none() {
@@ -272,4 +320,14 @@ fn depots_are_asked_over_tls_and_shown_a_key() {
     assert!(known.stdout_text().contains("web/server (p)"), "{}", known.stderr_text());
     let elsewhere = key.replace("https://localhost", "https://elsewhere");
     assert!(!ask(&path("ca.pem"), &["--client-key", &elsewhere, &depot.uri]).success());
+    // A server that leads to where anybody could answer.
+    let unprotected = ips_testing::Depot::serve(&scratch.path().join("repository"));
+    let redirect = format!("HTTP/1.0 302 Found\r\nLocation: {}publisher/0\r\n\r\n", unprotected.uri());
+    let files = scratch.path().join("redirects");
+    put_below(&files, "publisher/0", redirect.as_bytes());
+    let depot = TlsDepot::start(scratch.path(), &files, "-HTTP", &[]);
+    let led = ask(&path("ca.pem"), &[&depot.uri]);
+    let told = led.stderr_text().replace("\n  │ ", " ");
+    assert!(!led.success() && told.contains("it leads from https to http://127.0.0.1"), "{told}");
+    assert_eq!(unprotected.requests(), Vec::<String>::new());
 }

@@ -80,7 +80,13 @@ fn a_plan_says_in_which_order_and_why() {
     assert_eq!(step["cached"], false);
     assert!(step["why"].as_str().is_some_and(|why| why.ends_with("templates/g/files/a changed")), "{step}");
     assert_eq!(plan["templates"][1]["needs"][0]["template"], "g/base");
+    assert_eq!(plan["templates"][1]["image"]["why"], "g/base is built before it");
     scene.write("templates/g/files/a", "one");
+    fs::remove_file(scene.path("work/output/g-fat.pcfs")).expect("it was there");
+    let plan = scene.json("plan -d ./work -g g -n fat --json");
+    assert_eq!(plan["templates"][1]["image"]["why"], "g-fat.pcfs is not there");
+    let said = scene.good("plan -d ./work -g g -n fat");
+    assert!(said.contains("g-fat.pcfs\n          because g-fat.pcfs is not there"), "{said}");
     assert!(scene.good("plan -r -d ./work -g g -n base").contains("asked to be done again"));
 }
 
@@ -187,6 +193,10 @@ fn evidence_lies_beside_each_output() {
     assert_eq!(before, after);
     scene.good("build -d ./bare -g g -n fat --no-evidence");
     assert!(!scene.path("bare/output/g-fat.evidence.json").exists());
+    // What would tell of the image before goes with that.
+    scene.good("build -d ./work -g g -n fat --no-evidence");
+    let names = ["b.tar.sha256", "g-fat.pcfs.sha256", "g-fat.evidence.json", "g-fat.manifest.jsonl"];
+    assert_eq!(names.map(|name| output.join(name).exists()), [true, false, false, false]);
 }
 
 #[test]
@@ -198,8 +208,24 @@ fn a_difference_names_the_step_that_made_it() {
     let output = scene.run("diff one/output/g-fat.pcfs two/output/g-fat.pcfs");
     assert_eq!(output.code, Some(4), "{}", output.stderr_text());
     let said = output.stdout_text();
-    assert!(said.lines().any(|line| line.starts_with("~ /a: content  [unpack_tar b.tar, ")), "{said}");
+    let a = said.lines().find(|line| line.starts_with("~ /a: content  [ensure_file /a, ")).expect(&said);
+    // It is the template that packs, and then the one that unpacks.
+    let (made, unpacked) = a.split_once(", through unpack_tar b.tar, ").expect(a);
+    assert!(made.contains("templates/g/base.json:1:") && unpacked.contains("templates/g/fat.json:1:"), "{a}");
     assert!(said.lines().any(|line| line.starts_with("+ /more  [ensure_file /more, ")), "{said}");
+    // What the template that packs has removed is gone by that step; and a collection keeps what this follows from.
+    let remove = r#"{ "t": "remove_files", "file": "/b" }, { "t": "pack_tar""#;
+    let base = scene.read("templates/g/base.json").replace(r#"{ "t": "pack_tar""#, remove);
+    scene.write("templates/g/base.json", &base);
+    scene.good("gc -d ./one");
+    scene.good("build -d ./one -g g -n base");
+    scene.good("gc -d ./one");
+    scene.good("build -d ./one -g g -n fat");
+    let said = scene.run("diff two/output/g-fat.pcfs one/output/g-fat.pcfs").stdout_text();
+    assert!(
+        said.lines().any(|line| line.starts_with("- /b  [remove_files /b, ") && line.contains("base.json")),
+        "{said}"
+    );
 }
 
 /// It named the step that had made what is gone, and knew nothing of archives.
@@ -384,9 +410,10 @@ fn the_cache_can_be_removed_and_nothing_else_is() {
     assert!(cleaned["output"].as_u64() > Some(0) && cleaned["output"] == full["output"], "{cleaned}");
     assert!(cleaned["cache"].as_u64() < full["cache"].as_u64(), "{full} {cleaned}");
     assert!(scene.good("workspace -d ./none --disk-use").contains("cache: 0 MiB"));
-    // One that is not there is empty.
-    scene.good("clean -d ./none");
-    scene.good("gc -d ./none");
+    // That there is nothing to remove is no success: the name may be misspelt.
+    for verb in ["clean", "gc"] {
+        assert_eq!(scene.run(&format!("{verb} -d ./none")).code, Some(1), "{verb}");
+    }
     assert!(!scene.path("none").exists());
 }
 

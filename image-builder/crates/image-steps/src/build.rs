@@ -1,21 +1,24 @@
 //! One build: the template that was asked for, after those whose results it needs.
 
 use crate::chain::{Link, enter};
-use crate::engine::{self, EngineError};
+use crate::engine::{self, EngineError, Ran, cache};
 use crate::evidence::{EvidenceError, Subject};
 use crate::history::{BuiltSize, History};
+use crate::inputs::made_hash;
+use crate::lineage::{Archives, remember_archive};
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
 use crate::providers::Provider;
 use crate::request::{BuildRequest, load, refuse_unsupported};
-use crate::run::{DirectorySize, TemplateRun, directory_sizes};
+use crate::run::{PathSize, TemplateRun, path_sizes};
 use crate::session::{Session, open_store, packages_client};
-use crate::state::{ImageState, SavedState};
+use crate::state::SavedState;
 use crate::steps::{self, Context};
 use crate::target::{self, Artifact, TargetError};
 use crate::wanted::Need;
 use crate::workspace::{Workspace, WorkspaceError};
 use image_tree::{StoreError, Tree};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use template::{Diagnostic, Diagnostics, Features, Step, Template};
@@ -30,7 +33,7 @@ pub struct Built {
     /// What was done, template by template.
     pub runs: Vec<TemplateRun>,
     /// The sizes of the image's directories, if they were asked for.
-    pub sizes: Vec<DirectorySize>,
+    pub sizes: Vec<PathSize>,
 }
 
 /// A build could not be done.
@@ -78,7 +81,13 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
     let mut template = load(request, &request.group, &request.name)?;
     refuse_unsupported(request, &template)?;
     let workspace = Workspace::open(&request.location)?;
-    let lock = WorkspaceLock::acquire(&workspace)?;
+    let lock = match request.wait {
+        false => WorkspaceLock::acquire(&workspace)?,
+        true => WorkspaceLock::wait_for(&workspace, |holder| {
+            let holder = holder.map_or("another process".to_owned(), ToString::to_string);
+            progress.message(&format!("waiting for {holder}, which works in {}", workspace.root().display()));
+        })?,
+    };
     if let Some(holder) = lock.was_killed() {
         progress.message(&format!("going on where a run was ended ({holder})"));
     }
@@ -86,6 +95,8 @@ pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Bui
     let packages = packages_client(request, &store, progress);
     let mut session = Session::new(request, &workspace, &store, &packages, progress);
     session.note_main(&template);
+    let mut seen = BTreeSet::from([format!("{}/{}", request.group, request.name)]);
+    session.survey(&template, &request.features, &mut vec![Link::first(request)], &mut seen)?;
     let mut main = |session: &Session<'_>| {
         session.build(&request.group, &request.name, &mut template, &request.features, &mut vec![Link::first(request)])
     };
@@ -144,15 +155,18 @@ impl Session<'_> {
         let context = self.context(group, name, template, false);
         let began = self.clock.elapsed();
         let beginning = self.beginning(group, template, &context)?;
-        let mut ran = engine::run(template, beginning, &context, self.progress.as_ref())?;
+        let chain = self.chain(template, group, name).map_err(cache("read"))?;
+        let mut ran = engine::run(template, beginning, chain, &context, self.progress.as_ref())?;
         self.keep_snapshot(group, template, &ran, &context)?;
         self.remember_maker(template, group, name, features).map_err(cache("write"))?;
+        self.remember_archives(template, &ran).map_err(cache("write"))?;
+        self.remember_chain(template, group, name, &ran.history.keys()).map_err(cache("write"))?;
         let writing = self.clock.elapsed();
         let (artifact, tree) = target::finish(template, &ran.saved, ran.live.take(), &context)?;
         let written = self.clock.elapsed();
         let unchanged = artifact.as_ref().is_some_and(|artifact| artifact.unchanged);
         let is_written = artifact.is_some() && !unchanged;
-        let run = TemplateRun {
+        let mut run = TemplateRun {
             template: context.subject.clone(),
             target: template.target.name(),
             needs,
@@ -162,14 +176,30 @@ impl Session<'_> {
             target_seconds: if is_written { (written - writing).as_secs_f64() } else { 0.0 },
             image: artifact.as_ref().map(|artifact| artifact.path.clone()),
             unchanged,
+            evidence_seconds: None,
         };
         let inputs = ran.history.inputs();
         self.remember_finished(template, ran.history, (&ran.saved, tree.as_ref()), artifact.as_ref(), &context)?;
-        let subject =
-            Subject { template, lineage: &ran.lineage, inputs: &inputs, run: &run, files: files(template, &context) };
-        self.tell_beside(&subject, &ran.saved, tree, &context)?;
+        let archives = Archives::of(&ran.lineage, self.store).map_err(cache("read"))?;
+        let (lineage, files) = (&ran.lineage[..], files(template, &context));
+        let subject = Subject { template, lineage, archives: &archives, inputs: &inputs, run: &run, files };
+        let telling = self.clock.elapsed();
+        let is_told = self.tell_beside(&subject, &ran.saved, tree, &context)?;
+        run.evidence_seconds = is_told.then(|| (self.clock.elapsed() - telling).as_secs_f64());
         self.runs.borrow_mut().push(run);
         Ok(artifact)
+    }
+
+    /// Remembers which steps led to the archives that a template has packed, for those that unpack them.
+    fn remember_archives(&self, template: &Template, ran: &Ran) -> Result<(), StoreError> {
+        let before = ran.lineage.len() - template.steps.len();
+        for (index, located) in template.steps.iter().enumerate() {
+            let Step::PackTar(pack) = &located.step else { continue };
+            if let Some(hash) = made_hash(&pack.name, self.store)? {
+                remember_archive(&hash, &ran.lineage[..=before + index], self.store)?;
+            }
+        }
+        Ok(())
     }
 
     /// Remembers what a finished build was made of, and how large it is: what `gc` keeps, and `plan` goes by.
@@ -197,30 +227,31 @@ impl Session<'_> {
         Ok(history.write_finished(size, &context.output_name, self.store).map_err(cache("write"))?)
     }
 
-    /// Writes the evidence of the outputs, unless it is there; finds out the sizes if they are wanted.
+    /// Writes the evidence of the outputs, unless it is there; finds out the sizes if they are wanted. Answers whether evidence
+    /// was written.
     fn tell_beside(
         &self,
         subject: &Subject<'_>,
         saved: &SavedState,
         tree: Option<Tree>,
         context: &Context<'_>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<bool, BuildError> {
         let wants_evidence = self.request.evidence && !subject.files.is_empty() && !subject.is_current(context);
         let wants_sizes = self.request.sizes && self.is_main(&context.subject);
         if !wants_evidence && !wants_sizes {
-            return Ok(());
+            return Ok(false);
         }
         let tree = match tree {
             Some(tree) => tree,
-            None => ImageState::load(self.store, saved).map_err(EngineError::Load)?.root,
+            None => target::content(subject.template, saved, context)?,
         };
         if wants_evidence {
             subject.write(&tree, context)?;
         }
         if wants_sizes {
-            self.told.borrow_mut().sizes = directory_sizes(&tree);
+            self.told.borrow_mut().sizes = path_sizes(&tree);
         }
-        Ok(())
+        Ok(wants_evidence)
     }
 }
 
@@ -240,8 +271,4 @@ fn files(template: &Template, context: &Context<'_>) -> Vec<String> {
 /// Whether something is not in the store that should be: then it is there after a build that trusts nothing.
 fn is_lost(error: &BuildError) -> bool {
     matches!(error, BuildError::Engine(EngineError::Lost(_))) || steps::lacks_content(error)
-}
-
-fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
-    move |source| EngineError::Cache { operation, source }
 }

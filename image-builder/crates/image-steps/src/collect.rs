@@ -1,10 +1,10 @@
 //! Forgetting what nothing needs any more: `gc`, and `clean`.
 
 use crate::build::BuildError;
-use crate::engine::{ENDS, EngineError, recorded};
+use crate::engine::{ENDS, cache, recorded};
 use crate::history::History;
 use crate::inputs::MADE;
-use crate::lineage::Lineage;
+use crate::lineage::{ARCHIVE, Lineage};
 use crate::lock::WorkspaceLock;
 use crate::makers::MAKERS;
 use crate::progress::Progress;
@@ -12,9 +12,9 @@ use crate::session::open_store;
 use crate::snapshot::{LINEAGE, SNAPSHOT, Snapshot};
 use crate::state::SavedState;
 use crate::workspace::{Location, Workspace, WorkspaceError};
-use image_tree::{GcRoots, Store, StoreError};
+use image_tree::{GcRoots, Record, Store, StoreError};
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -40,12 +40,9 @@ pub struct Collected {
 /// keeps what it has done, too.
 ///
 /// # Errors
-/// When somebody works in the workspace, or the store cannot be read or written; it is whole then, too.
+/// When there is no workspace, somebody works in it, or the store cannot be read or written; it is whole then, too.
 pub fn collect(location: &Location, progress: &Arc<dyn Progress>) -> Result<Collected, BuildError> {
-    if !Workspace::look(location)?.store().is_dir() {
-        return Ok(Collected::default());
-    }
-    let workspace = Workspace::open(location)?;
+    let workspace = Workspace::find(location)?;
     let _lock = WorkspaceLock::acquire_in_between(&workspace)?;
     let mut store = open_store(&workspace, progress)?;
     let mut collected = Collected { bytes_before: bytes(&store)?, ..Collected::default() };
@@ -59,10 +56,6 @@ pub fn collect(location: &Location, progress: &Arc<dyn Progress>) -> Result<Coll
 
 fn bytes(store: &Store) -> Result<u64, BuildError> {
     Ok(store.disk_use().map_err(cache("measure"))?.total())
-}
-
-fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
-    move |source| EngineError::Cache { operation, source }
 }
 
 /// Removes the records of steps that are in no history; answers what the others, snapshots among them, need.
@@ -92,13 +85,13 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
     for record in store.records(SNAPSHOT)? {
         let snapshot = serde_json::from_slice::<Snapshot>(&record.value).ok();
         if !snapshot.is_some_and(|snapshot| keep(&snapshot.state, store)) {
-            store.record_remove("snapshot", &record.key)?;
+            store.record_remove(SNAPSHOT, &record.key)?;
         }
     }
-    for record in store.records(LINEAGE)? {
-        let lineage = serde_json::from_slice::<Lineage>(&record.value).unwrap_or_default();
-        blobs.extend(lineage.into_iter().flat_map(|step| step.traces.blobs()));
-    }
+    let lineage = |record: &Record| serde_json::from_slice::<Lineage>(&record.value).unwrap_or_default();
+    let lineages: Vec<Lineage> = store.records(LINEAGE)?.iter().map(lineage).collect();
+    let lineages = keep_archives(store, &lineages)?;
+    blobs.extend(lineages.iter().flatten().flat_map(|step| step.traces.blobs()));
     for record in store.records("file")? {
         let path = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&record.key));
         if !path.exists() {
@@ -118,6 +111,30 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
     Ok(roots)
 }
 
+/// Removes what is known of the steps that led to archives, unless an archive is in the output directory, or was read by a
+/// build that is kept or on the way to `lineages`. Answers those that remain, and `lineages`.
+fn keep_archives(store: &Store, lineages: &[Lineage]) -> Result<Vec<Lineage>, StoreError> {
+    let mut needed = History::all_inputs(store)?;
+    needed.extend(store.records(MADE)?.into_iter().filter_map(|record| String::from_utf8(record.value).ok()));
+    let mut known: BTreeMap<String, Lineage> = BTreeMap::new();
+    for record in store.records(ARCHIVE)? {
+        let hash = String::from_utf8_lossy(&record.key).into_owned();
+        known.insert(hash, serde_json::from_slice(&record.value).unwrap_or_default());
+    }
+    let unpacked =
+        |lineage: &Lineage| -> Vec<String> { lineage.iter().filter_map(|step| step.unpacked.clone()).collect() };
+    let mut kept = lineages.to_vec();
+    let mut wanted: Vec<String> = needed.into_iter().chain(lineages.iter().flat_map(unpacked)).collect();
+    while let Some(hash) = wanted.pop() {
+        if let Some(lineage) = known.remove(&hash) {
+            wanted.extend(unpacked(&lineage));
+            kept.push(lineage);
+        }
+    }
+    known.keys().try_for_each(|hash| store.record_remove(ARCHIVE, hash.as_bytes()))?;
+    Ok(kept)
+}
+
 /// Removes the cache of a workspace. Images, archives, and the packages of Debian roots with their locks stay.
 ///
 /// Answers the bytes that are free now.
@@ -125,10 +142,7 @@ fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, Sto
 /// # Errors
 /// When somebody works in the workspace, when it is none, or something cannot be removed.
 pub fn clean(location: &Location) -> Result<u64, BuildError> {
-    if !Workspace::look(location)?.store().is_dir() {
-        return Ok(0);
-    }
-    let workspace = Workspace::open(location)?;
+    let workspace = Workspace::find(location)?;
     let _lock = WorkspaceLock::acquire(&workspace)?;
     let directory = workspace.store();
     let open = || {

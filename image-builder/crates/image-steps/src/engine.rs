@@ -15,7 +15,7 @@ pub use plan::{PlannedInput, PlannedStep};
 pub(crate) use size::{Basis, bytes_of, estimate, input_bytes};
 pub use size::{EstimatedSize, SizeBasis};
 
-use crate::history::{History, Now, UnderWay};
+use crate::history::{History, Keys, UnderWay};
 use crate::inputs::{FileIdentity, remember_output};
 use crate::lineage::{self, Lineage, LineageStep, Removal, Traces};
 use crate::progress::{Progress, StepState};
@@ -27,8 +27,9 @@ use image_tree::{ImagePath, LoadError, StoreError};
 use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
 
-/// Changes when a step would turn the same inputs into something else.
-pub(crate) const ENGINE_VERSION: &str = "image-steps 6";
+/// Changes when a step would turn the same inputs into something else. Since 10, mediators, overlays, hard links and
+/// directories that go are kept in an image as the packaging system's own client keeps them.
+pub(crate) const ENGINE_VERSION: &str = "image-steps 10";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]
@@ -102,18 +103,19 @@ pub(crate) struct Ran {
     pub(crate) history: History,
 }
 
-/// Runs the steps of `template` from where it has its `beginning`.
+/// Runs the steps of `template` from where it has its `beginning`, to which the steps of `chain` have led.
 ///
 /// # Errors
 /// The first step that fails, after everything before it was saved.
 pub(crate) fn run(
     template: &Template,
     beginning: Beginning,
+    chain: Keys,
     context: &Context<'_>,
     progress: &dyn Progress,
 ) -> Result<Ran, EngineError> {
     let Beginning { saved, files, lineage } = beginning;
-    let history = History::new(saved.hash());
+    let history = History::new(saved.hash(), chain);
     let (under_way, removed) = (UnderWay::default(), Vec::new());
     let steps = Vec::with_capacity(template.steps.len());
     let mut run = Run { context, saved, files, live: None, history, under_way, lineage, removed, steps };
@@ -152,7 +154,7 @@ impl Run<'_> {
         let known_steps = known.steps;
         for (at, (located, key)) in stretch.iter().zip(&keys).enumerate() {
             let (index, title, origin) = (self.steps.len(), title(located), origin(located));
-            self.history.push(Now { index, title: &title, step: &key.step, inputs: &key.inputs }, &key.hash);
+            self.history.push(key.now(&title));
             let cached = at < known.steps;
             let traces = if cached {
                 progress.step(index, &title, StepState::Cached);
@@ -166,7 +168,9 @@ impl Run<'_> {
                 traces
             };
             let template = self.context.subject.clone();
-            self.lineage.push(LineageStep { template, title: title.clone(), origin: origin.clone(), traces });
+            let unpacked = steps::unpacks(&located.step).then(|| key.inputs.first().map(|input| input.hash.clone()));
+            let (title_of, origin_of, unpacked) = (title.clone(), origin.clone(), unpacked.flatten());
+            self.lineage.push(LineageStep { template, title: title_of, origin: origin_of, traces, unpacked });
             let end = self.context.clock.elapsed();
             let (began, seconds) = (begin.as_secs_f64(), (end - begin).as_secs_f64());
             self.steps.push(StepRun { title, origin, cached, began, seconds });
@@ -269,7 +273,8 @@ impl Run<'_> {
     }
 }
 
-fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
+/// What the store says when the cache cannot be used, with what was being done.
+pub(crate) fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
     move |source| EngineError::Cache { operation, source }
 }
 

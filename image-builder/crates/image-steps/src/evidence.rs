@@ -2,19 +2,23 @@
 //! made each, the software in it, the template as it was understood, and how long everything took.
 //!
 //! For an output `G-O` these are `FILE.sha256` for each of its files, `G-O.manifest.jsonl` and `G-O.evidence.json`.
-//! They are written when the output changes, and are no part of it: they hold times of this run.
+//! They are written when the output changes, and are no part of it: they hold times of this run. Whoever changes an output
+//! removes them first: a run that ends in between leaves an output without evidence, and never with that of another.
 
 mod manifest;
+mod name;
 mod software;
 
+pub use name::{name_of, put_name};
+
 use crate::inputs::{FileIdentity, Input, for_each_piece};
-use crate::lineage::{LineageStep, Traced, traced};
+use crate::lineage::{Archives, LineageStep, Traced, traced};
 use crate::output::{hex, replace, set_mode, sync_parent};
 use crate::run::TemplateRun;
 use crate::steps::Context;
 use image_tree::{ImagePath, Node, StoreError, Tree};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
@@ -26,9 +30,29 @@ use template::Template;
 pub const MANIFEST_SUFFIX: &str = ".manifest.jsonl";
 /// What its evidence is called.
 pub const EVIDENCE_SUFFIX: &str = ".evidence.json";
-const SHA256_SUFFIX: &str = "sha256";
+/// What the checksum of a file is called: the file's name, a dot, and this.
+pub(crate) const SHA256_SUFFIX: &str = "sha256";
 /// Changes when the same output would get other evidence.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+
+/// The checksum of a file of the output directory.
+pub(crate) fn checksum_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(format!(".{SHA256_SUFFIX}"));
+    name.into()
+}
+
+/// What there is of the evidence of an output whose files are these.
+pub(crate) fn beside(files: &[PathBuf], context: &Context<'_>) -> Vec<PathBuf> {
+    let own = own_files(&context.output_name).map(|name| context.workspace.output().join(name));
+    let all = own.into_iter().chain(files.iter().map(|file| checksum_of(file)));
+    all.filter(|path| path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir())).collect()
+}
+
+/// The names of an output's evidence, but for the checksums of its files.
+fn own_files(output_name: &str) -> [String; 2] {
+    [EVIDENCE_SUFFIX, MANIFEST_SUFFIX].map(|suffix| format!("{output_name}{suffix}"))
+}
 
 /// The evidence of an output cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +77,8 @@ pub enum EvidenceError {
 pub(crate) struct Subject<'a> {
     pub(crate) template: &'a Template,
     pub(crate) lineage: &'a [LineageStep],
+    /// Where the archives are from that its steps have unpacked.
+    pub(crate) archives: &'a Archives,
     pub(crate) inputs: &'a [Input],
     pub(crate) run: &'a TemplateRun,
     /// Names of its files in the output directory.
@@ -64,36 +90,61 @@ pub(crate) struct Subject<'a> {
 struct Written {
     version: u32,
     files: Vec<FileIdentity>,
+    /// Hash of what was told of them, but for times.
+    #[serde(default)]
+    told: String,
+}
+
+impl Written {
+    fn read(context: &Context<'_>) -> Option<Self> {
+        let bytes = context.store.record_get("evidence", context.output_name.as_bytes()).ok().flatten()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// The checksum of a file, if that and what is beside it are as they were: reading an image takes long.
+    fn sum_of(&self, file: &Path) -> Option<String> {
+        let beside = checksum_of(file);
+        let is_known = |path: &Path| FileIdentity::of(path).is_ok_and(|identity| self.files.contains(&identity));
+        let line = (is_known(file) && is_known(&beside)).then(|| std::fs::read_to_string(&beside).ok())??;
+        let (sum, name) = line.trim_end().split_once("  ")?;
+        (sum.len() == 64 && file.file_name()? == name).then(|| sum.to_owned())
+    }
 }
 
 impl Subject<'_> {
-    /// Whether the evidence of these very files is there.
+    /// Whether the evidence of these very files is there, and says of them what is to be said now: lines of templates move.
     pub(crate) fn is_current(&self, context: &Context<'_>) -> bool {
-        let bytes = context.store.record_get("evidence", context.output_name.as_bytes()).ok().flatten();
-        let written = bytes.and_then(|bytes| serde_json::from_slice::<Written>(&bytes).ok());
-        written.is_some() && written == self.identities(context).ok()
+        let written = Written::read(context);
+        written.is_some() && written == self.written(context).ok()
+    }
+
+    /// Hash of all that evidence and manifest say of these files, but for times and for what follows from the files.
+    fn told(&self) -> String {
+        let told = (effective(self.template), self.lineage, self.archives, self.inputs, &self.run.needs);
+        blake3::hash(&serde_json::to_vec(&told).expect("hashes and names are JSON")).to_hex().to_string()
     }
 
     /// Output files and evidence files, all of which have to be as they were.
-    fn identities(&self, context: &Context<'_>) -> Result<Written, EvidenceError> {
+    fn written(&self, context: &Context<'_>) -> Result<Written, EvidenceError> {
         let beside = self.files.iter().map(|file| format!("{file}.{SHA256_SUFFIX}"));
-        let own = [MANIFEST_SUFFIX, EVIDENCE_SUFFIX].map(|suffix| format!("{}{suffix}", context.output_name));
-        let all = self.files.iter().cloned().chain(beside).chain(own);
+        let all = self.files.iter().cloned().chain(beside).chain(own_files(&context.output_name));
         let identity = |name: String| {
             let path = context.workspace.output().join(name);
             FileIdentity::of(&path).map_err(|source| EvidenceError::File { operation: "look at", path, source })
         };
-        Ok(Written { version: VERSION, files: all.map(identity).collect::<Result<_, _>>()? })
+        let files = all.map(identity).collect::<Result<_, _>>()?;
+        Ok(Written { version: VERSION, files, told: self.told() })
     }
 
     /// Writes everything; `tree` is what is in the image.
     pub(crate) fn write(&self, tree: &Tree, context: &Context<'_>) -> Result<(), EvidenceError> {
         let directory = context.workspace.output();
         let files = &self.files;
-        let traced = traced(self.lineage, context.store).map_err(EvidenceError::Store)?;
+        let traced = traced(self.lineage, self.archives, context.store).map_err(EvidenceError::Store)?;
+        let written = Written::read(context);
         // Reading an image again takes longer than everything else together.
         let (sums, rest) = thread::scope(|scope| {
-            let sums = scope.spawn(|| write_sums(files, directory));
+            let sums = scope.spawn(|| write_sums(files, directory, written.as_ref()));
             let rest = self.write_manifest(tree, &traced, context).map(|()| software::installed(tree, context.store));
             (sums.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), rest)
         });
@@ -116,7 +167,7 @@ impl Subject<'_> {
         let path = directory.join(format!("{}{EVIDENCE_SUFFIX}", context.output_name));
         put(&path, &text)?;
         sync_parent(&path).map_err(|source| EvidenceError::File { operation: "make durable", path, source })?;
-        let written = serde_json::to_vec(&self.identities(context)?).expect("numbers are JSON");
+        let written = serde_json::to_vec(&self.written(context)?).expect("numbers are JSON");
         context.store.record_put("evidence", context.output_name.as_bytes(), &written).map_err(EvidenceError::Store)
     }
 
@@ -127,33 +178,49 @@ impl Subject<'_> {
     }
 }
 
-/// Writes the checksum of each file beside it; answers what the evidence says of them.
-fn write_sums(files: &[String], directory: &Path) -> Result<Vec<serde_json::Value>, EvidenceError> {
+/// Writes the checksum of each file beside it, unless it is one of those that were `written`; answers what the evidence
+/// says of them.
+fn write_sums(files: &[String], directory: &Path, written: Option<&Written>) -> Result<Vec<Value>, EvidenceError> {
     let mut sums = Vec::with_capacity(files.len());
     for name in files {
-        let (sum, bytes) = sha256(&directory.join(name))?;
-        let line = format!("{sum}  {name}\n");
-        put(&directory.join(format!("{name}.{SHA256_SUFFIX}")), line.as_bytes())?;
+        let path = directory.join(name);
+        let failed = |source| EvidenceError::File { operation: "look at", path: path.clone(), source };
+        let (sum, bytes) = match written.and_then(|written| written.sum_of(&path)) {
+            Some(sum) => (sum, path.metadata().map_err(failed)?.len()),
+            None => {
+                let (sum, bytes) = sha256(&path)?;
+                put(&checksum_of(&path), format!("{sum}  {name}\n").as_bytes())?;
+                (sum, bytes)
+            }
+        };
         sums.push(json!({ "name": name, "bytes": bytes, "sha256": sum }));
     }
     Ok(sums)
 }
 
+/// A step with its place and its template, in JSON.
+fn named(step: &LineageStep) -> Map<String, Value> {
+    let texts = [("step", &step.title), ("origin", &step.origin), ("template", &step.template)];
+    texts.into_iter().map(|(key, text)| (key.to_owned(), json!(text))).collect()
+}
+
 /// What steps have removed and nothing made again, in their order. Of a directory that is there again, others of its
 /// files may be.
-fn removed(tree: &Tree, traced: &Traced<'_>) -> Vec<serde_json::Value> {
+fn removed(tree: &Tree, traced: &Traced<'_>) -> Vec<Value> {
     let is_gone = |path: &ImagePath| tree.get(path).is_none_or(Node::is_directory);
     let removed = traced.removed.iter().filter(|(path, _)| is_gone(path));
     let line = |(path, step): &(ImagePath, &LineageStep)| {
-        let path = String::from_utf8_lossy(path.as_bytes());
-        json!({ "path": path, "step": step.title, "origin": step.origin, "template": step.template })
+        let mut line = Map::new();
+        put_name(&mut line, "path", path.as_bytes());
+        line.extend(named(step));
+        Value::from(line)
     };
     removed.map(line).collect()
 }
 
 /// The template as it was understood: after includes, guards, features and expansion, each step with its place.
 #[must_use]
-pub fn effective(template: &Template) -> serde_json::Value {
+pub fn effective(template: &Template) -> Value {
     let steps = template.steps.iter().map(|located| {
         let chain: Vec<String> = located.origin.chain().iter().map(ToString::to_string).collect();
         let mut step = json!(located.step);
@@ -179,8 +246,8 @@ pub fn effective(template: &Template) -> serde_json::Value {
 }
 
 /// Modes and owners as people write them, not as steps have them.
-fn write_as_in_templates(step: &mut serde_json::Value) {
-    let number = |value: &serde_json::Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+fn write_as_in_templates(step: &mut Value) {
+    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
     for (field, value) in step.as_object_mut().into_iter().flatten() {
         let text = match (field.as_str(), number(value)) {
             ("mode", Some(mode)) => Some(format!("{mode:04o}")),

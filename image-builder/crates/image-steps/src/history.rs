@@ -13,8 +13,33 @@ const FINISHED: &str = "history";
 const UNFINISHED: &str = "history-unfinished";
 /// The keys of what such a one has done since it was written there, one after the other.
 const UNDER_WAY: &str = "history-under-way";
+/// The keys of the templates before the newest build of each output that came to its end, and before a later one.
+const FINISHED_CHAIN: &str = "history-chain";
+const UNFINISHED_CHAIN: &str = "history-unfinished-chain";
 /// Bytes of the key of a step's record.
 pub(crate) const KEY_BYTES: usize = blake3::OUT_LEN;
+
+/// Keys of steps' records, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Keys(BTreeSet<Vec<u8>>);
+
+impl Keys {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(bytes.chunks_exact(KEY_BYTES).map(<[u8]>::to_vec).collect())
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flatten().copied().collect()
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    pub(crate) fn contains(&self, key: &[u8]) -> bool {
+        self.0.contains(key)
+    }
+}
 
 /// A build of one output, as far as it got.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -26,6 +51,12 @@ pub(crate) struct History {
     /// What it came to, if it came to its end.
     #[serde(default)]
     size: Option<BuiltSize>,
+    /// The steps of the templates before it, in records of their own.
+    #[serde(skip)]
+    chain: Keys,
+    /// It did not come to its end.
+    #[serde(skip)]
+    is_unfinished: bool,
 }
 
 /// How large a finished build was.
@@ -61,26 +92,37 @@ struct HistoryStep {
 /// A step as it is now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now<'a> {
-    pub(crate) index: usize,
     pub(crate) title: &'a str,
+    /// Hash of the step after expansion.
     pub(crate) step: &'a str,
     pub(crate) inputs: &'a [Input],
+    /// The key of its record.
+    pub(crate) key: &'a [u8],
 }
 
 impl History {
-    pub(crate) fn new(start: String) -> Self {
-        Self { version: ENGINE_VERSION.to_owned(), start, steps: Vec::new(), size: None }
+    /// A build that begins with the state `start`, to which the steps of `chain` have led.
+    pub(crate) fn new(start: String, chain: Keys) -> Self {
+        Self { version: ENGINE_VERSION.to_owned(), start, chain, ..Self::default() }
     }
 
-    pub(crate) fn push(&mut self, now: Now<'_>, key: &[u8]) {
+    /// The keys of its steps and of those before them.
+    pub(crate) fn keys(&self) -> Keys {
+        let mut keys = self.chain.clone();
+        keys.0.extend(self.steps.iter().map(|step| step.key.clone()));
+        keys
+    }
+
+    pub(crate) fn push(&mut self, now: Now<'_>) {
         let (title, step) = (now.title.to_owned(), now.step.to_owned());
-        self.steps.push(HistoryStep { title, step, inputs: now.inputs.to_vec(), key: key.to_vec() });
+        self.steps.push(HistoryStep { title, step, inputs: now.inputs.to_vec(), key: now.key.to_vec() });
     }
 
-    /// The last build of the output called `output_name`, finished or not; none when it was never built, or by a program
-    /// that kept none.
-    pub(crate) fn read(output_name: &str, store: &Store) -> Option<Self> {
-        read(UNFINISHED, output_name, store).or_else(|| Self::read_finished(output_name, store))
+    /// The builds of the output called `output_name` that are remembered: the newest that came to its end, and a later one
+    /// that did not.
+    pub(crate) fn read_all(output_name: &str, store: &Store) -> Vec<Self> {
+        let unfinished = read(UNFINISHED, output_name, store).map(|history| Self { is_unfinished: true, ..history });
+        Self::read_finished(output_name, store).into_iter().chain(unfinished).collect()
     }
 
     /// The newest build of the output called `output_name` that came to its end.
@@ -97,6 +139,7 @@ impl History {
         if Self::read_finished(output_name, store).is_some_and(|newest| newest.is_same(self)) {
             return forget_unfinished(output_name, store);
         }
+        write_chain(UNFINISHED_CHAIN, &self.chain, output_name, store)?;
         write(UNFINISHED, self, output_name, store)?;
         store.record_remove(UNDER_WAY, output_name.as_bytes())
     }
@@ -111,6 +154,7 @@ impl History {
         output_name: &str,
         store: &Store,
     ) -> Result<(), StoreError> {
+        write_chain(FINISHED_CHAIN, &self.chain, output_name, store)?;
         let newest = Self::read_finished(output_name, store);
         if !newest.is_some_and(|newest| newest.is_same(&self) && newest.size == size) {
             write(FINISHED, &Self { size, ..self }, output_name, store)?;
@@ -127,19 +171,31 @@ impl History {
         self.size.as_ref()
     }
 
-    /// The keys of all that the newest finished build of every output is made of, and later ones that are not.
+    /// The keys of all that the newest finished build of every output is made of, and later ones that are not: their own
+    /// steps, and those of all templates before them as they were then.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) fn all_keys(store: &Store) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+    pub(crate) fn all_keys(store: &Store) -> Result<Keys, StoreError> {
         let histories = store.records(FINISHED)?.into_iter().chain(store.records(UNFINISHED)?);
         let histories = histories.filter_map(|record| serde_json::from_slice::<Self>(&record.value).ok());
-        let mut keys: BTreeSet<Vec<u8>> =
-            histories.flat_map(|history| history.steps.into_iter().map(|step| step.key)).collect();
-        for record in store.records(UNDER_WAY)? {
-            keys.extend(record.value.chunks_exact(KEY_BYTES).map(<[u8]>::to_vec));
+        let mut keys = Keys(histories.flat_map(|history| history.steps.into_iter().map(|step| step.key)).collect());
+        for namespace in [UNDER_WAY, FINISHED_CHAIN, UNFINISHED_CHAIN] {
+            for record in store.records(namespace)? {
+                keys.extend(Keys::from_bytes(&record.value));
+            }
         }
         Ok(keys)
+    }
+
+    /// The hashes of all that the same builds have read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn all_inputs(store: &Store) -> Result<BTreeSet<String>, StoreError> {
+        let histories = store.records(FINISHED)?.into_iter().chain(store.records(UNFINISHED)?);
+        let histories = histories.filter_map(|record| serde_json::from_slice::<Self>(&record.value).ok());
+        Ok(histories.flat_map(|history| history.inputs()).map(|input| input.hash).collect())
     }
 
     /// Everything that was read, each once.
@@ -150,32 +206,70 @@ impl History {
         inputs
     }
 
-    /// Whether the last build did this step at this place, after the same ones.
-    pub(crate) fn has(&self, now: Now<'_>, key: &[u8]) -> bool {
-        self.steps.get(now.index).is_some_and(|step| step.key == key)
+    /// How many steps it has begun with that are these, with all that they depend on.
+    pub(crate) fn common(&self, now: &[Now<'_>]) -> usize {
+        self.steps.iter().zip(now).take_while(|(step, now)| step.key == now.key).count()
     }
 
-    /// Why the result of a step is not known, though that of the step before it is.
-    pub(crate) fn why(&self, now: Now<'_>, start: &str) -> String {
+    /// Why the result of the last of these steps is not known, though that of the one before it is. The steps begin with
+    /// the state `start`.
+    pub(crate) fn why(&self, now: &[Now<'_>], start: &str) -> String {
         if self.version != ENGINE_VERSION {
             return "the last build was done by another version of image-builder".to_owned();
         }
-        let here = self.steps.get(now.index).filter(|step| step.step == now.step);
-        let Some(before) = here.or_else(|| self.steps.iter().find(|step| step.step == now.step)) else {
-            return match self.steps.get(now.index) {
-                Some(step) if step.title == now.title => "the step was changed".to_owned(),
-                None if !self.steps.is_empty() => "the last build did not get so far".to_owned(),
-                _ => "the step is new".to_owned(),
-            };
-        };
-        let changed = now.inputs.iter().find(|input| !before.inputs.contains(input));
-        match changed {
-            Some(input) => format!("{} changed", input.what),
-            None if now.index == 0 && self.start != start => "what it begins with changed".to_owned(),
-            None if here.is_none() => "the steps before it are others".to_owned(),
-            None => "its result is not in the cache any more".to_owned(),
+        let (common, last) = (self.common(now), now.len() - 1);
+        if common > last {
+            let is_end = self.is_unfinished && self.steps.len() == now.len();
+            let gone = "its result is not in the cache any more";
+            return if is_end { "the last build failed or was ended here" } else { gone }.to_owned();
+        }
+        if common == self.steps.len() && common > 0 {
+            return "the last build did not get so far".to_owned();
+        }
+        if common == 0 && self.start != start {
+            return "what it begins with changed".to_owned();
+        }
+        let (first, title) = (now[common], now[common].title);
+        match (self.difference(common, first), common == last) {
+            (Difference::Input(what), true) => format!("{what} changed"),
+            (Difference::Input(what), false) => format!("{what} changed, which {title} before it reads"),
+            (Difference::Step, true) => "the step was changed".to_owned(),
+            (Difference::Step, false) => format!("{title} before it was changed"),
+            (Difference::New, true) => "the step is new".to_owned(),
+            (Difference::New | Difference::Place, _) => "the steps before it are others".to_owned(),
+            (Difference::State, true) => "the step before it came to something else".to_owned(),
+            (Difference::State, false) => format!("what comes before {title} came to something else"),
         }
     }
+
+    /// How a step differs from the one that was at its place, where everything before it is the same.
+    fn difference(&self, index: usize, now: Now<'_>) -> Difference {
+        let is_same = |step: &&HistoryStep| step.step == now.step;
+        let here = self.steps.get(index);
+        let Some(before) = here.filter(is_same).or_else(|| self.steps.iter().find(is_same)) else {
+            let is_changed = here.is_some_and(|step| step.title == now.title);
+            return if is_changed { Difference::Step } else { Difference::New };
+        };
+        match now.inputs.iter().find(|input| !before.inputs.contains(input)) {
+            Some(input) => Difference::Input(input.what.clone()),
+            None if here.is_some_and(|step| is_same(&step)) => Difference::State,
+            None => Difference::Place,
+        }
+    }
+}
+
+/// How a step differs from what it was in the last build.
+enum Difference {
+    /// Something that it reads is another one.
+    Input(String),
+    /// It does the same to the same thing in another way.
+    Step,
+    /// There was none like it.
+    New,
+    /// It was at another place.
+    Place,
+    /// It is the same, and begins with something else.
+    State,
 }
 
 /// What a build has done that goes on: should it be killed, `gc` does not forget any of it.
@@ -213,8 +307,18 @@ impl UnderWay {
 }
 
 fn forget_unfinished(output_name: &str, store: &Store) -> Result<(), StoreError> {
-    store.record_remove(UNDER_WAY, output_name.as_bytes())?;
-    store.record_remove(UNFINISHED, output_name.as_bytes())
+    [UNDER_WAY, UNFINISHED, UNFINISHED_CHAIN]
+        .into_iter()
+        .try_for_each(|namespace| store.record_remove(namespace, output_name.as_bytes()))
+}
+
+fn write_chain(namespace: &str, chain: &Keys, output_name: &str, store: &Store) -> Result<(), StoreError> {
+    let value = chain.to_bytes();
+    let known = store.record_get(namespace, output_name.as_bytes())?;
+    if known.unwrap_or_default() == value {
+        return Ok(());
+    }
+    store.record_put(namespace, output_name.as_bytes(), &value)
 }
 
 fn read(namespace: &str, output_name: &str, store: &Store) -> Option<History> {
@@ -235,31 +339,60 @@ mod tests {
         Input { what: what.to_owned(), hash: hash.to_owned() }
     }
 
+    const NONE: &[Input] = &[];
+
+    fn now<'a>(title: &'a str, step: &'a str, inputs: &'a [Input], key: &'a str) -> Now<'a> {
+        Now { title, step, inputs, key: key.as_bytes() }
+    }
+
+    /// It has done `ensure_file /a`, which reads `files/a`, and `ensure_file /b`.
+    fn history(is_unfinished: bool) -> History {
+        let mut history = History::new("start".to_owned(), Keys::default());
+        history.push(now("ensure_file /a", "A", &[input("files/a", "1")], "a1"));
+        history.push(now("ensure_file /b", "B", NONE, "b1"));
+        History { is_unfinished, ..history }
+    }
+
     #[test]
     fn the_reason_is_what_differs() {
-        let inputs = [input("files/a", "1")];
-        let now = |index, title, step| Now { index, title, step, inputs: &inputs };
-        let mut history = History::new("start".to_owned());
-        history.push(now(0, "ensure_file /a", "A"), b"key");
-        history.push(now(1, "ensure_file /b", "B"), b"key");
-        let changed = [input("files/a", "2")];
+        let (read, changed) = ([input("files/a", "1")], [input("files/a", "2")]);
+        let (a, b, c) = (
+            now("ensure_file /a", "A", &read, "a1"),
+            now("ensure_file /b", "B", NONE, "b1"),
+            now("ensure_file /c", "C", NONE, "c1"),
+        );
+        let other_a = Now { key: b"a2", ..a };
+        let other_b = Now { key: b"b2", ..b };
         for (now, start, expected) in [
-            (Now { inputs: &changed, ..now(0, "ensure_file /a", "A") }, "start", "files/a changed"),
-            (now(0, "ensure_file /a", "A2"), "start", "the step was changed"),
-            (now(0, "ensure_dir /x", "X"), "start", "the step is new"),
-            (now(0, "ensure_file /a", "A"), "other", "what it begins with changed"),
-            (now(0, "ensure_file /a", "A"), "start", "its result is not in the cache any more"),
-            (now(0, "ensure_file /b", "B"), "start", "the steps before it are others"),
-            (now(2, "ensure_file /c", "C"), "start", "the last build did not get so far"),
+            (vec![Now { inputs: &changed, ..other_a }], "start", "files/a changed"),
+            (vec![Now { step: "A2", ..other_a }], "start", "the step was changed"),
+            (vec![now("ensure_dir /x", "X", NONE, "x")], "start", "the step is new"),
+            (vec![other_a], "other", "what it begins with changed"),
+            (vec![a], "start", "its result is not in the cache any more"),
+            (vec![a, b], "start", "its result is not in the cache any more"),
+            (vec![other_b], "start", "the steps before it are others"),
+            (vec![a, other_b], "start", "the step before it came to something else"),
+            (vec![a, b, c], "start", "the last build did not get so far"),
+            // Its result was said to be lost, where another state was before it.
+            (
+                vec![Now { inputs: &changed, ..other_a }, other_b],
+                "start",
+                "files/a changed, which ensure_file /a before it reads",
+            ),
+            (vec![Now { step: "A2", ..other_a }, other_b], "start", "ensure_file /a before it was changed"),
+            (vec![c, Now { key: b"a2", ..a }], "start", "the steps before it are others"),
+            (vec![other_a, other_b], "other", "what it begins with changed"),
         ] {
-            assert_eq!(history.why(now, start), expected, "{now:?}");
+            assert_eq!(history(false).why(&now, start), expected, "{now:?}");
         }
+        assert_eq!(history(true).why(&[a, b], "start"), "the last build failed or was ended here");
+        assert_eq!(history(true).why(&[a], "start"), "its result is not in the cache any more");
     }
 
     #[test]
     fn another_version_is_a_reason_for_everything() {
-        let history = History { version: "older".to_owned(), ..History::new(String::new()) };
-        let why = history.why(Now { index: 0, title: "t", step: "A", inputs: &[] }, "");
+        let history = History { version: "older".to_owned(), ..history(false) };
+        let why = history.why(&[now("t", "A", NONE, "k")], "");
         assert!(why.contains("another version"), "{why}");
     }
 }

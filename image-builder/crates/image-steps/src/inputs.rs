@@ -42,6 +42,12 @@ impl FileIdentity {
         })
     }
 
+    /// Whether it is the same file with the same content. It may have got another name or mode meanwhile: both change only
+    /// `st_ctime`.
+    pub(crate) fn is_same_content(&self, other: &Self) -> bool {
+        Self { changed: other.changed, ..*self } == *other
+    }
+
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
@@ -164,23 +170,42 @@ pub(crate) fn remember_output(name: &str, path: &Path, store: &Store) -> Result<
     store.record_put(MADE, name.as_bytes(), hash.as_bytes()).map_err(remember)
 }
 
+/// The hash of the archive `name` that a build here has made last; none of another file.
+pub(crate) fn made_hash(name: &str, store: &Store) -> Result<Option<String>, StoreError> {
+    let known = store.record_get(MADE, name.as_bytes())?.and_then(|known| String::from_utf8(known).ok());
+    let is_hash =
+        |text: &String| text.len() == 2 * blake3::OUT_LEN && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Ok(known.filter(is_hash))
+}
+
 /// The same of an image, by what tells one file from another: reading all of it would take too long.
 pub(crate) fn remember_image(name: &str, identity: &FileIdentity, store: &Store) -> Result<(), StoreError> {
     let value = serde_json::to_vec(identity).expect("numbers are JSON");
     store.record_put(MADE, name.as_bytes(), &value)
 }
 
-/// Whether what is at `path`, the file `name` of the output directory, is what a build here has made. What somebody put
-/// there is not.
-pub(crate) fn is_made_here(name: &str, path: &Path, store: &Store) -> Result<bool, InputError> {
+/// Where a file of the output directory is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MadeBy {
+    /// A build here has made it as it is, or was about to.
+    Build,
+    /// A build here has made it, and somebody has changed or replaced it since.
+    Changed,
+    /// No build here has made it.
+    Somebody,
+}
+
+/// Where what is at `path` is from, the file `name` of the output directory.
+pub(crate) fn made_by(name: &str, path: &Path, store: &Store) -> Result<MadeBy, InputError> {
     let remember = |source| InputError::Remember { path: path.to_owned(), source };
     let failed = |source| InputError::Read { path: path.to_owned(), source };
-    let Some(known) = store.record_get(MADE, name.as_bytes()).map_err(remember)? else { return Ok(false) };
+    let Some(known) = store.record_get(MADE, name.as_bytes()).map_err(remember)? else { return Ok(MadeBy::Somebody) };
     if known == BEING_MADE {
-        return Ok(true);
+        return Ok(MadeBy::Build);
     }
-    match serde_json::from_slice::<FileIdentity>(&known) {
-        Ok(identity) => Ok(FileIdentity::of(path).map_err(failed)? == identity),
-        Err(_) => Ok(hash_file(path, store)?.to_string().as_bytes() == known),
-    }
+    let is_same = match serde_json::from_slice::<FileIdentity>(&known) {
+        Ok(identity) => FileIdentity::of(path).map_err(failed)? == identity,
+        Err(_) => hash_file(path, store)?.to_string().as_bytes() == known,
+    };
+    Ok(if is_same { MadeBy::Build } else { MadeBy::Changed })
 }

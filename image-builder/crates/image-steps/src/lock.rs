@@ -5,6 +5,7 @@
 //! content is only there to name the holder.
 
 use crate::leftovers;
+use crate::target;
 use crate::workspace::{Workspace, WorkspaceError};
 use process_runner::{Guarded, shell_quote};
 use rustix::fs::{FlockOperation, flock};
@@ -21,6 +22,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How long the programs of a killed holder are waited for, which keep the lock until they have ended.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
+/// How often one that waits for a holder that works tries again.
+const WAIT: Duration = Duration::from_millis(200);
 
 /// The workspaces that this process has locked.
 static HELD: Mutex<Vec<Workspace>> = Mutex::new(Vec::new());
@@ -63,6 +66,31 @@ impl WorkspaceLock {
     /// # Errors
     /// [`WorkspaceError::Busy`] when another process has it; when the file cannot be used.
     pub fn acquire(workspace: &Workspace) -> Result<Self, WorkspaceError> {
+        Self::acquire_or(workspace, |_| false)
+    }
+
+    /// The same, and another process that has it is waited for. Whoever that is, as far as it has said so, is told to `tell`
+    /// once for each.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub fn wait_for(workspace: &Workspace, mut tell: impl FnMut(Option<&Holder>)) -> Result<Self, WorkspaceError> {
+        let mut told: Option<Option<Holder>> = None;
+        Self::acquire_or(workspace, |holder| {
+            if told.as_ref().is_none_or(|told| told.as_ref() != holder) {
+                tell(holder);
+                told = Some(holder.cloned());
+            }
+            std::thread::sleep(WAIT);
+            true
+        })
+    }
+
+    /// Takes the lock, and tries again as long as `goes_on` says so of whoever has it.
+    fn acquire_or(
+        workspace: &Workspace,
+        mut goes_on: impl FnMut(Option<&Holder>) -> bool,
+    ) -> Result<Self, WorkspaceError> {
         let path = workspace.root().join("lock");
         let failed = |operation| {
             let path = path.clone();
@@ -71,8 +99,11 @@ impl WorkspaceLock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(&path).map_err(failed("open"))?;
-        if !lock(&mut file).map_err(failed("lock"))? {
-            return Err(WorkspaceError::Busy { path, holder: Holder::read(&mut file) });
+        while !lock(&mut file).map_err(failed("lock"))? {
+            let holder = Holder::read(&mut file);
+            if !goes_on(holder.as_ref()) {
+                return Err(WorkspaceError::Busy { path, holder });
+            }
         }
         let was_killed = Holder::read(&mut file);
         Holder::this_process().write(&mut file).map_err(failed("write"))?;
@@ -80,7 +111,7 @@ impl WorkspaceLock {
         let guard = file.try_clone().ok().map(|file| process_runner::guard(OwnedFd::from(file)));
         let root = workspace.root().to_owned();
         let locked = Self { file, root, was_killed, hands_on: false, _guard: guard };
-        leftovers::remove(workspace)?;
+        leftovers::take_up(workspace)?;
         Ok(locked)
     }
 
@@ -119,12 +150,14 @@ impl Drop for WorkspaceLock {
 
 /// Ends every program and removes everything half made, for a process that is about to exit.
 ///
-/// No program can be started afterwards. `grace` is what the programs are given to tidy up.
+/// No program can be started afterwards, and no image in several forms gets its names; one that is just getting them is
+/// waited for. `grace` is what the programs are given to tidy up. Other threads may go on building meanwhile.
 pub fn abandon(grace: Duration) {
     process_runner::end_all(grace);
+    target::end_placing();
     for workspace in held().iter() {
         // What cannot be removed now is removed by the next run.
-        let _ = leftovers::remove(workspace);
+        let _ = leftovers::remove_unfinished(workspace);
     }
 }
 

@@ -27,14 +27,38 @@ pub(crate) fn refuse_foreign(workspace: &Workspace) -> Result<(), WorkspaceError
     }
     let was_ours = workspace.store().join("format").is_file();
     let lock = workspace.root().join("lock");
+    let is_taken = |name: &str| leftovers::is_unfinished(name) || leftovers::is_complete(name);
     let foreign = first(workspace.work(), |name| !leftovers::is_scratch(name))
-        .or_else(|| first(workspace.output(), leftovers::is_unfinished).filter(|_| !was_ours))
+        .or_else(|| first(workspace.output(), is_taken).filter(|_| !was_ours))
         .or_else(|| first(&workspace.debian(), |_| true).filter(|_| !was_ours))
         .or_else(|| Some(lock).filter(|lock| !was_ours && fs::metadata(lock).is_ok_and(|file| file.len() > 0)));
     match foreign {
         Some(path) => Err(WorkspaceError::Foreign { path, root: workspace.root().to_owned() }),
         None => Ok(()),
     }
+}
+
+/// Whether a directory is marked, or was a workspace of an earlier version.
+pub(crate) fn is_workspace(workspace: &Workspace) -> bool {
+    workspace.root().join(MARKER).is_file() || workspace.store().join("format").is_file()
+}
+
+/// What may be in a directory before it becomes a workspace: what a workspace has, for archives that are put into `output`
+/// and the machines of `dev-vm`, and what file systems have of themselves.
+const EXPECTED: [&str; 10] =
+    ["output", "work", "store", "debian", "ips", "lock", "vm", "lost+found", ".zfs", ".snapshot"];
+
+/// Makes sure that a directory is a workspace, or has nothing else in it.
+///
+/// # Errors
+/// [`WorkspaceError::Filled`], naming what is in it.
+pub(crate) fn refuse_filled(workspace: &Workspace) -> Result<(), WorkspaceError> {
+    if is_workspace(workspace) {
+        return Ok(());
+    }
+    let found = first(workspace.root(), |name| !EXPECTED.contains(&name));
+    let entry = found.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    entry.map_or(Ok(()), |entry| Err(WorkspaceError::Filled { entry, root: workspace.root().to_owned() }))
 }
 
 /// Marks the directory, unless it is.
@@ -93,7 +117,8 @@ mod tests {
     /// `-d .` removed the user's `work`, on every build.
     #[test]
     fn a_directory_with_other_peoples_files_is_refused_and_left_alone() {
-        for file in ["work/thesis/chapter1.txt", "output/notes.raw.tmp", "debian/control", "lock"] {
+        let complete = "output/.complete-abc123/chapter1.txt";
+        for file in ["work/thesis/chapter1.txt", "output/notes.raw.tmp", complete, "debian/control", "lock"] {
             let place = Place::with(&[file, "README"]);
             let before = place.names(".");
             let error = place.open().expect_err(file);
@@ -109,11 +134,25 @@ mod tests {
 
     #[test]
     fn a_directory_with_nothing_in_the_way_becomes_a_workspace() {
-        let place = Place::with(&["README", "output/base.tar"]);
+        let place = Place::with(&["output/base.tar"]);
         let workspace = place.open().expect("nothing is in the way");
         assert!(place.path(MARKER).is_file());
         drop(WorkspaceLock::acquire(&workspace).expect("it is free"));
         assert_eq!(place.names("output"), ["base.tar"]);
+    }
+
+    /// A checkout had five more directories after `-d .`.
+    #[test]
+    fn a_directory_with_something_else_is_filled_only_if_somebody_says_so() {
+        let place = Place::with(&["README", "output/base.tar"]);
+        let before = place.names(".");
+        let error = place.open().expect_err("nobody has said so");
+        let (text, help) = (error.to_string(), error.help().expect("a way out"));
+        assert!(text.contains("not empty: README is in it"), "{text}");
+        assert!(help.contains("image-builder workspace -d "), "{help}");
+        assert_eq!(place.names("."), before);
+        Workspace::make(&Location::Directory(place.path("."))).expect("somebody says so");
+        place.open().expect("it is a workspace now");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path`: temporary file beside it, fsync, rename.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -31,6 +31,21 @@ pub(crate) fn persist(file: tempfile::NamedTempFile, path: &Path) -> io::Result<
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()
+}
+
+/// Removes files of one directory in this order, durably: what comes next may not be on the disk before that. One that is gone
+/// already is fine.
+///
+/// # Errors
+/// With the file that cannot be removed.
+pub(crate) fn remove_durably(files: &[PathBuf]) -> Result<(), (PathBuf, io::Error)> {
+    for file in files {
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err((file.clone(), error)),
+            _ => {}
+        }
+    }
+    files.first().map_or(Ok(()), |file| sync_parent(file).map_err(|error| (file.clone(), error)))
 }
 
 /// Sets permission bits, independent of the umask.

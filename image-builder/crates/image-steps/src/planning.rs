@@ -9,13 +9,13 @@ use crate::progress::Progress;
 use crate::providers::Provider;
 use crate::request::{BuildRequest, impossible_here, load};
 use crate::session::{Session, open_store, packages_client};
+use crate::state::SavedState;
 use crate::steps::Forecast;
-use crate::target;
+use crate::target::{self, PlannedImage};
 use crate::wanted::{Need, Wanted, gives, wanted_snapshot};
 use crate::workspace::Workspace;
 use image_tree::Store;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use template::{Diagnostic, Features, Template};
 
@@ -28,8 +28,8 @@ pub struct PlannedTemplate {
     pub needs: Vec<Need>,
     /// Its steps.
     pub steps: Vec<PlannedStep>,
-    /// The file that the target writes, and whether it is there and current.
-    pub artifact: Option<(PathBuf, bool)>,
+    /// The file that the target writes.
+    pub image: Option<PlannedImage>,
     /// How large what it makes will be.
     pub size: EstimatedSize,
     /// Why `build` refuses it on this host, if it does.
@@ -84,6 +84,8 @@ struct Plan {
     /// What will be made, so that nobody knows it yet; and the template that makes it, with what can be told of the
     /// package image in it.
     awaited: BTreeMap<Wanted, (String, Forecast)>,
+    /// Snapshots whose states are known. What lies under their names may be of another variant that was built last.
+    made: BTreeMap<Wanted, (SavedState, Option<u64>)>,
     /// How many bytes there will be in it.
     sizes: BTreeMap<Wanted, u64>,
 }
@@ -99,6 +101,7 @@ impl Session<'_> {
         planned: &mut Plan,
     ) -> Result<(), BuildError> {
         enter(chain)?;
+        self.claim_outputs(template)?;
         let mut needs = Vec::new();
         for provider in self.providers(template, features, chain)? {
             needs.push(provider.need());
@@ -117,10 +120,13 @@ impl Session<'_> {
             Some(awaited) => {
                 (Err(awaited), snapshot.as_ref().and_then(|snapshot| planned.sizes.get(snapshot)).copied())
             }
-            None => {
-                let beginning = self.beginning(group, template, &context)?;
-                (Ok(beginning.saved), beginning.files)
-            }
+            None => match snapshot.as_ref().and_then(|snapshot| planned.made.get(snapshot)) {
+                Some((saved, files)) => (Ok(saved.clone()), *files),
+                None => {
+                    let beginning = self.beginning(group, template, &context)?;
+                    (Ok(beginning.saved), beginning.files)
+                }
+            },
         };
         let is_of = |need: &&Need, output: &str| need.takes.iter().any(|taken| taken == output);
         let others = Others {
@@ -135,16 +141,22 @@ impl Session<'_> {
             awaited: &|output| planned.sizes.get(&Wanted::Output(output.to_owned())).copied(),
         };
         let size = engine::estimate(template, &basis, &context);
-        let artifact = target::expected(template, told.saved.as_ref(), &context);
+        let unknown = || match told.steps.last().and_then(|step| step.awaits.as_ref()) {
+            Some(provider) => format!("{provider} is built before it"),
+            None => "a step before it will run".to_owned(),
+        };
+        let image = target::expected(template, told.saved.as_ref(), unknown, &context);
         let impossible = if self.is_main(&subject) { impossible_here(template, self.request) } else { Vec::new() };
-        let steps = told.steps;
-        if steps.iter().any(|step| step.cached != Some(true)) {
-            let given = gives(template, group, name);
+        let (steps, given) = (told.steps, gives(template, group, name));
+        if let Some(saved) = told.saved {
+            let made = |given| (given, (saved.clone(), told.files));
+            planned.made.extend(given.into_iter().filter(Wanted::is_snapshot).map(made));
+        } else {
             planned.sizes.extend(given.iter().map(|given| (given.clone(), size.files)));
             let awaited = |given| (given, (subject.clone(), told.forecast.clone()));
             planned.awaited.extend(given.into_iter().map(awaited));
         }
-        planned.templates.push(PlannedTemplate { subject, needs, steps, artifact, size, impossible });
+        planned.templates.push(PlannedTemplate { subject, needs, steps, image, size, impossible });
         chain.pop();
         Ok(())
     }

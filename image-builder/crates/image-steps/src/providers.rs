@@ -3,7 +3,7 @@
 use crate::build::BuildError;
 use crate::chain::Link;
 use crate::engine::EngineError;
-use crate::inputs::is_made_here;
+use crate::inputs::{MadeBy, made_by};
 use crate::request::load_with;
 use crate::roots::template_names;
 use crate::session::Session;
@@ -12,7 +12,7 @@ use crate::steps;
 use crate::target;
 use crate::wanted::{Need, Wanted, gives, wants};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use template::{Diagnostic, Features, Origin, Template};
 
@@ -78,8 +78,8 @@ impl Session<'_> {
         if self.request.no_deps {
             return self.require_present(wanted, place, None).map(|()| None);
         }
-        if let Some(path) = self.given(wanted, place)? {
-            self.tell_given(&path, wanted, place, features);
+        if let Some((path, made_by)) = self.given(wanted, place)? {
+            self.tell_given(&path, made_by, wanted, place, features);
             return Ok(None);
         }
         let provider = match self.find_provider(wanted, place, features)? {
@@ -87,7 +87,7 @@ impl Session<'_> {
             Found::Several(names) => return Err(self.ambiguous(wanted, place, &names)),
             Found::One(provider) => *provider,
         };
-        if let Some(reason) = self.impossible(&provider, &mut Vec::new())? {
+        if let Some(reason) = self.impossible(&provider)? {
             // It cannot run here, so what is there counts, wherever it came from.
             return self.require_present(wanted, place, Some((&provider, &reason))).map(|()| None);
         }
@@ -174,17 +174,23 @@ impl Session<'_> {
         all
     }
 
-    fn tell_given(&self, path: &std::path::Path, wanted: &Wanted, place: &Origin, features: &Features) {
+    /// Says once in a run that a file is taken as it is, though a template would make it.
+    fn tell_given(&self, path: &Path, made_by: MadeBy, wanted: &Wanted, place: &Origin, features: &Features) {
         let by = match self.find_provider(wanted, place, features) {
             Ok(Found::One(provider)) => format!("{}/{}", provider.group, provider.name),
             Ok(Found::Several(names)) => format!("one of {}", names.join(", ")),
             Err(_) => "the template that is wrong".to_owned(),
             Ok(Found::Nobody) => return,
         };
-        self.progress.message(&format!(
-            "taking {} as it is, because no build here has made it; remove it to have {by} make it",
-            path.display()
-        ));
+        if !self.told.borrow_mut().given.insert(path.to_owned()) {
+            return;
+        }
+        let reason = match made_by {
+            MadeBy::Changed => "it was changed or replaced after a build here had made it",
+            _ => "no build here has made it",
+        };
+        let path = path.display();
+        self.progress.message(&format!("taking {path} as it is, because {reason}; remove it to have {by} make it"));
     }
 
     fn tell_kept_features(&self, provider: &Provider, features: &Features) {
@@ -208,39 +214,45 @@ impl Session<'_> {
         EngineError::Step(Box::new(diagnostic.help(help))).into()
     }
 
-    /// A file of the output directory that somebody has put there: it is wanted as it is.
-    fn given(&self, wanted: &Wanted, place: &Origin) -> Result<Option<PathBuf>, BuildError> {
+    /// A file of the output directory that somebody has put there or changed: it is wanted as it is.
+    fn given(&self, wanted: &Wanted, place: &Origin) -> Result<Option<(PathBuf, MadeBy)>, BuildError> {
         let Wanted::Output(name) = wanted else { return Ok(None) };
         let path = self.workspace.output().join(name);
         if !path.is_file() {
             return Ok(None);
         }
-        let is_made_here = is_made_here(name, &path, self.store).map_err(|error| {
+        let made_by = made_by(name, &path, self.store).map_err(|error| {
             let diagnostic = Diagnostic::error("build::input", error.to_string());
             EngineError::Step(Box::new(diagnostic.at(place, "needed here")))
         })?;
-        Ok((!is_made_here).then_some(path))
+        Ok((made_by != MadeBy::Build).then_some((path, made_by)))
     }
 
     /// Why a template cannot be built here: because of one of its own steps, or because it takes something that is not
-    /// there from a template that cannot.
-    fn impossible(&self, provider: &Provider, seen: &mut Vec<String>) -> Result<Option<String>, BuildError> {
+    /// there from a template that cannot. Found out once in a run for each.
+    fn impossible(&self, provider: &Provider) -> Result<Option<String>, BuildError> {
+        let key = (format!("{}/{}", provider.group, provider.name), provider.features.to_directives());
+        if let Some(known) = self.impossible.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        // In a circle nothing is; building it tells of that.
+        self.impossible.borrow_mut().insert(key.clone(), None);
+        let reason = self.why_impossible(provider)?;
+        self.impossible.borrow_mut().insert(key, reason.clone());
+        Ok(reason)
+    }
+
+    fn why_impossible(&self, provider: &Provider) -> Result<Option<String>, BuildError> {
         let target = target::unsupported(&provider.template.target).map(|diagnostic| diagnostic.message().to_owned());
         if let Some(reason) = steps::unsupported(&provider.template, self.request.svccfg.is_some()).or(target) {
             return Ok(Some(reason));
         }
-        let subject = format!("{}/{}", provider.group, provider.name);
-        if seen.contains(&subject) {
-            // Building them tells of the circle.
-            return Ok(None);
-        }
-        seen.push(subject);
         for (wanted, place) in wants(&provider.template, &provider.group, &provider.name) {
             if self.is_present(&wanted).1 {
                 continue;
             }
             let Found::One(before) = self.find_provider(&wanted, &place, &provider.features)? else { continue };
-            if let Some(reason) = self.impossible(&before, seen)? {
+            if let Some(reason) = self.impossible(&before)? {
                 return Ok(Some(format!("it needs {}/{}, and {reason}", before.group, before.name)));
             }
         }

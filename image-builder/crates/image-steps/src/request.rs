@@ -1,6 +1,7 @@
 //! What is to be built, and whether it can be: loading templates with all that is wrong with them.
 
 use crate::build::BuildError;
+use crate::checks;
 use crate::steps;
 use crate::target;
 use crate::workspace::Location;
@@ -41,6 +42,8 @@ pub struct BuildRequest {
     pub evidence: bool,
     /// The sizes of directories are found out, too.
     pub sizes: bool,
+    /// Another process that works in the workspace is waited for.
+    pub wait: bool,
 }
 
 /// What is done again although its result is known.
@@ -100,11 +103,15 @@ pub(crate) fn load_with(
     let subject = format!("{group}/{name}");
     let failed = |diagnostics| BuildError::Template { subject: subject.clone(), diagnostics };
     let mut template = template::load(&wanted, &HostFiles).map_err(failed)?;
-    let problems = target::problems(&template, &output_name(request, group, name));
-    if problems.is_empty() {
+    let is_main = group == request.group && name == request.name;
+    let mut problems = checks::problems(&template, &output_name(request, group, name));
+    problems.extend(is_main.then(|| checks::refuse_taken_name(request)).flatten());
+    let is_wrong = problems.iter().any(Diagnostic::is_error);
+    template.warnings.extend(problems);
+    if !is_wrong {
         return Ok(template);
     }
-    let list = template.warnings.drain(..).chain(problems).collect();
+    let list = std::mem::take(&mut template.warnings);
     Err(failed(Diagnostics::new(subject.clone(), list)))
 }
 

@@ -1,10 +1,11 @@
 //! One run: what it works with, and what it remembers on the way.
 
 use crate::build::BuildError;
+use crate::checks::OutputFiles;
 use crate::progress::Progress;
 use crate::providers::Candidate;
 use crate::request::{BuildRequest, Redo, output_name};
-use crate::run::{DirectorySize, TemplateRun};
+use crate::run::{PathSize, TemplateRun};
 use crate::steps::Context;
 use crate::wanted::{Wanted, gives};
 use crate::workspace::Workspace;
@@ -12,7 +13,7 @@ use disk_image::DiskSeed;
 use image_tree::Store;
 use ips_client::{Client, Listener, Network};
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -38,7 +39,14 @@ pub(crate) struct Session<'a> {
     dataset: RefCell<Option<String>>,
     /// What that template gives to others.
     pub(crate) main_gives: RefCell<Vec<Wanted>>,
+    /// Why templates cannot be built here, by name and features; none if they can.
+    pub(crate) impossible: RefCell<BTreeMap<NameAndFeatures, Option<String>>>,
+    /// What the templates of this run write into the output directory.
+    pub(crate) outputs: RefCell<Vec<OutputFiles>>,
 }
+
+/// Group and name of a template, and the features that it is loaded with, as directives.
+pub(crate) type NameAndFeatures = (String, Vec<String>);
 
 /// The warnings of all templates that were begun. One may be begun more than once.
 #[derive(Default)]
@@ -47,9 +55,11 @@ pub(crate) struct Told {
     pub(crate) warnings: Vec<Diagnostic>,
     /// Templates that are wrong, and were looked at for what they make.
     pub(crate) passed_over: BTreeSet<String>,
+    /// Files of which it was said that they are taken as they are.
+    pub(crate) given: BTreeSet<PathBuf>,
     /// Templates of which it was said that they keep features.
     pub(crate) kept_features: BTreeSet<String>,
-    pub(crate) sizes: Vec<DirectorySize>,
+    pub(crate) sizes: Vec<PathSize>,
 }
 
 impl<'a> Session<'a> {
@@ -60,7 +70,7 @@ impl<'a> Session<'a> {
         packages: &'a Client<'a>,
         progress: &'a Arc<dyn Progress>,
     ) -> Self {
-        let (refreshed, told, candidates, runs, dataset, main_gives) = Default::default();
+        let (refreshed, told, candidates, runs, dataset, main_gives, outputs, impossible) = Default::default();
         let (distrust, clock) = (false, Instant::now());
         Self {
             request,
@@ -76,6 +86,8 @@ impl<'a> Session<'a> {
             runs,
             dataset,
             main_gives,
+            outputs,
+            impossible,
         }
     }
 

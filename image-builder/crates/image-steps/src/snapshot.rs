@@ -1,13 +1,12 @@
 //! Snapshots of datasets: the states that templates leave for others to begin with.
 
 use crate::build::BuildError;
-use crate::engine::{self, Beginning, EngineError, Ran};
+use crate::engine::{self, Beginning, Ran, cache};
 use crate::lineage::Lineage;
 use crate::session::Session;
 use crate::state::{ImageState, SavedState};
 use crate::steps::Context;
 use crate::wanted::{Wanted, wanted_snapshot};
-use image_tree::StoreError;
 use serde::{Deserialize, Serialize};
 use template::{Target, Template};
 
@@ -45,7 +44,9 @@ impl Session<'_> {
             if let Some(Snapshot { state, files }) =
                 read(SNAPSHOT)?.and_then(|bytes| serde_json::from_slice(&bytes).ok())
             {
-                let lineage = read(LINEAGE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                // A plan has no use for it, and along a chain of snapshots each is as long as all before it.
+                let lineage = if context.dry { None } else { read(LINEAGE)? };
+                let lineage = lineage.and_then(|bytes| serde_json::from_slice(&bytes).ok());
                 let files = files.or_else(|| engine::bytes_of(&state, context));
                 return Ok(Beginning { saved: state, files, lineage: lineage.unwrap_or_default() });
             }
@@ -73,8 +74,4 @@ impl Session<'_> {
         }
         Ok(())
     }
-}
-
-fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
-    move |source| EngineError::Cache { operation, source }
 }

@@ -25,6 +25,10 @@ pub(crate) enum Wanted {
 }
 
 impl Wanted {
+    pub(crate) fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshot(_))
+    }
+
     /// What it is remembered by.
     pub(crate) fn key(&self) -> String {
         match self {

@@ -3,6 +3,7 @@
 use crate::lock::{Holder, busy};
 use crate::marker;
 use crate::output::set_mode;
+use crate::target::TargetError;
 use crate::users::name_of;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -72,6 +73,23 @@ pub enum WorkspaceError {
         /// The directory that was to be the workspace.
         root: PathBuf,
     },
+    /// A directory holds something, and is not marked as a workspace: nobody has said that it is to become one.
+    #[error("{root} is no workspace, and not empty: {entry} is in it")]
+    Filled {
+        /// Something that is in it.
+        entry: String,
+        /// The directory.
+        root: PathBuf,
+    },
+    /// There is no workspace where one was named.
+    #[error("there is no workspace in {root}")]
+    Absent {
+        /// The directory.
+        root: PathBuf,
+    },
+    /// An image that was complete when a run was killed cannot be put in place.
+    #[error("cannot put an image in place that an earlier run has finished")]
+    TakeUp(#[source] Box<TargetError>),
     /// A dataset was named that is none to work in.
     #[error(transparent)]
     Location(#[from] LocationError),
@@ -83,10 +101,19 @@ impl WorkspaceError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Location(error) => error.help(),
+            Self::TakeUp(error) => error.help(),
             Self::Foreign { path, .. } => Some(format!(
                 "use a directory that holds nothing else, for instance -d ./images, or move {} away",
                 path.display()
             )),
+            Self::Filled { root, .. } => Some(format!(
+                "use a new directory, for instance -d {}, or say that this one is to be filled: image-builder workspace -d {}",
+                root.join("images").display(),
+                root.display()
+            )),
+            Self::Absent { .. } => {
+                Some("-d names the workspace that a build was given; `image-builder build` makes one".to_owned())
+            }
             Self::Busy { holder, .. } => Some(busy_help(holder.as_ref())),
             Self::Owner { owner, user: 0, .. } => {
                 let name = name_of(*owner);
@@ -127,7 +154,9 @@ impl WorkspaceError {
             Self::Directory { source, .. } | Self::Lock { source, .. } => {
                 source.kind() == io::ErrorKind::PermissionDenied
             }
-            Self::Busy { .. } | Self::Foreign { .. } => false,
+            Self::Busy { .. } | Self::Foreign { .. } | Self::Filled { .. } | Self::Absent { .. } | Self::TakeUp(_) => {
+                false
+            }
         }
     }
 }
@@ -140,12 +169,36 @@ impl Workspace {
     ///
     /// # Errors
     /// When it is neither there nor can be made; [`WorkspaceError::Owner`] when another user has worked in it;
-    /// [`WorkspaceError::Foreign`] when it holds somebody's files where a workspace has its own.
+    /// [`WorkspaceError::Foreign`] when it holds somebody's files where a workspace has its own;
+    /// [`WorkspaceError::Filled`] when it is a directory with anything else in it.
     pub fn open(location: &Location) -> Result<Self, WorkspaceError> {
         match location {
-            Location::Directory(path) => Self::open_directory(path),
+            Location::Directory(path) => Self::open_directory(path, false),
             Location::Dataset(name) => Self::open_dataset(name),
         }
+    }
+
+    /// The same, for somebody who wants a workspace in a directory though there are other things in it.
+    ///
+    /// # Errors
+    /// As for [`Self::open`], but for the last one.
+    pub fn make(location: &Location) -> Result<Self, WorkspaceError> {
+        match location {
+            Location::Directory(path) => Self::open_directory(path, true),
+            Location::Dataset(_) => Self::open(location),
+        }
+    }
+
+    /// Opens a workspace that has to be there.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]; [`WorkspaceError::Absent`] when it is not there.
+    pub fn find(location: &Location) -> Result<Self, WorkspaceError> {
+        let looked = Self::look(location)?;
+        if !marker::is_workspace(&looked) {
+            return Err(WorkspaceError::Absent { root: looked.root });
+        }
+        Self::open(location)
     }
 
     /// The workspace as it is, to look at it: nothing is made, and nothing of it need be there.
@@ -207,7 +260,7 @@ impl Workspace {
         self.root.join("ips")
     }
 
-    fn open_directory(path: &Path) -> Result<Self, WorkspaceError> {
+    fn open_directory(path: &Path, may_fill: bool) -> Result<Self, WorkspaceError> {
         let failed = |source| WorkspaceError::Directory { operation: "enter", path: path.to_owned(), source };
         if let Ok(metadata) = fs::metadata(path) {
             // Its content cannot even be seen, so there is nothing else to blame.
@@ -222,6 +275,9 @@ impl Workspace {
         let workspace = Self { output: root.join("output"), work: root.join("work"), root };
         workspace.refuse_mixture(rustix::process::geteuid().as_raw())?;
         marker::refuse_foreign(&workspace)?;
+        if !may_fill {
+            marker::refuse_filled(&workspace)?;
+        }
         workspace.make_directories()
     }
 
@@ -275,7 +331,9 @@ impl Workspace {
 
 fn busy_help(holder: Option<&Holder>) -> String {
     let end = holder.map_or(String::new(), |holder| format!(", or end it with `kill {}`", holder.pid));
-    format!("wait until it has ended{end}; in another workspace, for instance -d ./images-2, both can work at once")
+    format!(
+        "wait until it has ended, as `build --wait` does{end}; in another workspace, for instance -d ./images-2, both can work at once"
+    )
 }
 
 /// Makes a directory only its owner can enter; one that is there keeps its mode.

@@ -58,6 +58,7 @@ fn request(collection: &Path, build: &Build, workspace: &Path) -> BuildRequest {
         redo: Redo::Nothing,
         evidence: false,
         sizes: false,
+        wait: false,
         client_keys: Vec::new(),
     }
 }

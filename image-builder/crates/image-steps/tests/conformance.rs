@@ -16,6 +16,7 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 use support::{Bench, DIR, at};
+use template::Diagnostic;
 
 const CASES: &str = "tests/conformance";
 
@@ -133,15 +134,22 @@ fn try_case(bench: &Bench, case: &Case, context: &str) {
     bench.write("templates/g/case.json", &text);
     match (bench.build("case").map_err(|error| *error), &case.error) {
         (Ok(_), None) => check_image(bench, case, context),
-        (Err(BuildError::Engine(EngineError::Step(diagnostic))), Some((step, part))) => {
-            let help = diagnostic.help_text().unwrap_or_default();
-            let said = format!("{} [{help}]", diagnostic.message());
-            let line = diagnostic.origin().expect("a place").line();
-            assert_eq!(line, step + 1, "{context}: {said}");
-            assert!(said.contains(part), "{context}: {said}");
+        (Err(BuildError::Engine(EngineError::Step(diagnostic))), Some(wanted)) => {
+            check_error(&diagnostic, wanted, context);
+        }
+        // It is told before any work.
+        (Err(BuildError::Template { diagnostics, .. }), Some(wanted)) => {
+            assert_eq!(diagnostics.error_count(), 1, "{context}: {diagnostics:?}");
+            check_error(&diagnostics.list()[0], wanted, context);
         }
         (outcome, wanted) => panic!("{context}: {outcome:?} instead of {wanted:?}"),
     }
+}
+
+fn check_error(diagnostic: &Diagnostic, (step, part): &(usize, String), context: &str) {
+    let said = format!("{} [{}]", diagnostic.message(), diagnostic.help_text().unwrap_or_default());
+    assert_eq!(diagnostic.origin().expect("a place").line(), step + 1, "{context}: {said}");
+    assert!(said.contains(part), "{context}: {said}");
 }
 
 fn check_image(bench: &Bench, case: &Case, context: &str) {

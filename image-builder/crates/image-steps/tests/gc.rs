@@ -3,9 +3,10 @@
 mod support;
 
 use image_steps::{Progress, Silent, StepState, build, collect, plan};
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use support::{Bench, DIR, PACK, contents, steps};
+use support::{Bench, DIR, PACK, Ran, contents, steps};
 
 const FAILING: &str = r#"{ "t": "ensure_perms", "path": "/none", "owner": "root", "group": "root", "mode": "644" }"#;
 
@@ -100,4 +101,52 @@ fn a_long_build_that_is_killed_keeps_all_that_it_has_done() {
     kill(&bench, &killed);
     tidy_up(&bench);
     assert_eq!(cached(&bench, &killed).into_iter().filter(|cached| *cached).count(), 601);
+}
+
+/// Builds `name`, with a feature or without one; answers the steps that ran.
+fn build_variant(bench: &Bench, name: &str, feature: Option<(&str, &str)>) -> Vec<String> {
+    let ran = Arc::new(Ran::default());
+    let progress: Arc<dyn Progress> = Arc::clone(&ran) as Arc<dyn Progress>;
+    let mut request = bench.request(name);
+    if let Some((feature, output_name)) = feature {
+        request.features.apply(feature).expect("a feature");
+        request.output_name = Some(output_name.to_owned());
+    }
+    build(&request, &progress).expect("it builds");
+    std::mem::take(&mut *ran.0.lock().expect("not poisoned"))
+}
+
+/// The template between was known by its newest build alone, which was that of the other variant.
+#[test]
+fn what_each_output_was_made_of_is_kept_whichever_variant_was_built_last() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.path("templates/g/include")).expect("a directory");
+    bench.write("templates/g/include/f.json", &format!(r#"{{ "steps": [ {} ] }}"#, contents("/etc/f", "f")));
+    let guarded = r#"{ "t": "include", "name": "f", "with": "f" }"#;
+    let base = steps(&[DIR, guarded, &contents("/etc/base", "b")]);
+    let dataset =
+        |fields: &str, steps: &str| format!(r#"{{ "dataset": {{ "name": "d"{fields} }}, "steps": [ {steps} ] }}"#);
+    bench.write("templates/g/base.json", &dataset(r#", "output_snapshot": "base""#, &base));
+    let two = steps(&[guarded, &contents("/etc/two", "2"), r#"{ "t": "pack_tar", "name": "root.tar" }"#]);
+    bench.write("templates/g/two.json", &dataset(r#", "input_snapshot": "base""#, &two));
+    let fat =
+        r#"{ "pcfs": { "label": "X", "size": 2 }, "steps": [ { "t": "unpack_tar", "name": "root.tar" }, STEP ] }"#;
+    bench.write("templates/g/fat.json", &fat.replace("STEP", &contents("/etc/fat", "x")));
+
+    build_variant(&bench, "fat", None);
+    build_variant(&bench, "fat", Some(("f", "fatf")));
+    tidy_up(&bench);
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
+    let planned = plan(&bench.request("fat"), &progress).expect("a plan");
+    let cached = |subject: &str| -> Vec<Option<bool>> {
+        let of = planned.iter().find(|planned| planned.subject == subject).expect("it is planned");
+        of.steps.iter().map(|step| step.cached).collect()
+    };
+    assert_eq!(cached("g/base"), [Some(true); 2]);
+    // Its archive is that of the other variant now, and has to be packed again.
+    assert_eq!(cached("g/two"), [Some(true), Some(false)]);
+    assert_eq!(build_variant(&bench, "fat", None), ["pack_tar root.tar"]);
+    // The same for the other one, and without what is before it having been looked at.
+    tidy_up(&bench);
+    assert_eq!(build_variant(&bench, "fat", Some(("f", "fatf"))), ["pack_tar root.tar"]);
 }

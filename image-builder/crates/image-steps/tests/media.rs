@@ -2,7 +2,7 @@
 
 mod support;
 
-use image_steps::{BuildError, Silent, plan};
+use image_steps::{BuildError, BuildRequest, Silent, plan};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -139,13 +139,16 @@ fn what_does_not_fit_or_cannot_be_there_is_told_at_its_place() {
     let bench = pipeline();
     let fat = |list: &str| format!(r#"{{ "pcfs": {{ "label": "System", "size": 1 }}, "steps": [ {list} ] }}"#);
     let link = r#"{ "t": "ensure_symlink", "link": "/link", "target": "x", "owner": "root", "group": "root" }"#;
+    bench.template("linked", &steps(&[link, r#"{ "t": "pack_tar", "name": "linked.tar" }"#]));
+    let unpack = r#"{ "t": "unpack_tar", "name": "linked.tar" }"#;
     bench.write("templates/g/files/large", &"x".repeat(3 << 20));
     let large = format!(r#"{{ "t": "ensure_file", "file": "/large", "src": "large", {OWNER} }}"#);
-    bench.write("templates/g/link.json", &fat(link)).write("templates/g/large.json", &fat(&large));
+    bench.write("templates/g/link.json", &fat(unpack)).write("templates/g/large.json", &fat(&large));
     let said = |name: &str| bench.build(name).expect_err("it cannot be made").to_string();
     assert_eq!(said("link"), "/link cannot be on a FAT image: it is a symbolic link");
     assert!(said("large").contains("a FAT image of 1 MiB is too small"), "{}", said("large"));
-    bench.write("templates/g/disc.json", r#"{ "iso": { "boot_bios": "boot/none" }, "steps": [] }"#);
+    let disc = format!(r#"{{ "iso": {{ "boot_bios": "boot/none" }}, "steps": [ {unpack} ] }}"#);
+    bench.write("templates/g/disc.json", &disc);
     assert!(said("disc").contains("the image has no boot/none, which it is to boot with"), "{}", said("disc"));
 }
 
@@ -183,4 +186,48 @@ fn a_template_with_errors_is_in_nobodys_way_unless_it_makes_what_is_wanted() {
     fs::remove_file(bench.path("work/output/given.tar")).expect("it was there");
     let error = bench.build("given").expect_err("this one makes it");
     assert!(matches!(&*error, BuildError::Template { subject, .. } if subject == "g/another"), "{error}");
+}
+
+/// The image of the kind before stayed beside the new one for good.
+#[test]
+fn an_image_goes_when_its_template_makes_another_kind_or_none() {
+    let bench = Bench::new();
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(bench.path("work/output")).expect("outputs").map(|entry| entry.expect("an entry"));
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().expect("text")).collect();
+        names.sort();
+        names
+    };
+    let with_evidence = |image: &str| -> Vec<String> {
+        let own = ["evidence.json".to_owned(), "manifest.jsonl".to_owned()];
+        let mut names: Vec<_> = own.into_iter().chain([image.to_owned(), format!("{image}.sha256")]).collect();
+        names.iter_mut().for_each(|name| name.insert_str(0, "g-t."));
+        names.sort();
+        names
+    };
+    let kinds = [
+        (r#""pool": { "name": "rpool", "size": 100, "bename": "be" }"#, r#"{ "t": "create_be" }"#, Some("raw")),
+        (r#""iso": { "volume_id": "T" }"#, "", Some("iso")),
+        (r#""pcfs": { "label": "T", "size": 2 }"#, "", Some("pcfs")),
+        (r#""dataset": { "name": "t" }"#, "", None),
+        (r#""iso": { "volume_id": "T" }"#, "", Some("iso")),
+    ];
+    for (target, steps, image) in kinds {
+        bench.write("templates/g/t.json", &format!(r#"{{ {target}, "steps": [ {steps} ] }}"#));
+        bench.build("t").expect("it builds");
+        assert_eq!(names(), image.map(with_evidence).unwrap_or_default(), "{target}");
+    }
+    // Somebody's own of that name is not touched, and neither is what another template has made.
+    bench.write("work/output/g-t.raw", "somebody's");
+    let other = r#"{ "pcfs": { "label": "O", "size": 2 }, "steps": [] }"#;
+    bench.write("templates/g/other.json", other);
+    // As long as there is a template of that name, no other one may take it.
+    fs::remove_file(bench.path("templates/g/t.json")).expect("it was there");
+    let as_t = BuildRequest { output_name: Some("t".to_owned()), ..bench.request("other") };
+    image_steps::build(&as_t, &(Arc::new(Silent) as _)).expect("it builds");
+    assert!(bench.path("work/output/g-t.iso").exists() && bench.path("work/output/g-t.pcfs").exists());
+    bench.write("templates/g/t.json", other);
+    bench.build("t").expect("it builds");
+    let there = ["raw", "iso", "pcfs"].map(|end| bench.path(&format!("work/output/g-t.{end}")).exists());
+    assert_eq!(there, [true, false, true]);
 }

@@ -3,7 +3,8 @@
 mod support;
 
 use image_steps::{
-    BuildError, BuildRequest, InputSource, PlannedPackages, Progress, Silent, SizeBasis, build, plan, plan_asking,
+    BuildError, BuildRequest, InputSource, PlannedPackages, Progress, Silent, SizeBasis, StepState, build, plan,
+    plan_asking,
 };
 use image_tree::{Node, Tree};
 use ips::time::OperationTime;
@@ -11,7 +12,7 @@ use ips_client::repository::publish::Publication;
 use ips_testing::{Depot, PublishLines};
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use support::{Bench, PACK, at, steps};
 
 const TIME: i64 = 1_700_000_000;
@@ -56,6 +57,11 @@ fn publish(root: &Path, newest: u32) {
         "depend type=require fmri=system/base
         file path=opt/helper mode=4555 owner=root group=sys <- helps",
     );
+    publication.lines(
+        &format!("pkg://p/both@{}", version(1)),
+        "depend type=group fmri=app
+        depend type=group fmri=helper",
+    );
     publication.finish(OperationTime::from_unix_seconds(TIME + i64::from(newest))).unwrap();
 }
 
@@ -82,13 +88,32 @@ impl Scene {
         planned.into_iter().flat_map(|template| template.steps).filter_map(|step| step.packages).collect()
     }
 
-    fn refresh(&self, name: &str) -> Vec<String> {
-        let ran = Arc::new(support::Ran::default());
-        let progress: Arc<dyn Progress> = Arc::clone(&ran) as Arc<dyn Progress>;
+    /// Builds with news; the result is the steps that ran, and the messages.
+    fn refresh(&self, name: &str) -> (Vec<String>, Vec<String>) {
+        let heard = Arc::new(Heard::default());
+        let progress: Arc<dyn Progress> = Arc::clone(&heard) as Arc<dyn Progress>;
         let request = BuildRequest { refresh: true, ..self.bench.request(name) };
         build(&request, &progress).unwrap();
-        ran.0.lock().unwrap().clone()
+        let said = heard.said.lock().unwrap().clone();
+        (heard.ran.0.lock().unwrap().clone(), said)
     }
+}
+
+#[derive(Default)]
+struct Heard {
+    ran: support::Ran,
+    said: Mutex<Vec<String>>,
+}
+
+impl Progress for Heard {
+    fn template(&self, _group: &str, _name: &str, _steps: usize) {}
+    fn step(&self, index: usize, title: &str, state: StepState) {
+        self.ran.step(index, title, state);
+    }
+    fn message(&self, text: &str) {
+        self.said.lock().unwrap().push(text.to_owned());
+    }
+    fn detail(&self, _text: &str) {}
 }
 
 #[test]
@@ -151,9 +176,12 @@ fn only_refreshing_takes_what_is_newer_and_a_lock_brings_the_same_image_elsewher
         assert!(text.starts_with("ips-lock 1\n# g-image: pkg_install app"), "{text}");
         fs::copy(entry.path(), kept.join(entry.file_name())).unwrap();
     }
-    assert_eq!(scene.refresh("image"), ["pkg_install app helper", "pack_tar out.tar"]);
+    let (ran, said) = scene.refresh("image");
+    assert_eq!(ran, ["pkg_install app helper", "pack_tar out.tar"]);
+    assert!(said.contains(&"packages change: app@1-1 becomes 2-1".to_owned()), "{said:?}");
     assert_eq!(scene.bench.text("out.tar", "/opt/app"), "version 2");
-    assert_eq!(scene.refresh("image"), Vec::<String>::new());
+    let (ran, said) = scene.refresh("image");
+    assert!(ran.is_empty() && !said.iter().any(|line| line.contains("packages change")), "{ran:?} {said:?}");
 
     // The locks of then, in a workspace that has nothing else: the same bytes, though the catalog has newer packages.
     fs::remove_dir_all(scene.bench.path("work")).unwrap();
@@ -185,6 +213,13 @@ fn a_plan_goes_on_where_steps_are_not_done_yet() {
     let size = plan_asking(&scene.bench.request("image"), &silent).unwrap().pop().unwrap().size;
     let packages: u64 = planned.iter().map(|step| step.size_bytes).sum();
     assert_eq!((size.files, size.basis), (packages, SizeBasis::Inputs));
+
+    // What was taken out of a group does not come back with the next package.
+    let uninstall = r#"{ "t": "pkg_uninstall", "pkgs": [ "helper" ] }"#;
+    let regrouped = [&create(&scene.uri), &install(r#""both""#, ""), uninstall, &install(r#""app""#, ""), PACK];
+    scene.bench.template("regrouped", &steps(&regrouped));
+    let new: Vec<Vec<String>> = asked("regrouped").unwrap().into_iter().map(|step| step.new).collect();
+    assert_eq!((new.len(), new[0].contains(&"helper@1-1".to_owned()), new[1].len()), (2, true, 0), "{new:?}");
 
     // With the manifests gone, other packages are still chosen over those that are not installed yet.
     fs::remove_dir_all(scene.bench.path("work/store/records/ips-manifest")).unwrap();
@@ -228,6 +263,11 @@ fn variants_facets_optional_packages_and_removal() {
     assert_eq!(scene.bench.text("out.tar", "/opt/zone"), "in a zone");
     let config = scene.bench.text("out.tar", "/var/pkg/pkg5.image");
     assert!(config.contains("variant.opensolaris.zone = nonglobal") && config.contains("facet.doc.man = False"));
+
+    let base = r#"{ "t": "pkg_uninstall", "pkgs": [ "base" ] }"#;
+    scene.bench.template("image", &list(&[base]));
+    let refusal = format!("{:?}", scene.bench.build("image").unwrap_err());
+    assert!(refusal.contains("system/base@1-1 cannot be removed, because app@1-1, helper@1-1 require it"), "{refusal}");
 }
 
 #[test]
@@ -345,6 +385,11 @@ fn what_is_wrong_with_a_step_is_said_at_the_step() {
         (
             vec![create("/nowhere"), install(r#""app""#, "")],
             "the catalog of p cannot be fetched from p: pkg5.repository of /nowhere cannot be used: there is no repository",
+        ),
+        (
+            // Nobody listens at the port for a service that no machine has any more.
+            vec![create("http://127.0.0.1:1/"), install(r#""app""#, "")],
+            "[this host has to reach it, by itself or through the proxy that https_proxy, http_proxy or all_proxy names",
         ),
         (
             vec![made.clone(), r#"{ "t": "pkg_uninstall", "pkgs": [ "app" ] }"#.to_owned()],

@@ -9,6 +9,7 @@ use pool_bench::{
     Bench, ask_about_partitions, ask_grub, ask_grub_for_directories, pool_partition, repository_templates, told,
 };
 use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,8 +26,11 @@ const HOME: &str = r#"{ "t": "create_dataset", "name": "home", "mountpoint": "/e
 
 /// Builds the repository's own template of the development image over the made-up base.
 fn development_image(bench: &Bench) -> PathBuf {
-    fs::create_dir_all(bench.path("images/output")).expect("a directory");
-    let root = illumos_root::IllumosRoot::over_real_root(&bench.path("images"));
+    for directory in ["images/output", "made-up"] {
+        fs::create_dir_all(bench.path(directory)).expect("a directory");
+    }
+    // Beside the workspace, which holds nothing else.
+    let root = illumos_root::IllumosRoot::over_real_root(&bench.path("made-up"));
     root.write(&bench.path("images/output/openindiana-hipster.tar.gz"));
     for program in ["sysconfig", "sysconfigctl", "ninep-mirror"] {
         fs::write(bench.path("ext").join(program), illumos_root::elf(2)).expect("a program");
@@ -164,6 +168,35 @@ fn every_form_of_output_is_written_and_kept() {
     fs::remove_file(&partition).expect("it was there");
     assert!(!bench.build("image").expect("it builds").artifact.expect("an image").unchanged);
     assert!(partition.exists());
+}
+
+/// Forms that a template did not ask for any more stayed beside the new image for good.
+#[test]
+fn forms_that_are_not_asked_for_any_more_go_with_their_image() {
+    let bench = Bench::new(|_| {});
+    let template = |forms: &str| {
+        bench.template("image", &format!(r#""size": 200, "bename": "be"{forms}"#), &[BE, UNPACK]);
+    };
+    let names = ["g-image.raw", "g-image.partonly", "g-image.qcow2"];
+    let there = || names.map(|name| [bench.output(name), bench.output(&format!("{name}.sha256"))].map(|f| f.exists()));
+    for (is_touched, expected) in
+        [(false, [[true; 2], [false; 2], [false; 2]]), (true, [[true; 2], [false; 2], [true; 2]])]
+    {
+        template(r#", "partition_only": true, "formats": ["qcow2"]"#);
+        match bench.build("image") {
+            Err(error) if told(&error).contains("qemu-img") => return test_judge::skip("qemu-img is missing"),
+            built => built.unwrap_or_else(|error| panic!("{}", told(&error))),
+        };
+        assert_eq!(there(), [[true; 2]; 3]);
+        if is_touched {
+            let mut qcow2 = File::options().append(true).open(bench.output("g-image.qcow2")).expect("it is there");
+            qcow2.write_all(b"what a guest has written").expect("it is written to");
+        }
+        template("");
+        bench.image("image");
+        assert_eq!(there(), expected, "touched: {is_touched}");
+        assert!(bench.build("image").expect("it is there").artifact.expect("an image").unchanged);
+    }
 }
 
 #[test]

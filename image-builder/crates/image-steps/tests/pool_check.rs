@@ -5,6 +5,7 @@ mod pool_bench;
 
 use image_steps::{BuildError, load};
 use pool_bench::Bench;
+use template::Diagnostic;
 
 const BE: &str = r#"{ "t": "create_be" }"#;
 const BOOTABLE: &str = r#"{ "t": "make_bootable" }"#;
@@ -15,16 +16,21 @@ fn checked(pool: &str, steps: &[&str]) -> Vec<String> {
     bench.template("image", pool, steps);
     match load(&bench.request("image"), "g", "image") {
         Ok(_) => Vec::new(),
-        Err(BuildError::Template { diagnostics, .. }) => diagnostics
-            .list()
-            .iter()
-            .map(|diagnostic| {
-                let origin = diagnostic.origin().expect("a place");
-                format!("{}:{}: {}", origin.line(), origin.column(), diagnostic.message())
-            })
-            .collect(),
+        Err(BuildError::Template { diagnostics, .. }) => diagnostics.list().iter().map(placed).collect(),
         Err(other) => panic!("{other}"),
     }
+}
+
+fn placed(diagnostic: &Diagnostic) -> String {
+    let origin = diagnostic.origin().expect("a place");
+    format!("{}:{}: {}", origin.line(), origin.column(), diagnostic.message())
+}
+
+/// What `check` warns of in a template that can be built.
+fn warned(pool: &str, steps: &[&str]) -> Vec<String> {
+    let bench = Bench::empty();
+    bench.template("image", pool, steps);
+    load(&bench.request("image"), "g", "image").expect("nothing wrong").warnings.iter().map(placed).collect()
 }
 
 fn dataset(more: &str) -> String {
@@ -37,6 +43,10 @@ fn what_zfs_would_refuse_of_the_pools_own_dataset_is_told_at_its_place() {
         (
             r#""recordsize=1M""#,
             "60: the property `recordsize=1M` of the dataset `rpool` needs the feature `large_blocks`, which is not enabled",
+        ),
+        (
+            r#""special_small_blocks=256K""#,
+            "60: the property `special_small_blocks=256K` of the dataset `rpool` needs the feature `large_blocks`, which is not enabled",
         ),
         (
             r#""quota=1M", "reservation=2M""#,
@@ -133,6 +143,29 @@ fn a_bootable_image_is_not_divided_where_it_boots_from() {
     }
     let said = checked(r#""size": "auto", "fsoptions": ["mountpoint=/etc"]"#, &[BE, BOOTABLE]);
     assert!(said.len() == 1 && said[0].starts_with("2:60: dataset rpool is mounted at /etc, and"), "{said:?}");
+}
+
+/// ZFS takes it, and so does the image; but the files are not where the template has put them.
+#[test]
+fn files_that_only_a_zone_would_see_are_warned_of() {
+    let (zone, inside) = (
+        dataset(r#""name": "zone", "mountpoint": "/zone", "properties": ["zoned=on"]"#),
+        dataset(r#""name": "zone/data""#),
+    );
+    let elsewhere = [
+        dataset(r#""name": "zone/none", "mountpoint": "none""#),
+        dataset(r#""name": "zone/off", "properties": ["canmount=off"]"#),
+        dataset(r#""name": "zone/global", "properties": ["zoned=off"]"#),
+        dataset(r#""name": "zones", "mountpoint": "/zones""#),
+    ];
+    let said =
+        warned(r#""size": "auto""#, &[BE, &zone, &inside, &elsewhere[0], &elsewhere[1], &elsewhere[2], &elsewhere[3]]);
+    let expected = |name: &str, path: &str| {
+        format!("5:84: with `zoned=on` of rpool/zone only a zone mounts dataset {name}, and nobody else sees {path}")
+    };
+    assert_eq!(said, [expected("rpool/zone/data", "/zone/data"), expected("rpool/zone", "/zone")]);
+    let said = warned(r#""size": "auto", "fsoptions": ["zoned=on", "mountpoint=/p"]"#, &[]);
+    assert_eq!(said, ["2:60: with `zoned=on` of rpool only a zone mounts dataset rpool, and nobody else sees /p"]);
 }
 
 /// The same through a link, which shows only when the files are there; and quotas, which need their sizes.

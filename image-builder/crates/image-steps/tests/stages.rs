@@ -121,3 +121,14 @@ fn a_stage_without_snapshots_can_be_built_again() {
     stage(&bench, "plain", "", &[DIR, &contents("/etc/plain", "2")]);
     assert_eq!(ran(&bench, "plain", Redo::Nothing), ["ensure_file /etc/plain"]);
 }
+
+/// `-N` names outputs and what is under construction; stages still find each other by what the templates say.
+#[test]
+fn another_output_name_changes_no_dataset_and_no_snapshot() {
+    let bench = scene();
+    let progress: Arc<dyn Progress> = Arc::new(image_steps::Silent);
+    for name in ["1-strap", "2-image"] {
+        build(&BuildRequest { output_name: Some("mine".to_owned()), ..bench.request(name) }, &progress).expect(name);
+    }
+    assert_eq!(ran(&bench, "3-archive", Redo::Nothing), [THIRD]);
+}

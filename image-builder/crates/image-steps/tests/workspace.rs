@@ -59,6 +59,38 @@ fn a_second_build_at_the_same_time_is_refused_and_plan_is_not() {
     bench.build("image").expect("it is free again");
 }
 
+/// Says when somebody is waited for.
+struct Waits(std::sync::mpsc::SyncSender<String>);
+
+impl Progress for Waits {
+    fn template(&self, _group: &str, _name: &str, _steps: usize) {}
+    fn step(&self, _index: usize, _title: &str, _state: StepState) {}
+    fn message(&self, text: &str) {
+        if text.starts_with("waiting for ") {
+            self.0.send(text.to_owned()).expect("somebody listens");
+        }
+    }
+    fn detail(&self, _text: &str) {}
+}
+
+#[test]
+fn a_build_that_is_to_wait_says_for_whom_and_goes_on_then() {
+    let bench = base_and_image("one");
+    let request = BuildRequest { wait: true, ..bench.request("image") };
+    let workspace = Workspace::open(&request.location).expect("it is made");
+    let lock = WorkspaceLock::acquire(&workspace).expect("nobody works in it");
+    let (sender, told) = std::sync::mpsc::sync_channel(16);
+    let progress: Arc<dyn Progress> = Arc::new(Waits(sender));
+    let waiting = std::thread::spawn(move || build(&request, &progress).map(drop).map_err(Box::new));
+    let said = told.recv().expect("it waits");
+    assert!(said.contains(&format!("process {}, since ", std::process::id())), "{said}");
+    assert!(!bench.path("work/output/image.tar").exists());
+    drop(lock);
+    waiting.join().expect("it ends").expect("it builds");
+    assert!(bench.path("work/output/image.tar").exists());
+    assert_eq!(told.try_iter().count(), 0, "one is told once");
+}
+
 /// `plan` made the workspace and the store.
 #[test]
 fn a_plan_makes_and_changes_nothing() {

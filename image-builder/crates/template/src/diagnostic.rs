@@ -1,5 +1,7 @@
 //! What is wrong, where, and how to put it right: errors that an editor or a terminal can show with the source line.
 
+mod snippet;
+
 use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -278,13 +280,15 @@ impl miette::Diagnostic for Diagnostic {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.0.origin.as_ref().map(|origin| &origin.source.text as &dyn SourceCode)
+        self.0.origin.as_ref().map(|origin| origin.source.as_ref() as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let labels = self.0.labels.iter().enumerate().map(|(index, (span, label))| {
             let text = Some(label.clone()).filter(|text| !text.is_empty());
-            let range = (span.start, span.end - span.start);
+            let len = span.end - span.start;
+            let len = self.0.origin.as_ref().map_or(len, |origin| origin.source.underlined(span.start, len));
+            let range = (span.start, len);
             // The header of the snippet shows the primary label's position.
             if index == 0 {
                 LabeledSpan::new_primary_with_span(text, range)

@@ -21,8 +21,8 @@ use crate::suggest::{nearest, quoted_list};
 
 pub(crate) use kind::{DefaultValue, Empty, FLAG, GROUP, Integer, Keyword, Kind, MODE, Nested, OWNER, Slot};
 pub(crate) use text::{
-    COMPRESSION, DATASET_NAME, Fault, HOST_PATH, IMAGE_PATH, INCLUDE_NAME, NOT_EMPTY, OUTPUT_NAME, RELATIVE_PATH,
-    SOURCE_PATH, TEXT, Text,
+    BELOW_ROOT, COMPRESSION, DATASET_NAME, Fault, HOST_PATH, IMAGE_PATH, INCLUDE_NAME, NEW_OUTPUT_NAME, NOT_EMPTY,
+    OUTPUT_NAME, RELATIVE_PATH, SOURCE_PATH, TEXT, Text,
 };
 
 /// The JSON value that a field takes.

@@ -2,7 +2,9 @@
 //! of the template decides.
 
 use zfs_format::feature::FeatureSet;
-use zfs_format::{name, property};
+use zfs_format::name::{self, NameError};
+use zfs_format::property;
+use zfs_format::property::PropertyError;
 
 use crate::field::{Fault, Text};
 
@@ -14,6 +16,9 @@ pub(crate) const ENVIRONMENT_NAME: Text = Text::with_rule(|name| name::check_boo
 pub(crate) const BELOW_POOL: Text = Text::with_rule(|text| {
     if text.split('/').count() >= name::NESTING_MAX || text.len() >= name::NAME_BYTES_MAX {
         return Err(Fault::value("is longer, or deeper, than ZFS allows"));
+    }
+    if text.split('/').any(str::is_empty) {
+        return Err(refused(NameError::Empty(text.to_owned())));
     }
     text.split('/').try_for_each(name::check_snapshot_component).map_err(refused)
 });
@@ -29,10 +34,11 @@ pub(crate) const POOL_PROPERTY: Text = Text::with_rule(|property| {
         "bootfs" => Err(decided_elsewhere(name, "the step `make_bootable` sets it")),
         "bootsize" => Err(decided_elsewhere(name, "with `uefi` it is 256 MiB, without there is none")),
         _ if name.starts_with("feature@") => {
-            let (feature, enabled) = property::parse_feature(name, value).map_err(refused)?;
-            if enabled { FeatureSet::none().enable(feature.name).map_err(refused) } else { Ok(()) }
+            let (feature, enabled) = property::parse_feature(name, value).map_err(impossible)?;
+            let enable = || FeatureSet::none().enable(feature.name).map_err(|error| impossible(error.into()));
+            if enabled { enable() } else { Ok(()) }
         }
-        _ => property::parse_pool(name, value).map(drop).map_err(refused),
+        _ => property::parse_pool(name, value).map(drop).map_err(impossible),
     }
 });
 
@@ -67,10 +73,15 @@ pub(crate) const ENVIRONMENT_PROPERTY: Text = Text::with_rule(|property| {
 });
 
 fn dataset_property(name: &str, value: &str) -> Result<(), Fault> {
-    property::parse_dataset(name, value).map(drop).map_err(refused)
+    property::parse_dataset(name, value).map(drop).map_err(impossible)
 }
 
-/// What ZFS itself says of a name or a property.
+/// What ZFS itself says of a property, or why an image cannot have it.
+fn impossible(error: PropertyError) -> Fault {
+    if error.is_of_images() { Fault::value(format!("is not for images: {error}")) } else { refused(error) }
+}
+
+/// What ZFS itself says of a name.
 fn refused(error: impl std::fmt::Display) -> Fault {
     Fault::value(format!("is refused by ZFS: {error}"))
 }

@@ -324,6 +324,59 @@ fn what_is_wrong_is_refused() {
     });
 }
 
+/// Every field that is a path, and what it begins with: `/` in the image and on the host, none beside the templates and in
+/// the output area.
+const PATHS: [(&str, &str, bool); 29] = [
+    ("include", "file", true),
+    ("include", "name", false),
+    ("ensure_file", "file", true),
+    ("ensure_file", "imagesrc", true),
+    ("ensure_file", "tarsrc", true),
+    ("ensure_file", "src", false),
+    ("ensure_file", "extsrc", false),
+    ("ensure_file", "outputsrc", false),
+    ("ensure_dir", "dir", true),
+    ("ensure_symlink", "link", true),
+    ("ensure_perms", "path", true),
+    ("remove_files", "file", true),
+    ("remove_files", "dir", true),
+    ("require_path", "path", true),
+    ("assemble_files", "dir", true),
+    ("assemble_files", "output", true),
+    ("gzip", "target", true),
+    ("gzip", "src", false),
+    ("digest", "target", true),
+    ("digest", "src", false),
+    ("pack_tar", "name", false),
+    ("pack_tar", "include", false),
+    ("unpack_tar", "name", false),
+    ("pkg_approve_ca_cert", "certfile", false),
+    ("pkg_set_p5p_publisher", "archive", true),
+    ("iso", "boot_bios", false),
+    ("iso", "boot_uefi", false),
+    ("iso", "hybrid.stage1", false),
+    ("iso", "hybrid.stage2", false),
+];
+
+/// The original takes `..` everywhere, and an absolute name of an archive for a path of the host.
+#[test]
+fn no_path_begins_wrongly_or_leads_out_of_its_place() {
+    for (table, row, _) in PATHS {
+        let found = tables().into_iter().find(|known| known.name == table);
+        assert!(found.is_some_and(|found| found.rows().iter().any(|(known, _)| known == row)), "{row} of {table}");
+    }
+    for_each_row(|table, row, field, case, context| {
+        let Some((.., is_absolute)) = PATHS.iter().find(|known| (known.0, known.1) == (table.name, row)) else {
+            return;
+        };
+        let (good, wrong) = if *is_absolute { ("/a", "a") } else { ("a", "/a") };
+        for (path, message) in [(wrong.to_owned(), "start with `/`"), (format!("{good}/../../b"), "`..`")] {
+            let value = if matches!(field.shape, Shape::TextList) { json!([path]) } else { json!(path) };
+            is_refused(&table.load(&table.object(row, Some(value), case), &[]), "bad-path", message, context);
+        }
+    });
+}
+
 #[test]
 fn other_types_are_refused() {
     for_each_row(|table, row, field, case, context| {

@@ -1,12 +1,15 @@
 //! Loading as a whole: what is found where, what wins, and what is refused.
 
+use std::cell::Cell;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
 use template::{
-    Diagnostics, FileKind, FileSource, Guard, HostFiles, MemoryFiles, RemoveWhat, Request, Step, Template, load,
+    Diagnostics, FileKind, FileSource, Guard, HostFiles, MemoryFiles, RemoveWhat, Request, Step, Template,
+    TemplateSource, load,
 };
 
 const HEAD: &str = r#""dataset": { "name": "work" }"#;
@@ -261,6 +264,66 @@ fn a_file_included_twice_is_spliced_in_twice() {
 }
 
 #[test]
+fn an_include_needs_steps_which_may_be_none() {
+    let load_with = |text: &str| {
+        let files = MemoryFiles::new().file("t/g/main.json", main_with(&include("x"))).file("t/include/x.json", text);
+        load(&request(), &files)
+    };
+    assert!(load_with(r#"{ "steps": [] }"#).expect("loads").steps.is_empty());
+    assert_eq!(codes(&load_with("{}").expect_err("no steps")), ["template::missing-key"]);
+    assert_eq!(codes(&load_with(r#"{ "steps": {} }"#).expect_err("no list")), ["template::wrong-type"]);
+}
+
+/// Every pair: the original refuses two of them, and panics without any, when it has made its datasets already.
+#[test]
+fn there_is_exactly_one_target() {
+    let targets = [
+        r#""dataset": { "name": "d" }"#,
+        r#""pool": { "name": "rpool", "size": 2000 }"#,
+        r#""ufs": { "size": 8, "inode_density": 4096 }"#,
+        r#""pcfs": { "label": "X", "size": 2 }"#,
+        r#""iso": {}"#,
+    ];
+    let load_with = |targets: &[&str]| {
+        let keys = [targets, &[r#""steps": []"#]].concat().join(", ");
+        load(&request(), &MemoryFiles::new().file("t/g/main.json", format!("{{ {keys} }}")))
+    };
+    for (index, one) in targets.iter().enumerate() {
+        assert_eq!(load_with(&[one]).expect(one).target.name(), one.split('"').nth(1).expect("a key"));
+        for other in &targets[index + 1..] {
+            let error = load_with(&[one, other]).expect_err(other);
+            assert_eq!(codes(&error), ["template::two-targets"], "{one}, {other}");
+        }
+    }
+    assert_eq!(codes(&load_with(&[]).expect_err("none")), ["template::no-target"]);
+}
+
+#[test]
+fn profiles_are_applied_as_they_are_told() {
+    use template::Profile::{Generic, Platform, Site};
+    let cases: [(&str, &[template::Profile]); 7] = [
+        ("", &[]),
+        (r#", "apply_profiles": []"#, &[]),
+        (r#", "apply_profiles": ["site", "generic", "platform"]"#, &[Site, Generic, Platform]),
+        // Entries that are blank after expansion are none.
+        (r#", "apply_profiles": ["${no?site}", "${f?generic}", ""]"#, &[Generic]),
+        (r#", "apply_site": false, "apply_profiles": ["platform"]"#, &[Platform]),
+        // `apply_site` excludes profiles, and there are none.
+        (r#", "apply_site": true, "apply_profiles": []"#, &[Site]),
+        (r#", "apply_site": true, "apply_profiles": ["${no?site}"]"#, &[Site]),
+    ];
+    for (fields, expected) in cases {
+        let step = format!(r#"{{ "t": "seed_smf"{fields} }}"#);
+        let files = MemoryFiles::new().file("t/g/main.json", main_with(&step));
+        match &load(&with_features(&["f"]), &files).unwrap_or_else(|error| panic!("{fields}: {error:?}")).steps[0].step
+        {
+            Step::SeedSmf(step) => assert_eq!(step.profiles, expected, "{fields}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn endless_includes_end() {
     let mut deep = MemoryFiles::new().file("t/g/main.json", main_with(&include("n0")));
     let mut wide = deep.clone();
@@ -323,20 +386,55 @@ fn steps_serialize_alike_wherever_their_files_are() {
     assert_eq!(load_under("/here"), load_under("/somewhere/else"));
 }
 
-/// A list of removals as long as the longest that is in use loads in far less than a second.
+/// Counts what the loader asks for.
+#[derive(Default)]
+struct Counted {
+    files: MemoryFiles,
+    reads: Cell<usize>,
+    kinds: Cell<usize>,
+    lists: Cell<usize>,
+}
+
+impl TemplateSource for Counted {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.reads.set(self.reads.get() + 1);
+        self.files.read(path)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<FileKind>> {
+        self.kinds.set(self.kinds.get() + 1);
+        self.files.kind(path)
+    }
+
+    fn names(&self, directory: &Path) -> Vec<String> {
+        self.lists.set(self.lists.get() + 1);
+        self.files.names(directory)
+    }
+}
+
+/// A list of removals as long as the longest that is in use takes no more of the host than a short one, and each file of a
+/// step is looked for once in each place.
 #[test]
-fn thousands_of_steps_load_quickly() {
-    let step = |n: usize| format!("    {{ \"t\": \"remove_files\", \"file\": \"/usr/lib/thing-{n}\" }}");
-    let steps: Vec<String> = (0..5_000).map(step).collect();
-    let files = MemoryFiles::new()
-        .file("t/g/main.json", main_with(&include("many")))
-        .file("t/include/many.json", included(&steps.join(",\n")));
-    let started = std::time::Instant::now();
-    let template = load(&request(), &files).expect("loads");
-    assert_eq!(template.steps.len(), 5_000);
-    assert_eq!(template.steps[4_999].origin.line(), 5_000);
-    // Unoptimised and on a busy machine; a loader that is quadratic takes a minute.
-    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+fn thousands_of_steps_ask_for_nothing_twice() {
+    let asked = |steps: usize| {
+        let remove = |n| format!("    {{ \"t\": \"remove_files\", \"file\": \"/usr/lib/thing-{n}\" }}");
+        let copy = |n| format!("    {}", file(&format!(r#""src": "thing-{n}""#)));
+        let lines: Vec<String> = (0..steps).flat_map(|n| [remove(n), copy(n)]).collect();
+        let files = MemoryFiles::new()
+            .file("t/g/main.json", main_with(&format!("{}, {}", include("many"), include("many"))))
+            .file("t/include/many.json", included(&lines.join(",\n")));
+        let files = (0..steps).fold(files, |files, n| files.file(format!("t/files/thing-{n}"), ""));
+        let counted = Counted { files, ..Counted::default() };
+        let template = load(&request(), &counted).expect("loads");
+        assert_eq!(template.steps.len(), 4 * steps);
+        assert_eq!(template.steps[2 * steps - 1].origin.line(), 2 * steps);
+        (counted.reads.get(), counted.kinds.get(), counted.lists.get())
+    };
+    let ((reads, few, lists), (reads_of_many, many, lists_of_many)) = (asked(1), asked(2_500));
+    assert_eq!((reads, reads_of_many), (2, 2), "each template is read once");
+    assert_eq!((lists, lists_of_many), (0, 0), "nobody asks what is similar to what is there");
+    // Below the group's `files` and below the root's, in both includes.
+    assert_eq!(many - few, 2_499 * 2 * 2);
 }
 
 fn json_like() -> impl Strategy<Value = String> {

@@ -114,12 +114,21 @@ pub enum DescribeError {
         /// The path.
         path: PathBuf,
     },
-    /// bhyve takes the first equals sign for the one behind the tag.
-    #[error("bhyve cannot share {}, because there is an equals sign in its path", path.display())]
-    #[diagnostic(help("move it to a path without one"))]
-    Equals {
+    /// bhyve replaces `%(name)` by the value of a variable of its configuration, and its manuals know no way around.
+    #[error("bhyve cannot be told of {}, because it would read a variable in its path", path.display())]
+    #[diagnostic(help("move it to a path without a per cent sign"))]
+    Reference {
         /// The path.
         path: PathBuf,
+    },
+    /// bhyve knows by its name what kind of network device it is given.
+    #[error("bhyve cannot use {name} as its network: the name has to begin with {}", prefixes.join(" or "))]
+    #[diagnostic(help("DEV_VM_BHYVE_NETWORK names the device"))]
+    Network {
+        /// The device.
+        name: String,
+        /// What names of such devices begin with.
+        prefixes: &'static [&'static str],
     },
     /// bhyve reads nothing but the bytes of a disk.
     #[error("bhyve reads raw images only, and {} is a qcow2 one", image.display())]

@@ -44,6 +44,17 @@ pub(crate) enum IpsVerb {
 }
 
 impl IpsVerb {
+    /// Whether a machine reads what is said.
+    pub(crate) fn is_json(&self) -> bool {
+        match self {
+            Self::List(list) => list.json,
+            Self::Info(info) => info.json,
+            Self::Contents(contents) => contents.json,
+            Self::Search(search) => search.json,
+            Self::Verify(verify) => verify.json,
+        }
+    }
+
     /// What is looked at.
     pub(crate) fn source(&self) -> &str {
         let source = match self {

@@ -54,7 +54,7 @@ pub(super) fn compare(before: &Tree, after: &Tree, found: &mut Vec<Difference>) 
             }
         };
         let mut difference = Difference::new(sign, shown(path.as_bytes()), how);
-        difference.path = Some(String::from_utf8_lossy(path.as_bytes()).into_owned());
+        difference.path = Some(path.as_bytes().to_vec());
         found.push(difference);
     }
 }

@@ -1,6 +1,7 @@
 //! `image-builder diff`: what differs between two images.
 
 mod dataset;
+mod links;
 mod parts;
 
 use super::InspectError;
@@ -9,7 +10,7 @@ use super::image::Image;
 use super::long::shown;
 use super::place::Place;
 use super::provenance::Provenance;
-use super::{archive, print};
+use super::{about, archive, print};
 use crate::arguments::Diff;
 use crate::failure::Failure;
 use dataset::Comparison;
@@ -89,7 +90,10 @@ fn compare_pools(images: &[Image; 2], places: &[Place; 2], found: &mut Vec<Diffe
     let pools = [images[0].pool()?, images[1].pool()?];
     let lists = [listed(&images[0], &pools[0])?, listed(&images[1], &pools[1])?];
     let pairs = match (&places[0].dataset, &places[1].dataset) {
-        (None, None) => common_datasets(&lists, found),
+        (None, None) => {
+            compare_descriptions(images, &pools, found)?;
+            common_datasets(&lists, found)
+        }
         (first, second) => {
             let first = images[0].dataset(&pools[0], first.as_deref())?.name;
             let second = images[1].dataset(&pools[1], second.as_deref())?.name;
@@ -104,6 +108,33 @@ fn compare_pools(images: &[Image; 2], places: &[Place; 2], found: &mut Vec<Diffe
         let mountpoint = mountpoint(&lists[1], &second_name);
         let comparison = Comparison { sides: [&first, &second], dataset: &second_name, mountpoint };
         comparison.run(found).map_err(|(side, error)| failed[side](error))?;
+    }
+    Ok(())
+}
+
+/// What the pools are apart from what is in them.
+fn compare_descriptions(
+    images: &[Image; 2],
+    pools: &[Pool<'_>; 2],
+    found: &mut Vec<Difference>,
+) -> Result<(), InspectError> {
+    let about = |side: usize| {
+        let described = pools[side].describe().map_err(images[side].inside("the properties of the pool"))?;
+        let mut about = about::flat(&described);
+        about.insert("name".to_owned(), pools[side].name().to_owned());
+        Ok::<_, InspectError>(about)
+    };
+    let (before, mut after) = (about(0)?, about(1)?);
+    // A pool that is renamed boots the same dataset still.
+    let below = |side: usize, about: &Properties| {
+        about.get("bootfs").and_then(|name| name.strip_prefix(pools[side].name())).map(str::to_owned)
+    };
+    if below(0, &before).is_some_and(|name| below(1, &after) == Some(name)) {
+        after.extend(before.get_key_value("bootfs").map(|(name, value)| (name.clone(), value.clone())));
+    }
+    let how = property_changes(&before, &after);
+    if !how.is_empty() {
+        found.push(Difference::new('~', format!("pool {}", shown(pools[1].name().as_bytes())), how));
     }
     Ok(())
 }
@@ -174,7 +205,7 @@ fn property_changes(before: &Properties, after: &Properties) -> Vec<String> {
 /// What manifests tell of images that are not read inside.
 fn compare_manifests(before: &Provenance, after: &Provenance, found: &mut Vec<Difference>) {
     for (sign, path, how) in before.changes(after) {
-        let mut difference = Difference::new(sign, path.clone(), how);
+        let mut difference = Difference::new(sign, shown(&path), how);
         difference.path = Some(path);
         found.push(difference);
     }

@@ -1,10 +1,12 @@
 //! `image-builder cat`: the content of a file.
 
 use super::image::Image;
+use super::long::shown;
 use super::place::Place;
 use super::{InspectError, print};
 use crate::arguments::Cat;
 use crate::failure::Failure;
+use std::os::unix::ffi::OsStrExt;
 
 /// What is read and written at once.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -16,7 +18,7 @@ pub(crate) fn cat(arguments: &Cat) -> Result<(), Failure> {
     let pool = image.pool()?;
     let dataset = image.dataset(&pool, place.dataset.as_deref())?;
     let files = image.file_system(&pool, &dataset)?;
-    let what = format!("{} of {}", arguments.path, dataset.name);
+    let what = format!("{} of {}", shown(arguments.path.as_bytes()), dataset.name);
     let file = files.lookup(arguments.path.as_bytes(), true).map_err(image.inside(&what))?;
     if file.is_directory() {
         return Err(InspectError::Directory { path: image.path.clone(), what }.into());

@@ -12,7 +12,7 @@ pub(super) struct Difference {
     /// How it differs.
     how: Vec<String>,
     /// The path in the image, where it is one of the files that a manifest names.
-    pub(super) path: Option<String>,
+    pub(super) path: Option<Vec<u8>>,
     /// The step that did it, and where that is written.
     step: Option<String>,
     /// The step that had made what is not there any more, though no step removed it.
@@ -22,6 +22,16 @@ pub(super) struct Difference {
 impl Difference {
     pub(super) fn new(sign: char, what: impl Into<String>, how: Vec<String>) -> Self {
         Self { sign, what: what.into(), how, path: None, step: None, made_by: None }
+    }
+
+    /// Adds something that differs.
+    pub(super) fn add(&mut self, how: impl Into<String>) {
+        self.how.push(how.into());
+    }
+
+    /// Whether something is in both and does not differ.
+    pub(super) fn is_none(&self) -> bool {
+        self.sign == '~' && self.how.is_empty()
     }
 
     /// Finds the step by what lies beside the first output, and beside the second.

@@ -70,6 +70,9 @@ impl InspectError {
     pub(crate) fn help(&self) -> Option<String> {
         match self {
             _ if self.is_cut_short() => Some("copy or build it again; the file is not complete".to_owned()),
+            Self::Open(OpenImageError::Form { path, .. }) => {
+                Some(format!("`qemu-img convert -O qcow2 {0} {0}.qcow2` makes a copy that is read", path.display()))
+            }
             Self::NoPool { .. } => {
                 Some("only ZFS pools are read; `image-builder ls IMAGE` lists the partitions".to_owned())
             }

@@ -1,9 +1,11 @@
 //! One file as a line of `ls -l`, and as JSON.
 
+use image_steps::put_name;
 use image_tree::format_acl;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use zfs_image::reader::File;
+use zfs_image::reader::{File, FileSystem, ReadError};
 
 /// The letters of `ls -l` for type and permissions.
 pub(crate) fn mode_text(mode: u64) -> String {
@@ -71,54 +73,91 @@ pub(crate) fn shown(name: &[u8]) -> String {
     text
 }
 
-/// A line of `ls -l`.
-pub(crate) fn line(name: &[u8], file: &File, target: Option<&[u8]>) -> String {
-    let znode = &file.znode;
-    let size = match znode.rdev {
-        Some(device) => format!("{}, {}", device >> 32, device & 0xffff_ffff),
-        None => znode.size.to_string(),
-    };
-    let mut line = format!(
-        "{}{}{:>3} {:>5} {:>5} {size:>12} {} {}",
-        mode_text(znode.mode),
-        // What is wrong with a list, `verify` tells.
-        if matches!(file.acl(), Ok(None)) { ' ' } else { '+' },
-        znode.links,
-        znode.uid,
-        znode.gid,
-        time_text(znode.mtime.secs),
-        shown(name)
-    );
-    if let Some(target) = target {
-        line.push_str(" -> ");
-        line.push_str(&shown(target));
-    }
-    line
+/// A file with what is beside its attributes.
+pub(crate) struct Long<'a> {
+    name: &'a [u8],
+    file: &'a File,
+    /// Where a symbolic link leads.
+    target: Option<Vec<u8>>,
+    /// The names of its extended attributes, with their bytes. What is wrong with them, `verify` tells.
+    xattrs: Result<BTreeMap<Vec<u8>, u64>, ReadError>,
 }
 
-/// The same for machines.
-pub(crate) fn value(name: &[u8], file: &File, target: Option<&[u8]>) -> Value {
-    let znode = &file.znode;
-    let mut value = json!({
-        "path": String::from_utf8_lossy(name),
-        "object": file.object,
-        "mode": format!("{:06o}", znode.mode),
-        "links": znode.links,
-        "uid": znode.uid,
-        "gid": znode.gid,
-        "size": znode.size,
-        "mtime": { "secs": znode.mtime.secs, "nanos": znode.mtime.nanos },
-    });
-    if let Ok(Some(acl)) = file.acl() {
-        value["acl"] = json!(format_acl(&acl));
+impl<'a> Long<'a> {
+    pub(crate) fn read(files: &FileSystem<'_>, name: &'a [u8], file: &'a File) -> Result<Self, ReadError> {
+        let target = if file.is_symlink() { Some(files.read_link(file)?) } else { None };
+        Ok(Self { name, file, target, xattrs: files.xattr_sizes(file) })
     }
-    if let Some(device) = znode.rdev {
-        value["device"] = json!({ "major": device >> 32, "minor": device & 0xffff_ffff });
+
+    /// What stands behind the mode, as illumos' `ls -@` has it: attributes hide a list.
+    fn mark(&self) -> char {
+        if !matches!(&self.xattrs, Ok(xattrs) if xattrs.is_empty()) {
+            '@'
+        } else if matches!(self.file.acl(), Ok(None)) {
+            ' '
+        } else {
+            '+'
+        }
     }
-    if let Some(target) = target {
-        value["target"] = json!(String::from_utf8_lossy(target));
+
+    /// A line of `ls -l`.
+    pub(crate) fn line(&self) -> String {
+        let znode = &self.file.znode;
+        let size = match znode.rdev {
+            Some(device) => format!("{}, {}", device >> 32, device & 0xffff_ffff),
+            None => znode.size.to_string(),
+        };
+        let mut line = format!(
+            "{}{}{:>3} {:>5} {:>5} {size:>12} {} {}",
+            mode_text(znode.mode),
+            self.mark(),
+            znode.links,
+            znode.uid,
+            znode.gid,
+            time_text(znode.mtime.secs),
+            shown(self.name)
+        );
+        if let Some(target) = &self.target {
+            line.push_str(" -> ");
+            line.push_str(&shown(target));
+        }
+        line
     }
-    value
+
+    /// The same for machines.
+    pub(crate) fn value(&self) -> Value {
+        let znode = &self.file.znode;
+        let mut value = Map::new();
+        put_name(&mut value, "path", self.name);
+        if let Some(target) = &self.target {
+            put_name(&mut value, "target", target);
+        }
+        let mut put = |key: &str, one: Value| value.insert(key.to_owned(), one);
+        put("object", json!(self.file.object));
+        put("mode", json!(format!("{:06o}", znode.mode)));
+        put("links", json!(znode.links));
+        put("uid", json!(znode.uid));
+        put("gid", json!(znode.gid));
+        put("size", json!(znode.size));
+        put("mtime", json!({ "secs": znode.mtime.secs, "nanos": znode.mtime.nanos }));
+        if let Ok(Some(acl)) = self.file.acl() {
+            put("acl", json!(format_acl(&acl)));
+        }
+        if let Some(device) = znode.rdev {
+            put("device", json!({ "major": device >> 32, "minor": device & 0xffff_ffff }));
+        }
+        if let Some(xattrs) = self.xattrs.as_ref().ok().filter(|xattrs| !xattrs.is_empty()) {
+            put("xattrs", xattrs.iter().map(|(name, bytes)| xattr_value(name, *bytes)).collect());
+        }
+        Value::Object(value)
+    }
+}
+
+fn xattr_value(name: &[u8], bytes: u64) -> Value {
+    let mut value = Map::new();
+    put_name(&mut value, "name", name);
+    value.insert("bytes".to_owned(), json!(bytes));
+    Value::Object(value)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Images are raw or qcow2 files, with a partition table or as a bare pool. Inside, ZFS pools are read by our own
 //! reader; of other partitions only the boot loaders are read, and each verb says so.
 
+mod about;
 mod archive;
 mod boot;
 mod boot_walk;
@@ -13,6 +14,7 @@ mod error;
 mod image;
 mod listing;
 mod long;
+mod overview;
 mod place;
 mod provenance;
 mod verify;
@@ -24,6 +26,7 @@ pub(crate) use contents::cat;
 pub(crate) use error::InspectError;
 pub(crate) use image::Image as DiskImage;
 pub(crate) use listing::ls;
+pub(crate) use long::shown;
 pub(crate) use place::Place as ImagePlace;
 pub(crate) use verify::verify;
 pub(crate) use walk::{Found, join, walk_below};

@@ -1,5 +1,7 @@
 //! `IMAGE[:DATASET[@SNAPSHOT]]`, as the command line writes it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// An image, and maybe one dataset in it.
@@ -13,25 +15,25 @@ pub(crate) struct Place {
 impl Place {
     /// Reads the argument. Both file names and dataset names may have colons, so the file system decides: the
     /// shortest beginning that ends at a colon and is a file is the image, unless all of the text is one.
-    pub(crate) fn parse(text: &str) -> Self {
-        Self::parse_by(text, Path::exists)
+    pub(crate) fn parse(text: impl AsRef<OsStr>) -> Self {
+        Self::parse_by(text.as_ref(), Path::exists)
     }
 
-    fn parse_by(text: &str, exists: impl Fn(&Path) -> bool) -> Self {
+    fn parse_by(text: &OsStr, exists: impl Fn(&Path) -> bool) -> Self {
+        let bytes = text.as_bytes();
+        let image = |at: usize| Path::new(OsStr::from_bytes(&bytes[..at]));
         let whole = Self { image: PathBuf::from(text), dataset: None };
         if exists(&whole.image) {
             return whole;
         }
-        let mut colons = text.match_indices(':').map(|(at, _)| at);
-        let split = colons.find(|at| exists(Path::new(&text[..*at])));
-        match split {
-            Some(at) => Self { image: PathBuf::from(&text[..at]), dataset: Some(text[at + 1..].to_owned()) },
-            // Nothing is there: the likelier reading makes the better message.
-            None => match text.split_once(':') {
-                Some((image, dataset)) => Self { image: PathBuf::from(image), dataset: Some(dataset.to_owned()) },
-                None => whole,
-            },
-        }
+        let mut colons = (0..bytes.len()).filter(|at| bytes[*at] == b':');
+        // Where nothing is there, the likelier reading makes the better message.
+        let split = colons.clone().find(|at| exists(image(*at))).or_else(|| colons.next());
+        split.map_or(whole, |at| Self {
+            image: image(at).to_owned(),
+            // Names of datasets are ASCII, so that another one is just not found.
+            dataset: Some(String::from_utf8_lossy(&bytes[at + 1..]).into_owned()),
+        })
     }
 }
 
@@ -43,7 +45,7 @@ mod tests {
     fn the_file_that_is_there_decides_which_colon_separates() {
         let files = ["disk.raw", "a:b.raw", "x"];
         let parse = |text: &str| {
-            let place = Place::parse_by(text, |path| files.iter().any(|file| Path::new(file) == path));
+            let place = Place::parse_by(OsStr::new(text), |path| files.iter().any(|file| Path::new(file) == path));
             (place.image.display().to_string(), place.dataset)
         };
         let some = |text: &str| Some(text.to_owned());

@@ -1,6 +1,6 @@
 //! What a build leaves beside an output: which step made what, and which removed it.
 
-use image_steps::{EVIDENCE_SUFFIX, MANIFEST_SUFFIX};
+use image_steps::{EVIDENCE_SUFFIX, MANIFEST_SUFFIX, name_of};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Provenance {
     /// The lines of the manifest by their paths.
-    lines: BTreeMap<String, Map<String, Value>>,
+    lines: BTreeMap<Vec<u8>, Map<String, Value>>,
     /// What steps have removed, in their order.
     removed: Vec<Map<String, Value>>,
     /// Places of steps that were done after this output was packed: they have nothing to do with it.
@@ -18,7 +18,7 @@ pub(super) struct Provenance {
 }
 
 /// What says how a line came about, and not what it is about.
-const ORIGIN: [&str; 4] = ["path", "step", "origin", "template"];
+const ORIGIN: [&str; 6] = ["path", "path_hex", "step", "origin", "template", "packed"];
 
 impl Provenance {
     /// Of an output that a build has made, in whatever form; none when nothing lies beside it.
@@ -29,7 +29,7 @@ impl Provenance {
         let text = fs::read_to_string(output.with_file_name(format!("{name}{MANIFEST_SUFFIX}"))).ok()?;
         let line = |line: &str| {
             let fields = serde_json::from_str::<Map<String, Value>>(line).ok()?;
-            Some((fields.get("path")?.as_str()?.to_owned(), fields))
+            Some((name_of(&fields, "path")?, fields))
         };
         let removed = evidence["removed"].as_array().into_iter().flatten();
         Some(Self {
@@ -40,15 +40,16 @@ impl Provenance {
     }
 
     /// The step that made a path, and where it is written.
-    pub(super) fn made(&self, path: &str) -> Option<String> {
+    pub(super) fn made(&self, path: &[u8]) -> Option<String> {
         self.told(self.lines.get(path)?)
     }
 
     /// The step that removed a path, or a directory that it was in.
-    pub(super) fn removed(&self, path: &str) -> Option<String> {
+    pub(super) fn removed(&self, path: &[u8]) -> Option<String> {
         let is_in = |one: &&Map<String, Value>| {
-            let rest = one.get("path").and_then(Value::as_str).and_then(|above| path.strip_prefix(above));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            let above = name_of(one, "path");
+            let rest = above.as_deref().and_then(|above| path.strip_prefix(above));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
         };
         self.removed.iter().rev().filter(is_in).find_map(|one| self.told(one))
     }
@@ -59,13 +60,20 @@ impl Provenance {
         if origin.is_some_and(|origin| self.later.contains(origin)) {
             return None;
         }
-        Some(origin.map_or_else(|| step.to_owned(), |origin| format!("{step}, {origin}")))
+        let told = origin.map_or_else(|| step.to_owned(), |origin| format!("{step}, {origin}"));
+        // What was only unpacked here was made by a step of another template.
+        let packed = fields.get("packed").and_then(Value::as_object);
+        let text = |key: &str| packed.and_then(|packed| packed.get(key)).and_then(Value::as_str);
+        Some(match (text("step"), text("origin")) {
+            (Some(step), Some(origin)) => format!("{step}, {origin}, through {told}"),
+            _ => told,
+        })
     }
 
     /// What `after` has otherwise: a sign, the path, and what of it differs.
-    pub(super) fn changes(&self, after: &Self) -> Vec<(char, String, Vec<String>)> {
-        let paths: BTreeSet<&String> = self.lines.keys().chain(after.lines.keys()).collect();
-        let change = |path: &String| match (self.lines.get(path), after.lines.get(path)) {
+    pub(super) fn changes(&self, after: &Self) -> Vec<(char, Vec<u8>, Vec<String>)> {
+        let paths: BTreeSet<&Vec<u8>> = self.lines.keys().chain(after.lines.keys()).collect();
+        let change = |path: &Vec<u8>| match (self.lines.get(path), after.lines.get(path)) {
             (Some(_), None) => Some(('-', path.clone(), Vec::new())),
             (None, Some(_)) => Some(('+', path.clone(), Vec::new())),
             (Some(old), Some(new)) => {
@@ -101,14 +109,18 @@ fn named(output: &Path, file: &str) -> Option<(String, Value)> {
     let mut names: Vec<(String, PathBuf)> = entries.filter_map(|path| Some((name(&path)?, path))).collect();
     // Most files are called after their output.
     names.sort_by_key(|(name, _)| (!file.starts_with(&format!("{name}.")), name.clone()));
-    let sum = fs::read_to_string(directory.join(format!("{file}.sha256"))).unwrap_or_default();
-    let sum = sum.split_whitespace().next().unwrap_or_default().to_owned();
+    let sum = fs::read_to_string(directory.join(format!("{file}.sha256"))).ok();
+    let sum = sum.as_deref().and_then(|line| line.split_whitespace().next());
+    let bytes = fs::metadata(output).ok()?.len();
     names.into_iter().find_map(|(name, path)| {
         let evidence: Value = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-        let files = evidence["files"].as_array()?;
-        // Several templates may have packed it in turn: the sum beside it is that of the last one.
-        let is_this = |one: &Value| one["name"] == file && (sum.is_empty() || one["sha256"] == sum.as_str());
-        files.iter().any(is_this).then_some((name, evidence))
+        // An image may have been booted and have grown since.
+        let is_image = file.starts_with(&format!("{name}."));
+        // Several templates may have packed an archive in turn: the sum beside it is that of the last one. A build that was
+        // killed has removed it, with the evidence of its own template: what is left is of another archive.
+        let is_last = |one: &Value| sum.map_or(is_image, |sum| one["sha256"] == sum);
+        let is_this = |one: &Value| one["name"] == file && (is_image || one["bytes"] == bytes) && is_last(one);
+        evidence["files"].as_array()?.iter().any(is_this).then_some((name, evidence))
     })
 }
 
@@ -134,7 +146,7 @@ mod tests {
         for (name, sum) in [("g-one", "11"), ("g-two", "22")] {
             let steps = [step("ensure_file", "t:1"), step("pack_tar", "t:2"), step("ensure_file", "t:3")];
             let evidence = json!({
-                "files": [{ "name": "a.tar", "sha256": sum }],
+                "files": [{ "name": "a.tar", "sha256": sum, "bytes": 5 }],
                 "effective": { "steps": steps },
                 "removed": [{ "path": "/d", "step": name, "origin": "t:1" }, { "path": "/late", "step": name, "origin": "t:3" }],
             });
@@ -142,12 +154,16 @@ mod tests {
             let line = |path: &str, origin: &str| json!({ "path": path, "step": name, "origin": origin }).to_string();
             write(&format!("{name}{MANIFEST_SUFFIX}"), &[line("/x", "t:1"), line("/y", "t:3")].join("\n"));
         }
+        write("a.tar", "short");
+        assert!(Provenance::beside(&directory.path().join("a.tar")).is_none(), "whoever packed it last was killed");
         write("a.tar.sha256", "22  a.tar\n");
         let found = Provenance::beside(&directory.path().join("a.tar")).expect("evidence");
-        assert_eq!(found.made("/x").as_deref(), Some("g-two, t:1"));
-        assert_eq!(found.made("/y"), None, "it was made after the archive was packed");
-        assert_eq!(found.removed("/d/e").as_deref(), Some("g-two, t:1"));
-        assert_eq!((found.removed("/de"), found.removed("/late")), (None, None));
+        assert_eq!(found.made(b"/x").as_deref(), Some("g-two, t:1"));
+        assert_eq!(found.made(b"/y"), None, "it was made after the archive was packed");
+        assert_eq!(found.removed(b"/d/e").as_deref(), Some("g-two, t:1"));
+        assert_eq!((found.removed(b"/de"), found.removed(b"/late")), (None, None));
         assert!(Provenance::beside(&directory.path().join("b.tar")).is_none());
+        write("a.tar", "somebody's");
+        assert!(Provenance::beside(&directory.path().join("a.tar")).is_none(), "it is another archive now");
     }
 }

@@ -8,11 +8,12 @@ use super::place::Place;
 use super::{InspectError, print};
 use crate::arguments::Verify;
 use crate::failure::Failure;
+use disk_image::gpt::GptError;
 use serde_json::json;
 use zfs_image::reader::{Pool, Verification, VerifyOptions};
 
 /// What was found, in words.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) good: Vec<String>,
     pub(super) bad: Vec<String>,
@@ -21,7 +22,7 @@ pub(super) struct Findings {
 
 /// `image-builder verify`.
 pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {
-    let place = Place { image: arguments.image.clone().into(), dataset: None };
+    let place = Place { image: arguments.image.clone(), dataset: None };
     let image = Image::open(&place)?;
     let mut findings = Findings::default();
     check_table(&image, &mut findings);
@@ -46,8 +47,12 @@ pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {
 }
 
 fn check_table(image: &Image, findings: &mut Findings) {
-    findings.bad.extend(image.damage.iter().map(|damage| format!("partition table: {damage}")));
-    if let Some(table) = image.table.as_ref().filter(|_| image.damage.is_empty()) {
+    // An image on a larger disk is how it is meant to grow.
+    let (grown, damage): (Vec<_>, Vec<_>) =
+        image.damage.iter().partition(|damage| matches!(damage, GptError::Grown { .. }));
+    findings.good.extend(grown.iter().map(|grown| format!("partition table: {grown}; the system that boots moves it")));
+    findings.bad.extend(damage.iter().map(|damage| format!("partition table: {damage}")));
+    if let Some(table) = image.table.as_ref().filter(|_| damage.is_empty()) {
         findings.good.push(format!(
             "partition table: both copies agree, {} of {} entries are used",
             table.partitions.len(),

@@ -2,6 +2,7 @@
 
 use crate::inspect::{DiskImage, Found, ImagePlace, walk_below};
 use image_tree::{Content, ImagePath, Metadata, Node, Store, Timestamp, Tree, TreeError};
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs;
 use std::io::{self, Read};
@@ -37,9 +38,32 @@ impl Extent {
 struct Growing<'s> {
     tree: Tree,
     store: &'s Store,
+    /// The first name of each file, by its device and number: further ones are hard links.
+    files: HashMap<(u64, u64), ImagePath>,
 }
 
-impl Growing<'_> {
+impl<'s> Growing<'s> {
+    fn new(root: Metadata, store: &'s Store) -> Self {
+        Self { tree: Tree::new(root), store, files: HashMap::new() }
+    }
+
+    /// Adds a file, or another name of one; `content` is asked for once.
+    fn add_regular(
+        &mut self,
+        path: &[u8],
+        identity: (u64, u64),
+        metadata: Metadata,
+        content: impl FnOnce(&Self) -> Result<Content, Failed>,
+    ) -> Result<(), Failed> {
+        let at = ImagePath::from_relative(path)?;
+        if let Some(first) = self.files.get(&identity) {
+            return Ok(self.tree.hard_link(first, &at).map(drop)?);
+        }
+        let node = Node::regular(content(self)?, metadata);
+        self.files.insert(identity, at);
+        self.add(path, node)
+    }
+
     fn add(&mut self, path: &[u8], node: Node) -> Result<(), Failed> {
         let path = ImagePath::from_relative(path)?;
         self.tree.insert(&path, node).map(drop).map_err(|source: TreeError| source.into())
@@ -56,7 +80,7 @@ pub(super) fn of_directory(root: &Path, store: &Store, extent: Extent) -> Result
         mtime: Timestamp { secs: found.mtime(), nanos: 0 },
         ..Metadata::new(found.uid(), found.gid(), mode_bits(u64::from(found.mode())))
     };
-    let mut growing = Growing { tree: Tree::new(metadata(&fs::metadata(root)?)), store };
+    let mut growing = Growing::new(metadata(&fs::metadata(root)?), store);
     let mut open = vec![root.to_owned()];
     while let Some(directory) = open.pop() {
         for entry in fs::read_dir(&directory)? {
@@ -73,8 +97,10 @@ pub(super) fn of_directory(root: &Path, store: &Store, extent: Extent) -> Result
             } else if kind.is_symlink() {
                 Node::symlink(fs::read_link(&path)?.as_os_str().as_bytes(), metadata(&found))
             } else if kind.is_file() {
-                let content = fs::File::open(&path).map_err(|error| named(&path, &error))?;
-                Node::regular(growing.keep(content)?, metadata(&found))
+                growing.add_regular(&below, (found.dev(), found.ino()), metadata(&found), |growing| {
+                    growing.keep(fs::File::open(&path).map_err(|error| named(&path, &error))?)
+                })?;
+                continue;
             } else {
                 continue;
             };
@@ -100,7 +126,7 @@ pub(super) fn of_disk_image(place: &ImagePlace, store: &Store, extent: Extent) -
     let dataset = image.dataset(&pool, place.dataset.as_deref())?;
     let files = image.file_system(&pool, &dataset)?;
     let root = files.file(files.root())?;
-    let mut growing = Growing { tree: Tree::new(metadata_of(&root)), store };
+    let mut growing = Growing::new(metadata_of(&root), store);
     // Whole directories that are not wanted are passed by, and not entered to find that out.
     let mut starts = vec![Found { path: b"/".to_vec(), file: root }];
     if extent == Extent::Metadata {
@@ -136,7 +162,8 @@ impl Growing<'_> {
         } else if file.is_symlink() {
             Node::symlink(files.read_link(file)?, metadata)
         } else if file.is_regular() {
-            Node::regular(self.keep(FileReader { files, file, at: 0 })?, metadata)
+            let content = |growing: &Self| growing.keep(FileReader { files, file, at: 0 });
+            return self.add_regular(&path[1..], (0, file.object), metadata, content);
         } else {
             return Ok(());
         };

@@ -3,7 +3,7 @@
 use super::source::{Known, Place, Source, with_paths};
 use crate::arguments::{IpsContents, IpsInfo, IpsList, IpsSearch};
 use crate::failure::Failure;
-use crate::inspect::print;
+use crate::inspect::{print, shown};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -88,7 +88,7 @@ pub(super) fn info(source: &Source, arguments: &IpsInfo) -> Result<(), Failure> 
                 ("FMRI", known.id.to_string()),
             ];
             let lines = lines.iter().filter(|(_, text)| !text.is_empty());
-            let text: String = lines.map(|(name, text)| format!("{name:>12}: {text}\n")).collect();
+            let text: String = lines.map(|(name, text)| format!("{name:>12}: {}\n", shown(text.as_bytes()))).collect();
             write!(output, "{newline}{text}").map_err(Failure::from_output)?;
         }
         Ok(())
@@ -116,7 +116,8 @@ pub(super) fn contents(source: &Source, arguments: &IpsContents) -> Result<(), F
             return write_json(output, &list.collect());
         }
         texts.iter().try_for_each(|text| output.write_all(text)).map_err(Failure::from_output)?;
-        paths.iter().try_for_each(|(path, _)| writeln!(output, "{path}")).map_err(Failure::from_output)
+        let mut lines = paths.iter().map(|(path, _)| shown(path.as_bytes()));
+        lines.try_for_each(|line| writeln!(output, "{line}")).map_err(Failure::from_output)
     })
 }
 
@@ -146,7 +147,8 @@ pub(super) fn search(source: &Source, arguments: &IpsSearch) -> Result<(), Failu
             return write_json(output, &list.collect());
         }
         for (known, what, text) in &found {
-            writeln!(output, "{:8} {:40} {text}", what, known.id.short()).map_err(Failure::from_output)?;
+            let text = shown(text.as_bytes());
+            writeln!(output, "{what:8} {:40} {text}", known.id.short()).map_err(Failure::from_output)?;
         }
         Ok(())
     })

@@ -3,10 +3,10 @@
 use super::source::{Known, Place, Source, with_paths};
 use crate::arguments::IpsVerify;
 use crate::failure::Failure;
-use crate::inspect::print;
+use crate::inspect::{print, shown};
 use image_tree::{Follow, ImagePath, Node, NodeKind, Tree};
 use ips::image::Image;
-use ips::install::Owners;
+use ips::install::{Owners, hardlink_target, license_path};
 use ips::manifest::{Action, ActionKind, FileHash, Manifest, to_hex};
 use ips::mediator::{MediatedLink, Mediators};
 use ips_client::repository::{self, Payloads};
@@ -50,8 +50,9 @@ pub(super) fn verify(source: &Source, arguments: &IpsVerify) -> Result<(), Failu
             return writeln!(output, "{text}").map_err(Failure::from_output);
         }
         for problem in &problems {
-            writeln!(output, "{}: {}: {}", problem.package, problem.what, problem.reason)
-                .map_err(Failure::from_output)?;
+            let Problem { package, what, reason } = problem;
+            let line = [package, what, reason].map(|text| shown(text.as_bytes()));
+            writeln!(output, "{}", line.join(": ")).map_err(Failure::from_output)?;
         }
         writeln!(output, "{} packages, {} problems", selected.len(), problems.len()).map_err(Failure::from_output)
     })?;
@@ -96,7 +97,7 @@ fn in_repository(
             continue;
         }
         let fail = |error: &dyn std::error::Error| ips_client::all_reasons(error);
-        match repository.packed(&known.id.publisher, &payload) {
+        match repository.packed(&known.id.publisher, &payload, &|_| ()) {
             Ok(Some(packed)) => {
                 let kept = Payloads::new(&source.store).keep_packed(repository.address(), &payload, packed);
                 if let Err(error) = kept {
@@ -123,23 +124,45 @@ fn owners_of(source: &Source, tree: &Tree) -> Owners {
 fn in_image(source: &Source, owners: &Owners, image: &Image, tree: &Tree, known: &Known, problems: &mut Vec<Problem>) {
     let Some(package) = image.package(&known.id.stem) else { return };
     let config = &image.config;
-    for action in with_paths(&package.manifest) {
-        if !config.variants.allow(action) || !config.facets.allow(action) || !is_chosen(action, &config.mediators) {
+    let is_in_image = |action: &&Action| config.variants.allow(action) && config.facets.allow(action);
+    let mut tell = |path: ImagePath, reason| {
+        problems.push(Problem { package: known.id.short(), what: path.to_string(), reason });
+    };
+    for action in with_paths(&package.manifest).filter(is_in_image) {
+        // Which of two packages delivers a file with an overlay is the other's business.
+        if !is_chosen(action, &config.mediators) || action.get("overlay") == Some("allow") || is_left_out(action) {
             continue;
         }
         let Ok(path) = action.path() else { continue };
-        // Which of two packages delivers such a file is the other's business.
-        if action.get("overlay") == Some("allow") || is_left_out(action) {
-            continue;
-        }
         let reason = match tree.get(&path) {
             None => Some("it is not there".to_owned()),
-            Some(node) => difference(source, action, node).or_else(|| other_owner(owners, action, node)),
+            Some(node) => difference(source, action, node)
+                .or_else(|| other_target(tree, &path, action))
+                .or_else(|| other_owner(owners, action, node)),
         };
-        if let Some(reason) = reason {
-            problems.push(Problem { package: known.id.short(), what: path.to_string(), reason });
-        }
+        reason.into_iter().for_each(|reason| tell(path.clone(), reason));
     }
+    let licenses = package.manifest.actions.iter().filter(|action| action.kind() == ActionKind::License);
+    for action in licenses.filter(is_in_image) {
+        let Ok(path) = license_path(&known.id, action) else { continue };
+        let wanted = action.payload().and_then(|payload| payload.strongest_hash().ok());
+        let reason = match (tree.get(&path).map(Node::content), wanted) {
+            (None, _) => Some("it is not there".to_owned()),
+            (Some(Some(content)), Some(wanted)) => other_content(source, content, wanted),
+            _ => None,
+        };
+        reason.into_iter().for_each(|reason| tell(path.clone(), reason));
+    }
+}
+
+/// Whether a hard link is another name of something else than it should be.
+fn other_target(tree: &Tree, path: &ImagePath, action: &Action) -> Option<String> {
+    if action.kind() != ActionKind::Hardlink {
+        return None;
+    }
+    let target = hardlink_target(path, action).ok()?;
+    let is_same = tree.links(path).is_some_and(|links| links.paths().any(|name| *name == target));
+    (!is_same).then(|| format!("it is not the same file as {target}"))
 }
 
 fn is_chosen(action: &Action, mediators: &Mediators) -> bool {

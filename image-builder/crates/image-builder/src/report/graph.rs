@@ -4,16 +4,18 @@ use super::rows::{ROW, rows};
 use super::{duration, escaped, rectangle, words};
 use image_steps::TemplateRun;
 
-const WIDTH: f64 = 300.0;
+const WIDTH: f64 = 250.0;
 /// Of a box, without its steps.
 const HEAD: f64 = 48.0;
 const FOOT: f64 = 8.0;
-const GAP_X: f64 = 64.0;
+const GAP_X: f64 = 44.0;
 const GAP_Y: f64 = 20.0;
 const MARGIN: f64 = 14.0;
 /// Between edges that lead above boxes.
 const LANE: f64 = 9.0;
 const CORNER: f64 = 6.0;
+/// A graph that is wider than the page is drawn smaller, down to this; beyond, the page scrolls.
+const SMALLEST: f64 = 0.8;
 
 /// A box: where it is, and how high.
 #[derive(Clone, Copy)]
@@ -50,8 +52,10 @@ pub(super) fn draw(runs: &[TemplateRun]) -> String {
     let mut drawing = format!(
         "<div class=\"key\"><span><i class=\"done\"></i>step done</span><span><i class=\"cached\"></i>cached</span>\
          <span><i class=\"target\"></i>image written</span></div>\
-         <div class=\"scroll\"><svg width=\"{right:.0}\" height=\"{bottom:.0}\" role=\"img\" \
-         aria-label=\"graph of templates and steps\">"
+         <div class=\"scroll\"><svg viewBox=\"0 0 {right:.0} {bottom:.0}\" \
+         style=\"width:100%;min-width:{:.0}px;max-width:{right:.0}px\" role=\"img\" \
+         aria-label=\"graph of templates and steps\">",
+        right * SMALLEST
     );
     for edge in &edges {
         drawing.push_str(&draw_edge(edge, places[edge.from], places[edge.to]));
@@ -122,8 +126,9 @@ fn draw_box(run: &TemplateRun, place: Place, drawing: &mut String) {
             "<circle class=\"{}\" cx=\"{rail:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{hint}</title></circle>",
             row.class
         ));
+        let room = WIDTH - if row.seconds.is_some() { 72.0 } else { 37.0 };
         let words_class = if row.class == "cached" { "step dim" } else { "step" };
-        drawing.push_str(&words(x + 29.0, y + 4.0, WIDTH - 95.0, words_class, &row.words));
+        drawing.push_str(&words(x + 29.0, y + 4.0, room, words_class, &row.words));
         if let Some(seconds) = row.seconds {
             let (x, seconds) = (x + WIDTH - 12.0, duration(seconds));
             drawing.push_str(&format!("<text class=\"dim end\" x=\"{x:.1}\" y=\"{:.1}\">{seconds}</text>", y + 4.0));
@@ -141,7 +146,7 @@ fn draw_edge(edge: &Edge, from: Place, to: Place) -> String {
         }
         Some(lane) => {
             // Each in its own place beside the boxes, too.
-            let aside = GAP_X / 2.0 - (lane % 5) as f64 * 4.0;
+            let aside = GAP_X / 2.0 - (lane % 4) as f64 * 4.0;
             let (a, b, up) = (x1 + aside, x2 - aside, MARGIN + lane as f64 * LANE - 4.0);
             let c = CORNER;
             format!(

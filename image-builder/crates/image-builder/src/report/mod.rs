@@ -6,7 +6,7 @@ mod steps;
 mod timeline;
 mod treemap;
 
-use image_steps::{BuildRequest, Built};
+use image_steps::{BuildRequest, Built, TemplateRun};
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("style.css");
@@ -14,7 +14,8 @@ const STYLE: &str = include_str!("style.css");
 /// The page.
 pub(crate) fn page(request: &BuildRequest, built: &Built) -> String {
     let title = escaped(&format!("{}/{}", request.group, request.name));
-    let seconds = built.runs.iter().map(|run| run.began + run.seconds).fold(0.0, f64::max);
+    let end = |run: &TemplateRun| run.began + run.seconds + run.evidence_seconds.unwrap_or(0.0);
+    let seconds = built.runs.iter().map(end).fold(0.0, f64::max);
     let steps = || built.runs.iter().flat_map(|run| &run.steps);
     let cached = steps().filter(|step| step.cached).count();
     let image = built.artifact.as_ref().map_or_else(
@@ -87,9 +88,19 @@ fn rectangle(place: [f64; 4], class: &str, hint: &str) -> String {
     text
 }
 
-/// Words at a place, cut to what fits into `width` at about seven units for each letter.
+/// How many letters fit into `width`: in a proportional font, so about.
+fn letters(width: f64, class: &str) -> usize {
+    let letter = match class {
+        "name" => 7.6,
+        "dim" => 5.9,
+        _ => 6.5,
+    };
+    (width / letter).max(0.0) as usize
+}
+
+/// Words at a place, cut to what fits into `width`.
 fn words(x: f64, y: f64, width: f64, class: &str, text: &str) -> String {
-    let room = (width / 7.0).max(0.0) as usize;
+    let room = letters(width, class);
     if room < 3 {
         return String::new();
     }

@@ -69,7 +69,19 @@ mod tests {
     fn run(steps: Vec<StepRun>) -> TemplateRun {
         let (template, needs, image) = ("g/t".to_owned(), Vec::new(), Some("out/g-t.iso".into()));
         let (target, began, seconds, target_seconds, unchanged) = ("iso", 0.0, 1.0, 0.25, false);
-        TemplateRun { template, target, needs, began, seconds, steps, target_seconds, image, unchanged }
+        let evidence_seconds = None;
+        TemplateRun {
+            template,
+            target,
+            needs,
+            began,
+            seconds,
+            steps,
+            target_seconds,
+            image,
+            unchanged,
+            evidence_seconds,
+        }
     }
 
     #[test]

@@ -1,24 +1,26 @@
-//! Where the bytes of the image are: directories as areas, squarified.
+//! Where the bytes of the image are: directories and large files as areas, squarified.
 //!
 //! The algorithm is that of Bruls, Huizing and van Wijk, "Squarified Treemaps" (2000).
 
-use super::{rectangle, words};
+use super::{letters, rectangle, words};
 use crate::sizes::size;
-use image_steps::DirectorySize;
+use image_steps::PathSize;
 
 const WIDTH: f64 = 1140.0;
 const HEIGHT: f64 = 460.0;
 const COLOURS: usize = 6;
 /// Room for the name of a directory above what is in it.
 const TITLE: f64 = 18.0;
+/// What the files of a directory are called that have no areas of their own.
+const OTHERS: &str = "other files";
 /// Areas inside areas go down to here, as far as there is room.
-const DEPTH: usize = 3;
+const DEPTH: usize = 5;
 
-pub(super) fn draw(sizes: &[DirectorySize]) -> String {
+pub(super) fn draw(sizes: &[PathSize]) -> String {
     let Some(root) = sizes.iter().find(|entry| entry.path == "/").filter(|root| root.bytes > 0) else {
         return "<p>There are no files in it.</p>".to_owned();
     };
-    let mut drawing = format!("<p>{} in {} files</p>", size(root.bytes), root.files);
+    let mut drawing = format!("<p>{} in {} files</p>", size(root.bytes), root.files.unwrap_or_default());
     drawing.push_str(&format!(
         "<div class=\"scroll\"><svg width=\"100%\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"sizes of directories\">"
     ));
@@ -29,25 +31,26 @@ pub(super) fn draw(sizes: &[DirectorySize]) -> String {
 
 /// Draws what is directly in a directory, and in that.
 fn fill(
-    sizes: &[DirectorySize],
-    directory: &DirectorySize,
+    sizes: &[PathSize],
+    directory: &PathSize,
     place: [f64; 4],
     depth: usize,
     colour: Option<usize>,
     drawing: &mut String,
 ) {
     let prefix = if directory.path == "/" { "/".to_owned() } else { format!("{}/", directory.path) };
-    let is_child = |entry: &&DirectorySize| {
+    let is_child = |entry: &&PathSize| {
         entry.path.strip_prefix(&prefix).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
     };
-    let mut children: Vec<&DirectorySize> = sizes.iter().filter(is_child).filter(|entry| entry.bytes > 0).collect();
+    let mut children: Vec<&PathSize> = sizes.iter().filter(is_child).filter(|entry| entry.bytes > 0).collect();
     children.sort_by(|first, second| second.bytes.cmp(&first.bytes).then_with(|| first.path.cmp(&second.path)));
+    // A directory of small files alone is one area.
+    if children.is_empty() && depth > 0 {
+        return;
+    }
     let inside: u64 = children.iter().map(|child| child.bytes).sum();
-    let own = DirectorySize {
-        path: format!("files in {}", directory.path),
-        bytes: directory.bytes.saturating_sub(inside),
-        files: 0,
-    };
+    let path = format!("{OTHERS} in {}", directory.path);
+    let own = PathSize { path, bytes: directory.bytes.saturating_sub(inside), files: None };
     if own.bytes > 0 {
         let at = children.iter().position(|child| child.bytes < own.bytes).unwrap_or(children.len());
         children.insert(at, &own);
@@ -58,13 +61,14 @@ fn fill(
         let class = format!("cell map{}", colour + 1);
         let [x, y, width, height] = place;
         drawing.push_str(&rectangle(place, &class, &format!("{}: {}", child.path, size(child.bytes))));
-        let name = child.path.rsplit('/').next().unwrap_or_default();
-        let name = if child.path.starts_with("files in ") { "files" } else { name };
+        let name = if child.path.starts_with('/') { child.path.rsplit('/').next().unwrap_or_default() } else { OTHERS };
         if height > TITLE {
-            drawing.push_str(&words(x + 5.0, y + 13.0, width - 8.0, "", &format!("{name} {}", size(child.bytes))));
+            let whole = format!("{name} {}", size(child.bytes));
+            let label = if whole.chars().count() <= letters(width - 8.0, "") { whole.as_str() } else { name };
+            drawing.push_str(&words(x + 5.0, y + 13.0, width - 8.0, "", label));
         }
         let room = [x + 2.0, y + TITLE, width - 4.0, height - TITLE - 2.0];
-        if depth + 1 < DEPTH && room[2] > 40.0 && room[3] > 30.0 && child.path.starts_with('/') {
+        if depth + 1 < DEPTH && room[2] > 40.0 && room[3] > 30.0 && child.files.is_some() {
             fill(sizes, child, room, depth + 1, Some(colour), drawing);
         }
     }
@@ -117,6 +121,25 @@ fn worst(row: &[f64], side: f64, scale: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A directory with small files alone had an area with a name of its own inside, and large files had none.
+    #[test]
+    fn large_files_have_areas_and_small_ones_share_one() {
+        let size = |path: &str, bytes, files| PathSize { path: path.to_owned(), bytes, files };
+        let sizes = [
+            size("/", 10_000, Some(40)),
+            size("/boot", 7000, Some(3)),
+            size("/boot/archive.gz", 6000, None),
+            size("/etc", 3000, Some(37)),
+        ];
+        let drawing = draw(&sizes);
+        for area in ["/boot: 6.8 KiB", "/boot/archive.gz: 5.9 KiB", "other files in /boot: 1000 B", "/etc: 2.9 KiB"] {
+            assert!(drawing.contains(&format!("<title>{area}</title>")), "{area} is not in {drawing}");
+        }
+        assert_eq!(drawing.matches("<rect").count(), 4, "{drawing}");
+        assert!(draw(&[size("/", 10, Some(2))]).contains("other files in /: 10 B"));
+        assert!(draw(&[]).contains("no files"));
+    }
 
     /// The example of the paper: the pieces have the right areas, lie inside and are nearly squares.
     #[test]

@@ -19,6 +19,7 @@ pub(crate) fn build(arguments: &Build) -> Result<(), Failure> {
     request.client_keys.clone_from(&arguments.client_keys.keys);
     request.redo = redo(&arguments.redo);
     request.evidence = !arguments.no_evidence;
+    request.wait = arguments.wait;
     request.sizes = arguments.report.is_some();
     let progress = terminal::progress();
     let mut built = image_steps::build(&request, &progress)?;

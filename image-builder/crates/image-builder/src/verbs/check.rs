@@ -6,12 +6,12 @@ use super::request_at;
 use crate::arguments::Check;
 use crate::failure::Failure;
 use crate::places::Places;
-use image_steps::BuildError;
+use image_steps::{BuildError, BuildRequest, Neighbour};
 use miette::Report;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use template::Diagnostic;
+use template::{Diagnostic, Diagnostics, Template};
 
 /// What was found about one template.
 struct Finding {
@@ -32,19 +32,12 @@ pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
     let places = Places::find(&arguments.places)?;
     let names: Vec<(String, String)> = match (&arguments.group, &arguments.name) {
         (Some(group), Some(name)) => vec![(group.clone(), name.clone())],
-        (group, _) => {
-            let mut names = image_steps::template_names(&places.roots);
-            names.retain(|(found, _)| group.as_ref().is_none_or(|group| group == found));
-            names
-        }
+        (group, _) => names_in(&places, group.as_deref())?,
     };
-    let mut findings = Vec::new();
-    let mut told = Told::new();
-    for (group, name) in &names {
-        findings.push(find(arguments, &places, group, name)?);
-        if !arguments.json {
-            tell(findings.last_mut().expect("it was pushed"), &mut told);
-        }
+    let mut findings = find_all(arguments, &places, &names)?;
+    if !arguments.json {
+        let mut told = Told::new();
+        findings.iter_mut().for_each(|finding| tell(finding, &mut told));
     }
     let unread = match arguments.group {
         None => unread_includes(arguments, &places, &findings),
@@ -65,22 +58,50 @@ pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
     Ok(())
 }
 
-fn find(arguments: &Check, places: &Places, group: &str, name: &str) -> Result<Finding, Failure> {
-    let request = request_at(places, &arguments.places, group, name);
-    let subject = format!("{group}/{name}");
-    match image_steps::load(&request, group, name) {
-        Ok(mut template) => {
-            let not_here = image_steps::impossible_here(&template, &request);
-            let list = std::mem::take(&mut template.warnings);
-            let (steps, files_read) = (Some(template.steps.len()), template.files_read);
-            Ok(Finding { subject, steps, list, not_here, files_read })
-        }
-        Err(BuildError::Template { diagnostics, .. }) => {
-            let files_read = diagnostics.partial().map(|template| template.files_read.clone()).unwrap_or_default();
-            Ok(Finding { subject, steps: None, list: diagnostics.into_list(), not_here: Vec::new(), files_read })
-        }
-        Err(other) => Err(other.into()),
+/// What is wrong with the named templates, by themselves and beside all others.
+fn find_all(arguments: &Check, places: &Places, names: &[(String, String)]) -> Result<Vec<Finding>, Failure> {
+    // In one order, whichever are named: of two that are at odds the later one is wrong.
+    let all: BTreeSet<(String, String)> =
+        image_steps::template_names(&places.roots).into_iter().chain(names.iter().cloned()).collect();
+    let mut loaded = Vec::with_capacity(all.len());
+    for (group, name) in &all {
+        let request = request_at(places, &arguments.places, group, name);
+        loaded.push(match image_steps::load(&request, group, name) {
+            Ok(template) => Ok((request, template)),
+            Err(BuildError::Template { diagnostics, .. }) => Err(diagnostics),
+            Err(other) => return Err(other.into()),
+        });
     }
+    let neighbours: Vec<Neighbour<'_>> = loaded
+        .iter()
+        .map(|outcome| match outcome {
+            Ok((_, template)) => Neighbour { template: Some(template), is_good: true },
+            Err(diagnostics) => Neighbour { template: diagnostics.partial(), is_good: false },
+        })
+        .collect();
+    let together = image_steps::check_together(&neighbours);
+    let finding = |((group, name), outcome): (&(String, String), _)| Finding::new(format!("{group}/{name}"), outcome);
+    let mut findings: Vec<Finding> = all.iter().zip(loaded).map(finding).collect();
+    for (index, diagnostic) in together {
+        findings[index].steps = None;
+        findings[index].list.push(diagnostic);
+    }
+    let mut named = all.iter().map(|one| names.contains(one));
+    findings.retain(|_| named.next().unwrap_or_default());
+    Ok(findings)
+}
+
+/// The templates of a group, or all of them. That there is none is no good news.
+fn names_in(places: &Places, group: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
+    let mut names = image_steps::template_names(&places.roots);
+    let groups: BTreeSet<String> = names.iter().map(|(group, _)| group.clone()).collect();
+    names.retain(|(found, _)| group.is_none_or(|group| group == found));
+    let has_includes = || group.is_none() && !image_steps::include_files(&places.roots).is_empty();
+    if names.is_empty() && !has_includes() {
+        let (group, groups) = (group.map(str::to_owned), groups.into_iter().collect());
+        return Err(Failure::NothingToCheck { group, groups });
+    }
+    Ok(names)
 }
 
 /// An include that no template has read, and what is wrong with it by itself.
@@ -159,6 +180,21 @@ pub(super) fn each_once(list: &[Diagnostic]) -> Vec<&Diagnostic> {
 }
 
 impl Finding {
+    fn new(subject: String, outcome: Result<(BuildRequest, Template), Diagnostics>) -> Self {
+        match outcome {
+            Ok((request, mut template)) => {
+                let not_here = image_steps::impossible_here(&template, &request);
+                let list = std::mem::take(&mut template.warnings);
+                let (steps, files_read) = (Some(template.steps.len()), template.files_read);
+                Self { subject, steps, list, not_here, files_read }
+            }
+            Err(diagnostics) => {
+                let files_read = diagnostics.partial().map(|template| template.files_read.clone()).unwrap_or_default();
+                Self { subject, steps: None, list: diagnostics.into_list(), not_here: Vec::new(), files_read }
+            }
+        }
+    }
+
     fn to_json(&self) -> Value {
         let list = |list: &[Diagnostic]| list.iter().map(diagnostic_json).collect::<Vec<_>>();
         json!({
@@ -172,7 +208,7 @@ impl Finding {
 }
 
 /// A diagnostic for machines; lines and columns count from 1.
-pub(super) fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
+pub(crate) fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
     let origin = diagnostic.origin();
     let chain: Vec<String> = origin.iter().flat_map(|origin| origin.chain()).map(ToString::to_string).collect();
     json!({

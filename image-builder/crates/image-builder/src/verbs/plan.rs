@@ -52,8 +52,7 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
 }
 
 fn to_json(template: &PlannedTemplate) -> Value {
-    let image = template.artifact.as_ref().map(|(path, current)| json!({ "path": path, "current": current }));
-    let PlannedTemplate { subject, needs, steps, size, .. } = template;
+    let PlannedTemplate { subject, needs, steps, image, size, .. } = template;
     let impossible: Vec<Value> = template.impossible.iter().map(diagnostic_json).collect();
     json!({
         "template": subject,
@@ -70,7 +69,7 @@ fn print_graph(planned: &[PlannedTemplate]) {
     println!("\norder:");
     for (number, template) in planned.iter().enumerate() {
         let to_do = template.steps.iter().filter(|step| step.cached != Some(true)).count();
-        let image = template.artifact.as_ref().is_some_and(|(_, current)| !current);
+        let image = template.image.as_ref().is_some_and(|image| !image.current);
         let state = match (to_do, image) {
             (0, false) => "nothing to do".to_owned(),
             (0, true) => "writes the image".to_owned(),
@@ -107,14 +106,17 @@ fn print_plan(template: &PlannedTemplate) {
             print_packages(packages);
         }
     }
-    if let Some((path, current)) = &template.artifact {
+    if let Some(image) = &template.image {
         let is_known = template.steps.last().is_none_or(|step| step.awaits.is_none());
-        let mark = match (is_known, *current) {
+        let mark = match (is_known, image.current) {
             (false, _) => "after",
             (true, true) => "there",
             (true, false) => "write",
         };
-        println!("  {mark:6}  {}", path.display());
+        println!("  {mark:6}  {}", image.path.display());
+        if let Some(why) = image.why.as_ref().filter(|_| is_known) {
+            println!("          because {why}");
+        }
     }
     println!("  {}", size_text(&template.size));
     for diagnostic in each_once(&template.impossible) {

@@ -15,7 +15,7 @@ pub(crate) fn workspace(arguments: &WorkspaceArguments) -> Result<(), Failure> {
     if arguments.disk_use {
         return tell_disk_use(&location, arguments.json);
     }
-    let workspace = Workspace::open(&location)?;
+    let workspace = Workspace::make(&location)?;
     let path = if arguments.output { workspace.output() } else { workspace.root() };
     println!("{}", path.display());
     Ok(())

@@ -1,10 +1,13 @@
 //! A repository with templates, tools that play the parts of the real ones, and the program under test.
 
+use crate::kills::Sums;
 use ips::time::OperationTime;
 use ips_client::repository::publish::Publication;
 use ips_testing::PublishLines;
 use process_runner::{Command, Detached, Output};
+use serde_json::Value;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -100,12 +103,19 @@ impl Scene {
         scene
     }
 
-    /// The template `pool`, whose image has three forms. What converts it does as the file `conversion` says first.
+    /// The template `pool`, whose image has three forms, and `tree`, which begins like it. What converts the image does as
+    /// the file `conversion` says first.
     pub(crate) fn pool() -> Self {
         let scene = Self::empty();
-        let motd = format!(r#"{{ "t": "ensure_file", "file": "/motd", "src": "motd", {OWNER} }}"#);
-        let pool = r#""name": "rpool", "size": 100, "bename": "be", "partition_only": true, "formats": [ "qcow2" ]"#;
-        scene.template("pool", &format!(r#"{{ "pool": {{ {pool} }}, "steps": [ {{ "t": "create_be" }}, {motd} ] }}"#));
+        let common = format!(
+            r#"{{ "t": "ensure_dir", "dir": "/etc", {OWNER} }},
+               {{ "t": "ensure_symlink", "link": "/etc/issue", "target": "motd", "owner": "root", "group": "root" }},
+               {{ "t": "ensure_file", "file": "/etc/motd", "src": "motd", {OWNER} }}"#
+        );
+        let pool = r#""name": "rpool", "size": "auto", "free": 1, "bename": "be", "partition_only": true, "formats": [ "qcow2" ]"#;
+        scene.template("tree", &format!(r#"{{ "dataset": {{ "name": "d" }}, "steps": [ {common} ] }}"#));
+        scene
+            .template("pool", &format!(r#"{{ "pool": {{ {pool} }}, "steps": [ {common}, {{ "t": "create_be" }} ] }}"#));
         let convert = "#!/bin/sh\n. \"$FAKE/conversion\"\ncp --sparse=always \"$6\" \"$7\"\n";
         fs::write(scene.path("tools/qemu-img"), convert).unwrap();
         fs::set_permissions(scene.path("tools/qemu-img"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -237,6 +247,31 @@ impl Scene {
         fs::read(self.path(workspace).join("output").join(image_file(name))).ok()
     }
 
+    /// The image in all the forms that there are, by their names.
+    pub(crate) fn forms(&self, workspace: &str, name: &str) -> BTreeMap<&'static str, Vec<u8>> {
+        let output = self.path(workspace).join("output");
+        let read = |file: &&'static str| Some((*file, fs::read(output.join(file)).ok()?));
+        image_files(name).iter().filter_map(read).collect()
+    }
+
+    /// What lies beside the image says of its forms.
+    pub(crate) fn sums(&self, workspace: &str, name: &str) -> Sums {
+        let output = self.path(workspace).join("output");
+        let mut sums = Sums::new();
+        for form in image_files(name) {
+            let line = fs::read_to_string(output.join(format!("{form}.sha256"))).unwrap_or_default();
+            let sum = line.split_once("  ").map(|(sum, _)| sum.to_owned());
+            sums.extend(sum.map(|sum| ("beside".to_owned(), (*form).to_owned(), sum)));
+        }
+        let evidence = fs::read(output.join(format!("g-{name}.evidence.json"))).unwrap_or_default();
+        let evidence: Value = serde_json::from_slice(&evidence).unwrap_or_default();
+        for file in evidence["files"].as_array().into_iter().flatten() {
+            let text = |key: &str| file[key].as_str().unwrap().to_owned();
+            sums.insert(("evidence".to_owned(), text("name"), text("sha256")));
+        }
+        sums
+    }
+
     pub(crate) fn start(&self, workspace: &str, name: &str) -> Running {
         let log = self.path("log");
         let command = self.command(workspace, &["build", "-g", "g", "-n", name]);
@@ -306,10 +341,16 @@ fn publish(root: &Path) {
 
 /// What the image of a template is called.
 pub(crate) fn image_file(template: &str) -> &'static str {
+    image_files(template)[0]
+}
+
+/// The same in all its forms, the image itself first.
+fn image_files(template: &str) -> &'static [&'static str] {
     match template {
-        "disk" => "g-disk.raw",
-        "disc" => "g-disc.iso",
-        _ => "image.tar",
+        "disk" => &["g-disk.raw"],
+        "disc" => &["g-disc.iso"],
+        "pool" => &["g-pool.raw", "g-pool.partonly", "g-pool.qcow2"],
+        _ => &["image.tar"],
     }
 }
 

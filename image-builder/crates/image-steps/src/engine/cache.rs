@@ -5,6 +5,7 @@
 //! a state is, and work on a stretch begins after the last one that is known.
 
 use super::{ENGINE_VERSION, EngineError, cache, failed};
+use crate::history::Now;
 use crate::inputs::{FileIdentity, Input};
 use crate::lineage::Traces;
 use crate::state::{ImageState, SavedState};
@@ -41,6 +42,13 @@ pub(super) struct Key {
     /// Hash of the step after expansion.
     pub(super) step: String,
     pub(super) inputs: Vec<Input>,
+}
+
+impl Key {
+    /// The step as it is now, for its history.
+    pub(super) fn now<'a>(&'a self, title: &'a str) -> Now<'a> {
+        Now { title, step: &self.step, inputs: &self.inputs, key: &self.hash }
+    }
 }
 
 /// How far the cache knows the results of a stretch.

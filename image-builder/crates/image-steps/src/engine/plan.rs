@@ -81,9 +81,10 @@ pub(crate) fn plan(
         Ok(saved) => (Some(saved), None, Forecast::default()),
         Err((provider, forecast)) => (None, Some(provider), forecast),
     };
-    let history = History::read(&context.output_name, context.store);
+    let histories = History::read_all(&context.output_name, context.store);
     let begin = saved.as_ref().map(SavedState::hash).unwrap_or_default();
     let mut planned: Vec<PlannedStep> = Vec::with_capacity(template.steps.len());
+    let mut past = Past { histories, begin, keys: Vec::with_capacity(template.steps.len()) };
     let mut known_steps = 0;
     for stretch in stretches(&template.steps) {
         let taken = stretch.first().and_then(|first| steps::takes_output(&first.step)).and_then(others.waits_for);
@@ -97,8 +98,7 @@ pub(crate) fn plan(
         let unplanned = |located| unplanned(located, saved.as_ref(), awaits.clone(), context, others);
         planned.extend(stretch.iter().map(unplanned));
         if let Some(before) = saved.take() {
-            let past = Past { history: history.as_ref(), begin: &begin };
-            if let Some(record) = plan_stretch((first, stretch), &mut planned[first..], &before, past, context)? {
+            if let Some(record) = plan_stretch((first, stretch), &mut planned, &before, &mut past, context)? {
                 (saved, files, known_steps) = (Some(record.state), record.files, planned.len());
                 continue;
             }
@@ -166,33 +166,48 @@ fn unplanned(
     }
 }
 
-/// What is remembered of the last build, and what this one begins with.
-#[derive(Clone, Copy)]
-struct Past<'a> {
-    history: Option<&'a History>,
-    begin: &'a str,
+/// What is remembered of earlier builds, what this one begins with, and its steps so far.
+struct Past {
+    histories: Vec<History>,
+    begin: String,
+    keys: Vec<Key>,
 }
 
-/// Plans the steps of a stretch, whose first one is the template's step `first`, after the state `before`; answers the
-/// record of its last step if that is known.
+impl Past {
+    /// The first step, not before `known`, that is not as it was in the build that is nearest; and how it differs.
+    fn changed(&self, known: usize, planned: &[PlannedStep]) -> (usize, String) {
+        let now: Vec<Now<'_>> = self.keys.iter().zip(planned).map(|(key, step)| key.now(&step.title)).collect();
+        // Of builds that are as near, the newest is the last.
+        let Some(history) = self.histories.iter().max_by_key(|history| history.common(&now)) else {
+            return (known, "it was never built in this workspace".to_owned());
+        };
+        let common = history.common(&now);
+        let index = if common == now.len() { known } else { common.max(known) };
+        (index, history.why(&now[..=index], &self.begin))
+    }
+}
+
+/// Plans the steps of a stretch, the first of which is the template's step `first`, after the state `before`; answers the
+/// record of its last step if that is known. `planned` has the steps so far, those of the stretch among them.
 fn plan_stretch(
     (first, stretch): (usize, &[LocatedStep]),
     planned: &mut [PlannedStep],
     before: &SavedState,
-    past: Past<'_>,
+    past: &mut Past,
     context: &Context<'_>,
 ) -> Result<Option<StepRecord>, EngineError> {
     let keys = keys(before, stretch, context)?;
     let reached = reached(&keys, context)?;
-    let known = if context.redo { 0 } else { reached.steps };
-    planned[..known].iter_mut().for_each(|step| (step.cached, step.why) = (Some(true), None));
-    if known == stretch.len() {
+    past.keys.extend(keys);
+    let known = first + if context.redo { 0 } else { reached.steps };
+    planned[first..known].iter_mut().for_each(|step| (step.cached, step.why) = (Some(true), None));
+    if known == first + stretch.len() {
         return Ok(reached.records.into_values().last());
     }
     let (index, why) = match reached.spoilt {
         _ if context.redo && reached.steps > 0 => (known, "everything is asked to be done again".to_owned()),
         Some(name) => (known, format!("{name} in the output directory is not what it made")),
-        None => changed(first, known, &keys, planned, past),
+        None => past.changed(known, planned),
     };
     for step in &mut planned[known..index] {
         step.why = Some("removals in a row are kept together, and those after it changed".to_owned());
@@ -200,15 +215,4 @@ fn plan_stretch(
     planned[known..=index].iter_mut().for_each(|step| step.cached = Some(false));
     planned[index].why = Some(why);
     Ok(None)
-}
-
-/// The first step of a stretch, not before `known`, that is not as it was; and how it differs.
-fn changed(first: usize, known: usize, keys: &[Key], planned: &[PlannedStep], past: Past<'_>) -> (usize, String) {
-    let Some(history) = past.history else { return (known, "it was never built in this workspace".to_owned()) };
-    let now = |index: usize| {
-        let (key, title) = (&keys[index], &planned[index].title);
-        Now { index: first + index, title, step: &key.step, inputs: &key.inputs }
-    };
-    let index = (known..keys.len()).find(|index| !history.has(now(*index), &keys[*index].hash)).unwrap_or(known);
-    (index, history.why(now(index), past.begin))
 }

@@ -3,8 +3,9 @@
 use super::error::{path, store, tree};
 use super::files::put;
 use super::{Context, StepError};
+use crate::evidence;
 use crate::inputs::{InputError, claim_output};
-use crate::output::{persist, set_mode};
+use crate::output::{persist, remove_durably, set_mode};
 use crate::state::{ImageState, written};
 use flate2::{Compression, GzBuilder};
 use image_tree::{Content, Follow, ImagePath, Node, ReadTarOptions, Tree, WriteTarError, WriteTarOptions};
@@ -14,6 +15,7 @@ use sha2::digest::Digest as Hasher;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
+use std::slice;
 use template::{Digest, DigestAlgorithm, Gzip, PackTar, UnpackTar};
 
 /// Packs the image, or parts of it, into the output directory. Answers the archive's name.
@@ -33,6 +35,11 @@ pub(super) fn pack_tar(step: &PackTar, state: &ImageState, context: &Context<'_>
     // It holds /etc/shadow, like the image.
     set_mode(file.path(), 0o600).map_err(failed)?;
     claim_output(&step.name, context.store).map_err(|source| InputError::Remember { path: target.clone(), source })?;
+    remove_durably(&evidence::beside(slice::from_ref(&target), context)).map_err(|(path, source)| StepError::Host {
+        operation: "remove",
+        path,
+        source,
+    })?;
     persist(file, &target).map_err(failed)?;
     Ok(step.name.clone())
 }

@@ -189,11 +189,13 @@ pub(super) fn assemble_files(
     context: &Context<'_>,
 ) -> Result<(), StepError> {
     let at = path(&step.dir)?;
-    let (at, _) = state.root.lookup(&at, Follow::Yes).map_err(tree("read", &step.dir))?;
+    let (at, found) = state.root.lookup(&at, Follow::Yes).map_err(tree("read", &step.dir))?;
+    let wrong = StepError::WrongKind { path: at.clone(), found: found.kind.name(), wanted: "a directory" };
+    let files = state.root.read_dir(&at).ok_or(wrong)?;
     let prefix = step.prefix.as_deref().unwrap_or_default().as_bytes();
-    let output = path(&step.output)?;
+    let output = state.root.resolve(&path(&step.output)?, Follow::No).map_err(tree("write", &step.output))?.path;
     let mut text = Vec::new();
-    for (name, node) in state.root.read_dir(&at).into_iter().flatten() {
+    for (name, node) in files {
         let is_output = at.join(name).is_ok_and(|child| child == output);
         let Some(content) = node.content().filter(|_| name.starts_with(prefix) && !is_output) else { continue };
         let bytes = context.store.read_blob(content.blob()).map_err(store("read", &step.dir))?;

@@ -305,7 +305,7 @@ fn all_mounted(plan: &DatasetPlan<'_>, datasets: &[Dataset], problems: &mut Vec<
 }
 
 /// A property that is set on the dataset itself.
-fn local<'d>(dataset: &'d Dataset, wanted: &str) -> Option<&'d str> {
+pub(super) fn local<'d>(dataset: &'d Dataset, wanted: &str) -> Option<&'d str> {
     let found = dataset.properties.iter().rev().find(|(name, _)| name == wanted);
     found.map(|(_, value)| value.as_str())
 }

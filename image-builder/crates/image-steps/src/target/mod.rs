@@ -3,6 +3,7 @@
 mod check;
 mod datasets;
 mod disk;
+mod finished;
 mod forms;
 mod iso;
 mod pcfs;
@@ -10,7 +11,8 @@ mod places;
 mod pool;
 mod spec;
 
-use crate::inputs::{FileIdentity, claim_output, remember_image};
+use crate::evidence;
+use crate::inputs::{claim_output, remember_image};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{Context, StepError, help_of_cause};
 use crate::tools;
@@ -18,9 +20,12 @@ pub(crate) use check::problems;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
-use forms::Forms;
-use image_tree::{LoadError, Store, StoreError, Tree};
-use serde::{Deserialize, Serialize};
+use finished::{Finished, Name, Recipe};
+use forms::{Before, Forms};
+pub(crate) use forms::{COMPLETE, WRITING, end_placing, put_in_place};
+use image_tree::{LoadError, StoreError, Tree};
+pub(crate) use pcfs::{FILES_ON_FAT, NAMES_ON_FAT, NOT_ON_FAT};
+use serde::Serialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use template::{Diagnostic, Target, Template};
@@ -78,6 +83,12 @@ pub enum TargetError {
         #[source]
         source: io::Error,
     },
+    /// A directory is where a file of the image is to be.
+    #[error("{path} cannot be written: a directory is there")]
+    InTheWay {
+        /// The directory.
+        path: PathBuf,
+    },
     /// What the template asks for is not possible with this content; the diagnostic points at it.
     #[error("{}", _0.message())]
     Template(Box<Diagnostic>),
@@ -130,6 +141,7 @@ impl TargetError {
             Self::Datasets(source) => source.help(),
             Self::BootArchive(source) => source.help(),
             Self::Convert(source) => source.help(),
+            Self::InTheWay { path } => Some(format!("move {} away; then this goes on", path.display())),
             Self::State(_) => Some(DAMAGED_CACHE.to_owned()),
             _ => help_of_cause(self),
         }
@@ -140,12 +152,6 @@ impl TargetError {
 pub(crate) const DAMAGED_CACHE: &str =
     "`image-builder clean` with the same -d removes the cache; all that is in it can be made again, and images stay";
 
-#[derive(Serialize, Deserialize)]
-struct Finished {
-    key: String,
-    files: Vec<FileIdentity>,
-}
-
 /// Writes the image, unless it is there and made of this very state; `live` is that state where it is in memory. Answers
 /// also what is in the image, as far as that is known: the target may have made the boot archive anew.
 pub(crate) fn finish(
@@ -154,10 +160,14 @@ pub(crate) fn finish(
     live: Option<ImageState>,
     context: &Context<'_>,
 ) -> Result<(Option<Artifact>, Option<Tree>), TargetError> {
-    let Some(files) = files(&template.target, context) else { return Ok((None, live.map(|state| state.root))) };
-    let key = key(&template.target, saved, context);
+    let Some(files) = files(&template.target, context) else {
+        drop_image(context)?;
+        return Ok((None, live.map(|state| state.root)));
+    };
+    let (name, (recipe, key)) = (Name::of(context), recipe(&template.target, saved, context));
     let artifact = |unchanged| Artifact { path: files[0].clone(), also: files[1..].to_vec(), unchanged };
-    if is_current(&files, &key, context.store) {
+    let before = Finished::read(&name, context.store);
+    if before.is_current(&files, &key) {
         return Ok((Some(artifact(true)), None));
     }
     let mut state = match live {
@@ -168,18 +178,37 @@ pub(crate) fn finish(
     for file in &files {
         claim_output(&output_file(file), context.store).map_err(remember)?;
     }
-    let forms = Forms::begin(&files)?;
+    let old = Before { dropped: before.dropped(&files, &name), evidence: evidence::beside(&files, context) };
+    let forms = Forms::begin(&files, old)?;
     write(template, &mut state, &files, &forms, context).map_err(|error| forms.explain(error))?;
+    before.or(&files, |file| forms.path(file))?.write(&name, context.store)?;
     forms.put_in_place()?;
-    let identify =
-        |file: &PathBuf| FileIdentity::of(file).map_err(|source| TargetError::File { path: file.clone(), source });
-    let finished = Finished { key, files: files.iter().map(identify).collect::<Result<_, _>>()? };
-    let value = serde_json::to_vec(&finished).expect("text and numbers are JSON");
-    for (file, identity) in files.iter().zip(&finished.files) {
+    let finished = Finished::new(key, recipe, &files)?;
+    for (file, identity) in files.iter().zip(finished.files()) {
         remember_image(&output_file(file), identity, context.store).map_err(remember)?;
     }
-    context.store.record_put("target", path_key(&files[0]), &value).map_err(remember)?;
+    finished.write(&name, context.store)?;
     Ok((Some(artifact(false)), Some(state.root)))
+}
+
+/// What is in the image that is made of a state.
+pub(crate) fn content(template: &Template, saved: &SavedState, context: &Context<'_>) -> Result<Tree, TargetError> {
+    let mut state = ImageState::load(context.store, saved).map_err(TargetError::State)?;
+    if let Target::Pool(_) = &template.target {
+        pool::complete(&mut state, context)?;
+    }
+    Ok(state.root)
+}
+
+/// Removes the image of a template that makes none any more.
+fn drop_image(context: &Context<'_>) -> Result<(), TargetError> {
+    let name = Name::of(context);
+    let dropped = Finished::read(&name, context.store).dropped(&[], &name);
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    Before { dropped, evidence: evidence::beside(&[], context) }.remove()?;
+    Finished::default().write(&name, context.store)
 }
 
 /// Writes all forms of the image to where they are until they are put in place.
@@ -211,15 +240,33 @@ fn output_file(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The image that a template makes, and whether one is there that nobody has touched since it was made.
+/// The image of a template, for `plan`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PlannedImage {
+    /// Where it is, or will be.
+    pub path: PathBuf,
+    /// It is there, made of what the steps come to, and nobody has touched it since.
+    pub current: bool,
+    /// Why it is written otherwise.
+    pub why: Option<String>,
+}
+
+/// The image that a template makes after `saved`, if that state is known; else `unknown` says why it is not.
 pub(crate) fn expected(
     template: &Template,
     saved: Option<&SavedState>,
+    unknown: impl FnOnce() -> String,
     context: &Context<'_>,
-) -> Option<(PathBuf, bool)> {
+) -> Option<PlannedImage> {
     let files = files(&template.target, context)?;
-    let current = saved.is_some_and(|saved| is_current(&files, &key(&template.target, saved, context), context.store));
-    Some((files[0].clone(), current))
+    let why = match saved {
+        Some(saved) => {
+            let (recipe, key) = recipe(&template.target, saved, context);
+            Finished::read(&Name::of(context), context.store).why(&files, &key, &recipe)
+        }
+        None => Some(unknown()),
+    };
+    Some(PlannedImage { path: files[0].clone(), current: why.is_none(), why })
 }
 
 /// What is wrong with building this kind of image here.
@@ -277,24 +324,19 @@ pub(crate) fn file_names(target: &Target, output_name: &str) -> Vec<String> {
     extensions.into_iter().map(|extension| format!("{output_name}.{extension}")).collect()
 }
 
-fn path_key(path: &Path) -> &[u8] {
-    path.as_os_str().as_encoded_bytes()
-}
-
-fn key(target: &Target, saved: &SavedState, context: &Context<'_>) -> String {
-    // What decides the bytes beside the inputs: our own writer of pools, the programs that make an ext4 root.
-    let writers = match target {
-        Target::Pool(_) => vec![format!("zfs-image {}", zfs_image::writer::LAYOUT_VERSION)],
-        Target::Disk(_) => tools::versions(&tools::EXT4, context.store),
+/// What decides the bytes of an image, in parts and as a key.
+fn recipe(target: &Target, saved: &SavedState, context: &Context<'_>) -> (Recipe, String) {
+    // What decides the bytes beside the inputs: our own writers, the programs that make an ext4 root.
+    let disk = || format!("disk-image {}", disk_image::LAYOUT_VERSION);
+    let mut writers = match target {
+        Target::Pool(_) => vec![format!("zfs-image {}", zfs_image::writer::LAYOUT_VERSION), disk()],
+        Target::Disk(_) => [tools::versions(&tools::EXT4, context.store), vec![disk()]].concat(),
         _ => Vec::new(),
     };
-    let material = serde_json::to_vec(&(TARGET_VERSION, writers, target, saved, &context.output_name));
-    blake3::hash(&material.expect("hashes, names and numbers are JSON")).to_hex().to_string()
-}
-
-fn is_current(files: &[PathBuf], key: &str, store: &Store) -> bool {
-    let bytes = store.record_get("target", path_key(&files[0])).ok().flatten();
-    let finished = bytes.and_then(|bytes| serde_json::from_slice::<Finished>(&bytes).ok());
-    let identities: Option<Vec<FileIdentity>> = files.iter().map(|file| FileIdentity::of(file).ok()).collect();
-    finished.is_some_and(|finished| finished.key == key && Some(finished.files) == identities)
+    let material = serde_json::to_vec(&(TARGET_VERSION, &writers, target, saved, &context.output_name));
+    let hash = |material: Vec<u8>| blake3::hash(&material).to_hex().to_string();
+    let key = hash(material.expect("hashes, names and numbers are JSON"));
+    writers.push(TARGET_VERSION.to_owned());
+    let target = hash(serde_json::to_vec(target).expect("names and numbers are JSON"));
+    (Recipe { writers, target, state: saved.hash() }, key)
 }

@@ -11,6 +11,14 @@ use std::path::Path;
 use template::{Diagnostic, Pcfs, Template};
 
 const MIB: u64 = 1 << 20;
+/// The code of what FAT does not take.
+pub(crate) const NOT_ON_FAT: &str = "target::not-on-fat";
+/// What to do about what is neither a file nor a directory.
+pub(crate) const FILES_ON_FAT: &str =
+    "FAT has files and directories only: leave it out, or remove it in the template's last step with `remove_files`";
+/// What to do about a name that FAT does not take.
+pub(crate) const NAMES_ON_FAT: &str = "names on FAT have no control characters and none of `\" * : < > ? \\ |`, do not begin with a space or \
+    end with a space or point, have at most 255 characters, and are not told apart by case: rename it, or leave it out";
 
 /// Writes the image to `path`. Owners, modes and times are lost: FAT has none.
 pub(super) fn write(
@@ -32,26 +40,36 @@ pub(super) fn write(
         }
     }
     let volume = EspVolume::medium(&context.seed, &pcfs.label, &directories, files);
-    let mut volume = volume.map_err(|error| TargetError::Volume(error.into()))?;
+    let mut volume = volume.map_err(|error| explain(error, template))?;
     let written = write_bare(&mut volume, SectorSize::B512, pcfs.size * MIB, path, context.workspace.work());
     written.map(drop).map_err(|source| at_its_size(source, pcfs, template, path))
 }
 
 /// The path as FAT has it, without the `/` in front.
 fn name(path: &ImagePath, node: &Node, template: &Template) -> Result<String, TargetError> {
-    let refused = |problem: &str, help: &str| {
-        let message = format!("{path} cannot be on a FAT image: {problem}");
-        let diagnostic = Diagnostic::error("target::not-on-fat", message).at(&template.target_origin, "this image");
-        TargetError::Template(Box::new(diagnostic.help(help)))
-    };
     if node.content().is_none() && !node.is_directory() {
-        let problem = format!("it is a {}", node.kind.name());
-        let help = "FAT has files and directories only: leave it out, or remove it in the template's last step with `remove_files`";
-        return Err(refused(&problem, help));
+        let message = format!("{path} cannot be on a FAT image: it is a {}", node.kind.name());
+        return Err(refused(message, FILES_ON_FAT, template));
     }
     String::from_utf8(path.relative_bytes().to_vec()).map_err(|_| {
-        refused("its name is not UTF-8", "rename it where it comes from, or remove it with `remove_files`")
+        let message = format!("{path} cannot be on a FAT image: its name is not UTF-8");
+        refused(message, "rename it where it comes from, or remove it with `remove_files`", template)
     })
+}
+
+fn refused(message: String, help: &str, template: &Template) -> TargetError {
+    let diagnostic = Diagnostic::error(NOT_ON_FAT, message).at(&template.target_origin, "this image");
+    TargetError::Template(Box::new(diagnostic.help(help)))
+}
+
+/// What FAT does not take, in words of this image.
+fn explain(error: EspError, template: &Template) -> TargetError {
+    let message = match &error {
+        EspError::Path { path, problem } => format!("/{path} cannot be on a FAT image: {problem}"),
+        EspError::Clash { path, other } => format!("FAT does not tell /{path} from /{other}"),
+        _ => return TargetError::Volume(error.into()),
+    };
+    refused(message, NAMES_ON_FAT, template)
 }
 
 /// What did not fit is the template's `size`.

@@ -3,6 +3,7 @@
 use super::TargetError;
 use super::datasets::DatasetError;
 use crate::steps::StepError;
+use image_tree::ImagePath;
 use std::error::Error;
 use template::{Diagnostic, LocatedStep, Origin, Step, Target, Template};
 use zfs_image::writer::SpecError;
@@ -50,6 +51,15 @@ impl<'t> Places<'t> {
     /// What is wrong with the datasets and their files.
     pub(super) fn point_at_dataset(&self, problem: &DatasetError) -> TargetError {
         TargetError::Template(Box::new(self.dataset_diagnostic(problem)))
+    }
+
+    /// The files of a dataset are not seen outside of zones, because `by` has the property `zoned`.
+    pub(super) fn point_at_zoned(&self, by: &str, dataset: &str, mountpoint: &ImagePath) -> Diagnostic {
+        let message =
+            format!("with `zoned=on` of {by} only a zone mounts dataset {dataset}, and nobody else sees {mountpoint}");
+        let help = "leave `zoned` out: `zoneadm` sets it when a zone gets the dataset";
+        let origin = self.place(by, "properties", Some("zoned"));
+        Diagnostic::warning("target::zoned", message).at(&origin, "").help(help)
     }
 
     /// The same as a diagnostic.

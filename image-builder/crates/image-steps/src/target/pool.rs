@@ -22,6 +22,14 @@ const MIB: u64 = 1 << 20;
 /// What the name of the file with the pool's partition alone ends in.
 pub(super) const PARTITION_EXTENSION: &str = "partonly";
 
+/// Brings to the state what the image has beside it: steps after make_bootable may have changed what it archived.
+pub(super) fn complete(state: &mut ImageState, context: &Context<'_>) -> Result<(), TargetError> {
+    if state.pool.bootable {
+        update_boot_archive(state, context).map_err(TargetError::BootArchive)?;
+    }
+    Ok(())
+}
+
 /// Writes the pool's disk to `path`, and its partition alone beside it if that is asked for.
 pub(super) fn write(
     pool: &Pool,
@@ -30,10 +38,7 @@ pub(super) fn write(
     path: &Path,
     context: &Context<'_>,
 ) -> Result<(), TargetError> {
-    if state.pool.bootable {
-        // Steps after make_bootable may have changed what it archived.
-        update_boot_archive(state, context).map_err(TargetError::BootArchive)?;
-    }
+    complete(state, context)?;
     let spec = spec(pool, template, state, context)?;
     let disk_bytes = disk_bytes(pool, &spec)?;
     check_size(pool, template, &spec, disk_bytes, context)?;

@@ -69,6 +69,7 @@ impl Bench {
             redo: Redo::Nothing,
             evidence: true,
             sizes: false,
+            wait: false,
             client_keys: Vec::new(),
         }
     }

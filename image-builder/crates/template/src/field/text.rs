@@ -47,6 +47,9 @@ pub(crate) const NOT_EMPTY: Text = Text::with_rule(not_empty);
 /// A path in the image: absolute, without `..`.
 pub(crate) const IMAGE_PATH: Text = Text::with_rule(absolute);
 
+/// A path in the image that is not the root itself.
+pub(crate) const BELOW_ROOT: Text = Text::with_rule(below_root);
+
 /// A path on the host: absolute, without `..`.
 pub(crate) const HOST_PATH: Text = Text::with_rule(absolute);
 
@@ -58,6 +61,9 @@ pub(crate) const RELATIVE_PATH: Text = Text::with_rule(relative);
 
 /// A file in the output area: relative, without `..`.
 pub(crate) const OUTPUT_NAME: Text = Text::with_rule(relative);
+
+/// A file that is made in the output area: a plain name.
+pub(crate) const NEW_OUTPUT_NAME: Text = Text::with_rule(new_output_name);
 
 /// A template to include: relative, without `..` and without `.json`.
 pub(crate) const INCLUDE_NAME: Text = Text::with_rule(include_name);
@@ -205,6 +211,29 @@ fn absolute(text: &str) -> Result<(), Fault> {
         return Err(Fault::path("must start with `/`"));
     }
     no_dot_dot(text)
+}
+
+fn below_root(text: &str) -> Result<(), Fault> {
+    absolute(text)?;
+    if text.split('/').all(|component| component.is_empty() || component == ".") {
+        return Err(Fault::path("must not be the root of the image").help("name something in it"));
+    }
+    Ok(())
+}
+
+/// What a file name may have, so that the checksum beside it has one, too.
+const OUTPUT_NAME_BYTES: usize = 255 - ".sha256".len();
+
+fn new_output_name(text: &str) -> Result<(), Fault> {
+    relative(text)?;
+    if text.contains('/') || text == "." {
+        let fault = Fault::path("must be a name without `/`");
+        return Err(fault.help("the output directory has no others in it"));
+    }
+    if text.len() > OUTPUT_NAME_BYTES {
+        return Err(Fault::path(format!("must not have more than {OUTPUT_NAME_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 fn relative(text: &str) -> Result<(), Fault> {

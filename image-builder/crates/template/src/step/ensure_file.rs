@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::diagnostic::Diagnostic;
 use crate::field::{
-    FieldSet, Fields, GROUP, IMAGE_PATH, Keyword, Kind, MODE, OUTPUT_NAME, OWNER, SOURCE_PATH, TEXT, field_set,
+    BELOW_ROOT, FieldSet, Fields, GROUP, Keyword, Kind, MODE, OUTPUT_NAME, OWNER, SOURCE_PATH, TEXT, field_set,
 };
 use crate::json::{Member, Value};
 use crate::suggest::quoted_list;
@@ -79,7 +79,7 @@ field_set! {
     /// The arguments of `ensure_file` as they are written.
     pub(crate) struct EnsureFileFields {
         /// The file, absolute in the image.
-        file: String = IMAGE_PATH.expanded().required();
+        file: String = BELOW_ROOT.expanded().required();
         /// The user who owns it.
         owner: u32 = OWNER.required();
         /// The group that owns it.
@@ -93,9 +93,9 @@ field_set! {
         /// A file in the output area.
         outputsrc: Option<String> = OUTPUT_NAME.expanded().optional();
         /// A file in the image itself, absolute.
-        imagesrc: Option<String> = IMAGE_PATH.expanded().optional();
+        imagesrc: Option<String> = BELOW_ROOT.expanded().optional();
         /// A file of the archive last unpacked with `into_tmp`, absolute.
-        tarsrc: Option<String> = IMAGE_PATH.expanded().optional();
+        tarsrc: Option<String> = BELOW_ROOT.expanded().optional();
         /// The text itself, never expanded.
         contents: Option<String> = TEXT.optional();
         /// The file is an executable that must run on this system.

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Span};
 use crate::field::{
-    FLAG, Fault, FieldSet, Fields, GROUP, IMAGE_PATH, Keyword, Kind, MODE, NOT_EMPTY, OUTPUT_NAME, OWNER,
-    RELATIVE_PATH, Text, field_set,
+    BELOW_ROOT, FLAG, Fault, FieldSet, Fields, GROUP, IMAGE_PATH, Keyword, Kind, MODE, NEW_OUTPUT_NAME, NOT_EMPTY,
+    OUTPUT_NAME, OWNER, RELATIVE_PATH, Text, field_set,
 };
 use crate::json::{Member, Value};
 
@@ -27,7 +27,7 @@ field_set! {
     /// Makes or corrects a symbolic link.
     pub struct EnsureSymlink {
         /// The link, absolute in the image.
-        link: String = IMAGE_PATH.required();
+        link: String = BELOW_ROOT.required();
         /// What it points at, stored as it stands.
         target: String = NOT_EMPTY.required();
         /// The user who owns it.
@@ -76,9 +76,9 @@ field_set! {
     /// The arguments of `remove_files` as they are written.
     pub(crate) struct RemoveFilesFields {
         /// One file to remove, absolute in the image.
-        file: Option<String> = IMAGE_PATH.optional();
+        file: Option<String> = BELOW_ROOT.optional();
         /// A directory tree to remove, absolute in the image.
-        dir: Option<String> = IMAGE_PATH.optional();
+        dir: Option<String> = BELOW_ROOT.optional();
         /// A glob over the base names of all regular files.
         pattern: Option<String> = PATTERN.optional();
         /// Nothing there is no error.
@@ -155,7 +155,7 @@ field_set! {
         /// The directory, absolute in the image.
         dir: String = IMAGE_PATH.required();
         /// The file to write, absolute in the image.
-        output: String = IMAGE_PATH.required();
+        output: String = BELOW_ROOT.required();
         /// Takes only files whose name starts so.
         prefix: Option<String> = Text::with_rule(|_| Ok(())).optional();
     }
@@ -187,7 +187,7 @@ field_set! {
     /// Compresses a file of the output area into a new file of the image.
     pub struct Gzip {
         /// The file to write, absolute in the image; it must not exist.
-        target: String = IMAGE_PATH.expanded().required();
+        target: String = BELOW_ROOT.expanded().required();
         /// The file in the output area.
         src: String = OUTPUT_NAME.expanded().required();
         /// The user who owns it.
@@ -215,7 +215,7 @@ field_set! {
         /// The hash function.
         algorithm: DigestAlgorithm = Keyword(&[("sha1", DigestAlgorithm::Sha1), ("md5", DigestAlgorithm::Md5)]).required();
         /// The file to write, absolute in the image.
-        target: String = IMAGE_PATH.expanded().required();
+        target: String = BELOW_ROOT.expanded().required();
         /// The file in the output area.
         src: String = OUTPUT_NAME.expanded().required();
         /// The user who owns it.
@@ -230,8 +230,8 @@ field_set! {
 field_set! {
     /// Packs the image, or parts of it, into an archive in the output area.
     pub struct PackTar {
-        /// The archive's name; one that ends in `gz` is compressed.
-        name: String = OUTPUT_NAME.expanded().required();
+        /// The archive's name, without `/` and once in a template; one that ends in `gz` is compressed.
+        name: String = NEW_OUTPUT_NAME.expanded().required();
         /// What to pack, relative to the image root; everything when absent.
         include: Option<Vec<String>> = RELATIVE_PATH.list().optional();
     }

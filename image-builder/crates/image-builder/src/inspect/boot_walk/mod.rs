@@ -5,6 +5,7 @@
 
 mod archive;
 mod cpio;
+mod drivers;
 mod files;
 mod loader;
 mod pool;
@@ -79,7 +80,8 @@ fn walk(files: &dyn Files, dataset: &str, findings: &mut Findings) -> io::Result
     scripts::check(files, findings)?;
     check_loaded(files, &settings, findings)?;
     check_required(files, findings)?;
-    system::check(files, findings)
+    system::check(files, findings)?;
+    drivers::check(files, findings)
 }
 
 /// The kernel, and the modules beside it.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use disk_image::gpt::{Table, types};
+use disk_image::illumos::unlike_zpool_create;
 use zfs_format::nvlist::NvList;
 use zfs_image::reader::{Pool, ReadError};
 
@@ -30,6 +31,12 @@ pub(super) fn check(
 ) -> Result<(), ReadError> {
     let mut problems = in_label(pool.label_config());
     // It boots nevertheless.
+    findings.good.extend(
+        table
+            .iter()
+            .flat_map(|table| unlike_zpool_create(table))
+            .map(|told| format!("boot: the partition table is not as zpool create makes it: {told}")),
+    );
     if pool.pool_properties()?.get("autoexpand").is_some_and(|value| value == "on") {
         let told = keeps_from_growing(pool.label_config(), table).into_iter();
         findings.good.extend(told.map(|told| format!("boot: {told}")));

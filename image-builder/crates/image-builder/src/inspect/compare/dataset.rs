@@ -1,11 +1,11 @@
 //! The same dataset in two pools, file by file.
 
-use super::CHUNK_BYTES;
+use super::links::Links;
 use crate::inspect::difference::Difference;
 use crate::inspect::long::{mode_text, shown, time_text};
 use crate::inspect::walk::{Entered, Found, join, sorted_entries};
 use std::collections::{BTreeMap, BTreeSet};
-use zfs_image::reader::{File, FileSystem, ReadError};
+use zfs_image::reader::{File, FileSystem, ReadError, same_content};
 
 /// The same dataset in both images.
 pub(super) struct Comparison<'a, 'p> {
@@ -23,7 +23,8 @@ impl Comparison<'_, '_> {
         let root = |side: usize| self.sides[side].file(self.sides[side].root()).map_err(|error| (side, error));
         let mut open = vec![(b"/".to_vec(), root(0)?, root(1)?)];
         let mut entered = [Entered::default(), Entered::default()];
-        self.compare(b"/", &open[0].1, &open[0].2, found)?;
+        let mut links = Links::default();
+        found.push(self.compare(b"/", &open[0].1, &open[0].2)?);
         while let Some((path, first, second)) = open.pop() {
             entered[0].enter(&first).map_err(|error| (0, error))?;
             entered[1].enter(&second).map_err(|error| (1, error))?;
@@ -40,7 +41,11 @@ impl Comparison<'_, '_> {
                 match (before.get(name), after.get(name)) {
                     (Some(old), Some(new)) => {
                         let (old, new) = (file(0, *old)?, file(1, *new)?);
-                        self.compare(&at, &old, &new, found)?;
+                        let difference = self.compare(&at, &old, &new)?;
+                        // Which other names a file has is known at the end only.
+                        if links.note(found.len(), [&old, &new]) || !difference.is_none() {
+                            found.push(difference);
+                        }
                         if old.is_directory() && new.is_directory() {
                             below.push((at, old, new));
                         }
@@ -52,6 +57,10 @@ impl Comparison<'_, '_> {
             }
             open.extend(below.into_iter().rev());
         }
+        for place in links.regrouped() {
+            found[place].add("other names of it");
+        }
+        found.retain(|difference| !difference.is_none());
         Ok(())
     }
 
@@ -61,9 +70,13 @@ impl Comparison<'_, '_> {
 
     /// Manifests have the paths of the running system.
     fn at_path(&self, mut difference: Difference, path: &[u8]) -> Difference {
-        let at = |mountpoint: &String| match format!("{mountpoint}{}", String::from_utf8_lossy(path)) {
-            whole if whole.len() > 1 => whole.trim_end_matches('/').to_owned(),
-            root => root,
+        let at = |mountpoint: &String| match [mountpoint.as_bytes(), path].concat() {
+            // The root of a dataset that is mounted somewhere.
+            mut whole if whole.len() > 1 && whole.ends_with(b"/") => {
+                whole.pop();
+                whole
+            }
+            whole => whole,
         };
         difference.path = self.mountpoint.as_ref().map(at);
         difference
@@ -77,7 +90,7 @@ impl Comparison<'_, '_> {
         found.push(self.at_path(Difference::new(sign, self.what(&one.path), how), &one.path));
     }
 
-    fn compare(&self, path: &[u8], old: &File, new: &File, found: &mut Vec<Difference>) -> Result<(), SideError> {
+    fn compare(&self, path: &[u8], old: &File, new: &File) -> Result<Difference, SideError> {
         let mut how = Vec::new();
         let (before, after) = (&old.znode, &new.znode);
         if before.mode != after.mode {
@@ -97,8 +110,10 @@ impl Comparison<'_, '_> {
         if !old.is_directory() && before.links != after.links {
             how.push(format!("{} → {} names", before.links, after.links));
         }
-        if (before.mtime.secs, before.mtime.nanos) != (after.mtime.secs, after.mtime.nanos) {
+        if before.mtime.secs != after.mtime.secs {
             how.push(format!("time {} → {}", time_text(before.mtime.secs), time_text(after.mtime.secs)));
+        } else if before.mtime.nanos != after.mtime.nanos {
+            how.push("time, by less than a second".to_owned());
         }
         if old.kind() == new.kind() && !self.same_content(old, new)? {
             how.push("content".to_owned());
@@ -107,10 +122,7 @@ impl Comparison<'_, '_> {
         if xattrs(0, old)? != xattrs(1, new)? {
             how.push("extended attributes".to_owned());
         }
-        if !how.is_empty() {
-            found.push(self.at_path(Difference::new('~', self.what(path), how), path));
-        }
-        Ok(())
+        Ok(self.at_path(Difference::new('~', self.what(path), how), path))
     }
 
     fn same_content(&self, old: &File, new: &File) -> Result<bool, SideError> {
@@ -121,22 +133,6 @@ impl Comparison<'_, '_> {
         if !old.is_regular() {
             return Ok(true);
         }
-        if old.znode.size != new.znode.size {
-            return Ok(false);
-        }
-        let mut buffers = [vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]];
-        let mut offset = 0;
-        while offset < old.znode.size {
-            let mut counts = [0; 2];
-            for (side, file) in [old, new].into_iter().enumerate() {
-                let read = self.sides[side].read_at(file, &mut buffers[side], offset);
-                counts[side] = read.map_err(|error| (side, error))?;
-            }
-            if buffers[0][..counts[0]] != buffers[1][..counts[1]] {
-                return Ok(false);
-            }
-            offset += counts[0].max(1) as u64;
-        }
-        Ok(true)
+        same_content([(self.sides[0], old), (self.sides[1], new)])
     }
 }

@@ -80,10 +80,10 @@ fn set_publisher(step: &PkgSetPublisher, image: &mut Image) -> Result<(), Packag
     });
     let publisher = &mut image.config.publishers[at];
     if !origins.is_empty() {
-        publisher.origins = origins;
+        publisher.set_origins(origins);
     }
     if !mirrors.is_empty() {
-        publisher.mirrors = mirrors;
+        publisher.set_mirrors(mirrors);
     }
     publisher.is_sticky = step.sticky.unwrap_or(publisher.is_sticky);
     Ok(())

@@ -9,6 +9,8 @@ use crate::steps::{Context, unpacks};
 use ips::fmri::PackageId;
 use ips::image::{Image, ImageConfig, PublisherConfig};
 use ips::install::Package;
+use ips::lock::Lock;
+use ips::resolve::Solution;
 use ips_client::repository::Payloads;
 use ips_client::{ClientError, Wish};
 use template::Step;
@@ -95,8 +97,8 @@ fn advance_image(
         ..PlannedPackages::default()
     };
     let chosen = if *has_packages { choose(image, &wish, step, before, context)? } else { Choice::Unknown };
-    let packages = match chosen {
-        Choice::Packages(packages) => packages,
+    let Solution { packages, avoided } = match chosen {
+        Choice::Made(solution) => solution,
         Choice::Unknown => {
             *has_packages = false;
             return Ok(is_told(step).then_some(planned));
@@ -114,7 +116,7 @@ fn advance_image(
     let stays = image.packages().filter(|known| packages.contains(&known.id)).cloned();
     let others = context.packages.outlines(&image.config, &without(&new, &kept))?;
     let after: Vec<Package> = stays.chain(kept).chain(others).collect();
-    image.assume(after);
+    image.assume(after, avoided);
     Ok(Some(planned).filter(|_| is_told(step)))
 }
 
@@ -141,8 +143,8 @@ fn is_told(step: &Step) -> bool {
 }
 
 enum Choice {
-    /// All packages afterwards, sorted.
-    Packages(Vec<PackageId>),
+    /// What is in the image afterwards.
+    Made(Solution),
     /// The catalogs are not here.
     Unknown,
     /// They are here, and there is no such set of packages.
@@ -158,19 +160,23 @@ fn choose(
 ) -> Result<Choice, PackageError> {
     if let Some(saved) = before {
         if let Some(lock) = locks::of_step(step, saved, context)? {
-            return Ok(Choice::Packages(lock.packages().cloned().collect()));
+            return Ok(Choice::Made(of_lock(&lock)));
         }
     }
     if !context.packages.is_offline() {
         // The manifests come with it, which say how large everything is.
         let lock = context.packages.choose(image, wish)?;
-        return Ok(Choice::Packages(lock.packages().cloned().collect()));
+        return Ok(Choice::Made(of_lock(&lock)));
     }
     match context.packages.preview(image, wish) {
-        Ok(packages) => Ok(Choice::Packages(packages)),
+        Ok(solution) => Ok(Choice::Made(solution)),
         Err(error @ ClientError::Resolve(_)) => Ok(Choice::Impossible(error.to_string())),
         Err(_) => Ok(Choice::Unknown),
     }
+}
+
+fn of_lock(lock: &Lock) -> Solution {
+    Solution { packages: lock.packages().cloned().collect(), avoided: lock.avoided.clone() }
 }
 
 fn without<'i>(ids: &[&'i PackageId], kept: &[Package]) -> Vec<&'i PackageId> {

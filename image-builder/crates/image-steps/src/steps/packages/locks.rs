@@ -53,13 +53,15 @@ pub(crate) fn lock_hash(
 /// nothing and asks nobody: what it cannot know is none.
 pub(super) fn of_step(step: &Step, saved: &SavedState, context: &Context<'_>) -> Result<Option<Lock>, PackageError> {
     let path = path(step, saved, context);
+    let mut before = None;
     let mut refreshed = context.refreshed.lock().unwrap_or_else(PoisonError::into_inner);
     let is_refreshed = !context.refresh || context.dry || refreshed.contains(&path);
     match fs::read_to_string(&path) {
         Ok(text) if is_refreshed => {
             return text.parse().map(Some).map_err(|source| PackageError::Lock { path, source });
         }
-        Ok(_) => {}
+        // One that cannot be read is as good as none where a new one is made.
+        Ok(text) => before = text.parse::<Lock>().ok(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => return Err(PackageError::LockFile { operation: "read", path, source }),
     }
@@ -74,8 +76,22 @@ pub(super) fn of_step(step: &Step, saved: &SavedState, context: &Context<'_>) ->
     let text = format!("{header}\n# {}: {} {about}\n{rest}", context.output_name, step.name());
     fs::create_dir_all(context.workspace.packages()).map_err(failed)?;
     write_atomically(&path, text.as_bytes()).map_err(failed)?;
+    if let Some(before) = before {
+        tell_changes(&lock.changes_since(&before), context);
+    }
     refreshed.insert(path);
     Ok(Some(lock))
+}
+
+/// Says what a new lock has that the old one did not.
+fn tell_changes(changes: &[String], context: &Context<'_>) {
+    const SHOWN_MAX: usize = 12;
+    let shown = changes.iter().take(SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match changes.len().saturating_sub(SHOWN_MAX) {
+        _ if changes.is_empty() => {}
+        0 => context.progress.message(&format!("packages change: {shown}")),
+        more => context.progress.message(&format!("packages change: {shown}, and {more} more")),
+    }
 }
 
 fn choose(step: &Step, saved: &SavedState, context: &Context<'_>) -> Result<Lock, PackageError> {

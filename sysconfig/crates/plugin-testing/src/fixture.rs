@@ -1,7 +1,9 @@
 //! A plugin on a simulated machine.
 
+use crate::killed::{Kill, Killed};
 use serde_json::{Map, Value};
 use sysconfig_platform::fake::Machine;
+use sysconfig_platform::fake::storage::Places;
 use sysconfig_platform::{Host, System, files};
 use sysconfig_plugin::testing::Harness;
 use sysconfig_plugin::{Outcome, Plugin, Risk};
@@ -129,7 +131,10 @@ impl<P: Plugin + Send + 'static> Fixture<P> {
     }
 
     /// Applies in a process of its own, which is killed; see [`crate::killed::apply`].
-    pub fn apply_until_killed(&self, text: &str, kill: (usize, bool)) -> bool {
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub fn apply_until_killed(&self, text: &str, kill: Kill) -> Result<Killed, Places> {
         crate::killed::apply(&self.machine, &self.host, &self.config(text), kill)
     }
 

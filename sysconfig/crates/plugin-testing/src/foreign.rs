@@ -27,7 +27,9 @@ const KINDS: &[Kind] = &[
     ("mkfs.f2fs", "f2fs-tools", "mkfs.f2fs -q $1", "an F2FS file system"),
     ("mkfs.nilfs2", "nilfs-tools", "mkfs.nilfs2 -q $1", "a NILFS2 file system"),
     ("jfs_mkfs", "jfsutils", "jfs_mkfs -q $1", "a JFS file system"),
-    ("mkfs.minix", "util-linux", "mkfs.minix $1", "a Minix file system"),
+    ("mkfs.minix", "util-linux", "mkfs.minix -1 $1", "a Minix file system"),
+    ("mkfs.minix", "util-linux", "mkfs.minix -2 $1", "a Minix file system"),
+    ("mkfs.minix", "util-linux", "mkfs.minix -3 $1", "a Minix file system"),
     ("mkfs.bfs", "util-linux", "mkfs.bfs $1", "a BFS file system"),
     ("mkfs.cramfs", "util-linux", "mkfs.cramfs $2 $1", "a cramfs file system"),
     ("mksquashfs", "squashfs-tools", "mksquashfs $2 $1 -noappend -quiet", "a squashfs file system"),
@@ -43,6 +45,8 @@ const KINDS: &[Kind] = &[
     ),
     ("sfdisk", "fdisk", "echo ,,83 | sfdisk -q $1", "a partition table or boot sector"),
     ("mkswap", "util-linux", "mkswap $1", "swap space"),
+    // Its UUID has the magic of Minix where Minix has it.
+    ("mkswap", "util-linux", "mkswap -U 00000000-7f13-4000-8000-000000000000 $1", "swap space"),
     (
         "cryptsetup",
         "cryptsetup-bin",
@@ -61,6 +65,37 @@ const KINDS: &[Kind] = &[
     ("gzip", "gzip", "gzip -c <$2/b >$1", "a gzip archive"),
     ("cp", "coreutils", "cp $2/a $1", "text"),
     ("cp", "coreutils", "cp $2/b $1", "something unknown"),
+];
+
+/// Kinds for whose tools no package has to be added.
+const ALWAYS: &[&str] = &[
+    "an ext2, ext3 or ext4 file system",
+    "a Minix file system",
+    "swap space",
+    "a tar archive",
+    "a gzip archive",
+    "text",
+    "something unknown",
+];
+
+/// The program, its package, whether it needs the kernel's support of that storage, a script that makes a member of `$loop` and lets
+/// go of it, and part of what the plugin says.
+const MEMBERS: &[(&str, &str, bool, &str, &str)] = &[
+    ("pvcreate", "lvm2", false, "pvcreate --devicesfile '' -q $loop 2>/dev/null", "an LVM physical volume"),
+    (
+        "mdadm",
+        "mdadm",
+        true,
+        "md=/dev/md/sysconfig-$$; mdadm --create $md --run --force --level=1 --raid-devices=1 --metadata=1.2 $loop; mdadm --stop $md",
+        "a member of a Linux RAID",
+    ),
+    (
+        "zpool",
+        "zfsutils-linux",
+        true,
+        "zpool create -m none sysconfig$$ $loop; zpool export sysconfig$$",
+        "a member of the exported pool",
+    ),
 ];
 
 /// Runs a script with a disk and a directory with some files, and answers what it says.
@@ -118,20 +153,54 @@ pub fn untouched<T>(disk: &Path, bytes: u64, fill: impl FnOnce(&Path), check: im
 /// Calls `check` with what each tool puts on a disk: what it is, the bytes of the disk, and what fills it.
 ///
 /// # Panics
-/// When `check` does, or fewer than twenty kinds were judged although every tool is there.
+/// When `check` does, or a kind was not judged whose tool every machine has.
 pub fn each(mut check: impl FnMut(&str, u64, &dyn Fn(&Path))) {
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
     let files = files(scratch.path());
-    let (mut judged, mut missing) = (BTreeSet::new(), 0);
+    let mut judged = BTreeSet::new();
     for (program, package, script, what) in KINDS {
         if test_judge::find(program, package).is_none() {
-            missing += 1;
             continue;
         }
         let bytes = if *program == "mkfs.xfs" { LARGE } else { DISK };
         check(what, bytes, &|disk| drop(sh(script, disk, &files)));
-        judged.insert((program, what));
+        judged.insert(*what);
     }
-    // What is missing was told by its judge.
-    assert!(missing > 0 || judged.len() >= 20, "these are not twenty kinds: {judged:?}");
+    // What every machine has that this is tested on; what else is missing was told by its judge.
+    for what in ALWAYS {
+        assert!(judged.contains(what), "{what} is judged nowhere: {judged:?}");
+    }
+    if judged.len() < 20 {
+        test_judge::lack("fewer than twenty kinds of foreign disks are judged here");
+    }
+}
+
+/// As [`each`], with what wants a block device: kinds of storage that take disks as members. Only root has loop devices.
+///
+/// # Panics
+/// When `check` does.
+pub fn each_on_loops(mut check: impl FnMut(&str, u64, &dyn Fn(&Path))) {
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let files = files(scratch.path());
+    let run = |script: &str, disk: &Path| {
+        let run = Command::new("/bin/sh").args(["-ec", script, "sh"]).arg(disk);
+        let run = run.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").deadline(Duration::from_secs(120)).run_any();
+        run.is_ok_and(|output| output.success())
+    };
+    let probe = scratch.path().join("probe");
+    fs::File::create(&probe).and_then(|file| file.set_len(DISK)).expect("the disk can be made");
+    if !run("losetup -f >/dev/null 2>&1", &probe) {
+        test_judge::skip("loop devices need root");
+        return;
+    }
+    for (program, package, needs_kernel, script, what) in MEMBERS {
+        let script = format!("loop=$(losetup -f --show $1); trap 'losetup -d $loop' EXIT; {script}");
+        if *needs_kernel && !run(&script, &probe) {
+            test_judge::lack(&format!(
+                "{program} makes nothing here: it needs {package}, and a kernel with that storage"
+            ));
+        } else if test_judge::find(program, package).is_some() {
+            check(what, DISK, &|disk| drop(sh(&script, disk, &files)));
+        }
+    }
 }

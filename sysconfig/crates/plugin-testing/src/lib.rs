@@ -5,7 +5,8 @@
 //! * [`killed`]: a plugin in a process of its own, which ends in the middle of a command;
 //! * [`namespace`]: a test that runs in namespaces of the real kernel;
 //! * [`zfs_fuse`]: a real ZFS there;
-//! * [`judged`]: a plugin as a program, asked what is wrong with a configuration.
+//! * [`judged`]: a plugin as a program, asked what is wrong with a configuration;
+//! * [`examples`]: what a document shows, to be tried.
 
 mod fixture;
 pub mod foreign;
@@ -19,14 +20,37 @@ use std::path::{Path, PathBuf};
 use sysconfig::config::{Settings, SourceFile, parse};
 use sysconfig::discovery::Search;
 use sysconfig::offline::Plugins;
+pub use sysconfig::offline::Target;
+use sysconfig_protocol::admin::Problem;
 
-/// What a plugin, the program at `program`, finds wrong with a configuration, as `sysconfigctl config check` tells it: lines, and
-/// messages.
+/// The examples in a document of the project, `docs/network.md`: what stands in its blocks of TOML.
+///
+/// # Panics
+/// When there is no such document.
+#[must_use]
+pub fn examples(document: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").join(document);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.split("```toml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+}
+
+/// What a plugin, the program at `program`, finds wrong with a configuration, as `sysconfigctl config check --offline` tells it:
+/// lines, and messages.
 ///
 /// # Panics
 /// When the configuration cannot be read, or the program is no plugin.
 #[must_use]
 pub fn judged(program: &Path, text: &str) -> Vec<(usize, String)> {
+    let problems = problems(program, text, Target::Another).into_iter();
+    problems.map(|problem| (problem.place.map_or(0, |place| place.line), problem.message)).collect()
+}
+
+/// The same in full, for a machine.
+///
+/// # Panics
+/// When the configuration cannot be read, or the program is no plugin.
+#[must_use]
+pub fn problems(program: &Path, text: &str, target: Target) -> Vec<Problem> {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let name = program.file_name().expect("a program has a name");
     std::fs::copy(program, directory.path().join(name)).expect("the program can be copied");
@@ -34,6 +58,5 @@ pub fn judged(program: &Path, text: &str) -> Vec<(usize, String)> {
     let config = parse(vec![source]).expect("the configuration can be read");
     let search = Search { path: vec![directory.path().to_owned()], allow_untrusted_owner: true };
     let mut plugins = Plugins::start(search, &Settings::default().plugins.deadlines).expect("the plugin starts");
-    let problems = plugins.judge(&config).into_iter();
-    problems.map(|problem| (problem.place.map_or(0, |place| place.line), problem.message)).collect()
+    plugins.judge(&config, target)
 }

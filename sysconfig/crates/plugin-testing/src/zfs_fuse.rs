@@ -75,10 +75,10 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 /// # Panics
 /// When it does not answer.
 pub fn build(devices: &[&str]) {
-    sh("mount -t tmpfs none /run && mkdir -p /run/zfs /run/lock/zfs /run/disks /run/mounted /etc/zfs /var/lib/zfs
+    sh("mount -t tmpfs none /run && mkdir -p /run/zfs /run/lock/zfs /run/disks /run/mounted /etc/zfs /var/lib/zfs /var/lib/sysconfig
         if [ ! -e /var/run/zfs ]; then mkdir -p /var/run && mount -t tmpfs none /var/run && mkdir -p /var/run/zfs; fi
         mkdir -p /var/lock/zfs
-        for directory in /etc/zfs /var/lib/zfs; do mount -t tmpfs none $directory; done
+        for directory in /etc/zfs /var/lib/zfs /var/lib/sysconfig; do mount -t tmpfs none $directory; done
         zfs-fuse -n >/run/zfs-fuse.log 2>&1 </dev/null &");
     eventually("an answer of zfs-fuse", || {
         let listed = ProcessRunner.run(&Invocation::new(tool("zpool"), ["list"]));
@@ -94,7 +94,7 @@ fn tool(name: &str) -> String {
 }
 
 /// The commands of 2010, in front of which today's are spoken: `-P` and `-p` came later, and so did columns of one's
-/// own choice. What they do is done by the real ones.
+/// own choice, and the guids of datasets, for which the time of their making stands in. What they do is done by the real ones.
 #[derive(Debug)]
 struct OldCommands;
 
@@ -121,12 +121,27 @@ impl Runner for OldCommands {
                 let rows = answer.stdout.lines().skip(1).filter_map(tabs).collect();
                 Ok(Completed { stdout: rows, ..answer })
             }
+            // It always mounts.
+            ("zpool", ["import", rest @ ..]) => {
+                run([&["import"], &rest.iter().copied().filter(|word| *word != "-N").collect::<Vec<_>>()[..]].concat())
+            }
             // It guesses another sector size for the new device than it has used for the old one.
             ("zpool", ["replace", rest @ ..]) => run([&["replace", "-o", "ashift=9"], rest].concat()),
+            ("zfs", ["list", "-Hp", rest @ .., "-o", columns, of]) if columns.contains("guid") => {
+                let answer = run([&["list", "-H"], rest, &["-o", &columns.replace("guid", "name"), of]].concat())?;
+                let row = |row: &str| {
+                    let mut cells: Vec<String> = row.split('\t').map(str::to_owned).collect();
+                    cells[1] = run(vec!["get", "-Hp", "-o", "value", "creation", &cells[0]])?.stdout.trim().to_owned();
+                    Ok(cells.join("\t") + "\n")
+                };
+                let rows = answer.stdout.lines().map(row).collect::<Result<String, CommandError>>()?;
+                Ok(Completed { stdout: rows, ..answer })
+            }
             ("zfs", ["list", "-Hp", rest @ ..]) => run([&["list", "-H"], rest].concat()),
             ("zfs", ["get", "-Hp", "-s", source, "-t", _, rest @ ..]) => {
                 run([&["get", "-Hp", "-s", source], rest].concat())
             }
+            ("zfs", ["get", "-Hp", "-r", "-t", _, rest @ ..]) => run([&["get", "-Hp", "-r"], rest].concat()),
             ("zpool" | "zfs", args) => run(args.to_vec()),
             _ => ProcessRunner.run(invocation),
         }

@@ -3,9 +3,11 @@
 //! The files belong to the administrator. They are edited row by row: rows that are not concerned, comments and
 //! rows that cannot be read stay as they are, byte for byte.
 
-use crate::mount_table::{escape, is_below, split_options, unescape};
-use crate::{FileError, Host, Rows, System, files};
+use crate::mount_table::{self, escape, is_below, split_options, unescape};
+use crate::places::Places;
+use crate::{FileError, Host, Rows, StorageError, System, files};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One row that can be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +28,22 @@ pub struct BootRow {
     pub options: Vec<String>,
 }
 
+/// What a row is about: two rows about the same get in each other's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// What is mounted at this mount point.
+    Mount(&'a str),
+    /// This file or device as swap.
+    Swap(&'a str),
+}
+
+impl fmt::Display for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Mount(what) | Self::Swap(what)) = self;
+        f.write_str(what)
+    }
+}
+
 impl BootRow {
     /// A row for swap as each system writes it.
     #[must_use]
@@ -41,10 +59,27 @@ impl BootRow {
         }
     }
 
-    /// What the row is about: two rows about the same get in each other's way.
+    /// What the row is about; nothing when it is neither swap nor mounted anywhere.
     #[must_use]
-    pub fn subject(&self) -> &str {
-        self.mount_point.as_deref().unwrap_or(&self.device)
+    pub fn subject(&self) -> Option<Subject<'_>> {
+        match self.fstype.as_str() {
+            "swap" => Some(Subject::Swap(&self.device)),
+            _ => self.mount_point.as_deref().map(Subject::Mount),
+        }
+    }
+
+    /// Whether it is mounted only when somebody comes: an option of systemd's, systemd.mount(5).
+    #[must_use]
+    pub fn is_automount(&self) -> bool {
+        self.options.iter().any(|option| option == "x-systemd.automount")
+    }
+
+    /// Whether it is about `subject`: mount points are the same when they are the same place.
+    fn is_about(&self, subject: Subject<'_>, place: &dyn Fn(&str) -> String) -> bool {
+        match (self.subject(), subject) {
+            (Some(Subject::Mount(mine)), Subject::Mount(other)) => mine == other || place(mine) == place(other),
+            (mine, subject) => mine == Some(subject),
+        }
     }
 
     /// Reads a row; `None` for comments, blank lines, and what is in another form.
@@ -67,7 +102,7 @@ impl BootRow {
         Some(Self {
             device: (*device).to_owned(),
             raw_device: given(raw),
-            mount_point: given(mount_point),
+            mount_point: given(mount_point).map(|point| without_slash(&point).to_owned()),
             fstype: (*fstype).to_owned(),
             fsck_pass: if *pass == "-" { 0 } else { pass.parse().ok()? },
             at_boot: match *at_boot {
@@ -93,7 +128,7 @@ impl BootRow {
         Some(Self {
             device: unescape(device),
             raw_device: None,
-            mount_point: (is_place && fstype != "swap").then(|| unescape(mount_point)),
+            mount_point: (is_place && fstype != "swap").then(|| without_slash(&unescape(mount_point)).to_owned()),
             fstype,
             fsck_pass: rest.get(1).map_or(Some(0), |pass| pass.parse().ok())?,
             at_boot,
@@ -161,43 +196,108 @@ pub fn parse(system: System, content: &[u8]) -> Vec<BootRow> {
     Rows::parse(content).texts().filter_map(|line| BootRow::parse(system, &line)).collect()
 }
 
+/// A mount point without the slash that may stand at its end.
+fn without_slash(point: &str) -> &str {
+    match point.trim_end_matches('/') {
+        "" => point,
+        point => point,
+    }
+}
+
+/// The rows of a table's text that are in no form that can be read, and no comments either. What the boot makes of them is not known.
+#[must_use]
+pub fn unreadable(system: System, content: &[u8]) -> Vec<String> {
+    let is_odd = |line: &String| {
+        let line = line.trim();
+        !line.is_empty() && !line.starts_with('#') && BootRow::parse(system, line).is_none()
+    };
+    Rows::parse(content).texts().filter(is_odd).collect()
+}
+
+/// Whether a row that cannot be read may be about what another one is to mount or use: it names the place, or the device.
+#[must_use]
+pub fn mentions(line: &str, subject: Subject<'_>, device: &str) -> bool {
+    let (Subject::Mount(what) | Subject::Swap(what)) = subject;
+    // The word for what has no device, and a directory that is shown twice, stand in many rows.
+    let is_telling = device.starts_with("/dev/") || device.contains([':', '=']);
+    let mut words = line.split([' ', '\t', '\r']).map(unescape);
+    words.any(|word| without_slash(&word) == what || (is_telling && word == device))
+}
+
 /// The rows of the machine's table.
 ///
 /// # Errors
 /// [`FileError::Resolve`] and [`FileError::Read`].
 pub fn rows(host: &Host) -> Result<Vec<BootRow>, FileError> {
-    let content = files::read(&host.root, path(host.system))?.unwrap_or_default();
-    Ok(parse(host.system, &content))
+    let content = files::read(&host.root, path(host.system()))?.unwrap_or_default();
+    Ok(parse(host.system(), &content))
 }
 
 /// The table with one row about `subject` instead of those that are there; without a new one they are taken out. A
 /// row that is new goes before the first whose mount point lies below its own: boot goes from top to bottom.
 #[must_use]
-pub fn edit(system: System, content: &[u8], subject: &str, row: Option<&BootRow>) -> Vec<u8> {
+pub fn edit(system: System, content: &[u8], subject: Subject<'_>, row: Option<&BootRow>) -> Vec<u8> {
+    edit_as_seen(system, content, subject, row, &str::to_owned)
+}
+
+/// As [`edit`]; `place` tells where a mount point is when its links are followed.
+fn edit_as_seen(
+    system: System,
+    content: &[u8],
+    subject: Subject<'_>,
+    row: Option<&BootRow>,
+    place: &dyn Fn(&str) -> String,
+) -> Vec<u8> {
     let parse = |line: &str| BootRow::parse(system, line);
     let mut rows = Rows::parse(content);
     let new: Vec<String> = row.map(|row| row.format(system)).into_iter().collect();
-    let below = |line: &str| {
-        let mount_point = parse(line).and_then(|row| row.mount_point);
-        mount_point.is_some_and(|point| is_below(&point, subject))
+    let below = |line: &str| match (subject, parse(line).and_then(|row| row.mount_point)) {
+        (Subject::Mount(above), Some(point)) => is_below(&place(&point), &place(above)),
+        _ => false,
     };
-    rows.replace_before(|line| parse(line).is_some_and(|row| row.subject() == subject), &new, below);
+    rows.replace_before(|line| parse(line).is_some_and(|row| row.is_about(subject, place)), &new, below);
     rows.into_bytes()
 }
 
-/// Edits the machine's table as [`edit`] does, and keeps a copy of what it was at first.
+/// Edits the machine's table as [`edit`] does, and keeps a copy of what it was at first. `previous` is the row that was there
+/// when this was planned, and nothing else is changed or taken out. A mount point counts as the same wherever links lead
+/// there.
 ///
 /// # Errors
-/// See [`files::replace`].
-pub fn set_row(host: &Host, subject: &str, row: Option<&BootRow>) -> Result<files::Written, FileError> {
-    let path = path(host.system);
-    let content = files::read(&host.root, path)?.unwrap_or_default();
-    let edited = edit(host.system, &content, subject, row);
-    if edited == content {
+/// [`StorageError::NotSo`] when another row is there now, or several are, or one that cannot be read and may be about the same;
+/// [`StorageError::File`].
+pub fn set_row(
+    host: &Host,
+    subject: Subject<'_>,
+    previous: Option<&BootRow>,
+    row: Option<&BootRow>,
+) -> Result<files::Written, StorageError> {
+    let path = path(host.system());
+    let operation = format!("write the row of {subject} in {path}");
+    let failed = |source| StorageError::File { operation: operation.clone(), source };
+    let content = files::read(&host.root, path).map_err(failed)?.unwrap_or_default();
+    let mounts = mount_table::mounts(host).map_err(failed)?;
+    let places = Places::local(host, &mounts);
+    let place = |path: &str| places.resolve(path);
+    let present = parse(host.system(), &content);
+    let mut present = present.iter().filter(|row| row.is_about(subject, &place));
+    let (first, second) = (present.next(), present.next());
+    if first == row && second.is_none() {
         return Ok(files::Written::AlreadySo);
     }
-    files::back_up_once(&host.root, path)?;
-    files::replace(&host.root, path, &edited)
+    if first != previous || second.is_some() {
+        let said = "it is not as it was when this was planned".to_owned();
+        return Err(StorageError::NotSo { operation, said });
+    }
+    if let Some(new) = row.filter(|_| previous.is_none()) {
+        let odd = unreadable(host.system(), &content).into_iter().find(|line| mentions(line, subject, &new.device));
+        if let Some(odd) = odd {
+            let said = format!("a row that cannot be read may be about the same: {}", odd.trim());
+            return Err(StorageError::NotSo { operation, said });
+        }
+    }
+    files::back_up_once(&host.root, path).map_err(failed)?;
+    files::replace(&host.root, path, &edit_as_seen(host.system(), &content, subject, row, &place)).map_err(failed)
 }
 
 #[cfg(test)]
@@ -212,8 +312,9 @@ mod tests {
     #[test]
     fn vfstab_rows_of_every_kind() {
         let rows = parse(Illumos, VFSTAB.as_bytes());
-        let subjects: Vec<_> = rows.iter().map(BootRow::subject).collect();
-        assert_eq!(subjects, ["/devices", "/tmp", "/dev/zvol/dsk/rpool/swap1"], "six columns are no row");
+        let subjects: Vec<_> = rows.iter().filter_map(BootRow::subject).collect();
+        let expected = [Subject::Mount("/devices"), Subject::Mount("/tmp"), Subject::Swap("/dev/zvol/dsk/rpool/swap1")];
+        assert_eq!(subjects, expected, "six columns are no row");
         assert_eq!(rows[1].options, ["size=512m"]);
         assert_eq!(rows[2], BootRow::swap(Illumos, "/dev/zvol/dsk/rpool/swap1", Vec::new()));
         assert_eq!(rows[2].format(Illumos), "/dev/zvol/dsk/rpool/swap1\t-\t-\tswap\t-\tno\t-");
@@ -235,23 +336,91 @@ mod tests {
     #[test]
     fn other_rows_stay_byte_for_byte() {
         let row = BootRow::parse(Illumos, "tank/x - /tmp/x zfs - yes -").unwrap();
-        let with = edit(Illumos, VFSTAB.as_bytes(), "/tmp/x", Some(&row));
+        let with = edit(Illumos, VFSTAB.as_bytes(), Subject::Mount("/tmp/x"), Some(&row));
         assert_eq!(String::from_utf8(with.clone()).unwrap(), format!("{VFSTAB}tank/x\t-\t/tmp/x\tzfs\t-\tyes\t-\n"));
-        assert_eq!(edit(Illumos, &with, "/tmp/x", None), VFSTAB.as_bytes());
+        assert_eq!(edit(Illumos, &with, Subject::Mount("/tmp/x"), None), VFSTAB.as_bytes());
         let bytes = b"\xff\xfe garbage \xe9\n/dev/sda1 /a ext4\t\tro   0 2 # mine\r\n/dev/sdb1 /b/c ext4 ro 0 2";
         let row = BootRow::parse(Linux, "/dev/sdc1 /b ext4 defaults 0 0").unwrap();
-        let with = edit(Linux, bytes, "/b", Some(&row));
+        let with = edit(Linux, bytes, Subject::Mount("/b"), Some(&row));
         let expected =
             b"\xff\xfe garbage \xe9\n/dev/sda1 /a ext4\t\tro   0 2 # mine\r\n/dev/sdc1\t/b\text4\tdefaults\t0\t0\n/dev/sdb1 /b/c ext4 ro 0 2";
         assert_eq!(with, expected, "the row stands before that of the mount below it");
-        assert_eq!(edit(Linux, &with, "/b", None), bytes);
+        assert_eq!(edit(Linux, &with, Subject::Mount("/b"), None), bytes);
     }
 
     #[test]
     fn a_changed_row_stays_in_its_place() {
         let row = BootRow::parse(Illumos, "swap - /tmp tmpfs - yes size=1g").unwrap();
-        let text = String::from_utf8(edit(Illumos, VFSTAB.as_bytes(), "/tmp", Some(&row))).unwrap();
+        let text = String::from_utf8(edit(Illumos, VFSTAB.as_bytes(), Subject::Mount("/tmp"), Some(&row))).unwrap();
         assert_eq!(text.lines().nth(2), Some("swap\t-\t/tmp\ttmpfs\t-\tyes\tsize=1g"));
         assert_eq!(text.lines().count(), VFSTAB.lines().count());
+    }
+    /// A file system may have the name of a swap area, and stay unmounted.
+    #[test]
+    fn a_row_about_something_else_of_the_name_stays() {
+        let theirs = "/dev/sdb1 none ext4 noauto 0 0\n/dev/sdc1 /var/swap ext4 defaults 0 0\n";
+        for name in ["/dev/sdb1", "/var/swap"] {
+            let row = BootRow::swap(Linux, name, Vec::new());
+            let with = edit(Linux, theirs.as_bytes(), Subject::Swap(name), Some(&row));
+            assert_eq!(String::from_utf8(with.clone()).unwrap(), format!("{theirs}{name}\tnone\tswap\tsw\t0\t0\n"));
+            assert_eq!(edit(Linux, &with, Subject::Swap(name), None), theirs.as_bytes());
+        }
+    }
+
+    /// Boot would mount both, one over the other.
+    #[test]
+    fn a_row_of_the_same_place_is_one_however_it_is_written() {
+        let (_root, host, _machine) = crate::fake::Machine::start(Linux);
+        std::fs::create_dir_all(host.root.locate("/export/home")).unwrap();
+        std::os::unix::fs::symlink("/export/home", host.root.locate("/home")).unwrap();
+        let place = host.root.locate(path(Linux));
+        let row = |text: &str| BootRow::parse(Linux, text).unwrap();
+        let new = row("/dev/sdc1 /export/home/x ext4 ro 0 0");
+        let about = Subject::Mount("/export/home/x");
+        for theirs in ["/dev/sdb1 /export/home/x/ ext4 ro 0 0\n", "/dev/sdb1 /home/x ext4 ro 0 0\n"] {
+            std::fs::write(&place, theirs).unwrap();
+            assert!(set_row(&host, about, None, Some(&new)).unwrap_err().to_string().contains("not as it was"));
+            let previous = row(theirs.trim_end());
+            assert!(set_row(&host, about, Some(&previous), Some(&new)).unwrap().has_changed());
+            assert_eq!(std::fs::read_to_string(&place).unwrap(), "/dev/sdc1\t/export/home/x\text4\tro\t0\t0\n");
+        }
+        for odd in ["/dev/sdb1 /export/home/x/ ext4 ro 0 x\n", "/dev/sdc1 none\n"] {
+            std::fs::write(&place, odd).unwrap();
+            let error = set_row(&host, about, None, Some(&new)).unwrap_err();
+            assert!(error.to_string().contains("a row that cannot be read"), "{error}");
+            assert_eq!(std::fs::read_to_string(&place).unwrap(), odd);
+        }
+        let other = "/dev/sdb1 /export/home/xy ext4 ro 0 x\n#/dev/sdc1 none\n";
+        std::fs::write(&place, other).unwrap();
+        assert!(set_row(&host, about, None, Some(&new)).unwrap().has_changed());
+        assert_eq!(row("/dev/sdb1 / ext4 ro").mount_point.as_deref(), Some("/"));
+    }
+
+    #[test]
+    fn a_row_that_is_not_as_planned_is_not_changed() {
+        let (_root, host, _machine) = crate::fake::Machine::start(Linux);
+        let row = |text: &str| BootRow::parse(Linux, text).unwrap();
+        let (ours, new) = (row("/dev/sdb1 /a ext4 ro 0 0"), row("/dev/sdc1 /a ext4 ro 0 0"));
+        let place = host.root.locate(path(Linux));
+        let about = Subject::Mount("/a");
+        for theirs in [
+            "/dev/sdd1 /a ext4 ro 0 0\n",
+            "/dev/sdb1 /a ext4 rw 0 0\n",
+            "/dev/sdb1 /a ext4 ro 0 0\n/dev/sdb1 /a ext4 ro 0 0\n",
+            "",
+        ] {
+            std::fs::write(&place, theirs).unwrap();
+            let changed = set_row(&host, about, Some(&ours), Some(&new)).unwrap_err();
+            assert!(changed.to_string().contains("not as it was"), "{changed}");
+            if !theirs.is_empty() {
+                set_row(&host, about, Some(&ours), None).unwrap_err();
+                set_row(&host, about, None, Some(&new)).unwrap_err();
+            }
+            assert_eq!(std::fs::read_to_string(&place).unwrap(), theirs);
+        }
+        std::fs::write(&place, "/dev/sdb1   /a ext4 ro 0 0 # mine\n").unwrap();
+        assert!(set_row(&host, about, Some(&ours), Some(&new)).unwrap().has_changed());
+        assert!(!set_row(&host, about, Some(&ours), Some(&new)).unwrap().has_changed(), "an interrupted step");
+        assert_eq!(std::fs::read_to_string(&place).unwrap(), "/dev/sdc1\t/a\text4\tro\t0\t0\n");
     }
 }

@@ -15,6 +15,9 @@ const RUN: &str = "/run/dhcpcd";
 /// The process id of a dhcpcd that manages every link.
 const MASTER: &str = "/run/dhcpcd/pid";
 
+/// The configuration of a dhcpcd that manages every link.
+pub const CONFIGURATION: &str = "/etc/dhcpcd.conf";
+
 /// The families that a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -117,8 +120,14 @@ pub fn is_running(host: &Host, link: &str, family: Family) -> Result<bool, FileE
 /// # Errors
 /// [`FileError`].
 pub fn is_foreign(host: &Host, link: &str) -> Result<bool, FileError> {
-    if is_alive(host, MASTER)? || is_alive(host, &format!("{RUN}/{link}.pid"))? {
+    if is_alive(host, &format!("{RUN}/{link}.pid"))? {
         return Ok(true);
+    }
+    if is_alive(host, MASTER)? {
+        let configuration = files::read_text(&host.root, CONFIGURATION)?.unwrap_or_default();
+        if takes(&configuration, link) || !has_read(host) {
+            return Ok(true);
+        }
     }
     for family in Family::ALL {
         if is_running(host, link, family)? && ours(host, link, family)?.is_none() {
@@ -126,6 +135,41 @@ pub fn is_foreign(host: &Host, link: &str) -> Result<bool, FileError> {
         }
     }
     Ok(false)
+}
+
+/// Whether the dhcpcd for every link was started after its configuration was written: it reads that only then.
+fn has_read(host: &Host) -> bool {
+    let modified = |path: &str| std::fs::metadata(host.root.locate(path)).and_then(|found| found.modified()).ok();
+    modified(CONFIGURATION) <= modified(MASTER)
+}
+
+/// Whether a dhcpcd for every link takes this one, by `allowinterfaces` and `denyinterfaces` of its configuration
+/// (dhcpcd.conf(5)). What stands behind `interface` or `ssid` is about one link's leases.
+fn takes(configuration: &str, link: &str) -> bool {
+    let named = |option: &str| -> Vec<String> {
+        let lines = configuration.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';']));
+        let values = lines.filter_map(|line| line.strip_prefix(option).filter(|rest| rest.starts_with([' ', '\t'])));
+        values
+            .flat_map(|rest| rest.split([' ', '\t', ',']))
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let fits = |patterns: &[String]| patterns.iter().any(|pattern| fits(pattern.as_bytes(), link.as_bytes()));
+    let (allowed, denied) = (named("allowinterfaces"), named("denyinterfaces"));
+    !fits(&denied) && (allowed.is_empty() || fits(&allowed))
+}
+
+/// Whether a pattern with `*` and `?` fits a name. Other signs of patterns fit nothing but themselves, so a link may be taken to be
+/// managed that is not, and not the other way round where it is denied.
+fn fits(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.split_first(), name.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => (0..=name.len()).any(|skipped| fits(rest, &name[skipped..])),
+        (Some((b'?', rest)), Some((_, name))) => fits(rest, name),
+        (Some((wanted, rest)), Some((present, name))) => wanted == present && fits(rest, name),
+        _ => false,
+    }
 }
 
 /// The configuration of our client that runs on a link; `None` when none does.
@@ -153,14 +197,24 @@ pub enum DhcpcdError {
     Missing,
 }
 
-/// Starts a client, also in place of ours that runs with another configuration.
+/// Starts a client, also in place of ours that runs with another configuration. When it cannot be started, that one is again.
 ///
 /// # Errors
 /// [`DhcpcdError`].
 pub fn start(host: &Host, link: &str, family: Family, configuration: &str) -> Result<(), DhcpcdError> {
-    if ours(host, link, family)?.is_some() {
+    let previous = ours(host, link, family)?;
+    if previous.is_some() {
         release(host, link, family)?;
     }
+    let result = start_alone(host, link, family, configuration);
+    if let (Err(_), Some(previous)) = (&result, previous) {
+        // What went wrong is told; that this goes wrong, too, would be no news.
+        drop(start_alone(host, link, family, &previous));
+    }
+    result
+}
+
+fn start_alone(host: &Host, link: &str, family: Family, configuration: &str) -> Result<(), DhcpcdError> {
     files::make_directory(&host.root, DIRECTORY)?;
     files::replace(&host.root, configuration_path(link, family), configuration.as_bytes())?;
     let operation = format!("start {family} on {link}");
@@ -200,4 +254,35 @@ fn wait_for_end(host: &Host, link: &str, family: Family) -> Result<(), FileError
         std::thread::sleep(host.poll_interval);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_that_a_dhcpcd_for_all_takes() {
+        for (configuration, takes_it) in [
+            ("", true),
+            ("hostname\n# denyinterfaces eth0\n", true),
+            ("denyinterfaces eth0\n", false),
+            ("denyinterfaces wlan0, eth*\n", false),
+            ("denyinterfaces wlan? veth*\n", true),
+            ("allowinterfaces wlan0\n", false),
+            ("allowinterfaces wlan0\nallowinterfaces e*0\n", true),
+            ("allowinterfaces eth0\n\tdenyinterfaces eth0\n", false),
+            ("denyinterfaces eth[0-9]\n", true),
+        ] {
+            assert_eq!(takes(configuration, "eth0"), takes_it, "{configuration}");
+        }
+    }
+
+    #[test]
+    fn fuzz_configurations() {
+        test_judge::fuzz(5000, |random| {
+            let mut damaged = b"allowinterfaces eth0 e*\ndenyinterfaces ?lan*, x\n".to_vec();
+            random.damage(&mut damaged);
+            takes(&String::from_utf8_lossy(&damaged), "eth0");
+        });
+    }
 }

@@ -23,8 +23,25 @@ pub struct Link {
     pub mtu: u32,
     /// Whether a signal is there: `up`; `down` and `unknown` are not up.
     pub up: bool,
-    /// The link-layer address, for physical links.
+    /// The link-layer address, for physical links and VNICs, which are all that a zone has.
     pub mac: Option<MacAddress>,
+    /// The links that it is made of or on: the ports of an aggregation, the one below a VNIC.
+    pub over: Vec<String>,
+}
+
+/// Whether IP can be on a link among `all`: not on a switch (`etherstub`), not on what shows the packets of one (`bridge`), and not on
+/// the ports of an aggregation.
+#[must_use]
+pub fn can_carry_ip(link: &Link, all: &[Link]) -> bool {
+    let is_switch = ["etherstub", "bridge"].contains(&link.class.as_str());
+    !is_switch && aggregation_of(link, all).is_none()
+}
+
+/// The aggregation among `all` that a link is a port of.
+#[must_use]
+pub fn aggregation_of<'a>(link: &Link, all: &'a [Link]) -> Option<&'a str> {
+    let mut aggregations = all.iter().filter(|other| other.class == "aggr");
+    aggregations.find(|other| other.over.contains(&link.name)).map(|other| other.name.as_str())
 }
 
 /// What is wrong with `name` as the name of a datalink, as a lowercase fragment; `None` when it is right.
@@ -52,13 +69,19 @@ pub fn name_fault(name: &str) -> Option<String> {
 /// The command that lists all datalinks.
 #[must_use]
 pub fn show_links() -> Invocation {
-    Invocation::new(DLADM, ["show-link", "-p", "-o", "link,class,mtu,state"])
+    Invocation::new(DLADM, ["show-link", "-p", "-o", "link,class,mtu,state,over"])
 }
 
 /// The command that lists the link-layer addresses of physical links.
 #[must_use]
 pub fn show_macs() -> Invocation {
     Invocation::new(DLADM, ["show-phys", "-m", "-p", "-o", "link,slot,address"])
+}
+
+/// The command that lists the link-layer addresses of virtual links.
+#[must_use]
+pub fn show_vnic_macs() -> Invocation {
+    Invocation::new(DLADM, ["show-vnic", "-p", "-o", "link,macaddress"])
 }
 
 /// The command that sets the largest packet of a link; many drivers refuse it while the link is in use by IP.
@@ -93,17 +116,22 @@ pub fn possible_mtu(host: &Host, link: &str) -> Result<Option<RangeInclusive<u32
     Ok(parse_possible_mtu(&completed.stdout).filter(|_| completed.code == 0))
 }
 
-/// Parses the outputs of [`show_links`] and [`show_macs`].
+/// Parses the outputs of [`show_links`] and [`show_macs`], and that of [`show_vnic_macs`] where there are such links.
 ///
 /// # Errors
 /// [`RowError`].
-pub fn parse_links(links: &str, macs: &str) -> Result<Vec<Link>, RowError> {
+pub fn parse_links(links: &str, macs: &str, vnic_macs: &str) -> Result<Vec<Link>, RowError> {
     let macs = parsable::rows::<3>(macs)?;
+    let vnic_macs = parsable::rows::<2>(vnic_macs)?;
     let mac_of = |link: &str| {
-        let row = macs.iter().find(|[name, slot, _]| name == link && slot == "primary");
-        row.and_then(|[.., address]| address.parse().ok())
+        let physical = macs.iter().find(|[name, slot, _]| name == link && slot == "primary");
+        let virtual_link = vnic_macs.iter().find(|[name, _]| name == link);
+        let address = physical.map(|[.., address]| address).or(virtual_link.map(|[_, address]| address));
+        address.and_then(|address| address.parse().ok())
     };
-    let links = parsable::rows::<4>(links)?.into_iter().map(|[name, class, mtu, state]| Link {
+    let links = parsable::rows::<5>(links)?.into_iter().map(|[name, class, mtu, state, over]| Link {
+        // With commas (illumos-gate, `cmd/dladm/dladm.c`, `print_link_topology`); empty, or `?` where it is not known.
+        over: over.split(',').filter(|over| !over.is_empty()).map(str::to_owned).collect(),
         mac: mac_of(&name),
         // A link without a size is there all the same.
         mtu: mtu.parse().unwrap_or_default(),
@@ -122,7 +150,12 @@ pub fn links(host: &Host) -> Result<Vec<Link>, NetworkError> {
     let operation = "list the datalinks";
     let links = host.run(&show_links()).map_err(NetworkError::command(operation))?.stdout;
     let macs = host.run(&show_macs()).map_err(NetworkError::command(operation))?.stdout;
-    parse_links(&links, &macs).map_err(NetworkError::rows(operation))
+    let found = parse_links(&links, &macs, "").map_err(NetworkError::rows(operation))?;
+    if !found.iter().any(|link| link.class == "vnic") {
+        return Ok(found);
+    }
+    let vnic_macs = host.run(&show_vnic_macs()).map_err(NetworkError::command(operation))?.stdout;
+    parse_links(&links, &macs, &vnic_macs).map_err(NetworkError::rows(operation))
 }
 
 #[cfg(test)]
@@ -131,18 +164,30 @@ mod tests {
 
     #[test]
     fn links_with_their_addresses() {
-        let links = "e1000g0:phys:1500:up\nvnic0:vnic:9000:unknown\naggr1:aggr:1500:down\nodd0:misc::\n";
+        let links = "e1000g0:phys:1500:up:\nvnic0:vnic:9000:unknown:e1000g0\naggr1:aggr:1500:down:igb0,igb1\nigb0:phys:1500:up:\n\
+                     stub0:etherstub:9000:unknown:\nodd0:misc:::\n";
         let macs = "e1000g0:primary:2\\:8\\:20\\:ab\\:1\\:f\ne1000g0:1:2\\:8\\:20\\:ab\\:1\\:10\n";
-        let found = parse_links(links, macs).unwrap();
+        let found = parse_links(links, macs, "vnic0:2\\:8\\:20\\:1\\:2\\:3\n").unwrap();
         let summary: Vec<_> = found.iter().map(|link| (link.name.as_str(), link.mtu, link.up)).collect();
         assert_eq!(
             summary,
-            [("e1000g0", 1500, true), ("vnic0", 9000, false), ("aggr1", 1500, false), ("odd0", 0, false)]
+            [
+                ("e1000g0", 1500, true),
+                ("vnic0", 9000, false),
+                ("aggr1", 1500, false),
+                ("igb0", 1500, true),
+                ("stub0", 9000, false),
+                ("odd0", 0, false)
+            ]
         );
+        let without_ip: Vec<_> =
+            found.iter().filter(|link| !can_carry_ip(link, &found)).map(|link| &*link.name).collect();
+        assert_eq!(without_ip, ["igb0", "stub0"]);
         assert_eq!(found[0].mac.unwrap().to_string(), "02:08:20:ab:01:0f");
-        assert_eq!(found[1].mac, None);
-        assert_eq!(parse_links("", "").unwrap(), []);
-        assert!(parse_links("e1000g0:phys:1500\n", "").is_err());
+        assert_eq!(found[1].mac.unwrap().to_string(), "02:08:20:01:02:03");
+        assert_eq!(found[2].mac, None);
+        assert_eq!(parse_links("", "", "").unwrap(), []);
+        assert!(parse_links("e1000g0:phys:1500:up\n", "", "").is_err());
     }
 
     #[test]

@@ -6,6 +6,10 @@
 //! rename onto `/etc/hosts` would turn illumos' link to `inet/hosts` into a
 //! file of its own.
 
+mod entry;
+
+pub use entry::{open_to_others, remove_entry};
+
 use crate::Root;
 use rustix::io::Errno;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -81,6 +85,9 @@ impl FileError {
             io::ErrorKind::PermissionDenied => Some("changing the system's files needs root"),
             io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only"),
             io::ErrorKind::StorageFull => Some("make room on the file system"),
+            io::ErrorKind::NotFound if matches!(self, Self::Replace { .. }) => {
+                Some("its directory is not there: make it, or replace the link that leads into it")
+            }
             _ => None,
         }
     }
@@ -93,6 +100,14 @@ pub enum Written {
     Changed,
     /// The file had this content already and was not touched.
     AlreadySo,
+}
+
+impl Written {
+    /// Whether anything was changed.
+    #[must_use]
+    pub fn has_changed(self) -> bool {
+        self == Self::Changed
+    }
 }
 
 /// Reads a whole file; `None` when there is none, also behind a dangling link.
@@ -115,6 +130,29 @@ pub fn read(root: &Root, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>, File
 pub fn read_text(root: &Root, path: impl AsRef<Path>) -> Result<Option<String>, FileError> {
     let content = read(root, path)?;
     Ok(content.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// Reads a whole file as text that may be put back one day.
+///
+/// # Errors
+/// See [`read`]; also when it is not UTF-8.
+pub fn read_utf8(root: &Root, path: impl AsRef<Path>) -> Result<Option<String>, FileError> {
+    let text = read(root, &path)?.map(String::from_utf8).transpose();
+    text.map_err(|error| {
+        let source = io::Error::new(io::ErrorKind::InvalidData, error);
+        FileError::Read { path: path.as_ref().to_owned(), source }
+    })
+}
+
+/// Makes the file hold `content`, or makes sure that there is none. See [`replace`] and [`remove`].
+///
+/// # Errors
+/// See there.
+pub fn set(root: &Root, path: impl AsRef<Path>, content: Option<&[u8]>) -> Result<Written, FileError> {
+    match content {
+        Some(content) => replace(root, path, content),
+        None => remove(root, path),
+    }
 }
 
 /// Puts `content` at `path`, keeping mode and owner of a file that is there.
@@ -324,10 +362,23 @@ mod tests {
         let (_directory, root) = root();
         let error = replace(&root, "/not/there/a", b"x").unwrap_err();
         assert_eq!(error.to_string(), "cannot replace /not/there/a");
+        assert!(error.help().is_some_and(|help| help.starts_with("its directory is not there")));
         make_directory(&root, "/not/there").unwrap();
         replace(&root, "/not/there/a", b"x").unwrap();
         assert_eq!(remove(&root, "/not/there/a").unwrap(), Written::Changed);
         assert_eq!(remove(&root, "/not/there/a").unwrap(), Written::AlreadySo);
+    }
+
+    #[test]
+    fn text_comes_back_as_it_was_or_not_at_all() {
+        let (_directory, root) = root();
+        assert_eq!(read_utf8(&root, "/etc/a").unwrap(), None);
+        assert!(set(&root, "/etc/a", Some("höher".as_bytes())).unwrap().has_changed());
+        assert_eq!(read_utf8(&root, "/etc/a").unwrap().as_deref(), Some("höher"));
+        replace(&root, "/etc/a", b"h\xf6her").unwrap();
+        assert_eq!(read_utf8(&root, "/etc/a").unwrap_err().to_string(), "cannot read /etc/a");
+        assert!(set(&root, "/etc/a", None).unwrap().has_changed());
+        assert!(!set(&root, "/etc/a", None).unwrap().has_changed());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The machine that plugins act on.
 
 use crate::hostname::{KernelNodeName, NodeName};
-use crate::stack::{NetworkStack, NoStack};
+use crate::stack::NetworkStack;
 use crate::{Completed, Invocation, ProcessRunner, Root, Runner};
 use process_runner::CommandError;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,21 @@ impl System {
             None
         }
     }
+
+    /// This system, or the one that the program is for, where that is known: a program without the simulated machines
+    /// meets no other. The compiler knows the answer, so that programs hold no code for the other system.
+    #[inline(always)]
+    #[must_use]
+    pub fn met(self) -> Self {
+        if cfg!(any(test, feature = "fake")) { self } else { Self::current().unwrap_or(self) }
+    }
+
+    /// Whether the program can meet this system; see [`Self::met`].
+    #[inline(always)]
+    #[must_use]
+    pub fn is_met(self) -> bool {
+        self.met() == self
+    }
 }
 
 impl fmt::Display for System {
@@ -45,8 +60,7 @@ impl fmt::Display for System {
 /// A machine: its kind, its root, and the seams to its programs and its kernel.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Which system's rules apply.
-    pub system: System,
+    system: System,
     /// The directory that stands for `/`.
     pub root: Root,
     /// How long to pause between two looks at something that takes time.
@@ -71,15 +85,31 @@ impl Host {
     }
 
     /// A machine put together from parts, for tests.
+    #[cfg(any(test, feature = "fake"))]
     #[must_use]
     pub fn assembled(system: System, root: Root, runner: Arc<dyn Runner>, node_name: Arc<dyn NodeName>) -> Self {
-        Self { system, root, poll_interval: Duration::from_millis(1), runner, node_name, stack: Arc::new(NoStack) }
+        Self {
+            system,
+            root,
+            poll_interval: Duration::from_millis(1),
+            runner,
+            node_name,
+            stack: Arc::new(crate::stack::NoStack),
+        }
     }
 
     /// The machine with another network stack, for tests.
+    #[cfg(any(test, feature = "fake"))]
     #[must_use]
     pub fn with_stack(self, stack: Arc<dyn NetworkStack>) -> Self {
         Self { stack, ..self }
+    }
+
+    /// Which system's rules apply.
+    #[inline(always)]
+    #[must_use]
+    pub fn system(&self) -> System {
+        self.system.met()
     }
 
     /// Runs a program of the machine; every exit status is an answer.
@@ -106,5 +136,5 @@ fn kernel_stack() -> Arc<dyn NetworkStack> {
 
 #[cfg(not(target_os = "linux"))]
 fn kernel_stack() -> Arc<dyn NetworkStack> {
-    Arc::new(NoStack)
+    Arc::new(crate::stack::NoStack)
 }

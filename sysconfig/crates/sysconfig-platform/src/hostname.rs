@@ -166,7 +166,7 @@ pub fn hostname_command(name: Option<&str>) -> Invocation {
 /// # Errors
 /// [`HostnameError::Get`].
 pub fn running(host: &Host) -> Result<String, HostnameError> {
-    match host.system {
+    match host.system() {
         System::Linux => host.node_name.get().map_err(|error| HostnameError::Get(NodeNameError::Kernel(error))),
         System::Illumos => host
             .run(&hostname_command(None))
@@ -180,7 +180,7 @@ pub fn running(host: &Host) -> Result<String, HostnameError> {
 /// # Errors
 /// [`HostnameError::Set`].
 pub fn set_running(host: &Host, name: &str) -> Result<(), HostnameError> {
-    let result = match host.system {
+    let result = match host.system() {
         System::Linux => host.node_name.set(name).map_err(NodeNameError::Kernel),
         System::Illumos => host.run(&hostname_command(Some(name))).map(drop).map_err(NodeNameError::from),
     };
@@ -192,7 +192,7 @@ pub fn set_running(host: &Host, name: &str) -> Result<(), HostnameError> {
 /// # Errors
 /// [`HostnameError::File`].
 pub fn persistent(host: &Host) -> Result<Option<String>, HostnameError> {
-    let content = files::read_text(&host.root, persistent_path(host.system))?;
+    let content = files::read_text(&host.root, persistent_path(host.system()))?;
     Ok(content.and_then(|content| parse_persistent(&content).map(str::to_owned)))
 }
 
@@ -202,7 +202,7 @@ pub fn persistent(host: &Host) -> Result<Option<String>, HostnameError> {
 /// [`HostnameError::File`].
 pub fn set_persistent(host: &Host, name: &str) -> Result<Written, HostnameError> {
     let content = format!("{name}\n");
-    Ok(files::replace(&host.root, persistent_path(host.system), content.as_bytes())?)
+    Ok(files::replace(&host.root, persistent_path(host.system()), content.as_bytes())?)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! `/etc/inet/hosts`; [`crate::files`] follows them.
 
 use crate::{Rows, System};
+use std::net::IpAddr;
 
 /// Where the hosts file is, by its common name.
 pub const HOSTS: &str = "/etc/hosts";
@@ -47,15 +48,21 @@ pub fn marked(content: &str) -> Vec<String> {
     content.lines().filter(|row| is_ours(row)).map(str::to_owned).collect()
 }
 
-/// The address that somebody else's row gives `name`; the first one counts, and case does not.
+/// The address that somebody else's row gives `name`; the first one counts, and case does not. A row that begins with no
+/// address gives none to anybody: resolvers pass over it.
 #[must_use]
 pub fn foreign_address(content: &str, name: &str) -> Option<String> {
     content.lines().filter(|row| !is_ours(row)).find_map(|row| {
         let row = row.split('#').next().unwrap_or_default();
         let mut words = row.split_whitespace();
-        let address = words.next()?;
+        let address = words.next().filter(|word| is_address(word))?;
         words.any(|word| word.eq_ignore_ascii_case(name)).then(|| address.to_owned())
     })
+}
+
+/// Whether a word is an address, with or without the zone of a link-local one.
+fn is_address(word: &str) -> bool {
+    word.split('%').next().is_some_and(|address| address.parse::<IpAddr>().is_ok())
 }
 
 /// The file with `rows` as our rows and everything else as it was; a new file when there is none.
@@ -108,6 +115,11 @@ mod tests {
         assert_eq!(foreign_address(content, "dev").as_deref(), Some("192.0.2.7"));
         assert_eq!(foreign_address(content, "dev.example.org").as_deref(), Some("192.0.2.7"));
         assert_eq!(foreign_address(content, "other"), None, "a comment is no row");
+        assert_eq!(
+            foreign_address("a dev\nfe80::1%net0 dev\n", "dev").as_deref(),
+            Some("fe80::1%net0"),
+            "nor is this one"
+        );
         assert_eq!(foreign_address(content, "mine"), None, "ours is not somebody else's");
         assert_eq!(foreign_address(content, "office"), None, "a comment is no name");
     }

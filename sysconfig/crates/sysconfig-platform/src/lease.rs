@@ -7,11 +7,12 @@ mod dhcpcd;
 mod dhcpinfo;
 mod networkd;
 
-pub use dhcpcd::{is_leased, parse_dump};
-pub use dhcpinfo::{dhcpinfo_command, has_dhcp6, parse_values};
-pub use networkd::{LEASES, LINKS, parse_lease, parse_link};
+pub use dhcpcd::{is_leased, parse_dump, parse_leased4, parse_leased6};
+pub use dhcpinfo::{client6_command, dhcpinfo_command, has_dhcp6, parse_client_state, parse_values};
+pub use networkd::{LEASES, LINKS, parse_lease, parse_link, status_command};
 
 use crate::network::NetworkError;
+use crate::stack::LinuxAddress;
 use crate::{Host, System};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -68,7 +69,7 @@ impl Lease {
 /// # Errors
 /// [`NetworkError`].
 pub fn leases(host: &Host) -> Result<Vec<Lease>, NetworkError> {
-    let mut leases = match host.system {
+    let mut leases = match host.system() {
         System::Illumos => dhcpinfo::leases(host)?,
         System::Linux => {
             let mut leases = networkd::leases(host)?;
@@ -79,4 +80,20 @@ pub fn leases(host: &Host) -> Result<Vec<Lease>, NetworkError> {
     leases.retain(|lease| !lease.says_nothing());
     leases.sort_by(|a, b| a.interface.cmp(&b.interface));
     Ok(leases)
+}
+
+/// Marks the addresses that are leased for ever. To the kernel they are fixed ones, and its flags do not tell them apart, so
+/// who asked the server does: networkd, or a dhcpcd of ours.
+pub(crate) fn mark_leased(host: &Host, addresses: &mut [LinuxAddress]) -> Result<(), NetworkError> {
+    let is_candidate = |address: &LinuxAddress| !address.dynamic && address.noprefixroute;
+    let links = if addresses.iter().any(is_candidate) { host.links()? } else { Vec::new() };
+    for address in addresses.iter_mut().filter(|address| !address.dynamic) {
+        let link = links.iter().find(|link| link.index == address.index && is_candidate(address));
+        address.dynamic = networkd::has_leased4(host, address)
+            || link.is_some_and(|link| {
+                dhcpcd::has_leased(host, &link.name, address.address)
+                    || networkd::has_leased6(host, &link.name, address)
+            });
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::{Host, Invocation, System, files};
 /// [`StorageError`].
 pub fn installed(host: &Host) -> Result<u64, StorageError> {
     let operation = "find out how much memory there is";
-    let (text, parse): (_, fn(&str) -> Option<u64>) = match host.system {
+    let (text, parse): (_, fn(&str) -> Option<u64>) = match host.system() {
         System::Illumos => {
             // prtconf(8): -m prints the memory in MiB and nothing else.
             let answer = host.run(&Invocation::new("/usr/sbin/prtconf", ["-m"]));
@@ -29,7 +29,7 @@ pub fn installed(host: &Host) -> Result<u64, StorageError> {
 /// [`StorageError`].
 pub fn page_size(host: &Host) -> Result<u64, StorageError> {
     let operation = "find out the page size";
-    match host.system {
+    match host.system() {
         System::Illumos => {
             let answer = host.run(&Invocation::new::<&str>("/usr/bin/pagesize", []));
             let text = answer.map_err(StorageError::command(operation))?.stdout;

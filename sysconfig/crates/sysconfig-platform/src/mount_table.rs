@@ -1,5 +1,6 @@
 //! What is mounted: illumos' `/etc/mnttab`, Linux' `/proc/self/mountinfo`.
 
+use crate::places::Places;
 use crate::{FileError, Host, System, files};
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +29,18 @@ pub struct Mount {
 /// # Errors
 /// [`FileError::Read`].
 pub fn mounts(host: &Host) -> Result<Vec<Mount>, FileError> {
-    let (path, parse): (_, fn(&str) -> Vec<Mount>) = match host.system {
+    let (path, parse): (_, fn(&str) -> Vec<Mount>) = match host.system() {
         System::Illumos => (MNTTAB, parse_mnttab),
         System::Linux => (MOUNTINFO, parse_mountinfo),
     };
-    Ok(parse(&files::read_text(&host.root, path)?.unwrap_or_default()))
+    let mut mounts = parse(&files::read_text(&host.root, path)?.unwrap_or_default());
+    if host.system() == System::Illumos {
+        // A mount point may stand there as it was given, with links in it; Linux follows them itself.
+        let local = Places::local(host, &mounts);
+        let resolved: Vec<String> = mounts.iter().map(|mount| local.resolve(&mount.mount_point)).collect();
+        mounts.iter_mut().zip(resolved).for_each(|(mount, place)| mount.mount_point = place);
+    }
+    Ok(mounts)
 }
 
 /// Takes `/etc/mnttab` apart; lines in another form are passed over.
@@ -188,6 +196,15 @@ mod tests {
             [("rpool/ROOT/be", "/", "zfs"), ("swap", "/tmp", "tmpfs"), ("10.0.2.2:/srv/a b", "/mnt/share", "nfs")]
         );
         assert_eq!(mounts[1].options, ["xattr", "dev=8980000", "size=512m"]);
+    }
+
+    #[test]
+    fn illumos_mount_points_are_where_their_links_lead() {
+        let (_root, host, _machine) = crate::fake::Machine::start(System::Illumos);
+        std::fs::create_dir_all(host.root.locate("/export/home")).unwrap();
+        std::os::unix::fs::symlink("/export/home", host.root.locate("/home")).unwrap();
+        std::fs::write(host.root.locate(MNTTAB), "swap\t/home/x\ttmpfs\txattr,dev=8980000\t1700000001\n").unwrap();
+        assert_eq!(mounts(&host).unwrap()[0].mount_point, "/export/home/x");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::mount_table::{self, Mount};
 use crate::storage::StorageError;
-use crate::{CommandError, Host, Invocation, System, files};
+use crate::{CommandError, Host, Invocation, System, files, swap};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -78,7 +78,7 @@ pub fn unmount_command(system: System, mount_point: &str) -> Invocation {
 pub fn mount(host: &Host, request: &MountRequest, remount: bool) -> Result<(), StorageError> {
     let verb = if remount { "change the options of" } else { "mount" };
     let operation = format!("{verb} {} on {}", request.device, request.mount_point);
-    host.run(&mount_command(host.system, request, remount)).map_err(StorageError::command(operation)).map(drop)
+    host.run(&mount_command(host.system(), request, remount)).map_err(StorageError::command(operation)).map(drop)
 }
 
 /// Unmounts.
@@ -87,7 +87,7 @@ pub fn mount(host: &Host, request: &MountRequest, remount: bool) -> Result<(), S
 /// [`StorageError::Command`]; [`is_busy`] tells whether somebody uses it.
 pub fn unmount(host: &Host, mount_point: &str) -> Result<(), StorageError> {
     let operation = format!("unmount {mount_point}");
-    host.run(&unmount_command(host.system, mount_point)).map_err(StorageError::command(operation)).map(drop)
+    host.run(&unmount_command(host.system(), mount_point)).map_err(StorageError::command(operation)).map(drop)
 }
 
 /// Whether something failed because somebody uses the file system.
@@ -114,13 +114,61 @@ impl std::fmt::Display for Holder {
 /// The processes that use files below a mount point; as far as that can be found out, since it only explains.
 #[must_use]
 pub fn holders(host: &Host, mount_point: &str) -> Vec<Holder> {
-    let mut found = match host.system {
+    let mut found = match host.system() {
         System::Illumos => illumos_holders(host, mount_point).unwrap_or_default(),
         System::Linux => linux_holders(host, mount_point),
     };
     found.sort();
     found.dedup();
     found
+}
+
+/// What else keeps a file system from being unmounted, as far as that can be found out: files in it that are swap or lie behind
+/// a loop device, and what is mounted in it.
+#[must_use]
+pub fn others(host: &Host, mount_point: &str) -> Vec<String> {
+    let is_in = |path: &str| mount_table::is_below(path, mount_point);
+    let swap = swap::areas(host).unwrap_or_default().into_iter().filter(|area| is_in(&area.path));
+    let loops = loops(host).into_iter().filter(|(_, file)| is_in(file));
+    let mounts = mount_table::mounts(host).unwrap_or_default().into_iter().filter(|mount| is_in(&mount.mount_point));
+    let swap = swap.map(|area| format!("the swap file {}", area.path));
+    let loops = loops.map(|(device, file)| format!("{device}, behind which {file} lies"));
+    swap.chain(loops).chain(mounts.map(|mount| format!("what is mounted at {}", mount.mount_point))).collect()
+}
+
+/// The loop devices, with the files behind them.
+fn loops(host: &Host) -> Vec<(String, String)> {
+    match host.system() {
+        System::Illumos => {
+            let answer = host.run_any(&Invocation::new("/usr/sbin/lofiadm", Vec::<String>::new()));
+            parse_lofiadm(&answer.map(|answer| answer.stdout).unwrap_or_default())
+        }
+        System::Linux => {
+            let devices = std::fs::read_dir(host.root.locate("/sys/block")).into_iter().flatten().flatten();
+            let names = devices.filter_map(|device| device.file_name().into_string().ok());
+            let file = |name: String| Some((format!("/dev/{name}"), backing_file(host, &name)?));
+            names.filter_map(file).collect()
+        }
+    }
+}
+
+/// What illumos' `lofiadm` lists: a device, a file and its options, with blanks between, below a title.
+#[must_use]
+pub fn parse_lofiadm(text: &str) -> Vec<(String, String)> {
+    let row = |line: &str| {
+        let (device, rest) = line.split_once([' ', '\t'])?;
+        let rest = rest.trim();
+        // The options come last, and the name of a file may hold blanks.
+        let file = rest.rsplit_once([' ', '\t']).map_or(rest, |(file, _)| file.trim_end());
+        (device.starts_with("/dev/lofi/") && file.starts_with('/')).then(|| (device.to_owned(), file.to_owned()))
+    };
+    text.lines().filter_map(row).collect()
+}
+
+/// The file behind a loop device of Linux.
+fn backing_file(host: &Host, name: &str) -> Option<String> {
+    let file = files::read_text(&host.root, format!("/sys/block/{name}/loop/backing_file")).ok().flatten()?;
+    Some(file.trim_end_matches('\n').to_owned())
 }
 
 fn illumos_holders(host: &Host, mount_point: &str) -> Result<Vec<Holder>, CommandError> {
@@ -192,11 +240,21 @@ fn linux_name(host: &Host, pid: u32) -> String {
     }
 }
 
-/// The name under which the mount table shows a device: links are followed, `UUID=` and the like are looked up, and a
-/// loop device is the file behind it. What cannot be found stays as it is written.
+/// The name under which the mount table shows a device: [`node`], and a loop device is the file behind it.
 #[must_use]
 pub fn identity(host: &Host, device: &str) -> String {
-    if host.system == System::Illumos {
+    let node = node(host, device);
+    match node.strip_prefix("/dev/loop").filter(|_| host.system() == System::Linux) {
+        Some(number) => backing_file(host, &format!("loop{number}")).unwrap_or(node),
+        None => node,
+    }
+}
+
+/// The name of a device itself, as the list of swap areas has it: links are followed, and `UUID=` and the like are looked up.
+/// What cannot be found stays as it is written.
+#[must_use]
+pub fn node(host: &Host, device: &str) -> String {
+    if host.system() == System::Illumos {
         // Its table shows what was given.
         return device.to_owned();
     }
@@ -208,17 +266,9 @@ pub fn identity(host: &Host, device: &str) -> String {
         _ if device.starts_with('/') => device.to_owned(),
         _ => return device.to_owned(),
     };
-    let resolved = match host.root.exists(&path) {
+    match host.root.exists(&path) {
         Ok(true) => host.root.resolve(&path).map_or(path.clone(), |path| path.display().to_string()),
-        _ => return device.to_owned(),
-    };
-    match resolved.strip_prefix("/dev/loop") {
-        Some(number) => {
-            let backing = format!("/sys/block/loop{number}/loop/backing_file");
-            let file = files::read_text(&host.root, backing).ok().flatten();
-            file.map_or(resolved.clone(), |file| file.trim_end_matches('\n').to_owned())
-        }
-        None => resolved,
+        _ => device.to_owned(),
     }
 }
 
@@ -302,6 +352,16 @@ mod tests {
         assert_eq!(shown(System::Linux, &request("bind", &[]), false), "/usr/bin/mount -o bind swap /tmp");
         let over = MountRequest { overlay: true, ..request("tmpfs", &[]) };
         assert_eq!(shown(System::Illumos, &over, false), "/usr/sbin/mount -F tmpfs -O swap /tmp");
+    }
+
+    #[test]
+    fn loop_devices_of_illumos() {
+        let text = "Block Device             File                           Options\n\
+                    /dev/lofi/1              /export/x.iso                  -\n\
+                    /dev/lofi/2              /export/a b                    Encrypted\nrubbish\n";
+        let found = parse_lofiadm(text);
+        let found: Vec<_> = found.iter().map(|(device, file)| (device.as_str(), file.as_str())).collect();
+        assert_eq!(found, [("/dev/lofi/1", "/export/x.iso"), ("/dev/lofi/2", "/export/a b")]);
     }
 
     #[test]

@@ -144,7 +144,15 @@ impl NetworkStack for RouteNetlink {
 
     fn add_route(&self, index: u32, route: &Route) -> io::Result<()> {
         let request = convert::route_message(libc::RTM_NEWROUTE, index, route);
-        unless(change(request, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
+        let result = change(request, NLM_F_CREATE | NLM_F_EXCL);
+        match &result {
+            // The kernel says the same of a route to the destination over another gateway.
+            Err(error) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => {
+                let is_it = |known: &LinuxRoute| known.index == index && known.route == *route && known.may_be_ours();
+                if self.routes()?.iter().any(is_it) { Ok(()) } else { result }
+            }
+            _ => result,
+        }
     }
 
     fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {

@@ -36,8 +36,8 @@ pub enum NetworkError {
         /// What it answered.
         answer: String,
     },
-    /// illumos' DHCP client did not answer `dhcpinfo` in time (exit status 4).
-    #[error("cannot {operation}: the DHCP client does not answer in time")]
+    /// illumos' DHCP client did not answer `dhcpinfo` in time (exit status 4), or is busy.
+    #[error("cannot {operation}: the DHCP client does not answer now")]
     NoAnswer {
         /// What was to be done.
         operation: String,
@@ -49,6 +49,14 @@ pub enum NetworkError {
         address: String,
         /// The link.
         link: String,
+    },
+    /// This machine has the address already, in another place.
+    #[error("{address} is that of {object}, on this machine")]
+    Taken {
+        /// The address.
+        address: String,
+        /// The address object.
+        object: String,
     },
     /// The kernel refused.
     #[error("cannot {operation}")]
@@ -71,11 +79,21 @@ impl NetworkError {
             Self::NoAnswer { .. } => {
                 Some("it is asked again; the system's log says what /sbin/dhcpagent is at".to_owned())
             }
+            Self::Taken { object, .. } => Some(format!("an address is on one link: ipadm show-addr {object}")),
+            Self::Kernel { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Some("something else is in its place: ip address, ip route and ip -6 route show what".to_owned())
+            }
             Self::Kernel { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
                 Some("changing the network needs root (CAP_NET_ADMIN)".to_owned())
             }
             _ => None,
         }
+    }
+
+    /// Whether illumos' `route` has refused a gateway that no address leads to.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Command { source: CommandError::Failed { tail, .. }, .. } if tail.contains(UNREACHABLE))
     }
 
     pub(crate) fn command(operation: impl Into<String>) -> impl FnOnce(CommandError) -> Self {
@@ -94,9 +112,18 @@ impl NetworkError {
     }
 }
 
+/// What illumos' `route` says of a gateway that no address leads to.
+const UNREACHABLE: &str = "Network is unreachable";
+
 /// Advice for what illumos' programs say.
 fn help_for(said: &str) -> Option<String> {
     const ADVICE: &[(&str, &str)] = &[
+        (
+            crate::ipadm::IN_PROGRESS,
+            "it was begun by other means than ipadm, and has no address object: end it with ifconfig LINK inet6 unplumb",
+        ),
+        (crate::ipadm::IN_USE, "another link, or another zone of this machine, has it: ipadm show-addr"),
+        ("Can't assign requested address", "an IPv6 address needs a link-local one on its interface: ipadm show-addr"),
         ("in.ndpd not running", "enable it: svcadm enable svc:/network/routing/ndp:default"),
         (
             "Insufficient user authorizations",
@@ -110,7 +137,7 @@ fn help_for(said: &str) -> Option<String> {
         ("dhcpagent", "/sbin/dhcpagent is started by ipadm; the system's log says why it does not run"),
         ("with ipmgmtd", "see that svc:/network/ip-interface-management:default is online"),
         ("Permission denied", "changing the network needs root"),
-        ("Network is unreachable", "the gateway must be in the network of one of the machine's addresses"),
+        (UNREACHABLE, "the gateway must be in the network of one of the machine's addresses"),
         ("Could not open DLPI link", "`dladm show-link` lists the links that there are"),
         ("Datalink does not exist", "`dladm show-link` lists the links that there are"),
     ];
@@ -148,6 +175,15 @@ impl fmt::Display for Route {
             (false, via) => write!(f, "{} via {via}", self.to),
         }
     }
+}
+
+/// An address with its prefix length. What other programs read as another one is none: `ipnet` takes `10.0.0.012` for
+/// `10.0.0.12`, and inet_aton(3) for `10.0.0.10`.
+#[must_use]
+pub fn parse_net(text: &str) -> Option<IpNet> {
+    let (address, _) = text.split_once('/')?;
+    address.parse::<IpAddr>().ok()?;
+    text.parse().ok()
 }
 
 /// The network of all addresses of the family of `like`.

@@ -5,7 +5,7 @@
 //! distributions (`80-`).
 
 use crate::network::Route;
-use crate::{CommandError, Host, Invocation};
+use crate::{CommandError, Host, Invocation, systemd};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,12 @@ const SUFFIX: &str = ".network";
 /// The section of a file that asks a DHCPv6 server.
 pub const DHCP6: &str = "[DHCPv6]";
 const MARK: &str = "# Written by sysconfig from network.interface; changes made here are overwritten.";
+
+/// Stands before the size of packets that a link had without us.
+const BEFORE: &str = "# Without it the link has MTUBytes=";
+
+/// Says that the link was chosen as the first with a signal.
+const FIRST_UP: &str = "# This is the first link with a signal.";
 
 /// What networkd shall do with a link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +42,10 @@ pub struct NetworkFile {
     pub addrconf: bool,
     /// The largest packet in bytes.
     pub mtu: Option<u32>,
+    /// What that was before: networkd sets it, at each boot, and gives nothing back.
+    pub mtu_before: Option<u32>,
+    /// Whether the link was chosen as the first with a signal, which the file remembers beyond a reboot.
+    pub first_up: bool,
 }
 
 /// The file for a link.
@@ -50,6 +60,18 @@ pub fn link_of(file_name: &str) -> Option<&str> {
     file_name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)
 }
 
+/// The [`NetworkFile::mtu_before`] of a file of ours.
+#[must_use]
+pub fn mtu_before(file: &str) -> Option<u32> {
+    file.lines().find_map(|line| line.strip_prefix(BEFORE))?.parse().ok()
+}
+
+/// The [`NetworkFile::first_up`] of a file of ours.
+#[must_use]
+pub fn is_first_up(file: &str) -> bool {
+    file.lines().any(|line| line == FIRST_UP)
+}
+
 impl NetworkFile {
     /// Writes the file.
     #[must_use]
@@ -61,12 +83,15 @@ impl NetworkFile {
             (false, true) => "ipv6",
             (false, false) => "no",
         };
-        let mut text = format!("{MARK}\n[Match]\nName={}\n", self.link);
+        let before = self.mtu_before.map(|mtu| format!("{BEFORE}{mtu}\n")).unwrap_or_default();
+        let first_up = if self.first_up { format!("{FIRST_UP}\n") } else { String::new() };
+        let mut text = format!("{MARK}\n{first_up}{before}[Match]\nName={}\n", self.link);
         if let Some(mtu) = self.mtu {
             text += &format!("\n[Link]\nMTUBytes={mtu}\n");
         }
         // DHCPv6 needs the router's word for its routes.
         let listens = yes_no(self.addrconf || self.dhcp6);
+        // Without `KeepConfiguration=static`, which keeps the addresses of our file before it as well as those of others.
         text += &format!("\n[Network]\nDHCP={dhcp}\nIPv6AcceptRA={listens}\n");
         if self.dhcp6 {
             // systemd-resolved asks the server's name servers for the server's domains only.
@@ -98,10 +123,10 @@ impl NetworkFile {
     }
 }
 
-/// The command that asks whether networkd runs; its exit status is the answer.
+/// The command that asks what networkd is at: its state, and whether the manager is about to start or end it.
 #[must_use]
-pub fn is_active_command() -> Invocation {
-    Invocation::new("/usr/bin/systemctl", ["is-active", "--quiet", UNIT])
+pub fn state_command() -> Invocation {
+    Invocation::new("/usr/bin/systemctl", ["show", "--property=ActiveState,Job", UNIT])
 }
 
 /// The command that makes networkd read its files again; links whose file changed are configured anew.
@@ -116,16 +141,55 @@ pub fn reconfigure_command(link: &str) -> Invocation {
     Invocation::new("/usr/bin/networkctl", ["reconfigure", link])
 }
 
-/// Whether networkd runs.
+/// What networkd is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does not run, and is not about to.
+    Off,
+    /// It is being started, restarted or ended: the links are still its own, or are about to be, but it cannot be told
+    /// anything now.
+    Changing,
+    /// It runs.
+    Active,
+}
+
+/// Parses the answer to [`state_command`]. A unit with a job is about to be started, or to end, whatever its state is: at boot
+/// it is `inactive` until its turn comes, and so it is in the midst of a restart.
+#[must_use]
+pub fn parse_state(answer: &str) -> State {
+    let of = |key: &str| answer.lines().find_map(|line| line.strip_prefix(key));
+    let has_job = of("Job=").is_some_and(|job| !["", "0"].contains(&job));
+    match of("ActiveState=") {
+        Some("active" | "reloading" | "refreshing") => State::Active,
+        Some("activating" | "deactivating") => State::Changing,
+        _ if has_job => State::Changing,
+        _ => State::Off,
+    }
+}
+
+/// What networkd is at.
 ///
 /// # Errors
-/// [`CommandError`].
-pub fn is_active(host: &Host) -> Result<bool, CommandError> {
-    match host.run_any(&is_active_command()) {
-        Ok(completed) => Ok(completed.code == 0),
-        Err(error) if error.is_not_found() => Ok(false),
+/// [`CommandError`], also when systemd runs and does not answer: what it manages must not be taken from it by mistake.
+pub fn state(host: &Host) -> Result<State, CommandError> {
+    let command = state_command();
+    match host.run_any(&command) {
+        Ok(completed) if completed.code == 0 => Ok(parse_state(&completed.stdout)),
+        Ok(completed) if systemd::is_running(&host.root).unwrap_or(true) => {
+            completed.success(&command).map(|_| State::Off)
+        }
+        Ok(_) => Ok(State::Off),
+        Err(error) if error.is_not_found() => Ok(State::Off),
         Err(error) => Err(error),
     }
+}
+
+/// Whether networkd runs the links: also while it is being started or ended, because then they are not anybody else's.
+///
+/// # Errors
+/// See [`state`].
+pub fn is_in_charge(host: &Host) -> Result<bool, CommandError> {
+    state(host).map(|state| state != State::Off)
 }
 
 #[cfg(test)]
@@ -145,15 +209,37 @@ mod tests {
             dhcp6: false,
             addrconf: true,
             mtu: Some(1400),
+            mtu_before: Some(1500),
+            first_up: true,
         };
+        assert!(is_first_up(&file.format()) && !is_first_up(&NetworkFile::default().format()));
+        assert_eq!(mtu_before(&file.format()), Some(1500));
         let wanted = format!(
-            "{MARK}\n[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n\
+            "{MARK}\n{FIRST_UP}\n{BEFORE}1500\n[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n\
              Address=192.0.2.10/24\nAddress=2001:db8::5/64\n\n[Route]\nDestination=0.0.0.0/0\nGateway=192.0.2.1\n\n\
              [Route]\nDestination=10.0.0.0/8\nGateway=192.0.2.2\n\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n\n\
              [IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix=yes\n\
              DHCPv6Client=no\n"
         );
         assert_eq!(file.format(), wanted);
+    }
+
+    #[test]
+    fn what_networkd_is_at() {
+        for (answer, state) in [
+            ("ActiveState=active\n", State::Active),
+            ("Job=0\nActiveState=active\n", State::Active),
+            ("ActiveState=reloading\nJob=1873\n", State::Active),
+            ("ActiveState=activating\n", State::Changing),
+            ("ActiveState=deactivating\nJob=17\n", State::Changing),
+            // At boot, and in the midst of a restart.
+            ("ActiveState=inactive\nJob=17\n", State::Changing),
+            ("Job=\nActiveState=inactive\n", State::Off),
+            ("ActiveState=failed\n", State::Off),
+            ("", State::Off),
+        ] {
+            assert_eq!(parse_state(answer), state, "{answer}");
+        }
     }
 
     #[test]

@@ -57,6 +57,19 @@ impl Root {
     /// # Errors
     /// [`FileError::Resolve`] when a directory cannot be searched or the links run in a circle.
     pub fn resolve(&self, path: impl AsRef<Path>) -> Result<PathBuf, FileError> {
+        self.resolve_until(path, |_, _| false)
+    }
+
+    /// As [`Self::resolve`], but not beyond a path at which `stops` says so, before that is looked at; whether it is the last of
+    /// the way is told as well. The rest stays as it is written.
+    ///
+    /// # Errors
+    /// As [`Self::resolve`].
+    pub fn resolve_until(
+        &self,
+        path: impl AsRef<Path>,
+        stops: impl Fn(&Path, bool) -> bool,
+    ) -> Result<PathBuf, FileError> {
         let path = path.as_ref();
         let error = |source| FileError::Resolve { path: path.to_owned(), source };
         let mut current = PathBuf::from("/");
@@ -68,6 +81,9 @@ impl Root {
                 continue;
             }
             let candidate = current.join(&name);
+            if stops(&candidate, pending.is_empty()) {
+                return Ok(pending.iter().fold(candidate, |path, name| path.join(name)));
+            }
             match std::fs::read_link(self.locate(&candidate)) {
                 Ok(target) => {
                     links += 1;

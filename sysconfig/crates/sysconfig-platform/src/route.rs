@@ -3,9 +3,15 @@
 //! `route -p` keeps a route in `/etc/inet/static_routes`. `/etc/defaultrouter`
 //! is the older way; it is looked at and never written.
 
-use crate::network::{NetworkError, Route, everything};
+mod answers;
+
+pub use answers::{parse_default_router, parse_default_routers, parse_got, parse_kept};
+
+use crate::network::{NetworkError, Route};
+use crate::stack::is_link_local;
 use crate::{Completed, Host, Invocation};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use answers::destination;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -36,8 +42,7 @@ impl BoundRoute {
     /// A route over `interface`, bound to it when it has to be.
     #[must_use]
     pub fn over(interface: &str, route: Route) -> Self {
-        let needs_it = matches!(route.via, IpAddr::V6(via) if via.is_unicast_link_local());
-        Self { route, interface: needs_it.then(|| interface.to_owned()) }
+        Self { route, interface: is_link_local(route.via).then(|| interface.to_owned()) }
     }
 }
 
@@ -72,6 +77,14 @@ pub fn add_command(route: &BoundRoute) -> Invocation {
     change("add", route)
 }
 
+/// The command that adds a route until the next boot.
+#[must_use]
+pub fn add_live_command(route: &BoundRoute) -> Invocation {
+    let mut command = add_command(route);
+    command.args.retain(|argument| argument != "-p");
+    command
+}
+
 /// The command that deletes a route and forgets it.
 #[must_use]
 pub fn delete_command(route: &BoundRoute) -> Invocation {
@@ -99,89 +112,6 @@ pub fn get_command(to: &IpNet, address: IpAddr) -> Invocation {
 #[must_use]
 pub fn list_command(v6: bool) -> Invocation {
     Invocation::new(NETSTAT, ["-rn", "-f", if v6 { "inet6" } else { "inet" }])
-}
-
-/// The default routers in the output of [`list_command`]: the rows `default GATEWAY FLAGS …`.
-#[must_use]
-pub fn parse_default_routers(output: &str) -> BTreeSet<IpAddr> {
-    let gateway = |line: &str| {
-        let mut words = line.split_whitespace();
-        words.next().filter(|word| *word == "default")?;
-        words.next().and_then(without_scope)
-    };
-    output.lines().filter_map(gateway).collect()
-}
-
-/// An address as it is printed; a link-local one with its interface, `fe80::1%net0`.
-fn without_scope(printed: &str) -> Option<IpAddr> {
-    printed.split('%').next()?.parse().ok()
-}
-
-/// Parses the output of [`show_kept`]: lines `persistent: route add [-inet6] [-net] DEST GATEWAY [-ifp INTERFACE]`. Lines of
-/// other forms, such as the sentence that there are none, are nobody's routes.
-#[must_use]
-pub fn parse_kept(output: &str) -> Vec<BoundRoute> {
-    output.lines().filter_map(|line| parse_kept_line(line.strip_prefix("persistent:")?)).collect()
-}
-
-fn parse_kept_line(line: &str) -> Option<BoundRoute> {
-    let mut words = line.split_whitespace().skip_while(|word| *word != "add").skip(1);
-    let (mut v6, mut interface, mut positional) = (false, None, Vec::new());
-    while let Some(word) = words.next() {
-        match word {
-            "-inet6" => v6 = true,
-            "-inet" | "-net" | "-host" => {}
-            // Wherever they stand: the line is what was typed.
-            "-ifp" => interface = Some(words.next()?.to_owned()),
-            // What else there may be changes the meaning, and ours never do that.
-            flag if flag.starts_with('-') => return None,
-            word => positional.push(word),
-        }
-    }
-    // A third word would be a netmask.
-    let [destination, via] = positional[..] else { return None };
-    let via: IpAddr = via.parse().ok()?;
-    // A host route to an address is written without its prefix length.
-    let to = match destination {
-        "default" if v6 == via.is_ipv6() => everything(via),
-        text => text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?,
-    };
-    let route = Route { to: to.trunc(), via };
-    (to.addr().is_ipv6() == via.is_ipv6()).then_some(BoundRoute { route, interface })
-}
-
-/// Parses the block that [`get_command`] prints: the route that the kernel would take, with its real destination.
-#[must_use]
-pub fn parse_got(output: &str) -> Option<Route> {
-    let via = without_scope(field(output, "gateway")?)?;
-    let to = match field(output, "destination")? {
-        "default" => everything(via),
-        _ => destination(output)?,
-    };
-    (to.addr().is_ipv6() == via.is_ipv6()).then_some(Route { to: to.trunc(), via })
-}
-
-/// The network that an answer is about, unless it is the default route.
-fn destination(output: &str) -> Option<IpNet> {
-    let mask = field(output, "mask").filter(|mask| *mask != "default");
-    network(field(output, "destination")?.parse().ok()?, mask)
-}
-
-fn field<'a>(output: &'a str, name: &str) -> Option<&'a str> {
-    let mut values = output.lines().filter_map(|line| line.trim().split_once(':'));
-    values.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
-}
-
-fn network(address: IpAddr, mask: Option<&str>) -> Option<IpNet> {
-    match (address, mask) {
-        (address, None) => Some(address.into()),
-        (IpAddr::V4(address), Some(mask)) => {
-            Ipv4Net::with_netmask(address, mask.parse::<Ipv4Addr>().ok()?).ok().map(IpNet::V4)
-        }
-        (IpAddr::V6(address), Some(mask)) => {
-            Ipv6Net::with_netmask(address, mask.parse::<Ipv6Addr>().ok()?).ok().map(IpNet::V6)
-        }
-    }
 }
 
 /// The kept routes.
@@ -269,7 +199,12 @@ pub fn add(host: &Host, route: &BoundRoute) -> Result<(), NetworkError> {
     }
     // The kernel had it and the file did not, for example from a DHCP client; only a route that is new is kept.
     delete(host, route)?;
-    host.run(&command).map(drop).map_err(NetworkError::command(operation()))
+    let result = host.run(&command).map(drop).map_err(NetworkError::command(operation()));
+    if result.is_err() {
+        // The kernel had it before. What went wrong is told; that this goes wrong, too, would be no news.
+        drop(host.run_any(&add_live_command(route)));
+    }
+    result
 }
 
 /// Deletes a route and forgets it; one that is not there is forgotten, too.
@@ -290,53 +225,12 @@ fn says(completed: &Completed, text: &str) -> bool {
     completed.stdout.contains(text) || completed.stderr.contains(text)
 }
 
-/// The routers in `/etc/defaultrouter`: one in each line, `#` before comments.
-#[must_use]
-pub fn parse_default_router(content: &str) -> Vec<String> {
-    let words = content.lines().filter_map(|line| line.split('#').next()?.split_whitespace().next());
-    words.map(str::to_owned).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn route(to: &str, via: &str) -> Route {
         Route { to: to.parse().unwrap(), via: via.parse().unwrap() }
-    }
-
-    fn unbound(to: &str, via: &str) -> BoundRoute {
-        BoundRoute { route: route(to, via), interface: None }
-    }
-
-    #[test]
-    fn kept_routes() {
-        let output = "persistent: route add default 192.0.2.1\npersistent: route add -inet6 default fe80::1 -ifp net0\n\
-                      persistent: route add -net 10.0.0.0/8 192.0.2.2\npersistent: route add -host 198.51.100.7 192.0.2.2\n\
-                      persistent: route add -ifp net0 default 192.0.2.9\npersistent: route add default gw.example.org\n\
-                      persistent: route add 10.0.0.0 192.0.2.2 255.0.0.0\npersistent: route add -iface default 192.0.2.2\n";
-        assert_eq!(
-            parse_kept(output),
-            [
-                unbound("0.0.0.0/0", "192.0.2.1"),
-                BoundRoute::over("net0", route("::/0", "fe80::1")),
-                unbound("10.0.0.0/8", "192.0.2.2"),
-                unbound("198.51.100.7/32", "192.0.2.2"),
-                BoundRoute { route: route("0.0.0.0/0", "192.0.2.9"), interface: Some("net0".to_owned()) },
-            ]
-        );
-        assert_eq!(parse_kept("No persistent routes are defined\n"), []);
-    }
-
-    #[test]
-    fn the_kernels_answer_tells_which_route_it_is() {
-        let block = "   route to: 10.1.0.0\ndestination: default\n       mask: default\n    gateway: 10.0.2.2\n  interface: net0\n";
-        assert_eq!(parse_got(block), Some(route("0.0.0.0/0", "10.0.2.2")));
-        let block = "   route to: 10.1.0.0\ndestination: 10.1.0.0\n       mask: 255.255.0.0\n    gateway: 10.0.2.9\n";
-        assert_eq!(parse_got(block), Some(route("10.1.0.0/16", "10.0.2.9")));
-        let block = "destination: 2001:db8::\n       mask: ffff:ffff::\n    gateway: fe80::1\n";
-        assert_eq!(parse_got(block), Some(route("2001:db8::/32", "fe80::1")));
-        assert_eq!(parse_got("destination: 10.0.0.0\n mask: 255.0.255.0\n gateway: 10.0.2.2\n"), None);
     }
 
     #[test]
@@ -349,21 +243,6 @@ mod tests {
         assert_eq!(add_command(&free).to_string(), "/usr/sbin/route -n -p add -inet6 -net 2001:db8:1::/48 2001:db8::1");
     }
 
-    /// In the form of illumos-gate's `netstat`.
-    #[test]
-    fn every_default_router_is_listed() {
-        let output = "\nRouting Table: IPv4\n  Destination           Gateway           Flags  Ref     Use     Interface \n\
-            -------------------- -------------------- ----- ----- ---------- --------- \n\
-            default              10.0.2.2             UG        2          0 net0      \n\
-            default              192.0.2.1            UG        1          0           \n\
-            10.0.2.0             10.0.2.15            U         2          0 net0      \n";
-        let routers: Vec<_> = parse_default_routers(output).into_iter().map(|router| router.to_string()).collect();
-        assert_eq!(routers, ["10.0.2.2", "192.0.2.1"]);
-        let v6 = "Routing Table: IPv6\n  Destination/Mask            Gateway                   Flags Ref   Use    If   \n\
-            default                     fe80::1%net0                UG      1       0 net0    \n";
-        assert_eq!(parse_default_routers(v6), BTreeSet::from(["fe80::1".parse().unwrap()]));
-    }
-
     /// A machine on which every program ends so.
     #[derive(Debug)]
     struct Ending(i32, &'static str);
@@ -372,6 +251,44 @@ mod tests {
         fn run(&self, _: &Invocation) -> Result<Completed, crate::CommandError> {
             Ok(Completed { code: self.0, stdout: String::new(), stderr: self.1.to_owned() })
         }
+    }
+
+    /// A machine whose kernel has the route already, and whose file takes none.
+    #[derive(Debug, Default)]
+    struct WithFullDisk(std::sync::Mutex<Vec<String>>);
+
+    impl crate::Runner for WithFullDisk {
+        fn run(&self, command: &Invocation) -> Result<Completed, crate::CommandError> {
+            let mut commands = self.0.lock().unwrap();
+            commands.push(command.to_string());
+            let (code, stderr) = match commands.len() {
+                1 => (1, "add net default: gateway 192.0.2.1: entry exists\n"),
+                4 => (1, "route: could not write /etc/inet/static_routes: No space left on device\n"),
+                _ => (0, ""),
+            };
+            Ok(Completed { code, stdout: String::new(), stderr: stderr.to_owned() })
+        }
+    }
+
+    #[test]
+    fn a_route_that_cannot_be_kept_is_not_lost() {
+        let runner = std::sync::Arc::new(WithFullDisk::default());
+        let name = std::sync::Arc::new(crate::hostname::KernelNodeName);
+        let host = Host::assembled(crate::System::Illumos, crate::Root::new("/nonexistent"), runner.clone(), name);
+        let error = add(&host, &BoundRoute::over("net0", route("0.0.0.0/0", "192.0.2.1"))).unwrap_err();
+        assert_eq!(error.to_string(), "cannot add the route default via 192.0.2.1");
+        let route = "/usr/sbin/route -n";
+        let commands = runner.0.lock().unwrap().clone();
+        assert_eq!(
+            commands,
+            [
+                format!("{route} -p add -inet default 192.0.2.1"),
+                "/usr/sbin/route -p show".to_owned(),
+                format!("{route} -p delete -inet default 192.0.2.1"),
+                format!("{route} -p add -inet default 192.0.2.1"),
+                format!("{route} add -inet default 192.0.2.1"),
+            ]
+        );
     }
 
     /// That there is no route is an answer; everything else that fails is not.
@@ -392,10 +309,5 @@ mod tests {
             let error = ask(code, words).unwrap_err();
             assert!(error.to_string().contains("ask for the route to 10.0.0.0/8"), "{code}: {error}");
         }
-    }
-
-    #[test]
-    fn default_routers_of_the_older_way() {
-        assert_eq!(parse_default_router("# ours\n192.0.2.1 # first\n\nrouter\n"), ["192.0.2.1", "router"]);
     }
 }

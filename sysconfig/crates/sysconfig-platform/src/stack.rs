@@ -1,8 +1,8 @@
 //! Linux' network stack, as far as the plugins need it: the seam to route netlink.
 
-use crate::Host;
 use crate::mac::MacAddress;
 use crate::network::{NetworkError, Route};
+use crate::{Host, lease};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,6 +24,10 @@ pub struct LinuxLink {
     pub running: bool,
     /// Whether it leads to the machine itself.
     pub loopback: bool,
+    /// The number of the link that it is a port of, such as a bridge or a bond, which has the addresses then.
+    pub port_of: Option<u32>,
+    /// The number of the link that it lies on, as a VLAN does, and whose link-layer address it may share.
+    pub over: Option<u32>,
     /// Its largest packet in bytes.
     pub mtu: u32,
     /// The smallest value that the driver allows for it; 0 when it does not say.
@@ -39,12 +43,23 @@ pub struct LinuxAddress {
     pub index: u32,
     /// The address, with its prefix length.
     pub address: IpNet,
-    /// Whether it ends by itself unless somebody renews it, as those from DHCP and router advertisements do.
+    /// Whether a server or a router gave it: it ends by itself unless somebody renews it, or a client keeps it.
     pub dynamic: bool,
+    /// Whether the kernel makes no route to its network (`IFA_F_NOPREFIXROUTE`): DHCP clients ask for that, and so does who
+    /// sets a fixed one and its routes, such as NetworkManager.
+    pub noprefixroute: bool,
     /// Whether it is not usable yet, because the check for duplicates runs.
     pub tentative: bool,
     /// Whether another machine on the link has it.
     pub duplicate: bool,
+}
+
+impl LinuxAddress {
+    /// A usable address that stays until somebody takes it away.
+    #[must_use]
+    pub fn fixed(index: u32, address: IpNet) -> Self {
+        Self { index, address, dynamic: false, noprefixroute: false, tentative: false, duplicate: false }
+    }
 }
 
 /// A route over a gateway, in the main table.
@@ -54,8 +69,32 @@ pub struct LinuxRoute {
     pub route: Route,
     /// The number of the link.
     pub index: u32,
-    /// The priority; less is more. A route without one has 0 (IPv4) or 1024 (IPv6).
+    /// The priority; less is more. A route that is added without one has 0 (IPv4) or 1024 (IPv6).
     pub metric: u32,
+    /// Whether a router's advertisement made it (`RTPROT_RA`): it ends by itself.
+    pub advertised: bool,
+}
+
+impl LinuxRoute {
+    /// The priority of a route of ours: for IPv4 that of routes without one, for IPv6 before those that routers advertise (1024),
+    /// because the kernel takes only one of each priority for a destination.
+    #[must_use]
+    pub fn metric_of(route: &Route) -> u32 {
+        if route.via.is_ipv6() { 512 } else { 0 }
+    }
+
+    /// Whether it has the priority of a route of ours and is not advertised.
+    #[must_use]
+    pub fn may_be_ours(&self) -> bool {
+        !self.advertised && self.metric == Self::metric_of(&self.route)
+    }
+
+    /// Whether it serves for a route of ours: whoever made it, it has no other priority than ours, or none.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        const WITHOUT: u32 = 1024;
+        self.metric == Self::metric_of(&self.route) || self.route.via.is_ipv6() && self.metric == WITHOUT
+    }
 }
 
 /// The kernel's network stack. The real one is `RouteNetlink`, on Linux.
@@ -100,7 +139,8 @@ pub trait NetworkStack: fmt::Debug + Send + Sync {
     /// Adds a route over a link.
     ///
     /// # Errors
-    /// The kernel's; `NetworkUnreachable` when the gateway is in no network of the link.
+    /// The kernel's; `NetworkUnreachable`, for IPv6 `HostUnreachable`, when the gateway is in no network of the link, `AlreadyExists` when another route of
+    /// the same priority leads to the destination.
     fn add_route(&self, index: u32, route: &Route) -> io::Result<()>;
     /// Deletes a route over a link.
     ///
@@ -161,7 +201,9 @@ impl Host {
     /// # Errors
     /// [`NetworkError::Kernel`].
     pub fn addresses(&self) -> Result<Vec<LinuxAddress>, NetworkError> {
-        self.stack.addresses().map_err(NetworkError::kernel("list the addresses"))
+        let mut addresses = self.stack.addresses().map_err(NetworkError::kernel("list the addresses"))?;
+        lease::mark_leased(self, &mut addresses)?;
+        Ok(addresses)
     }
 
     /// The routes of a Linux machine.
@@ -179,11 +221,16 @@ impl Host {
     }
 }
 
+/// Whether `address` is one of IPv6 that is good for a link only, so that another link can have the same.
+#[must_use]
+pub fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
 /// Whether `address` is on the network of one of `networks`.
 #[must_use]
 pub fn is_on_link(address: IpAddr, networks: &[IpNet]) -> bool {
-    let link_local = |address: IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
-    link_local(address) || networks.iter().any(|network| network.contains(&address))
+    is_link_local(address) || networks.iter().any(|network| network.contains(&address))
 }
 
 /// What is wrong with `name` as the name of a link of Linux (`dev_valid_name`); `None` when it is right.

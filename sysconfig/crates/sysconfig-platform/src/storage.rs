@@ -63,7 +63,8 @@ impl StorageError {
         Self::Answer { operation: operation.into(), answer: answer.into() }
     }
 
-    pub(crate) fn file(operation: impl Into<String>) -> impl FnOnce(FileError) -> Self {
+    /// Wraps the failure to read or change a file.
+    pub fn file(operation: impl Into<String>) -> impl FnOnce(FileError) -> Self {
         let operation = operation.into();
         |source| Self::File { operation, source }
     }
@@ -130,6 +131,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("dataset is busy", "end what uses the dataset"),
     ("out of space", "make room in the pool"),
     ("is too small", "a pool takes devices of 64 MiB and more, and a replacement is not smaller than the old one"),
+    ("not as it was when this was planned", "look at what is there now; then plan and apply again"),
     ("currently unavailable", "look at the devices: one cannot be opened, or is in use"),
 ];
 

@@ -28,7 +28,7 @@ pub struct SwapArea {
 /// [`StorageError`].
 pub fn areas(host: &Host) -> Result<Vec<SwapArea>, StorageError> {
     let operation = "list the swap areas";
-    match host.system {
+    match host.system() {
         System::Illumos => {
             let invocation = Invocation::new("/usr/sbin/swap", ["-l"]);
             let answer = host.run_any(&invocation).map_err(StorageError::command(operation))?;
@@ -60,15 +60,18 @@ pub fn parse_list(text: &str) -> Vec<SwapArea> {
     text.lines().filter_map(line).collect()
 }
 
+/// What the kernel of Linux appends to the name of a file that was removed while it is in use.
+const REMOVED: &str = " (deleted)";
+
 /// `/proc/swaps`: path with octal escapes, type, size in KiB, used, priority.
+///
+/// A file that was removed keeps what is appended to its name: what is at its path by now is another one.
 #[must_use]
 pub fn parse_proc_swaps(text: &str) -> Vec<SwapArea> {
     let line = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let [path, _kind, size, _used, priority] = columns[..] else { return None };
-        // The kernel appends this to the name of a file that was removed while it is in use.
         let path = crate::mount_table::unescape(path);
-        let path = path.strip_suffix(" (deleted)").unwrap_or(&path).to_owned();
         let bytes = size.parse::<u64>().ok()?.checked_mul(1024)?;
         path.starts_with('/').then_some(SwapArea { path, bytes, leaving: false, priority: priority.parse().ok() })
     };
@@ -80,7 +83,7 @@ pub fn parse_proc_swaps(text: &str) -> Vec<SwapArea> {
 /// # Errors
 /// [`StorageError`].
 pub fn add(host: &Host, path: &str, priority: Option<i32>) -> Result<(), StorageError> {
-    let invocation = match (host.system, priority) {
+    let invocation = match (host.system(), priority) {
         (System::Illumos, _) => Invocation::new("/usr/sbin/swap", ["-a", path]),
         (System::Linux, None) => Invocation::new("/usr/sbin/swapon", [path]),
         (System::Linux, Some(priority)) => Invocation::new("/usr/sbin/swapon", ["-p", &priority.to_string(), path]),
@@ -93,7 +96,7 @@ pub fn add(host: &Host, path: &str, priority: Option<i32>) -> Result<(), Storage
 /// # Errors
 /// [`StorageError`]; mostly because there is not enough memory for what is in it.
 pub fn remove(host: &Host, path: &str) -> Result<(), StorageError> {
-    let mut invocation = match host.system {
+    let mut invocation = match host.system() {
         System::Illumos => Invocation::new("/usr/sbin/swap", ["-d", path]),
         System::Linux => Invocation::new("/usr/sbin/swapoff", [path]),
     };
@@ -115,22 +118,66 @@ fn change(host: &Host, operation: String, run: &Invocation, path: &str, wanted: 
     Err(StorageError::NotSo { operation, said: said.to_owned() })
 }
 
+/// Whether an area in use is a file that was at this path, and was removed: until the machine restarts, nothing takes it out
+/// of use.
+#[must_use]
+pub fn was_removed(area: &SwapArea, path: &str) -> bool {
+    area.path.strip_suffix(REMOVED) == Some(path)
+}
+
+/// Whether an area is in the list, perhaps on its way out: then what is in it is swap.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn is_listed(host: &Host, path: &str) -> Result<bool, StorageError> {
+    let identity = crate::mounting::node(host, path);
+    Ok(areas(host)?.iter().any(|area| area.path == path || area.path == identity))
+}
+
 /// Whether an area is in use, and not on its way out.
 ///
 /// # Errors
 /// [`StorageError`].
 pub fn is_used(host: &Host, path: &str) -> Result<bool, StorageError> {
-    let identity = crate::mounting::identity(host, path);
+    let identity = crate::mounting::node(host, path);
     Ok(areas(host)?.iter().any(|area| !area.leaving && (area.path == path || area.path == identity)))
 }
 
-/// Linux: writes the header of a swap area, over whatever was there.
+/// Linux: writes the header of a swap area, over whatever was there. One that was there keeps its UUID and label, by which a row
+/// of the boot table may name it.
 ///
 /// # Errors
-/// [`StorageError::Command`].
+/// [`StorageError`].
 pub fn make(host: &Host, path: &str) -> Result<(), StorageError> {
-    let invocation = Invocation::new("/usr/sbin/mkswap", [path]);
+    let names = header(host, path)?.and_then(|header| Names::of(&header));
+    let mut args: Vec<&str> = Vec::new();
+    if let Some(Names { uuid, label }) = &names {
+        args.extend(["-U", uuid.as_str()]);
+        args.extend(label.as_ref().into_iter().flat_map(|label| ["-L", label.as_str()]));
+    }
+    args.push(path);
+    let invocation = Invocation::new("/usr/sbin/mkswap", args);
     host.run(&invocation).map_err(StorageError::command(format!("make a swap area of {path}"))).map(drop)
+}
+
+/// What a swap area is called.
+struct Names {
+    uuid: String,
+    label: Option<String>,
+}
+
+impl Names {
+    /// By its header, where the UUID stands at 1036, and the label behind it (`swap.h` of Linux); none where there is no header, or
+    /// it was made without a UUID.
+    fn of(start: &[u8]) -> Option<Self> {
+        header_size(start)?;
+        let uuid = u128::from_be_bytes(*start.get(1036..)?.first_chunk()?);
+        let label = start.get(1052..1068)?.split(|byte| *byte == 0).next().unwrap_or_default();
+        let label = std::str::from_utf8(label).ok().filter(|label| !label.is_empty()).map(str::to_owned);
+        let digits = format!("{uuid:032x}");
+        let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| &digits[group]);
+        (uuid != 0).then(|| Self { uuid: groups.join("-"), label })
+    }
 }
 
 /// Linux: the size in bytes for which a file or device bears the header of a swap area; none without a header.
@@ -138,6 +185,11 @@ pub fn make(host: &Host, path: &str) -> Result<(), StorageError> {
 /// # Errors
 /// [`StorageError`].
 pub fn made_for(host: &Host, path: &str) -> Result<Option<u64>, StorageError> {
+    Ok(header(host, path)?.and_then(|start| header_size(&start)))
+}
+
+/// The beginning of a file or device, where the header of a swap area would be; none when there is no such thing.
+fn header(host: &Host, path: &str) -> Result<Option<Vec<u8>>, StorageError> {
     use std::io::Read;
     let operation = format!("look at the beginning of {path}");
     let resolved = host.root.resolve(path).map_err(StorageError::file(operation.clone()))?;
@@ -149,7 +201,7 @@ pub fn made_for(host: &Host, path: &str) -> Result<Option<u64>, StorageError> {
     };
     let limit = u64::try_from(LARGEST_PAGE).unwrap_or(u64::MAX);
     file.take(limit).read_to_end(&mut start).map_err(StorageError::kernel(operation))?;
-    Ok(header_size(&start))
+    Ok(Some(start))
 }
 
 /// The size that the header at the beginning of a file or device tells: some page ends with a signature, and at 1024
@@ -179,6 +231,10 @@ mod tests {
         let areas = parse_proc_swaps(text);
         assert_eq!((areas[0].path.as_str(), areas[0].bytes, areas[0].priority), ("/my swap", 16380 * 1024, Some(-2)));
         assert_eq!(areas[1].priority, Some(5));
+        let removed = &parse_proc_swaps("/var/swap\\040(deleted) file 1020 0 -2\n")[0];
+        assert!(
+            removed.path != "/var/swap" && was_removed(removed, "/var/swap") && !was_removed(removed, "/var/other")
+        );
     }
 
     #[test]
@@ -190,5 +246,13 @@ mod tests {
         start[1024..1028].copy_from_slice(&1_u32.to_ne_bytes());
         start[1028..1032].copy_from_slice(&9_u32.to_ne_bytes());
         assert_eq!(header_size(&start), Some(10 * 8192));
+        assert!(Names::of(&start).is_none(), "nothing names it");
+        start[1036..1052].copy_from_slice(&0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128.to_be_bytes());
+        start[1052..1056].copy_from_slice(b"work");
+        let names = Names::of(&start).unwrap();
+        assert_eq!(
+            (names.uuid.as_str(), names.label.as_deref()),
+            ("01234567-89ab-cdef-0123-456789abcdef", Some("work"))
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Whatever tables and programs of storage say: it is read, or passed over, and never more than that.
 
 use sysconfig_platform::System::{Illumos, Linux};
-use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::boot_table::{self, BootRow, Subject};
 use sysconfig_platform::storage::{format_size, parse_size};
 use sysconfig_platform::{memory, mount_table, mounting, swap, zfs};
 
@@ -55,10 +55,15 @@ fn fuzz_boot_tables() {
         }
         let new = BootRow::parse(system, "new - /new tmpfs - yes -").filter(|_| system == Illumos);
         let new = new.or_else(|| BootRow::parse(system, "new /new tmpfs defaults 0 0")).unwrap();
-        let with = boot_table::edit(system, &bytes, "/new", Some(&new));
-        assert_eq!(boot_table::edit(system, &with, "/new", Some(&new)), with, "the second edit is none");
-        let without = boot_table::edit(system, &with, "/new", None);
-        let others: Vec<BootRow> = rows.into_iter().filter(|row| row.subject() != "/new").collect();
+        let with = boot_table::edit(system, &bytes, Subject::Mount("/new"), Some(&new));
+        assert_eq!(
+            boot_table::edit(system, &with, Subject::Mount("/new"), Some(&new)),
+            with,
+            "the second edit is none"
+        );
+        let without = boot_table::edit(system, &with, Subject::Mount("/new"), None);
+        let others: Vec<BootRow> =
+            rows.into_iter().filter(|row| row.subject() != Some(Subject::Mount("/new"))).collect();
         assert_eq!(boot_table::parse(system, &without), others);
         let kept = |text: &[u8]| text.strip_suffix(b"\n").unwrap_or(text).to_vec();
         if !String::from_utf8_lossy(&bytes).contains("/new") {

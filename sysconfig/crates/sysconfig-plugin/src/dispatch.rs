@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::Segment;
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::{
-    Applied, Apply, ClaimedConfig, Configure, Done, Findings, Hello, MakePlan, Observe, Observed, PlannedSteps,
+    Applied, Apply, Check, ClaimedConfig, Configure, Done, Findings, Hello, MakePlan, Observe, Observed, PlannedSteps,
     Shutdown, Undo, Validate, Verify,
 };
-use sysconfig_protocol::shape::{self, Shape};
+use sysconfig_protocol::shape;
 use sysconfig_protocol::{Call, Diagnostic, ErrorObject, Event, ProtocolRange, Request, Response, Step};
 
 use crate::context::{Cancellations, Context, Sink};
@@ -59,6 +58,10 @@ impl<P: Plugin> Session<P> {
                 Ok(Done {})
             }),
             Validate::METHOD => answer(params, |call: Validate| Ok(self.validate(call.config))),
+            Check::METHOD => answer(params, |call: Check| {
+                let context = context(Some(call.deadline_ms));
+                self.check(call.config, &context)
+            }),
             Observe::METHOD => answer(params, |call: Observe| {
                 let context = context(Some(call.deadline_ms));
                 self.observe(&context)
@@ -105,6 +108,14 @@ impl<P: Plugin> Session<P> {
             Err(diagnostic) => vec![diagnostic],
         };
         Findings { diagnostics }
+    }
+
+    fn check(&self, config: ClaimedConfig, context: &Context) -> Result<Findings, ErrorObject> {
+        let checked = match read_config::<P::Config>(config) {
+            Ok(config) => self.plugin.check(&config, context),
+            Err(diagnostic) => Ok(vec![diagnostic]),
+        };
+        checked.map(|diagnostics| Findings { diagnostics }).map_err(|error| error.to_error_object())
     }
 
     fn observe(&mut self, context: &Context) -> Result<Observed, ErrorObject> {
@@ -155,42 +166,23 @@ fn wire_step<Change: serde::Serialize>(number: usize, step: PlannedStep<Change>)
     Ok(Step { id: number.to_string(), action, resource, summary, changes, risk, key, data })
 }
 
-/// The plugin's own part of a step.
+/// The plugin's own part of a step. It may come from another build of the plugin, when a step is undone.
 fn private_data<Change: DeserializeOwned>(step: &Step) -> Result<Change, ErrorObject> {
-    from_value("data of the step", step.data.clone())
+    from_value("data of the step", step.data.clone()).map_err(|error| {
+        error.help("it was planned by another build of the plugin: put that back, or see to it by hand")
+    })
 }
 
 /// Reads a configuration; the diagnostic names the key that does not fit, and not its value, which may be a secret.
 fn read_config<Config: DeserializeOwned>(config: ClaimedConfig) -> Result<Config, Diagnostic> {
-    serde_path_to_error::deserialize(Shape(Value::Object(config))).map_err(|error| {
-        let key = dotted(error.path());
-        Diagnostic::error(key, error.inner().to_string())
-    })
+    shape::from_value(Value::Object(config)).map_err(|error| Diagnostic::error(error.key(), error.to_string()))
 }
 
-/// A path as the configuration files write it.
-fn dotted(path: &serde_path_to_error::Path) -> String {
-    let mut text = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                text.push_str(key);
-            }
-            Segment::Unknown => (),
-        }
-    }
-    text
-}
-
-/// Reads what a program wrote: the path of a fault, which people need in a configuration, would cost each plugin a
-/// second copy of its readers.
+/// Reads what a program wrote.
 fn from_value<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, ErrorObject> {
     shape::from_value(value).map_err(|error| {
-        ErrorObject::new(code::INVALID_PARAMS, format!("{what}: unexpected shape")).causes(vec![error.to_string()])
+        let at = if error.key().is_empty() { String::new() } else { format!("{}: ", error.key()) };
+        ErrorObject::new(code::INVALID_PARAMS, format!("{what}: unexpected shape")).causes(vec![format!("{at}{error}")])
     })
 }
 

@@ -71,6 +71,8 @@ mod dispatch;
 mod error;
 mod plugin;
 mod program;
+pub mod record;
+mod schema;
 mod serve;
 pub mod testing;
 
@@ -78,6 +80,7 @@ pub use context::{Context, Emitter};
 pub use error::PluginError;
 pub use plugin::{PlannedStep, Plugin};
 pub use program::run;
+pub use schema::schema;
 pub use sysconfig_protocol::{
     Description, Diagnostic, Event, FieldChange, Level, Outcome, Risk, Secret, Severity, describe,
 };

@@ -1,5 +1,7 @@
 //! The trait that a plugin implements.
 
+use std::fmt::Display;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,7 +17,7 @@ use crate::error::PluginError;
 /// `observe` at any time, also in a new process after a crash in the middle of `apply`: a step must therefore be
 /// right to repeat, and [`Outcome::AlreadySo`] says that there was nothing left to do.
 ///
-/// Only `observe` and `apply` (and `undo`, `event`) may look at the machine, and only `apply` and `undo` may change
+/// Only `observe` and `apply` (and `check`, `undo`, `event`) may look at the machine, and only `apply` and `undo` may change
 /// it. Everything else is a pure function of its arguments.
 pub trait Plugin {
     /// The claimed part of the configuration, after merging. It is deserialised from a map of claimed key to value,
@@ -37,6 +39,19 @@ pub trait Plugin {
     fn validate(&self, config: &Self::Config) -> Vec<Diagnostic> {
         let _ = config;
         Vec::new()
+    }
+
+    /// What in a configuration that `validate` has accepted does not fit this machine, such as a link that it does not
+    /// have. Looks at the machine and changes nothing. Only `sysconfigctl config check` asks: in a daemon at work, what comes
+    /// later or is out of order for a while is a matter of `observe` and `plan`. A plugin that implements it says so with
+    /// [`crate::describe::capability::CHECK`].
+    ///
+    /// # Errors
+    ///
+    /// When the machine cannot be looked at.
+    fn check(&self, config: &Self::Config, context: &Context) -> Result<Vec<Diagnostic>, PluginError> {
+        let _ = (config, context);
+        Ok(Vec::new())
     }
 
     /// Looks at the machine and changes nothing.
@@ -74,16 +89,25 @@ pub trait Plugin {
         }
     }
 
+    /// The change that takes another one back, where [`Plugin::apply`] can carry it out; then there is no need for an
+    /// `undo` of its own. None by default.
+    fn inverse(&self, change: &Self::Change) -> Option<Self::Change> {
+        let _ = change;
+        None
+    }
+
     /// Takes one step back, perhaps in another process than the one that applied it, so `change` must hold what was
-    /// there before. The step may not have been done, or be undone already; that is [`Outcome::AlreadySo`]. A plugin
-    /// that implements it says so with [`crate::describe::capability::UNDO`].
+    /// there before. The step may not have been done, or be undone already; that is [`Outcome::AlreadySo`]. After an error it
+    /// is asked for again, some time later. A plugin that implements it or `inverse` says so with [`crate::describe::capability::UNDO`].
     ///
     /// # Errors
     ///
-    /// By default always: the plugin cannot undo.
+    /// As for `apply`; by default, when the change has no inverse.
     fn undo(&mut self, change: &Self::Change, context: &Context) -> Result<Outcome, PluginError> {
-        let _ = (change, context);
-        Err(PluginError::unsupported("this plugin cannot undo its steps"))
+        match self.inverse(change) {
+            Some(inverse) => self.apply(&inverse, context),
+            None => Err(PluginError::unsupported("this plugin cannot undo its steps")),
+        }
     }
 
     /// Hears of an event on a topic that the description subscribes to: the present word of its source about the
@@ -125,6 +149,13 @@ impl<Change> PlannedStep<Change> {
     ) -> Self {
         let (action, resource, summary) = (action.into(), resource.into(), summary.into());
         Self { action, resource, summary, risk, key: String::new(), changes: Vec::new(), change }
+    }
+
+    /// A step that no user of the machine notices. Its line for people is made of `action` and `resource`.
+    pub fn safe(action: &str, resource: impl Display, change: Change) -> Self {
+        let resource = resource.to_string();
+        let summary = format!("{action} {resource}");
+        Self::new(action, resource, summary, Risk::Safe, change)
     }
 
     /// Says where the resource is configured: one of the plugin's keys or below it, e.g. `storage.pool[0]`. The

@@ -21,8 +21,8 @@ pub fn run<P: Plugin>(plugin: P) -> ExitCode {
     match arguments.as_slice() {
         [] => run_under_daemon(plugin, &description),
         [option] if option == "--describe" => {
-            let json = serde_json::to_string_pretty(&description).expect("a description always serialises");
-            print(&json)
+            let value = serde_json::to_value(&description).expect("a description always serialises");
+            print(&format!("{value:#}"))
         }
         [option] if option == "--version" => print(&format!("{} {}", program_name(&description), description.version)),
         [option] if option == "--help" || option == "-h" => print(&explanation(&description)),

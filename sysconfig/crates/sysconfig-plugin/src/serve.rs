@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::event::{PollFd, PollFlags};
 use sysconfig_protocol::envelope::MessageError;
 use sysconfig_protocol::method::{Cancel, Notice};
-use sysconfig_protocol::{ErrorObject, LineDecoder, Message, Notification, Response};
+use sysconfig_protocol::{ErrorObject, LineDecoder, Message, Notification, Response, shape};
 
 use crate::context::{Cancellations, Sink};
 use crate::dispatch::{Next, Session};
@@ -145,7 +145,7 @@ impl Reader {
         let input = match Message::parse(line) {
             Ok(Message::Notification(Notification { method, params })) if method == Cancel::METHOD => {
                 // A cancellation that cannot be read cancels nothing.
-                if let Ok(cancel) = serde_json::from_value::<Cancel>(params) {
+                if let Ok(cancel) = shape::from_value::<Cancel>(params) {
                     self.cancellations.add(cancel.id);
                 }
                 return;

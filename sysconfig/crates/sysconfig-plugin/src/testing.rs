@@ -16,7 +16,7 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 use sysconfig_protocol::method::{
-    Apply, ClaimedConfig, Configure, Hello, Log, MakePlan, Notice, Observe, Shutdown, Undo, Validate, Verify,
+    Apply, Check, ClaimedConfig, Configure, Hello, Log, MakePlan, Notice, Observe, Shutdown, Undo, Validate, Verify,
 };
 use sysconfig_protocol::{
     Call, Description, Diagnostic, Digest, ErrorObject, Event, Id, LineDecoder, Message, Notification, Outcome,
@@ -52,6 +52,17 @@ pub struct Converged {
     pub steps: Vec<(Step, Outcome)>,
     /// What `verify` found afterwards.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Serves the daemon that has started this process, whatever the arguments are: for a test program that takes the part of a
+/// plugin of another crate.
+///
+/// # Panics
+///
+/// When no daemon has started it.
+pub fn serve_daemon<P: Plugin>(plugin: P) {
+    let stream = inherited_fd::take_unix_stream(sysconfig_protocol::PLUGIN_FD_VARIABLE).expect("the daemon starts it");
+    serve(plugin, stream, None).expect("the plugin serves");
 }
 
 impl Harness {
@@ -145,6 +156,20 @@ impl Harness {
     /// When `config` is not a map, or the plugin does not answer with findings.
     pub fn validate(&mut self, config: Value) -> Vec<Diagnostic> {
         self.call(&Validate { config: claimed(config) }).expect("validate succeeds").diagnostics
+    }
+
+    /// What in a configuration does not fit the machine.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin answers.
+    ///
+    /// # Panics
+    ///
+    /// When `config` is not a map.
+    pub fn check(&mut self, config: Value) -> Result<Vec<Diagnostic>, ErrorObject> {
+        let call = Check { config: claimed(config), deadline_ms: DEADLINE_MS };
+        self.call(&call).map(|findings| findings.diagnostics)
     }
 
     /// The state that the plugin sees.

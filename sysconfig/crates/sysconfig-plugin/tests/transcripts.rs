@@ -43,6 +43,7 @@ impl Plugin for Motd {
             .claim("system.motd", json!({ "type": "object" }))
             .after("filesystem")
             .capability(describe::capability::UNDO)
+            .capability(describe::capability::CHECK)
             .subscribe("user.login")
     }
 
@@ -50,6 +51,14 @@ impl Plugin for Motd {
         let nothing = Diagnostic::warning("system.motd.lines", "there is nothing to say")
             .help("write a line, or leave the key out");
         if config.motd.lines.is_empty() { vec![nothing] } else { Vec::new() }
+    }
+
+    fn check(&self, config: &Config, context: &Context) -> Result<Vec<Diagnostic>, PluginError> {
+        context.log(Level::Debug, "checking");
+        match config.motd.lines.len() {
+            0..=24 => Ok(Vec::new()),
+            _ => Err(PluginError::new("cannot ask the terminal").help("attach one")),
+        }
     }
 
     fn observe(&mut self, _: &Config, context: &Context) -> Result<Text, PluginError> {

@@ -78,6 +78,8 @@ pub struct Description {
 pub mod capability {
     /// `undo` is implemented.
     pub const UNDO: &str = "undo";
+    /// `check` is implemented.
+    pub const CHECK: &str = "check";
 }
 
 impl Description {

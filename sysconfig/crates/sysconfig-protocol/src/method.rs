@@ -69,6 +69,19 @@ pub struct Validate {
     pub config: ClaimedConfig,
 }
 
+/// Asks what in a configuration does not fit this machine, such as a link that it does not have. The plugin may look at the
+/// machine, changes nothing, and does not take the configuration over. For `sysconfigctl config check`, and only sent to plugins with
+/// the ability [`crate::describe::capability::CHECK`]: what comes later, and what is out of order for a while, must not keep a
+/// daemon from its work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// The configuration to judge; `validate` has found no error in it.
+    pub config: ClaimedConfig,
+    /// Time until whoever asks gives up waiting, in milliseconds.
+    pub deadline_ms: u64,
+}
+
 /// Asks for the state of the machine as far as the configuration is concerned. Changes nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,7 +159,7 @@ pub struct Shutdown {}
 #[serde(deny_unknown_fields)]
 pub struct Done {}
 
-/// The answer to `validate` and `verify`.
+/// The answer to `validate`, `check` and `verify`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Findings {
@@ -182,6 +195,7 @@ calls! {
     Hello => "hello", Description;
     Configure => "configure", Done;
     Validate => "validate", Findings;
+    Check => "check", Findings;
     Observe => "observe", Observed;
     MakePlan => "plan", PlannedSteps;
     Apply => "apply", Applied;

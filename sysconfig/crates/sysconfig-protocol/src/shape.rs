@@ -6,16 +6,59 @@
 
 use std::fmt;
 
-use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StringDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
+use serde::de::value::StringDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 /// A value does not have the shape that it should have. Values are not in the message, unless a type puts them there with
 /// [`serde::de::Error::custom`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ShapeError(String);
+#[error("{}", .0.message)]
+pub struct ShapeError(Box<Misshape>);
+
+/// On the heap, because every reader of every type hands it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Misshape {
+    message: String,
+    key: String,
+}
+
+impl ShapeError {
+    /// Which part of the value has the wrong shape, as configuration files write it: `interface[0].mtu`. Empty for the
+    /// value itself.
+    pub fn key(&self) -> &str {
+        &self.0.key
+    }
+
+    // These are called from every reader, so they are not to become a part of each.
+
+    /// The same error of a value that holds this one under a key.
+    #[cold]
+    #[inline(never)]
+    fn within(mut self, outer: &str) -> Self {
+        let inner = &self.0.key;
+        let separator = if inner.is_empty() || inner.starts_with('[') { "" } else { "." };
+        self.0.key = format!("{outer}{separator}{inner}");
+        self
+    }
+
+    /// The same error of a list that holds this value.
+    #[cold]
+    #[inline(never)]
+    fn within_item(self, index: usize) -> Self {
+        self.within(&format!("[{index}]"))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn said(message: fmt::Arguments<'_>) -> Self {
+        Self(Box::new(Misshape { message: message.to_string(), key: String::new() }))
+    }
+}
 
 /// Reads a value.
 ///
@@ -42,33 +85,114 @@ fn kind(unexpected: Unexpected<'_>) -> String {
 
 impl serde::de::Error for ShapeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self::said(format_args!("{message}"))
     }
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("invalid type: {}, expected {expected}", kind(unexpected)))
+        Self::said(format_args!("invalid type: {}, expected {expected}", kind(unexpected)))
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("invalid value: {}, expected {expected}", kind(unexpected)))
+        Self::said(format_args!("invalid value: {}, expected {expected}", kind(unexpected)))
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
         let names: Vec<_> = expected.iter().map(|name| format!("`{name}`")).collect();
-        Self(format!("unknown variant, expected one of {}", names.join(", ")))
+        Self::said(format_args!("unknown variant, expected one of {}", names.join(", ")))
     }
 }
 
 /// A value to read, as a deserializer.
-#[derive(Debug, Clone)]
-pub struct Shape(pub Value);
+struct Shape(Value);
 
-impl IntoDeserializer<'_, ShapeError> for Shape {
-    type Deserializer = Self;
+/// The items of a list.
+struct Items {
+    rest: std::vec::IntoIter<Value>,
+    taken: usize,
+}
 
-    fn into_deserializer(self) -> Self {
-        self
+impl<'de> SeqAccess<'de> for Items {
+    type Error = ShapeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ShapeError> {
+        let Some(item) = self.rest.next() else { return Ok(None) };
+        self.taken += 1;
+        seed.deserialize(Shape(item)).map(Some).map_err(|error| error.within_item(self.taken - 1))
     }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+}
+
+/// The members of an object.
+struct Members {
+    rest: serde_json::map::IntoIter,
+    /// The one whose key was read.
+    open: Option<(String, Value)>,
+}
+
+impl<'de> MapAccess<'de> for Members {
+    type Error = ShapeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ShapeError> {
+        self.open = self.rest.next();
+        let Some((key, _)) = &self.open else { return Ok(None) };
+        seed.deserialize(Key(key.clone())).map(Some).map_err(|error| error.within(key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ShapeError> {
+        let (key, value) = self.open.take().ok_or_else(|| ShapeError::said(format_args!("a value without its key")))?;
+        seed.deserialize(Shape(value)).map_err(|error| error.within(&key))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+}
+
+/// A variant that holds something, written as an object of one member.
+struct Variant {
+    name: String,
+    value: Value,
+}
+
+impl<'de> EnumAccess<'de> for Variant {
+    type Error = ShapeError;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ShapeError> {
+        Ok((seed.deserialize(Key(self.name.clone()))?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant {
+    type Error = ShapeError;
+
+    fn unit_variant(self) -> Result<(), ShapeError> {
+        self.newtype_variant_seed(std::marker::PhantomData)
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ShapeError> {
+        seed.deserialize(Shape(self.value)).map_err(|error| error.within(&self.name))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
+        Shape(self.value).deserialize_any(visitor).map_err(|error| error.within(&self.name))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ShapeError> {
+        self.tuple_variant(0, visitor)
+    }
+}
+
+fn no_variant() -> ShapeError {
+    ShapeError::said(format_args!("expected the name of a variant, or a table of one"))
+}
+
+/// More was there than was read.
+fn too_many(there: usize, read: usize) -> ShapeError {
+    ShapeError::said(format_args!("invalid length {there}, expected {read} elements"))
 }
 
 impl<'de> Deserializer<'de> for Shape {
@@ -85,14 +209,17 @@ impl<'de> Deserializer<'de> for Shape {
             },
             Value::String(text) => visitor.visit_string(text),
             Value::Array(items) => {
-                let mut items = SeqDeserializer::new(items.into_iter().map(Self));
+                let mut items = Items { rest: items.into_iter(), taken: 0 };
                 let value = visitor.visit_seq(&mut items)?;
-                items.end().map(|()| value)
+                let (left, taken) = (items.rest.len(), items.taken);
+                if left == 0 { Ok(value) } else { Err(too_many(taken + left, taken)) }
             }
             Value::Object(members) => {
-                let mut members = MapDeserializer::new(members.into_iter().map(|(key, value)| (Key(key), Self(value))));
+                let there = members.len();
+                let mut members = Members { rest: members.into_iter(), open: None };
                 let value = visitor.visit_map(&mut members)?;
-                members.end().map(|()| value)
+                let left = members.rest.len();
+                if left == 0 { Ok(value) } else { Err(too_many(there, there - left)) }
             }
         }
     }
@@ -113,11 +240,14 @@ impl<'de> Deserializer<'de> for Shape {
     ) -> Result<V::Value, ShapeError> {
         match self.0 {
             Value::String(text) => visitor.visit_enum(text.into_deserializer()),
-            Value::Object(members) if members.len() == 1 => {
-                let member = members.into_iter().map(|(key, value)| (Key(key), Self(value)));
-                visitor.visit_enum(MapAccessDeserializer::new(MapDeserializer::new(member)))
+            Value::Object(members) => {
+                let mut members = members.into_iter();
+                match (members.next(), members.next()) {
+                    (Some((name, value)), None) => visitor.visit_enum(Variant { name, value }),
+                    _ => Err(no_variant()),
+                }
             }
-            _ => Err(serde::de::Error::custom("expected the name of a variant, or a table of one")),
+            _ => Err(no_variant()),
         }
     }
 
@@ -134,21 +264,13 @@ impl<'de> Deserializer<'de> for Shape {
 /// The key of an object. JSON has texts only, and other types are written as texts, as `serde_json` does.
 struct Key(String);
 
-impl IntoDeserializer<'_, ShapeError> for Key {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
 /// Methods that read a key as another type than text.
 macro_rules! parsed_keys {
     ($($method:ident $visit:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
             match self.0.parse() {
                 Ok(value) => visitor.$visit(value),
-                Err(_) => Err(serde::de::Error::invalid_type(Unexpected::Str(&self.0), &visitor)),
+                Err(_) => Err(ShapeError::invalid_type(Unexpected::Str(&self.0), &visitor)),
             }
         }
     )*};

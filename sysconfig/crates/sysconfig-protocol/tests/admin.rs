@@ -18,7 +18,8 @@ fn a_status_is_read_from_its_wire_form() {
             "name": "dns", "path": "/p/sysconfig-plugin-dns", "private_copy": null, "version": "1.0.0",
             "build_id": "0123456789ab", "state": "quarantined", "pid": null, "claims": ["network.dns"],
             "configured": true, "since_unix_ms": 1, "last_error": "ended unexpectedly", "help": null,
-            "reload": { "at_unix_ms": 5, "result": "kept", "latency_ms": null, "build_id": null, "error": "garbage" },
+            "reload": { "at_unix_ms": 5, "result": "kept", "latency_ms": null, "since_change": false, "build_id": null,
+                "error": "garbage" },
             "restarts": 4, "applied_unix_ms": 17,
         }],
         "problems": [{

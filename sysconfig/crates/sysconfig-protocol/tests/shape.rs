@@ -118,3 +118,61 @@ fn errors_do_not_quote_values() {
     let error = shape::from_value::<BTreeMap<u8, u8>>(json!({ "12345": 1 })).unwrap_err().to_string();
     assert!(!error.contains("12345"), "{error}");
 }
+
+/// As `serde_path_to_error` tells it, in the words of configuration files.
+fn path_of<T: DeserializeOwned>(value: &Value) -> Option<String> {
+    use serde_path_to_error::Segment;
+    let error = serde_path_to_error::deserialize::<_, T>(value).err()?;
+    let mut text = String::new();
+    for segment in error.path() {
+        match segment {
+            Segment::Seq { index } => text.push_str(&format!("[{index}]")),
+            Segment::Map { key } | Segment::Enum { variant: key } => {
+                text.push_str(if text.is_empty() { "" } else { "." });
+                text.push_str(key);
+            }
+            Segment::Unknown => (),
+        }
+    }
+    Some(text)
+}
+
+#[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "only read")]
+struct Accounts {
+    #[serde(rename = "system.account")]
+    accounts: Vec<Account>,
+    #[serde(default)]
+    kinds: BTreeMap<String, Vec<Kind>>,
+    #[serde(default)]
+    some: Option<OneOrMany>,
+}
+
+#[test]
+fn errors_name_the_key() {
+    for (value, key) in [
+        (json!({}), ""),
+        (json!([]), ""),
+        (json!({ "system.account": 7 }), "system.account"),
+        (json!({ "system.account": [{ "user": "a" }, { "user": 7 }] }), "system.account[1].user"),
+        (json!({ "system.account": [{ "user": "a", "pair": [1, 2] }] }), "system.account[0].pair[1]"),
+        (json!({ "system.account": [{ "user": "a", "pair": [1, true, 2] }] }), "system.account[0].pair"),
+        (json!({ "system.account": [{ "user": "a", "usr": "b" }] }), "system.account[0].usr"),
+        (json!({ "system.account": [{}] }), "system.account[0]"),
+        (json!({ "system.account": [{ "user": "a", "kind": "12345" }] }), "system.account[0].kind"),
+        (json!({ "system.account": [], "kinds": { "x": [{ "named": 7 }] } }), "kinds.x[0].named"),
+        (
+            json!({ "system.account": [], "kinds": { "x": ["plain", { "sized": { "size": "" } }] } }),
+            "kinds.x[1].sized.size",
+        ),
+        (json!({ "system.account": [], "kinds": { "x": [{ "both": [1, ""] }] } }), "kinds.x[0].both[1]"),
+        (json!({ "system.account": [], "kinds": { "x": [{ "other": 1 }] } }), "kinds.x[0]"),
+        (json!({ "system.account": [], "some": { "inner": { "x": "plain" } } }), "some"),
+    ] {
+        let error = shape::from_value::<Accounts>(value.clone()).unwrap_err();
+        assert_eq!(error.key(), key, "{value}: {error}");
+        assert_eq!(path_of::<Accounts>(&value).as_deref(), Some(key), "{value}");
+    }
+    let keys = json!({ "1": 1, "x": 2 });
+    assert_eq!(shape::from_value::<BTreeMap<u8, u8>>(keys).unwrap_err().key(), "x");
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use sysconfig_protocol::method::{
-    Apply, Configure, Hello, Log, MakePlan, Notice, Observe, Progress, Shutdown, Undo, Validate, Verify,
+    Apply, Check, Configure, Hello, Log, MakePlan, Notice, Observe, Progress, Shutdown, Undo, Validate, Verify,
 };
 use sysconfig_protocol::{Call, Event, Message};
 
@@ -21,6 +21,7 @@ fn params_through(method: &str, params: &Value) -> Option<Value> {
         Hello::METHOD => through::<Hello>(params),
         Configure::METHOD => through::<Configure>(params),
         Validate::METHOD => through::<Validate>(params),
+        Check::METHOD => through::<Check>(params),
         Observe::METHOD => through::<Observe>(params),
         MakePlan::METHOD => through::<MakePlan>(params),
         Apply::METHOD => through::<Apply>(params),
@@ -37,7 +38,7 @@ fn params_through(method: &str, params: &Value) -> Option<Value> {
 fn answer_through(method: &str, answer: &Value) -> Value {
     match method {
         Hello::METHOD => through::<<Hello as Call>::Answer>(answer),
-        Validate::METHOD | Verify::METHOD => through::<<Verify as Call>::Answer>(answer),
+        Validate::METHOD | Check::METHOD | Verify::METHOD => through::<<Verify as Call>::Answer>(answer),
         Observe::METHOD => through::<<Observe as Call>::Answer>(answer),
         MakePlan::METHOD => through::<<MakePlan as Call>::Answer>(answer),
         Apply::METHOD | Undo::METHOD => through::<<Apply as Call>::Answer>(answer),

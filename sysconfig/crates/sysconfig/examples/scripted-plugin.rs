@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sysconfig_plugin::describe::capability;
 use sysconfig_plugin::{
-    Context, Description, Diagnostic, Event, Level, Outcome, PlannedStep, Plugin, PluginError, Risk, Secret,
+    Context, Description, Diagnostic, Emitter, Event, Level, Outcome, PlannedStep, Plugin, PluginError, Risk, Secret,
 };
 
 /// What a test can ask for.
@@ -29,6 +29,8 @@ struct Script {
     prefix: String,
     observe_sleep_ms: u64,
     apply_sleep_ms: u64,
+    /// Has a command write the file, after so many seconds; from its start there is the file `command` beside the other.
+    command_sleep_s: Option<u32>,
     /// Ends the process in the middle of `apply`, as long as this file exists.
     die_in_apply_while: Option<PathBuf>,
     /// Ends the process in `hello`.
@@ -39,6 +41,8 @@ struct Script {
     die_in_validate: bool,
     /// Refuses every configuration.
     refuse: bool,
+    /// Warns of so many things, each in 2000 bytes.
+    warnings: usize,
     destructive: bool,
     /// Does not say where its resource is configured.
     keyless: bool,
@@ -46,6 +50,8 @@ struct Script {
     emit: Option<String>,
     /// Emits what is in the file of the same name whenever it observes; `null` when there is none.
     emit_file: Option<(String, PathBuf)>,
+    /// Says what is in the file, on this topic, when the file appears, and never again.
+    blurt: Option<(String, PathBuf)>,
     /// Answers every event with one on this topic, which is never the same.
     answer_events: Option<String>,
     print: Option<String>,
@@ -53,9 +59,14 @@ struct Script {
     sensitive: bool,
     /// Says that it wrote, and does not.
     lie: bool,
+    /// Finds nothing wrong afterwards, either.
+    believe: bool,
+    /// Writes, and says that it failed, as long as this file exists.
+    fail_after_writing_while: Option<PathBuf>,
     /// Writes so many files, FILE and FILE.1 to FILE.N-1, in a step each; one when it is 0.
     files: usize,
-    /// Can undo, and does so as long as the file `undo-fails` beside the written one does not exist.
+    /// Can undo, and does so unless the file `undo-fails` beside the written one names it; no sooner than the file
+    /// `undo-stalls` is gone, and in the meantime there is `undo-has-stalled`.
     undo: bool,
 }
 
@@ -108,7 +119,9 @@ impl Scripted {
         let path = file.display().to_string();
         let change = Write { file, text: text.to_owned(), before: before.clone() };
         let step = PlannedStep::new("write", &path, format!("write {path}"), risk, change);
-        let step = if self.script.keyless { step } else { step.of(format!("test.{}", self.name)) };
+        let own = format!("test.{}", self.name);
+        let key = self.script.claims.as_ref().and_then(|claims| claims.first()).unwrap_or(&own);
+        let step = if self.script.keyless { step } else { step.of(key) };
         match self.script.sensitive {
             true => step.sensitive_field("text", before, text),
             false => step.field("text", before, text),
@@ -153,7 +166,10 @@ impl Plugin for Scripted {
             Ok(wanted) if wanted.text.expose().contains("forbidden") => {
                 vec![Diagnostic::error(format!("{key}.text"), "the text is forbidden").help("write another text")]
             }
-            Ok(_) => Vec::new(),
+            Ok(_) => {
+                let warning = |number: usize| Diagnostic::warning(&key, format!("{number}{}", "w".repeat(2000)));
+                (0..self.script.warnings).map(warning).collect()
+            }
             Err(error) => vec![Diagnostic::error(key, error.to_string())],
         }
     }
@@ -169,6 +185,9 @@ impl Plugin for Scripted {
         if let Some((topic, file)) = &self.script.emit_file {
             let data = std::fs::read_to_string(file).map_or(Value::Null, Value::from);
             context.emit(topic, data);
+        }
+        if let Some((topic, file)) = self.script.blurt.take() {
+            say_once(topic, file, context.emitter());
         }
         std::thread::sleep(Duration::from_millis(self.script.observe_sleep_ms));
         let wanted = self.wanted(config)?;
@@ -196,15 +215,37 @@ impl Plugin for Scripted {
         if self.script.lie {
             return Ok(Outcome::Changed);
         }
+        if let Some(seconds) = self.script.command_sleep_s {
+            return write_by_command(change, seconds);
+        }
         std::fs::write(&change.file, &change.text).map_err(|error| {
             PluginError::new(format!("cannot write {}", change.file.display())).source(error).help("make its directory")
         })?;
+        if self.script.fail_after_writing_while.as_deref().is_some_and(Path::exists) {
+            return Err(PluginError::new("it was written and does not work"));
+        }
         Ok(Outcome::Changed)
     }
 
+    fn verify(&self, config: &Config, observed: &Self::State) -> Vec<Diagnostic> {
+        let left = if self.script.believe { Ok(Vec::new()) } else { self.plan(config, observed) };
+        let still = |step: &PlannedStep<Write>| Diagnostic::error("", format!("still to do: {}", step.summary));
+        left.map_or_else(
+            |error| vec![Diagnostic::error("", error.to_string())],
+            |steps| steps.iter().map(still).collect(),
+        )
+    }
+
     fn undo(&mut self, change: &Write, _: &Context) -> Result<Outcome, PluginError> {
-        if change.file.with_file_name("undo-fails").exists() {
+        let beside = |name: &str| change.file.with_file_name(name);
+        let fails = std::fs::read_to_string(beside("undo-fails")).unwrap_or_default();
+        if fails.split_whitespace().any(|name| name == self.name) {
             return Err(PluginError::new("cannot undo"));
+        }
+        while beside("undo-stalls").exists() {
+            std::fs::write(beside("undo-has-stalled"), "")
+                .map_err(|error| PluginError::new("cannot tell").source(error))?;
+            std::thread::sleep(Duration::from_millis(5));
         }
         if std::fs::read_to_string(&change.file).ok() == change.before {
             return Ok(Outcome::AlreadySo);
@@ -224,6 +265,32 @@ impl Plugin for Scripted {
             context.emit(topic, json!(self.answers));
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command that is ended from outside is what the test is about")]
+fn write_by_command(change: &Write, seconds: u32) -> Result<Outcome, PluginError> {
+    let script = ": >\"$3\"; sleep \"$4\"; printf %s \"$1\" >\"$2\"";
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", script, "sh", &change.text]).arg(&change.file).arg(change.file.with_file_name("command"));
+    let status = command.arg(seconds.to_string()).status();
+    let status = status.map_err(|error| PluginError::new("there is no shell").source(error))?;
+    match status.code() {
+        Some(0) => Ok(Outcome::Changed),
+        Some(code) => Err(PluginError::new(format!("the command ended with {code}"))),
+        None => Err(PluginError::new("the command was ended by a signal")),
+    }
+}
+
+/// Says what is in a file as soon as there is one, whatever the daemon does at that moment.
+fn say_once(topic: String, file: PathBuf, emitter: Emitter) {
+    std::thread::spawn(move || {
+        loop {
+            match std::fs::read_to_string(&file) {
+                Ok(text) => return emitter.emit(topic, text),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    });
 }
 
 fn main() -> std::process::ExitCode {

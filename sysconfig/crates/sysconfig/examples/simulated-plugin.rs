@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use sysconfig_platform::fake::remote::Remote;
@@ -23,16 +24,25 @@ use sysconfig_plugin_zpool::ZpoolPlugin;
 struct Machine {
     root: PathBuf,
     socket: PathBuf,
+    /// How often links and leases are looked at, in milliseconds, where that is not to be as usual.
+    watch_ms: Option<u64>,
 }
 
 fn main() -> ExitCode {
     let machine = read_machine();
+    let watch = machine.watch_ms.map(Duration::from_millis);
     let runner = Arc::new(Remote::new(machine.socket));
     // On illumos the name is set by a program; the kernel's is never asked.
     let host = Host::assembled(System::Illumos, Root::new(machine.root), runner, Arc::new(KernelNodeName));
     let name = std::env::args().next().unwrap_or_default();
     match Path::new(&name).file_name().unwrap_or_default().to_str() {
-        Some("sysconfig-plugin-interfaces") => sysconfig_plugin::run(InterfacesPlugin::new(host)),
+        Some("sysconfig-plugin-interfaces") => {
+            let plugin = InterfacesPlugin::new(host);
+            sysconfig_plugin::run(match watch {
+                Some(interval) => plugin.watching_every(interval),
+                None => plugin,
+            })
+        }
         Some("sysconfig-plugin-dns") => sysconfig_plugin::run(DnsPlugin::new(host)),
         Some("sysconfig-plugin-hostname") => sysconfig_plugin::run(HostnamePlugin::new(host)),
         Some("sysconfig-plugin-zpool") => sysconfig_plugin::run(ZpoolPlugin::new(host)),

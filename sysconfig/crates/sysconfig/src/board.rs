@@ -10,7 +10,9 @@ use sysconfig_protocol::admin::{
 };
 
 use crate::clock;
+use crate::config::Fingerprint;
 use crate::ring::Ring;
+use crate::text::cut;
 
 /// Shared status.
 #[derive(Debug, Clone)]
@@ -21,11 +23,15 @@ struct Contents {
     status: StatusReport,
     path: Vec<String>,
     hot_reload: bool,
+    config_seen: Option<Fingerprint>,
     happenings: Ring<Happening>,
 }
 
 /// So many events are remembered.
 const HAPPENINGS: usize = 1000;
+
+/// Longer messages are remembered cut.
+const HAPPENING_BYTES: usize = 4096;
 
 impl Board {
     /// The status of a daemon that has done nothing yet.
@@ -47,6 +53,7 @@ impl Board {
             status,
             path: Vec::new(),
             hot_reload: false,
+            config_seen: None,
             happenings: Ring::new(HAPPENINGS),
         })))
     }
@@ -75,7 +82,8 @@ impl Board {
 
     /// Remembers that something happened.
     pub fn note(&self, kind: HappeningKind, plugin: Option<&str>, message: impl Into<String>) {
-        let (at_unix_ms, plugin, message) = (clock::unix_ms(), plugin.map(str::to_owned), message.into());
+        let (at_unix_ms, plugin) = (clock::unix_ms(), plugin.map(str::to_owned));
+        let message = cut(&message.into(), HAPPENING_BYTES);
         self.with(|contents| {
             contents.happenings.push(|number| Happening { number, at_unix_ms, kind, plugin, message });
         });
@@ -94,6 +102,16 @@ impl Board {
         });
     }
 
+    /// Says how the configuration files were when they were read last.
+    pub fn set_config_seen(&self, seen: Fingerprint) {
+        self.with(|contents| contents.config_seen = Some(seen));
+    }
+
+    /// How the configuration files were when they were read last; none before the first time.
+    pub fn config_seen(&self) -> Option<Fingerprint> {
+        self.with(|contents| contents.config_seen.clone())
+    }
+
     /// Says what the daemon is doing.
     pub fn set_activity(&self, activity: Activity) {
         self.update(|status| status.activity = activity);
@@ -107,5 +125,18 @@ impl Board {
 impl Default for Board {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happened_is_remembered_cut() {
+        let board = Board::new();
+        board.note(HappeningKind::Step, None, "x".repeat(4 * HAPPENING_BYTES));
+        let events = board.events(&Events::default()).events;
+        assert_eq!(events[0].message.len(), HAPPENING_BYTES + "…".len());
     }
 }

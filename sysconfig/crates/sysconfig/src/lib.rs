@@ -9,6 +9,7 @@
 //! | --- | --- | --- |
 //! | main: the [`engine`] | everything that happens, from one queue | requests to plugins, the [`board`] |
 //! | `signals` | SIGTERM, SIGINT, SIGHUP | events for the engine; the stop flag |
+//! | `configuration`, short-lived | the configuration files | their text, for the engine, which does not wait for ever |
 //! | `watch` | the plugin directories, polled | new and changed files, with their private copies |
 //! | `plugin NAME`, one each | the plugin's socket and what it prints | answers, events, log lines |
 //! | `admin` | connections on the admin socket | `client` threads |
@@ -38,5 +39,7 @@ mod program;
 mod ring;
 pub mod service;
 pub mod state;
+mod text;
+mod trust;
 
 pub use program::run;

@@ -19,6 +19,7 @@ use system_log::SystemLog;
 use crate::clock;
 use crate::config::{LogOutput, LoggingSettings};
 use crate::ring::Ring;
+use crate::text::{cut, escaped};
 
 /// Where a service's warnings go besides its log.
 pub const SYSTEM_CONSOLE: &str =
@@ -33,7 +34,7 @@ pub struct Log(Arc<Mutex<State>>);
 enum Sink {
     StandardError,
     Syslog(SystemLog),
-    File(File),
+    File(File, PathBuf),
 }
 
 #[derive(Debug)]
@@ -43,6 +44,8 @@ struct State {
     /// Whether lines carry the time; the journal adds its own.
     timestamps: bool,
     system_console: Option<PathBuf>,
+    /// The last line could not be written to the file.
+    is_failing: bool,
     /// For whoever cannot read where lines go.
     recent: Ring<LogLine>,
 }
@@ -75,6 +78,7 @@ impl Log {
             sink: Sink::StandardError,
             timestamps,
             system_console,
+            is_failing: false,
             recent,
         })))
     }
@@ -89,7 +93,7 @@ impl Log {
             LogOutput::Console => Ok(Sink::StandardError),
             LogOutput::Syslog => Ok(Sink::Syslog(SystemLog::open())),
             LogOutput::File(path) => match OpenOptions::new().append(true).create(true).mode(0o640).open(path) {
-                Ok(file) => Ok(Sink::File(file)),
+                Ok(file) => Ok(Sink::File(file, path.clone())),
                 Err(source) => Err(LogError { path: path.clone(), source }),
             },
         };
@@ -100,6 +104,7 @@ impl Log {
             Err(error) => (Sink::StandardError, Err(error)),
         };
         state.sink = sink;
+        state.is_failing = false;
         result
     }
 
@@ -113,6 +118,11 @@ impl Log {
         };
         let lines = state.recent.select(request.after, request.limit.unwrap_or(RECENT_LINES), wanted);
         LogsReport { lines, last: state.recent.last() }
+    }
+
+    /// Whether a line of this level is written.
+    pub fn takes(&self, level: Level) -> bool {
+        level <= self.0.lock().unwrap_or_else(PoisonError::into_inner).level
     }
 
     /// Something that was asked for did not happen.
@@ -147,34 +157,49 @@ impl Log {
             return;
         }
         let text = message.to_string();
-        let at_unix_ms = clock::unix_ms();
-        state.recent.push(|number| {
-            let (subject, message) = (subject.to_owned(), cut(text.trim_end(), RECENT_LINE_BYTES));
-            LogLine { number, at_unix_ms, level, subject, message }
-        });
-        let text = text.trim_end().replace('\n', "\n    ");
-        let event = format!("{:5} {subject}: {text}\n", level.as_str());
-        let stamp = format!("{} ", clock::rfc3339(at_unix_ms));
-        let stamp = if state.timestamps { &stamp } else { "" };
-        // A log that cannot be written has nowhere to say so.
-        match &mut state.sink {
-            Sink::File(file) => drop(file.write_all(format!("{} {event}", clock::rfc3339(at_unix_ms)).as_bytes())),
-            Sink::Syslog(log) => log.write(level, &event),
-            Sink::StandardError => {
-                drop(std::io::stderr().write_all(format!("{stamp}{event}").as_bytes()));
-                if let Some(console) = state.system_console.as_ref().filter(|_| level <= Level::Warn) {
-                    write_to_console(console, &format!("sysconfig: {event}"));
-                }
-            }
-        }
+        state.write(level, subject, &escaped(text.trim_end()));
     }
 }
 
-/// At most so many bytes of a text.
-fn cut(text: &str, limit: usize) -> String {
-    match text.char_indices().map(|(at, _)| at).take_while(|at| *at <= limit).last() {
-        Some(at) if text.len() > limit => format!("{}…", &text[..at]),
-        _ => text.to_owned(),
+impl State {
+    fn write(&mut self, level: Level, subject: &str, text: &str) {
+        let at_unix_ms = clock::unix_ms();
+        self.recent.push(|number| {
+            let (subject, message) = (subject.to_owned(), cut(text, RECENT_LINE_BYTES));
+            LogLine { number, at_unix_ms, level, subject, message }
+        });
+        let text = text.replace('\n', "\n    ");
+        let event = format!("{:5} {subject}: {text}\n", level.as_str());
+        let stamp = clock::rfc3339(at_unix_ms);
+        match &mut self.sink {
+            Sink::File(file, path) => {
+                let result = file.write_all(format!("{stamp} {event}").as_bytes());
+                let fails_now = result.is_err() && !self.is_failing;
+                self.is_failing = result.is_err();
+                if let Err(error) = result {
+                    let path = path.display().to_string();
+                    self.to_standard_error(level, &stamp, &event);
+                    if fails_now {
+                        self.write(
+                            Level::Error,
+                            "log",
+                            &format!("cannot write to {path}, so lines go to standard error: {error}"),
+                        );
+                    }
+                }
+            }
+            Sink::Syslog(log) => log.write(level, &event),
+            Sink::StandardError => self.to_standard_error(level, &stamp, &event),
+        }
+    }
+
+    /// A log that cannot be written here either has nowhere to say so.
+    fn to_standard_error(&self, level: Level, stamp: &str, event: &str) {
+        let stamp = if self.timestamps { format!("{stamp} ") } else { String::new() };
+        drop(std::io::stderr().write_all(format!("{stamp}{event}").as_bytes()));
+        if let Some(console) = self.system_console.as_ref().filter(|_| level <= Level::Warn) {
+            write_to_console(console, &format!("sysconfig: {event}"));
+        }
     }
 }
 
@@ -182,7 +207,7 @@ fn cut(text: &str, limit: usize) -> String {
 fn write_to_console(console: &Path, line: &str) {
     let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    if let Ok(mut file) = OpenOptions::new().write(true).custom_flags(flags).open(console) {
+    if let Ok(mut file) = OpenOptions::new().append(true).custom_flags(flags).open(console) {
         drop(file.write_all(line.replace('\n', "\r\n").as_bytes()));
     }
 }
@@ -225,6 +250,37 @@ mod tests {
         let of_x = ask(Some("x"), None);
         assert_eq!((of_x.len(), of_x[1].len()), (2, RECENT_LINE_BYTES + "…".len()));
         assert_eq!(log.recent(&Logs { after: 3, ..Logs::default() }), LogsReport { lines: Vec::new(), last: 3 });
+    }
+
+    #[test]
+    fn what_is_written_is_no_command_for_a_terminal() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let log = Log::to_stderr(None);
+        log.configure(&LoggingSettings { level: Level::Info, output: LogOutput::File(path.clone()) }).unwrap();
+        log.info("plugin x", "\x1b]0;owned\x07\rinfo  sysconfig: fine\n");
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert!(written.ends_with("plugin x: \\u{1b}]0;owned\\u{7}\\rinfo  sysconfig: fine\n"), "{written}");
+        assert!(!log.recent(&Logs::default()).lines[0].message.contains('\x1b'));
+    }
+
+    #[test]
+    fn a_log_on_a_full_disk_is_told_once_where_somebody_may_see_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let console = directory.path().join("console");
+        File::create(&console).unwrap();
+        let log = Log::to_stderr(Some(&console));
+        let output = LogOutput::File(PathBuf::from("/dev/full"));
+        log.configure(&LoggingSettings { level: Level::Info, output }).unwrap();
+        log.warn("sysconfig", "one");
+        log.warn("sysconfig", "two");
+        let told = std::fs::read_to_string(&console).unwrap();
+        assert_eq!(
+            told.matches("log: cannot write to /dev/full, so lines go to standard error: ").count(),
+            1,
+            "{told}"
+        );
+        assert!(told.contains("sysconfig: one") && told.contains("sysconfig: two"), "{told}");
     }
 
     #[test]

@@ -1,21 +1,27 @@
 //! What plugins think of a configuration, without a daemon and without touching the machine.
 //!
 //! Each plugin is started from its own file, greeted, asked to validate its part, and ended. `validate` looks at nothing
-//! but the configuration, so this says the same on a build host as in the guest.
+//! but the configuration, so this says the same on a build host as in the guest. A configuration of the machine that this
+//! runs on is compared with it as well, by the plugins that can (`check`).
+
+mod start;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use sysconfig_protocol::admin::{Failure, Problem};
-use sysconfig_protocol::method::{Hello, Validate};
-use sysconfig_protocol::{Claim, Description, Diagnostic, ProtocolRange, Severity};
+use sysconfig_protocol::describe::capability;
+use sysconfig_protocol::method::{Call, Check, ClaimedConfig, Findings, Validate};
+use sysconfig_protocol::{Claim, Description, Diagnostic, Severity};
 
-use crate::config::{Configuration, LogOutput, LoggingSettings, assign, own_schema};
-use crate::discovery::{Candidate, CopyStore, Finding, Scanner, Search, System};
+use crate::clock;
+use crate::config::{Configuration, Deadlines, assign, own_schema};
+use crate::discovery::Search;
 use crate::engine::{unowned_problem, within};
-use crate::log::Log;
-use crate::plugin::{CallError, Launcher, PluginProcess, Stop};
+use crate::plugin::{CallError, PluginProcess};
+
+pub use start::PluginFiles;
 
 /// Plugins cannot be asked at all.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +33,15 @@ pub enum OfflineError {
     /// The temporary directory cannot be used.
     #[error("cannot use a temporary directory")]
     Store(#[from] crate::service::instance::InstanceError),
+}
+
+/// Which machine a configuration is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// This one.
+    ThisMachine,
+    /// Another one, of which nothing is known but the configuration.
+    Another,
 }
 
 /// A plugin file that was looked at.
@@ -45,7 +60,7 @@ pub struct Looked {
 #[derive(Debug)]
 pub struct Plugins {
     looked: Vec<Looked>,
-    settings: crate::config::Deadlines,
+    settings: Deadlines,
     // Holds the scanner's copies, which nobody runs.
     _scratch: tempfile::TempDir,
 }
@@ -56,27 +71,8 @@ impl Plugins {
     /// # Errors
     ///
     /// When there is no temporary directory.
-    pub fn start(search: Search, settings: &crate::config::Deadlines) -> Result<Self, OfflineError> {
-        let scratch = tempfile::tempdir().map_err(OfflineError::Temporary)?;
-        let store = Arc::new(CopyStore::open(&scratch.path().join("store"))?);
-        let log = Log::to_stderr(None);
-        let logging = LoggingSettings { level: sysconfig_protocol::Level::Warn, output: LogOutput::Console };
-        // Standard error can always be logged to.
-        drop(log.configure(&logging));
-        let input = std::fs::File::open("/dev/null").map_err(OfflineError::Temporary)?;
-        let launcher = Launcher::new(log, input, Stop::default(), settings.stop, |_| ());
-        let looked = Scanner::new(search, System::detect(), store)
-            .first_look()
-            .into_iter()
-            .filter_map(|finding| match finding {
-                Finding::Candidate(candidate) => Some(greet(&launcher, &candidate, settings)),
-                Finding::Refused { name, path, message, help } => {
-                    Some(Looked { name, path, description: Err(Failure { message, help }), process: None })
-                }
-                Finding::Vanished { .. } | Finding::Missing(_) | Finding::ConfigChanged { .. } => None,
-            })
-            .collect();
-        Ok(Self { looked, settings: settings.clone(), _scratch: scratch })
+    pub fn start(search: Search, settings: &Deadlines) -> Result<Self, OfflineError> {
+        PluginFiles::look(search)?.start(settings)
     }
 
     /// The plugins that were found, in the order of their names.
@@ -85,28 +81,28 @@ impl Plugins {
     }
 
     /// What is wrong with a configuration: keys without an owner, and what the owners say.
-    pub fn judge(&mut self, config: &Configuration) -> Vec<Problem> {
+    pub fn judge(&mut self, config: &Configuration, target: Target) -> Vec<Problem> {
         let claims: Vec<_> = self.claims().map(|(name, claim)| (name.to_owned(), claim.key.clone())).collect();
         let assignment = assign(&config.machine, &claims);
-        let mut problems: Vec<_> =
-            assignment.unowned.iter().map(|unowned| unowned_problem(config, unowned, &claims)).collect();
-        let deadline = self.settings.answer;
+        let unusable = self.looked.iter().filter(|looked| looked.description.is_err());
+        let down: Vec<_> = unusable.map(|looked| looked.name.as_str()).collect();
+        let unowned = assignment.unowned.iter();
+        let mut problems: Vec<_> = unowned.map(|unowned| unowned_problem(config, unowned, &claims, &down)).collect();
         for looked in &mut self.looked {
-            match (&looked.description, looked.process.as_mut(), assignment.parts.get(&looked.name)) {
-                (Err(failure), ..) => problems.push(of_plugin(&looked.name, failure.clone(), Severity::Warning)),
-                (Ok(_), Some(process), Some(part)) => {
-                    match process.call(&Validate { config: part.clone() }, deadline) {
-                        Ok(findings) => {
-                            problems
-                                .extend(findings.diagnostics.iter().map(|found| of_part(config, &looked.name, found)));
-                        }
-                        Err(error) => {
-                            let failure = Failure { message: format!("validate: {error}"), help: None };
-                            problems.push(of_plugin(&looked.name, failure, Severity::Error));
-                        }
-                    }
+            let description = match &looked.description {
+                Ok(description) => description,
+                Err(failure) => {
+                    problems.push(of_plugin(&looked.name, failure.clone(), Severity::Warning));
+                    continue;
                 }
-                _ => (),
+            };
+            let is_compared = target == Target::ThisMachine && description.has_capability(capability::CHECK);
+            if let (Some(process), Some(part)) = (looked.process.as_mut(), assignment.parts.get(&looked.name)) {
+                let mut asked = Asked { config, name: &looked.name, process, problems: &mut problems };
+                let is_sound = asked.validate(part, &self.settings);
+                if is_sound && is_compared {
+                    asked.check(part, &self.settings);
+                }
             }
         }
         problems
@@ -140,30 +136,55 @@ impl Plugins {
 }
 
 impl Drop for Plugins {
+    /// Ends all of them at the same time, because each may take its whole grace.
     fn drop(&mut self) {
-        for process in self.looked.iter_mut().filter_map(|looked| looked.process.take()) {
-            process.stop(self.settings.stop);
-        }
+        let grace = self.settings.stop;
+        std::thread::scope(|scope| {
+            for process in self.looked.iter_mut().filter_map(|looked| looked.process.take()) {
+                // Without a thread for it, the process is dropped, which kills it.
+                drop(std::thread::Builder::new().spawn_scoped(scope, move || process.stop(grace)));
+            }
+        });
     }
 }
 
-fn greet(launcher: &Launcher, candidate: &Candidate, deadlines: &crate::config::Deadlines) -> Looked {
-    let (name, path) = (candidate.name.clone(), candidate.path.clone());
-    let failed = |message: String| Err(Failure { message, help: None });
-    let mut process = match launcher.start(&name, &path) {
-        Ok(process) => process,
-        Err(error) => {
-            let description = failed(format!("{error}: {}", error.source));
-            return Looked { name, path, description, process: None };
+/// A plugin that is asked what it thinks of its part of a configuration.
+struct Asked<'a> {
+    config: &'a Configuration,
+    name: &'a str,
+    process: &'a mut PluginProcess,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Asked<'_> {
+    /// Whether the part is one that the plugin accepts.
+    fn validate(&mut self, part: &ClaimedConfig, deadlines: &Deadlines) -> bool {
+        self.ask(&Validate { config: part.clone() }, deadlines.answer, Severity::Error)
+    }
+
+    /// Whether it fits this machine. Where the plugin cannot say, it may do so all the same.
+    fn check(&mut self, part: &ClaimedConfig, deadlines: &Deadlines) {
+        let call = Check { config: part.clone(), deadline_ms: clock::as_ms(deadlines.observe) };
+        self.ask(&call, deadlines.observe, Severity::Warning);
+    }
+
+    fn ask<C: Call<Answer = Findings>>(&mut self, call: &C, deadline: Duration, of_failure: Severity) -> bool {
+        match self.process.call(call, deadline) {
+            Ok(Findings { diagnostics }) => {
+                self.problems.extend(diagnostics.iter().map(|found| of_part(self.config, self.name, found)));
+                !diagnostics.iter().any(Diagnostic::is_error)
+            }
+            Err(error) => {
+                let help = match &error {
+                    CallError::Refused(refused) => refused.data.as_ref().and_then(|data| data.help.clone()),
+                    CallError::Fault(_) => None,
+                };
+                let failure = Failure { message: format!("{}: {error}", C::METHOD), help };
+                self.problems.push(of_plugin(self.name, failure, of_failure));
+                false
+            }
         }
-    };
-    let hello = Hello { protocol: ProtocolRange::SUPPORTED, daemon: env!("CARGO_PKG_VERSION").to_owned() };
-    let description = match process.call(&hello, deadlines.start) {
-        Ok(description) if description.name == name => Ok(description),
-        Ok(description) => failed(format!("it says that it is plugin {:?}", description.name)),
-        Err(error @ (CallError::Refused(_) | CallError::Fault(_))) => failed(format!("hello: {error}")),
-    };
-    Looked { name, path, description, process: Some(process) }
+    }
 }
 
 /// Puts a schema at a dotted key.

@@ -5,23 +5,29 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
 
-use sysconfig_protocol::ProtocolRange;
+use sysconfig_protocol::admin::{Activity, Problem};
+use sysconfig_protocol::{ProtocolRange, Severity};
 
-use crate::admin::{self, Desk};
+use crate::admin::{self, Desk, Lookout};
 use crate::board::Board;
-use crate::config::{self, Configuration, Sources};
-use crate::engine::{Engine, Event, Parts};
+use crate::config::{self, ConfigErrors, Configuration, Contents, Fingerprint, Pending, Reading, Sources};
+use crate::engine::{Engine, Event, Parts, Turns, reading_files};
 use crate::log::{Log, SYSTEM_CONSOLE};
 use crate::options::Arguments;
 use crate::plugin::Stop;
 use crate::service::instance::{self, InstanceError};
 use crate::service::readiness::{self, Readiness, Role};
 use crate::service::signals;
+use crate::text::chain;
 
 /// The configuration is faulty. SMF puts a service that exits so into maintenance at once instead of trying again.
 const EXIT_CONFIG: u8 = 96;
+
+/// Within this time any configuration is read whose file system answers.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The subject of log lines.
 const SELF: &str = "sysconfig";
@@ -62,54 +68,125 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
     let log = Log::to_stderr(console);
     // Plugins inherit it: files that they make for everybody must not come out unreadable.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let sources = Sources { file: arguments.config.clone(), directory: arguments.config_dir.clone() };
-    let config = match config::load(&sources) {
-        Ok(config) => config,
-        Err(errors) => {
-            log.error(SELF, format!("{errors}\n{}", config::render(&errors)));
-            return ExitCode::from(EXIT_CONFIG);
-        }
+    log.info(SELF, format!("version {} starting as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
+    let sources = sources_of(arguments);
+    let first = match Pending::begin(&sources, Reading::STRICT.is_strict) {
+        Ok(pending) => FirstReading { pending, began: Instant::now() },
+        Err(errors) => return refuse(&log, &errors),
     };
-    if let Err(error) = log.configure(&config.settings.logging) {
-        log.warn(SELF, chain(&error));
+    // Where it is faulty, nothing is touched. Where it does not answer, who asks for the status is to know.
+    let early = first.pending.wait(AT_ONCE).map(accept);
+    if let Some(Err(errors)) = &early {
+        return refuse(&log, errors);
     }
     let locks = match take_directories(arguments) {
         Ok(locks) => locks,
-        Err(error) => {
-            let help = error.help();
-            return give_up(&log, &error, help);
-        }
-    };
-    let plugin_input = match await_former_plugins(arguments, &config, &log) {
-        Ok(input) => input,
         Err(error) => return give_up(&log, &error, error.help()),
     };
-    log.info(SELF, format!("version {} starting as process {}", env!("CARGO_PKG_VERSION"), std::process::id()));
     let (sender, receiver) = channel();
-    let board = Board::new();
-    let stop = Stop::default();
-    let result = listen(arguments, &log, &board, &stop, &sender).and_then(|socket| {
-        let parts = Parts {
-            sources,
-            config,
-            plugin_path: arguments.plugin_path.clone(),
-            state_directory: arguments.state_dir.clone(),
-            log: log.clone(),
-            board,
-            readiness,
-            plugin_input,
-            stop,
-            events: (sender, receiver),
-        };
-        Engine::new(parts)?.run()?;
-        drop(socket);
-        Ok(())
-    });
-    drop(locks);
+    let (board, stop) = (Board::new(), Stop::default());
+    let socket = match listen(arguments, &log, &board, &stop, &sender) {
+        Ok(socket) => socket,
+        Err(error) => return give_up(&log, error.as_ref(), None),
+    };
+    let read = match early.or_else(|| first.wait(&log, &board, &stop)) {
+        None => return ExitCode::SUCCESS,
+        Some(Ok(read)) => read,
+        Some(Err(errors)) => return refuse(&log, &errors),
+    };
+    board.set_config_seen(read.1.clone());
+    let common = Common { arguments, log: &log, board, stop, readiness, events: (sender, receiver) };
+    let result = run_engine(common, read);
+    drop((socket, locks));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => give_up(&log, error.as_ref(), None),
     }
+}
+
+/// What is there before the configuration is.
+struct Common<'a> {
+    arguments: &'a Arguments,
+    log: &'a Log,
+    board: Board,
+    stop: Stop,
+    readiness: Readiness,
+    events: (Sender<Event>, Receiver<Event>),
+}
+
+fn run_engine(common: Common<'_>, (config, config_seen): (Configuration, Fingerprint)) -> Result<(), Box<dyn Error>> {
+    let Common { arguments, log, board, stop, readiness, events } = common;
+    // The engine does so again, and tells what is wrong.
+    drop(log.configure(&config.settings.logging));
+    let plugin_input = await_former_plugins(arguments, &config, log)?;
+    let parts = Parts {
+        sources: sources_of(arguments),
+        config,
+        config_seen,
+        plugin_path: arguments.plugin_path.clone(),
+        state_directory: arguments.state_dir.clone(),
+        log: log.clone(),
+        board,
+        readiness,
+        plugin_input,
+        stop,
+        events,
+    };
+    Ok(Engine::new(parts)?.run()?)
+}
+
+fn sources_of(arguments: &Arguments) -> Sources {
+    Sources { file: arguments.config.clone(), directory: arguments.config_dir.clone() }
+}
+
+/// The configuration, and its files as they were before it was read.
+type Accepted = (Configuration, Fingerprint);
+
+fn accept(Contents { fingerprint, files }: Contents) -> Result<Accepted, ConfigErrors> {
+    files.and_then(config::parse).map(|config| (config, fingerprint))
+}
+
+fn refuse(log: &Log, errors: &ConfigErrors) -> ExitCode {
+    log.error(SELF, format!("{errors}\n{}", config::render(errors)));
+    ExitCode::from(EXIT_CONFIG)
+}
+
+/// The configuration as it is read at the start.
+struct FirstReading {
+    pending: Pending,
+    began: Instant,
+}
+
+impl FirstReading {
+    /// Waits however long the file system takes to answer: that is told, also to who asks for the status. None when the daemon
+    /// is to end meanwhile.
+    fn wait(&self, log: &Log, board: &Board, stop: &Stop) -> Option<Result<Accepted, ConfigErrors>> {
+        /// How soon the end of the daemon is noticed.
+        const PAUSE: Duration = Duration::from_millis(50);
+        let patience = Reading::STRICT.patience;
+        board.set_activity(reading_files());
+        let mut is_told = false;
+        while !stop.is_requested() {
+            if let Some(contents) = self.pending.wait(PAUSE) {
+                board.set_activity(Activity::Idle);
+                board.update(|status| status.problems.clear());
+                return Some(accept(contents));
+            }
+            if !is_told && self.began.elapsed() >= patience {
+                is_told = true;
+                let report = config::render(&self.pending.silence(patience));
+                let message = "the configuration cannot be read, and nothing is done before it can";
+                log.error(SELF, format!("{message}:\n{report}"));
+                board.update(|status| status.problems = vec![unread(report)]);
+            }
+        }
+        None
+    }
+}
+
+fn unread(report: String) -> Problem {
+    let (subject, severity) = ("config".to_owned(), Severity::Error);
+    Problem { subject, message: report, help: None, place: None, severity }
 }
 
 /// The locks of both directories: two daemons must share neither.
@@ -137,7 +214,7 @@ fn listen(
     log: &Log,
     board: &Board,
     stop: &Stop,
-    sender: &std::sync::mpsc::Sender<Event>,
+    sender: &Sender<Event>,
 ) -> Result<admin::AdminSocket, Box<dyn Error>> {
     let (flag, events) = (stop.clone(), sender.clone());
     signals::listen(move |request| {
@@ -150,8 +227,11 @@ fn listen(
     let desk = Desk {
         board: board.clone(),
         engine: sender.clone(),
+        turns: Turns::default(),
         log: log.clone(),
         state_directory: arguments.state_dir.clone(),
+        sources: sources_of(arguments),
+        lookout: Lookout::default(),
     };
     Ok(admin::listen(&arguments.run_dir, desk)?)
 }
@@ -160,15 +240,4 @@ fn give_up(log: &Log, error: &dyn Error, help: Option<&str>) -> ExitCode {
     let help = help.map(|help| format!("\nhelp: {help}")).unwrap_or_default();
     log.error(SELF, format!("{}{help}", chain(error)));
     ExitCode::FAILURE
-}
-
-/// An error with its causes.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }

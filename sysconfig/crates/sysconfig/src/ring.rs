@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use crate::text::json_bytes;
+
 /// Bytes that an answer's entries may have together, as JSON; far below the longest line of the protocol.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -40,7 +42,7 @@ impl<T: Clone + serde::Serialize> Ring<T> {
         let mut left = ANSWER_BYTES;
         let newest = self.entries.iter().rev().take(fresh).filter(|entry| wanted(entry)).take(limit);
         let fitting = newest.take_while(|entry| {
-            let size = serde_json::to_vec(entry).map_or(ANSWER_BYTES, |json| json.len());
+            let size = json_bytes(*entry);
             let fits = size <= left;
             left = left.saturating_sub(size);
             fits

@@ -2,38 +2,11 @@
 
 mod common;
 
-use common::{Bench, Daemon};
+use common::Bench;
+use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use serde_json::json;
-use sysconfig_protocol::admin::{Apply, ApplyReport, Confirm, Health, Reload, StepResult, UndoChange};
+use sysconfig_protocol::admin::{Apply, Confirm, Health, Reload, StepResult, UndoChange};
 use sysconfig_protocol::envelope::code;
-
-/// Longer than any test takes.
-const LONG_MS: u64 = 3_600_000;
-
-fn apply_within(daemon: &Daemon<'_>, milliseconds: u64) -> ApplyReport {
-    let request = Apply { confirm_within_ms: Some(milliseconds), ..Apply::default() };
-    daemon.request(&request).unwrap()
-}
-
-/// Plugins `a` and `b`, in this order, that can undo, with the text `old` in force.
-fn two_plugins(bench: &Bench) -> Daemon<'_> {
-    bench.install("a", &json!({ "undo": true }));
-    bench.install("b", &json!({ "undo": true, "after": ["a"] }));
-    want(bench, "old");
-    bench.start()
-}
-
-fn want(bench: &Bench, text: &str) {
-    bench.configure(&format!("{}{}", bench.wants("a", text), bench.wants("b", text)));
-}
-
-fn texts(bench: &Bench) -> [Option<String>; 2] {
-    [bench.text("a"), bench.text("b")]
-}
-
-fn both(text: &str) -> [Option<String>; 2] {
-    [Some(text.to_owned()), Some(text.to_owned())]
-}
 
 #[test]
 fn a_confirmed_change_stays() {
@@ -104,24 +77,6 @@ fn a_change_that_nobody_confirms_is_undone_from_its_end_and_stays_undone() {
 }
 
 #[test]
-fn an_administrator_can_undo_at_once() {
-    let bench = Bench::new();
-    let daemon = two_plugins(&bench);
-    want(&bench, "new");
-    apply_within(&daemon, LONG_MS);
-    // Somebody else has put this one back already.
-    std::fs::write(bench.path("a"), "old").unwrap();
-    let report = daemon.request(&UndoChange {}).unwrap();
-    let results: Vec<_> = report.steps.iter().map(|step| (step.plugin.as_str(), step.undone.result)).collect();
-    assert_eq!(results, [("b", StepResult::Changed), ("a", StepResult::AlreadySo)]);
-    assert!(report.is_success());
-    assert_eq!(texts(&bench), both("old"));
-    let journal = bench.text("state/journal.jsonl").unwrap();
-    assert_eq!(journal.matches("\"undo\":true").count(), 2, "{journal}");
-    daemon.stop();
-}
-
-#[test]
 fn what_cannot_be_undone_is_not_begun() {
     let bench = Bench::new();
     bench.install("a", &json!({ "undo": true }));
@@ -161,19 +116,6 @@ fn while_a_change_waits_nothing_else_is_applied() {
 }
 
 #[test]
-fn a_killed_daemon_is_followed_by_one_that_undoes() {
-    let bench = Bench::new();
-    let daemon = two_plugins(&bench);
-    want(&bench, "new");
-    apply_within(&daemon, 3000);
-    daemon.kill();
-    let daemon = bench.start();
-    daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
-    assert_eq!(texts(&bench), both("old"));
-    daemon.stop();
-}
-
-#[test]
 fn a_killed_daemon_is_followed_by_one_that_can_be_told_to_keep_the_change() {
     let bench = Bench::new();
     let daemon = two_plugins(&bench);
@@ -188,18 +130,22 @@ fn a_killed_daemon_is_followed_by_one_that_can_be_told_to_keep_the_change() {
 }
 
 #[test]
-fn a_failure_to_undo_is_told_and_disturbs_no_other_step() {
+fn a_confirmation_that_cannot_be_kept_is_none() {
     let bench = Bench::new();
     let daemon = two_plugins(&bench);
     want(&bench, "new");
     apply_within(&daemon, LONG_MS);
-    std::fs::write(bench.path("undo-fails"), "").unwrap();
-    let report = daemon.request(&UndoChange {}).unwrap();
-    assert!(!report.is_success() && report.steps.len() == 2, "{report:?}");
-    let problems = daemon.problems().join("\n");
-    assert!(problems.contains("plugin b: cannot be undone: write"), "{problems}");
-    daemon.apply();
-    assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());
+    let record = bench.path("state/confirmation.json");
+    let kept = std::fs::read(&record).unwrap();
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir_all(record.join("in the way")).unwrap();
+    let error = daemon.request(&Confirm {}).unwrap_err();
+    assert!(error.message.contains("still waits"), "{error:?}");
+    assert_eq!(daemon.status().confirmation.unwrap().steps, 2);
+    std::fs::remove_dir_all(&record).unwrap();
+    std::fs::write(&record, kept).unwrap();
+    assert_eq!(daemon.request(&Confirm {}).unwrap().steps, 2);
+    assert_eq!(texts(&bench), both("new"));
     daemon.stop();
 }
 
@@ -211,7 +157,10 @@ fn secrets_are_undone_from_memory_and_not_from_the_disk() {
     bench.configure(&bench.wants("a", "hunter1"));
     let daemon = bench.start();
     bench.configure(&bench.wants("a", "hunter2"));
-    apply_within(&daemon, LONG_MS);
+    let report = apply_within(&daemon, LONG_MS);
+    let warning = &report.problems[0].message;
+    assert!(warning.contains("only as long as this daemon runs"), "{report:?}");
+    assert!(daemon.problems().join("\n").contains(warning));
     assert!(!bench.text("state/confirmation.json").unwrap().contains("hunter"));
     assert!(daemon.request(&UndoChange {}).unwrap().is_success());
     assert_eq!(bench.text("a").as_deref(), Some("hunter1"));
@@ -223,4 +172,39 @@ fn secrets_are_undone_from_memory_and_not_from_the_disk() {
     let problems = daemon.problems().join("\n");
     assert!(problems.contains("secret, and was gone with the daemon"), "{problems}");
     daemon.stop();
+}
+
+/// The record of the change was damaged: nobody knew of it any more, so it stayed as if it had been confirmed, and what had
+/// been undone was applied again.
+#[test]
+fn a_change_whose_record_is_lost_is_not_taken_for_confirmed() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    daemon.kill();
+    let record = bench.path("state/confirmation.json");
+    let half = std::fs::read_to_string(&record).unwrap().split_off(40);
+    std::fs::write(&record, &half).unwrap();
+    want(&bench, "newer");
+    for _ in 0..2 {
+        let daemon = bench.start();
+        assert_eq!(texts(&bench), both("new"), "nothing is applied by itself");
+        let status = daemon.status();
+        assert_eq!(status.health, Health::Degraded);
+        let problem = status.problems.iter().find(|problem| problem.subject == "confirmation").unwrap();
+        assert!(problem.message.contains("a change that nobody has confirmed may be in force"), "{problem:?}");
+        assert!(problem.help.as_ref().unwrap().contains("sysconfigctl history"), "{problem:?}");
+        let error = daemon.request(&Confirm {}).unwrap_err();
+        assert!(error.advice().unwrap().contains("the record of one may be lost"), "{error:?}");
+        daemon.stop();
+    }
+    assert!(bench.log().contains("confirmation.json was damaged, and what it held is kept as"), "{}", bench.log());
+    assert_eq!(bench.text("state/confirmation.json.damaged").unwrap(), half);
+    let daemon = bench.start();
+    assert!(daemon.apply().is_success());
+    assert_eq!(texts(&bench), both("newer"));
+    assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());
+    daemon.stop();
+    assert!(!record.exists());
 }

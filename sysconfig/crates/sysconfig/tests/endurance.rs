@@ -122,6 +122,11 @@ fn configure(bench: &Bench, machine: &str) {
     std::fs::write(bench.path("sysconfig.toml"), config.replace("\"trace\"", "\"info\"")).unwrap();
 }
 
+/// What makes a round weigh so much that a few that are kept would show, where there are only a few.
+fn filler() -> String {
+    "x".repeat(if soak() { 0 } else { 32 << 10 })
+}
+
 /// Rounds until what has a limit has reached it: events and lines of the log are remembered up to a number.
 fn warm() -> usize {
     if soak() { 5000 } else { 100 }
@@ -131,9 +136,9 @@ fn warm() -> usize {
 fn applies_leave_nothing_behind() {
     let bench = Bench::new();
     bench.install("a", &json!({}));
-    configure(&bench, &bench.wants("a", "text"));
+    configure(&bench, &bench.wants("a", &filler()));
     nothing_grows(&bench, warm(), |daemon, number| {
-        std::fs::write(daemon.bench.path("a"), format!("spoilt {number}")).unwrap();
+        std::fs::write(daemon.bench.path("a"), format!("spoilt {number}{}", filler())).unwrap();
         let report = daemon.apply();
         assert!(report.is_success() && report.plugins[0].steps.len() == 1, "{report:?}");
     });
@@ -145,7 +150,7 @@ fn reloads_of_the_configuration_leave_nothing_behind() {
     bench.install("a", &json!({}));
     configure(&bench, &bench.wants("a", "text"));
     nothing_grows(&bench, warm(), |daemon, number| {
-        configure(&bench, &bench.wants("a", &format!("text {number}")));
+        configure(&bench, &bench.wants("a", &format!("text {number}{}", filler())));
         assert!(daemon.request(&Reload {}).unwrap().changed);
     });
 }
@@ -154,7 +159,7 @@ fn reloads_of_the_configuration_leave_nothing_behind() {
 fn reloads_of_a_plugin_leave_nothing_behind() {
     let bench = Bench::new();
     bench.install("a", &json!({ "version": "0.0.0" }));
-    configure(&bench, &bench.wants("a", "text"));
+    configure(&bench, &bench.wants("a", &filler()));
     nothing_grows(&bench, if soak() { warm() } else { 10 }, |daemon, number| {
         let version = format!("1.{number}.0");
         daemon.bench.install("a", &json!({ "version": version }));
@@ -170,7 +175,7 @@ fn large_plugins_take_no_memory_of_the_daemon() {
     let peak = |padding_kib: usize| {
         let bench = Bench::new();
         for name in plugins {
-            bench.install_padded(name, padding_kib << 10);
+            bench.install_padded(name, padding_kib << 10, &json!({}));
         }
         [(); 2].map(|()| {
             let daemon = bench.start();

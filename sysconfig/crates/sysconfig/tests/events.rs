@@ -4,7 +4,7 @@ mod common;
 
 use common::Bench;
 use serde_json::json;
-use sysconfig_protocol::admin::{Health, PluginRestart, PluginState, Reload};
+use sysconfig_protocol::admin::{Apply, Confirm, Health, PluginRestart, PluginState, Reload, UndoChange};
 
 /// A plugin `z` that says what is in the file `word`, and a plugin `a` that appends it to its text.
 fn speaker_and_listener(bench: &Bench) {
@@ -81,11 +81,12 @@ fn what_a_plugin_said_goes_with_its_part_of_the_configuration() {
 #[test]
 fn plugins_that_answer_each_other_for_ever_are_slowed_down() {
     let bench = Bench::new();
-    for (name, subscribe, answer) in [("a", "ping", "pong"), ("b", "pong", "ping")] {
-        bench.install(name, &json!({ "subscribe": [subscribe], "answer_events": answer, "emit": answer }));
-    }
+    let first = bench.path("first word");
+    bench.install("a", &json!({ "subscribe": ["ping"], "answer_events": "pong", "blurt": ["pong", first] }));
+    bench.install("b", &json!({ "subscribe": ["pong"], "answer_events": "ping" }));
     bench.configure(&format!("{}{}", bench.wants("a", "a"), bench.wants("b", "b")));
     let daemon = bench.start();
+    std::fs::write(first, "ball").unwrap();
     daemon.wait_for("the brake", |daemon| daemon.log().contains("events come too fast"));
     let before = daemon.log().matches("told of ").count();
     assert!(before <= 60, "{before} events were told");
@@ -124,5 +125,69 @@ fn news_waits_for_a_configuration_that_is_accepted() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     let log = daemon.log();
     assert!(log.matches("cycle (").count() <= before + 1 && !log.contains("too fast"), "{log}");
+    daemon.stop();
+}
+
+/// A plugin `z` that says once what is in the file `word`, and a plugin `a` that appends it to its text.
+fn blurter_and_listener(bench: &Bench, sleep_ms: u64) {
+    bench.install("z", &json!({ "blurt": ["lease", bench.path("word")], "observe_sleep_ms": sleep_ms, "undo": true }));
+    bench.install("a", &json!({ "after": ["z"], "subscribe": ["lease"] }));
+}
+
+fn blurt(bench: &Bench) {
+    // Whole at once: the plugin reads it as soon as it is there.
+    std::fs::write(bench.path("word.new"), "one").unwrap();
+    std::fs::rename(bench.path("word.new"), bench.path("word")).unwrap();
+}
+
+/// While a change waited for its confirmation, nothing acted on news, as it should be; nor did anything afterwards.
+#[test]
+fn what_is_said_while_a_change_waits_is_acted_on_afterwards() {
+    for confirmed in [true, false] {
+        let bench = Bench::new();
+        blurter_and_listener(&bench, 0);
+        let wants = |text: &str| bench.configure(&format!("{}{}", bench.wants("a", "text"), bench.wants("z", text)));
+        wants("old");
+        let daemon = bench.start();
+        wants("new");
+        let request = Apply { confirm_within_ms: Some(3_600_000), ..Apply::default() };
+        assert!(daemon.request(&request).unwrap().is_success());
+        blurt(&bench);
+        daemon.wait_for("the word", |daemon| daemon.log().contains("plugin z: says lease"));
+        // It hears the word when it is asked for its plan, and must not act on it then either.
+        daemon.plan();
+        assert_eq!(bench.text("a").as_deref(), Some("text"), "the change waits");
+        match confirmed {
+            true => drop(daemon.request(&Confirm {}).unwrap()),
+            false => assert!(daemon.request(&UndoChange {}).unwrap().is_success()),
+        }
+        daemon.wait_for("the news to be acted on", |daemon| daemon.bench.text("a").as_deref() == Some("text\"one\""));
+        assert_eq!(bench.text("z").as_deref(), Some(if confirmed { "new" } else { "old" }));
+        daemon.stop();
+    }
+}
+
+/// A plan for files that are not in force asks the plugins about them, and what they said meanwhile was heard by nobody.
+/// Whoever says a thing only once, such as that a link has gone, had said it in vain.
+#[test]
+fn what_is_said_once_while_other_files_are_planned_is_acted_on_afterwards() {
+    let bench = Bench::new();
+    blurter_and_listener(&bench, 700);
+    let wants = |text: &str| bench.configure(&format!("{}{}", bench.wants("a", "text"), bench.wants("z", text)));
+    wants("old");
+    let daemon = bench.start();
+    let observed = || daemon.log().matches("plugin z: calling observe").count();
+    let before = observed();
+    wants("new");
+    std::thread::scope(|scope| {
+        let plan = scope.spawn(|| daemon.plan());
+        daemon.wait_for("the look", |_| observed() > before);
+        blurt(&bench);
+        let plan = plan.join().unwrap();
+        let planned: Vec<_> = plan.plugins.iter().map(|plugin| (&*plugin.plugin, plugin.steps.len())).collect();
+        assert_eq!(planned, [("z", 1), ("a", 0)]);
+    });
+    daemon.wait_for("the news to be acted on", |daemon| daemon.bench.text("a").as_deref() == Some("text\"one\""));
+    assert_eq!(bench.text("z").as_deref(), Some("old"), "the plan changed nothing");
     daemon.stop();
 }

@@ -122,6 +122,59 @@ fn what_a_plugin_claims_to_have_done_is_verified() {
     daemon.stop();
 }
 
+/// `apply` and `status` said that everything was in force, and a moment later `plan` had the very same step.
+#[test]
+fn what_a_plugin_believes_is_not_believed_while_it_plans_steps() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "lie": true, "believe": true }));
+    bench.configure(&bench.wants("a", "never written"));
+    let daemon = bench.start();
+    let report = daemon.apply();
+    let error = report.plugins[0].error.as_ref().unwrap();
+    assert!(error.message.contains("not in force") && error.message.contains("planned still: write"), "{error:?}");
+    assert!(!report.is_success());
+    assert_eq!(daemon.status().health, Health::Degraded);
+    assert!(daemon.problems().join("\n").contains("plugin a: not in force"), "{:?}", daemon.problems());
+    assert_eq!(daemon.plugin("a").applied_unix_ms, None, "nothing is recorded as applied");
+    daemon.stop();
+}
+
+/// A script that tried again saw success.
+#[test]
+fn a_reload_that_did_not_work_does_not_work_when_it_is_repeated() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "fine"));
+    let daemon = bench.start();
+    let reload = || daemon.request(&Reload {}).unwrap();
+    assert!(reload().apply.is_none(), "there is nothing new");
+    bench.configure(&format!("{}[plugin]\nhot-reload = true\n", bench.wants("a", "fine")));
+    for is_new in [true, false] {
+        let report = reload();
+        assert!(report.accepted && report.changed == is_new, "{report:?}");
+        let problems = report.apply.filter(|apply| !apply.is_success()).unwrap().problems;
+        assert_eq!(problems[0].help.as_deref(), Some("did you mean plugins.hot-reload?"), "{problems:?}");
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_log_that_cannot_be_written_where_it_is_to_go_is_told() {
+    let bench = Bench::new();
+    let nowhere = bench.path("none/log");
+    let config = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    let config = config.replace("\"console\"", &format!("\"{}\"", nowhere.display()));
+    std::fs::write(bench.path("sysconfig.toml"), config).unwrap();
+    let daemon = bench.spawn();
+    daemon.wait_for("the start", |daemon| daemon.socket().exists() && daemon.status().health != Health::Starting);
+    let problems = daemon.problems().join("\n");
+    assert!(problems.contains("cannot open log file") && problems.contains("No such file"), "{problems}");
+    std::fs::create_dir(nowhere.parent().unwrap()).unwrap();
+    daemon.request(&Reload {}).unwrap();
+    assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());
+    daemon.stop();
+}
+
 #[test]
 fn a_step_that_fails_is_reported_with_cause_and_advice_and_stops_nobody_else() {
     let bench = Bench::new();
@@ -357,29 +410,5 @@ fn what_happens_to_one_plugin_does_not_keep_the_daemon_from_looking_at_another()
         daemon.request(&PluginRestart { name: "busy".to_owned() }).unwrap();
         daemon.problems().contains(&"plugin a: 1 step planned and not carried out".to_owned())
     });
-    daemon.stop();
-}
-
-#[test]
-fn changed_files_are_taken_over_without_a_request_where_that_is_wanted() {
-    let bench = Bench::new();
-    bench.install("a", &json!({}));
-    let watched = |text: &str| format!("[daemon]\nwatch-configuration = true\n{}", bench.wants("a", text));
-    bench.configure(&watched("one"));
-    let daemon = bench.start();
-    bench.configure(&watched("two"));
-    daemon.wait_for("the change", |daemon| daemon.bench.text("a").as_deref() == Some("two"));
-    bench.configure("[daemon\n");
-    daemon.wait_for("the refusal", |daemon| daemon.status().config.rejected.is_some());
-    assert_eq!(daemon.log().matches("was not taken over").count(), 1, "{}", daemon.log());
-    bench.configure(&watched("two"));
-    std::fs::write(bench.path("conf.d/10.toml"), "[test.b]\nx = 1\n").unwrap();
-    daemon.wait_for("a new file", |daemon| daemon.problems().iter().any(|problem| problem.contains("key test.b.x")));
-    assert!(daemon.status().config.rejected.is_none());
-    let plan_only = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap().replace("reload-applies = true", "");
-    std::fs::remove_file(bench.path("conf.d/10.toml")).unwrap();
-    std::fs::write(bench.path("sysconfig.toml"), plan_only.replace("\"two\"", "\"three\"")).unwrap();
-    daemon.wait_for("the plan", |daemon| daemon.problems().iter().any(|problem| problem.contains("1 step planned")));
-    assert_eq!(bench.text("a").as_deref(), Some("two"), "without reload-applies it is only planned");
     daemon.stop();
 }

@@ -5,7 +5,7 @@ mod common;
 use common::{Bench, Daemon};
 use serde_json::{Value, json};
 use sysconfig_protocol::Digest;
-use sysconfig_protocol::admin::{Apply, Health, PluginRestart, PluginState, Reload};
+use sysconfig_protocol::admin::{Apply, Health, PluginRestart, PluginState, Reload, UndoChange};
 use sysconfig_protocol::envelope::code;
 
 fn listener(version: &str) -> Value {
@@ -73,6 +73,22 @@ fn a_plan_is_not_applied_later() {
     want("three");
     assert!(daemon.plan().plugins.iter().all(|plugin| plugin.steps.is_empty()));
     assert_eq!(daemon.status().health, Health::Ok, "the files were put back: {:?}", daemon.problems());
+    daemon.stop();
+}
+
+/// As log rotation does: what people changed is theirs until somebody applies.
+#[test]
+fn a_reload_of_the_same_files_reverts_nothing() {
+    let bench = Bench::new();
+    let want = start(&bench, "");
+    want("one");
+    let daemon = bench.start();
+    std::fs::write(bench.path("a"), "by hand").unwrap();
+    daemon.plan();
+    assert!(!daemon.problems().is_empty(), "steps are planned");
+    let report = daemon.request(&Reload {}).unwrap();
+    assert!(!report.changed, "{report:?}");
+    assert_eq!(text(&bench), "by hand");
     daemon.stop();
 }
 
@@ -178,5 +194,70 @@ fn what_a_new_build_only_plans_is_not_applied_by_an_event() {
     assert!(!log.contains("events come too fast"), "the event is planned for once: {log}");
     assert!(daemon.apply().is_success());
     assert_eq!(text(&bench), "new one\"news\"");
+    daemon.stop();
+}
+
+/// `plan` said that the machine was as configured while the files said something else.
+#[test]
+fn the_files_are_planned_for_while_a_change_waits_too() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "undo": true }));
+    bench.configure(&bench.wants("a", "one"));
+    let daemon = bench.start();
+    bench.configure(&bench.wants("a", "two"));
+    let request = Apply { confirm_within_ms: Some(3_600_000), ..Apply::default() };
+    assert!(daemon.request(&request).unwrap().is_success());
+    bench.configure(&bench.wants("a", "three"));
+    let plan = daemon.plan();
+    assert_eq!(plan.plugins[0].steps.len(), 1, "{plan:?}");
+    let dry_run = daemon.request(&Apply { dry_run: true, ..Apply::default() }).unwrap();
+    assert_eq!(dry_run.digest, plan.digest);
+    assert_eq!(bench.text("a").as_deref(), Some("two"));
+    assert!(daemon.problems().join("\n").contains("the files say something new"), "{:?}", daemon.problems());
+    daemon.request(&UndoChange {}).unwrap();
+    assert_eq!(bench.text("a").as_deref(), Some("one"), "what waited is undone all the same");
+    let prefix = |length: usize| Some(Digest(daemon.plan().digest.0[..length].to_owned()));
+    let too_short = Apply { plan: prefix(7), ..Apply::default() };
+    assert_eq!(daemon.request(&too_short).unwrap_err().code, code::PLAN_CHANGED);
+    assert!(daemon.request(&Apply { plan: prefix(12), ..Apply::default() }).unwrap().is_success());
+    assert_eq!(bench.text("a").as_deref(), Some("three"));
+    daemon.stop();
+}
+
+/// "Everything configured is in force" was believed, not known.
+#[test]
+fn files_that_nobody_has_read_since_they_changed_are_told() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "one"));
+    let daemon = bench.start();
+    let is_told = || daemon.problems().iter().any(|problem| problem.contains("the files changed since they were read"));
+    assert!(!is_told());
+    bench.configure(&bench.wants("a", "two"));
+    assert!(is_told());
+    daemon.plan();
+    assert!(!is_told(), "they were read");
+    std::fs::write(bench.path("conf.d/10.toml"), "not TOML").unwrap();
+    assert!(is_told());
+    daemon.plan();
+    assert!(!is_told(), "they were read, and told to be faulty: {:?}", daemon.problems());
+    std::fs::remove_file(bench.path("conf.d/10.toml")).unwrap();
+    daemon.apply();
+    assert!(!is_told());
+    daemon.stop();
+}
+
+/// Each of them wants to know whether the files have changed.
+#[test]
+fn many_who_ask_for_the_status_disturb_nobody() {
+    let bench = Bench::new();
+    start(&bench, "")("one");
+    let daemon = bench.start();
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| (0..10).for_each(|_| assert_eq!(daemon.problems(), [""; 0])));
+        }
+        (0..10).for_each(|_| assert!(daemon.apply().is_success()));
+    });
     daemon.stop();
 }

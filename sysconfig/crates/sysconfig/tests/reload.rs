@@ -31,6 +31,7 @@ fn a_relinked_build_is_live_and_applied_and_the_old_copy_goes() {
     assert_eq!(reload.result, ReloadResult::Live);
     assert_eq!(reload.build_id, after.build_id);
     assert!(reload.latency_ms.is_some_and(|latency| latency < 30_000), "{reload:?}");
+    assert!(reload.since_change, "the file system of the tests tells when it was linked: {reload:?}");
     let old = before.pid.unwrap();
     daemon.wait_for("the old process to end", |daemon| !daemon.bench.plugin_processes().contains(&old));
 
@@ -171,6 +172,26 @@ fn two_owners_of_a_key_are_both_refused_until_one_goes() {
     daemon.stop();
 }
 
+/// A stray file took the plugin down that had the key, at the next boot: with `network` the machine came up without one.
+#[test]
+fn who_owned_a_key_keeps_it_when_another_one_claims_it_at_the_start() {
+    let bench = Bench::new();
+    let script = json!({ "claims": ["test.a"] });
+    bench.install("a", &script);
+    bench.configure(&bench.wants("a", "text"));
+    bench.start().stop();
+    bench.install("stray", &script);
+    let daemon = bench.start();
+    assert_eq!(daemon.plugin("a").state, PluginState::Running);
+    assert!(daemon.status().problems.iter().all(|problem| problem.subject != "plugin a"), "{:?}", daemon.problems());
+    let stray = daemon.plugin("stray");
+    assert_eq!(stray.state, PluginState::Refused);
+    assert!(stray.last_error.unwrap().contains("so does plugin a ("));
+    let help = stray.help.unwrap();
+    assert!(help.starts_with(&format!("delete {} if", bench.plugin_file("stray").display())), "{help}");
+    daemon.stop();
+}
+
 #[test]
 fn a_renamed_plugin_takes_over_when_the_old_file_is_deleted() {
     let bench = Bench::new();
@@ -263,10 +284,7 @@ fn a_file_that_becomes_something_else_is_refused_and_the_old_build_stays() {
             .wait_for_plugin("a", what, |plugin| plugin.last_error.as_ref().is_some_and(|error| error.contains(words)));
         assert_eq!((daemon.plugin("a").pid, daemon.status().health), (before.pid, Health::Ok), "{what}");
     };
-    let mut foreign = std::fs::read(common::scripted_plugin()).unwrap();
-    // e_machine is at offset 18; 183 is AArch64, 62 is x86-64.
-    foreign[18] = if foreign[18] == 62 { 183 } else { 62 };
-    bench.install_bytes("a", &foreign);
+    bench.install_bytes("a", &common::hostile::foreign_build());
     told("another system's binary", "is built for ");
     let help = daemon.plugin("a").help.unwrap_or_default();
     assert!(help.starts_with("build it with `cargo build --release --target "), "{help}");

@@ -120,7 +120,7 @@ fn only_the_owner_can_reach_the_socket_and_the_state() {
     daemon.stop();
 }
 
-/// Names the socket to `as_a_stranger`, which runs in a process of its own.
+/// Names the socket to `other_process`, which is the stranger's.
 const STRANGERS_SOCKET: &str = "STRANGERS_SOCKET";
 
 /// The user that is used for nobody in particular.
@@ -142,7 +142,7 @@ fn a_stranger_at_the_socket_is_refused_whatever_its_mode() {
     }
     let ask = |user: u32| {
         let mut client = program(&copy);
-        client.args(["--exact", "as_a_stranger", "--ignored", "--nocapture"]);
+        client.args(["--exact", "other_process", "--ignored", "--nocapture"]);
         let output = client.env(STRANGERS_SOCKET, daemon.socket()).uid(user).gid(user).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
@@ -159,7 +159,7 @@ fn a_stranger_at_the_socket_is_refused_whatever_its_mode() {
 #[test]
 #[ignore = "run by a_stranger_at_the_socket_is_refused_whatever_its_mode as another user"]
 #[expect(clippy::print_stdout, reason = "the other process reads it")]
-fn as_a_stranger() {
+fn other_process() {
     let socket = std::env::var_os(STRANGERS_SOCKET).expect("the other test names the socket");
     let mut stream = UnixStream::connect(socket).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -272,7 +272,7 @@ fn clients_that_never_read_are_cut_off_and_keep_nobody_out() {
 fn one_connection_too_many_is_told_so() {
     let bench = Bench::new();
     let daemon = bench.start();
-    let held: Vec<_> = (0..16).map(|_| daemon.connect()).collect();
+    let held: Vec<_> = (0..32).map(|_| daemon.connect()).collect();
     // Every place is taken once its connection is served.
     for stream in &held {
         let mut stream = stream;
@@ -283,7 +283,7 @@ fn one_connection_too_many_is_told_so() {
     // It is told before it asks; a question could cross with the end of the connection.
     let mut refusal = String::new();
     BufReader::new(daemon.connect()).read_line(&mut refusal).unwrap();
-    assert!(refusal.contains("16 connections"), "{refusal}");
+    assert!(refusal.contains("32 connections"), "{refusal}");
     drop(held);
     daemon.wait_for("a free place", |daemon| {
         let mut stream = daemon.connect();

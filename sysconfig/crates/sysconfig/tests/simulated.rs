@@ -23,7 +23,7 @@ struct Simulation {
     bench: Bench,
     host: Host,
     machine: Arc<Machine>,
-    _root: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl Simulation {
@@ -37,13 +37,17 @@ impl Simulation {
             let server = Server { address: "10.0.2.15/24".parse().unwrap(), router, options, looks: 1 };
             network.servers.insert("net1".to_owned(), server);
         });
-        let bench = Bench::new();
-        let socket = bench.path("machine.sock");
-        remote::serve(machine.clone(), &socket, PROGRAM);
+        let simulation = Self { bench: Bench::new(), host, machine, root };
+        remote::serve(simulation.machine.clone(), &simulation.bench.path("machine.sock"), PROGRAM);
         for name in PLUGINS {
-            bench.install_simulated(name, &json!({ "root": root.path(), "socket": socket }));
+            simulation.install(name, None);
         }
-        Self { bench, host, machine, _root: root }
+        simulation
+    }
+
+    fn install(&self, name: &str, watch_ms: Option<u64>) {
+        let (root, socket) = (self.root.path(), self.bench.path("machine.sock"));
+        self.bench.install_simulated(name, &json!({ "root": root, "socket": socket, "watch_ms": watch_ms }));
     }
 
     /// Somebody attaches a new disk and takes the pool away, so that it is to be made anew.
@@ -204,6 +208,40 @@ fn a_lease_reaches_the_resolver_through_the_daemon() {
     let log = daemon.log();
     let (before, _) = log.split_once("sysconfig: ready: ").unwrap();
     assert_eq!(before.matches("sysconfig: cycle (").count(), 1, "what a plugin sees itself is no news to it: {log}");
+    daemon.stop();
+}
+
+/// No server has answered at the start. When one does, nobody asks for anything: the plugin sees the lease and says so, and what
+/// depends on it follows.
+#[test]
+fn a_lease_that_comes_late_reaches_everything_that_waits_for_it() {
+    let simulation = Simulation::new();
+    simulation.install("interfaces", Some(200));
+    let server = simulation.machine.network(|network| network.servers.remove("net1").unwrap());
+    let bench = &simulation.bench;
+    bench.configure(
+        "[system]\nhostname = { from = \"dhcp\", fallback = \"dev\" }\n[network.dns]\nservers = [\"dhcp\"]\n\
+         [[network.interface]]\nmatch = { name = \"net1\" }\naddresses = [\"dhcp\"]\nlease-deadline = \"1s\"\n\
+         routes = [{ to = \"10.9.0.0/16\", via = \"10.0.2.9\" }]\n",
+    );
+    let daemon = bench.start();
+    daemon.wait_for("the report", |daemon| daemon.status().health == Health::Degraded);
+    let problems = daemon.problems().join("\n");
+    assert!(problems.contains("no DHCP server has answered on net1 in 1 s"), "{problems}");
+    assert_eq!(simulation.machine.name(), "dev", "the boot was not held up");
+
+    let options = [("DNSserv", vec!["10.0.2.3".to_owned()]), ("Hostname", vec!["client1".to_owned()])].into();
+    simulation.machine.network(|network| network.servers.insert("net1".to_owned(), Server { options, ..server }));
+    daemon.wait_for("the server of the lease", |_| simulation.file("/etc/resolv.conf").contains("nameserver 10.0.2.3"));
+    daemon.wait_for("the name of the lease", |_| simulation.machine.name() == "client1");
+    daemon.wait_for("the route over it", |_| {
+        simulation
+            .machine
+            .network(|network| network.kept.iter().any(|route| route.to_string().starts_with("10.9.0.0/16")))
+    });
+    daemon.wait_for("health", |daemon| daemon.status().health == Health::Ok);
+    let second = daemon.apply();
+    assert!(second.is_success() && second.plugins.iter().all(|plugin| plugin.steps.is_empty()), "{second:?}");
     daemon.stop();
 }
 

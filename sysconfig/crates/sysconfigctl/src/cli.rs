@@ -57,7 +57,7 @@ pub enum Command {
         /// Carry out steps that can lose data, too
         #[arg(long)]
         allow_destructive: bool,
-        /// Apply only if the plan still has this digest, as `plan` shows it
+        /// Apply only if the plan still has this digest, as `plan` shows it, or begins with these 8 digits or more
         #[arg(long, value_name = "DIGEST")]
         plan: Option<String>,
         /// Undo the change unless `sysconfigctl confirm` comes within this time, e.g. 60s or 5m
@@ -69,7 +69,8 @@ pub enum Command {
     },
     /// Keep the change that `apply --confirm-within` made
     Confirm,
-    /// Take back the change that `apply --confirm-within` made, without waiting for its time
+    /// Take back the change that `apply --confirm-within` made, without waiting for its time, or what could not be taken
+    /// back before
     Undo,
     /// Read the configuration files again, and apply them when they changed
     Reload,
@@ -99,7 +100,7 @@ pub enum Command {
     /// Show the steps that were carried out, also by earlier daemons
     History {
         /// Show the last so many only
-        #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 100)]
+        #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 100, value_parser = count)]
         lines: usize,
     },
     /// Look for what keeps the machine from being as configured, with and without the daemon
@@ -143,8 +144,9 @@ pub enum ConfigCommand {
     /// Check configuration files; no daemon is needed
     ///
     /// Without FILE, the files that the daemon reads are checked together, and the plugins that it would start are asked what
-    /// they think of their keys. Plugins look at nothing but the configuration for that. For other files plugins are asked only
-    /// if --plugins says where they are, because a file of unknown origin must not say which programs are started.
+    /// they think of their keys, and whether this machine has what they name, such as links. Nothing is changed for that. For other
+    /// files plugins are asked only if --plugins says where they are, because a file of unknown origin must not say which
+    /// programs are started.
     Check {
         /// Files to check, each by itself
         #[arg(conflicts_with_all = ["config", "config_dir"])]
@@ -155,9 +157,15 @@ pub enum ConfigCommand {
         /// Ask the plugins of this directory, e.g. target/release; may be given several times
         #[arg(long, value_name = "DIR")]
         plugins: Vec<PathBuf>,
+        /// The configuration is another machine's: look at nothing of this one
+        #[arg(long)]
+        offline: bool,
     },
     /// Show what the files say together, a key a line
     Show {
+        /// A file to show by itself
+        #[arg(conflicts_with_all = ["config", "config_dir"])]
+        file: Option<PathBuf>,
         /// What the daemon reads
         #[command(flatten)]
         sources: ConfigFiles,
@@ -196,6 +204,10 @@ pub enum PluginCommand {
 
 fn level(text: &str) -> Result<Level, String> {
     serde_json::from_value(text.into()).map_err(|_| "levels are error, warn, info, debug and trace".to_owned())
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a whole number from 1".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {

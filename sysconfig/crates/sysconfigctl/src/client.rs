@@ -11,7 +11,10 @@ use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, Message, Request};
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody listens on the socket.
-    #[error("the daemon does not run: nobody listens on {}", socket.display())]
+    #[error("{}: nobody listens on {}", match holder_beside(socket) {
+        Some(_) => "the daemon cannot be asked",
+        None => "the daemon does not run",
+    }, socket.display())]
     NotRunning {
         /// The socket.
         socket: PathBuf,
@@ -69,7 +72,13 @@ impl ClientError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::NotRunning { .. } => Some(start_help().to_owned()),
+            Self::NotRunning { socket, .. } => Some(match holder_beside(socket) {
+                Some(pid) => format!(
+                    "process {pid} holds the lock beside it, so its socket was removed: restart that daemon, and see what \
+                     removes files there"
+                ),
+                None => start_help().to_owned(),
+            }),
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run it as root".to_owned())
             }
@@ -94,11 +103,21 @@ impl ClientError {
     }
 }
 
+/// The process that its lock names beside the socket, when it lives.
+fn holder_beside(socket: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(socket.parent()?.join("lock")).ok()?;
+    let pid = text.trim().parse::<u32>().ok()?;
+    Path::new("/proc").join(pid.to_string()).exists().then_some(pid)
+}
+
 /// How the daemon is started here.
 fn start_help() -> &'static str {
     if cfg!(target_os = "illumos") {
         "start it with `svcadm enable svc:/system/installer/sysconfig:default`; \
          `svcs -xv svc:/system/installer/sysconfig:default` says why it does not run"
+    } else if !Path::new("/run/systemd/system").exists() {
+        "start it with `sysconfig`, as root, or as the service manager of this machine does; for a daemon with another --run-dir give \
+         --socket"
     } else {
         "start it with `systemctl start sysconfig`; `systemctl status sysconfig` says why it does not run; \
          for a daemon with another --run-dir give --socket"

@@ -9,9 +9,10 @@ use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use sysconfig::config::{self, ConfigErrors};
 use sysconfig_protocol::admin::{
-    Apply, ApplyReport, Confirm, Health, History, Ping, Plan, PluginPlan, PluginRestart, PluginState, Plugins, Reload,
-    Status, UndoChange,
+    Apply, ApplyReport, Confirm, Health, History, Ping, Plan, PluginPlan, PluginRestart, PluginState, Plugins, Problem,
+    Reload, Status, UndoChange,
 };
 use sysconfig_protocol::{Call, Diagnostic, Digest};
 
@@ -40,12 +41,14 @@ impl std::fmt::Debug for Streams<'_> {
 pub fn run<I, A>(arguments: I, streams: Streams<'_>) -> Exit
 where
     I: IntoIterator<Item = A>,
-    A: Into<OsString> + Clone,
+    A: Into<OsString>,
 {
     let Streams { out, err, is_terminal } = streams;
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let words: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let arguments = match Arguments::try_parse_from(&words) {
         Ok(arguments) => arguments,
-        Err(error) => return explain_usage(&error, out, err),
+        // What is wrong may be before or behind it.
+        Err(error) => return explain_usage(&error, words.iter().any(|word| word == "--json"), out, err),
     };
     let json = arguments.json;
     let failure = match Session::new(arguments, out, is_terminal).run() {
@@ -59,7 +62,15 @@ where
             if error.is_unreachable() { Exit::Unreachable } else { Exit::Failed }
         }
         Failure::Said(text) if json => {
-            let _ = writeln!(err, "{}", serde_json::json!({ "error": { "message": text } }));
+            let _ = write_error(err, &text, None, &[], None, &[]);
+            Exit::Failed
+        }
+        Failure::Config(errors) if json => {
+            let _ = write_error(err, &errors.to_string(), None, &[], None, &config::problems(&errors));
+            Exit::Failed
+        }
+        Failure::Config(errors) => {
+            let _ = writeln!(err, "sysconfigctl: {}", render::clean(&config::render(&errors)));
             Exit::Failed
         }
         Failure::Said(text) => {
@@ -76,8 +87,15 @@ where
 }
 
 /// Prints what is wrong with the arguments, or the help that was asked for.
-fn explain_usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+fn explain_usage(error: &clap::Error, json: bool, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     if error.use_stderr() {
+        if json {
+            let text = error.render().to_string();
+            let text = text.trim_end().trim_start_matches("error: ");
+            let (message, help) = text.split_once("\n\n").unwrap_or((text, "sysconfigctl --help"));
+            let _ = write_error(err, message, None, &[], Some(help), &[]);
+            return Exit::Usage;
+        }
         let _ = write!(err, "{}", error.render());
         return Exit::Usage;
     }
@@ -88,6 +106,8 @@ fn explain_usage(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) 
 /// What kept a command from its end.
 pub(crate) enum Failure {
     Client(ClientError),
+    /// The configuration files have faults.
+    Config(ConfigErrors),
     /// What was to be done without the daemon does not work; the text may have several lines.
     Said(String),
     Output(io::Error),
@@ -248,19 +268,28 @@ impl<'a> Session<'a> {
     }
 }
 
+/// An error as one object, always with the same members.
+fn write_error(
+    err: &mut dyn Write,
+    message: &str,
+    code: Option<i64>,
+    causes: &[String],
+    help: Option<&str>,
+    problems: &[Problem],
+) -> io::Result<()> {
+    let error = serde_json::json!({
+        "message": message, "code": code, "causes": causes, "help": help, "problems": problems,
+    });
+    writeln!(err, "{}", serde_json::json!({ "error": error }))
+}
+
 fn report(error: &ClientError, json: bool, err: &mut dyn Write) -> io::Result<()> {
     if json {
         let code = match error {
             ClientError::Refused(refusal) => Some(refusal.code),
             _ => None,
         };
-        let object = serde_json::json!({ "error": {
-            "message": error.to_string(),
-            "code": code,
-            "causes": error.causes(),
-            "help": error.help(),
-        }});
-        return writeln!(err, "{object}");
+        return write_error(err, &error.to_string(), code, &error.causes(), error.help().as_deref(), &[]);
     }
     writeln!(err, "sysconfigctl: {}", render::clean(&error.to_string()))?;
     for cause in error.causes() {

@@ -96,15 +96,15 @@ fn the_guide_can_be_followed_to_the_letter() {
         }
     }
     assert!(warned, "config check asks the plugin");
-    daemon_runs(&workspace.join("target/debug/sysconfig-plugin-welcome"), directory.path());
+    live(&workspace, directory.path(), &path);
 }
 
-/// Step 5: a daemon finds the plugin, and the message of the day is not what is changed in this test, only planned.
-fn daemon_runs(plugin: &Path, directory: &Path) {
+/// Step 5: a daemon finds the plugin where cargo leaves it, and then its next build. The message of the day is not what is
+/// changed in this test.
+fn live(workspace: &Path, directory: &Path, path: &str) {
     let at = |name: &str| directory.join(name);
-    fs::create_dir(at("path")).unwrap();
-    fs::copy(plugin, at("path/sysconfig-plugin-welcome")).unwrap();
-    fs::write(at("main.toml"), format!("[plugins]\npath = \"{}\"\n", at("path").display())).unwrap();
+    let built = workspace.join("target/debug");
+    fs::write(at("main.toml"), format!("[plugins]\npath = \"{}\"\n", built.display())).unwrap();
     let mut daemon = Command::new(sysconfig())
         .args(["--config".as_ref(), at("main.toml").as_os_str()])
         .args(["--config-dir".as_ref(), at("conf.d").as_os_str()])
@@ -112,21 +112,32 @@ fn daemon_runs(plugin: &Path, directory: &Path) {
         .args(["--run-dir".as_ref(), at("run").as_os_str()])
         .spawn_detached(&fs::File::create(at("log")).unwrap())
         .unwrap();
-    let socket = at("run/sysconfig.sock");
+    let first = shown_plugins(&at("run/sysconfig.sock"), "running");
+    let library = workspace.join("plugins/welcome/src/lib.rs");
+    let text = fs::read_to_string(&library).unwrap();
+    fs::write(&library, text.replace("the last line has no end", "there is no end")).unwrap();
+    shell("cargo build -p sysconfig-plugin-welcome", workspace, path);
+    let second = shown_plugins(&at("run/sysconfig.sock"), "went live");
+    daemon.kill();
+    let log = || fs::read_to_string(at("log")).unwrap();
+    assert!(first.contains("welcome  running") && first.contains("system.welcome"), "{first}\n{}", log());
+    assert!(second.contains("went live"), "{second}\n{}", log());
+}
+
+/// What `plugins` says as soon as it says some word, or after a while.
+fn shown_plugins(socket: &Path, word: &str) -> String {
     let give_up = Instant::now() + Duration::from_secs(60);
-    let shown = loop {
+    loop {
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let arguments = ["sysconfigctl", "--socket", socket.to_str().unwrap(), "plugins"];
         let streams = sysconfigctl::Streams { out: &mut out, err: &mut err, is_terminal: false };
         sysconfigctl::run(arguments, streams);
         let out = String::from_utf8(out).unwrap();
-        if out.contains("welcome  running") || Instant::now() > give_up {
-            break out;
+        if out.contains(word) || Instant::now() > give_up {
+            return out;
         }
         std::thread::sleep(Duration::from_millis(20));
-    };
-    daemon.kill();
-    assert!(shown.contains("system.welcome"), "{shown}\n{}", fs::read_to_string(at("log")).unwrap());
+    }
 }
 
 /// The daemon that was built with these tests, or is built now.

@@ -123,9 +123,6 @@ const SIGNATURES: &[Signature] = &[
     head("a squashfs file system", 0, b"hsqs"),
     head("a cramfs file system", 0, &[0x45, 0x3d, 0xcd, 0x28]),
     head("a romfs file system", 0, b"-rom1fs-"),
-    head("a Minix file system", 1024 + 16, &[0x7f, 0x13]),
-    head("a Minix file system", 1024 + 16, &[0x8f, 0x13]),
-    head("a Minix file system", 1024 + 24, &[0x5a, 0x4d]),
     head("a BFS file system", 0, &[0xce, 0xfa, 0xad, 0x1b]),
     head("a FAT file system", 54, b"FAT1"),
     head("a FAT file system", 82, b"FAT32"),
@@ -164,6 +161,7 @@ pub(crate) fn findings(ends: Ends<'_>) -> Vec<Finding> {
             }
         }
     }
+    found.extend(minix(ends.head));
     // Boot sectors of file systems end like a partition table, so this one counts where nothing else is known.
     if found.is_empty() && ends.head.get(510..512) == Some(&[0x55, 0xaa]) {
         found.push(Finding { what: "a partition table or boot sector".to_owned(), at: 510 });
@@ -175,6 +173,21 @@ pub(crate) fn findings(ends: Ends<'_>) -> Vec<Finding> {
         found.extend(unknown(ends));
     }
     found
+}
+
+/// A Minix file system, by more than its two bytes of magic: the random UUID of swap space has them now and then.
+///
+/// Its superblock is at 1 KiB (`linux/minix_fs.h`): versions 1 and 2 have the magic at 16, with names of 14 or 30
+/// characters, and after it the state, of which two bits are in use; version 3 has it at 24, and the size of a block at 28.
+fn minix(head: &[u8]) -> Option<Finding> {
+    const SUPERBLOCK: usize = 1024;
+    let field = |at: usize| head.get(SUPERBLOCK + at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes));
+    let at = match (field(16)?, field(18)?, field(24)?, field(28)?) {
+        (0x137f | 0x138f | 0x2468 | 0x2478, 0..=3, ..) => 16,
+        (_, _, 0x4d5a, size) if size >= 1024 && size.is_power_of_two() => 24,
+        _ => return None,
+    };
+    Some(Finding { what: "a Minix file system".to_owned(), at: (SUPERBLOCK + at) as u64 })
 }
 
 /// The copy of a superblock that a sample may be.
@@ -229,6 +242,26 @@ fn first_nonzero(bytes: &[u8]) -> Option<usize> {
     bytes[page..].iter().position(|byte| *byte != 0).map(|at| page + at)
 }
 
+/// What stands for the table around a label, and needs no telling beside it.
+const TABLES: [&str; 4] = [
+    "a GUID partition table",
+    "the copy of a GUID partition table",
+    "a Solaris disk label",
+    "a partition table or boot sector",
+];
+
+/// Findings for people; beside a label only what it does not stand for.
+pub(super) fn words(findings: &[Finding], beside_label: bool) -> Vec<String> {
+    let is_of_label = |what: &str| VAGUE.contains(&what) || TABLES.contains(&what);
+    let told = findings.iter().filter(|finding| !beside_label || !is_of_label(&finding.what));
+    told.map(|finding| format!("{} (at byte {})", finding.what, finding.at)).collect()
+}
+
+/// What tells whether either has changed.
+pub(super) fn join(one: &str, other: &str) -> String {
+    blake3::hash(format!("{one} {other}").as_bytes()).to_hex().to_string()
+}
+
 /// What tells whether any of it has changed.
 pub(crate) fn fingerprint(ends: Ends<'_>) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -267,6 +300,29 @@ mod tests {
             bytes[at..at + signature.magic.len()].copy_from_slice(signature.magic);
             let found = look(&bytes);
             assert_eq!((found[0].what.as_str(), found[0].at), (signature.what, at as u64));
+        }
+    }
+
+    #[test]
+    fn minix_is_more_than_two_bytes() {
+        let mut bytes = vec![0; 4 << 20];
+        for (at, magic) in [
+            (16, &[0x7f, 0x13, 1, 0][..]),
+            (16, &[0x8f, 0x13, 2, 0]),
+            (16, &[0x68, 0x24, 1, 0]),
+            (16, &[0x78, 0x24, 3, 0]),
+            (24, &[0x5a, 0x4d, 0, 0, 0, 4]),
+        ] {
+            let place = 1024 + at..1024 + at + magic.len();
+            bytes[place.clone()].copy_from_slice(magic);
+            let at = 1024 + at as u64;
+            assert_eq!(look(&bytes), [Finding { what: "a Minix file system".into(), at }]);
+            bytes[place].fill(0);
+        }
+        bytes[4096 - 10..4096].copy_from_slice(b"SWAPSPACE2");
+        for uuid in [*b"\0\0\0\0\x7f\x13\x40\0\x80\0\0\0\0\0\0\0", *b"\0\0\0\0\0\0\x40\0\x80\0\0\0\x5a\x4d\0\0"] {
+            bytes[1036..1052].copy_from_slice(&uuid);
+            assert_eq!(look(&bytes), [Finding { what: "swap space".into(), at: 4086 }]);
         }
     }
 

@@ -25,19 +25,38 @@ impl Names {
         self.own == other.own || (self.disk.is_some() && self.disk == other.disk && (is_disk(self) || is_disk(other)))
     }
 
-    /// Whether they have any sector in common, as far as names tell.
+    /// Whether they have any sector in common, as far as names tell. On illumos the slices of a disk lie in one of its fdisk
+    /// partitions, and no name tells in which.
     #[must_use]
     pub fn overlaps_disk(&self, other: &Self) -> bool {
         let whole = |names: &Self| names.any_disk.as_deref() == Some(&names.own);
         self.own == other.own
-            || (self.any_disk.is_some() && self.any_disk == other.any_disk && (whole(self) || whole(other)))
+            || (self.any_disk.is_some()
+                && self.any_disk == other.any_disk
+                && (whole(self) || whole(other) || self.may_contain(other) || other.may_contain(self)))
+    }
+
+    /// Whether the other may lie in this fdisk partition of illumos: a slice in any, a logical drive (`p5` and up, fdisk(8)) in
+    /// a primary one.
+    fn may_contain(&self, other: &Self) -> bool {
+        match (self.fdisk_partition(), other.fdisk_partition()) {
+            (Some(_), None) => true,
+            (Some(own), Some(others)) => own < 5 && others >= 5,
+            (None, _) => false,
+        }
+    }
+
+    /// The number of an fdisk partition of illumos, whose names are those in its directory; paths are Linux'.
+    fn fdisk_partition(&self) -> Option<u32> {
+        let part = self.own.strip_prefix(self.any_disk.as_deref()?)?;
+        part.strip_prefix('p').filter(|_| !self.own.starts_with('/'))?.parse().ok()
     }
 }
 
 /// The names of the device at a path.
 #[must_use]
 pub fn names(host: &Host, path: &str) -> Names {
-    match host.system {
+    match host.system() {
         System::Illumos => illumos(host, path),
         System::Linux => linux(host, path),
     }
@@ -106,18 +125,30 @@ fn kernel_partition(name: &str) -> Option<(String, String)> {
     letters.then(|| (before.to_owned(), number.to_owned()))
 }
 
-/// Whether a name is one that the kernel gives in the order in which it finds disks, so that it may mean another one after
-/// a reboot.
+/// Below `/dev`, what names a device by what it is, or by where it is attached; with the names of illumos.
+const LASTING: &[&str] = &[
+    "disk/by-id/",
+    "disk/by-path/",
+    "disk/by-partlabel/",
+    "disk/by-partuuid/",
+    "disk/by-uuid/",
+    "disk/by-vdev/",
+    "mapper/",
+    "zvol/",
+    "dsk/",
+    "rdsk/",
+];
+
+/// Whether a name may mean another device after a reboot, because the kernel gives it in the order in which it finds them
+/// (`/dev/sda`, `/dev/zd16`), or because it is not known that it does not.
 #[must_use]
 pub fn is_kernel_name(path: &str) -> bool {
-    let Some(name) = path.strip_prefix("/dev/") else { return false };
-    ["sd", "vd", "hd", "xvd", "nvme", "mmcblk", "loop", "dm-", "md"].iter().any(|kind| name.starts_with(kind))
-        && !name.contains('/')
+    path.strip_prefix("/dev/").is_some_and(|name| !LASTING.iter().any(|lasting| name.starts_with(lasting)))
 }
 
 /// Where a device is read as a whole: on illumos through its character device, which bypasses caches.
 pub(super) fn places(host: &Host, path: &str) -> Vec<String> {
-    if host.system == System::Linux {
+    if host.system() == System::Linux {
         return vec![path.to_owned()];
     }
     if let Some(volume) = path.strip_prefix("/dev/zvol/dsk/") {
@@ -137,7 +168,7 @@ pub(super) fn label_places(host: &Host, path: &str) -> Vec<String> {
     if names.disk.as_deref() != Some(&names.own) {
         return places(host, path);
     }
-    match host.system {
+    match host.system() {
         System::Illumos => vec![format!("/dev/rdsk/{}s0", names.own)],
         System::Linux => {
             let separator = if names.own.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
@@ -204,6 +235,19 @@ mod tests {
             overlaps("/dev/dsk/c1t0d0", "/dev/dsk/c1t0d0s3") && !overlaps("/dev/dsk/c1t0d0s0", "/dev/dsk/c1t0d0s3")
         );
         for (one, other, expected) in [
+            ("c1t0d0p1", "c1t0d0s0", true),
+            ("c1t0d0s7", "c1t0d0p2", true),
+            ("c1t0d0p1", "c1t0d0p2", false),
+            ("c1t0d0p1", "c1t0d0p5", true),
+            ("c1t0d0p5", "c1t0d0p6", false),
+            ("c1t0d0p1", "c1t1d0s0", false),
+            ("c1t0d0p0", "c1t0d0p3", true),
+        ] {
+            assert_eq!(overlaps(&format!("/dev/dsk/{one}"), &format!("/dev/dsk/{other}")), expected, "{one} {other}");
+        }
+        let of_linux = |path: &str| names(&linux, path);
+        assert!(!of_linux("/dev/nvme0n1p1").overlaps_disk(&of_linux("/dev/nvme0n1p2")));
+        for (one, other, expected) in [
             ("/dev/sdb", "/dev/sdb1", true),
             ("/dev/sdb", "/dev/sdb2", false),
             ("/dev/nvme0n1", "/dev/nvme0n1p1", true),
@@ -213,6 +257,19 @@ mod tests {
         ] {
             assert_eq!(same(&linux, one, other), expected, "{one} {other}");
         }
-        assert!(is_kernel_name("/dev/sda") && !is_kernel_name("/dev/disk/by-id/x") && !is_kernel_name("/var/sda"));
+    }
+
+    #[test]
+    fn names_that_last() {
+        let of_the_kernel =
+            ["sda", "vdb1", "nvme0n1", "zd16", "nbd0", "rbd0p1", "bcache0", "pmem0", "dasda1", "ublkb0"];
+        for name in of_the_kernel.iter().chain(&["disk/by-diskseq/3", "block/8:16"]) {
+            assert!(is_kernel_name(&format!("/dev/{name}")), "{name}");
+        }
+        for path in
+            ["/dev/disk/by-id/x", "/dev/disk/by-partuuid/x", "/dev/mapper/a", "/dev/zvol/tank/a", "/var/sda", "UUID=x"]
+        {
+            assert!(!is_kernel_name(path), "{path}");
+        }
     }
 }

@@ -69,13 +69,36 @@ const CONFIG_AT: usize = 16 << 10;
 
 /// Reads the label of the latest transaction group among the four; `None` when none is whole.
 pub(super) fn read(file: &mut File, bytes: u64) -> io::Result<Option<Label>> {
+    read_at(file, 0, bytes)
+}
+
+/// As [`read`], of the `bytes` bytes from `at` on.
+pub(super) fn read_at(file: &mut File, at: u64, bytes: u64) -> io::Result<Option<Label>> {
+    Ok(latest(file, at, bytes)?.map(|config| of_config(&config)))
+}
+
+/// As [`read`], but only of a member that was given to its pool as a whole disk.
+pub(super) fn read_of_whole_disk(file: &mut File, bytes: u64) -> io::Result<Option<Label>> {
+    Ok(latest(file, 0, bytes)?.filter(is_of_whole_disk).map(|config| of_config(&config)))
+}
+
+/// Whether the label says of its own device that it is a whole disk (`ZPOOL_CONFIG_WHOLE_DISK` in `sys/fs/zfs.h`).
+fn is_of_whole_disk(config: &NvList) -> bool {
+    fn find(vdev: &NvList, guid: u64) -> bool {
+        let is_it = vdev.u64("guid") == Some(guid) && vdev.u64("whole_disk") == Some(1);
+        is_it || vdev.lists("children").is_some_and(|children| children.iter().any(|child| find(child, guid)))
+    }
+    config.u64("guid").zip(config.list("vdev_tree")).is_some_and(|(guid, tree)| find(tree, guid))
+}
+
+fn latest(file: &mut File, at: u64, bytes: u64) -> io::Result<Option<NvList>> {
     // Below this a device has no room for four labels.
     if bytes < 4 * LABEL_BYTES {
         return Ok(None);
     }
-    let mut best: Option<(u64, Label)> = None;
+    let mut best: Option<(u64, NvList)> = None;
     for offset in label_offsets(bytes) {
-        let raw = super::region(file, offset, LABEL_BYTES)?;
+        let raw = super::region(file, at + offset, LABEL_BYTES)?;
         // A list begins with how it is encoded; on a blank device there is nothing to sum.
         if raw[CONFIG_AT..CONFIG_AT + 4] == [0; 4] {
             continue;
@@ -83,10 +106,10 @@ pub(super) fn read(file: &mut File, bytes: u64) -> io::Result<Option<Label>> {
         let Ok(config) = decode_config(&raw, offset) else { continue };
         let txg = config.u64("txg").unwrap_or(0);
         if best.as_ref().is_none_or(|(known, _)| txg > *known) {
-            best = Some((txg, of_config(&config)));
+            best = Some((txg, config));
         }
     }
-    Ok(best.map(|(_, label)| label))
+    Ok(best.map(|(_, config)| config))
 }
 
 fn of_config(config: &NvList) -> Label {
@@ -133,6 +156,33 @@ mod tests {
         assert_eq!(look(&bytes).unwrap().pool, "at7");
         assert_eq!(look(&vec![0; 2 << 20]), None);
         assert_eq!(look(&device([4, 9, 7, 4])[..(1 << 20) - 1]), None);
+    }
+
+    /// The disk of a boot pool: an EFI system partition, and then the slice for data.
+    #[test]
+    fn a_whole_disk_that_illumos_boots_from_is_known_by_its_second_slice() {
+        let label = |whole_disk: u64| {
+            let own = NvList::new().with("guid", 7_u64).with("whole_disk", whole_disk);
+            let other = NvList::new().with("guid", 8_u64).with("whole_disk", 1_u64);
+            let tree = NvList::new().with("guid", 9_u64).with("children", vec![other, own]);
+            let config = NvList::new().with("name", "rpool").with("state", 0_u64).with("txg", 4_u64);
+            let config = config.with("pool_guid", 5_u64).with("guid", 7_u64).with("vdev_tree", tree);
+            let mut bytes = vec![0; usize::try_from(BYTES).unwrap()];
+            let label = encode_label(&Written { config: &config, uberblocks: &[], ashift: 9 }, 0).unwrap();
+            bytes[..label.len()].copy_from_slice(&label);
+            bytes
+        };
+        for (whole_disk, expected) in [(1, Some(7)), (0, None)] {
+            let (_root, host, _machine) = crate::fake::Machine::start(crate::System::Illumos);
+            let directory = host.root.locate("/dev/rdsk");
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("c1t0d0s0"), vec![0; 2 << 20]).unwrap();
+            std::fs::write(directory.join("c1t0d0s1"), label(whole_disk)).unwrap();
+            let guid = |path: &str| super::super::member_label(&host, path).map(|label| label.guid);
+            assert_eq!(guid("/dev/dsk/c1t0d0"), expected, "{whole_disk}");
+            assert_eq!(guid("/dev/dsk/c1t0d0s1"), Some(7), "by its own name it is what it is");
+            assert_eq!(guid("/dev/dsk/c1t0d0s3"), None);
+        }
     }
 
     #[test]

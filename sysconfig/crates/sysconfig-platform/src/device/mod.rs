@@ -6,18 +6,23 @@
 mod content;
 mod identity;
 mod label;
+mod part;
+mod table;
+mod usage;
 
 pub use content::Finding;
 pub use identity::{Names, is_kernel_name, names};
 pub use label::{Label, LabelState};
+pub use part::Part;
+#[cfg(any(test, feature = "fake"))]
+pub(crate) use table::zfs_table;
 
-use crate::mount_table::{self, Mount};
 use crate::{Host, Invocation, System};
 use content::{Ends, REGION};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Seek, SeekFrom};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// A device as it was found.
@@ -54,6 +59,12 @@ pub struct Content {
     pub label: Option<Label>,
     /// What it holds; nothing when its ends, and samples between them, are all zeros.
     pub findings: Vec<Finding>,
+    /// What its partitions and slices hold, where it has a table; those that are blank are left out.
+    #[serde(default)]
+    pub parts: Vec<Part>,
+    /// Whether there is nothing on it but the table that ZFS puts on a whole disk before it makes a vdev of it.
+    #[serde(default)]
+    pub is_prepared: bool,
     /// Tells whether what was read has changed.
     pub fingerprint: String,
     /// What uses it, as far as the system tells.
@@ -61,20 +72,18 @@ pub struct Content {
 }
 
 impl Content {
-    /// Whether it holds something of a known kind. What is unknown, or text, may be what a swap area has left.
-    #[must_use]
-    pub fn is_recognised(&self) -> bool {
-        self.label.is_some() || self.findings.iter().any(|found| !content::VAGUE.contains(&found.what.as_str()))
+    /// What is of a known kind, beside the label. What is unknown, or text, may be what a swap area has left.
+    pub fn recognised(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|found| !content::VAGUE.contains(&found.what.as_str()))
     }
 
-    /// What it holds, for people; `None` when it is blank.
+    /// What it holds, for people; `None` when it is blank. A label stands for the table and the bytes around it.
     #[must_use]
     pub fn description(&self) -> Option<String> {
-        if let Some(label) = &self.label {
-            return Some(label.to_string());
-        }
-        let finding = |finding: &Finding| format!("{} (at byte {})", finding.what, finding.at);
-        let all: Vec<_> = self.findings.iter().map(finding).collect();
+        let label = self.label.as_ref();
+        let found = content::words(&self.findings, label.is_some());
+        let parts = self.parts.iter().filter_map(|part| part.description(label));
+        let all: Vec<_> = label.map(ToString::to_string).into_iter().chain(found).chain(parts).collect();
         (!all.is_empty()).then(|| all.join(", "))
     }
 }
@@ -108,10 +117,30 @@ pub fn look(host: &Host, path: &str) -> Device {
     Device { path: path.to_owned(), names, presence }
 }
 
-/// The guid that ZFS has written on a member of a pool, where its label can be read.
+/// The label that ZFS has written on a member of a pool, where it can be read.
 #[must_use]
 pub fn member_label(host: &Host, path: &str) -> Option<Label> {
-    let (mut file, bytes) = open_first(host, &identity::label_places(host, path)).ok()??;
+    let first = open_first(host, &identity::label_places(host, path)).ok()?;
+    let first = first.and_then(|(mut file, bytes)| label::read(&mut file, bytes).ok().flatten());
+    first.or_else(|| boot_disk_label(host, path))
+}
+
+/// The label on a whole disk that illumos boots from: there the first slice is the EFI system partition, and data is in the
+/// second one (`zpool create -B` in zpool(8)).
+fn boot_disk_label(host: &Host, path: &str) -> Option<Label> {
+    let names = names(host, path);
+    let is_whole = names.any_disk.as_ref() == Some(&names.own);
+    if host.system() != System::Illumos || !is_whole || !path.starts_with("/dev/") {
+        return None;
+    }
+    let (mut file, bytes) = open_first(host, &[format!("/dev/rdsk/{}s1", names.own)]).ok()??;
+    label::read_of_whole_disk(&mut file, bytes).ok().flatten()
+}
+
+/// The label that ZFS has written at this very path, and not on a part of it.
+#[must_use]
+pub fn label_at(host: &Host, path: &str) -> Option<Label> {
+    let (mut file, bytes) = open_first(host, &identity::places(host, path)).ok()??;
     label::read(&mut file, bytes).ok().flatten()
 }
 
@@ -132,21 +161,58 @@ fn read(host: &Host, path: &str) -> io::Result<Option<Content>> {
     if bytes == 0 {
         return Err(io::Error::other("its size cannot be found out"));
     }
-    let head = region(&mut file, 0, REGION.min(bytes))?;
-    // Character devices of illumos are read in whole sectors only.
-    let tail_at = bytes.saturating_sub(REGION) / 4096 * 4096;
-    let tail = region(&mut file, tail_at, bytes - tail_at)?;
-    let sample = |at: u64| Ok((at, region(&mut file, at, content::SAMPLE)?));
-    let samples = content::sample_places(bytes).into_iter().map(sample).collect::<io::Result<Vec<_>>>()?;
-    let ends = Ends { head: &head, tail: &tail, samples: &samples, bytes };
+    let whole = read_at(&mut file, 0, bytes)?;
+    let parts = part::look(host, path, &mut file, &whole)?;
+    let findings = whole.findings();
+    let is_table = |finding: &Finding| finding.what.ends_with("GUID partition table");
+    let label = member_label(host, path);
     Ok(Some(Content {
         bytes,
         is_file,
-        label: member_label(host, path),
-        findings: content::findings(ends),
-        fingerprint: content::fingerprint(ends),
-        used: used(host, path)?,
+        is_prepared: parts.is_of_zfs
+            && parts.held.is_empty()
+            && label.is_none()
+            && findings.iter().all(is_table)
+            && whole.samples.iter().all(|(_, sample)| sample.iter().all(|byte| *byte == 0)),
+        label,
+        findings,
+        fingerprint: parts.fingerprints.iter().fold(whole.fingerprint(), |all, part| content::join(&all, part)),
+        parts: parts.held,
+        used: usage::used(host, path)?,
     }))
+}
+
+/// What was read of a device, or of a part of one.
+struct Read {
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    samples: Vec<(u64, Vec<u8>)>,
+    bytes: u64,
+}
+
+impl Read {
+    fn ends(&self) -> Ends<'_> {
+        Ends { head: &self.head, tail: &self.tail, samples: &self.samples, bytes: self.bytes }
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        content::findings(self.ends())
+    }
+
+    fn fingerprint(&self) -> String {
+        content::fingerprint(self.ends())
+    }
+}
+
+/// Reads the ends of `bytes` bytes from `at` on, and samples between them.
+fn read_at(file: &mut File, at: u64, bytes: u64) -> io::Result<Read> {
+    let head = region(file, at, REGION.min(bytes))?;
+    // Character devices of illumos are read in whole sectors only.
+    let tail_at = bytes.saturating_sub(REGION) / 4096 * 4096;
+    let tail = region(file, at + tail_at, bytes - tail_at)?;
+    let sample = |place: u64| Ok((place, region(file, at + place, content::SAMPLE)?));
+    let samples = content::sample_places(bytes).into_iter().map(sample).collect::<io::Result<Vec<_>>>()?;
+    Ok(Read { head, tail, samples, bytes })
 }
 
 fn region(file: &mut File, at: u64, length: u64) -> io::Result<Vec<u8>> {
@@ -194,44 +260,10 @@ fn locate(host: &Host, path: &str) -> io::Result<PathBuf> {
     host.root.resolve(path).map(|resolved| host.root.locate(resolved)).map_err(io::Error::other)
 }
 
-/// What uses a device, by what the kernel says: on Linux whoever opens it exclusively, on illumos the mount table.
-fn used(host: &Host, path: &str) -> io::Result<Option<String>> {
-    match host.system {
-        System::Linux => used_on_linux(&locate(host, path)?),
-        System::Illumos => used_on_illumos(host, path),
-    }
-}
-
-fn used_on_linux(located: &Path) -> io::Result<Option<String>> {
-    if !std::fs::metadata(located)?.file_type().is_block_device() {
-        return Ok(None);
-    }
-    // On a block device, O_EXCL without O_CREAT fails while a file system, md, LVM or ZFS has it.
-    let exclusive = i32::try_from(rustix_excl()).unwrap_or_default();
-    match OpenOptions::new().read(true).custom_flags(exclusive).open(located) {
-        Ok(_) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(Some("it is in use".to_owned())),
-        Err(error) => Err(error),
-    }
-}
-
-/// `O_EXCL`.
-fn rustix_excl() -> u32 {
-    rustix::fs::OFlags::EXCL.bits()
-}
-
-fn used_on_illumos(host: &Host, path: &str) -> io::Result<Option<String>> {
-    let own = names(host, path);
-    let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
-    let is_ours =
-        |mount: &&Mount| mount.device.starts_with("/dev/dsk/") && own.overlaps_disk(&names(host, &mount.device));
-    Ok(mounts.iter().find(is_ours).map(|mount| format!("{} is mounted on {}", mount.device, mount.mount_point)))
-}
-
 /// The size of a whole disk by `diskinfo`, for drivers that do not tell it otherwise. Its fields: type, disk, vendor,
 /// product, size, removable, solid-state.
 fn size_by_listing(host: &Host, path: &str) -> Option<u64> {
-    if host.system != System::Illumos {
+    if host.system() != System::Illumos {
         return None;
     }
     let completed = host.run(&Invocation::new("/usr/sbin/diskinfo", ["-pH"])).ok()?;

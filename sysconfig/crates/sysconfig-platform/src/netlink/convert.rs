@@ -1,9 +1,12 @@
 //! Between the messages of route netlink and the plugins' words.
 
+mod kinds;
+
 use crate::mac::MacAddress;
 use crate::network::{Route, everything};
 use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute};
 use ipnet::IpNet;
+use kinds::Kinds;
 use netlink_packet_core::{
     DecodeError, DefaultNla, Emitable, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlaBuffer,
     NlasIterator,
@@ -125,20 +128,33 @@ pub(super) fn link(message: &Raw) -> Option<LinuxLink> {
         up: flags.contains(LinkFlags::Up),
         running: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
         loopback: flags.contains(LinkFlags::Loopback),
+        port_of: None,
+        over: None,
         mtu: 0,
         min_mtu: 0,
         max_mtu: 0,
     };
+    let (mut kinds, mut is_over_foreign) = (Kinds::default(), false);
     for attribute in message.attributes(&header) {
         let value = attribute.value();
         match attribute.kind() {
             libc::IFLA_IFNAME => link.name = text(value)?,
             libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(MacAddress),
+            libc::IFLA_MASTER => link.port_of = number(value).filter(|index| *index != 0),
+            libc::IFLA_LINK => link.over = number(value),
+            libc::IFLA_LINK_NETNSID => is_over_foreign = true,
+            libc::IFLA_LINKINFO => kinds = Kinds::of(value),
             libc::IFLA_MTU => link.mtu = number(value)?,
             libc::IFLA_MIN_MTU => link.min_mtu = number(value)?,
             libc::IFLA_MAX_MTU => link.max_mtu = number(value)?,
             _ => {}
         }
+    }
+    if kinds.has_own_addresses() {
+        link.port_of = None;
+    }
+    if is_over_foreign || !kinds.lies_on_another() {
+        link.over = None;
     }
     (!link.name.is_empty()).then_some(link)
 }
@@ -171,7 +187,9 @@ pub(super) fn address(message: &Raw) -> Option<LinuxAddress> {
     Some(LinuxAddress {
         index: header.index,
         address,
+        // One that is leased for ever is permanent, too: only who asked the server can tell.
         dynamic: !flags.contains(AddressFlags::Permanent),
+        noprefixroute: flags.contains(AddressFlags::Noprefixroute),
         tentative: flags.contains(AddressFlags::Tentative),
         duplicate: flags.contains(AddressFlags::Dadfailed),
     })
@@ -224,7 +242,8 @@ pub(super) fn route(message: &Raw) -> Option<LinuxRoute> {
         None => everything(via),
     };
     let is_main = table == u32::from(RouteHeader::RT_TABLE_MAIN);
-    is_main.then_some(LinuxRoute { route: Route { to: to.trunc(), via }, index: index?, metric })
+    let advertised = header.protocol == RouteProtocol::Ra;
+    is_main.then_some(LinuxRoute { route: Route { to: to.trunc(), via }, index: index?, metric, advertised })
 }
 
 /// `kind` is `RTM_NEWROUTE` or `RTM_DELROUTE`.
@@ -244,6 +263,10 @@ pub(super) fn route_message(kind: u16, index: u32, route: &Route) -> Raw {
     }
     attributes.push(address_attribute(libc::RTA_GATEWAY, route.via));
     attributes.push(number_attribute(libc::RTA_OIF, index));
+    let metric = LinuxRoute::metric_of(route);
+    if metric != 0 {
+        attributes.push(number_attribute(libc::RTA_PRIORITY, metric));
+    }
     Raw::new(kind, &header, &attributes)
 }
 
@@ -258,10 +281,39 @@ mod tests {
             let read = address(&address_message(libc::RTM_NEWADDR, 7, net)).unwrap();
             assert_eq!((read.index, read.address), (7, net));
         }
-        for (to, via) in [("0.0.0.0/0", "192.0.2.1"), ("10.0.0.0/8", "192.0.2.2"), ("::/0", "fe80::1")] {
+        for (to, via, metric) in
+            [("0.0.0.0/0", "192.0.2.1", 0), ("10.0.0.0/8", "192.0.2.2", 0), ("::/0", "fe80::1", 512)]
+        {
             let wanted = Route { to: to.parse().unwrap(), via: via.parse().unwrap() };
             let read = route(&route_message(libc::RTM_NEWROUTE, 7, &wanted)).unwrap();
-            assert_eq!(read, LinuxRoute { route: wanted, index: 7, metric: 0 });
+            assert_eq!(read, LinuxRoute { route: wanted, index: 7, metric, advertised: false });
+            assert!(read.may_be_ours() && read.is_plain());
+        }
+        // What the kernel makes of an advertisement is no route of ours, over the same router either.
+        let wanted = Route { to: "::/0".parse().unwrap(), via: "fe80::1".parse().unwrap() };
+        let mut message = route_message(libc::RTM_NEWROUTE, 7, &wanted);
+        let mut header = RouteHeader::parse(&message.body).unwrap();
+        header.protocol = RouteProtocol::Ra;
+        header.emit(&mut message.body);
+        let read = route(&message).unwrap();
+        assert!(read.advertised && !read.may_be_ours(), "{read:?}");
+    }
+
+    #[test]
+    fn what_the_flags_of_an_address_say() {
+        let net: IpNet = "192.0.2.57/24".parse().unwrap();
+        for (flags, expected) in [
+            (AddressFlags::Permanent, (false, false)),
+            (AddressFlags::empty(), (true, false)),
+            (AddressFlags::Noprefixroute, (true, true)),
+            (AddressFlags::Permanent | AddressFlags::Noprefixroute, (false, true)),
+        ] {
+            let mut message = address_message(libc::RTM_NEWADDR, 7, net);
+            let mut attributes = vec![0; 8];
+            DefaultNla::new(libc::IFA_FLAGS, flags.bits().to_ne_bytes().to_vec()).emit(&mut attributes);
+            message.body.extend(attributes);
+            let read = address(&message).unwrap();
+            assert_eq!((read.dynamic, read.noprefixroute), expected, "{flags:?}");
         }
     }
 
@@ -269,7 +321,7 @@ mod tests {
     #[test]
     fn messages_are_those_of_the_library() {
         use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-        use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+        use netlink_packet_route::link::{InfoKind, InfoPortKind, LinkAttribute, LinkInfo, LinkMessage};
         use netlink_packet_route::route::{RouteAttribute, RouteMessage};
 
         fn written(message: &impl Emitable) -> Vec<u8> {
@@ -286,6 +338,7 @@ mod tests {
             [
                 LinkAttribute::IfName("net0".to_owned()),
                 LinkAttribute::Address(vec![2, 8, 0x20, 0xab, 1, 0xf]),
+                LinkAttribute::Controller(4),
                 LinkAttribute::Mtu(1400),
                 LinkAttribute::MinMtu(68),
                 LinkAttribute::MaxMtu(9000),
@@ -293,7 +346,14 @@ mod tests {
         );
         let read = super::link(&Raw { kind: libc::RTM_NEWLINK, body: written(&link) }).unwrap();
         assert_eq!((read.name.as_str(), read.mtu, read.min_mtu, read.max_mtu), ("net0", 1400, 68, 9000));
-        assert_eq!(read.mac, "2:8:20:ab:1:f".parse().ok());
+        assert_eq!((read.mac, read.port_of), ("2:8:20:ab:1:f".parse().ok(), Some(4)));
+        for (kind, over) in [(InfoKind::Vlan, Some(2)), (InfoKind::Veth, None)] {
+            link.attributes.push(LinkAttribute::Link(2));
+            let infos = vec![LinkInfo::Kind(kind), LinkInfo::PortKind(InfoPortKind::Vrf)];
+            link.attributes.push(LinkAttribute::LinkInfo(infos));
+            let read = super::link(&Raw { kind: libc::RTM_NEWLINK, body: written(&link) }).unwrap();
+            assert_eq!((read.port_of, read.over), (None, over));
+        }
 
         let mut address = AddressMessage::default();
         address.header.family = AddressFamily::Inet;
@@ -317,6 +377,7 @@ mod tests {
             RouteAttribute::Destination("2001:db8::".parse::<std::net::Ipv6Addr>().unwrap().into()),
             RouteAttribute::Gateway("fe80::1".parse::<std::net::Ipv6Addr>().unwrap().into()),
             RouteAttribute::Oif(3),
+            RouteAttribute::Priority(512),
         ];
         let route = Route { to: "2001:db8::/48".parse().unwrap(), via: "fe80::1".parse().unwrap() };
         assert_eq!(route_message(libc::RTM_NEWROUTE, 3, &route).body, written(&wanted));

@@ -47,11 +47,18 @@ pub fn sources(content: &str, database: &str) -> Option<Vec<String>> {
     })
 }
 
-/// Whether lookups ask the local files and then DNS. More sources may stand between or behind, such as `mdns`.
+/// Whether lookups ask the local files and then DNS. More sources may stand between or behind, such as `mdns`; what shall
+/// happen after one stands behind it in brackets (nsswitch.conf(5)), and can be that nobody else is asked.
 #[must_use]
 pub fn asks_dns(sources: &[String]) -> bool {
     let position = |name: &str| sources.iter().position(|source| source == name);
-    matches!((position("files"), position("dns")), (Some(files), Some(dns)) if files < dns)
+    let (Some(files), Some(dns)) = (position("files"), position("dns")) else { return false };
+    let ends_with_files = || {
+        let behind = sources[files + 1..dns].join(" ").to_lowercase();
+        let criteria = behind.strip_prefix('[').and_then(|rest| rest.split(']').next());
+        criteria.is_some_and(|criteria| criteria.split_whitespace().any(|criterion| criterion == "notfound=return"))
+    };
+    files < dns && !ends_with_files()
 }
 
 /// The switch with DNS for the databases that lack it; everything else as it was. `content` is the present
@@ -133,6 +140,10 @@ mod tests {
         assert!(!asks_dns(&list("dns files")));
         assert!(!asks_dns(&list("files")));
         assert!(!asks_dns(&list("dns")));
+        assert!(!asks_dns(&list("files [NOTFOUND=return] dns")), "for what is not in the files, nobody is asked");
+        assert!(!asks_dns(&list("files [SUCCESS=return NOTFOUND=return] dns")));
+        assert!(asks_dns(&list("files [NOTFOUND=continue] dns")));
+        assert!(asks_dns(&list("files mdns [NOTFOUND=return] dns")), "mdns knows which names are its own");
         assert_eq!(sources("#hosts: files\n", "hosts"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Datasets: `zfs`. Only what illumos and OpenZFS both have is used: `-H` and `-p`, tabs and exact numbers, never JSON,
 //! which illumos has not.
 
+pub mod family;
 pub mod property;
 
 use crate::storage::StorageError;
@@ -13,6 +14,8 @@ use std::time::{Duration, Instant};
 /// The property that says which plugin made a dataset. It lies in the pool, so it goes where the pool goes, and comes
 /// into being in the same transaction as the dataset. Children inherit it, so only the source `local` counts.
 pub const OWNER: &str = "sysconfig:owner";
+/// The property that tells a dataset from others that were or will be of the same name.
+pub const GUID: &str = "guid";
 /// How often a dataset that is busy is tried again, because that often passes.
 const BUSY_RETRIES: u32 = 2;
 /// How many polls lie between two tries.
@@ -47,7 +50,7 @@ pub struct Dataset {
 ///
 /// illumos has them in `/usr/sbin`; on Linux distributions disagree, and what comes first of the usual places is it.
 pub(crate) fn invocation<A: Into<String>>(host: &Host, program: &str, args: impl IntoIterator<Item = A>) -> Invocation {
-    let places: &[&str] = match host.system {
+    let places: &[&str] = match host.system() {
         System::Illumos => &["/usr/sbin"],
         System::Linux => &["/usr/sbin", "/sbin", "/usr/local/sbin"],
     };
@@ -63,7 +66,7 @@ pub(crate) fn invocation<A: Into<String>>(host: &Host, program: &str, args: impl
 pub fn datasets(host: &Host) -> Result<Vec<Dataset>, StorageError> {
     match run(host, ["list", "-Hp", "-t", "filesystem,volume", "-o", "name,type,mounted"], "list the datasets") {
         Ok(answer) => Ok(parse_list(&answer.stdout)),
-        Err(error) if host.system == System::Linux && is_without_zfs(&error) => Ok(Vec::new()),
+        Err(error) if host.system() == System::Linux && is_without_zfs(&error) => Ok(Vec::new()),
         Err(error) if error.said().contains("no datasets available") => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -99,10 +102,32 @@ pub fn properties(host: &Host, names: &[String]) -> Result<BTreeMap<String, Prop
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let mut args = vec!["get", "-Hp", "-o", "name,property,value,source", "all"];
-    args.extend(names.iter().map(String::as_str));
     let operation = format!("read the properties of {}", names.join(", "));
-    property::parse(&operation, &run(host, args, &operation)?.stdout)
+    let mut found = property::parse(&operation, &run(host, get("all", names), &operation)?.stdout)?;
+    if found.values().any(|properties| !properties.contains_key(GUID)) {
+        // Some versions do not count it among all.
+        for (name, properties) in guids(host, names, &operation)? {
+            found.entry(name).or_default().extend(properties);
+        }
+    }
+    Ok(found)
+}
+
+fn get<'a>(property: &'a str, names: &'a [String]) -> Vec<&'a str> {
+    let args = ["get", "-Hp", "-o", "name,property,value,source", property];
+    args.into_iter().chain(names.iter().map(String::as_str)).collect()
+}
+
+/// The guids of some datasets; nothing where ZFS is so old that it does not know them. Whatever else fails leaves open which
+/// datasets these are, and so is no answer.
+fn guids(host: &Host, names: &[String], operation: &str) -> Result<BTreeMap<String, Properties>, StorageError> {
+    let invocation = invocation(host, "zfs", get(GUID, names));
+    let answer = host.run_any(&invocation).map_err(StorageError::command(operation))?;
+    // Behind these words comes the whole usage, so that they are not among the last ones.
+    if answer.code != 0 && answer.stderr.contains("invalid property") {
+        return Ok(BTreeMap::new());
+    }
+    property::parse(operation, &answer.success(&invocation).map_err(StorageError::command(operation))?.stdout)
 }
 
 /// All properties of one dataset; none when there is no such dataset, or no ZFS.
@@ -113,7 +138,7 @@ pub fn properties_of(host: &Host, name: &str) -> Result<Option<Properties>, Stor
     match properties(host, &[name.to_owned()]) {
         Ok(mut all) => Ok(Some(all.remove(name).unwrap_or_default())),
         Err(error) if error.said().contains("dataset does not exist") => Ok(None),
-        Err(error) if host.system == System::Linux && is_without_zfs(&error) => Ok(None),
+        Err(error) if host.system() == System::Linux && is_without_zfs(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -126,7 +151,7 @@ pub fn where_set(host: &Host, property: &str) -> Result<BTreeMap<String, String>
     let args = ["get", "-Hp", "-s", "local", "-t", "filesystem,volume", "-o", "name,property,value,source", property];
     let operation = format!("look for {property}");
     let answer = match run(host, args, &operation) {
-        Err(error) if host.system == System::Linux && is_without_zfs(&error) => return Ok(BTreeMap::new()),
+        Err(error) if host.system() == System::Linux && is_without_zfs(&error) => return Ok(BTreeMap::new()),
         Err(error) if error.said().contains("no datasets available") => return Ok(BTreeMap::new()),
         answer => answer?,
     };
@@ -184,6 +209,26 @@ pub fn inherit(host: &Host, name: &str, property: &str) -> Result<(), StorageErr
     run(host, ["inherit", property, name], &format!("inherit {property} on {name}")).map(drop)
 }
 
+/// Gives a property the value that came with `zfs receive`.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn inherit_received(host: &Host, name: &str, property: &str) -> Result<(), StorageError> {
+    let args = ["inherit", "-S", property, name];
+    run(host, args, &format!("give {name} the {property} back that it was received with")).map(drop)
+}
+
+/// The mount points of a file system and of all below it, with where each has it from.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn mount_points(host: &Host, name: &str) -> Result<BTreeMap<String, Property>, StorageError> {
+    let operation = format!("read the mount points of {name}");
+    let args = ["get", "-Hp", "-r", "-t", "filesystem", "-o", "name,property,value,source", "mountpoint", name];
+    let found = property::parse(&operation, &run(host, args, &operation)?.stdout)?.into_iter();
+    Ok(found.filter_map(|(name, mut all)| Some((name, all.remove("mountpoint")?))).collect())
+}
+
 /// Mounts a file system at its mount point; being mounted already is success.
 ///
 /// # Errors
@@ -195,15 +240,41 @@ pub fn mount(host: &Host, name: &str) -> Result<(), StorageError> {
     }
 }
 
-/// Destroys one dataset and nothing below it. A dataset that is busy often is so for a moment only, so that is tried
-/// again.
+/// Shares a file system as its properties say; being shared already is success.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn share(host: &Host, name: &str) -> Result<(), StorageError> {
+    match run(host, ["share", name], &format!("share {name}")) {
+        Err(error) if error.said().contains("already shared") => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+/// Unmounts a file system, never by force; not being mounted is success.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn unmount(host: &Host, name: &str) -> Result<(), StorageError> {
+    match when_free(host, ["unmount", name], &format!("unmount {name}")) {
+        Err(error) if error.said().contains("not currently mounted") => Ok(()),
+        answer => answer,
+    }
+}
+
+/// Destroys one dataset or snapshot, and nothing below it or made from it.
 ///
 /// # Errors
 /// [`StorageError::Command`].
 pub fn destroy(host: &Host, name: &str) -> Result<(), StorageError> {
+    when_free(host, ["destroy", name], &format!("destroy {name}"))
+}
+
+/// A dataset that is busy often is so for a moment only, so that is tried again.
+fn when_free(host: &Host, args: [&str; 2], operation: &str) -> Result<(), StorageError> {
     let mut tries = 0;
     loop {
-        match run(host, ["destroy", name], &format!("destroy {name}")) {
+        match run(host, args, operation) {
             Err(error) if tries < BUSY_RETRIES && error.said().contains("busy") => {
                 tries += 1;
                 std::thread::sleep(host.poll_interval * POLLS_BETWEEN_TRIES);
@@ -294,6 +365,26 @@ mod tests {
         }
         for bad in ["", "/tank", "tank/", "tank//a", "1tank", "tank/a b", "tank@s", "tank/../a", &"t".repeat(256)] {
             assert!(name_fault(bad).is_some(), "{bad}");
+        }
+    }
+    /// Which dataset it is decides what is destroyed, so that only a ZFS that knows no guids is taken to have none.
+    #[test]
+    fn guids_are_told_unless_zfs_is_too_old_for_them() {
+        let usage =
+            "usage:\n\tget ...\n\nThe following properties are supported:\n".to_owned() + &"\tproperty\n".repeat(80);
+        for (refusal, is_old) in [
+            (format!("bad property list: invalid property 'guid'\n{usage}"), true),
+            ("cannot open 'rpool': permission denied\n".to_owned(), false),
+            ("internal error: out of memory\n".to_owned(), false),
+        ] {
+            let (_root, host, machine) = crate::fake::Machine::start(System::Illumos);
+            let read = || properties_of(&host, "rpool").map(|found| found.unwrap().contains_key(GUID));
+            assert!(read().unwrap());
+            machine.storage(|storage| storage.guid_refusal = Some(refusal.clone()));
+            match read() {
+                Ok(has_guid) => assert!(is_old && !has_guid, "{refusal}"),
+                Err(error) => assert!(!is_old && refusal.contains(error.said()), "{error} {refusal}"),
+            }
         }
     }
 }

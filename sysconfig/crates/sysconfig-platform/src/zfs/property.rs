@@ -4,6 +4,7 @@ use crate::StorageError;
 use crate::storage::parse_size;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use zfs_format::property::{Kind, dataset_properties};
 
 /// Properties by name.
 pub type Properties = BTreeMap<String, Property>;
@@ -84,9 +85,140 @@ pub fn same_value(one: &str, other: &str) -> bool {
     one == other || matches!((bytes(one), bytes(other)), (Some(one), Some(other)) if one == other)
 }
 
+/// Words of OpenZFS for one value, the one first that it reads out (`zfs_prop_init` in its zfs_prop.c). Those that illumos has as
+/// well stand with their numbers in the table of `zfs-format`.
+const SYNONYMS: &[(&str, &[&str])] = &[
+    ("acltype", &["off", "noacl", "disabled"]),
+    ("acltype", &["posix", "posixacl"]),
+    ("compression", &["zstd-fast", "zstd-fast-1"]),
+    ("volmode", &["full", "geom"]),
+    ("xattr", &["on", "dir"]),
+];
+
+/// The word in which ZFS reads out the value of a dataset's property that was set to `value`: of several words for one value it
+/// knows the first only.
+#[must_use]
+pub fn read_out<'a>(property: &str, value: &'a str) -> &'a str {
+    let of_the_format = || {
+        let Kind::Keywords(words) = dataset_properties().iter().find(|known| known.name == property)?.kind else {
+            return None;
+        };
+        let (_, number) = words.iter().find(|(word, _)| *word == value)?;
+        words.iter().find(|(_, other)| other == number).map(|(word, _)| *word)
+    };
+    let of_openzfs = || {
+        let mut all = SYNONYMS.iter().filter(|(name, _)| *name == property).map(|(_, words)| words);
+        all.find(|words| words.contains(&value)).map(|words| words[0])
+    };
+    of_openzfs().or_else(of_the_format).unwrap_or(value)
+}
+
+/// Whether a dataset's property that reads `present` is as `wanted`, in whatever word or unit either is written.
+#[must_use]
+pub fn same_dataset_value(property: &str, wanted: &str, present: &str) -> bool {
+    if property.contains(':') {
+        // A user's own words mean what they are.
+        return wanted == present;
+    }
+    match (property, wanted) {
+        // Which suite it is, ZFS chooses when the dataset is created.
+        ("encryption", "on") => !["off", "-", ""].contains(&present),
+        // Since 2.3 that is what `on` stands for.
+        ("xattr", "on") if present == "sa" => true,
+        _ => {
+            read_out(property, wanted) == read_out(property, present)
+                || (!is_word(property) && same_value(wanted, present))
+        }
+    }
+}
+
+/// Whether a property has words for values, where a number that is the same as another one is no help.
+fn is_word(property: &str) -> bool {
+    let known = dataset_properties().iter().find(|known| known.name == property);
+    known.is_some_and(|known| matches!(known.kind, Kind::Keywords(_)))
+}
+
+/// The whole name of a dataset's property that has a short one as well: the one under which ZFS lists it.
+#[must_use]
+pub fn whole_name(short: &str) -> Option<&'static str> {
+    dataset_properties().iter().find(|known| known.short == Some(short)).map(|known| known.name)
+}
+
+/// Where a pool is noted unless another place is named; that one ZFS does not read out (`ZPOOL_CACHE`).
+const CACHE_FILE: &str = "/etc/zfs/zpool.cache";
+
+/// Whether a pool's property that reads `present` is as `wanted`; what is empty reads `-`.
+#[must_use]
+pub fn same_pool_value(property: &str, wanted: &str, present: &str) -> bool {
+    let is_nothing = |value: &str| ["", "-"].contains(&value) || (property == "cachefile" && value == CACHE_FILE);
+    match property {
+        "cachefile" | "comment" | "bootfs" | "altroot" => {
+            wanted == present || (is_nothing(wanted) && is_nothing(present))
+        }
+        _ => same_value(wanted, present),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_that_zfs_reads_out_as_others() {
+        for (property, wanted, present, answer) in [
+            ("compression", "gzip-6", "gzip", true),
+            ("compression", "gzip", "gzip-6", true),
+            ("compression", "gzip-7", "gzip", false),
+            ("compression", "zstd-fast-1", "zstd-fast", true),
+            ("compression", "zstd", "zstd-3", false),
+            ("compression", "on", "lz4", false),
+            ("aclinherit", "secure", "restricted", true),
+            ("aclinherit", "passthrough", "restricted", false),
+            ("acltype", "posixacl", "posix", true),
+            // Before 2.0 it was the other way round.
+            ("acltype", "posix", "posixacl", true),
+            ("acltype", "noacl", "off", true),
+            ("acltype", "disabled", "noacl", true),
+            ("acltype", "nfsv4", "posix", false),
+            ("xattr", "dir", "on", true),
+            ("xattr", "on", "sa", true),
+            ("xattr", "sa", "on", false),
+            ("xattr", "sa", "dir", false),
+            ("volmode", "geom", "full", true),
+            ("version", "current", "5", true),
+            ("encryption", "on", "aes-256-gcm", true),
+            ("encryption", "on", "aes-256-ccm", true),
+            ("encryption", "on", "off", false),
+            ("encryption", "aes-128-gcm", "aes-256-gcm", false),
+            ("quota", "10G", "10737418240", true),
+            ("refquota", "none", "0", true),
+            ("recordsize", "128K", "131072", true),
+            ("mountpoint", "/a", "/b", false),
+            // Of a user's own property the very words count.
+            ("org.example:compression", "gzip-6", "gzip", false),
+            ("org.example:size", "1K", "1024", false),
+        ] {
+            assert_eq!(same_dataset_value(property, wanted, present), answer, "{property}={wanted} reads {present}");
+        }
+        assert_eq!((read_out("compression", "gzip-6"), read_out("acltype", "noacl")), ("gzip", "off"));
+        assert_eq!((read_out("atime", "on"), read_out("org:x", "secure")), ("on", "secure"));
+    }
+
+    #[test]
+    fn what_pools_read_out_for_nothing() {
+        for (property, wanted, present, answer) in [
+            ("cachefile", "/etc/zfs/zpool.cache", "-", true),
+            ("cachefile", "", "-", true),
+            ("cachefile", "none", "-", false),
+            ("cachefile", "/var/zpool.cache", "-", false),
+            ("comment", "", "-", true),
+            ("comment", "1K", "1024", false),
+            ("autotrim", "on", "-", false),
+            ("bootsize", "1G", "1073741824", true),
+        ] {
+            assert_eq!(same_pool_value(property, wanted, present), answer, "{property}={wanted} reads {present}");
+        }
+    }
 
     #[test]
     fn rows_with_every_source() {

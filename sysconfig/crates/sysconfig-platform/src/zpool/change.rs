@@ -106,12 +106,13 @@ pub fn create(host: &Host, force: bool, creation: &Creation) -> Invocation {
     slow(host, creation.args(force))
 }
 
-/// The command that imports a pool by its guid under a name; `directories` take the place of the usual ones.
+/// The command that imports a pool by its guid under a name, and mounts nothing; `directories` take the place of the usual
+/// ones.
 #[must_use]
 pub fn import_pool(host: &Host, directories: &[String], guid: u64, name: Option<&str>) -> Invocation {
     let mut args = words(&["import"]);
     args.extend(directories.iter().flat_map(|directory| ["-d".to_owned(), directory.clone()]));
-    args.push(guid.to_string());
+    args.extend(words(&["-N", &guid.to_string()]));
     args.extend(name.map(str::to_owned));
     slow(host, args)
 }

@@ -13,6 +13,7 @@ pub use layout::{Kind, Layout, Vdev};
 pub use status::{PoolStatus, parse_status, statuses};
 
 use crate::StorageError;
+use crate::device::{self, Names};
 use crate::zfs::{Properties, invocation, is_without_zfs, property};
 use crate::{Completed, Host, Invocation, System};
 
@@ -48,11 +49,28 @@ pub fn size(host: &Host, pool: &str) -> Result<Option<u64>, StorageError> {
     let command = invocation(host, "zpool", ["list", "-Hp", "-o", "name,size", pool]);
     let answer = match host.run(&command).map_err(StorageError::command(&operation)) {
         Err(error) if error.said().contains("no such pool") => return Ok(None),
-        Err(error) if host.system == System::Linux && is_without_zfs(&error) => return Ok(None),
+        Err(error) if host.system() == System::Linux && is_without_zfs(&error) => return Ok(None),
         answer => answer?.stdout,
     };
     let size = answer.trim_end_matches('\n').split_once('\t').and_then(|(_, size)| size.parse().ok());
     size.map(Some).ok_or(StorageError::Answer { operation, answer })
+}
+
+/// The imported pool that has a device, by the names under which it has it; none without ZFS.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn pool_of(host: &Host, names: &Names) -> Result<Option<String>, StorageError> {
+    let statuses = match statuses(host) {
+        Err(error) if host.system() == System::Linux && is_without_zfs(&error) => return Ok(None),
+        statuses => statuses?,
+    };
+    // One that was lost may be another device by now.
+    let has = |vdev: &&Vdev| {
+        let path = vdev.path().filter(|_| vdev.shown_guid().is_none());
+        path.is_some_and(|path| device::names(host, path).overlaps_disk(names))
+    };
+    Ok(statuses.into_iter().find(|status| status.layout.devices().iter().any(has)).map(|status| status.name))
 }
 
 /// Whether a command failed because its pool is not there.

@@ -8,10 +8,11 @@ use std::process::{Command, Stdio};
 use crate::FILES;
 
 /// Paths outside the methods themselves, which the tests put elsewhere.
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 21] = [
     "/dev/console",
     "/dev/9p",
     "/etc/shadow",
+    "/etc/svc/repository.db",
     "/etc/svc/volatile",
     "/etc/sysconfig.d",
     "/lib/svc/share",
@@ -64,7 +65,7 @@ impl Guest {
     /// A text with the paths of this guest.
     fn moved(&self, text: &str) -> String {
         let root = self.root.path().display().to_string();
-        PATHS.iter().fold(text.to_owned(), |text, path| text.replace(path, &format!("{root}{path}")))
+        PATHS.iter().fold(text.to_owned(), |text, path| with_prefix(&text, path, &root))
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
@@ -120,6 +121,17 @@ impl Guest {
         let text = std::fs::read_to_string(self.path(name)).unwrap_or_default();
         text.replace(&self.root.path().display().to_string(), "")
     }
+}
+
+/// Puts a prefix before a path wherever it stands; `/repo` does not stand in `/etc/svc/repository.db`.
+fn with_prefix(text: &str, path: &str, prefix: &str) -> String {
+    let mut parts = text.split(path);
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_end = !part.starts_with(|next: char| next.is_ascii_alphanumeric());
+        moved.extend([if is_end { prefix } else { "" }, path, part]);
+    }
+    moved
 }
 
 /// A ksh93 sleeps by itself, as illumos' own does, and would wait out every time of which the test plays the end.

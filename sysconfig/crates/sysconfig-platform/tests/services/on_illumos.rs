@@ -2,6 +2,7 @@
 //! `docs/illumos-status.md` names what it looks at.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::guest::{Guest, with_each_shell, with_one_shell};
 
@@ -41,6 +42,7 @@ plugins)
     echo "NAME  STATE    VERSION  BUILD  PID  CLAIMS       FILE"
     echo "dns   running  0.1.0    abc    $1   network.dns  $file"
     ;;
+config) echo "FILE: faulty, say the plugins: this machine has no link nosuch0" ;;
 status) cat DIR/rejected ;;
 esac
 "#;
@@ -70,6 +72,11 @@ fn healthy(guest: &Guest) {
         ("stty", "speed 115200 baud; rows = 24; columns = 80;"),
         ("ipadm", "static:ok\ndhcp:ok"),
         ("route", "   route to: default\n    gateway: 10.0.2.2"),
+        (
+            "netstat",
+            "\nRouting Table: IPv4\ndefault              10.0.2.2             UG        2          0 vioif0    ",
+        ),
+        ("dhcpinfo", "10.0.2.3"),
         ("hostname", "dev"),
         ("smbios", "  io.systemd.credential.binary:ssh.authorized_keys.root=x"),
         ("svccfg", ""),
@@ -103,6 +110,7 @@ fn healthy(guest: &Guest) {
         ("dev/9p/0", ""),
         ("dev/console", ""),
         ("etc/shadow", ""),
+        ("etc/svc/repository.db", ""),
         ("etc/sysconfig.d/10-dev.toml", ""),
         ("etc/resolv.conf", "nameserver 10.0.2.3\n"),
         ("etc/nsswitch.conf", "hosts: files dns\n"),
@@ -111,6 +119,8 @@ fn healthy(guest: &Guest) {
     ] {
         guest.write(path, content);
     }
+    let private = PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(guest.path("etc/svc/repository.db"), private).expect("a file of ours");
     guest.write("etc/passwd", &format!("root:x:0:0::{directory}/root:/bin/sh\n"));
 }
 
@@ -149,7 +159,7 @@ fn a_healthy_guest_holds_every_claim_that_the_status_names() {
 #[test]
 fn what_does_not_hold_is_found() {
     let says = |says: &str| format!("#!/bin/sh\necho '{says}'\n");
-    let cases: [(&str, String, &[&str]); 17] = [
+    let cases: [(&str, String, &[&str]); 20] = [
         (
             "bin/zpool",
             "#!/bin/sh\n[ \"$*\" != 'list on-illumos' ] || exit 1\necho something else\n".to_owned(),
@@ -158,8 +168,11 @@ fn what_does_not_hold_is_found() {
         ("bin/modinfo", says("something else"), &["boot-drivers", "share-driver"]),
         ("bin/stty", says("speed 9600 baud;"), &["boot-console-speed"]),
         ("bin/hostname", says("unknown"), &["daemon-hostname"]),
+        ("etc/svc/repository.db", "for everybody".to_owned(), &["smf-repository"]),
         ("bin/ipadm", says("dhcp:inaccessible"), &["daemon-network"]),
         ("bin/route", says("not in table"), &["daemon-route"]),
+        ("bin/netstat", says("default 10.0.2.15 U 1 0 vioif0"), &["daemon-route-table"]),
+        ("bin/dhcpinfo", says(""), &["daemon-lease"]),
         ("etc/resolv.conf", "nameserver 10.0.2.30\n".to_owned(), &["daemon-dns"]),
         ("etc/nsswitch.conf", "hosts: files\n".to_owned(), &["daemon-name-service"]),
         ("bin/su", says("pong"), &["daemon-peer-credentials"]),
@@ -183,7 +196,7 @@ fn what_does_not_hold_is_found() {
             "bin/sysconfigctl",
             "#!/bin/sh\necho dns running 0.1 abc 77 network.dns $REPO/sysconfig/target/release/sysconfig-plugin-dns\n"
                 .to_owned(),
-            &["daemon-hot-reload"],
+            &["daemon-hot-reload", "daemon-config-check"],
         ),
     ];
     with_one_shell(SCRIPT, |guest| {

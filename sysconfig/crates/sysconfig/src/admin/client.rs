@@ -2,10 +2,10 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Sender, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use serde::Serialize;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sysconfig_protocol::admin::{
@@ -13,9 +13,10 @@ use sysconfig_protocol::admin::{
     UndoChange,
 };
 use sysconfig_protocol::envelope::code;
-use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, Message, Request, Response};
+use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, MAX_LINE_BYTES, Message, Request, Response};
 
-use super::Desk;
+use super::fit::Fit;
+use super::{Desk, MAX_COMMANDS, MAX_URGENT_COMMANDS, unread};
 use crate::engine::{Command, Event, Reply};
 use crate::state::journal;
 
@@ -27,6 +28,9 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A client that says nothing for so long is disconnected; there are few places.
 const IDLE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How soon it is noticed that a client that waits has gone away.
+const WAIT_SLICE: Duration = Duration::from_millis(200);
 
 /// Answers requests until the client goes away or breaks the protocol.
 pub(super) fn serve(stream: &UnixStream, desk: &Desk) {
@@ -56,8 +60,8 @@ pub(super) fn serve(stream: &UnixStream, desk: &Desk) {
                 return;
             }
         };
-        let response = respond(&line, desk);
-        if stream.write_all(&response.to_line()).is_err() {
+        let response = Caller { stream, desk }.respond(&line);
+        if stream.write_all(&response).is_err() {
             return;
         }
     }
@@ -70,69 +74,119 @@ pub(super) fn refuse(stream: &UnixStream, reason: &str) {
     drop(stream.write_all(&response.to_line()));
 }
 
-fn respond(line: &[u8], desk: &Desk) -> Message {
-    match Message::parse(line) {
-        Ok(Message::Request(request)) => {
-            let id = Some(request.id.clone());
-            Message::Response(Response { id, result: dispatch(request, desk) })
+/// Who asks, and what is answered from.
+struct Caller<'a> {
+    stream: &'a UnixStream,
+    desk: &'a Desk,
+}
+
+impl Caller<'_> {
+    /// The answer to a line, as a line.
+    fn respond(&self, line: &[u8]) -> Vec<u8> {
+        let (id, result) = match Message::parse(line) {
+            Ok(Message::Request(request)) => (Some(request.id.clone()), self.dispatch(request)),
+            Ok(_) => (None, Err(ErrorObject::new(code::INVALID_REQUEST, "not a request"))),
+            Err(error) => {
+                let causes = std::error::Error::source(&error).map(ToString::to_string).into_iter().collect();
+                (None, Err(ErrorObject::new(error.code(), error.to_string()).causes(causes)))
+            }
+        };
+        let answer = Message::Response(Response { id: id.clone(), result }).to_line();
+        match answer.len() {
+            ..=MAX_LINE_BYTES => answer,
+            length => {
+                let message = format!("the answer has {length} bytes, and a line at most {MAX_LINE_BYTES}");
+                refusal(id, ErrorObject::new(code::FAILED, message)).to_line()
+            }
         }
-        Ok(_) => refusal(None, ErrorObject::new(code::INVALID_REQUEST, "not a request")),
-        Err(error) => {
-            let causes = std::error::Error::source(&error).map(ToString::to_string).into_iter().collect();
-            refusal(None, ErrorObject::new(error.code(), error.to_string()).causes(causes))
+    }
+
+    fn dispatch(&self, request: Request) -> Result<Value, ErrorObject> {
+        let Desk { board, log, .. } = self.desk;
+        let Request { method, params, .. } = request;
+        match method.as_str() {
+            Ping::METHOD => {
+                read::<Ping>(params)?;
+                answer(Pong { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() })
+            }
+            Status::METHOD => {
+                read::<Status>(params)?;
+                answer(unread::status(self.desk))
+            }
+            Plugins::METHOD => {
+                read::<Plugins>(params)?;
+                answer(board.plugins())
+            }
+            Events::METHOD => answer(board.events(&read(params)?)),
+            Logs::METHOD => answer(log.recent(&read(params)?)),
+            History::METHOD => answer(history(&read(params)?, self.desk)?),
+            _ => self.dispatch_command(&method, params),
         }
+    }
+
+    /// What the engine does.
+    fn dispatch_command(&self, method: &str, params: Value) -> Result<Value, ErrorObject> {
+        match method {
+            Plan::METHOD => {
+                read::<Plan>(params)?;
+                self.ask(MAX_COMMANDS, Command::Plan)
+            }
+            Apply::METHOD => {
+                let request = read::<Apply>(params)?;
+                self.ask(MAX_COMMANDS, |reply| Command::Apply(request, reply))
+            }
+            Confirm::METHOD => {
+                read::<Confirm>(params)?;
+                self.ask(MAX_URGENT_COMMANDS, Command::Confirm)
+            }
+            UndoChange::METHOD => {
+                read::<UndoChange>(params)?;
+                self.ask(MAX_URGENT_COMMANDS, Command::UndoChange)
+            }
+            Reload::METHOD => {
+                read::<Reload>(params)?;
+                self.ask(MAX_COMMANDS, Command::Reload)
+            }
+            PluginRestart::METHOD => {
+                let request = read::<PluginRestart>(params)?;
+                self.ask(MAX_COMMANDS, |reply| Command::PluginRestart(request.name, reply))
+            }
+            other => Err(ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method is named {other:?}"))),
+        }
+    }
+
+    /// Hands a command to the engine, unless so many wait there, and waits for its answer as long as the client does. What
+    /// changes something is done even when the client has gone away: its connection may have gone with the network.
+    fn ask<T: Fit>(&self, most: usize, command: impl FnOnce(Reply<T>) -> Command) -> Result<Value, ErrorObject> {
+        let stopping = || ErrorObject::new(code::STOPPING, "the daemon is stopping");
+        let turn = self.desk.turns.take(most).ok_or_else(|| {
+            ErrorObject::new(code::FAILED, format!("{most} requests wait already"))
+                .help("see what for: sysconfigctl status")
+        })?;
+        let (reply, waiting) = Reply::new(turn);
+        self.desk.engine.send(Event::Command(command(reply))).map_err(|_| stopping())?;
+        loop {
+            match waiting.receiver.recv_timeout(WAIT_SLICE) {
+                Ok(result) => return answer(result?),
+                Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
+                Err(RecvTimeoutError::Timeout) if self.is_gone() => {
+                    return Err(ErrorObject::new(code::FAILED, "the client is gone"));
+                }
+                Err(RecvTimeoutError::Timeout) => (),
+            }
+        }
+    }
+
+    /// Whether the client has closed its end, and not only finished its requests.
+    fn is_gone(&self) -> bool {
+        let mut fds = [PollFd::new(self.stream, PollFlags::empty())];
+        let polled = rustix::event::poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+        polled.is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 }
 
 fn refusal(id: Option<Id>, error: ErrorObject) -> Message {
     Message::Response(Response { id, result: Err(error) })
-}
-
-fn dispatch(request: Request, desk: &Desk) -> Result<Value, ErrorObject> {
-    let Desk { board, engine, log, .. } = desk;
-    let Request { method, params, .. } = request;
-    match method.as_str() {
-        Ping::METHOD => {
-            read::<Ping>(params)?;
-            answer(&Pong { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() })
-        }
-        Status::METHOD => {
-            read::<Status>(params)?;
-            answer(&board.status())
-        }
-        Plugins::METHOD => {
-            read::<Plugins>(params)?;
-            answer(&board.plugins())
-        }
-        Events::METHOD => answer(&board.events(&read(params)?)),
-        Logs::METHOD => answer(&log.recent(&read(params)?)),
-        History::METHOD => answer(&history(&read(params)?, desk)?),
-        Plan::METHOD => {
-            read::<Plan>(params)?;
-            ask(engine, Command::Plan)
-        }
-        Apply::METHOD => {
-            let request = read::<Apply>(params)?;
-            ask(engine, |reply| Command::Apply(request, reply))
-        }
-        Confirm::METHOD => {
-            read::<Confirm>(params)?;
-            ask(engine, Command::Confirm)
-        }
-        UndoChange::METHOD => {
-            read::<UndoChange>(params)?;
-            ask(engine, Command::UndoChange)
-        }
-        Reload::METHOD => {
-            read::<Reload>(params)?;
-            ask(engine, Command::Reload)
-        }
-        PluginRestart::METHOD => {
-            let request = read::<PluginRestart>(params)?;
-            ask(engine, |reply| Command::PluginRestart(request.name, reply))
-        }
-        other => Err(ErrorObject::new(code::METHOD_NOT_FOUND, format!("no method is named {other:?}"))),
-    }
 }
 
 /// Steps of the journal that an answer has at most.
@@ -147,14 +201,6 @@ fn history(request: &History, desk: &Desk) -> Result<HistoryReport, ErrorObject>
     Ok(HistoryReport { steps })
 }
 
-/// Hands a command to the engine and waits for its answer.
-fn ask<T: Serialize>(engine: &Sender<Event>, command: impl FnOnce(Reply<T>) -> Command) -> Result<Value, ErrorObject> {
-    let stopping = || ErrorObject::new(code::STOPPING, "the daemon is stopping");
-    let (reply, answers) = sync_channel(1);
-    engine.send(Event::Command(command(reply))).map_err(|_| stopping())?;
-    answer(&answers.recv().map_err(|_| stopping())??)
-}
-
 fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorObject> {
     let params = if params.is_null() { Value::Object(serde_json::Map::new()) } else { params };
     serde_json::from_value(params).map_err(|error| {
@@ -162,7 +208,8 @@ fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorObject> {
     })
 }
 
-fn answer<T: Serialize>(value: &T) -> Result<Value, ErrorObject> {
+fn answer<T: Fit>(mut value: T) -> Result<Value, ErrorObject> {
+    value.fit();
     serde_json::to_value(value)
         .map_err(|error| ErrorObject::new(code::INTERNAL_ERROR, format!("cannot write the answer: {error}")))
 }

@@ -4,7 +4,9 @@
 //! at once; everything else is handed to the engine, whose answer is awaited.
 
 mod client;
+mod fit;
 mod peer;
+mod unread;
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -14,11 +16,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 use crate::board::Board;
-use crate::engine::Event;
+use crate::config::Sources;
+use crate::engine::{Event, Turns};
 use crate::log::Log;
+pub use unread::Lookout;
 
 /// Connections at the same time; further ones are told so and closed.
-const MAX_CLIENTS: usize = 16;
+const MAX_CLIENTS: usize = 32;
+
+/// Commands that wait for the engine, which may be in one call for minutes; half of the connections, so that there is always
+/// one for those that are answered at once.
+const MAX_COMMANDS: usize = 16;
+
+/// The same for what must not be refused because others wait: a change that nobody can confirm is undone.
+const MAX_URGENT_COMMANDS: usize = 24;
 
 /// The name of the socket in the run directory.
 pub const SOCKET_NAME: &str = "sysconfig.sock";
@@ -39,10 +50,16 @@ pub struct Desk {
     pub board: Board,
     /// Where the engine takes commands.
     pub engine: Sender<Event>,
+    /// How many commands wait there.
+    pub turns: Turns,
     /// The log, whose last lines can be asked for.
     pub log: Log,
     /// Where the journal is.
     pub state_directory: PathBuf,
+    /// The configuration files.
+    pub sources: Sources,
+    /// Who looks whether they are as they were when they were read.
+    pub lookout: Lookout,
 }
 
 /// The socket; its file goes with it.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sysconfig_protocol::method::ClaimedConfig;
 
+use super::settings::OWN_TABLES;
 use super::tree::{Entry, Kind, Origin, Table};
 
 /// The description of the machine, handed out to its owners.
@@ -32,7 +33,7 @@ pub fn overlaps(one: &str, other: &str) -> bool {
 }
 
 /// Whether `key` is `ancestor` or below it.
-fn is_within(key: &str, ancestor: &str) -> bool {
+pub(crate) fn is_within(key: &str, ancestor: &str) -> bool {
     key.strip_prefix(ancestor).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
@@ -70,7 +71,15 @@ fn unowned(key: String, entry: &Entry, claims: &[(String, String)]) -> Unowned {
             nearest_distance(&head, claim).is_some()
         })
     });
-    Unowned { nearest: nearest.map(str::to_owned), key, origin: entry.key.clone() }
+    let nearest = nearest.map(str::to_owned).or_else(|| nearest_own(&key));
+    Unowned { nearest, key, origin: entry.key.clone() }
+}
+
+/// The same key in the table of the daemon's own that is spelled most like the one that it is in.
+fn nearest_own(key: &str) -> Option<String> {
+    let (table, rest) = key.split_once('.').map_or((key, None), |(table, rest)| (table, Some(rest)));
+    let own = nearest(table, OWN_TABLES.into_iter())?;
+    Some(rest.map_or_else(|| own.to_owned(), |rest| format!("{own}.{rest}")))
 }
 
 /// The candidate that is spelled most like `word`, when it is close enough to be what was meant.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 
-use sysconfig_protocol::admin::Place;
+use sysconfig_protocol::admin::{Place, Problem};
 
 use super::{SourceFile, place_in};
+use crate::trust::Fault;
 
 /// One fault in the configuration.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -27,6 +28,27 @@ pub enum ConfigError {
         /// What to do.
         #[help]
         help: Option<String>,
+    },
+    /// Nobody knows what the files say, because their file system does not answer.
+    #[error("no answer within {seconds} s from {} or {}", file.display(), directory.display())]
+    #[diagnostic(code(sysconfig::config::silent), help("see that their file system, or the server of it, answers"))]
+    Silent {
+        /// The main file.
+        file: PathBuf,
+        /// The directory of further files.
+        directory: PathBuf,
+        /// How long they were waited for.
+        seconds: f64,
+    },
+    /// Somebody without the rights of the daemon could have written it.
+    #[error("not trusted: {message}")]
+    #[diagnostic(code(sysconfig::config::untrusted))]
+    Untrusted {
+        /// Which file or directory, and why.
+        message: String,
+        /// How to mend it.
+        #[help]
+        help: String,
     },
     /// A file is not TOML.
     #[error("invalid TOML")]
@@ -93,9 +115,15 @@ pub enum ConfigError {
 
 impl ConfigError {
     pub(super) fn unreadable(path: PathBuf, source: std::io::Error) -> Self {
-        let help = (source.kind() == std::io::ErrorKind::NotFound)
-            .then(|| "create it, or name another one with --config".to_owned());
+        let help = (source.kind() == std::io::ErrorKind::NotFound).then(|| match std::fs::read_link(&path) {
+            Ok(target) => format!("it is a link to {}, which is not there: mend or remove it", target.display()),
+            Err(_) => "create it, or name another one with --config".to_owned(),
+        });
         Self::Unreadable { path, source, help }
+    }
+
+    pub(super) fn untrusted(fault: Fault) -> Self {
+        Self::Untrusted { message: fault.message, help: fault.help }
     }
 
     pub(super) fn syntax(file: &SourceFile, span: Range<usize>, message: String) -> Self {
@@ -117,25 +145,34 @@ impl ConfigError {
 }
 
 impl ConfigError {
-    /// Where, what, and what to do about it, without any of the file's text.
-    fn in_words(&self) -> String {
-        let place = match self {
-            Self::Unreadable { .. } => String::new(),
+    /// The place of the fault, where it is in a file.
+    fn place(&self) -> Option<Place> {
+        match self {
+            Self::Unreadable { .. } | Self::Silent { .. } | Self::Untrusted { .. } => None,
             Self::Syntax { source_code, span, .. }
             | Self::UnknownKey { source_code, span, .. }
             | Self::SetTwice { source_code, span, .. }
             | Self::BadValue { source_code, span, .. } => {
-                let Place { file, line, column } = place_in(source_code.name(), source_code.inner(), span.offset());
-                format!("{file}:{line}:{column}: ")
+                Some(place_in(source_code.name(), source_code.inner(), span.offset()))
             }
-        };
+        }
+    }
+
+    /// What is wrong, with its cause.
+    fn message(&self) -> String {
         let detail = match self {
             Self::Unreadable { source, .. } => format!(": {source}"),
             Self::Syntax { message, .. } => format!(": {message}"),
             _ => String::new(),
         };
+        format!("{self}{detail}")
+    }
+
+    /// Where, what, and what to do about it, without any of the file's text.
+    fn in_words(&self) -> String {
+        let place = self.place().map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column));
         let help = self.help().map(|help| format!("\n  help: {help}")).unwrap_or_default();
-        format!("{place}{self}{detail}{help}")
+        format!("{}{}{help}", place.unwrap_or_default(), self.message())
     }
 }
 
@@ -178,6 +215,18 @@ impl std::error::Error for ConfigErrors {}
 /// the machine's description may hold a secret.
 pub fn render(errors: &ConfigErrors) -> String {
     errors.errors.iter().map(ConfigError::in_words).collect::<Vec<_>>().join("\n")
+}
+
+/// The faults as [`render`] tells them, as objects for programs.
+pub fn problems(errors: &ConfigErrors) -> Vec<Problem> {
+    let problem = |error: &ConfigError| Problem {
+        subject: "config".to_owned(),
+        message: error.message(),
+        help: error.help().map(|help| help.to_string()),
+        place: error.place(),
+        severity: sysconfig_protocol::Severity::Error,
+    };
+    errors.errors.iter().map(problem).collect()
 }
 
 /// The faults as [`render`] tells them, with the lines that they are in. Those lines may hold secrets: this is for the

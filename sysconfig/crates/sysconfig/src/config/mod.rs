@@ -5,25 +5,30 @@
 //! daemon's own ([`Settings`]), and an unknown key in them is an error. Everything else describes the machine and
 //! belongs to plugins: [`assign`] hands each part to its owner and names the keys that have none.
 //!
-//! [`ConfigWatch`] notices that the files changed. Errors carry the file's text and a span, and are rendered with [`render`],
+//! The files may be anything, and on a file system that does not answer: [`Reading`] says how long they are waited for, and whether
+//! others may be able to write them. [`ConfigWatch`] notices that the files changed. Errors carry the file's text and a span, and are rendered with [`render`],
 //! or for a person at a terminal with [`render_with_source`].
 
 mod assign;
 mod error;
 mod merge;
+mod read;
 mod schema;
 mod settings;
 mod tree;
 mod watch;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+pub(crate) use assign::is_within;
 pub use assign::{Assignment, Unowned, assign, overlaps};
-pub use error::{ConfigError, ConfigErrors, render, render_with_source};
+pub use error::{ConfigError, ConfigErrors, problems, render, render_with_source};
+pub use read::{Contents, Pending, Reading, read};
 pub use schema::own_schema;
+pub(crate) use settings::OWN_TABLES;
 pub use settings::{DaemonSettings, Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings, parse_duration};
 pub use tree::{Entry, Kind, Node, Origin, Table};
-pub use watch::ConfigWatch;
+pub use watch::{ConfigWatch, Fingerprint};
 
 use sysconfig_protocol::admin::Place;
 
@@ -77,8 +82,12 @@ pub struct Configuration {
 impl Configuration {
     /// Where a key such as `network.dns.servers[0]` is set, or the nearest table above it that is.
     pub fn place_of(&self, key: &str) -> Option<Place> {
-        let origin = tree::find_origin(&self.machine, key)?;
-        Some(self.place(&origin))
+        Some(self.place(&self.origin_of(key)?))
+    }
+
+    /// What sets a key, or the nearest table above it that is set.
+    pub fn origin_of(&self, key: &str) -> Option<Origin> {
+        tree::find_origin(&self.machine, key)
     }
 
     /// The place that an origin stands for.
@@ -102,8 +111,8 @@ impl Configuration {
 /// # Errors
 ///
 /// Every fault that was found, up to the first stage that has any: reading, syntax, merging, the daemon's own keys.
-pub fn load(sources: &Sources) -> Result<Configuration, ConfigErrors> {
-    parse(read_files(sources)?)
+pub fn load(sources: &Sources, reading: Reading) -> Result<Configuration, ConfigErrors> {
+    parse(read(sources, reading)?.files?)
 }
 
 /// Merges files that were read already, in their order.
@@ -122,8 +131,8 @@ pub fn parse(files: Vec<SourceFile>) -> Result<Configuration, ConfigErrors> {
 /// # Errors
 ///
 /// As [`load`], apart from the daemon's own keys.
-pub fn load_merged(sources: &Sources) -> Result<(Vec<SourceFile>, Table), ConfigErrors> {
-    let files = read_files(sources)?;
+pub fn load_merged(sources: &Sources, reading: Reading) -> Result<(Vec<SourceFile>, Table), ConfigErrors> {
+    let files = read(sources, reading)?.files?;
     let merged = merge_all(&files)?;
     Ok((files, merged))
 }
@@ -143,35 +152,6 @@ fn collect<T>(results: impl Iterator<Item = Result<T, ConfigError>>) -> Result<V
         }
     }
     if errors.is_empty() { Ok(values) } else { Err(ConfigErrors { errors }) }
-}
-
-fn read_files(sources: &Sources) -> Result<Vec<SourceFile>, ConfigErrors> {
-    let mut paths = vec![sources.file.clone()];
-    paths.extend(drop_ins(&sources.directory).map_err(ConfigErrors::from)?);
-    collect(paths.into_iter().map(|path| match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(SourceFile { path, text }),
-        Err(source) => Err(ConfigError::unreadable(path, source)),
-    }))
-}
-
-/// The `*.toml` files of a directory, by name. Hidden files are somebody's work in progress and left out.
-fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let entries = match std::fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(ConfigError::unreadable(directory.to_owned(), source)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|source| ConfigError::unreadable(directory.to_owned(), source))?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.ends_with(".toml") && !name.starts_with('.') {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort();
-    Ok(paths)
 }
 
 #[cfg(test)]

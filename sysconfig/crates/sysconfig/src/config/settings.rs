@@ -11,6 +11,9 @@ use super::assign::nearest;
 use super::error::{ConfigError, ConfigErrors};
 use super::tree::{Entry, Kind, Node, Table};
 
+/// The tables that are the daemon's own.
+pub(crate) const OWN_TABLES: [&str; 3] = ["daemon", "plugins", "logging"];
+
 /// The daemon's own settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -124,7 +127,7 @@ impl Settings {
     pub(super) fn take_from(tree: &mut Table, files: &[SourceFile]) -> Result<Self, ConfigErrors> {
         let mut settings = Self::default();
         let mut errors = Vec::new();
-        for (name, read) in [("daemon", read_daemon as Reader), ("plugins", read_plugins), ("logging", read_logging)] {
+        for (name, read) in OWN_TABLES.into_iter().zip([read_daemon as Reader, read_plugins, read_logging]) {
             let Some(entry) = tree.remove(name) else { continue };
             let mut fields = match Fields::new(name, entry, files, &mut errors) {
                 Some(fields) => fields,

@@ -36,6 +36,24 @@ fn the_documented_file_is_accepted_as_it_is() {
     assert!(config.machine.is_empty());
 }
 
+/// A key that two of an image's files set would keep the daemon from starting there.
+#[test]
+fn the_files_of_each_development_image_are_one_configuration() {
+    const SHARED: [&str; 2] = [
+        include_str!("../../../../image/templates/files/dev/sysconfig.toml"),
+        include_str!("../../../../image/templates/files/dev/10-dev.toml"),
+    ];
+    for (own, servers) in [
+        (include_str!("../../../../image/templates/files/openindiana/20-network.toml"), "dhcp"),
+        (include_str!("../../../../image/templates/files/debian/20-dns.toml"), "10.0.2.3"),
+    ] {
+        let config = good(&[SHARED[0], SHARED[1], own]);
+        assert!(config.settings.plugins.reload_applies && config.settings.plugins.allow_untrusted_owner);
+        let dns = &tree::to_json(&config.machine)["network"]["dns"];
+        assert_eq!(*dns, json!({ "servers": [servers], "search": ["dev.internal"] }));
+    }
+}
+
 #[test]
 fn an_empty_file_has_the_documented_defaults() {
     let settings = good(&[""]).settings;
@@ -128,7 +146,7 @@ fn what_says_the_same_is_the_same_wherever_it_is_written() {
 fn a_missing_main_file_is_told_with_its_path() {
     let directory = tempfile::tempdir().unwrap();
     let sources = Sources { file: directory.path().join("none.toml"), directory: directory.path().join("none.d") };
-    let report = render(&load(&sources).unwrap_err());
+    let report = render(&load(&sources, Reading::STRICT).unwrap_err());
     assert!(report.contains("none.toml") && report.contains("--config"), "{report}");
 }
 
@@ -142,7 +160,7 @@ fn drop_ins_are_read_by_name_and_hidden_ones_are_not() {
     drop_in("10-a.toml", "[a]\nx = 1\n");
     drop_in(".30-c.toml", "not toml");
     drop_in("40-d.toml~", "not toml");
-    let config = load(&Sources { file, directory: directory.path().to_owned() }).unwrap();
+    let config = load(&Sources { file, directory: directory.path().to_owned() }, Reading::STRICT).unwrap();
     let names: Vec<_> = config.files.iter().filter_map(|file| file.path.file_name()?.to_str()).collect();
     assert_eq!(names, ["main.conf", "10-a.toml", "20-b.toml"]);
 }

@@ -5,12 +5,15 @@
 //! Nothing here starts a plugin or talks to one.
 
 mod abi;
+mod finding;
+mod look;
 mod scan;
+mod sighting;
 mod store;
-mod trust;
 mod watch;
 
 pub use abi::System;
-pub use scan::{Candidate, Finding, Scanner, Search};
+pub use finding::{Candidate, Finding, FindingKey};
+pub use scan::{Scanner, Search};
 pub use store::{CopyStore, PrivateCopy, StoreError};
-pub use watch::{Attention, Watch, watch};
+pub use watch::{Attention, FirstLook, Watch, watch};

@@ -6,13 +6,18 @@ use std::io::{Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
+use rustix::fs::{FileType, Mode, OFlags};
 use sysconfig_protocol::PLUGIN_FILE_PREFIX;
 
 use super::abi::{System, Verdict};
+use super::finding::{Candidate, Finding};
+use super::look::Asking;
+use super::sighting::{Sighting, time};
 use super::store::{CopyStore, PrivateCopy, hash_of};
-use super::trust::distrust;
+use crate::text::chain;
+use crate::trust::{self, Owners};
 
 /// Larger files are not plugins; a bound for the memory that reading one takes.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
@@ -26,59 +31,6 @@ pub struct Search {
     pub allow_untrusted_owner: bool,
 }
 
-/// What a poll found out.
-#[derive(Debug, Clone)]
-pub enum Finding {
-    /// A new or changed file that can be started.
-    Candidate(Candidate),
-    /// A new or changed file that cannot.
-    Refused {
-        /// The plugin's name.
-        name: String,
-        /// The file.
-        path: PathBuf,
-        /// Why not, as a lowercase fragment.
-        message: String,
-        /// What to do about it.
-        help: Option<String>,
-    },
-    /// Which directories of the plugin path cannot be looked at, by what the system says; none when all can be.
-    Missing(BTreeMap<PathBuf, String>),
-    /// The configuration files changed.
-    ConfigChanged {
-        /// When a poll first saw them as they are now.
-        seen: Instant,
-    },
-    /// No file of that name is there any more.
-    Vanished {
-        /// The plugin's name.
-        name: String,
-    },
-}
-
-impl Finding {
-    /// Whether it is about a plugin's file.
-    pub fn is_of_plugin(&self) -> bool {
-        !matches!(self, Self::ConfigChanged { .. } | Self::Missing(_))
-    }
-}
-
-/// A file that can be started.
-#[derive(Debug, Clone)]
-pub struct Candidate {
-    /// The plugin's name.
-    pub name: String,
-    /// The file that was found.
-    pub path: PathBuf,
-    /// What is started.
-    pub copy: Arc<PrivateCopy>,
-    /// When a poll first saw the file as it is now. Its own times are of another machine's clock when it comes
-    /// from a share.
-    pub seen: Instant,
-    /// When its contents were made.
-    pub modified_unix_ms: u64,
-}
-
 /// What tells one state of a file from another without reading it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
@@ -86,6 +38,9 @@ struct Identity {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    /// When its contents or attributes changed by the clock of its own system: whoever keeps the other time, as
+    /// `rsync --inplace --times` does, cannot keep this one.
+    changed: (i64, i64),
     mode: u32,
 }
 
@@ -96,13 +51,28 @@ impl Identity {
             inode: metadata.ino(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
             mode: metadata.mode(),
         }
     }
+
+    fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::RegularFile
+    }
+}
+
+/// Opens a file for reading. It may have become another kind of file since it was looked at: a pipe would keep whoever opens
+/// it until somebody writes.
+fn open(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// A file of a plugin's name; none as identity when it cannot be looked at, e.g. a dangling link.
 type Location = (PathBuf, Option<Identity>);
+
+/// A plugin's name, its files, and when they were first seen so.
+type Change = (String, Vec<Location>, Sighting);
 
 /// What is known of a plugin's name.
 #[derive(Debug)]
@@ -110,10 +80,46 @@ struct Tracked {
     /// The files of the last poll.
     seen: Vec<Location>,
     /// Since when they are as they are.
-    since: Instant,
+    since: Sighting,
     /// The files that the last finding was about.
     settled: Option<Vec<Location>>,
+    /// Why they were refused, if they were.
+    refused: Option<String>,
+    /// When they are looked at again, although they are the same, and after which pause that is.
+    again: Option<(Instant, Duration)>,
 }
+
+impl Tracked {
+    fn new(since: Sighting) -> Self {
+        Self { seen: Vec::new(), since, settled: None, refused: None, again: None }
+    }
+
+    fn is_due(&self) -> bool {
+        self.again.is_some_and(|(at, _)| at <= Instant::now())
+    }
+
+    /// Takes down what was found out about the files. Answers whether it is news.
+    fn settle(&mut self, locations: &[Location], finding: &Finding) -> bool {
+        let is_same = self.settled.as_deref() == Some(locations);
+        self.settled = Some(locations.to_vec());
+        let (refused, is_tried_again) = match finding {
+            Finding::Refused { message, is_tried_again, .. } => (Some(message.clone()), *is_tried_again),
+            _ => (None, false),
+        };
+        let pause = match self.again {
+            Some((_, last)) if is_same => (last * 2).min(LONGEST_PAUSE),
+            _ => FIRST_PAUSE,
+        };
+        self.again = is_tried_again.then(|| (Instant::now() + pause, pause));
+        let is_news = !is_same || refused.is_none() || refused != self.refused;
+        self.refused = refused;
+        is_news
+    }
+}
+
+/// Between two tries with a file that could not be taken for reasons of this machine.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Looks at the plugin directories.
 #[derive(Debug)]
@@ -123,7 +129,12 @@ pub struct Scanner {
     system: System,
     store: Arc<CopyStore>,
     tracked: BTreeMap<String, Tracked>,
-    missing: BTreeMap<PathBuf, String>,
+    /// When the last poll began.
+    polled: Option<SystemTime>,
+    /// As in [`Finding::Missing`].
+    pub(super) missing: BTreeMap<PathBuf, String>,
+    /// Which directories are waited for.
+    pub(super) asking: Asking,
     /// The file that is in memory as a whole, one at most. The space is used for the next one instead of given back,
     /// because an allocator keeps what threads give back, for each of them.
     whole_file: Mutex<Vec<u8>>,
@@ -139,7 +150,9 @@ impl Scanner {
             system,
             store,
             tracked: BTreeMap::new(),
+            polled: None,
             missing: BTreeMap::new(),
+            asking: Asking::default(),
             whole_file: Mutex::default(),
         }
     }
@@ -161,16 +174,34 @@ impl Scanner {
         }
     }
 
-    /// Looks once and takes what is there, stable or not: the first look of a daemon that starts.
+    /// Finds anew what was refused.
+    pub fn forget_refusals(&mut self) {
+        for tracked in self.tracked.values_mut().filter(|tracked| tracked.refused.is_some()) {
+            tracked.settled = None;
+        }
+    }
+
+    /// Whether some files are to be looked at again in a while.
+    pub fn tries_again(&self) -> bool {
+        self.tracked.values().any(|tracked| tracked.again.is_some())
+    }
+
+    /// Looks and takes what is there, without waiting for it to be stable: the first look of a daemon that starts. What comes
+    /// or changes while it looks, as when a share comes back, is taken where that takes no longer than one look more.
     pub fn first_look(&mut self) -> Vec<Finding> {
         let mut findings = self.poll();
         findings.extend(self.poll());
+        if self.tracked.values().any(|tracked| tracked.settled.as_ref() != Some(&tracked.seen)) {
+            findings.extend(self.poll());
+        }
         findings
     }
 
     /// Looks once; what changed since an earlier poll and not since the last one is a finding.
     pub fn poll(&mut self) -> Vec<Finding> {
+        let began = SystemTime::now();
         let (present, unreadable) = self.list();
+        let sighting = Sighting::now(self.polled);
         let mut findings = Vec::new();
         let missing = self.missing_from(&unreadable);
         if missing != self.missing {
@@ -181,14 +212,15 @@ impl Scanner {
         let mut changed = Vec::new();
         for name in names {
             let locations = present.get(&name).cloned().unwrap_or_default();
-            let unknown = || Tracked { seen: Vec::new(), since: Instant::now(), settled: None };
+            let unknown = || Tracked::new(sighting);
             let tracked = self.tracked.entry(name.clone()).or_insert_with(unknown);
             let is_stable = tracked.seen == locations;
             if !is_stable {
                 tracked.seen.clone_from(&locations);
-                tracked.since = Instant::now();
+                tracked.since = sighting;
             }
-            if !is_stable || tracked.settled.as_ref() == Some(&locations) {
+            let is_settled = tracked.settled.as_ref() == Some(&locations) && !tracked.is_due();
+            if !is_stable || is_settled {
                 continue;
             }
             if locations.is_empty() {
@@ -201,11 +233,11 @@ impl Scanner {
         for ((name, locations, _), finding) in changed.iter().zip(self.evaluate_all(&changed)) {
             // A file that changes while it is read is looked at again by the next polls.
             let Some(finding) = finding else { continue };
-            findings.push(finding);
-            if let Some(tracked) = self.tracked.get_mut(name) {
-                tracked.settled = Some(locations.clone());
+            if self.tracked.get_mut(name).is_none_or(|tracked| tracked.settle(locations, &finding)) {
+                findings.push(finding);
             }
         }
+        self.polled = Some(began);
         *self.whole_file.get_mut().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         findings
     }
@@ -216,6 +248,7 @@ impl Scanner {
         let mut present: BTreeMap<String, Vec<Location>> = BTreeMap::new();
         let mut unreadable = BTreeMap::new();
         for directory in &self.directories {
+            let _question = self.asking.about(directory);
             let entries = match std::fs::read_dir(directory) {
                 Ok(entries) => entries,
                 Err(error) => {
@@ -246,14 +279,13 @@ impl Scanner {
 
     /// Reads as many at the same time as there are processors: hashing the plugins is most of what a daemon that starts
     /// has to do. That takes little memory, however many there are.
-    fn evaluate_all(&self, changed: &[(String, Vec<Location>, Instant)]) -> Vec<Option<Finding>> {
-        let evaluate =
-            |(name, locations, since): &(String, Vec<Location>, Instant)| self.evaluate(name, locations, *since);
+    fn evaluate_all(&self, changed: &[Change]) -> Vec<Option<Finding>> {
+        let evaluate = |(name, locations, since): &Change| self.evaluate(name, locations, *since);
         if let [one] = changed {
             return vec![evaluate(one)];
         }
         let together = std::thread::available_parallelism().map_or(1, usize::from);
-        let side_by_side = |some: &[(String, Vec<Location>, Instant)]| -> Vec<_> {
+        let side_by_side = |some: &[Change]| -> Vec<_> {
             std::thread::scope(|scope| {
                 let jobs: Vec<_> = some.iter().map(|change| scope.spawn(move || evaluate(change))).collect();
                 // One that came to nothing is tried again by the next poll.
@@ -264,15 +296,15 @@ impl Scanner {
     }
 
     /// Takes the first file that can be started. None when a file changed meanwhile.
-    fn evaluate(&self, name: &str, locations: &[Location], seen: Instant) -> Option<Finding> {
+    fn evaluate(&self, name: &str, locations: &[Location], seen: Sighting) -> Option<Finding> {
         let mut refusal = None;
         for (path, identity) in locations {
             match self.examine(name, path, identity.as_ref(), seen) {
                 Ok(candidate) => return Some(Finding::Candidate(candidate)),
                 Err(Unusable::Changed) => return None,
-                Err(Unusable::Refused { message, help }) => {
-                    let refused = Finding::Refused { name: name.to_owned(), path: path.clone(), message, help };
-                    refusal.get_or_insert(refused);
+                Err(Unusable::Refused { message, help, is_tried_again }) => {
+                    let (name, path) = (name.to_owned(), path.clone());
+                    refusal.get_or_insert(Finding::Refused { name, path, message, help, is_tried_again });
                 }
             }
         }
@@ -284,17 +316,21 @@ impl Scanner {
         name: &str,
         path: &Path,
         identity: Option<&Identity>,
-        seen: Instant,
+        seen: Sighting,
     ) -> Result<Candidate, Unusable> {
-        let file = File::open(path).map_err(|error| Unusable::refused(format!("cannot be opened: {error}")))?;
+        let question = self.asking.about(path.parent().unwrap_or(path));
+        if identity.is_some_and(|identity| !identity.is_file()) {
+            return Err(Unusable::refused("not a regular file".to_owned()));
+        }
+        let file = open(path).map_err(|error| Unusable::refused(format!("cannot be opened: {error}")))?;
         let metadata = file.metadata().map_err(|error| Unusable::refused(format!("cannot be looked at: {error}")))?;
         if identity != Some(&Identity::of(&metadata)) {
             return Err(Unusable::Changed);
         }
         self.check_attributes(path, &metadata)?;
-        let unreadable = |error: std::io::Error| Unusable::refused(format!("cannot be read: {error}"));
+        let unreadable = |error: std::io::Error| Unusable::not_yet(format!("cannot be read: {error}"));
         let file_name = format!("{PLUGIN_FILE_PREFIX}{name}");
-        let hash = hash_of((&file).take(MAX_FILE_BYTES)).map_err(unreadable)?;
+        let hash = hash_of(question.reading(&file).take(MAX_FILE_BYTES)).map_err(unreadable)?;
         let is_as_before = || file.metadata().is_ok_and(|metadata| identity == Some(&Identity::of(&metadata)));
         if !is_as_before() {
             return Err(Unusable::Changed);
@@ -307,7 +343,7 @@ impl Scanner {
                 contents.clear();
                 contents.reserve_exact(usize::try_from(metadata.len()).unwrap_or_default());
                 (&file).rewind().map_err(unreadable)?;
-                (&file).take(MAX_FILE_BYTES).read_to_end(contents.as_mut()).map_err(unreadable)?;
+                question.reading(&file).take(MAX_FILE_BYTES).read_to_end(contents.as_mut()).map_err(unreadable)?;
                 if !is_as_before() || contents.len() as u64 != metadata.len() {
                     return Err(Unusable::Changed);
                 }
@@ -318,7 +354,8 @@ impl Scanner {
             name: name.to_owned(),
             path: path.to_owned(),
             copy,
-            seen,
+            seen: seen.at,
+            changed: seen.moment_of(time(metadata.ctime(), metadata.ctime_nsec())),
             modified_unix_ms: milliseconds(metadata.mtime(), metadata.mtime_nsec()),
         })
     }
@@ -327,13 +364,10 @@ impl Scanner {
     fn take(&self, file_name: &str, contents: &[u8]) -> Result<Arc<PrivateCopy>, Unusable> {
         match self.system.judge(contents) {
             Verdict::Runs => (),
-            Verdict::OtherSystem { message, help } => return Err(Unusable::Refused { message, help: Some(help) }),
+            Verdict::OtherSystem { message, help } => return Err(Unusable::advised(message, help)),
             Verdict::NotAProgram { message } => return Err(Unusable::refused(message)),
         }
-        self.store.put(file_name, contents).map_err(|error| {
-            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
-            Unusable::refused(format!("{error}{}", source.unwrap_or_default()))
-        })
+        self.store.put(file_name, contents).map_err(|error| Unusable::not_yet(chain(&error)))
     }
 
     fn check_attributes(&self, path: &Path, metadata: &Metadata) -> Result<(), Unusable> {
@@ -341,29 +375,21 @@ impl Scanner {
             return Err(Unusable::refused("not a regular file".to_owned()));
         }
         if metadata.mode() & 0o111 == 0 {
-            let help = Some(format!("chmod +x {}", path.display()));
-            return Err(Unusable::Refused { message: "not executable".to_owned(), help });
+            let help = format!("chmod +x {}", path.display());
+            return Err(Unusable::advised("not executable".to_owned(), help));
         }
         if metadata.len() > MAX_FILE_BYTES {
             return Err(Unusable::refused(format!("larger than {MAX_FILE_BYTES} bytes")));
         }
         let directory = path.parent().unwrap_or(Path::new("/"));
-        let of_directory = std::fs::metadata(directory)
-            .map_err(|error| Unusable::refused(format!("its directory cannot be looked at: {error}")))?;
-        let any_owner = self.search.allow_untrusted_owner;
-        let help = match any_owner {
-            true => "take the right to write away from others: chmod o-w, on the file and on its directory",
-            false => {
-                "give file and directory to root with mode 755, or set allow-untrusted-owner in [plugins] on a \
-                 development machine"
-            }
-        };
-        match distrust(path, metadata, any_owner).or_else(|| distrust(directory, &of_directory, any_owner)) {
-            None => Ok(()),
-            Some(reason) => {
-                Err(Unusable::Refused { message: format!("not trusted: {reason}"), help: Some(help.to_owned()) })
-            }
-        }
+        let owners = if self.search.allow_untrusted_owner { Owners::Any } else { Owners::Trusted };
+        let fault = trust::fault_of_file(path, metadata, owners);
+        let Some(fault) = fault.or_else(|| trust::fault_of_directory(directory, owners)) else { return Ok(()) };
+        let otherwise = ", or set allow-untrusted-owner in [plugins] on a development machine";
+        let help = format!("{}{}", fault.help, if owners == Owners::Trusted { otherwise } else { "" });
+        // Mending a directory on the way changes nothing about the file, so that has to be looked at again.
+        let is_tried_again = fault.path != path;
+        Err(Unusable::Refused { message: format!("not trusted: {}", fault.message), help: Some(help), is_tried_again })
     }
 }
 
@@ -374,12 +400,23 @@ enum Unusable {
     Refused {
         message: String,
         help: Option<String>,
+        is_tried_again: bool,
     },
 }
 
 impl Unusable {
     fn refused(message: String) -> Self {
-        Self::Refused { message, help: None }
+        Self::Refused { message, help: None, is_tried_again: false }
+    }
+
+    fn advised(message: String, help: String) -> Self {
+        Self::Refused { message, help: Some(help), is_tried_again: false }
+    }
+
+    /// For reasons of this machine, not of the file.
+    fn not_yet(message: String) -> Self {
+        let help = "see that the disk has room and works; it is tried again by itself".to_owned();
+        Self::Refused { message, help: Some(help), is_tried_again: true }
     }
 }
 

@@ -41,7 +41,7 @@ impl Bench {
             .map(|finding| match finding {
                 Finding::Candidate(candidate) => format!("+{}", candidate.name),
                 Finding::Vanished { name } => format!("-{name}"),
-                Finding::ConfigChanged { .. } => unreachable!("the scanner looks at plugins only"),
+                Finding::ConfigChanged { .. } | Finding::Late(_) => unreachable!("the scanner looks at plugins only"),
                 Finding::Missing(missing) => {
                     let names = missing.keys().map(|path| path.file_name().unwrap().to_str().unwrap());
                     format!("missing: {}", names.collect::<Vec<_>>().join(" "))
@@ -91,6 +91,47 @@ fn a_link_over_the_old_name_is_a_change_even_of_the_same_size_and_time() {
 }
 
 #[test]
+fn contents_replaced_in_place_are_a_change_even_of_the_same_size_and_time() {
+    let mut bench = Bench::new(&["p"]);
+    let path = bench.write("p/sysconfig-plugin-a", "#!/bin/sh\n1\n");
+    assert_eq!(bench.settle(), ["+a"]);
+    let time = std::fs::metadata(&path).unwrap().modified().unwrap();
+    // Longer than the clock of any file system takes to go on.
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"2", 10).unwrap();
+    file.set_modified(time).unwrap();
+    assert_eq!(bench.settle(), ["+a"]);
+}
+
+#[test]
+fn who_may_write_a_directory_behind_a_link_does_not_choose_the_program() {
+    let mut bench = Bench::new(&["p", "open"]);
+    let target = bench.write("deps/sysconfig-plugin-a", SCRIPT);
+    let open = bench.directory.path().join("open");
+    symlink(&target, open.join("cur")).unwrap();
+    symlink("../open/cur", bench.directory.path().join("p/sysconfig-plugin-a")).unwrap();
+    assert_eq!(bench.settle(), ["+a"]);
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let other = bench.write("deps/other", SCRIPT);
+    std::fs::remove_file(open.join("cur")).unwrap();
+    symlink(other, open.join("cur")).unwrap();
+    for allow_untrusted_owner in [false, true] {
+        bench.scanner.set_search(Search { allow_untrusted_owner, ..bench.scanner.search.clone() });
+        let found = bench.settle();
+        let said = format!("{} is writable by others (mode 777)", open.display());
+        assert!(found.len() == 1 && found[0].starts_with("a: not trusted: ") && found[0].contains(&said), "{found:?}");
+    }
+    // Nothing about the file changes with its directory.
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    while bench.settle() != ["+a"] {
+        assert!(Instant::now() < until, "it is looked at again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
 fn a_file_that_is_gone_is_told_once() {
     let mut bench = Bench::new(&["p"]);
     let path = bench.write("p/sysconfig-plugin-a", SCRIPT);
@@ -107,6 +148,9 @@ fn unusable_files_are_refused_with_the_reason() {
     bench.write("p/sysconfig-plugin-garbage", "garbage");
     bench.write("p/sysconfig-plugin-elf", b"\x7fELF\x02\x01\x01 cut off");
     std::fs::create_dir(plugins.join("sysconfig-plugin-directory")).unwrap();
+    // Nobody writes into it, so whoever opened it would wait for ever.
+    let pipe = plugins.join("sysconfig-plugin-pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, pipe, rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
     symlink("/nowhere/at/all", plugins.join("sysconfig-plugin-link")).unwrap();
     let mode = |name: &str, mode: u32| {
         let path = bench.write(&format!("p/{name}"), SCRIPT);
@@ -115,11 +159,16 @@ fn unusable_files_are_refused_with_the_reason() {
     mode("sysconfig-plugin-data", 0o644);
     mode("sysconfig-plugin-open", 0o777);
     mode("sysconfig-plugin-group", 0o775);
+    if rustix::process::geteuid().is_root() {
+        // Root's own group is no other.
+        std::os::unix::fs::chown(plugins.join("sysconfig-plugin-group"), None, Some(1000)).unwrap();
+    }
     let found = bench.settle();
     for (name, reason) in [
         ("garbage", "neither an ELF executable nor a script"),
         ("elf", "damaged ELF executable"),
         ("directory", "not a regular file"),
+        ("pipe", "not a regular file"),
         ("link", "cannot be opened"),
         ("data", "not executable"),
         ("open", "is writable by others (mode 777)"),
@@ -127,7 +176,7 @@ fn unusable_files_are_refused_with_the_reason() {
     ] {
         assert!(found.iter().any(|found| found.starts_with(name) && found.contains(reason)), "{name}: {found:?}");
     }
-    assert_eq!(found.len(), 7);
+    assert_eq!(found.len(), 8);
 }
 
 /// What a share of a development host looks like, and what is refused there all the same.
@@ -137,11 +186,14 @@ fn any_owner_is_a_setting_and_anybody_who_can_write_is_not() {
     let mode = |path: &Path, mode: u32| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
-    mode(&bench.write("p/sysconfig-plugin-group", SCRIPT), 0o775);
+    let group = bench.write("p/sysconfig-plugin-group", SCRIPT);
+    mode(&group, 0o775);
     mode(&bench.write("p/sysconfig-plugin-open", SCRIPT), 0o777);
     let foreign = bench.write("p/sysconfig-plugin-foreign", SCRIPT);
     let is_root = rustix::process::geteuid().is_root();
     if is_root {
+        // Root's own group is no other.
+        std::os::unix::fs::chown(group, None, Some(1000)).unwrap();
         std::os::unix::fs::chown(foreign, Some(1000), Some(1000)).unwrap();
     }
     let found = bench.settle();

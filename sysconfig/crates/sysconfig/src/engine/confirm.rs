@@ -7,35 +7,37 @@
 
 use std::time::{Duration, Instant};
 
-use sysconfig_protocol::admin::{
-    AppliedStep, ApplyReport, ConfirmReport, Failure, HappeningKind, Problem, StepResult, UndoReport, UndoneStep,
-};
+use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, Problem};
 use sysconfig_protocol::describe::capability;
 use sysconfig_protocol::envelope::code;
-use sysconfig_protocol::method::Undo;
-use sysconfig_protocol::{Digest, ErrorObject, Outcome, Risk, Severity, Step};
+use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
 
-use super::cycle::{Mode, applied, failure};
+use super::cycle::Mode;
+use super::retry::Retry;
+use super::undo::can_succeed;
 use super::{Engine, SELF, subject};
 use crate::clock;
-use crate::plugin::CallError;
 use crate::state::confirmation::{Confirmation, Pending, RevocableStep};
-use crate::state::journal::InDoubt;
+
+/// What is told of a step with a secret, which is stored nowhere.
+const ONLY_THIS_DAEMON: &str = "can be undone only as long as this daemon runs, because secrets are not stored";
 
 /// The change that waits, if there is one, and what is left of earlier ones.
 #[derive(Debug)]
 pub(super) struct Confirming {
-    state: Confirmation,
+    pub(super) state: Confirmation,
     /// When the change that waits is undone.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// The steps of the cycle that runs are those of the change.
     is_applying: bool,
     /// SIGHUP came while a change waited.
     pub(super) reload_waits: bool,
     /// The files changed while a change waited.
     pub(super) config_waits: bool,
-    /// What could not be undone.
-    failures: Vec<Problem>,
+    /// A plan or a look for drift was left for a change that had to be undone.
+    pub(super) has_cut_short: bool,
+    /// When what could not be undone is tried again.
+    pub(super) retry: Retry,
 }
 
 impl Confirming {
@@ -44,10 +46,23 @@ impl Confirming {
         // By a clock that was set meanwhile, the time would be longer than anybody was told.
         let left = state.pending.as_ref().map(|pending| {
             let left = pending.by_unix_ms.saturating_sub(clock::unix_ms());
-            Duration::from_millis(left.min(pending.within_ms))
+            if pending.is_being_undone { Duration::ZERO } else { Duration::from_millis(left.min(pending.within_ms)) }
         });
         let deadline = left.map(|left| Instant::now() + left);
-        Self { state, deadline, is_applying: false, reload_waits: false, config_waits: false, failures: Vec::new() }
+        // Whoever comes after another daemon tries at once.
+        let mut retry = Retry::default();
+        if state.left.iter().any(can_succeed) {
+            retry.sooner();
+        }
+        Self {
+            state,
+            deadline,
+            is_applying: false,
+            reload_waits: false,
+            config_waits: false,
+            has_cut_short: false,
+            retry,
+        }
     }
 
     /// Whether nothing else may be applied now.
@@ -71,6 +86,10 @@ impl Engine {
         match self.confirming.report().filter(|_| self.confirming.is_waiting()) {
             None => Ok(()),
             Some(waiting) => {
+                if self.confirming.state.is_being_undone() {
+                    let message = "the last change is being undone, and nothing else may change until then";
+                    return Err(ErrorObject::new(code::CONFIRMATION_PENDING, message).help("sysconfigctl status"));
+                }
                 let by = clock::rfc3339(waiting.by_unix_ms);
                 let message = format!("a change waits for its confirmation until {by}");
                 Err(ErrorObject::new(code::CONFIRMATION_PENDING, message)
@@ -96,6 +115,20 @@ impl Engine {
             .help("apply without --confirm-within, from a console rather than over the network"))
     }
 
+    /// Steps of the change that waits which only this daemon can take back, because what that needs is on no disk.
+    pub(super) fn withheld_problems(&self) -> Vec<Problem> {
+        let steps = self.confirming.state.pending.iter().flat_map(|pending| &pending.steps);
+        let withheld = steps.filter(|noted| noted.step.changes.iter().any(|change| change.sensitive));
+        let problem = |noted: &RevocableStep| Problem {
+            subject: subject(&noted.plugin),
+            message: format!("{ONLY_THIS_DAEMON}: {}", noted.step.summary),
+            help: Some("do not restart the daemon or the machine before `sysconfigctl confirm` or `undo`".to_owned()),
+            place: None,
+            severity: Severity::Warning,
+        };
+        withheld.map(problem).collect()
+    }
+
     /// Why a step could not be taken back.
     fn irrevocable(&self, plugin: &str, step: &Step) -> Option<String> {
         let description = self.plugins.get(plugin).and_then(|managed| managed.description.as_ref());
@@ -112,10 +145,12 @@ impl Engine {
         cycle: impl FnOnce(&mut Self) -> ApplyReport,
     ) -> ApplyReport {
         let by_unix_ms = clock::unix_ms().saturating_add(within_ms);
-        self.confirming.state.pending = Some(Pending { by_unix_ms, within_ms, steps: Vec::new() });
+        self.confirming.state.pending =
+            Some(Pending { by_unix_ms, within_ms, is_being_undone: false, steps: Vec::new() });
         self.confirming.is_applying = true;
         let mut report = cycle(self);
         self.confirming.is_applying = false;
+        report.problems.extend(self.withheld_problems());
         let Some(pending) = &mut self.confirming.state.pending else { return report };
         if pending.steps.is_empty() {
             self.confirming.state.pending = None;
@@ -140,6 +175,9 @@ impl Engine {
         if let Some(message) = self.irrevocable(plugin, step) {
             return Err(Failure { message, help: Some("apply without --confirm-within".to_owned()) });
         }
+        if step.changes.iter().any(|change| change.sensitive) {
+            self.log.warn(&subject(plugin), format!("{ONLY_THIS_DAEMON}: {}", step.summary));
+        }
         let (plugin, plan, step) = (plugin.to_owned(), plan.clone(), step.clone());
         if let Some(pending) = &mut self.confirming.state.pending {
             pending.steps.push(RevocableStep { plugin, plan, step, data_withheld: false });
@@ -151,154 +189,45 @@ impl Engine {
         })
     }
 
-    /// A noted step changed nothing after all.
+    /// A noted step changed nothing after all, nor may a daemon that follows take it back.
     pub(super) fn forget_revocable(&mut self) {
         if let Some(pending) = self.confirming.state.pending.as_mut().filter(|_| self.confirming.is_applying) {
             pending.steps.pop();
+            self.store_confirmation();
         }
     }
 
     /// The change that waits is to stay.
     pub(super) fn confirm(&mut self) -> Result<ConfirmReport, ErrorObject> {
-        let Some(pending) = self.confirming.state.pending.take() else { return Err(nothing_to_confirm()) };
+        if self.confirming.state.is_being_undone() {
+            let message = "it is too late to confirm the change: it is being undone";
+            return Err(ErrorObject::new(code::NOTHING_TO_CONFIRM, message).help("sysconfigctl status"));
+        }
+        let Some(pending) = self.confirming.state.pending.take() else { return Err(self.nothing_to_confirm()) };
+        if let Err(error) = self.confirming.state.store() {
+            // As long as the disk says that it waits, the next daemon would undo what was said to stay.
+            self.confirming.state.pending = Some(pending);
+            let failure = self.state_failure(&error);
+            let message = format!("the change is not confirmed, and still waits: {}", failure.message);
+            return Err(ErrorObject::new(code::FAILED, message).help("make room or mend it, and confirm again in time"));
+        }
         self.confirming.deadline = None;
-        self.store_confirmation();
         self.tell_confirmation("the change is confirmed".to_owned());
         self.go_on();
         Ok(ConfirmReport { steps: pending.steps.len() })
     }
 
-    /// The change that waits is to be taken back at once.
-    pub(super) fn undo_on_request(&mut self) -> Result<UndoReport, ErrorObject> {
-        if self.confirming.state.pending.is_none() {
-            return Err(nothing_to_confirm());
-        }
-        Ok(self.undo_change("an administrator wants it undone"))
-    }
-
-    /// Takes back the change whose time is over.
-    pub(super) fn undo_when_due(&mut self) {
-        if self.confirming.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
-            self.undo_change("nobody confirmed it in time");
-        }
-    }
-
-    fn undo_change(&mut self, why: &str) -> UndoReport {
-        self.tell_confirmation(format!("undoing the last change: {why}"));
-        self.confirming.deadline = None;
-        let mut report = UndoReport { steps: Vec::new() };
-        // Each step goes from the file when it was tried, so that a daemon that is killed here goes on behind it.
-        while let Some(noted) = self.confirming.state.pending.as_mut().and_then(|pending| pending.steps.pop()) {
-            self.hold(&noted.plugin);
-            let undone = self.undo_step(&noted);
-            self.store_confirmation();
-            report.steps.push(UndoneStep { plugin: noted.plugin, undone });
-        }
-        self.confirming.state.pending = None;
-        self.store_confirmation();
-        let mut names: Vec<_> = report.steps.iter().map(|step| step.plugin.clone()).collect();
-        names.sort();
-        names.dedup();
-        names.retain(|name| self.assignment.parts.contains_key(name));
-        self.cycle("undoing", &names, Mode::Plan);
-        self.go_on();
-        report
-    }
-
-    /// What is undone is not applied again as long as the configuration asks for the same.
-    fn hold(&mut self, plugin: &str) {
-        if let Some(part) = self.assignment.parts.get(plugin) {
-            self.confirming.state.held.insert(plugin.to_owned(), self.fingerprints.of(part));
-        }
-        if let Err(error) = self.applied.forget(plugin) {
-            self.log.warn(SELF, self.state_failure(&error).message);
-        }
-    }
-
-    fn undo_step(&mut self, noted: &RevocableStep) -> AppliedStep {
-        let RevocableStep { plugin, plan, step, data_withheld } = noted;
-        let began = Instant::now();
-        let result = match data_withheld {
-            true => Err(Failure {
-                message: "what is needed for it is secret, and was gone with the daemon that did it".to_owned(),
-                help: None,
-            }),
-            false => self.ask_to_undo(plugin, plan, step),
-        };
-        let duration_ms = clock::as_ms(began.elapsed());
-        match result {
-            Ok(outcome) => {
-                let changed = outcome == Outcome::Changed;
-                let (word, result) =
-                    if changed { ("undone", StepResult::Changed) } else { ("was not done", StepResult::AlreadySo) };
-                self.log.info(&subject(plugin), format!("{word}: {} ({duration_ms} ms)", step.summary));
-                self.resolve_undone(plugin, &step.redacted());
-                applied(step, result, duration_ms, None)
-            }
-            Err(error) => {
-                let message = format!("cannot be undone: {}: {}", step.summary, error.message);
-                self.log.error(&subject(plugin), &message);
-                self.confirming.failures.push(Problem {
-                    subject: subject(plugin),
-                    message,
-                    help: error.help.clone().or_else(|| Some("see to it by hand, then: sysconfigctl apply".to_owned())),
-                    place: None,
-                    severity: Severity::Error,
-                });
-                applied(step, StepResult::Failed, duration_ms, Some(error))
-            }
-        }
-    }
-
-    /// A step was taken back, so it does not matter any more whether it had been done.
-    fn resolve_undone(&mut self, plugin: &str, step: &Step) {
-        let is_it = |doubt: &InDoubt| doubt.plugin == plugin && doubt.step == *step;
-        for doubt in self.in_doubt.iter().filter(|doubt| is_it(doubt)) {
-            let Some(sequence) = doubt.sequence else { continue };
-            let note = "it was undone afterwards".to_owned();
-            if let Err(error) = self.journal.result(sequence, StepResult::Unknown, Some(note)) {
-                self.log.warn(SELF, self.state_failure(&error).message);
-            }
-        }
-        self.in_doubt.retain(|doubt| !is_it(doubt));
-    }
-
-    fn ask_to_undo(&mut self, plugin: &str, plan: &Digest, step: &Step) -> Result<Outcome, Failure> {
-        let is_down = |engine: &Self| engine.plugins.get(plugin).is_none_or(|managed| managed.live.is_none());
-        if is_down(self) {
-            self.start_again(plugin, "undoing");
-        }
-        if is_down(self) {
-            return Err(Failure { message: "the plugin is not running".to_owned(), help: None });
-        }
-        let sequence = self.journal.undo_intent(plugin, &plan.0, step).map_err(|error| self.state_failure(&error))?;
-        let deadline = self.config.settings.plugins.deadlines.apply;
-        let call = Undo { plan: plan.clone(), step: step.clone(), deadline_ms: clock::as_ms(deadline) };
-        let answer = self.call(plugin, &call, deadline);
-        let (result, message) = match &answer {
-            Ok(answer) if answer.outcome == Outcome::Changed => (StepResult::Changed, None),
-            Ok(_) => (StepResult::AlreadySo, None),
-            Err(error @ CallError::Refused(_)) => (StepResult::Failed, Some(failure("undo", error).message)),
-            Err(CallError::Fault(_)) => {
-                let (plugin, step) = (plugin.to_owned(), step.redacted());
-                let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
-                self.in_doubt.push(InDoubt { sequence, plugin, undo: true, step, at_unix_ms, is_inherited: false });
-                return answer.map(|answer| answer.outcome).map_err(|error| failure("undo", &error));
-            }
-        };
-        if let Err(error) = self.journal.result(sequence, result, message) {
-            self.log.warn(SELF, self.state_failure(&error).message);
-        }
-        answer.map(|answer| answer.outcome).map_err(|error| failure("undo", &error))
-    }
-
     /// Catches up with what had to wait for a change to be confirmed or undone.
-    fn go_on(&mut self) {
+    pub(super) fn go_on(&mut self) {
+        self.take_waiting_builds();
         if std::mem::take(&mut self.confirming.reload_waits) {
             self.reload_config();
         }
         if std::mem::take(&mut self.confirming.config_waits) {
             self.config_changed(Instant::now());
+        }
+        if std::mem::take(&mut self.confirming.has_cut_short) {
+            self.cycle("what had to wait", &self.configured_in_order(), Mode::Plan);
         }
         let owing = |name: &String| {
             self.plugins.get(name).is_some_and(|managed| managed.owes_apply && managed.live.is_some())
@@ -310,81 +239,22 @@ impl Engine {
         }
     }
 
-    /// Whether a plugin's part was undone and must not be applied without a request.
-    pub(super) fn is_held(&self, plugin: &str) -> bool {
-        let part = self.assignment.parts.get(plugin);
-        let held = self.confirming.state.held.get(plugin);
-        held.is_some_and(|held| part.is_some_and(|part| held.is_empty() || self.fingerprints.of(part) == *held))
-    }
-
-    /// Whether a plugin's part must not be applied without a request: it was undone, or a new build has planned steps
-    /// where new builds only plan.
-    pub(super) fn awaits_request(&self, plugin: &str) -> bool {
-        self.is_held(plugin) || self.plugins.get(plugin).is_some_and(|managed| managed.only_planned)
-    }
-
-    /// An administrator wants everything applied, also what was undone or only planned before.
-    pub(super) fn release_held(&mut self) {
-        for managed in self.plugins.values_mut() {
-            managed.only_planned = false;
-        }
-        self.confirming.failures.clear();
-        if !self.confirming.state.held.is_empty() {
-            self.confirming.state.held.clear();
-            self.store_confirmation();
-        }
-    }
-
-    /// Holds of parts that are no longer the configuration's.
-    pub(super) fn drop_old_holds(&mut self) {
-        let before = self.confirming.state.held.len();
-        let held: Vec<_> = self.confirming.state.held.keys().filter(|plugin| !self.is_held(plugin)).cloned().collect();
-        for plugin in held {
-            self.confirming.state.held.remove(&plugin);
-        }
-        if self.confirming.state.held.len() != before {
-            self.store_confirmation();
-        }
-    }
-
-    pub(super) fn confirmation_problems(&self) -> Vec<Problem> {
-        let waiting = self.confirming.report().map(|waiting| Problem {
-            subject: "confirmation".to_owned(),
-            message: format!(
-                "the last change is undone unless it is confirmed by {}",
-                clock::rfc3339(waiting.by_unix_ms)
-            ),
-            help: Some("sysconfigctl confirm, or: sysconfigctl undo".to_owned()),
-            place: None,
-            severity: Severity::Warning,
-        });
-        let held = self.confirming.state.held.iter().filter(|(plugin, _)| self.is_held(plugin));
-        let held = held.map(|(plugin, undone)| Problem {
-            subject: subject(plugin),
-            message: "its last change was undone, and is not applied again by itself".to_owned(),
-            help: Some(match undone.is_empty() {
-                true => "sysconfigctl apply".to_owned(),
-                false => "change the configuration, or: sysconfigctl apply".to_owned(),
-            }),
-            place: None,
-            severity: Severity::Error,
-        });
-        waiting.into_iter().chain(held).chain(self.confirming.failures.iter().cloned()).collect()
-    }
-
-    fn tell_confirmation(&self, message: String) {
+    pub(super) fn tell_confirmation(&self, message: String) {
         self.log.warn(SELF, &message);
         self.board.note(HappeningKind::Confirmation, None, message);
     }
 
-    fn store_confirmation(&mut self) {
+    pub(super) fn store_confirmation(&mut self) {
         if let Err(error) = self.confirming.state.store() {
             self.log.error(SELF, self.state_failure(&error).message);
         }
     }
-}
 
-fn nothing_to_confirm() -> ErrorObject {
-    ErrorObject::new(code::NOTHING_TO_CONFIRM, "no change waits for a confirmation")
-        .help("a change waits for one after `sysconfigctl apply --confirm-within TIME`")
+    pub(super) fn nothing_to_confirm(&self) -> ErrorObject {
+        let object = ErrorObject::new(code::NOTHING_TO_CONFIRM, "no change waits for a confirmation");
+        object.help(match self.confirming.state.is_lost {
+            true => "the record of one may be lost: sysconfigctl status",
+            false => "a change waits for one after `sysconfigctl apply --confirm-within TIME`",
+        })
+    }
 }

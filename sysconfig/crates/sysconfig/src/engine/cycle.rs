@@ -4,24 +4,24 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use sysconfig_protocol::admin::{
-    AppliedStep, Apply, ApplyReport, CycleReport, Failure, HappeningKind, PlanReport, PluginApply, PluginPlan,
-    StepResult,
+    AppliedStep, Apply, ApplyReport, Failure, HappeningKind, PlanReport, PluginApply, PluginPlan, StepResult,
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::{Apply as ApplyStep, MakePlan, Observe, Verify};
 use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Step};
 
 use super::proposal::{Outlook, Proposal};
-use super::{Engine, SELF, subject};
+use super::record::Started;
+use super::{Engine, SELF, intake, subject};
 use crate::clock;
 use crate::plugin::CallError;
 use crate::state::StateError;
-use crate::state::applied::AppliedPart;
 use crate::state::fingerprint::Fingerprints;
 use crate::state::journal::InDoubt;
+use crate::text::{chain, cut};
 
 /// The trigger of the cycle that an administrator asks for.
-const REQUEST: &str = "request";
+pub(super) const REQUEST: &str = "request";
 
 /// How far a cycle goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +66,7 @@ impl Engine {
     /// What would be done now with what the files say, none of which is put in force. Files with faults are told with
     /// the plan for the configuration in force.
     pub(super) fn plan(&mut self) -> PlanReport {
-        let mut proposal = if self.confirming.is_waiting() { None } else { self.read_again().unwrap_or_default() };
+        let mut proposal = self.read_again().unwrap_or_default();
         let started = Started::now("request for the plan");
         let outlook = self.look_ahead(proposal.as_mut());
         let plugins = outlook.parts.iter().map(|part| PluginPlan {
@@ -78,7 +78,8 @@ impl Engine {
         let plugins = plugins.collect();
         let report = self.only_planned(outlook);
         self.note_cycle(started, false, &report);
-        PlanReport { digest: report.digest, plugins, problems: report.problems }
+        let problems = intake::fitting(report.problems.into_iter().chain(self.left_problems()).collect());
+        PlanReport { digest: report.digest, plugins, problems }
     }
 
     /// Applies what the files say because an administrator says so. Files with faults apply nothing, and what they say
@@ -87,20 +88,17 @@ impl Engine {
         if !request.dry_run {
             self.nothing_waits()?;
         }
-        let mut proposal = None;
-        if !self.confirming.is_waiting() {
-            proposal = self.read_again().map_err(|report| {
-                let message = "the configuration files have faults, so nothing was done";
-                ErrorObject::new(code::FAILED, message).causes(vec![report]).help("mend the files and try again")
-            })?;
-        }
+        let mut proposal = self.read_again().map_err(|report| {
+            let message = "the configuration files have faults, so nothing was done";
+            ErrorObject::new(code::FAILED, message).causes(vec![report]).help("mend the files and try again")
+        })?;
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
             return Ok(self.begin_apply(proposal, request, BTreeMap::new()));
         }
         let started = Started::now(if request.dry_run { "request for a dry run" } else { REQUEST });
         let outlook = self.look_ahead(proposal.as_mut());
         let digest = digest_of_parts(&outlook.parts, &self.fingerprints);
-        if let Some(wanted) = request.plan.as_ref().filter(|wanted| **wanted != digest) {
+        if let Some(wanted) = request.plan.as_ref().filter(|wanted| !names(wanted, &digest)) {
             let message = format!("the plan is no longer {wanted}: it is {digest} now");
             return Err(ErrorObject::new(code::PLAN_CHANGED, message).help("look at the plan again"));
         }
@@ -164,6 +162,7 @@ impl Engine {
             plans.push((name.clone(), part.digest(&self.fingerprints)));
             let result = match mode {
                 Mode::Apply { allow_destructive } if !self.awaits_request(name) => {
+                    self.forget_left(name);
                     if let Some(managed) = self.plugins.get_mut(name) {
                         managed.unacted_news = None;
                     }
@@ -199,6 +198,11 @@ impl Engine {
 
     /// Observes and plans one plugin's part.
     fn plan_part(&mut self, name: &str) -> Part {
+        if self.yields_to_undoing() {
+            let help = Some("ask again when it is undone".to_owned());
+            let message = "the time of the change that waits is over, and it is undone first".to_owned();
+            return Part::failed(name, Failure { message, help });
+        }
         let Some(managed) = self.plugins.get(name) else {
             return Part::failed(name, Failure { message: "there is no such plugin".to_owned(), help: None });
         };
@@ -210,7 +214,7 @@ impl Engine {
         if self.stop.is_requested() {
             return Part::failed(name, Failure { message: "the daemon is stopping".to_owned(), help: None });
         }
-        let diagnostics = managed.diagnostics.clone();
+        let (diagnostics, claims) = (managed.diagnostics.clone(), managed.claims());
         let plugin = name.to_owned();
         if diagnostics.iter().any(Diagnostic::is_error) {
             return Part { plugin, steps: Vec::new(), diagnostics, error: None };
@@ -219,7 +223,14 @@ impl Engine {
             let deadline = self.config.settings.plugins.deadlines.answer;
             self.call(name, &MakePlan { state }, deadline).map_err(|error| failure("plan", &error))
         }) {
-            Ok(planned) => Part { plugin, steps: planned.steps, diagnostics, error: None },
+            Ok(planned) => match intake::fault_of_steps(&planned.steps, &claims) {
+                None => Part { plugin, steps: planned.steps, diagnostics, error: None },
+                Some(fault) => {
+                    let help = Some("the plugin has a fault: docs/formats/plugin-protocol.md".to_owned());
+                    let error = Some(Failure { message: format!("plan: {fault}"), help });
+                    Part { plugin, steps: Vec::new(), diagnostics, error }
+                }
+            },
             Err(error) => Part { plugin, steps: Vec::new(), diagnostics, error: Some(error) },
         }
     }
@@ -241,23 +252,40 @@ impl Engine {
                 true => self.carry_out_step(&plugin, &digest, step, allow_destructive),
                 false => not_run(step),
             };
-            goes_on = matches!(result.result, StepResult::Changed | StepResult::AlreadySo);
+            goes_on &= matches!(result.result, StepResult::Changed | StepResult::AlreadySo | StepResult::NotRun);
             results.push(result);
         }
-        if goes_on && !steps.is_empty() {
+        if goes_on && results.iter().any(|step| step.result == StepResult::NotRun) {
+            error = Some(stopped());
+        } else if goes_on && !steps.is_empty() {
             match self.verify(&plugin) {
-                Ok(found) => diagnostics.extend(found),
+                Ok((found, left)) => {
+                    diagnostics.extend(found);
+                    error = not_in_force(&left);
+                }
                 Err(failure) => error = Some(failure),
             }
         }
         PluginApply { plugin, steps: results, diagnostics, error }
     }
 
-    fn verify(&mut self, name: &str) -> Result<Vec<Diagnostic>, Failure> {
+    /// What the plugin finds wrong after its steps, and where that is nothing, which steps it would carry out now. It may
+    /// say that it changed the machine, and believe it.
+    fn verify(&mut self, name: &str) -> Result<(Vec<Diagnostic>, Vec<Step>), Failure> {
         let state = self.observe(name)?;
         let deadline = self.config.settings.plugins.deadlines.answer;
-        let findings = self.call(name, &Verify { state }, deadline);
-        findings.map(|findings| findings.diagnostics).map_err(|error| failure("verify", &error))
+        let findings = self.call(name, &Verify { state: state.clone() }, deadline);
+        let found = intake::findings(findings.map_err(|error| failure("verify", &error))?.diagnostics);
+        if found.iter().any(Diagnostic::is_error) {
+            return Ok((found, Vec::new()));
+        }
+        // One that has told itself to look anew, as when a step has found what there is to do, is planned for with that.
+        self.take_waiting_events();
+        if self.news_for(name).iter().any(|(_, event)| event.source.as_deref() == Some(name)) {
+            return Ok((found, Vec::new()));
+        }
+        let planned = self.call(name, &MakePlan { state }, deadline).map_err(|error| failure("plan", &error))?;
+        Ok((found, planned.steps))
     }
 
     fn carry_out_step(&mut self, plugin: &str, plan: &Digest, step: &Step, allow_destructive: bool) -> AppliedStep {
@@ -287,7 +315,8 @@ impl Engine {
             Err(error @ CallError::Refused(_)) => (StepResult::Failed, Some(failure("apply", &error))),
             Err(error @ CallError::Fault(_)) => (StepResult::Unknown, Some(failure("apply", &error))),
         };
-        if matches!(result, StepResult::AlreadySo | StepResult::Failed) {
+        // A step that failed may have done some of it, as one that replaces an address and then waits in vain.
+        if result == StepResult::AlreadySo {
             self.forget_revocable();
         }
         let message = match &error {
@@ -311,113 +340,28 @@ impl Engine {
     }
 
     pub(super) fn state_failure(&self, error: &StateError) -> Failure {
-        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-        Failure { message: format!("{error}{source}"), help: Some("see that the disk is not full".to_owned()) }
-    }
-
-    /// Takes over what a cycle found out about a plugin.
-    fn note_result(&mut self, trigger: &str, result: &PluginApply, mode: Mode) {
-        let Some(managed) = self.plugins.get_mut(&result.plugin) else { return };
-        managed.looked = Some(Instant::now());
-        let waiting = |step: &&AppliedStep| !matches!(step.result, StepResult::Changed | StepResult::AlreadySo);
-        managed.pending = result.steps.iter().filter(waiting).count();
-        let of_step = result.steps.iter().find_map(|step| step.error.clone());
-        managed.trouble = result.error.clone().or(of_step);
-        let known = managed.diagnostics.clone();
-        managed.deviations = result.diagnostics.iter().filter(|found| !known.contains(found)).cloned().collect();
-        if let Some(trouble) = &result.error {
-            self.log.error(&subject(&result.plugin), &trouble.message);
-        }
-        for deviation in &managed.deviations {
-            self.log.error(&subject(&result.plugin), format!("not as configured: {}", deviation.message));
-        }
-        let is_in_force = result.is_success() && managed.pending == 0;
-        if is_in_force {
-            managed.owes_apply = false;
-            managed.only_planned = false;
-            let has_changed = result.steps.iter().any(|step| step.result == StepResult::Changed);
-            self.record_applied(&result.plugin, mode != Mode::Plan && has_changed);
-        }
-        if is_in_force && mode != Mode::Plan {
-            self.resolve_doubts(&result.plugin, trigger);
-        }
-    }
-
-    /// A plugin's part is in force, so it does not matter any more what became of its steps in doubt. Those of a
-    /// daemon that was killed are still told until an administrator applies, because nobody has heard of them yet, and
-    /// an event may start the next cycle at once.
-    fn resolve_doubts(&mut self, plugin: &str, trigger: &str) {
-        for doubt in self.in_doubt.iter_mut().filter(|doubt| doubt.plugin == plugin) {
-            let Some(sequence) = doubt.sequence.take() else { continue };
-            let note = "the plugin's part was in force afterwards".to_owned();
-            if let Err(error) = self.journal.result(sequence, StepResult::Unknown, Some(note)) {
-                self.log.warn(SELF, error);
-            }
-        }
-        let is_told = trigger == REQUEST;
-        self.in_doubt.retain(|doubt| doubt.plugin != plugin || (doubt.is_inherited && !is_told));
-    }
-
-    /// Remembers that a plugin's part is in force. That it was found to be so again is not written down: a disk that
-    /// is made to keep it costs more than the look.
-    fn record_applied(&mut self, name: &str, has_changed: bool) {
-        let managed = self.plugins.get(name);
-        let (Some(live), Some(description), Some(config)) = (
-            managed.and_then(|managed| managed.live.as_ref()),
-            managed.and_then(|managed| managed.description.as_ref()),
-            self.assignment.parts.get(name),
-        ) else {
-            return;
-        };
-        let part = AppliedPart {
-            config: self.fingerprints.of(config),
-            plugin_hash: live.copy.hash.clone(),
-            plugin_version: description.version.clone(),
-            at_unix_ms: clock::unix_ms(),
-        };
-        let is_known = |known: &AppliedPart| known.config == part.config && known.plugin_hash == part.plugin_hash;
-        if !has_changed && self.applied.get(name).is_some_and(is_known) {
-            return;
-        }
-        if let Err(error) = self.applied.record(name, part) {
-            self.log.warn(SELF, self.state_failure(&error).message);
-        }
-    }
-
-    pub(super) fn note_cycle(&mut self, started: Started, applied: bool, report: &ApplyReport) {
-        let steps = || report.plugins.iter().flat_map(|plugin| &plugin.steps);
-        let count = |wanted: &[StepResult]| steps().filter(|step| wanted.contains(&step.result)).count();
-        let cycle = CycleReport {
-            trigger: started.trigger,
-            started_unix_ms: started.unix_ms,
-            duration_ms: clock::as_ms(started.instant.elapsed()),
-            applied,
-            changed: count(&[StepResult::Changed]),
-            already_so: count(&[StepResult::AlreadySo]),
-            failed: count(&[StepResult::Failed, StepResult::Refused, StepResult::Unknown]),
-            pending: count(&[StepResult::NotRun]),
-        };
-        let message = format!(
-            "cycle ({}): {} changed, {} already so, {} failed, {} pending, {} ms",
-            cycle.trigger, cycle.changed, cycle.already_so, cycle.failed, cycle.pending, cycle.duration_ms
-        );
-        self.log.debug(SELF, &message);
-        self.board.note(HappeningKind::Cycle, None, message);
-        self.last_cycle = Some(cycle);
+        Failure { message: chain(error), help: Some("see that the disk is not full".to_owned()) }
     }
 }
 
-/// When and why a cycle began.
-pub(super) struct Started {
-    trigger: String,
-    unix_ms: u64,
-    instant: Instant,
+/// The error where steps are still planned after all were carried out.
+fn not_in_force(left: &[Step]) -> Option<Failure> {
+    let first = left.first()?;
+    let more = match left.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let message =
+        format!("not in force although each step was carried out; planned still: {}{more}", cut(&first.summary, 200));
+    let help =
+        "sysconfigctl plan shows what is missing; where `apply` does not help, the plugin has a fault".to_owned();
+    Some(Failure { message, help: Some(help) })
 }
 
-impl Started {
-    pub(super) fn now(trigger: &str) -> Self {
-        Self { trigger: trigger.to_owned(), unix_ms: clock::unix_ms(), instant: Instant::now() }
-    }
+/// Whether what somebody wrote stands for a digest: all of it, or so much of its beginning that nobody writes it by chance.
+fn names(written: &Digest, digest: &Digest) -> bool {
+    const ENOUGH: usize = 8;
+    written == digest || (written.0.len() >= ENOUGH && digest.0.starts_with(&written.0))
 }
 
 /// The plans that an administrator has seen, by plugin.
@@ -435,15 +379,18 @@ fn not_run(step: &Step) -> AppliedStep {
     applied(step, StepResult::NotRun, 0, None)
 }
 
+fn stopped() -> Failure {
+    let message = "the daemon was told to end before all steps were carried out".to_owned();
+    Failure { message, help: Some("sysconfigctl apply, when it runs again".to_owned()) }
+}
+
 pub(super) fn applied(step: &Step, result: StepResult, duration_ms: u64, error: Option<Failure>) -> AppliedStep {
     AppliedStep { step: step.redacted(), result, duration_ms, error }
 }
 
 pub(super) fn failure(what: &str, error: &CallError) -> Failure {
     match error {
-        CallError::Refused(object) => {
-            Failure { message: format!("{what}: {}", object.chain()), help: object.advice().map(str::to_owned) }
-        }
+        CallError::Refused(object) => intake::refusal(&format!("{what}: "), object),
         CallError::Fault(fault) => Failure { message: format!("{what}: the plugin {fault}"), help: None },
     }
 }

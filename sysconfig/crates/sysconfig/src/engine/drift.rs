@@ -47,7 +47,7 @@ impl Engine {
         self.log.trace(SELF, format!("looked for drift in {} ms", took.as_millis()));
     }
 
-    fn is_running(&self, name: &str) -> bool {
+    pub(super) fn is_running(&self, name: &str) -> bool {
         self.plugins.get(name).is_some_and(|managed| managed.live.is_some())
     }
 

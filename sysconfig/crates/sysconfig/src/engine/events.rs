@@ -4,16 +4,16 @@
 //! subscriber before it observes, also to a process that is started much later. What is said twice is told once.
 //! So a subscriber sees the same whether it was running when something happened or not.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sysconfig_protocol::admin::{Failure, HappeningKind};
-use sysconfig_protocol::{Diagnostic, Event as PluginEvent};
+use sysconfig_protocol::{Diagnostic, Event as PluginEvent, MAX_EVENT_TOPICS};
 
 use super::cycle::{Mode, failure};
-use super::{Engine, Event, subject};
-use crate::plugin::{CallError, Report};
+use super::{Engine, subject};
+use crate::plugin::CallError;
 
 /// So many cycles within the window can events make one plugin go through; further events wait, because two
 /// plugins that answer each other's events would keep the daemon busy for ever.
@@ -21,7 +21,7 @@ const CYCLES_PER_WINDOW: usize = 10;
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// Who said it, and about what.
-type Subject = (String, String);
+pub(super) type Subject = (String, String);
 
 /// The last word of every plugin about every topic.
 #[derive(Debug, Default)]
@@ -45,6 +45,17 @@ impl EventBook {
             // Nothing was said, and nothing is to be taken back.
             None if data.is_null() => return false,
             _ => (),
+        }
+        // Each process of a plugin may have topics of its own; those of the last ones count.
+        let own = |words: &BTreeMap<Subject, Word>| {
+            let own = words.iter().filter(|((by, _), _)| by == source);
+            let oldest = own.clone().min_by_key(|(_, word)| word.revision).map(|(subject, _)| subject.clone());
+            (own.count(), oldest)
+        };
+        if let (MAX_EVENT_TOPICS.., Some(oldest)) = own(&self.words) {
+            if !self.words.contains_key(&subject) {
+                self.words.remove(&oldest);
+            }
         }
         self.last_revision += 1;
         self.words.insert(subject, Word { data, revision: self.last_revision });
@@ -114,8 +125,8 @@ impl EventPace {
 impl Engine {
     /// Takes an event down without acting on it. A plugin that nothing in force is asked of has nothing to say.
     pub(super) fn note_event(&mut self, source: &str, event: PluginEvent) {
-        let PluginEvent { topic, data, .. } = event;
-        if self.trial.mutes(source) || !self.assignment.parts.contains_key(source) {
+        let Some(PluginEvent { topic, data, .. }) = self.trial.mute(source, event) else { return };
+        if !self.assignment.parts.contains_key(source) {
             self.log.trace(&subject(source), format!("says {topic}, about nothing that is in force"));
             return;
         }
@@ -128,15 +139,14 @@ impl Engine {
         }
     }
 
-    /// Takes down the events that are waiting in the queue, so that who observes next knows of them; everything
-    /// else keeps its turn.
-    pub(super) fn take_waiting_events(&mut self) {
-        while let Ok(event) = self.events.try_recv() {
-            match event {
-                Event::Plugin(Report::Event { plugin, event }) => self.note_event(&plugin, event),
-                other => self.backlog.push_back(other),
-            }
+    /// Takes down what plugins have said, so that who observes next knows of it. Answers who said something about what.
+    pub(super) fn take_waiting_events(&mut self) -> BTreeSet<Subject> {
+        let mut said = BTreeSet::new();
+        for (subject, event) in self.said.take() {
+            self.note_event(&subject.0, event);
+            said.insert(subject);
         }
+        said
     }
 
     /// A cycle for every plugin that has not heard everything yet, as soon as its pace allows.
@@ -184,7 +194,7 @@ impl Engine {
         })
     }
 
-    fn news_for(&self, name: &str) -> Vec<(u64, PluginEvent)> {
+    pub(super) fn news_for(&self, name: &str) -> Vec<(u64, PluginEvent)> {
         let managed = self.plugins.get(name);
         let description = managed.and_then(|managed| managed.description.as_ref());
         let (Some(managed), Some(description)) = (managed, description) else { return Vec::new() };
@@ -252,6 +262,18 @@ mod tests {
         assert!(book.tell("b", "lease", json!(3)));
         assert_eq!(heard(&book, &mut ears), ["b link=\"up\"", "b lease=3"], "the oldest first");
         assert_eq!(heard(&book, &mut Heard::default()).len(), 3, "a new process hears everything");
+    }
+
+    #[test]
+    fn a_plugin_with_new_topics_in_each_of_its_lives_is_remembered_by_the_last() {
+        let mut book = EventBook::default();
+        book.tell("b", "lease", json!(1));
+        for topic in 0..3 * MAX_EVENT_TOPICS {
+            book.tell("a", &topic.to_string(), json!(topic));
+        }
+        assert_eq!(book.words.len(), MAX_EVENT_TOPICS + 1);
+        assert!(book.words.contains_key(&("b".to_owned(), "lease".to_owned())));
+        assert!(book.words.contains_key(&("a".to_owned(), (3 * MAX_EVENT_TOPICS - 1).to_string())));
     }
 
     #[test]

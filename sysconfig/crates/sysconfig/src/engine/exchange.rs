@@ -4,13 +4,14 @@
 //! greeted, configured and asked for its opinion.
 
 use sysconfig_protocol::admin::{Failure, HappeningKind, PluginReload, PluginState, ReloadResult};
+use sysconfig_protocol::describe::capability;
 use sysconfig_protocol::method::{Configure, Validate};
 use sysconfig_protocol::{Description, Diagnostic};
 
 use super::events::Heard;
 use super::managed::{Live, Managed, build_id};
 use super::start::{Greeted, Rejection, greet};
-use super::{Engine, shown, subject};
+use super::{Engine, intake, shown, subject};
 use crate::clock;
 use crate::config::{assign, overlaps};
 use crate::discovery::Candidate;
@@ -27,6 +28,9 @@ impl Engine {
     /// Configures a greeted process and decides whether it may become the plugin. Nobody is displaced yet.
     pub(super) fn vet(&self, greeted: &mut Greeted) -> Result<Vetted, Rejection> {
         let predecessors = self.predecessors(greeted).map_err(Rejection::conflict)?;
+        if let Some(failure) = self.could_not_undo(&greeted.description, &predecessors) {
+            return Err(Rejection::for_now(failure));
+        }
         let diagnostics = self.configure(greeted)?;
         match self.worse_than_before(&greeted.candidate.name, &predecessors, &diagnostics) {
             // Its predecessors keep the keys that it claims.
@@ -44,11 +48,45 @@ impl Engine {
         for (name, managed) in self.plugins.iter().filter(|(name, managed)| *name != own && managed.owns_claims()) {
             let Some(key) = common_key(&claimed, &managed.claims()) else { continue };
             match &managed.candidate {
-                Some(rival) if !managed.file_gone => return Err(conflict(&key, &greeted.candidate, rival)),
+                Some(rival) if !managed.file_gone => {
+                    return Err(conflict(&key, &greeted.candidate, rival, true));
+                }
                 _ => predecessors.push(name.clone()),
             }
         }
         Ok(predecessors)
+    }
+
+    /// A build that cannot undo does not get in while there is one that has to, as soon as nobody confirms its change.
+    fn could_not_undo(&self, description: &Description, predecessors: &[String]) -> Option<Failure> {
+        let can_undo = description.has_capability(capability::UNDO);
+        let own = Some(&description.name).filter(|_| !can_undo && self.can_undo(&description.name));
+        let name = own.into_iter().chain(predecessors).find(|name| self.has_to_undo(name))?;
+        Some(Failure {
+            message: format!("a change of plugin {name} waits for its confirmation, and this build could not undo it"),
+            help: Some("sysconfigctl confirm, or: sysconfigctl undo; the build is taken then".to_owned()),
+        })
+    }
+
+    /// Whether steps of a plugin are undone unless they are confirmed.
+    pub(super) fn has_to_undo(&self, name: &str) -> bool {
+        let steps = self.confirming.state.pending.iter().flat_map(|pending| &pending.steps);
+        steps.map(|noted| &noted.plugin).any(|plugin| plugin == name)
+    }
+
+    /// Whether the present build can undo; it may be down.
+    fn can_undo(&self, name: &str) -> bool {
+        let description = self.plugins.get(name).and_then(|managed| managed.description.as_ref());
+        description.is_some_and(|description| description.has_capability(capability::UNDO))
+    }
+
+    /// Takes the builds that could not be taken before a change was confirmed or undone.
+    pub(super) fn take_waiting_builds(&mut self) {
+        let waiting: Vec<_> = self.plugins.values_mut().filter_map(|managed| managed.waiting_build.take()).collect();
+        for candidate in waiting {
+            // What changed for it is what changed just now.
+            self.take_candidate(candidate.seen_now());
+        }
     }
 
     /// Gives a process its part of the configuration in force, and asks what it thinks of it.
@@ -63,7 +101,7 @@ impl Engine {
             .map_err(|error| Rejection::of_call("configure", &error))?;
         let findings =
             process.call(&Validate { config }, deadline).map_err(|error| Rejection::of_call("validate", &error))?;
-        Ok(findings.diagnostics)
+        Ok(intake::findings(findings.diagnostics))
     }
 
     /// A new build that refuses a configuration that all those accepted whose work it would take does not get in.
@@ -91,6 +129,7 @@ impl Engine {
             }
             self.book.take_back(predecessor);
         }
+        self.undo_left_soon(&name);
         let managed = self.plugins.entry(name).or_insert_with(|| Managed::new(candidate.path.clone()));
         managed.path.clone_from(&candidate.path);
         let old = managed.live.replace(Live { process, copy: candidate.copy.clone() });
@@ -118,25 +157,32 @@ impl Engine {
                 self.reassign();
                 self.note_live(candidate);
             }
-            Err(rejection) => self.keep_old(&candidate.name, rejection.failure, Some(build_id(&candidate.copy))),
+            Err(rejection) => {
+                if let Some(managed) = self.plugins.get_mut(&candidate.name).filter(|_| rejection.is_for_now) {
+                    managed.waiting_build = Some(candidate.clone());
+                }
+                self.keep_old(&candidate.name, rejection.failure, Some(build_id(&candidate.copy)));
+            }
         }
     }
 
-    /// Records that a new file is at work, and how long that took since it was seen.
+    /// Records that a new file is at work, and how long that took since it changed, as far as that is known.
     pub(super) fn note_live(&mut self, candidate: &Candidate) {
         let Some(managed) = self.plugins.get_mut(&candidate.name) else { return };
         if managed.live.is_none() {
             return;
         }
-        let latency_ms = clock::as_ms(candidate.seen.elapsed());
+        let latency_ms = clock::as_ms(candidate.changed.unwrap_or(candidate.seen).elapsed());
         let build = build_id(&candidate.copy);
-        let message = format!("build {build} is live, {latency_ms} ms after its file was seen");
+        let what = if candidate.changed.is_some() { "changed" } else { "was seen" };
+        let message = format!("build {build} is live, {latency_ms} ms after its file {what}");
         self.log.info(&subject(&candidate.name), &message);
         self.board.note(HappeningKind::PluginReloaded, Some(&candidate.name), message);
         managed.reload = Some(PluginReload {
             at_unix_ms: clock::unix_ms(),
             result: ReloadResult::Live,
             latency_ms: Some(latency_ms),
+            since_change: candidate.changed.is_some(),
             build_id: Some(build),
             error: None,
         });
@@ -149,6 +195,7 @@ impl Engine {
             at_unix_ms: clock::unix_ms(),
             result: ReloadResult::Kept,
             latency_ms: None,
+            since_change: false,
             build_id,
             error: Some(failure.message.clone()),
         });
@@ -177,13 +224,23 @@ pub(super) fn common_key(one: &[String], other: &[String]) -> Option<String> {
 
 /// Two plugins claim one key. Cargo leaves the executable of a renamed plugin where it was, so the older file is
 /// the likely mistake.
-pub(super) fn conflict(key: &str, candidate: &Candidate, rival: &Candidate) -> Failure {
-    let older = if rival.modified_unix_ms <= candidate.modified_unix_ms { rival } else { candidate };
+///
+/// The rival may be known for the owner of the key. Then it is the other file that is to go, unless the plugin has a new name.
+pub(super) fn conflict(key: &str, candidate: &Candidate, rival: &Candidate, is_owner: bool) -> Failure {
+    let (own, other) = (shown(&candidate.path), shown(&rival.path));
+    let older = if rival.modified_unix_ms <= candidate.modified_unix_ms { &other } else { &own };
+    let (right, help) = match is_owner {
+        true => (
+            ", which owns it",
+            format!(
+                "delete {own} if it should not be there; if it is plugin {} under a new name, delete {other}",
+                rival.name
+            ),
+        ),
+        false => ("", format!("if {older} is left over from a renamed plugin, delete it: it is the older one")),
+    };
     Failure {
-        message: format!("it claims {key}, and so does plugin {} ({})", rival.name, shown(&rival.path)),
-        help: Some(format!(
-            "if {} is left over from a renamed plugin, delete it: it is the older one",
-            shown(&older.path)
-        )),
+        message: format!("it claims {key}, and so does plugin {} ({other}){right}", rival.name),
+        help: Some(help),
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Managed {
     pub(super) path: PathBuf,
     /// What is started when the plugin is to be started; none when no usable file was seen yet.
     pub(super) candidate: Option<Candidate>,
+    /// A build that is taken when the change that waits is confirmed or undone.
+    pub(super) waiting_build: Option<Candidate>,
     /// The process.
     pub(super) live: Option<Live>,
     /// What it last said about itself. It keeps its claims while it is down.
@@ -74,6 +76,7 @@ impl Managed {
         Self {
             path,
             candidate: None,
+            waiting_build: None,
             live: None,
             description: None,
             state: PluginState::Starting,

@@ -4,52 +4,68 @@
 //! changed files, words and deaths of plugins, signals. So no two cycles overlap, a plugin is never exchanged in
 //! the middle of one, and there is no lock around the machine's state. Whoever must not wait reads the [`Board`].
 //!
-//! * `start`: bringing plugins up, at the beginning, after a fault, and when a file changed;
+//! * `queue`: everything that can happen; `latest`: what waits elsewhere until it is asked for;
+//! * `commands`: what administrators ask for;
+//! * `start`: bringing plugins up, at the beginning and after a fault;
+//! * `findings`: what is watched, and what becomes of files that come, change and go;
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
-//! * `cycle`: observe → plan → apply → verify → record;
+//! * `cycle`: observe → plan → apply → verify;
+//! * `record`: what is taken down of that;
 //! * `destruction`: who allows what cannot be brought back;
 //! * `confirm`: changes that are undone unless somebody confirms them;
+//! * `undo`: taking such a change back; `retry`: when that is tried again;
+//! * `held`: parts that stay as they are until somebody asks;
 //! * `drift`: looking whether the machine is still as configured;
 //! * `events`: what plugins tell each other;
+//! * `intake`: limits of what plugins say;
 //! * `proposal`: planning for files that are not in force;
 //! * `reconfigure`: taking over changed configuration files;
-//! * `report`: what goes onto the board.
+//! * `report`: what goes onto the board;
+//! * `ending`: the end of one process, and of all.
 
 mod backoff;
+mod commands;
 mod confirm;
 mod cycle;
 mod destruction;
 mod drift;
+mod ending;
 mod events;
 mod exchange;
+mod findings;
+mod held;
+mod intake;
+mod latest;
 mod managed;
 mod order;
 mod proposal;
+mod queue;
 mod reconfigure;
+mod record;
 mod report;
+mod retry;
 mod start;
+mod undo;
 
+pub use queue::{Answer, Command, Event, Reply, Turn, Turns};
+pub(crate) use reconfigure::reading_files;
 pub(crate) use report::{unowned_problem, within};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sysconfig_protocol::admin::{
-    Activity, Apply, ApplyReport, ConfirmReport, CycleReport, HappeningKind, Health, PlanReport, PluginStatus, Problem,
-    ReloadReport, UndoReport,
-};
-use sysconfig_protocol::envelope::code;
-use sysconfig_protocol::{Call, ErrorObject, Severity};
+use sysconfig_protocol::admin::{Activity, CycleReport, Failure, HappeningKind, Problem};
+use sysconfig_protocol::{Call, Event as PluginEvent};
 
 use crate::board::Board;
 use crate::clock;
-use crate::config::{Assignment, ConfigWatch, Configuration, Sources};
-use crate::discovery::{Attention, CopyStore, Finding, Scanner, Search, System, Watch, watch};
+use crate::config::{Assignment, Configuration, Fingerprint, Sources};
+use crate::discovery::{CopyStore, Finding, FindingKey, Watch};
 use crate::log::Log;
 use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
 use crate::service::instance::InstanceError;
@@ -61,42 +77,10 @@ use crate::state::fingerprint::Fingerprints;
 use crate::state::journal::{InDoubt, Journal};
 use crate::state::{Damaged, StateError};
 use confirm::Confirming;
-use events::EventBook;
+use events::{EventBook, Subject};
+use latest::Latest;
 use managed::Managed;
 use proposal::Trial;
-
-/// Where an answer goes.
-pub type Reply<T> = SyncSender<Result<T, ErrorObject>>;
-
-/// What the admin socket asks for, as far as the engine is needed for it.
-#[derive(Debug)]
-pub enum Command {
-    /// Observe and plan.
-    Plan(Reply<PlanReport>),
-    /// Apply.
-    Apply(Apply, Reply<ApplyReport>),
-    /// Keep the change that waits for its confirmation.
-    Confirm(Reply<ConfirmReport>),
-    /// Take it back.
-    UndoChange(Reply<UndoReport>),
-    /// Read the configuration again.
-    Reload(Reply<ReloadReport>),
-    /// Stop and start a plugin.
-    PluginRestart(String, Reply<PluginStatus>),
-}
-
-/// Everything that can happen.
-#[derive(Debug)]
-pub enum Event {
-    /// An administrator asks for something.
-    Command(Command),
-    /// A plugin file changed.
-    Finding(Finding),
-    /// A plugin said something, or died.
-    Plugin(Report),
-    /// A signal came.
-    Signal(signals::Request),
-}
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -105,6 +89,8 @@ pub struct Parts {
     pub sources: Sources,
     /// The configuration as it was read.
     pub config: Configuration,
+    /// The files as they were before they were read.
+    pub config_seen: Fingerprint,
     /// Takes the place of `[plugins] path` when it is not empty.
     pub plugin_path: Vec<PathBuf>,
     /// The state directory.
@@ -144,8 +130,14 @@ pub struct Engine {
     sources: Sources,
     plugin_path: Vec<PathBuf>,
     config: Configuration,
+    /// The files as they were when they were read at the start; the board knows later ones.
+    config_seen: Fingerprint,
     config_loaded_unix_ms: u64,
     config_rejected: Option<String>,
+    /// Why what is in force is not on the disk.
+    record_trouble: Option<Failure>,
+    /// Why the log does not go where it is to go.
+    log_trouble: Option<String>,
     /// The steps that were planned for files that say something new, which is not in force.
     proposed_steps: Option<usize>,
     trial: Trial,
@@ -153,8 +145,9 @@ pub struct Engine {
     plugins: BTreeMap<String, Managed>,
     launcher: Launcher,
     store: Arc<CopyStore>,
-    scanner: Option<Scanner>,
     watch: Option<Watch>,
+    /// The plugin directories have not answered yet, so nobody knows which plugins there are.
+    awaits_first_look: bool,
     fingerprints: Fingerprints,
     applied: Applied,
     journal: Journal,
@@ -175,8 +168,12 @@ pub struct Engine {
     stop: Stop,
     sender: Sender<Event>,
     events: Receiver<Event>,
-    /// What came out of the queue while it was searched for events of plugins.
+    /// What came out of the queue while it was searched for a confirmation.
     backlog: VecDeque<Event>,
+    /// What plugins have said and nobody has taken down, by who said it and the topic.
+    said: Latest<Subject, PluginEvent>,
+    /// What was found and nobody has acted on.
+    found: Latest<FindingKey, Finding>,
 }
 
 /// The subject of log lines that are about no plugin.
@@ -189,37 +186,59 @@ impl Engine {
     ///
     /// When the state directory cannot be used.
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
-        let Parts { sources, config, plugin_path, state_directory, log, board, readiness, plugin_input, stop, events } =
-            parts;
+        let Parts {
+            sources,
+            config,
+            config_seen,
+            plugin_path,
+            state_directory,
+            log,
+            board,
+            readiness,
+            plugin_input,
+            stop,
+            events,
+        } = parts;
         let (sender, receiver) = events;
         let store = Arc::new(CopyStore::open(&state_directory)?);
         let (fingerprints, damaged_key) = Fingerprints::load(&state_directory)?;
         let (applied, damaged) = Applied::load(&state_directory)?;
-        let (mut confirmation, damaged_confirmation) = Confirmation::load(&state_directory)?;
+        let (mut confirmation, lost) = Confirmation::load(&state_directory)?;
         if fingerprints.is_new {
             confirmation.hold_whatever_is_configured()?;
             // Whoever is interrupted before this finds no key the next time, and holds them again.
             fingerprints.keep(&state_directory)?;
         }
-        let (journal, in_doubt) = Journal::open(&state_directory)?;
-        let reports = sender.clone();
-        let reporter = move |report| drop(reports.send(Event::Plugin(report)));
+        let (journal, in_doubt, unreadable) = Journal::open(&state_directory)?;
+        let said = Latest::new();
+        let (reports, words) = (sender.clone(), said.clone());
+        let reporter = move |report| match report {
+            Report::Event { plugin, event } => {
+                if words.put((plugin, event.topic.clone()), event) {
+                    drop(reports.send(Event::Said));
+                }
+            }
+            Report::Ended { plugin, instance, fault } => drop(reports.send(Event::Ended { plugin, instance, fault })),
+        };
         let launcher =
             Launcher::new(log.clone(), plugin_input, stop.clone(), config.settings.plugins.deadlines.stop, reporter);
         let mut engine = Self {
             sources,
             plugin_path,
             config,
+            config_seen,
             config_loaded_unix_ms: clock::unix_ms(),
             config_rejected: None,
+            record_trouble: None,
+            log_trouble: None,
             proposed_steps: None,
             trial: Trial::default(),
             assignment: Assignment::default(),
             plugins: BTreeMap::new(),
             launcher,
-            store: store.clone(),
-            scanner: None,
+            store,
             watch: None,
+            awaits_first_look: true,
             fingerprints,
             applied,
             journal,
@@ -238,11 +257,18 @@ impl Engine {
             sender,
             events: receiver,
             backlog: VecDeque::new(),
+            said,
+            found: Latest::new(),
         };
-        for damaged in damaged.into_iter().chain(damaged_confirmation).chain(damaged_key) {
+        if lost.as_ref().is_some_and(Damaged::is_kept) {
+            engine.store_confirmation();
+        }
+        for damaged in damaged.into_iter().chain(lost).chain(damaged_key) {
             engine.remember_damage(&damaged);
         }
-        engine.scanner = Some(Scanner::new(engine.search(), System::detect(), store));
+        if let Some(unreadable) = unreadable {
+            engine.remember_unreadable(&unreadable);
+        }
         Ok(engine)
     }
 
@@ -252,13 +278,15 @@ impl Engine {
     ///
     /// When a thread cannot be started.
     pub fn run(mut self) -> Result<(), EngineError> {
+        self.reopen_log();
         self.publish_search();
-        self.start_all();
+        self.start_watching()?;
+        let findings = self.first_findings();
+        self.start_all(findings);
         if !self.confirming.is_waiting() {
             self.act_on_news();
         }
         self.store.collect();
-        self.start_watching()?;
         self.is_ready = true;
         self.publish();
         // A service that is stopped while it starts never was ready.
@@ -276,6 +304,7 @@ impl Engine {
             }
             self.retry_due();
             self.undo_when_due();
+            self.undo_left_when_due();
             self.look_for_drift_when_due();
             if !self.confirming.is_waiting() {
                 self.act_on_news();
@@ -298,9 +327,9 @@ impl Engine {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Command(command) => self.obey(command),
-            Event::Finding(finding) => self.take_finding(finding),
-            Event::Plugin(Report::Ended { plugin, instance, fault }) => self.plugin_ended(&plugin, instance, &fault),
-            Event::Plugin(Report::Event { plugin, event }) => self.note_event(&plugin, event),
+            Event::Found => self.take_next_finding(),
+            Event::Said => drop(self.take_waiting_events()),
+            Event::Ended { plugin, instance, fault } => self.plugin_ended(&plugin, instance, &fault),
             Event::Signal(signals::Request::Reload) => {
                 self.log.info(SELF, "SIGHUP: reading the configuration again");
                 self.reload_on_signal();
@@ -309,42 +338,6 @@ impl Engine {
             // The flag that ends the loop was set before the event was sent.
             Event::Signal(signals::Request::Stop) => (),
         }
-    }
-
-    fn obey(&mut self, command: Command) {
-        match command {
-            Command::Plan(reply) => {
-                let report = self.plan();
-                self.answer(&reply, Ok(report));
-            }
-            Command::Apply(request, reply) => {
-                let result = self.apply(&request);
-                self.answer(&reply, result);
-            }
-            Command::Confirm(reply) => {
-                let result = self.confirm();
-                self.answer(&reply, result);
-            }
-            Command::UndoChange(reply) => {
-                let result = self.undo_on_request();
-                self.answer(&reply, result);
-            }
-            Command::Reload(reply) => {
-                let result = self.nothing_waits().map(|()| self.reload_config());
-                self.answer(&reply, result);
-            }
-            Command::PluginRestart(name, reply) => {
-                let result = self.restart_plugin(&name);
-                self.answer(&reply, result);
-            }
-        }
-    }
-
-    /// The board is brought up to date first: whoever has an answer must not read an older status after it.
-    fn answer<T>(&self, reply: &Reply<T>, result: Result<T, ErrorObject>) {
-        self.publish();
-        // A client that went away gets no answer.
-        drop(reply.send(result));
     }
 
     /// Sends a request to a running plugin; a fault ends its process.
@@ -366,36 +359,6 @@ impl Engine {
         result
     }
 
-    fn start_watching(&mut self) -> Result<(), EngineError> {
-        let Some(scanner) = self.scanner.take() else { return Ok(()) };
-        let sender = self.sender.clone();
-        let deliver = move |finding| sender.send(Event::Finding(finding)).is_ok();
-        let config = ConfigWatch::new(self.sources.clone());
-        self.watch = Some(watch(scanner, config, self.attention(), deliver).map_err(EngineError::Thread)?);
-        Ok(())
-    }
-
-    fn attention(&self) -> Attention {
-        let settings = &self.config.settings;
-        Attention {
-            search: self.search(),
-            plugins: settings.plugins.hot_reload,
-            configuration: settings.daemon.watch_configuration,
-            interval: settings.plugins.poll_interval,
-        }
-    }
-
-    fn search(&self) -> Search {
-        let settings = &self.config.settings.plugins;
-        let path = if self.plugin_path.is_empty() { settings.path.clone() } else { self.plugin_path.clone() };
-        Search { path, allow_untrusted_owner: settings.allow_untrusted_owner }
-    }
-
-    fn publish_search(&self) {
-        let path = self.search().path.iter().map(|path| path.display().to_string()).collect();
-        self.board.set_search(path, self.config.settings.plugins.hot_reload);
-    }
-
     /// Hands the configuration to its owners anew; needed whenever an owner comes or goes.
     fn reassign(&mut self) {
         self.assignment = crate::config::assign(&self.config.machine, &self.claims());
@@ -405,85 +368,6 @@ impl Engine {
     fn claims(&self) -> Vec<(String, String)> {
         let owners = self.plugins.iter().filter(|(_, managed)| managed.owns_claims());
         owners.flat_map(|(name, managed)| managed.claims().into_iter().map(|key| (name.clone(), key))).collect()
-    }
-
-    fn remember_damage(&mut self, damaged: &Damaged) {
-        self.log.warn(SELF, damaged);
-        self.lasting_problems.push(Problem {
-            subject: "state".to_owned(),
-            message: damaged.to_string(),
-            help: Some("nothing needs to be done: the machine is observed anew".to_owned()),
-            place: None,
-            severity: Severity::Warning,
-        });
-    }
-
-    /// Ends every plugin, all at the same time.
-    fn shut_down(&mut self) {
-        self.log.info(SELF, "stopping");
-        self.board.update(|status| status.health = Health::Stopping);
-        self.readiness.stopping();
-        self.watch = None;
-        let grace = self.config.settings.plugins.deadlines.stop;
-        let lives: Vec<_> = self.plugins.values_mut().filter_map(|managed| managed.live.take()).collect();
-        std::thread::scope(|scope| {
-            for live in lives {
-                scope.spawn(move || live.process.stop(grace));
-            }
-        });
-        for farewell in self.farewells.drain(..) {
-            drop(farewell.join());
-        }
-        self.refuse_waiting_commands();
-        self.log.info(SELF, "stopped");
-    }
-
-    fn refuse_waiting_commands(&mut self) {
-        fn refuse<T>(reply: &Reply<T>) {
-            drop(reply.send(Err(ErrorObject::new(code::STOPPING, "the daemon is stopping"))));
-        }
-        let backlog = std::mem::take(&mut self.backlog);
-        for event in backlog.into_iter().chain(self.events.try_iter()) {
-            match event {
-                Event::Command(Command::Plan(reply)) => refuse(&reply),
-                Event::Command(Command::Apply(_, reply)) => refuse(&reply),
-                Event::Command(Command::Confirm(reply)) => refuse(&reply),
-                Event::Command(Command::UndoChange(reply)) => refuse(&reply),
-                Event::Command(Command::Reload(reply)) => refuse(&reply),
-                Event::Command(Command::PluginRestart(_, reply)) => refuse(&reply),
-                Event::Finding(_) | Event::Plugin(_) | Event::Signal(_) => (),
-            }
-        }
-    }
-
-    fn time_to_next_retry(&self) -> Duration {
-        /// The queue wakes the engine for everything else.
-        const IDLE: Duration = Duration::from_secs(3600);
-        let times = |managed: &Managed| [managed.retry_at, managed.pace.waits_until];
-        let next = self
-            .plugins
-            .values()
-            .flat_map(times)
-            .flatten()
-            .chain(self.confirming.deadline())
-            .chain(self.drift_due())
-            .min();
-        next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
-    }
-
-    /// Sees an old process off, without making anybody wait for it.
-    fn dismiss(&mut self, live: managed::Live) {
-        let grace = self.config.settings.plugins.deadlines.stop;
-        self.farewells.retain(|farewell| !farewell.is_finished());
-        let farewell = move || {
-            let managed::Live { process, copy } = live;
-            process.stop(grace);
-            drop(copy);
-        };
-        // Without a thread, dropping the process kills it, which is ruder and as final.
-        if let Ok(thread) = std::thread::Builder::new().name("farewell".to_owned()).spawn(farewell) {
-            self.farewells.push(thread);
-        }
     }
 
     /// The plugins that have something to do, in the order in which they do it.

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use sysconfig_protocol::Severity;
 use sysconfig_protocol::admin::{Failure, Problem};
-use sysconfig_protocol::method::{Configure, Validate};
+use sysconfig_protocol::method::{Configure, Event, Validate};
 
 use super::cycle::{Part, failure};
-use super::{Engine, subject};
+use super::{Engine, intake, subject};
 use crate::config::{Assignment, Configuration};
 use crate::plugin::CallError;
 
@@ -36,18 +37,18 @@ pub(super) struct Outlook {
 #[derive(Debug, Default)]
 pub(super) struct Trial {
     plugins: BTreeSet<String>,
-    /// Those that said something meanwhile, which nobody heard.
-    muted: BTreeSet<String>,
+    /// The last word of each of them about each topic, which nobody has heard yet.
+    muted: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
 impl Trial {
-    /// Whether what a plugin says now is about something that is not in force.
-    pub(super) fn mutes(&mut self, plugin: &str) -> bool {
-        let is_on_trial = self.plugins.contains(plugin);
-        if is_on_trial {
-            self.muted.insert(plugin.to_owned());
+    /// Keeps what a plugin says to itself when it may be about something that is not in force; gives it back otherwise.
+    pub(super) fn mute(&mut self, plugin: &str, event: Event) -> Option<Event> {
+        if !self.plugins.contains(plugin) {
+            return Some(event);
         }
-        is_on_trial
+        self.muted.entry(plugin.to_owned()).or_default().insert(event.topic, event.data);
+        None
     }
 }
 
@@ -108,7 +109,7 @@ impl Engine {
         self.call(name, &Configure { config: config.clone() }, deadline)?;
         let findings = self.call(name, &Validate { config }, deadline)?;
         if let Some(managed) = self.plugins.get_mut(name) {
-            managed.diagnostics = findings.diagnostics;
+            managed.diagnostics = intake::findings(findings.diagnostics);
         }
         Ok(())
     }
@@ -124,11 +125,26 @@ impl Engine {
         }
         // The last of what a plugin said is in the queue before its last answer is.
         self.take_waiting_events();
-        for name in std::mem::take(&mut self.trial).muted {
-            // What nobody heard may have been real news; about what is in force, it is said again.
-            if self.assignment.parts.contains_key(&name) && self.running().contains(&name) {
-                if let Err(failure) = self.observe(&name) {
-                    self.log.warn(&subject(&name), failure.message);
+        let muted = std::mem::take(&mut self.trial).muted;
+        self.hear_anew(muted);
+    }
+
+    /// What plugins said meanwhile may have been about the other files, or real news. So each is asked to look at the machine,
+    /// whereupon it says what holds of what it tells with every look. The rest came of its own accord, is not said twice, and
+    /// counts as it is.
+    fn hear_anew(&mut self, muted: BTreeMap<String, BTreeMap<String, Value>>) {
+        for name in muted.keys() {
+            if self.assignment.parts.contains_key(name) && self.running().contains(name) {
+                if let Err(failure) = self.observe(name) {
+                    self.log.warn(&subject(name), failure.message);
+                }
+            }
+        }
+        let said = self.take_waiting_events();
+        for (name, words) in muted {
+            for (topic, data) in words {
+                if !said.contains(&(name.clone(), topic.clone())) {
+                    self.note_event(&name, Event { topic, source: None, data });
                 }
             }
         }

@@ -3,15 +3,22 @@
 use std::time::Instant;
 
 use sysconfig_protocol::Diagnostic;
-use sysconfig_protocol::admin::{HappeningKind, ReloadReport};
+use sysconfig_protocol::admin::{Activity, HappeningKind, ReloadReport};
 use sysconfig_protocol::method::Validate;
 
-use super::cycle::{Mode, Started};
+use super::cycle::Mode;
 use super::proposal::Proposal;
-use super::{Engine, SELF, subject};
+use super::record::Started;
+use super::{Engine, SELF, intake, subject};
 use crate::clock;
-use crate::config::{Assignment, Configuration, Settings, assign, load, render};
+use crate::config::{
+    self, Assignment, ConfigErrors, Configuration, Contents, Reading, Settings, SourceFile, assign, parse, render,
+};
 use crate::plugin::CallError;
+use crate::text::{chain, cut};
+
+/// Longer reports of faults are cut; who mends what they begin with sees the rest.
+const REPORT_BYTES: usize = 64 * 1024;
 
 /// The trigger of cycles about files that somebody changed without a word.
 const WATCHED: &str = "changed configuration";
@@ -25,11 +32,17 @@ impl Engine {
             Err(report) => (false, None, Some(report)),
         };
         let changed = proposal.is_some();
-        let apply = proposal.map(|proposal| {
+        if let Some(proposal) = proposal {
             self.take_over(proposal);
-            let names = self.configured_in_order();
-            self.cycle("reload of the configuration", &names, Mode::APPLY)
-        });
+        }
+        let mut names = self.configured_in_order();
+        if !changed {
+            // Whoever asks again because it did not work wants that tried again, or to hear that it does not work yet. What
+            // people changed meanwhile, or only looked at in a plan, is no part of it.
+            names.retain(|name| self.plugins.get(name).is_some_and(|managed| managed.owes_apply));
+        }
+        let is_wanted = changed || (accepted && self.has_errors());
+        let apply = is_wanted.then(|| self.cycle("reload of the configuration", &names, Mode::APPLY));
         ReloadReport { accepted, changed, error, apply }
     }
 
@@ -37,9 +50,9 @@ impl Engine {
     /// force yet. Faults are answered as a report.
     pub(super) fn read_again(&mut self) -> Result<Option<Proposal>, String> {
         self.proposed_steps = None;
-        let config = match load(&self.sources) {
+        let config = match self.read_files().and_then(parse) {
             Ok(config) => config,
-            Err(errors) => return Err(self.reject_config(render(&errors))),
+            Err(errors) => return Err(self.reject_config(cut(&render(&errors), REPORT_BYTES))),
         };
         if config.same_as(&self.config) {
             self.config_rejected = None;
@@ -51,10 +64,20 @@ impl Engine {
         let assignment = assign(&config.machine, &self.claims());
         let faults = self.judge(&config, &assignment);
         if !faults.is_empty() {
-            return Err(self.reject_config(faults.join("\n")));
+            return Err(self.reject_config(cut(&faults.join("\n"), REPORT_BYTES)));
         }
         self.config_rejected = None;
         Ok(Some(Proposal { config, assignment }))
+    }
+
+    fn read_files(&mut self) -> Result<Vec<SourceFile>, ConfigErrors> {
+        let reading = Reading { patience: self.config.settings.plugins.deadlines.answer, ..Reading::STRICT };
+        self.board.set_activity(reading_files());
+        let read = config::read(&self.sources, reading);
+        self.board.set_activity(Activity::Idle);
+        let Contents { fingerprint, files } = read?;
+        self.board.set_config_seen(fingerprint);
+        files
     }
 
     /// The files changed, and nobody said anything: they are taken over and applied if reloads apply; otherwise only the
@@ -105,10 +128,12 @@ impl Engine {
     }
 
     /// A log file that was moved away is opened anew on every reload, also when nothing else changed.
-    fn reopen_log(&self) {
-        if let Err(error) = self.log.configure(&self.config.settings.logging) {
-            self.log.warn(SELF, error);
+    pub(super) fn reopen_log(&mut self) {
+        let failed = self.log.configure(&self.config.settings.logging).err().map(|error| chain(&error));
+        if let Some(message) = &failed {
+            self.log.warn(SELF, message);
         }
+        self.log_trouble = failed;
     }
 
     fn reject_config(&mut self, report: String) -> String {
@@ -131,10 +156,13 @@ impl Engine {
             }
             match self.call(name, &Validate { config: config.clone() }, deadline) {
                 Ok(findings) => {
-                    let errors = findings.diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+                    let found = intake::findings(findings.diagnostics);
+                    let errors = found.iter().filter(|diagnostic| diagnostic.is_error());
                     faults.extend(errors.map(|diagnostic| located(fresh, diagnostic)));
                 }
-                Err(CallError::Refused(object)) => faults.push(format!("plugin {name}: {}", object.chain())),
+                Err(CallError::Refused(object)) => {
+                    faults.push(intake::refusal(&format!("plugin {name}: "), &object).message);
+                }
                 // A plugin that broke down has no say; it is started again, with the new configuration.
                 Err(CallError::Fault(_)) => (),
             }
@@ -194,6 +222,11 @@ impl Engine {
             self.log.error(&subject(name), format!("configure: {error}"));
         }
     }
+}
+
+/// What the daemon is at while it reads.
+pub(crate) fn reading_files() -> Activity {
+    Activity::Busy { doing: "reading the configuration files".to_owned(), since_unix_ms: clock::unix_ms() }
 }
 
 /// A plugin's finding with the place that it is about.

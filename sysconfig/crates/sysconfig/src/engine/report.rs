@@ -1,22 +1,27 @@
 //! What the engine puts onto the board.
 
+use std::collections::BTreeMap;
+
 use sysconfig_protocol::admin::{ConfigStatus, Health, PluginState, Problem, ReloadResult};
 use sysconfig_protocol::{Diagnostic, Severity};
 
 use super::managed::Managed;
-use super::{Engine, shown, subject};
+use super::{Engine, SELF, intake, shown, subject};
 use crate::config::{Configuration, Unowned};
+use crate::state::Damaged;
+use crate::state::journal::Unreadable;
 
 impl Engine {
     /// Publishes everything anew.
     pub(super) fn publish(&self) {
         let problems = self.problems();
-        let is_bad = problems.iter().any(|problem| problem.severity == Severity::Error);
+        let is_bad = problems.iter().any(is_error);
         let health = match (self.is_ready, is_bad) {
             (false, _) => Health::Starting,
             (true, true) => Health::Degraded,
             (true, false) => Health::Ok,
         };
+        let problems = intake::fitting(problems);
         let plugins = self.plugins.iter().map(|(name, managed)| {
             let applied = self.applied.get(name).map(|part| part.at_unix_ms);
             managed.status(name, self.assignment.parts.contains_key(name), applied)
@@ -50,8 +55,20 @@ impl Engine {
         }
     }
 
+    /// Whether something that is configured is not in force.
+    pub(super) fn has_errors(&self) -> bool {
+        self.problems().iter().any(is_error)
+    }
+
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.lasting_problems.clone();
+        problems.extend(self.record_trouble.iter().map(|failure| Problem {
+            subject: "state".to_owned(),
+            message: format!("what is in force is not remembered: {}", failure.message),
+            help: failure.help.clone(),
+            place: None,
+            severity: Severity::Warning,
+        }));
         problems.extend(self.path_problems());
         problems.extend(self.config_problems());
         problems.extend(self.proposal_problem());
@@ -75,7 +92,7 @@ impl Engine {
 
     /// Directories of the plugin path that are not there.
     fn path_problems(&self) -> impl Iterator<Item = Problem> {
-        let help = match self.config.settings.plugins.hot_reload {
+        let help = match self.config.settings.plugins.hot_reload || self.awaits_first_look {
             true => "its plugins are started when it appears; for a share: sysconfigctl doctor",
             false => "make it or mend plugins.path, then restart the service",
         };
@@ -92,14 +109,25 @@ impl Engine {
     pub(super) fn config_problems(&self) -> Vec<Problem> {
         let rejected = self.config_rejected.as_ref().map(|report| Problem {
             subject: "config".to_owned(),
-            message: format!("the files were changed and not taken over:\n{report}"),
+            message: format!("the files cannot be used, and what was read before stays in force:\n{report}"),
             help: Some("mend the files, then: sysconfigctl reload".to_owned()),
             place: None,
             severity: Severity::Error,
         });
+        let log = self.log_trouble.as_ref().map(|message| Problem {
+            subject: "config".to_owned(),
+            message: format!("{message}; the log goes to standard error"),
+            help: Some("make its directory or mend logging.output, then: sysconfigctl reload".to_owned()),
+            place: None,
+            severity: Severity::Error,
+        });
         let claims = self.claims();
-        let unowned = self.assignment.unowned.iter().map(|unowned| unowned_problem(&self.config, unowned, &claims));
-        rejected.into_iter().chain(unowned).collect()
+        let is_unknown = |managed: &Managed| !managed.owns_claims() && !managed.conflicts;
+        let down: Vec<_> =
+            self.plugins.iter().filter(|(_, managed)| is_unknown(managed)).map(|(name, _)| name.as_str()).collect();
+        let unowned = &self.assignment.unowned;
+        let unowned = unowned.iter().map(|unowned| unowned_problem(&self.config, unowned, &claims, &down));
+        rejected.into_iter().chain(log).chain(unowned).collect()
     }
 
     fn plugin_problems(&self, name: &str, managed: &Managed, problems: &mut Vec<Problem>) {
@@ -143,7 +171,15 @@ impl Engine {
         if !self.assignment.parts.contains_key(name) || managed.state != PluginState::Running {
             return;
         }
-        problems.extend(managed.diagnostics.iter().chain(&managed.deviations).map(|found| self.of_part(name, found)));
+        // Many findings are about few places, and each is searched for through the whole file.
+        let mut places = BTreeMap::new();
+        let mut place = |found: &Diagnostic| {
+            let origin = self.config.origin_of(&found.key)?;
+            let place = places.entry((origin.file, origin.span.start)).or_insert_with(|| self.config.place(&origin));
+            Some(place.clone())
+        };
+        let found = managed.diagnostics.iter().chain(&managed.deviations);
+        problems.extend(found.map(|found| Problem { place: place(found), ..within(name, found) }));
         let mut push = |message: String, help: Option<String>| {
             let severity = Severity::Error;
             problems.push(Problem { subject: subject(name), message, help, place: None, severity });
@@ -159,9 +195,35 @@ impl Engine {
         }
     }
 
-    fn of_part(&self, name: &str, found: &Diagnostic) -> Problem {
-        Problem { place: self.config.place_of(&found.key), ..within(name, found) }
+    /// The journal had lines of another daemon's, or damaged ones.
+    pub(super) fn remember_unreadable(&mut self, unreadable: &Unreadable) {
+        let message = unreadable.to_string();
+        self.log.warn(SELF, &message);
+        self.lasting_problems.push(Problem {
+            subject: "state".to_owned(),
+            message,
+            help: Some(
+                "a step of which nobody knows whether it was done may be among them: sysconfigctl plan".to_owned(),
+            ),
+            place: None,
+            severity: Severity::Warning,
+        });
     }
+
+    pub(super) fn remember_damage(&mut self, damaged: &Damaged) {
+        self.log.warn(SELF, damaged);
+        self.lasting_problems.push(Problem {
+            subject: "state".to_owned(),
+            message: damaged.to_string(),
+            help: Some(damaged.help().to_owned()),
+            place: None,
+            severity: Severity::Warning,
+        });
+    }
+}
+
+fn is_error(problem: &Problem) -> bool {
+    problem.severity == Severity::Error
 }
 
 /// A plugin's finding as a problem without a place.
@@ -171,8 +233,14 @@ pub(crate) fn within(name: &str, found: &Diagnostic) -> Problem {
     Problem { subject: subject(name), message, help: found.help.clone(), place: None, severity: found.severity }
 }
 
-/// A key that no plugin claims; `claims` are pairs of plugin and key.
-pub(crate) fn unowned_problem(config: &Configuration, unowned: &Unowned, claims: &[(String, String)]) -> Problem {
+/// A key that no plugin claims; `claims` are pairs of plugin and key, `down` the plugins that are there and have not said what
+/// they own.
+pub(crate) fn unowned_problem(
+    config: &Configuration,
+    unowned: &Unowned,
+    claims: &[(String, String)],
+    down: &[&str],
+) -> Problem {
     let owned: Vec<_> = claims.iter().map(|(_, key)| key.as_str()).collect();
     let owned = if owned.is_empty() { "nothing".to_owned() } else { owned.join(", ") };
     Problem {
@@ -180,6 +248,9 @@ pub(crate) fn unowned_problem(config: &Configuration, unowned: &Unowned, claims:
         message: format!("no plugin owns the key {}", unowned.key),
         help: Some(match &unowned.nearest {
             Some(nearest) => format!("did you mean {nearest}?"),
+            None if !down.is_empty() => {
+                format!("its owner may be one that does not run: {}; mend what is told of that first", down.join(", "))
+            }
             None => format!("install the plugin that owns it; the plugins here own: {owned}"),
         }),
         place: Some(config.place(&unowned.origin)),

@@ -1,8 +1,6 @@
 //! Bringing plugins up, at the beginning, after a fault, and when a file changed.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sysconfig_protocol::admin::{Failure, HappeningKind, PluginState, PluginStatus};
 use sysconfig_protocol::envelope::code;
@@ -13,10 +11,11 @@ use super::backoff::Verdict;
 use super::cycle::Mode;
 use super::exchange::{common_key, conflict, keys};
 use super::managed::{Managed, build_id};
-use super::{Engine, SELF, shown, subject};
-use crate::config::Deadlines;
+use super::{Engine, SELF, intake, shown, subject};
+use crate::config::{Deadlines, overlaps};
 use crate::discovery::{Candidate, Finding};
 use crate::plugin::{CallError, Fault, Launcher, PluginProcess};
+use crate::text::chain;
 
 /// A process that answered `hello`, and is not the plugin yet.
 pub(super) struct Greeted {
@@ -31,35 +30,37 @@ pub(super) struct Rejection {
     /// Starting it again would not help.
     is_final: bool,
     conflicts: bool,
+    /// It may become the plugin when the change that waits is confirmed or undone.
+    pub(super) is_for_now: bool,
 }
 
 impl Rejection {
     fn retry(message: String) -> Self {
-        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false }
+        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false, is_for_now: false }
     }
 
     /// Another plugin has what it claims.
     pub(super) fn conflict(failure: Failure) -> Self {
-        Self { failure, is_final: true, conflicts: true }
+        Self { failure, is_final: true, conflicts: true, is_for_now: false }
+    }
+
+    /// The one that is there is needed for a while.
+    pub(super) fn for_now(failure: Failure) -> Self {
+        Self { failure, is_final: false, conflicts: false, is_for_now: true }
     }
 
     pub(super) fn of_call(method: &str, error: &CallError) -> Self {
-        let help = match error {
-            CallError::Refused(object) => object.advice().map(str::to_owned),
-            CallError::Fault(_) => None,
+        let failure = match error {
+            CallError::Refused(object) => intake::refusal(&format!("{method} failed: "), object),
+            CallError::Fault(fault) => Failure { message: fault.to_string(), help: None },
         };
-        let message = match error {
-            CallError::Refused(object) => format!("{method} failed: {}", object.chain()),
-            CallError::Fault(fault) => fault.to_string(),
-        };
-        Self { failure: Failure { message, help }, is_final: false, conflicts: false }
+        Self { failure, is_final: false, conflicts: false, is_for_now: false }
     }
 }
 
 impl Engine {
     /// The first start of everything that is there, and the first cycle.
-    pub(super) fn start_all(&mut self) {
-        let findings = self.scanner.as_mut().map(crate::discovery::Scanner::first_look).unwrap_or_default();
+    pub(super) fn start_all(&mut self, findings: Vec<Finding>) {
         let mut candidates = Vec::new();
         for finding in findings {
             match finding {
@@ -87,8 +88,8 @@ impl Engine {
         self.cycle("start", &self.configured_in_order(), Mode::APPLY);
     }
 
-    /// Among plugins that start at the same time, all that claim the same key are refused: neither has a better
-    /// right to it.
+    /// Among plugins that start at the same time and claim the same key, the one goes on that owned it before. Where that is
+    /// none, or more than one, all are refused: neither has a better right to it.
     fn refuse_rivals(&mut self, arrivals: Vec<Greeted>) -> Vec<Greeted> {
         let claims: Vec<_> = arrivals.iter().map(|greeted| keys(&greeted.description)).collect();
         let mut refused = vec![None; arrivals.len()];
@@ -96,7 +97,10 @@ impl Engine {
             for other in (0..arrivals.len()).filter(|other| *other != one) {
                 if let Some(key) = common_key(&claims[one], &claims[other]) {
                     let (candidate, rival) = (&arrivals[one].candidate, &arrivals[other].candidate);
-                    refused[one].get_or_insert(conflict(&key, candidate, rival));
+                    let rights = (self.owned_before(&candidate.name, &key), self.owned_before(&rival.name, &key));
+                    if rights != (true, false) {
+                        refused[one].get_or_insert(conflict(&key, candidate, rival, rights == (false, true)));
+                    }
                 }
             }
         }
@@ -111,6 +115,11 @@ impl Engine {
             }
         }
         admitted
+    }
+
+    /// Whether the key, or a part of it, was a plugin's when its part was last in force.
+    fn owned_before(&self, name: &str, key: &str) -> bool {
+        self.applied.get(name).is_some_and(|part| part.claims.iter().any(|owned| overlaps(owned, key)))
     }
 
     /// Makes a greeted process the plugin where none of its name runs.
@@ -135,7 +144,7 @@ impl Engine {
     /// Records why a plugin that does not run could not be started.
     fn turn_away(&mut self, name: &str, rejection: Rejection) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
-        let Rejection { failure, is_final, conflicts } = rejection;
+        let Rejection { failure, is_final, conflicts, .. } = rejection;
         let message = format!("not started: {}", failure.message);
         self.log.error(&subject(name), &message);
         self.board.note(HappeningKind::PluginFailed, Some(name), message);
@@ -217,6 +226,22 @@ impl Engine {
         }
     }
 
+    /// How long nothing is due.
+    pub(super) fn time_to_next_retry(&self) -> Duration {
+        /// The queue wakes the engine for everything else.
+        const IDLE: Duration = Duration::from_secs(3600);
+        let times = |managed: &Managed| [managed.retry_at, managed.pace.waits_until];
+        let next = self
+            .plugins
+            .values()
+            .flat_map(times)
+            .flatten()
+            .chain(self.confirming.deadline().or(self.confirming.retry.at).filter(|_| !self.awaits_first_look))
+            .chain(self.drift_due())
+            .min();
+        next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// Starts a plugin that is down, from the file that it last ran from.
     pub(super) fn start_again(&mut self, name: &str, why: &str) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
@@ -229,7 +254,7 @@ impl Engine {
     }
 
     /// Starts a plugin where none runs.
-    fn bring_up(&mut self, candidate: Candidate) {
+    pub(super) fn bring_up(&mut self, candidate: Candidate) {
         let name = candidate.name.clone();
         match greet(&self.launcher, &self.config.settings.plugins.deadlines, candidate) {
             Err(rejection) => self.turn_away(&name, rejection),
@@ -239,7 +264,7 @@ impl Engine {
     }
 
     /// Looks at the machine with a plugin that has just come up. It applies what is still owed.
-    fn catch_up(&mut self, name: &str, trigger: &str) {
+    pub(super) fn catch_up(&mut self, name: &str, trigger: &str) {
         let Some(managed) = self.plugins.get(name) else { return };
         if managed.live.is_none() || !self.assignment.parts.contains_key(name) {
             return;
@@ -250,109 +275,41 @@ impl Engine {
 
     /// Stops and starts a plugin because an administrator says so.
     pub(super) fn restart_plugin(&mut self, name: &str) -> Result<PluginStatus, ErrorObject> {
+        let process = |engine: &Self| engine.plugins.get(name)?.live.as_ref().map(|live| live.process.instance());
+        let before = process(self);
+        if self.plugins.get(name).is_some_and(|managed| managed.last_error.is_some()) {
+            self.look_again();
+        }
+        let has_just_started = process(self).is_some_and(|instance| Some(instance) != before);
         let Some(managed) = self.plugins.get_mut(name) else {
             let object = ErrorObject::new(code::NO_SUCH_PLUGIN, format!("there is no plugin {name:?}"));
             let known: Vec<_> = self.plugins.keys().map(String::as_str).collect();
-            return Err(object.help(format!("plugins are: {}", known.join(", "))));
+            return Err(object.help(match known.is_empty() {
+                true => "no plugins were found: sysconfigctl plugins says where they are looked for".to_owned(),
+                false => format!("plugins are: {}", known.join(", ")),
+            }));
         };
         managed.backoff = super::backoff::Backoff::default();
         if managed.candidate.is_none() {
-            let reason = managed.last_error.as_ref().map(|failure| failure.message.clone()).unwrap_or_default();
-            return Err(ErrorObject::new(code::FAILED, format!("plugin {name} has no file to start: {reason}")));
+            let Failure { message, help } = managed.last_error.clone().unwrap_or_default();
+            let object = ErrorObject::new(code::FAILED, format!("plugin {name} has no file to start: {message}"));
+            return Err(object.help(help.unwrap_or_else(|| "sysconfigctl doctor".to_owned())));
+        }
+        if has_just_started {
+            return self.status_of(name);
         }
         if let Some(live) = managed.live.take() {
             // Unlike a reload there is no new process yet, and two of one build must not work side by side.
             live.process.stop(self.config.settings.plugins.deadlines.stop);
         }
         self.start_again(name, "restart");
+        self.status_of(name)
+    }
+
+    fn status_of(&self, name: &str) -> Result<PluginStatus, ErrorObject> {
         self.publish();
         let status = self.board.plugins().plugins.into_iter().find(|plugin| plugin.name == name);
         status.ok_or_else(|| ErrorObject::new(code::INTERNAL_ERROR, "the plugin is gone"))
-    }
-
-    /// Something changed under the plugin path.
-    pub(super) fn take_finding(&mut self, finding: Finding) {
-        match finding {
-            _ if self.is_ready && !self.config.settings.plugins.hot_reload && finding.is_of_plugin() => (),
-            Finding::Candidate(candidate) => self.take_candidate(candidate),
-            Finding::Refused { name, path, message, help } => {
-                let message = format!("{}: {message}", shown(&path));
-                let managed = self.plugins.entry(name.clone()).or_insert_with(|| Managed::new(path.clone()));
-                managed.path = path;
-                managed.file_gone = false;
-                let failure = Failure { message, help };
-                self.keep_old(&name, failure, None);
-            }
-            Finding::Vanished { name } => self.file_vanished(&name),
-            Finding::Missing(missing) => self.directories_missing(missing),
-            Finding::ConfigChanged { seen } => self.config_changed(seen),
-        }
-    }
-
-    /// Some of the plugin path is not there, or is again.
-    fn directories_missing(&mut self, missing: BTreeMap<PathBuf, String>) {
-        for (directory, reason) in &missing {
-            self.log.warn(SELF, format!("no plugins from {}: {reason}", shown(directory)));
-        }
-        for directory in self.missing_directories.keys().filter(|directory| !missing.contains_key(*directory)) {
-            self.log.info(SELF, format!("{} is there now", shown(directory)));
-        }
-        self.missing_directories = missing;
-    }
-
-    /// A file disappeared. Its plugin goes on, unless it never ran; a plugin that was refused because of it gets
-    /// its chance.
-    fn file_vanished(&mut self, name: &str) {
-        let Some(managed) = self.plugins.get_mut(name) else { return };
-        managed.file_gone = true;
-        if managed.state == PluginState::Refused {
-            self.plugins.remove(name);
-        }
-        self.log.debug(&subject(name), "its file is gone");
-        let waiting: Vec<_> = self
-            .plugins
-            .iter()
-            .filter(|(_, managed)| managed.conflicts)
-            .filter_map(|(_, managed)| managed.candidate.clone())
-            .collect();
-        for candidate in waiting {
-            // What changed for it is what changed just now.
-            self.take_candidate(Candidate { seen: Instant::now(), ..candidate });
-        }
-    }
-
-    /// A file that can be started appeared or changed.
-    fn take_candidate(&mut self, candidate: Candidate) {
-        let name = candidate.name.clone();
-        let managed = self.plugins.entry(name.clone()).or_insert_with(|| Managed::new(candidate.path.clone()));
-        managed.path.clone_from(&candidate.path);
-        managed.file_gone = false;
-        if managed.live.as_ref().is_some_and(|live| live.copy.hash == candidate.copy.hash) {
-            // Touched, or put back after something worse: what runs is what is there.
-            managed.candidate = Some(candidate);
-            managed.last_error = None;
-            return;
-        }
-        managed.backoff = super::backoff::Backoff::default();
-        if managed.live.is_some() {
-            self.exchange(&candidate);
-        } else {
-            managed.candidate = Some(candidate.clone());
-            managed.set_state(PluginState::Starting);
-            self.bring_up(candidate.clone());
-            self.note_live(&candidate);
-        }
-        let applies = self.config.settings.plugins.reload_applies;
-        if let Some(managed) = self.plugins.get_mut(&name) {
-            managed.owes_apply |= applies;
-            managed.only_planned &= !applies;
-        }
-        self.catch_up(&name, &format!("reload of plugin {name}"));
-        if let Some(managed) = self.plugins.get_mut(&name) {
-            // Nobody has asked for these steps, so an event must not bring them about either.
-            managed.only_planned |= !managed.owes_apply && managed.pending > 0;
-        }
-        self.store.collect();
     }
 }
 
@@ -379,10 +336,8 @@ fn greet_all(
 
 /// Starts a process and says hello to it.
 pub(super) fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Result<Greeted, Rejection> {
-    let mut process = launcher.start(&candidate.name, &candidate.copy.path).map_err(|error| {
-        let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
-        Rejection::retry(format!("{error}{}", source.unwrap_or_default()))
-    })?;
+    let mut process =
+        launcher.start(&candidate.name, &candidate.copy.path).map_err(|error| Rejection::retry(chain(&error)))?;
     let hello = Hello { protocol: ProtocolRange::SUPPORTED, daemon: env!("CARGO_PKG_VERSION").to_owned() };
     let description = match process.call(&hello, deadlines.start) {
         Ok(description) => description,
@@ -395,11 +350,13 @@ pub(super) fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candi
             return Err(rejection);
         }
     };
-    let refusal =
-        |message: String| Err(Rejection { failure: Failure { message, help: None }, is_final: true, conflicts: false });
+    let refusal = |message: String| Err(Rejection { is_final: true, ..Rejection::retry(message) });
     if description.name != candidate.name {
         let file = format!("{PLUGIN_FILE_PREFIX}{}", candidate.name);
         return refusal(format!("{file} says that it is plugin {:?}", description.name));
+    }
+    if let Err(message) = intake::judge(&description) {
+        return refusal(message);
     }
     if description.protocol.common_with(ProtocolRange::SUPPORTED).is_none() {
         let range = description.protocol;

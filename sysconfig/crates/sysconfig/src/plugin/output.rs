@@ -5,50 +5,95 @@ use std::time::{Duration, Instant};
 use sysconfig_protocol::Level;
 
 use crate::log::Log;
+use crate::text::cut;
 
-/// Longer lines are cut into several.
+/// Longer lines are cut into several, and longer messages cut.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Lines of one plugin that the log takes per window; a plugin in a loop must not fill the disk.
-const LINES_PER_WINDOW: u32 = 500;
-const WINDOW: Duration = Duration::from_secs(1);
+/// What the log takes of one plugin: at most so much at once, and on average as much in a second. A plugin in a loop must not
+/// fill the disk, not even in a week, and one that has a lot to say once is to be heard.
+const LINES: Budget = Budget { at_once: 1000.0, per_second: 10.0 };
+const BYTES: Budget = Budget { at_once: 512.0 * 1024.0, per_second: 4096.0 };
+
+/// How often it is told how many lines were left out.
+const COUNT_PAUSE: Duration = Duration::from_secs(10);
+
+struct Budget {
+    at_once: f64,
+    per_second: f64,
+}
+
+impl Budget {
+    fn refilled(&self, left: f64, after: Duration) -> f64 {
+        (left + self.per_second * after.as_secs_f64()).min(self.at_once)
+    }
+}
 
 /// Writes a plugin's lines to the log under its name, no more than the log can take.
 #[derive(Debug)]
 pub(super) struct PluginLog {
     log: Log,
     subject: String,
-    window_start: Instant,
-    written: u32,
-    dropped: u32,
+    /// What is left of the budgets, and when that was so.
+    lines: f64,
+    bytes: f64,
+    since: Instant,
+    dropped: u64,
+    told: Option<Instant>,
 }
 
 impl PluginLog {
     pub(super) fn new(log: Log, subject: String) -> Self {
-        Self { log, subject, window_start: Instant::now(), written: 0, dropped: 0 }
+        let (lines, bytes) = (LINES.at_once, BYTES.at_once);
+        Self { log, subject, lines, bytes, since: Instant::now(), dropped: 0, told: None }
     }
 
-    pub(super) fn write(&mut self, level: Level, line: &str) {
-        if self.window_start.elapsed() >= WINDOW {
-            self.window_start = Instant::now();
-            self.written = 0;
-            self.tell_dropped();
+    pub(super) fn write(&mut self, level: Level, message: &str) {
+        // What nobody reads costs nothing.
+        if !self.log.takes(level) {
+            return;
         }
-        if self.written >= LINES_PER_WINDOW {
+        self.tell_dropped_when_due();
+        let message = cut(message, MAX_LINE_BYTES);
+        let now = Instant::now();
+        let after = now.saturating_duration_since(std::mem::replace(&mut self.since, now));
+        (self.lines, self.bytes) = (LINES.refilled(self.lines, after), BYTES.refilled(self.bytes, after));
+        let (lines, bytes) = size(&message);
+        if self.lines < lines || self.bytes < bytes {
             self.dropped += 1;
             return;
         }
-        self.written += 1;
-        self.log.write(level, &self.subject, line);
+        (self.lines, self.bytes) = (self.lines - lines, self.bytes - bytes);
+        self.log.write(level, &self.subject, message);
     }
 
-    /// Says how many lines were left out since the last time.
+    /// How soon there is something to tell about lines that were left out.
+    pub(super) fn next_count(&self) -> Option<Duration> {
+        let next = self.told.map_or(Duration::ZERO, |told| COUNT_PAUSE.saturating_sub(told.elapsed()));
+        (self.dropped > 0).then_some(next)
+    }
+
+    /// Says how many lines were left out since the last time, unless that was just now.
+    pub(super) fn tell_dropped_when_due(&mut self) {
+        if self.next_count().is_some_and(|wait| wait.is_zero()) {
+            self.tell_dropped();
+        }
+    }
+
+    /// The same at once.
     pub(super) fn tell_dropped(&mut self) {
         if self.dropped > 0 {
             let dropped = std::mem::take(&mut self.dropped);
+            self.told = Some(Instant::now());
             self.log.warn(&self.subject, format!("{dropped} lines of its output were left out: too many at once"));
         }
     }
+}
+
+/// Lines and bytes of a message, as budgets count them.
+fn size(message: &str) -> (f64, f64) {
+    let count = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    (count(message.lines().count().max(1)), count(message.len()))
 }
 
 /// Cuts printed bytes into lines.
@@ -72,9 +117,6 @@ impl PrintedLines {
     /// Emits what has no newline yet.
     pub(super) fn flush(&mut self, mut emit: impl FnMut(&str)) {
         let text = String::from_utf8_lossy(&self.partial);
-        // Control characters of a plugin must not reach the terminal of whoever reads the log.
-        let text: String =
-            text.chars().map(|char| if char.is_control() && char != '\t' { '\u{fffd}' } else { char }).collect();
         if !text.trim().is_empty() {
             emit(text.trim_end());
         }
@@ -87,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_joined_cut_and_cleaned() {
+    fn lines_are_joined_and_cut() {
         let mut lines = Vec::new();
         let mut printed = PrintedLines::default();
         let long = [b'x'; MAX_LINE_BYTES + 2];
@@ -97,23 +139,50 @@ mod tests {
         printed.push(b"rest", |_| panic!("the line is not complete"));
         printed.flush(|line| lines.push(line.to_owned()));
         let long = "x".repeat(MAX_LINE_BYTES);
-        assert_eq!(lines, ["one", "two", "\u{fffd}[31mred\u{fffd}", &long, "xx", "rest"]);
+        assert_eq!(lines, ["one", "two", "\u{1b}[31mred\u{fffd}", &long, "xx", "rest"]);
+    }
+
+    fn log_into(path: &std::path::Path) -> PluginLog {
+        let log = Log::to_stderr(None);
+        let output = crate::config::LogOutput::File(path.to_owned());
+        log.configure(&crate::config::LoggingSettings { level: Level::Info, output }).unwrap();
+        PluginLog::new(log, "plugin x".to_owned())
     }
 
     #[test]
     fn a_flood_is_counted_instead_of_written() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("log");
-        let log = Log::to_stderr(None);
-        let output = crate::config::LogOutput::File(path.clone());
-        log.configure(&crate::config::LoggingSettings { level: Level::Info, output }).unwrap();
-        let mut plugin_log = PluginLog::new(log, "plugin x".to_owned());
-        for _ in 0..LINES_PER_WINDOW + 7 {
-            plugin_log.write(Level::Info, "again");
+        for (what, line, most) in [("lines", "again".to_owned(), 1000), ("bytes", "x".repeat(9000), 128)] {
+            let path = directory.path().join(what);
+            let mut plugin_log = log_into(&path);
+            for _ in 0..3000 {
+                plugin_log.write(Level::Debug, "nobody reads it");
+                plugin_log.write(Level::Info, &line);
+            }
+            // It was told at once, and is not again for a while.
+            assert!(plugin_log.next_count().is_some_and(|wait| !wait.is_zero() && wait <= COUNT_PAUSE));
+            plugin_log.tell_dropped();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let is_count = |line: &&str| line.contains("lines of its output were left out");
+            let told: u64 = text
+                .lines()
+                .filter(is_count)
+                .map(|line| line.split_once("plugin x: ").unwrap().1.split(' ').next().unwrap().parse::<u64>().unwrap())
+                .sum();
+            let written = text.lines().filter(|line| !is_count(line)).count();
+            assert_eq!(u64::try_from(written).unwrap() + told, 3000, "{what}: every line is written or counted");
+            let refilled = plugin_log.since.elapsed().as_secs() * 10;
+            assert!(
+                written >= most - 10 && written <= most + 600 + usize::try_from(refilled).unwrap(),
+                "{what}: {written}"
+            );
+            assert!(text.lines().all(|line| line.len() < MAX_LINE_BYTES + 100), "{what}: none is longer than that");
         }
-        plugin_log.tell_dropped();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.lines().count() <= LINES_PER_WINDOW as usize + 1);
-        assert!(text.contains("plugin x: 7 lines of its output were left out"), "{}", text.lines().last().unwrap());
+    }
+
+    #[test]
+    fn a_budget_fills_again_and_not_beyond_its_size() {
+        assert!((LINES.refilled(3.0, Duration::from_secs(2)) - 23.0).abs() < f64::EPSILON);
+        assert!((LINES.refilled(3.0, Duration::from_secs(86_400)) - 1000.0).abs() < f64::EPSILON);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -30,14 +30,18 @@ const PLUGIN_FD: i32 = 3;
 /// The commands of the system; a plugin gets no other environment than this and its language.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How long a plugin may let the daemon wait before it takes a request off the socket.
-const WRITE_DEADLINE: Duration = Duration::from_secs(5);
+/// How soon a wait for a plugin notices that the daemon is to end.
+const SLICE: Duration = Duration::from_millis(100);
 
 /// How long a plugin that was told to cancel has for an answer before signals.
 const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 /// How long a process has to end after its connection did, before it is killed.
 const END_GRACE: Duration = Duration::from_millis(500);
+
+/// How long a killed process may take to end. One that waits for a device or a server in the kernel ends no sooner than that
+/// answers, and nobody is to wait for it.
+const KILL_GRACE: Duration = Duration::from_secs(1);
 
 /// Answers that may wait unread; one is awaited at a time.
 const RESPONSES: usize = 4;
@@ -97,14 +101,14 @@ impl Launcher {
         let error = |source| StartError { path: executable.to_owned(), source };
         let (stream, theirs) = UnixStream::pair().map_err(error)?;
         let (output, printing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| error(errno.into()))?;
-        stream.set_write_timeout(Some(WRITE_DEADLINE)).map_err(error)?;
+        stream.set_write_timeout(Some(SLICE)).map_err(error)?;
         let reading = stream.try_clone().map_err(error)?;
         let child = spawn(executable, &self.input, OwnedFd::from(theirs), printing).map_err(error)?;
         let (sender, responses) = sync_channel(RESPONSES);
         let process = PluginProcess {
             instance,
-            child,
-            has_ended: false,
+            pid: Pid::from_child(&child),
+            child: Some(child),
             stream,
             responses,
             last_id: 0,
@@ -143,7 +147,7 @@ fn spawn(executable: &Path, input: &File, socket: OwnedFd, printing: OwnedFd) ->
     let give_up = Instant::now() + Duration::from_secs(1);
     loop {
         match command.spawn() {
-            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && Instant::now() < give_up => {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < give_up => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             result => return result,
@@ -155,8 +159,9 @@ fn spawn(executable: &Path, input: &File, socket: OwnedFd, printing: OwnedFd) ->
 #[derive(Debug)]
 pub struct PluginProcess {
     instance: u64,
-    child: Child,
-    has_ended: bool,
+    pid: Pid,
+    /// None when it has ended, or nobody waits for that any more.
+    child: Option<Child>,
     stream: UnixStream,
     responses: Receiver<Result<Response, Fault>>,
     last_id: u64,
@@ -172,7 +177,7 @@ impl PluginProcess {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid.as_raw_pid().unsigned_abs()
     }
 
     /// Sends a request and waits for its answer, at most until the deadline.
@@ -186,8 +191,9 @@ impl PluginProcess {
         self.last_id += 1;
         let id = Id::Number(self.last_id);
         let params = serde_json::to_value(call).expect("calls have text keys only, so they serialise");
-        self.send(&Message::Request(Request { id: id.clone(), method: C::METHOD.to_owned(), params }))?;
-        let response = self.await_response(C::METHOD, &id, deadline)?;
+        let mut limit = Limit::new(deadline, self.stop_deadline);
+        self.send(&Message::Request(Request { id: id.clone(), method: C::METHOD.to_owned(), params }), &mut limit)?;
+        let response = self.await_response(C::METHOD, &id, limit, deadline)?;
         match response.result {
             Ok(value) => shape::from_value(value)
                 .map_err(|error| CallError::Fault(Fault::BadAnswer { method: C::METHOD, reason: error.to_string() })),
@@ -200,14 +206,29 @@ impl PluginProcess {
         self.ends_within(Duration::ZERO).then(|| self.fault_so_far())
     }
 
-    fn send(&mut self, message: &Message) -> Result<(), Fault> {
-        self.stream.write_all(&message.to_line()).map_err(|error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => self.fault_so_far(),
-            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-                Fault::Connection("it does not read its requests".to_owned())
+    /// Hands a message over, as long as the call has time.
+    fn send(&mut self, message: &Message, limit: &mut Limit) -> Result<(), Fault> {
+        let line = message.to_line();
+        let mut rest = &*line;
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) => match error.kind() {
+                    ErrorKind::Interrupted => (),
+                    ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => return Err(self.fault_so_far()),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+                        if self.ends_within(Duration::ZERO) {
+                            return Err(self.fault_so_far());
+                        }
+                        if limit.left(&self.stop).is_zero() {
+                            return Err(Fault::Connection("it does not read its requests".to_owned()));
+                        }
+                    }
+                    _ => return Err(Fault::Connection(error.to_string())),
+                },
             }
-            _ => Fault::Connection(error.to_string()),
-        })
+        }
+        Ok(())
     }
 
     /// Why a process whose connection is closed closed it: the reader may have found worse than an end.
@@ -218,32 +239,36 @@ impl PluginProcess {
         }
     }
 
-    fn await_response(&mut self, method: &'static str, id: &Id, deadline: Duration) -> Result<Response, Fault> {
-        /// How soon a wait notices that the daemon is to end.
-        const SLICE: Duration = Duration::from_millis(100);
-        let mut give_up = Instant::now() + deadline;
-        let (mut is_hurried, mut is_cancelled) = (false, false);
+    /// Waits for the answer, then for what the plugin says when it is told to cancel. `deadline` is what it was given.
+    fn await_response(
+        &mut self,
+        method: &'static str,
+        id: &Id,
+        mut limit: Limit,
+        deadline: Duration,
+    ) -> Result<Response, Fault> {
+        let mut is_cancelled = false;
         loop {
-            if !is_hurried && self.stop.is_requested() {
-                is_hurried = true;
-                give_up = give_up.min(Instant::now() + self.stop_deadline);
-            }
-            let left = give_up.saturating_duration_since(Instant::now());
-            match self.responses.recv_timeout(left.min(SLICE)) {
+            let is_late = |limit: &mut Limit, stop: &Stop| limit.left(stop).is_zero();
+            match self.responses.recv_timeout(limit.left(&self.stop).min(SLICE)) {
                 Ok(Ok(response)) if response.id.as_ref() == Some(id) => return Ok(response),
                 Ok(Ok(response)) => return Err(wrong_id(response, id)),
                 Ok(Err(fault)) => return Err(fault),
                 Err(RecvTimeoutError::Disconnected) => return Err(Fault::Ended),
-                Err(RecvTimeoutError::Timeout) if Instant::now() < give_up && !self.ends_within(Duration::ZERO) => (),
-                // What it said before it ended may still be on its way.
-                Err(RecvTimeoutError::Timeout) if Instant::now() < give_up => return self.last_word(id),
+                Err(RecvTimeoutError::Timeout) if !is_late(&mut limit, &self.stop) => {
+                    if self.ends_within(Duration::ZERO) {
+                        // What it said before it ended may still be on its way.
+                        return self.last_word(id);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) if is_cancelled => return Err(Fault::Late { method, after: deadline }),
                 Err(RecvTimeoutError::Timeout) => {
                     is_cancelled = true;
-                    give_up = Instant::now() + CANCEL_GRACE;
+                    limit = Limit::new(CANCEL_GRACE, CANCEL_GRACE);
                     let params = serde_json::to_value(Cancel { id: id.clone() });
                     let params = params.expect("a cancellation has text keys only, so it serialises");
-                    self.send(&Message::Notification(Notification { method: Cancel::METHOD.to_owned(), params }))?;
+                    let cancel = Notification { method: Cancel::METHOD.to_owned(), params };
+                    self.send(&Message::Notification(cancel), &mut limit)?;
                 }
             }
         }
@@ -299,11 +324,17 @@ impl PluginProcess {
         }
     }
 
-    /// Kills what is left of the process and its children, and reaps it.
+    /// Kills what is left of the process and its children, and reaps it. One that does not end even so is left to a thread
+    /// that waits for nothing else.
     fn finish(&mut self) -> Option<ExitStatus> {
+        let mut child = self.child.take()?;
         self.signal(Signal::KILL);
-        self.has_ended = true;
-        self.child.wait().ok()
+        if self.ends_within(KILL_GRACE) {
+            return child.wait().ok();
+        }
+        // Without a thread it stays a zombie until the daemon ends.
+        drop(std::thread::Builder::new().name("reaper".to_owned()).spawn(move || drop(child.wait())));
+        None
     }
 
     /// Signals the process with everything that it started.
@@ -313,15 +344,37 @@ impl PluginProcess {
     }
 
     fn group(&self) -> Pid {
-        Pid::from_child(&self.child)
+        self.pid
     }
 }
 
 impl Drop for PluginProcess {
     fn drop(&mut self) {
-        if !self.has_ended {
-            self.finish();
+        self.finish();
+    }
+}
+
+/// How long a call may take; less when the daemon is told to end meanwhile.
+struct Limit {
+    give_up: Instant,
+    /// How long from then on.
+    hurry: Duration,
+    is_hurried: bool,
+}
+
+impl Limit {
+    fn new(deadline: Duration, hurry: Duration) -> Self {
+        Self { give_up: Instant::now() + deadline, hurry, is_hurried: false }
+    }
+
+    /// How long it may still take.
+    fn left(&mut self, stop: &Stop) -> Duration {
+        let now = Instant::now();
+        if !self.is_hurried && stop.is_requested() {
+            self.is_hurried = true;
+            self.give_up = self.give_up.min(now + self.hurry);
         }
+        self.give_up.saturating_duration_since(now)
     }
 }
 

@@ -17,6 +17,7 @@ use sysconfig_protocol::{
 
 use super::output::{PluginLog, PrintedLines};
 use super::{Fault, Report};
+use crate::text::chain;
 
 /// How long output is still read after the connection ended: a last message, perhaps of a panic. A child of the
 /// plugin that keeps the pipe open must not keep the thread.
@@ -93,10 +94,11 @@ impl Reader {
         let mut decoder = LineDecoder::new();
         let mut chunk = [0; 16 * 1024];
         loop {
-            let ready = match self.wait(true, *output_open, None) {
+            let ready = match self.wait(true, *output_open, self.log.next_count()) {
                 Ok(ready) => ready,
                 Err(errno) => return Fault::Connection(errno.to_string()),
             };
+            self.log.tell_dropped_when_due();
             if ready.output {
                 *output_open = self.read_output(printed);
             }
@@ -185,10 +187,7 @@ impl Reader {
                 self.note(notification).map_err(garbage)
             }
             Ok(Message::Request(_)) => Err(garbage("a plugin must not send requests".to_owned())),
-            Err(error) => {
-                let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
-                Err(garbage(format!("{error}{}", source.unwrap_or_default())))
-            }
+            Err(error) => Err(garbage(chain(&error))),
         }
     }
 

@@ -53,8 +53,8 @@ impl InstanceError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::RunsAlready { .. } => Some(
-                "stop it first (svcadm disable -t svc:/system/installer/sysconfig:default, systemctl stop sysconfig), or give \
-                 this one other directories with --run-dir and --state-dir",
+                "stop it first (svcadm disable -t svc:/system/installer/sysconfig:default, systemctl stop sysconfig): two daemons \
+                 on one machine undo each other's work, also with directories of their own",
             ),
             Self::Directory { .. } => Some("run as root, or name other directories with --run-dir and --state-dir"),
             Self::ForeignDirectory { .. } | Self::Lock { .. } => None,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Damaged, StateError, load_json, replace_file};
+use super::{Aside, Damaged, StateError, load_json, replace_file};
 
 /// The version of the file's format that this code writes.
 const VERSION: u32 = 1;
@@ -26,8 +26,13 @@ pub struct AppliedPart {
     /// BLAKE3 hash of the plugin's file.
     pub plugin_hash: String,
     /// The plugin's version.
+    #[serde(default)]
     pub plugin_version: String,
+    /// The keys that it owned.
+    #[serde(default)]
+    pub claims: Vec<String>,
     /// When.
+    #[serde(default)]
     pub at_unix_ms: u64,
 }
 
@@ -44,10 +49,10 @@ impl Applied {
     ///
     /// # Errors
     ///
-    /// When the file is there and cannot be read or moved.
+    /// When the file is there and cannot be read.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join("applied.json");
-        let (contents, damaged) = load_json::<Contents>(&path)?;
+        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved)?;
         Ok((Self { path, plugins: contents.map(|contents| contents.plugins).unwrap_or_default() }, damaged))
     }
 
@@ -89,7 +94,13 @@ mod tests {
 
     fn part() -> AppliedPart {
         let hash = "ab".repeat(32);
-        AppliedPart { config: hash.clone(), plugin_hash: hash, plugin_version: "1.0.0".to_owned(), at_unix_ms: 7 }
+        AppliedPart {
+            config: hash.clone(),
+            plugin_hash: hash,
+            plugin_version: "1.0.0".to_owned(),
+            claims: vec!["test.x".to_owned()],
+            at_unix_ms: 7,
+        }
     }
 
     #[test]

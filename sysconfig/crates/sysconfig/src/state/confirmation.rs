@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sysconfig_protocol::{Digest, Step};
 
-use super::{Damaged, StateError, load_json, remove_file, replace_file};
+use super::{Aside, Damaged, StateError, load_json, remove_file, replace_file};
 
+/// The file's name.
+pub(super) const FILE: &str = "confirmation.json";
 /// The version of the file's format that this code writes.
 const VERSION: u32 = 1;
 
@@ -23,6 +25,10 @@ struct Contents {
     pending: Option<Pending>,
     #[serde(default)]
     held: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<LeftStep>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_lost: bool,
 }
 
 /// A change that is undone unless somebody confirms it.
@@ -32,6 +38,9 @@ pub struct Pending {
     pub by_unix_ms: u64,
     /// How long somebody has to confirm it, from its end.
     pub within_ms: u64,
+    /// Its undoing has begun: it is too late to confirm it, and whoever is interrupted goes on with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_being_undone: bool,
     /// Its steps in the order in which they were carried out.
     pub steps: Vec<RevocableStep>,
 }
@@ -44,10 +53,23 @@ pub struct RevocableStep {
     /// The plan that it belongs to.
     pub plan: Digest,
     /// The step with the plugin's data.
+    #[serde(deserialize_with = "super::stored::step")]
     pub step: Step,
     /// The data was left out when it was stored, so only the daemon that carried the step out can take it back.
     #[serde(default)]
     pub data_withheld: bool,
+}
+
+/// A step of an undone change that could not be taken back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LeftStep {
+    /// The step.
+    pub noted: RevocableStep,
+    /// Why not, the last time that it was tried.
+    pub error: String,
+    /// What to do about it.
+    #[serde(default)]
+    pub help: Option<String>,
 }
 
 impl RevocableStep {
@@ -69,19 +91,40 @@ pub struct Confirmation {
     /// Plugins whose part was undone, with the hash of that part of the configuration: as long as it stays the
     /// same, it is not applied again without a request. Without a hash it is not, whatever it is.
     pub held: BTreeMap<String, String>,
+    /// What could not be taken back of changes that were undone, in the order in which it was carried out.
+    pub left: Vec<LeftStep>,
+    /// What the file said was lost, and nobody has asked for anything since: there may be a change that waits, and there may
+    /// be parts that were undone, so nothing is applied without a request.
+    pub is_lost: bool,
 }
 
 impl Confirmation {
-    /// Reads the state of the directory; a damaged file is moved aside and told, and counts as empty.
+    /// Reads the state of the directory. A damaged file is copied aside and told, and stays until [`Self::store`] writes
+    /// that its contents are lost: whenever that is interrupted, no unconfirmed change is taken for a confirmed one.
     ///
     /// # Errors
     ///
-    /// When the file is there and cannot be read or moved.
+    /// When the file is there and cannot be read.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
-        let path = directory.join("confirmation.json");
-        let (contents, damaged) = load_json::<Contents>(&path)?;
-        let (pending, held) = contents.map(|contents| (contents.pending, contents.held)).unwrap_or_default();
-        Ok((Self { path, pending, held }, damaged))
+        let path = directory.join(FILE);
+        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Copied)?;
+        let mut state =
+            Self { path, pending: None, held: BTreeMap::new(), left: Vec::new(), is_lost: damaged.is_some() };
+        if let Some(contents) = contents {
+            state.pending = contents.pending;
+            (state.held, state.left, state.is_lost) = (contents.held, contents.left, contents.is_lost);
+        }
+        Ok((state, damaged))
+    }
+
+    /// Whether the change that waits waits no longer for a word of anybody.
+    pub fn is_being_undone(&self) -> bool {
+        self.pending.as_ref().is_some_and(|pending| pending.is_being_undone)
+    }
+
+    /// Whether some of a plugin's undone change could not be taken back.
+    pub fn has_left(&self, plugin: &str) -> bool {
+        self.left.iter().any(|left| left.noted.plugin == plugin)
     }
 
     /// The hashes cannot be compared with any more: what was undone stays so until a request comes, because it may be what
@@ -104,14 +147,15 @@ impl Confirmation {
     ///
     /// When it cannot be stored.
     pub fn store(&self) -> Result<(), StateError> {
-        if self.pending.is_none() && self.held.is_empty() {
+        if self.pending.is_none() && self.held.is_empty() && self.left.is_empty() && !self.is_lost {
             return remove_file(&self.path);
         }
         let pending = self.pending.as_ref().map(|pending| Pending {
             steps: pending.steps.iter().map(RevocableStep::stored).collect(),
             ..pending.clone()
         });
-        let contents = Contents { version: VERSION, pending, held: self.held.clone() };
+        let left = self.left.iter().map(|left| LeftStep { noted: left.noted.stored(), ..left.clone() }).collect();
+        let contents = Contents { version: VERSION, pending, held: self.held.clone(), left, is_lost: self.is_lost };
         let json = serde_json::to_vec(&contents).expect("the state has text keys only, so it serialises");
         replace_file(&self.path, &json)
     }
@@ -144,14 +188,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut state, _) = Confirmation::load(directory.path()).unwrap();
         assert!(state.pending.is_none());
-        state.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, steps: vec![step(false)] });
+        state.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, steps: vec![step(false)] });
         state.held.insert("x".to_owned(), "hash".to_owned());
+        state.left = vec![LeftStep { noted: step(true), error: "busy".to_owned(), help: None }];
         state.store().unwrap();
         let (again, damaged) = Confirmation::load(directory.path()).unwrap();
         assert!(damaged.is_none());
         assert_eq!((&again.pending, &again.held), (&state.pending, &state.held));
+        assert!(
+            again.left.len() == 1 && again.left[0].noted.data_withheld && again.left[0].error == "busy",
+            "{again:?}"
+        );
+        state.left.clear();
 
-        state.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, steps: vec![step(true)] });
+        state.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, steps: vec![step(true)] });
         state.store().unwrap();
         let text = std::fs::read_to_string(directory.path().join("confirmation.json")).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
@@ -167,11 +217,21 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_kept_aside_and_told() {
+    fn what_is_lost_is_known_until_somebody_asks_for_something() {
         let directory = tempfile::tempdir().unwrap();
+        let text = |name: &str| std::fs::read_to_string(directory.path().join(name));
         std::fs::write(directory.path().join("confirmation.json"), "[]").unwrap();
-        let (state, damaged) = Confirmation::load(directory.path()).unwrap();
-        assert!(damaged.is_some() && state.pending.is_none());
-        assert!(directory.path().join("confirmation.json.damaged").exists());
+        for _ in 0..2 {
+            let (state, damaged) = Confirmation::load(directory.path()).unwrap();
+            assert!(damaged.is_some() && state.pending.is_none() && state.is_lost);
+            assert_eq!(text("confirmation.json.damaged").unwrap(), "[]");
+        }
+        Confirmation::load(directory.path()).unwrap().0.store().unwrap();
+        let (mut state, damaged) = Confirmation::load(directory.path()).unwrap();
+        assert!(damaged.is_none() && state.is_lost, "it is told once where the file is kept, and lasts");
+        state.is_lost = false;
+        state.store().unwrap();
+        assert!(text("confirmation.json").is_err() && text("confirmation.json.damaged").is_ok());
+        assert!(!Confirmation::load(directory.path()).unwrap().0.is_lost);
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Damaged, StateError, load_json, replace_file};
+use super::{Aside, Damaged, StateError, load_json, replace_file};
 
 /// The version of the file's format that this code writes.
 const VERSION: u32 = 1;
@@ -45,7 +45,7 @@ impl Fingerprints {
     /// When the file cannot be read, or the system has no random numbers.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join("key.json");
-        let (contents, damaged) = load_json::<Contents>(&path)?;
+        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved)?;
         if let Some(Contents { key, .. }) = contents {
             return Ok((Self { key, is_new: false }, damaged));
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sysconfig_protocol::Step;
 use sysconfig_protocol::admin::{PastStep, StepResult};
 
-use super::{StateError, sync_directory};
+use super::{Kept, StateError, replace_file, sync_directory};
 use crate::clock;
 
 /// Size from which the journal is started anew; the one before is kept.
@@ -34,10 +34,17 @@ enum Line {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         undo: bool,
         /// Redacted.
+        #[serde(deserialize_with = "super::stored::boxed_step")]
         step: Box<Step>,
     },
     /// The step was answered.
-    Result { sequence: u64, at_unix_ms: u64, result: StepResult, error: Option<String> },
+    Result {
+        sequence: u64,
+        at_unix_ms: u64,
+        result: StepResult,
+        #[serde(default)]
+        error: Option<String>,
+    },
 }
 
 /// A step of which nobody knows what it did.
@@ -57,39 +64,80 @@ pub struct InDoubt {
     pub is_inherited: bool,
 }
 
+/// Lines that make no sense to this daemon. Where the whole file with them could be kept, they were taken out.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} no sense to this version, and {kept}",
+    if *count == 1 { "1 line of the journal makes".to_owned() } else { format!("{count} lines of the journal make") },
+)]
+pub struct Unreadable {
+    count: usize,
+    kept: Kept,
+}
+
 /// The journal, open for appending.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
     file: File,
     next_sequence: u64,
+    /// How long the file is without a line that failed and could not be taken away again.
+    whole: Option<u64>,
+    /// What the disk takes before it is full, in tests.
+    #[cfg(test)]
+    room: Option<usize>,
 }
 
 impl Journal {
-    /// Opens the journal of the directory, and tells which steps are in doubt.
+    /// Opens the journal of the directory, and tells which steps are in doubt, and of lines that make no sense.
     ///
-    /// A line that was cut off by a crash is ended, so that the next one is whole; it says nothing, because only a
-    /// complete intent is followed by a step.
+    /// A line that was cut off by a crash is taken away; it says nothing, because only a complete intent is followed by
+    /// a step. Lines that make no sense are taken out as well, so that they are told once; what they stood in is kept.
+    /// Earlier builds ended a line that was cut off, and went on.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or written.
-    pub fn open(directory: &Path) -> Result<(Self, Vec<InDoubt>), StateError> {
+    pub fn open(directory: &Path) -> Result<(Self, Vec<InDoubt>, Option<Unreadable>), StateError> {
         let path = directory.join("journal.jsonl");
         let error = |source| StateError::new("open", &path, source);
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(error)?;
+        let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(error);
+        let mut file = open()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(error)?;
-        if bytes.last().is_some_and(|byte| *byte != b'\n') {
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if serde_json::from_slice::<Line>(&bytes[whole..]).is_ok() {
+            // Only its end was cut off.
             file.write_all(b"\n").map_err(error)?;
+        } else if whole < bytes.len() {
+            bytes.truncate(whole);
+            file.set_len(whole as u64).map_err(error)?;
         }
-        let (in_doubt, last_sequence) = replay(&bytes);
+        let Replay { in_doubt, last_sequence, unreadable } = replay(&bytes);
         // Also when whoever made the file was killed before this.
         if bytes.is_empty() {
             sync_directory(&path).map_err(error)?;
         }
-        Ok((Self { path, file, next_sequence: last_sequence + 1 }, in_doubt))
+        let unreadable = match unreadable {
+            0 => None,
+            count => {
+                // They disturb nobody, so the daemon goes on with them where there is no room for a copy.
+                let kept = Kept::of(take_out_unreadable(&path, &bytes));
+                file = open()?;
+                Some(Unreadable { count, kept })
+            }
+        };
+        // A journal that was just begun may be empty; numbers go on from the one before, which history shows together with it.
+        let before = std::fs::read(old_path(&path)).map_or(0, |bytes| replay(&bytes).last_sequence);
+        let journal = Self {
+            path,
+            file,
+            next_sequence: last_sequence.max(before) + 1,
+            whole: None,
+            #[cfg(test)]
+            room: None,
+        };
+        Ok((journal, in_doubt, unreadable))
     }
 
     /// Records that a step is about to be carried out; the answer's [`Journal::result`] needs the returned number.
@@ -111,7 +159,8 @@ impl Journal {
     }
 
     fn begin(&mut self, plugin: &str, plan: &str, step: &Step, undo: bool) -> Result<u64, StateError> {
-        self.rotate_when_large()?;
+        // Without room for a second file the journal goes on growing: a step, or its undoing, does not wait for that.
+        drop(self.rotate_when_large());
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let (plugin, plan, step) = (plugin.to_owned(), plan.to_owned(), Box::new(step.redacted()));
@@ -128,27 +177,75 @@ impl Journal {
         self.append(&Line::Result { sequence, at_unix_ms: clock::unix_ms(), result, error })
     }
 
+    /// Writes a line. One that fails is taken away again: what follows a piece of a line would make no sense with it, and
+    /// an intent that is not certainly on the disk is followed by no step.
     fn append(&mut self, line: &Line) -> Result<(), StateError> {
         let mut bytes = serde_json::to_vec(line).expect("lines have text keys only, so they serialise");
         bytes.push(b'\n');
-        let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
-        written.map_err(|source| StateError::new("append to", &self.path, source))
+        self.take_away_piece()
+            .and_then(|()| {
+                self.whole = Some(self.file.metadata()?.len());
+                self.write(&bytes)
+            })
+            .inspect(|()| self.whole = None)
+            .inspect_err(|_| drop(self.take_away_piece()))
+            .map_err(|source| StateError::new("append to", &self.path, source))
     }
 
-    /// Starts a new file between two steps, when no step is open.
+    fn take_away_piece(&mut self) -> std::io::Result<()> {
+        if let Some(whole) = self.whole {
+            self.file.set_len(whole)?;
+            self.whole = None;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        #[cfg(test)]
+        if let Some(room) = self.room.filter(|room| *room < bytes.len()) {
+            self.file.write_all(&bytes[..room])?;
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.file.write_all(bytes)?;
+        self.file.sync_data()
+    }
+
+    /// Starts a new file between two steps.
     fn rotate_when_large(&mut self) -> Result<(), StateError> {
-        let error = |source| StateError::new("rotate", &self.path, source);
-        if self.file.metadata().map_err(error)?.len() < ROTATE_BYTES {
+        let size = self.file.metadata().map_err(|source| StateError::new("rotate", &self.path, source))?.len();
+        if size < ROTATE_BYTES {
             return Ok(());
         }
-        let old = std::fs::read(&self.path).map_err(error)?;
-        std::fs::rename(&self.path, self.path.with_extension("jsonl.old")).map_err(error)?;
-        let options = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path);
-        self.file = options.map_err(error)?;
-        // What is in doubt stays in doubt.
-        self.file.write_all(&open_intents(&old)).and_then(|()| self.file.sync_data()).map_err(error)?;
-        sync_directory(&self.path).map_err(error)
+        // The room that a beginning of it takes is wanted for the line.
+        self.rotate(|| ()).inspect_err(|_| drop(std::fs::remove_file(self.path.with_extension("jsonl.new"))))
     }
+
+    /// Whenever this is interrupted, the journal is the old one or the new one, whole: all is kept under its other name before
+    /// it goes, and what is in doubt is in the new one before that takes its place. `between` is called between any two steps.
+    fn rotate(&mut self, mut between: impl FnMut()) -> Result<(), StateError> {
+        let error = |source| StateError::new("rotate", &self.path, source);
+        let bytes = std::fs::read(&self.path).map_err(error)?;
+        replace_file(&old_path(&self.path), &bytes)?;
+        between();
+        let new = self.path.with_extension("jsonl.new");
+        match std::fs::remove_file(&new) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(error(source)),
+            _ => (),
+        }
+        let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new).map_err(error)?;
+        between();
+        file.write_all(&open_intents(&bytes)).and_then(|()| file.sync_all()).map_err(error)?;
+        between();
+        std::fs::rename(&new, &self.path).map_err(error)?;
+        self.file = file;
+        between();
+        sync_directory(&self.path).map_err(|source| StateError::new("rotate", &self.path, source))
+    }
+}
+
+/// The journal before the last rotation.
+fn old_path(path: &Path) -> PathBuf {
+    path.with_extension("jsonl.old")
 }
 
 /// The newest steps of the journal in a directory, also those of the file before the last rotation, the oldest first.
@@ -173,6 +270,11 @@ pub fn history(directory: &Path, limit: usize) -> Result<Vec<PastStep>, StateErr
 fn take_line(steps: &mut Vec<PastStep>, line: &[u8]) {
     match serde_json::from_slice(line) {
         Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
+            // A step that was in doubt at a rotation is in both files.
+            let is_known = |known: &PastStep| known.sequence == sequence && known.at_unix_ms == at_unix_ms;
+            if steps.iter().any(is_known) {
+                return;
+            }
             let (duration_ms, result, error) = (None, None, None);
             steps.push(PastStep { sequence, at_unix_ms, duration_ms, plugin, undo, step: *step, result, error });
         }
@@ -190,17 +292,36 @@ fn take_line(steps: &mut Vec<PastStep>, line: &[u8]) {
 
 /// The lines of the steps without a result.
 fn open_intents(bytes: &[u8]) -> Vec<u8> {
-    let open: Vec<_> = replay(bytes).0.into_iter().filter_map(|step| step.sequence).collect();
+    let open: Vec<_> = replay(bytes).in_doubt.into_iter().filter_map(|step| step.sequence).collect();
     let is_open = |line: &&[u8]| matches!(serde_json::from_slice(line), Ok(Line::Intent { sequence, .. }) if open.contains(&sequence));
     let lines = bytes.split(|byte| *byte == b'\n').filter(is_open);
     lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
 }
 
-/// The steps without a result, and the highest sequence number. Lines that cannot be read are passed over.
-fn replay(bytes: &[u8]) -> (Vec<InDoubt>, u64) {
+/// Leaves of a journal the lines that can be read. The answer is where all of it is kept: it is there before a line is
+/// taken out, whenever this is interrupted.
+fn take_out_unreadable(path: &Path, bytes: &[u8]) -> Result<PathBuf, StateError> {
+    let kept = path.with_extension("jsonl.damaged");
+    replace_file(&kept, bytes)?;
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| serde_json::from_slice::<Line>(line).is_ok());
+    let readable: Vec<u8> = lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
+    replace_file(path, &readable)?;
+    Ok(kept)
+}
+
+/// What a journal says.
+struct Replay {
+    /// The steps without a result.
+    in_doubt: Vec<InDoubt>,
+    last_sequence: u64,
+    /// How many lines cannot be read.
+    unreadable: usize,
+}
+
+fn replay(bytes: &[u8]) -> Replay {
     let mut open: Vec<(u64, InDoubt)> = Vec::new();
-    let mut last = 0;
-    for line in bytes.split(|byte| *byte == b'\n') {
+    let (mut last, mut unreadable) = (0, 0);
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
                 last = last.max(sequence);
@@ -209,91 +330,12 @@ fn replay(bytes: &[u8]) -> (Vec<InDoubt>, u64) {
                 open.push((sequence, doubt));
             }
             Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
-            Err(_) => (),
+            Err(_) => unreadable += 1,
         }
     }
-    (open.into_iter().map(|(_, step)| step).collect(), last)
+    Replay { in_doubt: open.into_iter().map(|(_, step)| step).collect(), last_sequence: last, unreadable }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-    use sysconfig_protocol::{FieldChange, Risk};
-
-    use super::*;
-
-    fn step(id: &str) -> Step {
-        let secret = FieldChange { field: "key".into(), from: Value::Null, to: "hunter2".into(), sensitive: true };
-        Step {
-            id: id.to_owned(),
-            action: "set".to_owned(),
-            resource: "thing".to_owned(),
-            summary: "set the thing".to_owned(),
-            changes: vec![secret],
-            risk: Risk::Safe,
-            key: "test.x".to_owned(),
-            data: Value::from("hunter2"),
-        }
-    }
-
-    #[test]
-    fn a_step_without_a_result_is_in_doubt_and_secrets_are_not_stored() {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut journal, in_doubt) = Journal::open(directory.path()).unwrap();
-        assert_eq!(in_doubt, []);
-        let first = journal.intent("x", "digest", &step("1")).unwrap();
-        journal.result(first, StepResult::Changed, None).unwrap();
-        journal.intent("x", "digest", &step("2")).unwrap();
-        drop(journal);
-        let (mut journal, in_doubt) = Journal::open(directory.path()).unwrap();
-        assert_eq!(in_doubt.len(), 1);
-        assert_eq!(in_doubt[0].step.id, "2");
-        assert_eq!(journal.intent("x", "digest", &step("3")).unwrap(), 3, "numbers are not used twice");
-        let text = std::fs::read_to_string(directory.path().join("journal.jsonl")).unwrap();
-        assert!(!text.contains("hunter2"), "{text}");
-    }
-
-    #[test]
-    fn history_joins_begin_and_end_also_across_a_rotation_and_doubts_stay() {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut journal, _) = Journal::open(directory.path()).unwrap();
-        let long = Step { summary: "x".repeat(100_000), ..step("1") };
-        journal.intent("doubtful", "digest", &step("0")).unwrap();
-        for _ in 0..15 {
-            let sequence = journal.intent("x", "digest", &long).unwrap();
-            journal.result(sequence, StepResult::Failed, Some("no".to_owned())).unwrap();
-        }
-        journal.undo_intent("x", "digest", &step("2")).unwrap();
-        assert!(directory.path().join("journal.jsonl.old").exists());
-        let steps = history(directory.path(), 3).unwrap();
-        assert_eq!(steps.iter().map(|step| step.sequence).collect::<Vec<_>>(), [15, 16, 17]);
-        assert_eq!((steps[1].result, steps[1].error.as_deref()), (Some(StepResult::Failed), Some("no")));
-        assert!(steps[1].duration_ms.is_some() && steps[2].result.is_none() && steps[2].undo);
-        drop(journal);
-        let (_, in_doubt) = Journal::open(directory.path()).unwrap();
-        assert_eq!(in_doubt.iter().map(|step| step.step.id.as_str()).collect::<Vec<_>>(), ["0", "2"]);
-        assert_eq!(history(&directory.path().join("none"), 3).unwrap(), []);
-    }
-
-    #[test]
-    fn every_cut_of_the_journal_can_be_opened() {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut journal, _) = Journal::open(directory.path()).unwrap();
-        let sequence = journal.intent("x", "digest", &step("1")).unwrap();
-        journal.result(sequence, StepResult::Failed, Some("no".to_owned())).unwrap();
-        let path = directory.path().join("journal.jsonl");
-        let whole = std::fs::read(&path).unwrap();
-        let intent_end = whole.iter().position(|byte| *byte == b'\n').unwrap();
-        for cut in 0..=whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let (mut journal, in_doubt) = Journal::open(directory.path()).unwrap();
-            let result_is_whole = cut + 1 >= whole.len();
-            let expected = usize::from(cut >= intent_end && !result_is_whole);
-            assert_eq!(in_doubt.len(), expected, "cut after {cut} bytes");
-            let next = journal.intent("x", "digest", &step("2")).unwrap();
-            drop(journal);
-            let (_, in_doubt) = Journal::open(directory.path()).unwrap();
-            assert!(in_doubt.iter().any(|step| step.step.id == "2"), "cut after {cut} bytes, next is {next}");
-        }
-    }
-}
+#[path = "journal_tests.rs"]
+mod tests;

@@ -12,11 +12,16 @@ pub mod applied;
 pub mod confirmation;
 pub mod fingerprint;
 pub mod journal;
+mod stored;
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// State cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -34,34 +39,98 @@ impl StateError {
     }
 }
 
-/// A file could be read and makes no sense. It was moved aside.
+/// A file could be read and makes no sense to this daemon.
 #[derive(Debug, thiserror::Error)]
-#[error("{} was damaged and is now {}", path.display(), kept.display())]
+#[error("{} {}, and {kept}", path.display(), if *is_newer { "was written by a newer daemon" } else { "was damaged" })]
 pub struct Damaged {
     path: PathBuf,
-    kept: PathBuf,
+    kept: Kept,
+    is_newer: bool,
     #[source]
-    source: serde_json::Error,
+    source: Option<serde_json::Error>,
 }
 
-/// Reads a file of JSON; one that is not there is nothing. One that makes no sense is moved aside, to `*.damaged`, and
-/// told, and is nothing as well.
-fn load_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<(Option<T>, Option<Damaged>), StateError> {
+/// What became of contents that make no sense.
+#[derive(Debug)]
+enum Kept {
+    /// They are in this file now.
+    In(PathBuf),
+    /// They are not in another file, because of this.
+    NotKept(StateError),
+}
+
+impl Kept {
+    fn of(result: Result<PathBuf, StateError>) -> Self {
+        result.map_or_else(Self::NotKept, Self::In)
+    }
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::In(kept) => write!(formatter, "what it held is kept as {}", kept.display()),
+            Self::NotKept(error) => write!(formatter, "what it held could not be kept: {error}: {}", error.source),
+        }
+    }
+}
+
+/// How a file that makes no sense is kept under another name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aside {
+    /// It is not there any more afterwards.
+    Moved,
+    /// It is still there, to be replaced.
+    Copied,
+}
+
+impl Damaged {
+    /// Whether what the file held is in another one now, so that nothing is lost when it is written anew.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.kept, Kept::In(_))
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        if self.path.ends_with(confirmation::FILE) {
+            return "nothing is applied until somebody asks for it: sysconfigctl status";
+        }
+        "nothing needs to be done: the machine is observed anew"
+    }
+}
+
+/// What every file of JSON says about itself.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// Reads a file of JSON in a version up to `version`; one that is not there is nothing. One that makes no sense, or is in a
+/// later version, is put aside, to `*.damaged`, and told, and is nothing as well.
+fn load_json<T: DeserializeOwned>(
+    path: &Path,
+    version: u32,
+    aside: Aside,
+) -> Result<(Option<T>, Option<Damaged>), StateError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok((None, None)),
         Err(source) => return Err(StateError::new("read", path, source)),
     };
-    match serde_json::from_slice(&bytes) {
-        Ok(contents) => Ok((Some(contents), None)),
-        Err(source) => {
-            let mut kept = path.as_os_str().to_owned();
-            kept.push(".damaged");
-            let kept = PathBuf::from(kept);
-            std::fs::rename(path, &kept).map_err(|source| StateError::new("move aside", path, source))?;
-            Ok((None, Some(Damaged { path: path.to_owned(), kept, source })))
-        }
-    }
+    let is_newer = serde_json::from_slice(&bytes).is_ok_and(|contents: Versioned| contents.version > version);
+    let source = match serde_json::from_slice(&bytes) {
+        Ok(contents) if !is_newer => return Ok((Some(contents), None)),
+        Ok(_) => None,
+        Err(source) => Some(source),
+    };
+    let mut other = path.as_os_str().to_owned();
+    other.push(".damaged");
+    let other = PathBuf::from(other);
+    let kept = match aside {
+        Aside::Copied => replace_file(&other, &bytes),
+        Aside::Moved => std::fs::rename(path, &other).map_err(|source| StateError::new("move aside", path, source)),
+    };
+    let kept = Kept::of(kept.map(|()| other));
+    Ok((None, Some(Damaged { path: path.to_owned(), kept, is_newer, source })))
 }
 
 /// Removes a file for good; one that is not there is fine.
@@ -86,8 +155,12 @@ pub fn replace_file(path: &Path, contents: &[u8]) -> Result<(), StateError> {
     let temporary = PathBuf::from(temporary);
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary).map_err(error)?;
-    file.write_all(contents).and_then(|()| file.sync_all()).map_err(error)?;
-    std::fs::rename(&temporary, path).map_err(error)?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    written
+        .and_then(|()| std::fs::rename(&temporary, path))
+        // A piece of it would keep the room that others need.
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        .map_err(error)?;
     sync_directory(path).map_err(error)
 }
 
@@ -103,7 +176,7 @@ mod tests {
     use sysconfig_protocol::{Digest, FieldChange, Risk, Step};
 
     use super::applied::{Applied, AppliedPart};
-    use super::confirmation::{Confirmation, Pending, RevocableStep};
+    use super::confirmation::{Confirmation, LeftStep, Pending, RevocableStep};
     use super::fingerprint::Fingerprints;
     use super::journal::Journal;
 
@@ -125,11 +198,16 @@ mod tests {
     fn write_state(directory: &std::path::Path) {
         let (mut applied, _) = Applied::load(directory).unwrap();
         let hash = "ab".repeat(32);
-        let part =
-            AppliedPart { config: hash.clone(), plugin_hash: hash, plugin_version: "1".to_owned(), at_unix_ms: 7 };
+        let part = AppliedPart {
+            config: hash.clone(),
+            plugin_hash: hash,
+            plugin_version: "1".to_owned(),
+            claims: Vec::new(),
+            at_unix_ms: 7,
+        };
         applied.record("x", part).unwrap();
         Fingerprints::load(directory).unwrap().0.keep(directory).unwrap();
-        let (mut journal, _) = Journal::open(directory).unwrap();
+        let (mut journal, ..) = Journal::open(directory).unwrap();
         for _ in 0..3 {
             let sequence = journal.intent("x", "digest", &step()).unwrap();
             journal.result(sequence, StepResult::Changed, None).unwrap();
@@ -138,9 +216,57 @@ mod tests {
         let (mut confirmation, _) = Confirmation::load(directory).unwrap();
         let (plugin, plan) = ("x".to_owned(), Digest("00".to_owned()));
         let steps = vec![RevocableStep { plugin, plan, step: step(), data_withheld: false }];
-        confirmation.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, steps });
+        confirmation.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, steps });
         confirmation.held.insert("y".to_owned(), "hash".to_owned());
+        let (plugin, plan) = ("y".to_owned(), Digest("00".to_owned()));
+        let noted = RevocableStep { plugin, plan, step: step(), data_withheld: false };
+        confirmation.left = vec![LeftStep { noted, error: "busy".to_owned(), help: None }];
         confirmation.store().unwrap();
+    }
+
+    /// What an earlier build wrote has no member that came later, and a later build's has one that nobody knows.
+    #[test]
+    fn what_other_builds_wrote_is_read_or_refused_by_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        write(
+            "journal.jsonl",
+            r#"{"kind":"intent","sequence":7,"at_unix_ms":1,"plugin":"x","plan":"00","step":{"id":"1","action":"set","resource":"a","summary":"set a"}}
+{"kind":"intent","sequence":8,"at_unix_ms":1,"plugin":"x","plan":"00","later":true,"step":{"id":"2","action":"set","resource":"b","summary":"set b","changes":[{"field":"f","unit":"ms"}],"risk":"safe","later":{}}}
+{"kind":"later","sequence":9}
+{"kind":"result","sequence":7,"at_unix_ms":2,"result":"changed","error":null,"later":1}
+{"kind":"inte"#,
+        );
+        let (mut journal, in_doubt, unreadable) = Journal::open(directory.path()).unwrap();
+        let summaries: Vec<_> = in_doubt.iter().map(|doubt| &*doubt.step.summary).collect();
+        assert_eq!(summaries, ["set b"]);
+        let unreadable = unreadable.unwrap().to_string();
+        assert!(unreadable.starts_with("1 line of"), "what was cut off never counted: {unreadable}");
+        journal.intent("x", "00", &step()).unwrap();
+        assert_eq!(Journal::open(directory.path()).unwrap().1.len(), 2);
+
+        let pending = r#""pending":{"by_unix_ms":7,"within_ms":5,"steps":[{"plugin":"x","plan":"00","step":{"id":"1","action":"set","resource":"a","summary":"set a","data":1}}]}"#;
+        write("confirmation.json", &format!("{{\"version\":1,\"later\":true,{pending}}}"));
+        let (confirmation, damaged) = Confirmation::load(directory.path()).unwrap();
+        assert!(damaged.is_none(), "{damaged:?}");
+        let steps = confirmation.pending.unwrap().steps;
+        assert_eq!((&*steps[0].step.summary, &steps[0].step.data), ("set a", &Value::from(1)));
+
+        let risky = pending.replace("\"data\":1", "\"risk\":\"later\"");
+        write("confirmation.json", &format!("{{\"version\":1,{risky}}}"));
+        let (confirmation, damaged) = Confirmation::load(directory.path()).unwrap();
+        assert!(damaged.is_none(), "{damaged:?}");
+        assert_eq!(confirmation.pending.unwrap().steps[0].step.risk, Risk::Disruptive);
+
+        write("confirmation.json", &format!("{{\"version\":2,{pending}}}"));
+        let (confirmation, damaged) = Confirmation::load(directory.path()).unwrap();
+        let damaged = damaged.unwrap();
+        assert!(confirmation.pending.is_none());
+        assert!(damaged.to_string().contains("confirmation.json was written by a newer daemon"), "{damaged}");
+        assert!(confirmation.is_lost && damaged.help().starts_with("nothing is applied until"), "{damaged}");
+        write("applied.json", r#"{"version":1,"plugins":{"x":{"config":"aa","plugin_hash":"bb"}}}"#);
+        let (applied, damaged) = Applied::load(directory.path()).unwrap();
+        assert!(damaged.is_none() && applied.get("x").is_some(), "{damaged:?}");
     }
 
     /// However a file was damaged, the daemon starts, and what it writes then can be read again.
@@ -161,12 +287,13 @@ mod tests {
             fingerprints.keep(directory.path()).unwrap();
             assert_eq!(Fingerprints::load(directory.path()).unwrap().0.of(&1), fingerprints.of(&1));
             Confirmation::load(directory.path()).unwrap();
-            let (mut journal, before) = Journal::open(directory.path()).unwrap();
+            let (mut journal, before, _) = Journal::open(directory.path()).unwrap();
             super::journal::history(directory.path(), 10).unwrap();
             journal.intent("new", "digest", &step()).unwrap();
             drop(journal);
-            let (_, after) = Journal::open(directory.path()).unwrap();
+            let (_, after, unreadable) = Journal::open(directory.path()).unwrap();
             assert_eq!(after.len(), before.len() + 1, "a step that is begun now is in doubt then");
+            assert!(unreadable.is_none(), "what makes no sense is told once: {unreadable:?}");
         });
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod confirming;
+pub(crate) mod hostile;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +17,7 @@ use serde_json::{Value, json};
 use sysconfig_protocol::admin::{
     Apply, ApplyReport, Events, History, Logs, Plan, PlanReport, PluginStatus, Plugins, Status, StatusReport,
 };
-use sysconfig_protocol::{Call, ErrorObject, Id, Message, Request};
+use sysconfig_protocol::{Call, ErrorObject, Id, MAX_LINE_BYTES, Message, Request};
 
 /// Longer than anything takes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,16 +71,14 @@ impl Bench {
 
     /// Puts a build of the scripted plugin in place as Cargo does: written elsewhere, unlinked, hard-linked.
     pub(crate) fn install(&self, name: &str, script: &Value) {
-        let mut bytes = loaded_part(&scripted_plugin());
-        bytes.extend_from_slice(format!("SCRIPT{script}").as_bytes());
-        self.install_bytes(name, &bytes);
+        self.install_padded(name, 0, script);
     }
 
-    /// The same with nothing special to do, and so many bytes more.
-    pub(crate) fn install_padded(&self, name: &str, padding: usize) {
+    /// The same with so many bytes more.
+    pub(crate) fn install_padded(&self, name: &str, padding: usize, script: &Value) {
         let mut bytes = loaded_part(&scripted_plugin());
         bytes.resize(bytes.len() + padding, 0);
-        bytes.extend_from_slice(b"SCRIPT{}");
+        bytes.extend_from_slice(format!("SCRIPT{script}").as_bytes());
         self.install_bytes(name, &bytes);
     }
 
@@ -241,6 +242,7 @@ impl Daemon<'_> {
         stream.write_all(&Message::Request(request).to_line()).unwrap();
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
+        assert!(line.len() <= MAX_LINE_BYTES, "an answer to {} of {} bytes", C::METHOD, line.len());
         match Message::parse(line.as_bytes()).unwrap() {
             Message::Response(response) => response.result.map(|value| serde_json::from_value(value).unwrap()),
             other => panic!("{other:?}"),

@@ -1,13 +1,13 @@
 //! `config check`: what the daemon and its plugins would say of configuration files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
-use sysconfig::config::{self, ConfigErrors, Configuration, Sources};
-use sysconfig::offline::Plugins;
+use sysconfig::config::{self, ConfigErrors, Configuration, Reading, Sources};
+use sysconfig::offline::{Plugins, Target};
 use sysconfig_protocol::admin::Problem;
 
-use super::{search_of, trusting};
+use super::{alone, search_of, trusting};
 use crate::command::Failure;
 use crate::render::{has_errors, push_problems};
 
@@ -32,38 +32,46 @@ pub(super) struct Checked {
     faults: Option<ConfigErrors>,
     /// The plugins that were asked; none at all when they were not to be.
     plugins: Option<Vec<String>>,
-    /// What they said, and the keys that none of them owns.
+    /// What they said, and the keys that none of them owns; where they were not asked because of an error, its faults.
     problems: Vec<Problem>,
 }
 
 /// Checks each of `files` by itself; without any, what the daemon reads, with the plugins that it would start. Other
 /// files say which programs are plugins as well, so they are not believed: for those, plugins are asked only in the
 /// directories of the command line.
-pub(super) fn check(files: &[PathBuf], sources: &Sources, directories: &[PathBuf]) -> Result<CheckReport, Failure> {
+pub(super) fn check(
+    files: &[PathBuf],
+    sources: &Sources,
+    directories: &[PathBuf],
+    target: Target,
+) -> Result<CheckReport, Failure> {
     let checked = if files.is_empty() {
-        vec![check_sources(sources, directories, true)?]
+        vec![check_sources(sources, directories, true, target)?]
     } else {
-        // A directory without a name does not exist, so the file is alone.
-        let alone = |file: &PathBuf| Sources { file: file.clone(), directory: Path::new("").to_owned() };
-        files.iter().map(|file| check_sources(&alone(file), directories, false)).collect::<Result<_, _>>()?
+        files
+            .iter()
+            .map(|file| check_sources(&alone(file.clone()), directories, false, target))
+            .collect::<Result<_, _>>()?
     };
     let is_fine = |checked: &Checked| checked.error.is_none() && !has_errors(&checked.problems);
     Ok(CheckReport { accepted: checked.iter().all(is_fine), checked })
 }
 
-fn check_sources(sources: &Sources, directories: &[PathBuf], is_own: bool) -> Result<Checked, Failure> {
-    match config::load(sources) {
+fn check_sources(sources: &Sources, directories: &[PathBuf], is_own: bool, target: Target) -> Result<Checked, Failure> {
+    // Files that somebody names are nobody's configuration yet, and may belong to whoever writes them.
+    let reading = if is_own { Reading::STRICT } else { Reading::LENIENT };
+    match config::load(sources, reading) {
         Ok(loaded) => {
-            let (plugins, problems) = ask_plugins(&loaded, directories, is_own)?;
+            let (plugins, problems) = ask_plugins(&loaded, directories, is_own, target)?;
             let files = loaded.files.into_iter().map(|file| file.path).collect();
             Ok(Checked { files, error: None, faults: None, plugins, problems })
         }
         Err(errors) => Ok(Checked {
             files: vec![sources.file.clone()],
             error: Some(config::render(&errors)),
+            problems: config::problems(&errors),
             faults: Some(errors),
             plugins: None,
-            problems: Vec::new(),
         }),
     }
 }
@@ -72,6 +80,7 @@ fn ask_plugins(
     config: &Configuration,
     directories: &[PathBuf],
     is_own: bool,
+    target: Target,
 ) -> Result<(Option<Vec<String>>, Vec<Problem>), Failure> {
     let (search, deadlines) = match directories {
         [] if is_own => search_of(&config.settings.plugins),
@@ -85,7 +94,7 @@ fn ask_plugins(
     if names.is_empty() && directories.is_empty() {
         return Ok((None, Vec::new()));
     }
-    let problems = plugins.judge(config);
+    let problems = plugins.judge(config, target);
     Ok((Some(names), problems))
 }
 

@@ -6,9 +6,9 @@ mod show;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use sysconfig::config::{Deadlines, Sources, load};
+use sysconfig::config::{Deadlines, Reading, Sources, load};
 use sysconfig::discovery::Search;
-use sysconfig::offline::Plugins;
+use sysconfig::offline::{Plugins, Target};
 
 use crate::cli::{ConfigCommand, ConfigFiles};
 use crate::command::{Failure, Session};
@@ -17,14 +17,16 @@ use crate::exit::Exit;
 impl Session<'_> {
     pub(crate) fn config(&mut self, command: ConfigCommand) -> Result<Exit, Failure> {
         match command {
-            ConfigCommand::Check { files, sources, plugins } => {
-                let report = check::check(&files, &sources.into(), &plugins)?;
+            ConfigCommand::Check { files, sources, plugins, offline } => {
+                let target = if offline { Target::Another } else { Target::ThisMachine };
+                let report = check::check(&files, &sources.into(), &plugins, target)?;
                 // What is written into a file or a build's log is read by others than whoever may read the files.
                 self.answer(&report, check::render(&report, self.is_terminal))?;
                 Ok(Exit::success_if(report.accepted))
             }
-            ConfigCommand::Show { sources, origin } => {
-                let shown = show::show(&sources.into())?;
+            ConfigCommand::Show { file, sources, origin } => {
+                let sources = file.map_or_else(|| sources.into(), alone);
+                let shown = show::show(&sources)?;
                 self.answer(&shown, show::render(&shown, origin))?;
                 Ok(Exit::Success)
             }
@@ -38,6 +40,11 @@ impl Session<'_> {
     }
 }
 
+/// A file without those of a directory: one without a name does not exist.
+fn alone(file: PathBuf) -> Sources {
+    Sources { file, directory: PathBuf::new() }
+}
+
 impl From<ConfigFiles> for Sources {
     fn from(files: ConfigFiles) -> Self {
         Self { file: files.config, directory: files.config_dir }
@@ -47,9 +54,9 @@ impl From<ConfigFiles> for Sources {
 /// The schema with the plugins of `directories`, or of the configured path.
 fn schema(sources: &Sources, directories: &[PathBuf]) -> Result<Value, Failure> {
     let (search, deadlines) = match directories {
-        [] => match load(sources) {
+        [] => match load(sources, Reading::LENIENT) {
             Ok(config) => search_of(&config.settings.plugins),
-            Err(errors) => return Err(Failure::said(sysconfig::config::render(&errors))),
+            Err(errors) => return Err(Failure::Config(errors)),
         },
         directories => (trusting(directories), Deadlines::default()),
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use sysconfig::config::{Entry, Kind, SourceFile, Sources, Table, load_merged, render as render_errors};
+use sysconfig::config::{Entry, Kind, Reading, SourceFile, Sources, Table, load_merged};
 use sysconfig_protocol::admin::Place;
 
 use crate::command::Failure;
@@ -18,7 +18,7 @@ pub(super) struct Shown {
 
 /// Every key that is set to something other than a table, dotted.
 pub(super) fn show(sources: &Sources) -> Result<BTreeMap<String, Shown>, Failure> {
-    let (files, merged) = load_merged(sources).map_err(|errors| Failure::said(render_errors(&errors)))?;
+    let (files, merged) = load_merged(sources, Reading::LENIENT).map_err(Failure::Config)?;
     let mut keys = BTreeMap::new();
     collect(&merged, "", &files, &mut keys);
     Ok(keys)

@@ -12,12 +12,15 @@ const BUILT_DAEMON: &str = "/repo/sysconfig/target/release/sysconfig";
 const DAEMON_FMRI: &str = "svc:/system/installer/sysconfig:default";
 
 pub(super) fn look() -> Vec<Check> {
-    let checks = match cfg!(any(target_os = "illumos", target_os = "solaris")) {
+    match cfg!(any(target_os = "illumos", target_os = "solaris")) {
         true => illumos(&say),
         false => linux(&say),
-    };
-    let daemon = std::path::Path::new(BUILT_DAEMON).exists().then(|| built_daemon(&say));
-    checks.into_iter().chain(daemon.flatten()).collect()
+    }
+}
+
+/// The daemon that the checkout has built, where there is one.
+pub(super) fn look_at_built_daemon() -> Option<Check> {
+    std::path::Path::new(BUILT_DAEMON).exists().then(|| built_daemon(&say))?
 }
 
 fn illumos(say: Say<'_>) -> Vec<Check> {

@@ -2,13 +2,17 @@
 //! which it has to work, and says what to do where it does not.
 
 mod machine;
+mod patience;
 mod share;
 mod system;
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use serde::Serialize;
-use sysconfig::config::{Configuration, Deadlines, Sources, load, render as render_errors};
+use sysconfig::config::{Configuration, Deadlines, Reading, Sources, load, render as render_errors};
 use sysconfig::discovery::Search;
-use sysconfig::offline::Plugins;
+use sysconfig::offline::{Looked, PluginFiles};
 use sysconfig_protocol::admin::{Health, Logs, PluginsReport, Status, StatusReport};
 use sysconfig_protocol::admin::{Plugins as AskPlugins, Problem};
 use sysconfig_protocol::{Level, Severity};
@@ -18,6 +22,10 @@ use crate::client::ClientError;
 use crate::command::{Failure, SHORT, Session};
 use crate::exit::Exit;
 use crate::render::{clean, indented};
+use patience::within;
+
+/// How long it may take to read what is on a share: plugins, which are some megabytes each, or the daemon.
+const TO_READ: Duration = Duration::from_secs(60);
 
 /// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -76,14 +84,15 @@ impl Session<'_> {
         let config = configuration(&sources, &mut checks);
         checks.extend(system::service());
         let running = self.running(&mut checks)?;
-        let search = search(running.as_ref().map(|(_, plugins)| plugins), config.as_ref());
+        let mut search = search(running.as_ref().map(|(_, plugins)| plugins), config.as_ref());
         checks.extend(machine::look());
-        checks.extend(share::look(&search.path));
+        let was_empty = search.path.is_empty();
+        search.path = look_at_shares(search.path, &mut checks);
         if let Some((status, _)) = &running {
             daemon(status, &mut checks);
             self.last_errors(&mut checks)?;
-        } else {
-            plugin_files(search, config.as_ref(), &mut checks);
+        } else if !search.path.is_empty() || was_empty {
+            checks.extend(plugin_files(search, config.as_ref()));
         }
         let healthy = checks.iter().all(|check| check.verdict != Verdict::Wrong);
         let diagnosis = Diagnosis { healthy, checks };
@@ -127,7 +136,7 @@ impl Session<'_> {
 }
 
 fn configuration(sources: &Sources, checks: &mut Vec<Check>) -> Option<Configuration> {
-    match load(sources) {
+    match load(sources, Reading::STRICT) {
         Ok(config) => {
             let files: Vec<_> = config.files.iter().map(|file| file.path.display().to_string()).collect();
             checks.push(Check::fine("configuration", files.join(", ")));
@@ -152,6 +161,28 @@ fn search(running: Option<&PluginsReport>, config: Option<&Configuration>) -> Se
         None => settings.path,
     };
     Search { path, allow_untrusted_owner: settings.allow_untrusted_owner }
+}
+
+/// Looks at what may be on a share, as far as it answers; answers the part of the plugin path that does.
+fn look_at_shares(path: Vec<PathBuf>, checks: &mut Vec<Check>) -> Vec<PathBuf> {
+    let share = PathBuf::from(share::SHARE);
+    let all = std::iter::once(share.clone()).chain(path.iter().cloned()).collect();
+    let answering = share::those_that_answer(all, checks);
+    if answering.contains(&share) {
+        checks.extend(built_daemon(TO_READ, machine::look_at_built_daemon));
+    }
+    let path: Vec<_> = path.into_iter().filter(|directory| answering.contains(directory)).collect();
+    checks.extend(share::look(&path));
+    path
+}
+
+/// What a look at the daemon of the checkout finds within a time.
+fn built_daemon(patience: Duration, look: impl FnOnce() -> Option<Check> + Send + 'static) -> Option<Check> {
+    within(patience, look).unwrap_or_else(|| {
+        let found = format!("it could not be looked at within {} s", patience.as_secs());
+        let help = format!("see that the host serves the share at {}", share::SHARE);
+        Some(Check::wrong("daemon of the checkout", found).help(help))
+    })
 }
 
 /// What the daemon knows of itself.
@@ -183,26 +214,32 @@ fn daemon(status: &StatusReport, checks: &mut Vec<Check>) {
     }
 }
 
-/// What a daemon would find.
-fn plugin_files(search: Search, config: Option<&Configuration>, checks: &mut Vec<Check>) {
+/// What a daemon would find. A look that is given up has started nothing, and what is started ends by itself.
+fn plugin_files(search: Search, config: Option<&Configuration>) -> Vec<Check> {
     let deadlines = config.map_or_else(Deadlines::default, |config| config.settings.plugins.deadlines.clone());
-    let plugins = match Plugins::start(search, &deadlines) {
+    let Some(files) = within(TO_READ, move || PluginFiles::look(search)) else {
+        let found = format!("their files could not be read within {} s", TO_READ.as_secs());
+        return vec![Check::wrong("plugins", found).help("see that the machine's disks and shares answer")];
+    };
+    let plugins = match files.and_then(|files| files.start(&deadlines)) {
         Ok(plugins) => plugins,
-        Err(error) => return checks.push(Check::new("plugins", Verdict::Unknown, error.to_string())),
+        Err(error) => return vec![Check::new("plugins", Verdict::Unknown, error.to_string())],
     };
     if plugins.found().is_empty() {
-        checks.push(Check::wrong("plugins", "none was found").help("build them: cargo build --release, in sysconfig"));
+        let help = "build them: cargo build --release, in sysconfig";
+        return vec![Check::wrong("plugins", "none was found").help(help)];
     }
-    for looked in plugins.found() {
+    let look = |looked: &Looked| {
         let what = format!("plugin {}", looked.name);
         let path = looked.path.display();
-        checks.push(match &looked.description {
+        match &looked.description {
             Ok(description) => {
                 Check::fine(what, format!("{path} is version {} and can be started", description.version))
             }
             Err(failure) => Check::wrong(what, format!("{path}: {}", failure.message)).maybe_help(failure.help.clone()),
-        });
-    }
+        }
+    };
+    plugins.found().iter().map(look).collect()
 }
 
 fn render(diagnosis: &Diagnosis) -> String {
@@ -226,4 +263,24 @@ fn render(diagnosis: &Diagnosis) -> String {
         wrong => format!("\n{wrong} things are wrong. Mend the first one first.\n"),
     };
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_of_the_checkout_that_cannot_be_looked_at_is_told() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let hanging = move || held.recv().ok().and(None);
+        let check = built_daemon(Duration::from_millis(100), hanging).unwrap();
+        drop(release);
+        assert_eq!((check.verdict, &*check.what), (Verdict::Wrong, "daemon of the checkout"));
+        assert!(check.help.unwrap().contains("the share at /repo"));
+        let patience = Duration::from_secs(60);
+        assert_eq!(built_daemon(patience, || None), None, "there is none");
+        let fine = Check::fine("daemon of the checkout", "it runs here");
+        let found = fine.clone();
+        assert_eq!(built_daemon(patience, move || Some(found)), Some(fine));
+    }
 }

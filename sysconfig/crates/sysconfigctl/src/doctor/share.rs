@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+use super::patience::{TO_ANSWER, answers, within};
 use super::{Check, Verdict};
 use crate::render::duration;
 
@@ -16,11 +17,58 @@ const STALE_MS: u64 = 60_000;
 const MOUNT_TABLE: &str =
     if cfg!(any(target_os = "illumos", target_os = "solaris")) { "/etc/mnttab" } else { "/proc/self/mounts" };
 
+/// Where a guest sees the checkout.
+pub(super) const SHARE: &str = "/repo";
+
+/// Of some directories, those that answer; a check tells of each that does not.
+pub(super) fn those_that_answer(directories: Vec<PathBuf>, checks: &mut Vec<Check>) -> Vec<PathBuf> {
+    let mounts = mounts();
+    let mut silent: Vec<PathBuf> = Vec::new();
+    let mut answering = Vec::new();
+    for directory in directories {
+        let is_known_silent = silent.iter().any(|above| directory.starts_with(above));
+        if !is_known_silent && answers(&directory, TO_ANSWER) {
+            answering.push(directory);
+        } else if !is_known_silent {
+            checks.push(no_answer(&directory, &mounts));
+            silent.push(directory);
+        }
+    }
+    answering
+}
+
+fn no_answer(directory: &Path, mounts: &str) -> Check {
+    let what = format!("directory {}", directory.display());
+    let (point, kind) = mount_of(directory, mounts).unwrap_or_else(|| ("?".to_owned(), "unknown".to_owned()));
+    let server = if kind.starts_with("9p") { "the 9P server" } else { "the server of its file system" };
+    let found = format!(
+        "no answer within {} s: {server} is gone, and whatever looks below {point} (type {kind}) waits for it",
+        TO_ANSWER.as_secs()
+    );
+    let (umount, restart) = match cfg!(any(target_os = "illumos", target_os = "solaris")) {
+        true => ("umount -f", "svcadm restart dev-9p-mount"),
+        false => ("umount --lazy", "systemctl restart dev-9p-mount"),
+    };
+    let restart =
+        if kind.starts_with("9p") { format!("; see that the host serves the share; {restart}") } else { String::new() };
+    Check::wrong(what, found).help(format!("{umount} {point}{restart}"))
+}
+
 pub(super) fn look(directories: &[PathBuf]) -> Vec<Check> {
-    let mounts = std::fs::read_to_string(MOUNT_TABLE).unwrap_or_default();
+    let mounts = mounts();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    directories.iter().flat_map(|directory| look_at(directory, &mounts, now)).collect()
+    let look = |directory: &PathBuf| {
+        let (theirs, table) = (directory.clone(), mounts.clone());
+        let found = within(TO_ANSWER, move || look_at(&theirs, &table, now));
+        found.unwrap_or_else(|| vec![no_answer(directory, &mounts)])
+    };
+    directories.iter().flat_map(look).collect()
+}
+
+/// Reading the mount table asks no server.
+fn mounts() -> String {
+    std::fs::read_to_string(MOUNT_TABLE).unwrap_or_default()
 }
 
 fn look_at(directory: &Path, mounts: &str, now: u64) -> Vec<Check> {
@@ -90,6 +138,29 @@ mod tests {
             assert_eq!(mount_of(Path::new("/report"), mounts).unwrap().0, "/");
         }
         assert_eq!(mount_of(Path::new("/x"), ""), None);
+    }
+
+    #[test]
+    fn whose_server_is_gone_is_told_with_the_way_out() {
+        let mounts = "/dev/vda1 / ext4 rw 0 0\nrepo /repo 9p rw,trans=virtio 0 0\n";
+        let check = no_answer(Path::new("/repo/sysconfig/target/release"), mounts);
+        assert!(check.found.contains("the 9P server is gone") && check.found.contains("/repo (type 9p)"), "{check:?}");
+        let help = check.help.unwrap();
+        assert!(help.contains("/repo; see that the host serves the share") && help.ends_with("dev-9p-mount"), "{help}");
+        let check = no_answer(Path::new("/net/plugins"), mounts);
+        assert!(check.found.contains("the server of its file system is gone"), "{check:?}");
+    }
+
+    /// A look at a share that goes away meanwhile; a pipe that nobody writes to stands for it.
+    #[test]
+    fn a_look_that_does_not_end_is_given_up() {
+        let share = tempfile::tempdir().unwrap();
+        std::fs::create_dir(share.path().join(".ninep-mirror")).unwrap();
+        let stamp = share.path().join(".ninep-mirror/stamp");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &stamp, rustix::fs::Mode::RUSR).unwrap();
+        let checks = look(&[share.path().to_owned()]);
+        assert_eq!(checks.len(), 1);
+        assert!(checks[0].found.starts_with("no answer within 5 s"), "{checks:?}");
     }
 
     #[test]

@@ -22,10 +22,12 @@ pub fn pong(pong: &Pong) -> String {
     format!("sysconfig {} answers, process {}\n", clean(&pong.version), pong.pid)
 }
 
-/// Text without control characters, line ends excepted.
+/// Text without control characters, line ends excepted, and without those that turn its direction (UAX #9).
 #[must_use]
 pub fn clean(text: &str) -> String {
-    let shown = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |c: char| if (c.is_control() || turns(c)) && c != '\n' { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }
 
@@ -127,5 +129,6 @@ mod tests {
     #[test]
     fn terminals_are_not_driven_by_plugins() {
         assert_eq!(clean("a\u{1b}[2Jb\rc\nd"), "a\u{fffd}[2Jb\u{fffd}c\nd");
+        assert_eq!(clean("file\u{202e}txt.sh"), "file\u{fffd}txt.sh");
     }
 }

@@ -29,7 +29,8 @@ pub fn plan(report: &PlanReport) -> String {
         push_failure(&mut text, "  ", plugin.error.as_ref());
         text.push('\n');
     }
-    let is_sound = report.plugins.iter().all(|plugin| plugin.error.is_none() && !has_errors(&plugin.diagnostics));
+    let is_sound = report.plugins.iter().all(|plugin| plugin.error.is_none() && !has_errors(&plugin.diagnostics))
+        && !super::has_errors(&report.problems);
     let steps = report.plugins.iter().map(|plugin| plugin.steps.len()).sum();
     text += &match steps {
         0 if is_sound => "Nothing to do: the machine is as configured.\n".to_owned(),
@@ -59,7 +60,7 @@ pub fn apply(report: &ApplyReport, now: u64) -> String {
             counts.push(format!("{count} {}", word(result, report.dry_run)));
         }
     }
-    text += &match (counts.is_empty(), report.plugins.iter().all(PluginApply::is_success)) {
+    text += &match (counts.is_empty(), report.is_success()) {
         (true, true) => "Nothing to do: the machine is as configured.\n".to_owned(),
         (true, false) => "No steps.\n".to_owned(),
         (false, _) if report.dry_run => format!("Dry run, nothing was changed: {}.\n", counts.join(", ")),
@@ -87,11 +88,11 @@ pub fn reload(report: &ReloadReport, now: u64) -> String {
             clean(reason).trim_end()
         );
     }
-    if !report.changed {
-        return "The configuration is the same as before.\n".to_owned();
-    }
     let applied = report.apply.as_ref().map(|report| apply(report, now)).unwrap_or_default();
-    format!("The new configuration is in force.\n{applied}")
+    match report.changed {
+        true => format!("The new configuration is in force.\n{applied}"),
+        false => format!("The configuration is the same as before.\n{applied}"),
+    }
 }
 
 /// The answer to `confirm`.
@@ -108,6 +109,8 @@ pub fn undo(report: &UndoReport) -> String {
         let word = match undone.result {
             StepResult::Changed => "undone",
             StepResult::AlreadySo => "was not so",
+            StepResult::Unknown => "in doubt",
+            StepResult::NotRun => "not begun",
             _ => "failed",
         };
         let _ = writeln!(text, "  {word:<10}  {}: {}", clean(plugin), line(&undone.step));
@@ -115,7 +118,7 @@ pub fn undo(report: &UndoReport) -> String {
     }
     text += match report.is_success() {
         true => "The change is undone; the configuration files still ask for it, and only `apply` will do it again.\n",
-        false => "Not everything could be undone.\n",
+        false => "Not everything is undone; `sysconfigctl status` tells what is left and how it goes on.\n",
     };
     text
 }

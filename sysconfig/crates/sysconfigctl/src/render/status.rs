@@ -21,13 +21,17 @@ pub fn status(report: &StatusReport, explain: bool, now: u64) -> String {
     if let Some(executable) = &report.executable {
         let _ = writeln!(text, "  executable     {}", clean(executable));
     }
-    let read = ago(now, report.config.loaded_unix_ms);
     let files = clean(&report.config.files.join(", "));
-    let _ = writeln!(text, "  configuration  {files} (read {read})");
+    let _ = match report.config.loaded_unix_ms {
+        0 => writeln!(text, "  configuration  not read yet"),
+        at => writeln!(text, "  configuration  {files} (read {})", ago(now, at)),
+    };
     let last = report.last_cycle.as_ref().map_or("none yet".to_owned(), |last| cycle(last, now));
     let _ = writeln!(text, "  last cycle     {last}");
     text.push('\n');
-    if explain {
+    if report.plugins.is_empty() && report.health == Health::Starting {
+        text += "Plugins have not been looked for yet.\n";
+    } else if explain {
         text += &explained(report, now);
     } else {
         text += &overview(&report.plugins, now);
@@ -102,7 +106,7 @@ fn push_notes(text: &mut String, plugins: &[PluginStatus], now: u64) {
     for plugin in plugins {
         let name = clean(&plugin.name);
         if let Some(reload) = &plugin.reload {
-            let _ = writeln!(text, "\n{name}: {}", reloaded(reload, now));
+            let _ = writeln!(text, "\n{name}: {}", reloaded(reload, plugin.pid.is_some(), now));
         }
         if let Some(error) = own_error(plugin) {
             let _ = writeln!(text, "\n{name}: {}", indented(error));
@@ -119,20 +123,23 @@ fn own_error(plugin: &PluginStatus) -> Option<&str> {
     plugin.last_error.as_deref().filter(|error| Some(*error) != told)
 }
 
-fn reloaded(reload: &PluginReload, now: u64) -> String {
+fn reloaded(reload: &PluginReload, is_running: bool, now: u64) -> String {
     let when = ago(now, reload.at_unix_ms);
     let build = clean(reload.build_id.as_deref().unwrap_or("unknown"));
     match reload.result {
         ReloadResult::Live => {
-            let latency = reload.latency_ms.map(|latency| format!(", {} after its file was seen", duration(latency)));
+            let what = if reload.since_change { "changed" } else { "was seen" };
+            let latency = reload.latency_ms.map(|latency| format!(", {} after its file {what}", duration(latency)));
             format!("build {build} went live {when}{}", latency.unwrap_or_default())
         }
         ReloadResult::Kept => {
             let error = reload.error.as_deref().unwrap_or("no reason was given");
-            format!(
-                "the changed file (build {build}) was not taken {when}, the old one still runs: {}",
-                indented(error)
-            )
+            let build = reload.build_id.as_ref().map(|_| format!(" (build {build})")).unwrap_or_default();
+            let (file, instead) = match is_running {
+                true => ("the changed file", "the old one still runs"),
+                false => ("its file", "and none runs"),
+            };
+            format!("{file}{build} was not taken {when}, {instead}: {}", indented(error))
         }
     }
 }
@@ -152,7 +159,7 @@ fn explained(report: &StatusReport, now: u64) -> String {
             let _ = writeln!(text, "  {label:<13}  {}", indented(&value));
         }
         if let Some(reload) = &plugin.reload {
-            let _ = writeln!(text, "  {:<13}  {}", "reload", reloaded(reload, now));
+            let _ = writeln!(text, "  {:<13}  {}", "reload", reloaded(reload, plugin.pid.is_some(), now));
         }
     }
     text

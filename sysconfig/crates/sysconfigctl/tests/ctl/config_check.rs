@@ -81,3 +81,38 @@ fn faulty_lines_are_shown_at_a_terminal_only() {
         assert!(!ran.out.contains("hunter"), "{}", ran.out);
     }
 }
+
+/// A plugin in plain shell that misses a link whenever it is asked about the machine.
+const PLUGIN: &str = r#"#!/bin/sh
+while read -r line <&3; do
+    id=${line#*'"id":'}
+    case $line in
+        *'"method":"hello"'*) result='{"name":"links","version":"1.0.0","protocol":{"min":1,"max":1},"claims":[{"key":"links"}],"capabilities":["check"]}' ;;
+        *'"method":"validate"'*) result='{"diagnostics":[]}' ;;
+        *'"method":"check"'*) result='{"diagnostics":[{"key":"links[1]","message":"there is no net7","help":"write net0"}]}' ;;
+        *) result='{}' ;;
+    esac
+    printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "${id%%,*}" "$result" >&3
+    case $line in *'"method":"shutdown"'*) exit ;; esac
+done
+"#;
+
+/// A configuration is that of this machine unless it is said to be another's.
+#[test]
+fn what_the_machine_does_not_have_is_refused_with_its_place() {
+    use std::os::unix::fs::PermissionsExt;
+    let ran = |options: &[&str]| {
+        check(&[("a.toml", "links = [\"net0\",\n  \"net7\"]\n"), ("d/sysconfig-plugin-links", PLUGIN)], |root| {
+            fs::set_permissions(root.join("d/sysconfig-plugin-links"), fs::Permissions::from_mode(0o755)).unwrap();
+            let mut arguments: Vec<_> = options.iter().map(|option| (*option).to_owned()).collect();
+            arguments.extend([format!("--plugins={}/d", root.display()), text(&root.join("a.toml"))]);
+            arguments
+        })
+    };
+    let here = ran(&[]);
+    assert_eq!(here.code, 1, "{}", here.out);
+    assert!(here.out.contains("a.toml:2:3") && here.out.contains("there is no net7"), "{}", here.out);
+    assert!(here.out.contains("write net0"), "{}", here.out);
+    let elsewhere = ran(&["--offline"]);
+    assert_eq!(elsewhere.code, 0, "{}", elsewhere.out);
+}

@@ -3,7 +3,10 @@
 use crate::support::{Ran, sysconfigctl};
 use serde_json::Value;
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A directory with the example plugin, which is a Python program, and a configuration.
@@ -141,6 +144,123 @@ fn doctor_says_what_is_wrong_before_the_daemon_runs() {
     assert!(!ran.out.contains("hunter"), "what it says is put into reports for others: {}", ran.out);
 }
 
+/// One after another, they would take longer than any one look may.
+#[test]
+fn doctor_names_every_silent_plugin_and_leaves_none_behind() {
+    let place = Place::new("");
+    let path = place.path("plugins").display().to_string();
+    let config = format!("[plugins]\npath = \"{path}\"\n[plugins.deadlines]\nstart = \"3s\"\n");
+    fs::write(place.path("main.toml"), config).unwrap();
+    let fifo = place.path("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+    let held = fs::File::options().read(true).write(true).open(&fifo).unwrap();
+    // Neither it nor its child ends when it is told to; as long as one of them lives, the pipe has a reader.
+    let (begun, fifo_path) = (place.path("begun"), fifo.display());
+    let script =
+        format!("#!/bin/sh\ntrap '' TERM\nexec 4<{fifo_path}\n: >{}\nsleep 600 &\nsleep 600\n", begun.display());
+    let names: Vec<_> = (0..20).map(|number| format!("silent{number}")).collect();
+    for name in &names {
+        let file = place.path(&format!("plugins/sysconfig-plugin-{name}"));
+        fs::write(&file, &script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let ran = place.run(&["doctor", "--config", "@/main.toml", "--config-dir", "@/d"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    for name in &names {
+        assert!(ran.out.contains(&format!("WRONG  plugin {name}: ")), "{name} is not in\n{}", ran.out);
+    }
+    assert!(
+        ran.out.contains("hello: did not answer hello within 3 s") && !ran.out.contains("disks and shares"),
+        "{}",
+        ran.out
+    );
+    assert!(begun.exists(), "none of them was started");
+    let mut writer = fs::File::options().write(true).open(&fifo).unwrap();
+    drop(held);
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while writer.write_all(b"x").is_ok() {
+        assert!(Instant::now() < give_up, "some of them still run");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A mount whose server is gone keeps whoever looks at it for ever; doctor, which people run because of that, hung with it.
+#[test]
+fn privileged_doctor_ends_where_a_server_is_gone() {
+    if !rustix::process::geteuid().is_root() || !std::path::Path::new("/dev/fuse").exists() {
+        return test_judge::skip("a file system without a server needs root and /dev/fuse");
+    }
+    let place = Place::new("");
+    let config = format!("[plugins]\npath = \"{}\"\n", place.path("plugins").display());
+    fs::write(place.path("main.toml"), config).unwrap();
+    // The shell is the server, and never reads what it is asked; once it has ended, whoever waits is let go.
+    let script = "exec 9<>/dev/fuse\n\
+        mount -i -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0 gone \"$1\"\n\
+        code=0; \"$2\" --socket \"$3/none\" doctor --config \"$3/main.toml\" --config-dir \"$3/none\" 9<&- || code=$?\n\
+        exit $code";
+    let (mount, root) = (place.path("plugins"), place.path(""));
+    let ended = process_runner::Command::new("unshare")
+        .args(["--mount", "sh", "-euc", script, "sh"])
+        .args([mount.as_os_str(), env!("CARGO_BIN_EXE_sysconfigctl").as_ref(), root.as_os_str()])
+        .deadline(std::time::Duration::from_secs(60))
+        .run_any()
+        .unwrap();
+    let said = ended.stdout_text();
+    assert_eq!(ended.code, Some(1), "{said}{}", ended.stderr_text());
+    assert!(said.contains("no answer within 5 s: the server of its file system is gone"), "{said}");
+    assert!(said.contains(&format!("help: umount --lazy {}", mount.display())), "{said}");
+    assert!(said.contains("WRONG  daemon: ") && said.ends_with("Mend the first one first.\n"), "{said}");
+}
+
+/// A program that reads errors had to read usage errors as text, and to look for places in it.
+#[test]
+fn every_error_is_one_object_with_the_same_members_where_json_is_wanted() {
+    let place = Place::new("[a]\nx = 1\nx = 2\n");
+    let config = ["--config", "@/main.toml", "--config-dir", "@/none"];
+    let with = |words: &[&'static str]| [words, &config[..]].concat();
+    for (arguments, code) in [
+        (vec!["apply", "--nonsense", "--json"], 2),
+        (vec!["--json", "history", "-n", "0"], 2),
+        (vec!["--json", "nonsense"], 2),
+        (with(&["config", "show", "--json"]), 1),
+        (with(&["config", "schema", "--json"]), 1),
+        (vec!["config", "show", "@/main.toml", "--json"], 1),
+        (vec!["ping", "--json"], 3),
+    ] {
+        let ran = place.run(&arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
+        let error: serde_json::Value = serde_json::from_str(&ran.err).expect(&ran.err);
+        let mut members: Vec<_> = error["error"].as_object().unwrap().keys().cloned().collect();
+        members.sort();
+        assert_eq!(members, ["causes", "code", "help", "message", "problems"], "{}", ran.err);
+        let faults = error["error"]["problems"].as_array().unwrap();
+        assert_eq!(faults.len(), usize::from(arguments[0] == "config"), "{}", ran.err);
+        assert!(faults.iter().all(|fault| fault["place"]["line"] == 3 && fault["place"]["column"] == 1), "{}", ran.err);
+        assert!(!error["error"]["message"].as_str().unwrap().contains("help:"), "{}", ran.err);
+    }
+    let ran = place.run(&with(&["config", "check", "--json"]));
+    let report: serde_json::Value = serde_json::from_str(&ran.out).expect(&ran.out);
+    assert_eq!(report["checked"][0]["problems"][0]["place"]["line"], 3, "{}", ran.out);
+}
+
+#[test]
+fn a_file_is_shown_by_itself() {
+    let place = Place::new("[a]\nx = 1\n");
+    let ran = place.run(&["config", "show", "@/main.toml"]);
+    assert_eq!((ran.code, &*ran.out), (0, "a.x = 1\n"), "{}", ran.err);
+}
+
+/// It said that the daemon did not run, whose process was named by the lock beside the socket.
+#[test]
+fn a_socket_that_was_removed_is_told_from_a_daemon_that_does_not_run() {
+    let place = Place::new("");
+    assert!(!place.run(&["ping"]).err.contains("holds the lock"));
+    fs::write(place.path("lock"), format!("{}\n", std::process::id())).unwrap();
+    let ran = place.run(&["ping"]);
+    assert!(ran.code == 3 && ran.err.contains("holds the lock beside it"), "{}", ran.err);
+    assert!(!ran.err.contains("does not run"), "{}", ran.err);
+}
+
 #[test]
 fn a_new_plugin_is_made_once_and_only_in_a_checkout() {
     let place = Place::new("");
@@ -158,7 +278,9 @@ fn a_new_plugin_is_made_once_and_only_in_a_checkout() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let made = place.path("sysconfig/plugins/time-servers");
     let library = fs::read_to_string(made.join("src/lib.rs")).unwrap();
-    assert!(library.contains("pub struct TimeServersPlugin;") && !library.contains('@'), "{library}");
+    assert!(library.contains("pub struct TimeServersPlugin(") && !library.contains('@'), "{library}");
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with("//") && line.trim() != "}";
+    assert!(library.lines().filter(is_code).count() <= 50, "a new plugin is some fifty lines");
     assert!(fs::read_to_string(made.join("src/main.rs")).unwrap().contains("sysconfig_plugin_time_servers::"));
     fs::write(made.join("src/lib.rs"), "mine").unwrap();
     let ran = place.run(&["plugin", "new", "time-servers", "--checkout", "@"]);

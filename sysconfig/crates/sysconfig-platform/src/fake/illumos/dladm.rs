@@ -12,6 +12,7 @@ impl Network {
         match args {
             ["show-link", "-p", "-o", fields] => self.show(fields, Self::link_column),
             ["show-phys", "-m", "-p", "-o", fields] => self.show(fields, Self::mac_column),
+            ["show-vnic", "-p", "-o", fields] => self.show(fields, Self::vnic_column),
             ["show-linkprop", "-c", "-o", fields, "-p", "mtu", link] => self.show_mtu(fields, link),
             ["set-linkprop", "-p", assignment, link] | ["set-linkprop", "-t", "-p", assignment, link] => {
                 self.set_link_mtu(assignment, link)
@@ -41,8 +42,15 @@ impl Network {
             "link" => links.map(|(name, _)| name.clone()).collect(),
             "class" => links.map(|(_, link)| link.class.to_owned()).collect(),
             "mtu" => links.map(|(_, link)| link.mtu.to_string()).collect(),
-            "state" => links.map(|(_, link)| if link.up { "up" } else { "down" }.to_owned()).collect(),
-            "bridge" | "over" => links.map(|_| String::new()).collect(),
+            "state" => links
+                .map(|(name, link)| match link.up {
+                    _ if self.hides_signals && !self.has_interface(name) => "unknown".to_owned(),
+                    true => "up".to_owned(),
+                    false => "down".to_owned(),
+                })
+                .collect(),
+            "bridge" => links.map(|_| String::new()).collect(),
+            "over" => links.map(|(_, link)| link.over.to_owned()).collect(),
             _ => return None,
         })
     }
@@ -54,6 +62,16 @@ impl Network {
             "slot" => links.map(|_| "primary".to_owned()).collect(),
             "address" => links.map(|(_, link)| link.mac.clone()).collect(),
             "inuse" => links.map(|_| "yes".to_owned()).collect(),
+            _ => return None,
+        })
+    }
+
+    fn vnic_column(&self, field: &str) -> Option<Vec<String>> {
+        let links = self.links.iter().filter(|(_, link)| link.class == "vnic");
+        Some(match field {
+            "link" => links.map(|(name, _)| name.clone()).collect(),
+            "over" => links.map(|(_, link)| link.over.to_owned()).collect(),
+            "macaddress" => links.map(|(_, link)| link.mac.clone()).collect(),
             _ => return None,
         })
     }

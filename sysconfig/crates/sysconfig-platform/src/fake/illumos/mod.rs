@@ -165,6 +165,7 @@ impl Runner for Machine {
         let mut inner = lock(&self.inner);
         inner.commands.push(invocation.to_string());
         let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
+        inner.storage.give_up(invocation)?;
         if let Some(answer) = inner.storage.run(&invocation.program, &args) {
             return Ok(answer);
         }

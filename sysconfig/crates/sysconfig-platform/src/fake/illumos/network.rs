@@ -3,7 +3,7 @@
 use super::super::{failed, printed};
 use crate::network::Route;
 use crate::{Completed, IpNet};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// A datalink.
@@ -21,6 +21,8 @@ pub struct Link {
     pub tells_mtu: bool,
     /// Whether a signal is there.
     pub up: bool,
+    /// The links that it is made of, with commas between them.
+    pub over: &'static str,
 }
 
 /// An IP interface.
@@ -74,7 +76,7 @@ impl Object {
     }
 
     /// The networks that it puts the machine into.
-    fn networks(&self, prefixes: &[IpNet]) -> Vec<IpNet> {
+    pub(super) fn networks(&self, prefixes: &[IpNet]) -> Vec<IpNet> {
         if self.state != "ok" {
             return Vec::new();
         }
@@ -99,11 +101,27 @@ pub struct Server {
     pub address: IpNet,
     /// The router.
     pub router: Option<IpAddr>,
-    /// Options by the names that `dhcpinfo` knows.
+    /// Options by the names that `dhcpinfo` knows, as it prints them.
     pub options: BTreeMap<&'static str, Vec<String>>,
     /// How often the client is looked at until it has an answer.
     pub looks: u32,
 }
+
+/// Options of both versions that `dhcpinfo` prints, of illumos-gate's `inittab` and `inittab6`; any other it does not know.
+const OPTIONS: [(&str, &str); 12] = [
+    ("4", "DNSserv"),
+    ("4", "DNSdmain"),
+    ("4", "Hostname"),
+    ("4", "Router"),
+    ("4", "Subnet"),
+    ("4", "ServerID"),
+    ("4", "LeaseTim"),
+    ("4", "Yiaddr"),
+    ("6", "1"),
+    ("6", "2"),
+    ("6", "23"),
+    ("6", "24"),
+];
 
 /// How `ipadm` says that there is no such address object; it has changed over time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -132,8 +150,13 @@ pub struct Network {
     pub servers: BTreeMap<String, Server>,
     /// The DHCPv6 servers by link, of which routers tell. Their options are under their codes.
     pub servers6: BTreeMap<String, Server>,
-    /// How `dhcpinfo` ends instead of answering: 4 when the client does not answer in time, 6 for an error of the system.
-    pub dhcpinfo_fails: Option<i32>,
+    /// The links whose routers say that such a server gives information, and no addresses.
+    pub informed6: BTreeSet<String>,
+    /// How `dhcpinfo` ends instead of answering, and what it says: 2 when the client cannot, 4 when it does not answer in time,
+    /// 6 for an error of the system.
+    pub dhcpinfo_fails: Option<(i32, &'static str)>,
+    /// Whether drivers know of a signal only while IP uses the link.
+    pub hides_signals: bool,
     /// The prefixes that routers advertise.
     pub prefixes: Vec<IpNet>,
     /// Addresses of other machines.
@@ -151,8 +174,10 @@ impl Network {
     /// Adds a physical link with a signal; the last byte of its address is `number`.
     pub fn add_link(&mut self, name: &str, number: u8) {
         let mac = format!("2:8:20:ab:1:{number:x}");
-        self.links
-            .insert(name.to_owned(), Link { class: "phys", mac, mtu: 1500, max_mtu: 9000, tells_mtu: true, up: true });
+        self.links.insert(
+            name.to_owned(),
+            Link { class: "phys", mac, mtu: 1500, max_mtu: 9000, tells_mtu: true, up: true, over: "" },
+        );
     }
 
     /// Puts an address object there, as somebody else has made it, with its interface.
@@ -241,7 +266,11 @@ impl Network {
             let interface = object.name.split('/').next().unwrap_or_default();
             let servers = match object.kind {
                 Kind::Dhcp => &self.servers,
-                Kind::Addrconf { stateful: true, .. } if object.state == "ok" => &self.servers6,
+                Kind::Addrconf { stateful: true, .. }
+                    if object.state == "ok" && !self.informed6.contains(interface) =>
+                {
+                    &self.servers6
+                }
                 _ => continue,
             };
             let Some(server) = servers.get(interface) else { continue };
@@ -276,24 +305,28 @@ impl Network {
     }
 
     pub(super) fn dhcpinfo(&mut self, args: &[&str]) -> Completed {
-        let usage = || failed(3, "usage: dhcpinfo [-c] [-i interface] [-n limit] [-v 4|6] code\n");
+        let usage = || failed(3, "usage: dhcpinfo [-c] [-i interface] [-n limit] [-v {4|6}] code\n");
         let ["-i", interface, "-v", version, option] = args else { return usage() };
         if option.starts_with('-') || !["4", "6"].contains(version) {
             return usage();
         }
-        if let Some(code) = self.dhcpinfo_fails {
-            return failed(code, "");
+        if !OPTIONS.contains(&(*version, *option)) {
+            return failed(3, format!("dhcpinfo: unknown identifier `{option}'\n"));
+        }
+        if let Some((code, words)) = self.dhcpinfo_fails {
+            return failed(code, format!("dhcpinfo: {words}\n"));
         }
         let (servers, is_v4) = if *version == "4" { (&self.servers, true) } else { (&self.servers6, false) };
         let is_bound = |object: &Object| {
             object.interface() == *interface && (object.kind == Kind::Dhcp) == is_v4 && object.lease.is_some()
         };
-        match servers.get(*interface).filter(|_| self.objects.iter().any(is_bound)) {
+        let is_told = |_: &&Server| !is_v4 && self.informed6.contains(*interface) || self.objects.iter().any(is_bound);
+        match servers.get(*interface).filter(is_told) {
             Some(server) => {
                 let values = server.options.get(option).into_iter().flatten();
                 printed(values.map(|value| format!("{value}\n")).collect::<String>())
             }
-            None => failed(2, ""),
+            None => failed(2, "dhcpinfo: interface is not under DHCP control\n"),
         }
     }
 }

@@ -6,6 +6,28 @@ use crate::network::{Route, everything};
 use crate::{Completed, IpNet};
 use std::net::IpAddr;
 
+/// As `ire_hdr_v4_normal` and `ire_hdr_v6_normal` of illumos-gate's `netstat.c` print them.
+const HEADER: &str = "\nRouting Table: IPv4\n  Destination           Gateway           Flags  Ref     Use     Interface \n\
+                      -------------------- -------------------- ----- ----- ---------- --------- \n";
+const HEADER6: &str = "\nRouting Table: IPv6\n  Destination/Mask            Gateway                   Flags Ref   Use    If   \n\
+                       --------------------------- --------------------------- ----- --- ------- ----- \n";
+
+/// One row of `netstat -rn`. A network of IPv4 is printed without its mask.
+fn row(route: &Route, flags: &str, interface: &str) -> String {
+    match (route.to, route.is_default()) {
+        (IpNet::V4(_), true) => {
+            format!("{:20} {:20} {flags:5}  {:4} {:10} {interface:9} \n", "default", route.via, 1, 0)
+        }
+        (IpNet::V4(to), false) => {
+            format!("{:20} {:20} {flags:5}  {:4} {:10} {interface:9} \n", to.network(), route.via, 1, 0)
+        }
+        (IpNet::V6(_), true) => format!("{:27} {:27} {flags:5} {:3} {:7} {interface:5} \n", "default", route.via, 1, 0),
+        (IpNet::V6(to), false) => {
+            format!("{:27} {:27} {flags:5} {:3} {:7} {interface:5} \n", to.to_string(), route.via, 1, 0)
+        }
+    }
+}
+
 const USAGE: &str = "usage: route [ -fnpqv ] cmd [[ -<qualifers> ] args ]\n";
 
 impl Network {
@@ -37,16 +59,41 @@ impl Network {
 
     pub(super) fn netstat(&self, args: &[&str]) -> Completed {
         let v6 = match args {
+            ["-D", "-I", interface, "-f", "inet6"] => return self.client6(interface),
             ["-rn", "-f", "inet"] => false,
             ["-rn", "-f", "inet6"] => true,
-            _ => return failed(1, "usage: netstat [-anuv] [-f address_family]\n"),
+            _ => return failed(1, "usage: netstat [-anv] [-f address_family] [-T d|u]\n"),
         };
-        let mut output = "\nRouting Table:\n  Destination   Gateway   Flags  Ref  Use  Interface \n".to_owned();
-        for route in self.kernel.iter().filter(|route| route.via.is_ipv6() == v6) {
-            let to = if route.is_default() { "default".to_owned() } else { route.to.network().to_string() };
-            output += &format!("{to:20} {:20} UG        1          0           \n", route.via);
+        let own = self.objects.iter().flat_map(|object| {
+            let networks = object.networks(&self.prefixes).into_iter().filter(move |net| net.addr().is_ipv6() == v6);
+            networks.map(|net| (Route { to: net.trunc(), via: net.addr() }, "U", object.interface()))
+        });
+        let bound = |route: &Route| self.bound.get(route).map_or("", String::as_str);
+        let over_gateways = self.kernel.iter().filter(|route| route.via.is_ipv6() == v6);
+        let rows = over_gateways.map(|route| (*route, "UG", bound(route))).chain(own);
+        let rows: Vec<_> = rows.map(|(route, flags, interface)| row(&route, flags, interface)).collect();
+        match (rows.is_empty(), v6) {
+            // Without a route there is no table.
+            (true, _) => printed(""),
+            (false, false) => printed(format!("{HEADER}{}", rows.concat())),
+            (false, true) => printed(format!("{HEADER6}{}", rows.concat())),
         }
-        printed(output)
+    }
+
+    /// As `dhcp_status_hdr_string` and `dhcp_status_reply_to_string` of illumos-gate's `dhcpagent_util.c` print it.
+    fn client6(&self, interface: &str) -> Completed {
+        let is_bound = |object: &super::network::Object| {
+            object.interface() == interface && object.kind != Kind::Dhcp && object.lease.is_some()
+        };
+        let state = match self.informed6.contains(interface) {
+            true => "INFORMATION",
+            false if self.objects.iter().any(is_bound) => "BOUND",
+            false => return printed(""),
+        };
+        printed(format!(
+            "Interface  State         Sent  Recv  Declined  Flags\n{interface:10} {state:12} {:5} {:5} {:9}  [V6] \n",
+            2, 2, 0
+        ))
     }
 
     /// The longest match.

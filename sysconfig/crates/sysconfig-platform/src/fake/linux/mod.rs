@@ -136,11 +136,15 @@ impl Runner for Machine {
         let mut inner = lock(&self.inner);
         inner.commands.push(invocation.to_string());
         let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
+        inner.storage.give_up(invocation)?;
         if let Some(answer) = inner.storage.run(&invocation.program, &args) {
             return Ok(answer);
         }
         match invocation.program.as_str() {
             "/usr/bin/systemctl" if inner.has_systemctl => Ok(inner.systemctl(&args)),
+            "/usr/bin/networkctl" if !inner.network.networkd_changes.is_empty() => {
+                Ok(failed(1, "Failed to reload network settings: The name org.freedesktop.network1 was not provided\n"))
+            }
             "/usr/bin/networkctl" if inner.network.has_networkd => Ok(inner.network.networkctl(&args, &self.root)),
             "/usr/bin/arping" if inner.network.has_arping => Ok(inner.network.arping(&args)),
             "/usr/sbin/dhcpcd" if inner.network.has_dhcpcd => Ok(inner.network.dhcpcd(&args, &self.root)),
@@ -158,8 +162,15 @@ impl Inner {
                 self.reloads.push((*unit).to_owned());
                 printed("")
             }
-            ["is-active", "--quiet", "systemd-networkd.service"] if self.network.has_networkd => printed(""),
-            ["is-active", "--quiet", unit] if unit.ends_with(".service") => failed(3, ""),
+            ["show", "--property=ActiveState,Job", unit] if unit.ends_with(".service") => {
+                if self.network.systemd_is_dumb {
+                    return failed(1, "Failed to get properties: Connection timed out\n");
+                }
+                let is_it = *unit == crate::networkd::UNIT && self.network.has_networkd;
+                let changing = if is_it { self.network.networkd_changes.pop_front() } else { None };
+                let state = changing.unwrap_or(if is_it { "active" } else { "inactive" });
+                printed(format!("ActiveState={state}\n"))
+            }
             _ => failed(1, format!("Unknown command verb {args:?}.\n")),
         }
     }

@@ -1,12 +1,14 @@
 //! The network of the simulated Linux machine: the kernel's stack, networkd and dhcpcd.
 
+mod networkd;
+
 use super::super::{failed, lock, printed};
 use super::Machine;
 use crate::network::Route;
 use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, is_on_link};
-use crate::{Completed, IpNet, Root, networkd};
+use crate::{Completed, IpNet, Root};
 use rustix::io::Errno;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -39,10 +41,18 @@ pub struct Network {
     pub neighbours: Vec<IpAddr>,
     /// Whether systemd-networkd runs.
     pub has_networkd: bool,
+    /// The states that systemd tells of networkd, one for each question, before it tells that it is active.
+    pub networkd_changes: VecDeque<&'static str>,
+    /// Whether systemd answers no question.
+    pub systemd_is_dumb: bool,
     /// Whether dhcpcd is installed.
     pub has_dhcpcd: bool,
+    /// How many of its next starts fail.
+    pub dhcpcd_fails: u32,
     /// Whether the arping of iputils is installed.
     pub has_arping: bool,
+    /// The names of links whose cables are not plugged in: they get no signal when they are switched on.
+    pub unplugged: BTreeSet<String>,
     /// What networkd has put there: link and address.
     by_networkd: Vec<(u32, IpNet)>,
     /// Routes of networkd's.
@@ -67,6 +77,8 @@ impl Network {
             up: false,
             running: false,
             loopback: false,
+            port_of: None,
+            over: None,
             mtu: 1500,
             min_mtu: 68,
             max_mtu: 9000,
@@ -94,7 +106,8 @@ impl Network {
             return;
         }
         let duplicate = address.addr().is_ipv6() && self.neighbours.contains(&address.addr());
-        self.addresses.push(LinuxAddress { index, address, dynamic, tentative: duplicate, duplicate });
+        let fixed = LinuxAddress::fixed(index, address);
+        self.addresses.push(LinuxAddress { dynamic, tentative: duplicate, duplicate, ..fixed });
     }
 
     fn take_address(&mut self, index: u32, address: IpNet) {
@@ -107,14 +120,25 @@ impl Network {
         self.addresses.iter().filter(|address| address.index == index).map(|address| address.address).collect()
     }
 
+    /// Adds a route, unless another one of its priority leads to the destination.
     fn put_route(&mut self, index: u32, route: Route, metric: u32) -> io::Result<()> {
+        let is_other = |known: &LinuxRoute| known.index != index || known.route.via != route.via;
+        let mut same = self.routes.iter().filter(|known| known.route.to == route.to && known.metric == metric);
+        match same.any(is_other) {
+            true => errno(Errno::EXIST),
+            false => self.append_route(index, route, metric),
+        }
+    }
+
+    /// Adds a route whatever else leads to the destination (`NLM_F_APPEND`).
+    fn append_route(&mut self, index: u32, route: Route, metric: u32) -> io::Result<()> {
         if !self.link(index)?.up {
             return errno(Errno::NETDOWN);
         }
         if !is_on_link(route.via, &self.networks(index)) {
-            return errno(Errno::NETUNREACH);
+            return errno(if route.via.is_ipv6() { Errno::HOSTUNREACH } else { Errno::NETUNREACH });
         }
-        let wanted = LinuxRoute { route, index, metric };
+        let wanted = LinuxRoute { route, index, metric, advertised: false };
         if !self.routes.contains(&wanted) {
             self.routes.push(wanted);
         }
@@ -135,91 +159,16 @@ impl Network {
         }
         self.put_address(index, server.address, true);
         if let Some(router) = server.router {
-            // The metric keeps it apart from routes that somebody has set.
-            drop(self.put_route(index, Route::default_over(router), 1003));
-        }
-    }
-
-    pub(super) fn networkctl(&mut self, args: &[&str], root: &Root) -> Completed {
-        match args {
-            ["reload"] | ["reconfigure", _] => {
-                self.take_back_networkds();
-                let directory = root.locate(networkd::DIRECTORY);
-                let mut names: Vec<_> =
-                    fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
-                names.sort();
-                for name in names {
-                    let name = name.to_string_lossy().into_owned();
-                    if let Some(link) = networkd::link_of(&name) {
-                        let text = fs::read_to_string(root.locate(networkd::path(link))).unwrap_or_default();
-                        self.apply_file(link, &text, root);
-                    }
-                }
-                printed("")
-            }
-            _ => failed(1, "Unknown operation.\n"),
-        }
-    }
-
-    fn take_back_networkds(&mut self) {
-        for (index, address) in std::mem::take(&mut self.by_networkd) {
-            self.take_address(index, address);
-        }
-        for route in std::mem::take(&mut self.routes_by_networkd) {
-            self.routes.retain(|other| *other != route);
-        }
-    }
-
-    fn apply_file(&mut self, link: &str, text: &str, root: &Root) {
-        let Some(index) = self.index_of(link) else { return };
-        let _ = self.set_up_flag(index, true);
-        let mut destination = None;
-        for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
-            match key {
-                "MTUBytes" => drop(self.link(index).map(|link| link.mtu = value.parse().unwrap_or(link.mtu))),
-                "Address" => {
-                    let Ok(address) = value.parse() else { continue };
-                    self.put_address(index, address, false);
-                    self.by_networkd.push((index, address));
-                }
-                "DHCP" => {
-                    let asks = |family: &str| value == family || value == "yes";
-                    self.lease_by_networkd(link, "4", asks("ipv4"), root, crate::lease::LEASES);
-                    self.lease_by_networkd(link, "6", asks("ipv6"), root, crate::lease::LINKS);
-                }
-                "Destination" => destination = value.parse::<IpNet>().ok(),
-                "Gateway" => {
-                    let (Some(to), Ok(via)) = (destination, value.parse()) else { continue };
-                    let route = Route { to, via };
-                    if self.put_route(index, route, 0).is_ok() {
-                        self.routes_by_networkd.push(LinuxRoute { route, index, metric: 0 });
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// What a server tells goes into the file of the lease, or into that of the link, depending on the family.
-    fn lease_by_networkd(&mut self, link: &str, digit: &str, take: bool, root: &Root, directory: &str) {
-        let servers = if digit == "4" { &self.servers } else { &self.servers6 };
-        let (Some(index), server) = (self.index_of(link), servers.get(link).cloned()) else { return };
-        let file = root.locate(format!("{directory}/{index}"));
-        match server.filter(|_| take) {
-            Some(server) => {
-                self.lease(link, digit, true);
-                self.by_networkd.push((index, server.address));
-                drop(fs::create_dir_all(root.locate(directory)));
-                drop(fs::write(file, server.dump.1));
-            }
-            None => drop(fs::remove_file(file)),
+            // The metric keeps it apart from routes that somebody has set, and from those of other links.
+            drop(self.put_route(index, Route::default_over(router), 1000 + index));
         }
     }
 
     fn set_up_flag(&mut self, index: u32, up: bool) -> io::Result<()> {
+        let unplugged = self.unplugged.clone();
         let link = self.link(index)?;
         link.up = up;
-        link.running = up;
+        link.running = up && !unplugged.contains(&link.name);
         if !up {
             self.routes.retain(|route| route.index != index);
         }
@@ -268,6 +217,10 @@ impl Network {
     }
 
     fn start_client(&mut self, digit: &str, link: &str, root: &Root) -> Completed {
+        if self.dhcpcd_fails > 0 {
+            self.dhcpcd_fails -= 1;
+            return failed(1, "dhcpcd: fork: Resource temporarily unavailable\n");
+        }
         if self.index_of(link).is_none() {
             return failed(1, format!("{link}: interface not found\n"));
         }
@@ -337,14 +290,19 @@ impl NetworkStack for Machine {
     }
 
     fn add_route(&self, index: u32, route: &Route) -> io::Result<()> {
-        lock(&self.inner).network.put_route(index, *route, 0)
+        lock(&self.inner).network.put_route(index, *route, LinuxRoute::metric_of(route))
     }
 
     fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {
-        // Without a metric in the request, the kernel deletes the first that fits, and has them in the order of their metrics.
+        // Without a metric in the request, as for IPv4, the kernel deletes the first that fits, and has them in the order of their
+        // metrics.
         let mut inner = lock(&self.inner);
         let routes = &mut inner.network.routes;
-        let fitting = routes.iter().enumerate().filter(|(_, other)| other.index == index && other.route == *route);
+        let metric = LinuxRoute::metric_of(route);
+        let fits = |other: &LinuxRoute| {
+            other.index == index && other.route == *route && (metric == 0 || other.metric == metric)
+        };
+        let fitting = routes.iter().enumerate().filter(|(_, other)| fits(other));
         if let Some((at, _)) = fitting.min_by_key(|(_, other)| other.metric) {
             routes.remove(at);
         }

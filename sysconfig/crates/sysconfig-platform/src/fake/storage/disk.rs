@@ -12,6 +12,9 @@ use zfs_format::nvlist::NvList;
 /// What the partition table takes of a whole disk, in bytes.
 const TABLE_BYTES: u64 = 2 << 20;
 
+/// What of a label is not written, in bytes.
+const VDEV_PAD: usize = 8 << 10;
+
 /// What a label on a device says.
 pub(super) struct Found {
     pub(super) guid: u64,
@@ -176,7 +179,7 @@ impl Storage {
             return Some((label_path, bytes));
         }
         let whole = self.whole(path)?;
-        write_at(&whole, 512, b"EFI PART");
+        write_at(&whole, 512, &crate::device::zfs_table(bytes / 512)[512..]);
         write_at(&whole, bytes - 512, b"EFI PART");
         let node = match self.system {
             System::Illumos => self.node(&label_path),
@@ -216,8 +219,10 @@ impl Storage {
         let node = self.node(&device.path);
         let Ok(metadata) = fs::metadata(&node) else { return };
         for offset in label_offsets(metadata.len()) {
-            let label = Label { config, uberblocks: &[], ashift: 9 };
-            write_at(&node, offset, &encode_label(&label, offset).expect("the configuration is short"));
+            let label = encode_label(&Label { config, uberblocks: &[], ashift: 9 }, offset);
+            // The first part is for a boot block of somebody else's, and stays as it is (`vl_pad1` in `vdev_impl.h`).
+            let (pad, bytes) = (VDEV_PAD, label.expect("the configuration is short"));
+            write_at(&node, offset + pad as u64, &bytes[pad..]);
         }
     }
 
@@ -237,6 +242,12 @@ impl Storage {
         for offset in label_offsets(metadata.len()) {
             write_at(&node, offset, &vec![0; usize::try_from(LABEL_BYTES).expect("a label is small")]);
         }
+    }
+
+    /// Whether ZFS has left a label on a disk, of a pool that may be gone.
+    #[must_use]
+    pub fn is_labelled(&self, path: &str) -> bool {
+        self.label(path).is_some()
     }
 
     /// The label on a device that is to be given to a pool, or on the place for data of a whole disk.
@@ -262,6 +273,27 @@ impl Storage {
         [(8192 + 1372, &b"\x54\x19\x01\x00"[..], "ufs"), (54, b"FAT1", "pcfs"), (32769, b"CD001", "hsfs")]
             .into_iter()
             .find_map(|(at, magic, name)| has(at, magic).then_some(name))
+    }
+
+    /// Makes a loop device of a file, on illumos one of lofi.
+    ///
+    /// # Panics
+    /// When the root cannot be written.
+    pub fn add_loop(&mut self, number: u32, file: &str) {
+        self.loops.insert(number, file.to_owned());
+        match self.system {
+            System::Illumos => self.write("/dev/lofictl", ""),
+            System::Linux => self.write(&format!("/sys/block/loop{number}/loop/backing_file"), &format!("{file}\n")),
+        }
+    }
+
+    pub(super) fn lofiadm(&self, args: &[&str]) -> Completed {
+        if !args.is_empty() {
+            return failed(1, "Usage: lofiadm [-r] [-l] -a file [ device ]\n");
+        }
+        let row = |(number, file): (&u32, &String)| format!("{:<24} {file:<30} -\n", format!("/dev/lofi/{number}"));
+        let rows: String = self.loops.iter().map(row).collect();
+        printed(format!("{:<24} {:<30} Options\n{rows}", "Block Device", "File"))
     }
 
     pub(super) fn diskinfo(&self, args: &[&str]) -> Completed {

@@ -26,7 +26,7 @@ impl Storage {
             }
         }
         top.kind = Kind::Mirror;
-        top.slots.insert(at + 1, Slot { device, old: None });
+        top.slots.insert(at + 1, Slot { device, old: None, stand_in: None });
         let pool = pool.clone();
         self.write_labels(&pool, 0);
         Ok(())
@@ -46,6 +46,8 @@ impl Storage {
         };
         let slot = &mut top.slots[at];
         let old = std::mem::replace(&mut slot.device, device);
+        // The spare goes back when the place is filled.
+        slot.stand_in = None;
         match (old.lost, looks) {
             (false, 1..) => slot.old = Some((old, looks)),
             (false, 0) => self.clear_labels(&old),
@@ -55,6 +57,18 @@ impl Storage {
         let pool = self.pools[name].clone();
         self.write_labels(&pool, 0);
         Ok(())
+    }
+
+    /// Lets a spare stand in for a member, as the fault management does when that is lost.
+    ///
+    /// # Panics
+    /// When there is no such pool, member or spare.
+    pub fn stand_in(&mut self, name: &str, member: &str, spare: &str) {
+        let (member, spare) = (self.label_path(member), self.label_path(spare));
+        let pool = self.pools.get_mut(name).expect("there is the pool");
+        let spare = pool.spares.iter().find(|device| Some(&device.path) == spare.as_ref()).cloned();
+        let (top, at) = pool.slot_mut(|device| Some(&device.path) == member.as_ref()).expect("there is the member");
+        top.slots[at].stand_in = Some(spare.expect("there is the spare"));
     }
 
     fn one(&self, path: &str, force: bool) -> Result<(), Refused> {

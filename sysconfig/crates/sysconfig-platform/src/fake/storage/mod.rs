@@ -7,12 +7,16 @@
 //! list of swap areas, and as nodes below `/dev`. What is mounted shows as an entry of the table only, and the directories
 //! below the temporary root stay what they are; but file systems in memory begin empty, and lose what is in them.
 
+mod creation;
+mod dataset;
 mod disk;
+mod kill;
 mod members;
 mod mount;
 mod pool;
 mod properties;
 mod show;
+mod snapshots;
 mod swap;
 mod vdevs;
 mod zfs;
@@ -21,12 +25,14 @@ mod zpool;
 
 use crate::mount_table::{Mount, escape};
 use crate::{Completed, Root, System};
+use kill::killed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
+pub use dataset::FakeDataset;
+pub use kill::{Moment, Places};
 pub use pool::{Device as PoolDevice, Pool, Slot, Top};
-pub use zfs::FakeDataset;
 
 /// A disk's partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +65,8 @@ pub struct Storage {
     pub exported: Vec<Pool>,
     /// For how many looks a replaced device is shown beside its successor.
     pub resilver_looks: u32,
+    /// Pools with errors in their data, or on a member.
+    pub damaged: BTreeSet<String>,
     /// Whether commands that change pools only fail, because the devices do not answer.
     pub suspended: bool,
     /// Datasets by name.
@@ -67,29 +75,55 @@ pub struct Storage {
     pub mounts: Vec<Mount>,
     /// Swap in use.
     pub swaps: Vec<UsedSwap>,
+    /// illumos: those of them that are being removed, which takes until their pages are elsewhere.
+    pub leaving: BTreeSet<String>,
+    /// illumos: where a crash dump goes, which cannot be swap of this kind.
+    pub dump_device: Option<String>,
+    /// With what status `zpool import` ends when there is nothing to import; versions differ.
+    pub nothing_to_import: i32,
     /// Partitions by path.
     pub devices: BTreeMap<String, Device>,
+    /// Devices that are made of files: their numbers and the files.
+    pub loops: BTreeMap<u32, String>,
     /// `server:/path` of NFS that can be reached.
     pub shares: BTreeSet<String>,
+    /// The servers among them that do not answer at the moment, by what is mounted of them.
+    pub away: BTreeSet<String>,
+    /// Where whatever is mounted ends up, as when a link has come since a place was looked at.
+    pub mounts_elsewhere: Option<String>,
+    /// The most bytes that servers of NFS read and write at once.
+    pub server_block: u64,
     /// Processes in mount points: number and program.
     pub users: BTreeMap<String, Vec<(u32, String)>>,
     /// How many more times destroying something is said to be busy, as happens in passing.
     pub busy_in_passing: u32,
+    /// Snapshots that somebody holds, zfs-hold(8).
+    pub held: BTreeSet<String>,
     /// Whether there is not enough memory to take swap away.
     pub memory_is_short: bool,
     /// Whether no file can grow.
     pub disk_is_full: bool,
+    /// How long making a file takes, because its blocks are written.
+    pub writing_takes: Duration,
     /// Installed memory.
     pub memory: u64,
     /// How long the node of a new volume is missing.
     pub node_delay: Duration,
     /// Whether there is ZFS.
     pub has_zfs: bool,
-    /// Kills the process that runs a changing command: how many such commands it may still run, and whether the last
-    /// one takes effect.
-    pub kill: Option<(usize, bool)>,
+    /// At which changing command the process is killed that runs it: behind how many others that count, and when.
+    kill: Option<(usize, Moment)>,
+    /// How many there were that count.
+    places: Places,
+    /// What the files were like after the last changing command, when that matters to whom is to be killed.
+    files_then: Option<u64>,
+    /// What `zfs get guid` says instead of an answer.
+    pub guid_refusal: Option<String>,
+    /// Whether nothing is mounted at the moment, because the program that would do it is killed before.
+    mounts_nothing: bool,
     /// How many changing commands were run.
     pub changes: usize,
+    boots: u32,
     next_device: u32,
     next_guid: u64,
 }
@@ -102,21 +136,36 @@ impl Storage {
             pools: BTreeMap::new(),
             exported: Vec::new(),
             resilver_looks: 0,
+            damaged: BTreeSet::new(),
             suspended: false,
             datasets: BTreeMap::new(),
             mounts: Vec::new(),
             swaps: Vec::new(),
+            leaving: BTreeSet::new(),
+            dump_device: None,
+            nothing_to_import: 1,
             devices: BTreeMap::new(),
+            loops: BTreeMap::new(),
             shares: BTreeSet::new(),
+            away: BTreeSet::new(),
+            mounts_elsewhere: None,
+            server_block: 64 << 10,
             users: BTreeMap::new(),
             busy_in_passing: 0,
+            held: BTreeSet::new(),
             memory_is_short: false,
             disk_is_full: false,
+            writing_takes: Duration::ZERO,
             memory: 4 << 30,
             node_delay: Duration::from_millis(3),
             has_zfs: system == System::Illumos,
             kill: None,
+            places: Places::default(),
+            files_then: None,
+            guid_refusal: None,
+            mounts_nothing: false,
             changes: 0,
+            boots: 0,
             next_device: 30,
             next_guid: 1000,
         };
@@ -162,11 +211,22 @@ impl Storage {
         self.devices.insert(path.to_owned(), Device { bytes, content: content.map(str::to_owned) });
     }
 
+    /// Writes a row, as somebody would, behind those of the boot table.
+    ///
+    /// # Panics
+    /// When the root cannot be written.
+    pub fn add_row(&mut self, row: &str) {
+        let path = self.root.locate(crate::boot_table::path(self.system));
+        let table = fs::read_to_string(&path).expect("there is a boot table");
+        fs::write(path, format!("{table}{row}")).expect("the root can be written");
+    }
+
     /// Mounts something without a program.
     ///
     /// # Panics
     /// When the root cannot be written.
     pub fn add_mount(&mut self, device: &str, mount_point: &str, fstype: &str, options: &[&str]) {
+        let mount_point = &self.resolved(mount_point);
         fs::create_dir_all(self.root.locate(mount_point)).expect("the root can be written");
         let options = options.iter().map(|option| (*option).to_owned()).collect();
         self.push_mount(device, mount_point, fstype, options, None);
@@ -182,11 +242,17 @@ impl Storage {
     ) {
         self.next_device += 1;
         let place = place.or_else(|| Some((format!("0:{}", self.next_device), "/".to_owned())));
-        let (device, mount_point, fstype) = (device.to_owned(), mount_point.to_owned(), fstype.to_owned());
+        // The kernel knows where the links lead.
+        let mount_point = self.resolved(mount_point);
+        let (device, fstype) = (device.to_owned(), fstype.to_owned());
         let mount = Mount { device, mount_point, fstype, options, place };
         self.cover(&mount);
         self.mounts.push(mount);
         self.show();
+    }
+
+    pub(super) fn resolved(&self, path: &str) -> String {
+        self.root.resolve(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
     }
 
     /// Unmounts the last mount at a place without a program.
@@ -213,6 +279,7 @@ impl Storage {
 
     /// Forgets what a reboot forgets, and does what the boot does with the boot table.
     pub fn reboot(&mut self) {
+        self.boots += 1;
         let kept = self.mounts.iter().position(|mount| mount.mount_point != "/" && mount.mount_point != "/var/run");
         for mount in self.mounts.split_off(kept.unwrap_or(self.mounts.len())).iter().rev() {
             self.uncover(mount);
@@ -232,7 +299,7 @@ impl Storage {
             if row.fstype == "swap" {
                 self.use_swap(&row.device, -2);
             } else if let (true, Some(point)) = (row.at_boot, &row.mount_point) {
-                self.push_mount(&row.device, point, &row.fstype, row.options.clone(), None);
+                self.boot_mount(&row, point);
             }
         }
         self.show();
@@ -255,6 +322,7 @@ impl Storage {
         self.write(path, &text);
         if self.system == System::Linux {
             self.write(crate::swap::PROC_SWAPS, &self.proc_swaps());
+            self.write("/proc/sys/kernel/random/boot_id", &format!("{}\n", self.boots));
             self.write("/proc/meminfo", &format!("MemTotal: {} kB\n", self.memory / 1024));
         }
     }
@@ -271,21 +339,25 @@ impl Storage {
         if !is_change(program, args) {
             return self.answer(program, args);
         }
-        let dies = match &mut self.kill {
-            None => None,
-            Some((0, takes_effect)) => Some(*takes_effect),
-            Some((left, _)) => {
-                *left -= 1;
-                None
+        let dies = self.dies_at(program, args);
+        match dies {
+            Some(Moment::Before) => killed(),
+            Some(Moment::Within) => {
+                self.half(program, args);
+                self.show();
+                killed()
             }
-        };
-        if dies == Some(false) {
-            killed();
+            Some(Moment::Prepared) => {
+                self.prepare_given(program, args);
+                killed()
+            }
+            Some(Moment::After) | None => {}
         }
         let answer = self.answer(program, args);
         self.changes += usize::from(answer.is_some());
         self.show();
-        if dies == Some(true) {
+        self.note_files();
+        if dies.is_some() {
             killed();
         }
         answer
@@ -298,9 +370,11 @@ impl Storage {
             (System::Illumos, "/usr/sbin/mount") => self.mount_illumos(args),
             (System::Linux, "/usr/bin/mount") => self.mount_linux(args),
             (System::Illumos, "/usr/sbin/umount") | (System::Linux, "/usr/bin/umount") => self.umount(args),
+            (_, "/usr/bin/ls") => self.ls(args),
             (System::Illumos, "/usr/sbin/fuser") => self.fuser(args),
             (System::Illumos, "/usr/bin/ps") => self.ps(args),
             (System::Illumos, "/usr/sbin/swap") => self.swap(args),
+            (System::Illumos, "/usr/sbin/lofiadm") => self.lofiadm(args),
             (System::Illumos, "/usr/sbin/diskinfo") => self.diskinfo(args),
             (System::Illumos, "/usr/sbin/mkfile") => self.mkfile(args),
             (System::Illumos, "/usr/sbin/prtconf") => self.prtconf(args),
@@ -318,7 +392,9 @@ impl Storage {
 fn is_change(program: &str, args: &[&str]) -> bool {
     let program = program.rsplit('/').next().unwrap_or(program);
     match (program, args.first().copied().unwrap_or_default()) {
-        ("zfs", verb) => ["create", "set", "inherit", "mount", "unmount", "destroy"].contains(&verb),
+        ("zfs", verb) => {
+            ["create", "set", "inherit", "mount", "unmount", "snapshot", "clone", "destroy"].contains(&verb)
+        }
         // A dry run, and a list of what could be imported.
         ("zpool", _) if args.contains(&"-n") => false,
         ("zpool", "import") => !args[1..].chunks(2).all(|pair| pair[0] == "-d"),
@@ -326,11 +402,6 @@ fn is_change(program: &str, args: &[&str]) -> bool {
         ("swap", verb) => ["-a", "-d"].contains(&verb),
         (program, _) => ["mount", "umount", "mkfile", "fallocate", "mkswap", "swapon", "swapoff"].contains(&program),
     }
-}
-
-/// The process ends here, without another instruction; in a test that is its thread.
-fn killed() -> ! {
-    std::panic::resume_unwind(Box::new(super::KILLED))
 }
 
 fn mnttab_line(mount: &Mount) -> String {

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 const ILLUMOS_TYPES: &[&str] = &["zfs", "ufs", "nfs", "tmpfs", "lofs", "pcfs", "hsfs", "udfs", "smbfs", "ctfs", "fd"];
 /// What the simulated Linux' kernel knows.
 const LINUX_TYPES: &[&str] = &["zfs", "ext4", "xfs", "nfs", "tmpfs", "vfat", "iso9660", "squashfs"];
+/// Options about times of access.
+const TIMES: &[&str] = &["noatime", "relatime", "strictatime", "atime"];
 const USAGE: &str = "Usage:\nmount [-v | -p]\nmount [-F FSType] [-o options] [-O] [-g] special mount_point\n";
 
 #[derive(Default)]
@@ -88,7 +90,7 @@ impl Storage {
         let (Some(fstype), [device, point]) = (asked.fstype.clone(), &asked.places[..]) else {
             return failed(2, USAGE);
         };
-        let (device, point) = (device.clone(), point.clone());
+        let (device, point) = (device.clone(), self.resolved(point));
         if !ILLUMOS_TYPES.contains(&fstype.as_str()) {
             return failed(1, format!("mount: FSType {fstype} has no mount program\n"));
         }
@@ -107,6 +109,7 @@ impl Storage {
         if let Some(dataset) = self.datasets.get_mut(&device) {
             dataset.mounted = true;
         }
+        let point = self.mounts_elsewhere.clone().unwrap_or(point);
         self.push_mount(&device, &point, &fstype, asked.options, None);
         printed("")
     }
@@ -116,7 +119,7 @@ impl Storage {
             return failed(1, "mount: invalid option\nTry 'mount --help' for more information.\n");
         };
         let [device, point] = &asked.places[..] else { return failed(1, "mount: bad usage\n") };
-        let (device, point) = (device.clone(), point.clone());
+        let (device, point) = (device.clone(), self.resolved(point));
         let is_bind = asked.takes("bind");
         if asked.takes("remount") {
             let fstype = asked.fstype.clone().unwrap_or_default();
@@ -126,12 +129,13 @@ impl Storage {
             return answer;
         }
         if is_bind {
+            let source = self.resolved(&device);
             let Some(place) =
-                self.root.exists(&device).ok().filter(|there| *there).and(place_of(&self.mounts, &device))
+                self.root.exists(&device).ok().filter(|there| *there).and(place_of(&self.mounts, &source))
             else {
                 return failed(32, format!("mount: {point}: special device {device} does not exist.\n"));
             };
-            let source = holding(&self.mounts, &device).cloned().expect("a place lies in a mount");
+            let source = holding(&self.mounts, &source).cloned().expect("a place lies in a mount");
             self.push_mount(&source.device, &point, &source.fstype, asked.options, Some(place));
             return printed("");
         }
@@ -144,21 +148,69 @@ impl Storage {
         if let Some(dataset) = self.datasets.get_mut(&device) {
             dataset.mounted = true;
         }
-        let options = self.as_shown(&asked.options);
+        let options = self.as_shown(&fstype, &asked.options);
+        let point = self.mounts_elsewhere.clone().unwrap_or(point);
         self.push_mount(&device, &point, &fstype, options, None);
         printed("")
     }
 
-    /// Linux tells sizes in KiB.
-    fn as_shown(&self, options: &[String]) -> Vec<String> {
-        let shown = |option: &String| {
-            let bytes = option.strip_prefix("size=").and_then(crate::storage::parse_size);
-            match bytes.filter(|_| self.system == System::Linux) {
-                Some(bytes) => format!("size={}k", bytes / 1024),
-                None => option.clone(),
-            }
+    /// The options of a new mount as the table shows them. Linux shows what is switched off and never what is not, one word about
+    /// times of access, numbers for names, memory in whole pages, and of servers what was agreed on.
+    fn as_shown(&self, fstype: &str, options: &[String]) -> Vec<String> {
+        if self.system == System::Illumos {
+            return options.to_vec();
+        }
+        let has = |word: &str| options.iter().any(|option| option == word);
+        let mut shown = vec![if has("ro") { "ro" } else { "rw" }.to_owned()];
+        if !has("noatime") && !has("strictatime") {
+            shown.push("relatime".to_owned());
+        }
+        let is_silent = |option: &str| {
+            crate::mounting::is_for_boot_only(option)
+                || ["ro", "rw", "suid", "exec", "dev", "atime", "relatime", "strictatime", "diratime", "async", "loop"]
+                    .contains(&option)
         };
-        options.iter().map(shown).collect()
+        shown.extend(options.iter().filter(|option| !is_silent(option)).map(|option| self.value_shown(fstype, option)));
+        shown
+    }
+
+    fn value_shown(&self, fstype: &str, option: &str) -> String {
+        let Some((key, value)) = option.split_once('=') else { return option.to_owned() };
+        let bytes = crate::storage::parse_size(value);
+        match (key, bytes) {
+            ("size", _) if value.ends_with('%') => {
+                let share = value.trim_end_matches('%').parse::<u64>().unwrap_or_default();
+                format!("size={}k", self.memory / 100 * share / 4096 * 4)
+            }
+            ("size", Some(bytes)) => format!("size={}k", bytes.div_ceil(4096) * 4),
+            ("nr_inodes", Some(number)) => format!("nr_inodes={number}"),
+            ("mode", _) => format!("mode={}", value.trim_start_matches('0')),
+            ("vers" | "nfsvers", _) if value == "4" => "vers=4.2".to_owned(),
+            ("nfsvers", _) => format!("vers={value}"),
+            // What the server is ready for.
+            ("rsize" | "wsize", Some(bytes)) if fstype == "nfs" => format!("{key}={}", bytes.min(self.server_block)),
+            ("uid" | "gid", _) => format!("{key}={}", self.id(key, value)),
+            ("compress", _) if value == "zstd" => "compress=zstd:3".to_owned(),
+            ("subvol", _) => format!("subvol=/{}", value.trim_start_matches('/')),
+            _ => option.to_owned(),
+        }
+    }
+
+    fn id(&self, key: &str, name: &str) -> String {
+        let list = self.root.locate(if key == "uid" { "/etc/passwd" } else { "/etc/group" });
+        let list = std::fs::read_to_string(list).unwrap_or_default();
+        let mut rows = list.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let number = rows.find(|row| row[0] == name).and_then(|row| row.get(2).map(|number| (*number).to_owned()));
+        number.unwrap_or_else(|| name.to_owned())
+    }
+
+    /// What the boot makes of a row: systemd mounts some only when somebody comes.
+    pub(super) fn boot_mount(&mut self, row: &crate::boot_table::BootRow, point: &str) {
+        if self.system == System::Linux && row.is_automount() {
+            return self.push_mount("systemd-1", point, "autofs", vec!["rw".to_owned(), "relatime".to_owned()], None);
+        }
+        let options = self.as_shown(&row.fstype, &row.options);
+        self.push_mount(&row.device, point, &row.fstype, options, None);
     }
 
     fn refuse_place(&self, prefix: &str, point: &str) -> Option<Completed> {
@@ -193,7 +245,7 @@ impl Storage {
     }
 
     fn remount(&mut self, device: &str, point: &str, fstype: &str, asked: &Asked) -> Completed {
-        let options = self.as_shown(&asked.options);
+        let mut options = self.as_shown(fstype, &asked.options);
         let mut found = self.mounts.iter_mut().rev().filter(|mount| mount.mount_point == point);
         let Some(mount) = found.next() else { return failed(32, format!("mount: {point} not mounted\n")) };
         if !fstype.is_empty() && (mount.fstype != fstype || (fstype != "tmpfs" && mount.device != device)) {
@@ -204,17 +256,36 @@ impl Storage {
         let is_given = |option: &String| options.iter().any(|other| key(other) == key(option));
         let kept: Vec<String> =
             mount.options.iter().filter(|option| option.contains('=') && !is_given(option)).cloned().collect();
+        // Of times of access, nothing changes unless something is said: mount(2).
+        let is_about_times = |option: &String| TIMES.contains(&option.as_str());
+        if self.system == System::Linux && !asked.options.iter().any(is_about_times) {
+            options.retain(|option| !is_about_times(option));
+            options.splice(1..1, mount.options.iter().filter(|option| is_about_times(option)).cloned());
+        }
         mount.options = [options, kept].concat();
         printed("")
     }
 
+    /// `ls -d DIRECTORY/.` waits for what is mounted at the directory.
+    pub(super) fn ls(&self, args: &[&str]) -> Completed {
+        let ["-d", path] = args else { return failed(2, "usage: ls -aAbcCdeEfFghHiklLmnopqrRstuvVx1@ [file]...\n") };
+        let point = path.trim_end_matches("/.");
+        match mounted_at(&self.mounts, point).filter(|mount| self.away.contains(&mount.device)) {
+            Some(_) => failed(2, format!("{path}: Connection timed out\n")),
+            None => printed(format!("{path}\n")),
+        }
+    }
+
     pub(super) fn umount(&mut self, args: &[&str]) -> Completed {
         let [point] = args else { return failed(2, "Usage: umount [-f] special | mount-point\n") };
+        let point = self.resolved(point);
+        let point = point.as_str();
         if mounted_at(&self.mounts, point).is_none() {
             return failed(1, format!("umount: {point}: not mounted\n"));
         }
-        let covers = self.mounts.iter().any(|mount| is_below(&mount.mount_point, point));
-        if covers || self.users.get(*point).is_some_and(|users| !users.is_empty()) {
+        let covers = self.mounts.iter().any(|mount| is_below(&mount.mount_point, point))
+            || self.swaps.iter().any(|area| is_below(&area.path, point));
+        if covers || self.users.get(point).is_some_and(|users| !users.is_empty()) {
             return match self.system {
                 System::Illumos => failed(1, format!("umount: {point} busy\n")),
                 System::Linux => failed(32, format!("umount: {point}: target is busy.\n")),

@@ -43,6 +43,8 @@ pub struct Slot {
     pub device: Device,
     /// The one that it replaces, and for how many looks still.
     pub old: Option<(Device, u32)>,
+    /// The spare that stands in for the device.
+    pub stand_in: Option<Device>,
 }
 
 /// A device of a pool.
@@ -69,7 +71,7 @@ impl Pool {
     /// A pool that is just there, on a device that nobody can look at.
     pub(super) fn given(name: &str, guid: u64, bytes: u64) -> Self {
         let device = Device { path: format!("/dev/dsk/of-{name}"), guid: 0, bytes, lost: false };
-        let top = Top { kind: Kind::Device, slots: vec![Slot { device, old: None }] };
+        let top = Top { kind: Kind::Device, slots: vec![Slot { device, old: None, stand_in: None }] };
         Self::new(name, guid, vec![top])
     }
 
@@ -96,6 +98,25 @@ impl Pool {
             if top.kind == Kind::Mirror { sizes.min().unwrap_or(0) } else { sizes.sum() }
         };
         self.data.iter().map(top).sum()
+    }
+
+    /// Its state by its devices.
+    #[must_use]
+    pub fn health(&self) -> &'static str {
+        let mut any = false;
+        for top in &self.data {
+            let lost = top.slots.iter().filter(|slot| slot.device.lost).count();
+            any |= lost > 0;
+            let spare = match top.kind {
+                Kind::Mirror => top.slots.len() - 1,
+                Kind::Raidz(parity) => usize::from(parity),
+                _ => 0,
+            };
+            if lost > spare {
+                return "UNAVAIL";
+            }
+        }
+        if any { "DEGRADED" } else { "ONLINE" }
     }
 
     /// Every device, also those that are being replaced.

@@ -1,6 +1,8 @@
 //! The properties of datasets that the simulated ZFS knows, zfsprops(7).
 
+use crate::System;
 use crate::storage::parse_size;
+use crate::zfs::property::read_out;
 
 /// What values a property takes.
 pub(super) enum Values {
@@ -20,10 +22,12 @@ pub(super) struct Known {
     /// Of file systems, of volumes.
     pub(super) of: (bool, bool),
     pub(super) values: Values,
+    /// The system whose ZFS alone has it.
+    only: Option<System>,
 }
 
 const fn known(name: &'static str, default: &'static str, values: Values) -> Known {
-    Known { name, default, inherits: true, at_creation_only: false, of: (true, true), values }
+    Known { name, default, inherits: true, at_creation_only: false, of: (true, true), values, only: None }
 }
 
 const fn own(property: Known) -> Known {
@@ -42,10 +46,20 @@ const fn of_volumes(property: Known) -> Known {
     Known { of: (false, true), ..property }
 }
 
-const COMPRESSION: &[&str] = &["on", "off", "lzjb", "gzip", "zle", "lz4"];
+const fn of_linux(property: Known) -> Known {
+    Known { only: Some(System::Linux), ..property }
+}
+
+const COMPRESSION: &[&str] = &[
+    "on", "off", "lzjb", "gzip", "gzip-1", "gzip-2", "gzip-3", "gzip-4", "gzip-5", "gzip-6", "gzip-7", "gzip-8",
+    "gzip-9", "zle", "lz4",
+];
+const ACL_INHERIT: &[&str] = &["discard", "noallow", "restricted", "passthrough", "secure", "passthrough-x"];
+const SUITES: &[&str] =
+    &["on", "off", "aes-128-ccm", "aes-192-ccm", "aes-256-ccm", "aes-128-gcm", "aes-192-gcm", "aes-256-gcm"];
 const CACHE: &[&str] = &["all", "none", "metadata"];
 
-pub(super) const KNOWN: &[Known] = &[
+const KNOWN: &[Known] = &[
     of_filesystems(known("mountpoint", "", Values::Path)),
     of_filesystems(own(known("canmount", "on", Values::OneOf(&["on", "off", "noauto"])))),
     known("compression", "off", Values::OneOf(COMPRESSION)),
@@ -54,6 +68,13 @@ pub(super) const KNOWN: &[Known] = &[
     of_filesystems(known("setuid", "on", Values::OnOff)),
     of_filesystems(known("devices", "on", Values::OnOff)),
     known("readonly", "off", Values::OnOff),
+    of_filesystems(known("aclinherit", "restricted", Values::OneOf(ACL_INHERIT))),
+    of_linux(of_filesystems(known(
+        "acltype",
+        "off",
+        Values::OneOf(&["off", "posix", "nfsv4", "disabled", "noacl", "posixacl"]),
+    ))),
+    of_linux(of_filesystems(known("xattr", "on", Values::OneOf(&["off", "on", "sa", "dir"])))),
     of_filesystems(known("recordsize", "131072", Values::Size)),
     of_filesystems(own(known("quota", "0", Values::Size))),
     of_filesystems(own(known("refquota", "0", Values::Size))),
@@ -79,18 +100,23 @@ pub(super) const KNOWN: &[Known] = &[
     fixed(own(known("guid", "0", Values::Size))),
     of_volumes(own(known("volsize", "0", Values::Size))),
     of_volumes(fixed(own(known("volblocksize", "8192", Values::Size)))),
-    fixed(own(known("encryption", "off", Values::OneOf(&["on", "off", "aes-256-gcm", "aes-256-ccm"])))),
+    fixed(own(known("encryption", "off", Values::OneOf(SUITES)))),
     fixed(own(known("keyformat", "none", Values::OneOf(&["none", "raw", "hex", "passphrase"])))),
     fixed(own(known("encryptionroot", "-", Values::Text))),
     own(known("keylocation", "none", Values::Text)),
 ];
 
-pub(super) fn find(name: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| known.name == name)
+/// The properties that the ZFS of a system knows.
+pub(super) fn all(system: System) -> impl Iterator<Item = &'static Known> {
+    KNOWN.iter().filter(move |known| known.only.is_none_or(|only| only == system))
+}
+
+pub(super) fn find(system: System, name: &str) -> Option<&'static Known> {
+    all(system).find(|known| known.name == name)
 }
 
 impl Known {
-    /// The value as it is stored, with exact numbers; none for a bad one.
+    /// The value as it is read out, in the first of several words and with exact numbers; none for a bad one.
     pub(super) fn normalise(&self, value: &str) -> Option<String> {
         let good = match &self.values {
             Values::OnOff => ["on", "off"].contains(&value),
@@ -100,6 +126,7 @@ impl Known {
             Values::Path => value.starts_with('/') || ["none", "legacy"].contains(&value),
             Values::Text => true,
         };
-        good.then(|| value.to_owned())
+        let suite = |value| if (self.name, value) == ("encryption", "on") { "aes-256-gcm" } else { value };
+        good.then(|| suite(read_out(self.name, value)).to_owned())
     }
 }

@@ -45,7 +45,7 @@ impl Storage {
         for name in names {
             self.end_of_replacement(&name);
             let pool = &self.pools[&name];
-            let health = health(pool);
+            let health = pool.health();
             let health = if self.suspended { "SUSPENDED" } else { health };
             let _ = write!(text, "  pool: {name}\n state: {health}\n");
             if health != "ONLINE" {
@@ -54,7 +54,29 @@ impl Storage {
                          action: Attach the missing device and online it using 'zpool online'.\n   \
                          see: http://illumos.org/msg/ZFS-8000-2Q\n";
             }
-            text += "  scan: none requested\nconfig:\n\n";
+            let is_resilvering = pool.data.iter().flat_map(|top| &top.slots).any(|slot| slot.old.is_some());
+            if health == "ONLINE" && is_resilvering {
+                text += "status: One or more devices is currently being resilvered.  The pool will\n\
+                         \tcontinue to function, possibly in a degraded state.\n\
+                         action: Wait for the resilver to complete.\n";
+            } else if health == "ONLINE" && self.damaged.contains(&name) {
+                text += "status: One or more devices has experienced an error resulting in data\n\
+                         \tcorruption.  Applications may be affected.\n\
+                         action: Restore the file in question if possible.  Otherwise restore the\n\
+                         \tentire pool from backup.\n   see: http://illumos.org/msg/ZFS-8000-8A\n";
+            } else if health == "ONLINE" {
+                text += "status: Some supported features are not enabled on the pool. The pool can\n\
+                         \tstill be used, but some features are unavailable.\n\
+                         action: Enable all features using 'zpool upgrade'.\n";
+            }
+            text += match is_resilvering {
+                true => {
+                    "  scan: resilver in progress since Fri Nov 27 12:00:00 2026\n\
+                         \t1.20G scanned at 100M/s, 600M issued at 50M/s, 2.40G total\n\
+                         \t600M resilvered, 25.00% done, 00:00:36 to go\nconfig:\n\n"
+                }
+                false => "  scan: none requested\nconfig:\n\n",
+            };
             text += &columns(&rows(pool, health), true);
             text += "\nerrors: No known data errors\n\n";
         }
@@ -79,11 +101,18 @@ impl Storage {
         gone.iter().for_each(|device| self.clear_labels(device));
     }
 
+    /// The pools that are not imported and of which some device is there, as an import would find them.
+    #[must_use]
+    pub fn importable(&self) -> Vec<Pool> {
+        let mut found = self.exported.clone();
+        found.iter_mut().for_each(|pool| self.look_again(pool));
+        found.retain(|pool| pool.devices().iter().any(|device| !device.lost));
+        found
+    }
+
     pub(super) fn list_importable(&self, directories: &[&str]) -> Completed {
         let mut text = String::new();
-        for pool in &self.exported {
-            let mut pool = pool.clone();
-            self.look_again(&mut pool);
+        for pool in self.importable() {
             let in_reach = |device: &&Device| {
                 let directory = device.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
                 let usual = directory.starts_with("/dev");
@@ -92,7 +121,7 @@ impl Storage {
             if !pool.devices().iter().any(in_reach) {
                 continue;
             }
-            let health = health(&pool);
+            let health = pool.health();
             let _ = write!(text, "   pool: {}\n     id: {}\n  state: {health}\n", pool.name, pool.guid);
             if pool.foreign {
                 text += " status: The pool was last accessed by another system.\n action: The pool can be imported using its \
@@ -108,8 +137,7 @@ impl Storage {
             text += "\n";
         }
         match text.is_empty() {
-            // Versions differ in the status; this one answers what most do.
-            true => failed(1, "no pools available to import\n"),
+            true => failed(self.nothing_to_import, "no pools available to import\n"),
             false => printed(text),
         }
     }
@@ -137,7 +165,7 @@ impl Storage {
         let gained = room.saturating_sub(taken);
         let mut all: Vec<(String, String, &'static str)> = vec![
             ("size".into(), pool.size().to_string(), "-"),
-            ("health".into(), health(pool).to_owned(), "-"),
+            ("health".into(), pool.health().to_owned(), "-"),
             ("guid".into(), pool.guid.to_string(), "default"),
             ("expandsize".into(), if gained == 0 { "-".into() } else { gained.to_string() }, "-"),
         ];
@@ -156,24 +184,6 @@ impl Storage {
     }
 }
 
-/// The state of a pool by its devices.
-pub(super) fn health(pool: &Pool) -> &'static str {
-    let mut any = false;
-    for top in &pool.data {
-        let lost = top.slots.iter().filter(|slot| slot.device.lost).count();
-        any |= lost > 0;
-        let spare = match top.kind {
-            Kind::Mirror => top.slots.len() - 1,
-            Kind::Raidz(parity) => usize::from(parity),
-            _ => 0,
-        };
-        if lost > spare {
-            return "UNAVAIL";
-        }
-    }
-    if any { "DEGRADED" } else { "ONLINE" }
-}
-
 fn rows(pool: &Pool, health: &str) -> Rows {
     let mut rows: Rows = vec![(0, pool.name.clone(), health.to_owned(), String::new())];
     let mut number = 0;
@@ -187,7 +197,14 @@ fn rows(pool: &Pool, health: &str) -> Rows {
     for (title, devices, state) in [("cache", &pool.cache, "ONLINE"), ("spares", &pool.spares, "AVAIL")] {
         if !devices.is_empty() {
             rows.push((0, title.to_owned(), String::new(), String::new()));
-            rows.extend(devices.iter().map(|device| (1, device.path.clone(), state.to_owned(), String::new())));
+            let stands_in = |device: &Device| {
+                pool.data.iter().flat_map(|top| &top.slots).any(|slot| slot.stand_in.as_ref() == Some(device))
+            };
+            let row = |device: &Device| match stands_in(device) {
+                true => (1, device.path.clone(), "INUSE".to_owned(), "currently in use".to_owned()),
+                false => (1, device.path.clone(), state.to_owned(), String::new()),
+            };
+            rows.extend(devices.iter().map(row));
         }
     }
     rows
@@ -208,9 +225,14 @@ fn top_rows(rows: &mut Rows, top: &Top, number: &mut usize) {
 }
 
 fn slot_rows(rows: &mut Rows, slot: &Slot, depth: usize, at: usize) {
-    match &slot.old {
-        None => rows.push(device_row(&slot.device, depth)),
-        Some((old, _)) => {
+    match (&slot.old, &slot.stand_in) {
+        (None, None) => rows.push(device_row(&slot.device, depth)),
+        (None, Some(spare)) => {
+            rows.push((depth, format!("spare-{at}"), "DEGRADED".to_owned(), String::new()));
+            rows.push(device_row(&slot.device, depth + 1));
+            rows.push(device_row(spare, depth + 1));
+        }
+        (Some((old, _)), _) => {
             rows.push((depth, format!("replacing-{at}"), "ONLINE".to_owned(), String::new()));
             rows.push(device_row(old, depth + 1));
             rows.push(device_row(&slot.device, depth + 1));
@@ -233,7 +255,8 @@ fn columns(rows: &Rows, with_counters: bool) -> String {
     }
     for (depth, name, state, note) in rows {
         let name = format!("{:indent$}{name}", "", indent = 2 * depth);
-        let counters = if with_counters && !state.is_empty() && state != "AVAIL" { "     0     0     0" } else { "" };
+        let counters =
+            if with_counters && !["", "AVAIL", "INUSE"].contains(&state.as_str()) { "     0     0     0" } else { "" };
         let note = if note.is_empty() { String::new() } else { format!("  {note}") };
         let line = match state.is_empty() {
             true => format!("\t{name}"),

@@ -1,10 +1,11 @@
 //! `swap`, `mkfile`, `prtconf`; `swapon`, `swapoff`, `mkswap`, `fallocate`.
 
 use super::super::{failed, printed};
+use super::disk::write_at;
 use super::{Storage, UsedSwap};
 use crate::mount_table::{escape, holding};
 use crate::swap::header_size;
-use crate::{Completed, System};
+use crate::{CommandError, Completed, Invocation, System};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -31,6 +32,15 @@ impl Storage {
         match self.swap_size(path) {
             Some(bytes) if bytes > PAGE && !is_locked => {
                 self.swaps.push(UsedSwap { path: path.to_owned(), bytes, priority });
+                let node = self.root.locate(path);
+                // Pages go behind the first one, and stay there when it is no longer in use.
+                if fs::metadata(&node).is_ok_and(|node| node.len() > 2 * PAGE) {
+                    write_at(&node, PAGE, b"a page of somebody's memory");
+                }
+                if let (System::Illumos, Some(device)) = (self.system, self.devices.get_mut(path)) {
+                    // Pages are written over whatever was there.
+                    device.content = device.content.as_ref().map(|_| "swap".to_owned());
+                }
                 true
             }
             _ => false,
@@ -44,12 +54,18 @@ impl Storage {
                 let line = |area: &UsedSwap| {
                     let device = if area.path.starts_with("/dev/") { "228,1" } else { "-" };
                     let blocks = (area.bytes / 512).saturating_sub(8);
-                    format!("{:<20} {device:>6} {:>8} {blocks:>8} {blocks:>8}\n", area.path, 8)
+                    let leaving = if self.leaving.contains(&area.path) { " INDEL" } else { "" };
+                    format!("{:<20} {device:>6} {:>8} {blocks:>8} {blocks:>8}{leaving}\n", area.path, 8)
                 };
                 let lines: String = self.swaps.iter().map(line).collect();
                 printed(format!("swapfile             dev    swaplo   blocks     free\n{lines}"))
             }
             ["-a", path] if !path.starts_with('/') => failed(1, format!("swap: {path}: path must be absolute\n")),
+            // What is on its way out stays when it is added again.
+            ["-a", path] if self.leaving.remove(*path) => printed(""),
+            ["-a", path] if self.dump_device.as_deref() == Some(path) => {
+                failed(1, format!("swap: {path}: is used as the dump device\n"))
+            }
             ["-a", path] if self.swaps.iter().any(|area| area.path == *path) => {
                 failed(2, format!("swap: {path}: Overlapping swap files are not allowed\n"))
             }
@@ -78,6 +94,7 @@ impl Storage {
             return failed(code, refusal);
         }
         self.swaps.retain(|area| area.path != path);
+        self.leaving.remove(path);
         printed("")
     }
 
@@ -86,6 +103,18 @@ impl Storage {
             ["-m"] => printed(format!("{}\n", self.memory >> 20)),
             _ => failed(1, "usage: prtconf [ -V | -F | -m | -x | -bpv ]\n"),
         }
+    }
+
+    /// The end of a program that makes a file for longer than it may; half of the file is there.
+    pub(in super::super) fn give_up(&mut self, invocation: &Invocation) -> Result<(), CommandError> {
+        let makes_file = ["/usr/sbin/mkfile", "/usr/bin/fallocate"].contains(&invocation.program.as_str());
+        if !makes_file || invocation.deadline >= self.writing_takes {
+            return Ok(());
+        }
+        let args: Vec<&str> = invocation.args.iter().map(String::as_str).collect();
+        self.half(&invocation.program, &args);
+        let (command, deadline) = (invocation.to_string(), invocation.deadline);
+        Err(CommandError::Deadline { command, deadline, tail: String::new() })
     }
 
     pub(super) fn mkfile(&mut self, args: &[&str]) -> Completed {
@@ -123,7 +152,12 @@ impl Storage {
     }
 
     pub(super) fn mkswap(&mut self, args: &[&str]) -> Completed {
-        let [path] = args else { return failed(1, "Usage: mkswap [options] device [size]\n") };
+        let (path, uuid, label) = match args {
+            [path] => (path, None, ""),
+            ["-U", uuid, path] => (path, Some(*uuid), ""),
+            ["-U", uuid, "-L", label, path] => (path, Some(*uuid), *label),
+            _ => return failed(1, "Usage: mkswap [options] device [size]\n"),
+        };
         if self.swaps.iter().any(|area| area.path == *path) {
             return failed(1, format!("mkswap: error: {path} is mounted; will not make swapspace\n"));
         }
@@ -134,6 +168,10 @@ impl Storage {
             return failed(1, "mkswap: error: swap area needs to be at least 40 KiB\n");
         }
         self.write_swap_header(path, bytes);
+        let digits: String = uuid.unwrap_or_default().chars().filter(|digit| *digit != '-').collect();
+        let number = u128::from_str_radix(&digits, 16).unwrap_or_else(|_| u128::from(self.guid()) << 64);
+        write_at(&self.root.locate(path), 1036, &number.to_be_bytes());
+        write_at(&self.root.locate(path), 1052, label.as_bytes());
         if let Some(device) = self.devices.get_mut(*path) {
             device.content = Some("swap".to_owned());
         }

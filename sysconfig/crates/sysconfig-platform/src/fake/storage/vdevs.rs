@@ -109,10 +109,19 @@ impl Storage {
         }
     }
 
+    /// Puts tables on those that are whole disks.
+    pub(super) fn prepare_all(&mut self, vdevs: &Vdevs) {
+        let groups = vdevs.data.iter().chain(&vdevs.logs).flat_map(|(_, devices)| devices);
+        for path in groups.chain(&vdevs.cache).chain(&vdevs.spares) {
+            self.prepare(path);
+        }
+    }
+
     pub(super) fn take(&mut self, vdevs: Vdevs) -> (Vec<Top>, Vec<Top>, Vec<Device>, Vec<Device>) {
         let tops = |world: &mut Self, groups: Vec<(Kind, Vec<String>)>| {
             let top = |(kind, devices): (Kind, Vec<String>)| {
-                let slots = devices.iter().map(|path| Slot { device: world.member(path), old: None }).collect();
+                let slots =
+                    devices.iter().map(|path| Slot { device: world.member(path), old: None, stand_in: None }).collect();
                 Top { kind, slots }
             };
             groups.into_iter().map(top).collect::<Vec<_>>()

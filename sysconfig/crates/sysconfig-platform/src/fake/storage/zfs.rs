@@ -1,80 +1,19 @@
 //! `zfs`.
 
 use super::super::{failed, printed};
-use super::properties::{self, KNOWN};
-use super::{Pool, Storage};
-use crate::storage::parse_size;
+use super::properties;
+use super::{FakeDataset, Storage};
 use crate::zfs::{Kind, volume_path};
 use crate::{Completed, System};
-use std::collections::BTreeMap;
 use std::fs;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-const USAGE: &str = "usage: zfs command args ...\n";
+pub(super) const USAGE: &str = "usage: zfs command args ...\n";
 
-/// A dataset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FakeDataset {
-    /// What it is.
-    pub kind: Kind,
-    /// The properties that are set on it.
-    pub properties: BTreeMap<String, String>,
-    /// Whether it is mounted.
-    pub mounted: bool,
-    /// Whether the key is loaded, when it is encrypted.
-    pub has_key: bool,
-    /// Tells it from others that were or will be of the same name.
-    pub guid: u64,
-}
-
-/// The guid that the next dataset gets.
-static NEXT_GUID: AtomicU64 = AtomicU64::new(7_000_001);
-
-impl FakeDataset {
-    /// A file system.
-    #[must_use]
-    pub fn filesystem<const N: usize>(properties: [(&str, &str); N]) -> Self {
-        Self::new(Kind::Filesystem, &properties)
-    }
-
-    /// A volume.
-    #[must_use]
-    pub fn volume<const N: usize>(bytes: u64, properties: [(&str, &str); N]) -> Self {
-        let mut volume = Self::new(Kind::Volume, &properties);
-        volume.properties.insert("volsize".to_owned(), bytes.to_string());
-        volume
-    }
-
-    fn new(kind: Kind, properties: &[(&str, &str)]) -> Self {
-        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self { kind, properties, mounted: false, has_key: true, guid: NEXT_GUID.fetch_add(1, Ordering::Relaxed) }
-    }
-
-    /// The value of a property that is set on the dataset itself.
-    #[must_use]
-    pub fn local(&self, property: &str) -> Option<&str> {
-        self.properties.get(property).map(String::as_str)
-    }
-
-    fn is_encrypted(&self) -> bool {
-        self.local("encryption").is_some_and(|value| value != "off")
-    }
-}
-
-fn parent(name: &str) -> Option<&str> {
+pub(super) fn parent(name: &str) -> Option<&str> {
     name.rsplit_once('/').map(|(parent, _)| parent)
 }
 
 impl Storage {
-    /// Adds a dataset without a program, with the node of a volume.
-    pub fn add_dataset(&mut self, name: &str, dataset: FakeDataset) {
-        let is_volume = dataset.kind == Kind::Volume;
-        self.datasets.insert(name.to_owned(), dataset);
-        if is_volume {
-            self.write(&volume_path(self.system, name), "");
-        }
-    }
-
     /// The value of a property and where it comes from.
     pub(super) fn property(&self, name: &str, property: &str) -> Option<(String, String)> {
         let dataset = self.datasets.get(name)?;
@@ -84,6 +23,13 @@ impl Storage {
                 return Some((if dataset.mounted { "yes" } else { "no" }.to_owned(), "-".to_owned()));
             }
             "mounted" => return Some(("-".to_owned(), "-".to_owned())),
+            "used" => return Some((self.space_used(name).to_string(), "-".to_owned())),
+            "usedbychildren" => return Some((self.used_below(name).to_string(), "-".to_owned())),
+            "usedbyrefreservation" => {
+                let all = self.space_used(name) - self.used_below(name);
+                return Some((all.saturating_sub(dataset.used).to_string(), "-".to_owned()));
+            }
+            "referenced" => return Some((dataset.used.to_string(), "-".to_owned())),
             "guid" => return Some((dataset.guid.to_string(), "-".to_owned())),
             // What lies in an encrypted dataset is encrypted with its key, which is shown without a source.
             "encryption" | "encryptionroot" | "keystatus" => {
@@ -100,16 +46,21 @@ impl Storage {
             }
             _ => {}
         }
-        let known = properties::find(property);
+        let known = properties::find(self.system, property);
         if known.is_some_and(|known| !applies(known.of, dataset.kind)) || (known.is_none() && !property.contains(':')) {
             return None;
         }
         if let Some(value) = dataset.local(property) {
             return Some((value.to_owned(), "local".to_owned()));
         }
+        if let Some(value) = dataset.received(property) {
+            return Some((value.to_owned(), "received".to_owned()));
+        }
         let mut above = parent(name);
         while let (true, Some(ancestor)) = (known.is_none_or(|known| known.inherits), above) {
-            if let Some(value) = self.datasets.get(ancestor).and_then(|dataset| dataset.local(property)) {
+            if let Some(value) =
+                self.datasets.get(ancestor).and_then(|above| above.local(property).or(above.received(property)))
+            {
                 let value = match property {
                     "mountpoint" if value.starts_with('/') => {
                         format!("{}{}", value.trim_end_matches('/'), &name[ancestor.len()..])
@@ -147,11 +98,19 @@ impl Storage {
     pub(super) fn zfs(&mut self, args: &[&str]) -> Completed {
         match args {
             ["list", "-Hp", "-t", "filesystem,volume", "-o", columns] => self.list(columns),
+            ["list", "-Hp", "-r", "-t", "filesystem,volume", "-o", "name,guid,origin", name] => self.relatives(name),
+            ["list", "-Hp", "-r", "-t", "snapshot", "-o", "name,guid,userrefs", name] => self.list_snapshots(name),
             ["get", "-Hp", rest @ ..] => self.get(rest),
             ["create", rest @ ..] => self.create(rest),
             ["set", assignment, name] => self.set(assignment, name),
-            ["inherit", property, name] => self.inherit(property, name),
+            ["inherit", "-S", property, name] => self.inherit(property, name, true),
+            ["inherit", property, name] => self.inherit(property, name, false),
             ["mount", name] => self.zfs_mount(name),
+            ["share", name] if self.datasets.contains_key(*name) => printed(""),
+            ["unmount", name] if !name.starts_with('-') => self.zfs_unmount(name),
+            ["snapshot", name] => self.snapshot(name),
+            ["clone", snapshot, name] => self.clone_snapshot(snapshot, name),
+            ["destroy", name] if name.contains('@') => self.destroy_snapshot(name),
             ["destroy", name] if !name.starts_with('-') => self.destroy(name),
             _ => failed(2, USAGE),
         }
@@ -177,6 +136,14 @@ impl Storage {
 
     fn get(&self, args: &[&str]) -> Completed {
         let (local_only, args) = match args {
+            ["-r", "-t", "filesystem", "-o", columns, property, name] => {
+                let below = format!("{name}/");
+                let is_its = |other: &&str| *other == *name || other.starts_with(&below);
+                let all = self.datasets.iter().filter(|(_, dataset)| dataset.kind == Kind::Filesystem);
+                let names = all.map(|(name, _)| name.as_str()).filter(is_its);
+                let args: Vec<&str> = ["-o", *columns, *property].into_iter().chain(names).collect();
+                return self.get(&args);
+            }
             ["-s", "local", "-t", "filesystem,volume", rest @ ..] => (true, rest),
             rest => (false, rest),
         };
@@ -185,18 +152,25 @@ impl Storage {
             true => self.datasets.keys().map(String::as_str).collect(),
             false => names.to_vec(),
         };
+        if let Some(refusal) = self.guid_refusal.as_ref().filter(|_| *property == "guid") {
+            return failed(2, refusal.clone());
+        }
         let mut text = String::new();
         for name in names {
             let Some(dataset) = self.datasets.get(name) else {
                 return failed(1, format!("cannot open '{name}': dataset does not exist\n"));
             };
-            let mut all: Vec<&str> = vec!["type", "mounted", "keystatus"];
-            all.extend(KNOWN.iter().map(|known| known.name));
+            let mut all: Vec<&str> = vec!["type", "mounted", "keystatus", "used", "referenced"];
+            all.extend(["usedbychildren", "usedbyrefreservation"]);
+            all.extend(properties::all(self.system).map(|known| known.name));
             let user = self.datasets.values().flat_map(|dataset| dataset.properties.keys());
             all.extend(user.map(String::as_str).filter(|property| property.contains(':')));
             all.sort_unstable();
             all.dedup();
-            for known in all.iter().filter(|known| *property == "all" || *known == property) {
+            // Of illumos the guid is told on demand only, which is what a version may do.
+            let is_hidden = |known: &str| *property == "all" && known == "guid" && self.system == System::Illumos;
+            let is_asked = |known: &str| (*property == "all" && !is_hidden(known)) || known == *property;
+            for known in all.iter().filter(|known| is_asked(known)) {
                 // An unmounted or inapplicable one is not listed.
                 if dataset.kind == Kind::Volume && *known == "mounted" {
                     continue;
@@ -210,107 +184,16 @@ impl Storage {
         printed(text)
     }
 
-    fn create(&mut self, args: &[&str]) -> Completed {
-        let (mut size, mut block, mut given, mut names) = (None, None, Vec::new(), Vec::new());
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            match *arg {
-                "-V" => size = args.next().and_then(|size| parse_size(size)),
-                "-b" => block = args.next().copied(),
-                "-o" => given.extend(args.next().and_then(|pair| pair.split_once('='))),
-                flag if flag.starts_with('-') => return failed(2, USAGE),
-                name => names.push(name),
-            }
-        }
-        let [name] = names[..] else { return failed(2, USAGE) };
-        let refuse = |why: &str| failed(1, format!("cannot create '{name}': {why}\n"));
-        if self.datasets.contains_key(name) {
-            return refuse("dataset already exists");
-        }
-        let Some(parent) = parent(name) else { return refuse("missing dataset name") };
-        if !self.datasets.contains_key(parent) {
-            let pool = name.split('/').next().unwrap_or_default();
-            return refuse(if self.pools.contains_key(pool) { "parent does not exist" } else { "no such pool" });
-        }
-        let kind = if size.is_some() { Kind::Volume } else { Kind::Filesystem };
-        let mut dataset = FakeDataset::new(kind, &[]);
-        if let Some(block) = block {
-            given.push(("volblocksize", block));
-        }
-        for (property, value) in given {
-            match self.stored(kind, property, value) {
-                Ok(value) => dataset.properties.insert(property.to_owned(), value),
-                Err(why) => return refuse(&why),
-            };
-        }
-        if let Some(bytes) = size {
-            let block: u64 = dataset.local("volblocksize").map_or(8192, |block| block.parse().unwrap_or(8192));
-            if bytes % block != 0 {
-                return refuse("volume size must be a multiple of volume block size");
-            }
-            if bytes > self.volume_room(name) {
-                return refuse("out of space");
-            }
-            dataset.properties.insert("volsize".to_owned(), bytes.to_string());
-        }
-        if let Some(refusal) = self.key_fault(&dataset) {
-            return refuse(&refusal);
-        }
-        self.datasets.insert(name.to_owned(), dataset);
-        if kind == Kind::Volume {
-            self.node_appears(name);
-            return printed("");
-        }
-        match self.try_mount(name) {
-            Ok(()) => printed(""),
-            Err(why) => failed(1, format!("{why}filesystem successfully created, but not mounted\n")),
-        }
-    }
-
-    /// How large a volume can be.
-    fn volume_room(&self, name: &str) -> u64 {
-        let pool = name.split('/').next().unwrap_or_default();
-        self.pools.get(pool).map(Pool::size).unwrap_or_default()
-    }
-
-    /// An encrypted dataset needs a key of 32 bytes in a file.
-    fn key_fault(&self, dataset: &FakeDataset) -> Option<String> {
-        if dataset.local("encryption").is_none_or(|value| value == "off") {
-            return None;
-        }
-        let place = dataset.local("keylocation").and_then(|place| place.strip_prefix("file://"));
-        let length = place.and_then(|place| fs::read(self.root.locate(place)).ok()).map(|key| key.len());
-        match (dataset.local("keyformat"), length) {
-            (Some("raw"), Some(32)) => None,
-            (Some("raw"), Some(_)) => Some("Raw key too long (expected 32).".to_owned()),
-            (Some("raw"), None) => Some("Failed to open key material file".to_owned()),
-            _ => Some("Keyformat required for new encryption root.".to_owned()),
-        }
-    }
-
     pub(super) fn stored(&self, kind: Kind, property: &str, value: &str) -> Result<String, String> {
         if property.contains(':') {
             return Ok(value.to_owned());
         }
-        let known =
-            properties::find(property).ok_or_else(|| format!("bad property list: invalid property '{property}'"))?;
+        let known = properties::find(self.system, property)
+            .ok_or_else(|| format!("bad property list: invalid property '{property}'"))?;
         if !applies(known.of, kind) {
             return Err(format!("'{property}' does not apply to datasets of this type"));
         }
         known.normalise(value).ok_or_else(|| format!("'{property}' must be one of other values than '{value}'"))
-    }
-
-    fn node_appears(&self, name: &str) {
-        let node = self.root.locate(volume_path(self.system, name));
-        let delay = self.node_delay;
-        // What a finished test has taken away stays away: the directory above is made now, the node later.
-        let _ = node.parent().map(fs::create_dir_all);
-        std::thread::spawn(move || {
-            std::thread::sleep(delay);
-            // It is whole when it appears.
-            let new = node.with_extension("coming");
-            let _ = fs::write(&new, vec![0; 8192]).and_then(|()| fs::rename(new, node));
-        });
     }
 
     fn set(&mut self, assignment: &str, name: &str) -> Completed {
@@ -322,7 +205,7 @@ impl Storage {
             Ok(value) => value,
             Err(why) => return refuse(&why),
         };
-        if properties::find(property).is_some_and(|known| known.at_creation_only) {
+        if properties::find(self.system, property).is_some_and(|known| known.at_creation_only) {
             return refuse(&format!("'{property}' is readonly"));
         }
         if property == "volsize" && value.parse().unwrap_or(u64::MAX) > self.volume_room(name) {
@@ -331,16 +214,55 @@ impl Storage {
         if property == "volsize" && self.swaps.iter().any(|area| area.path == volume_path(self.system, name)) {
             return refuse("dataset is busy");
         }
-        self.change(name, property, |dataset| {
+        if let Some(why) = self.lacks_space(name, property, value.parse().unwrap_or_default()) {
+            return refuse(why);
+        }
+        let done = self.change(name, property, |dataset| {
             dataset.properties.insert(property.to_owned(), value);
-        })
+        });
+        if property == "volsize" {
+            self.nodes_of(name);
+        }
+        done
     }
 
-    fn inherit(&mut self, property: &str, name: &str) -> Completed {
+    /// What a dataset takes of its pool: what is in it and below it, or at least what is reserved.
+    fn space_used(&self, name: &str) -> u64 {
+        let own = self.datasets.get(name).map_or(0, |dataset| dataset.used);
+        own.max(self.number_of(name, "refreservation")) + self.used_below(name)
+    }
+
+    fn used_below(&self, name: &str) -> u64 {
+        let children = self.datasets.keys().filter(|other| parent(other) == Some(name));
+        children.map(|child| self.space_used(child).max(self.number_of(child, "reservation"))).sum()
+    }
+
+    fn number_of(&self, name: &str, property: &str) -> u64 {
+        self.property(name, property).and_then(|(value, _)| value.parse().ok()).unwrap_or_default()
+    }
+
+    /// Why a quota or reservation cannot be set: a quota is at least what is used and reserved, and a reservation at most the quota.
+    fn lacks_space(&self, name: &str, property: &str, bytes: u64) -> Option<&'static str> {
+        let of = |property| self.number_of(name, property);
+        let (is_too_small, is_too_large) = match property {
+            "quota" => (bytes < self.space_used(name).max(of("reservation")), false),
+            "refquota" => (bytes < of("referenced").max(of("refreservation")), false),
+            "reservation" => (false, of("quota") > 0 && bytes > of("quota")),
+            "refreservation" => (false, of("refquota") > 0 && bytes > of("refquota")),
+            _ => (false, false),
+        };
+        match (is_too_small && bytes > 0, is_too_large) {
+            (true, _) => Some("size is less than current used or reserved space"),
+            (_, true) => Some("size is greater than available space"),
+            _ => None,
+        }
+    }
+
+    fn inherit(&mut self, property: &str, name: &str, as_received: bool) -> Completed {
         if !self.datasets.contains_key(name) {
             return failed(1, format!("cannot open '{name}': dataset does not exist\n"));
         }
-        if properties::find(property).is_some_and(|known| !known.inherits) && property != "canmount" {
+        if properties::find(self.system, property).is_some_and(|known| !known.inherits) && property != "canmount" {
             return failed(
                 1,
                 format!("'{property}' property cannot be inherited\nuse 'zfs set {property}=none' to clear\n"),
@@ -348,6 +270,12 @@ impl Storage {
         }
         self.change(name, property, |dataset| {
             dataset.properties.remove(property);
+            // Without -S what was received counts no longer.
+            match as_received {
+                true => drop(dataset.overruled.remove(property)),
+                false if dataset.received.contains_key(property) => drop(dataset.overruled.insert(property.to_owned())),
+                false => {}
+            }
         })
     }
 
@@ -361,6 +289,10 @@ impl Storage {
                 1,
                 format!("cannot destroy '{name}': {kind} has children\nuse '-r' to destroy the following datasets:\n"),
             );
+        }
+        if let Some(snapshot) = dataset.snapshots.keys().next() {
+            let what = format!("{} has children\nuse '-r' to destroy the following datasets:", kind_word(dataset.kind));
+            return failed(1, format!("cannot destroy '{name}': {what}\n{name}@{snapshot}\n"));
         }
         let path = volume_path(self.system, name);
         let point = self.mounts.iter().find(|mount| mount.device == name).map(|mount| mount.mount_point.clone());

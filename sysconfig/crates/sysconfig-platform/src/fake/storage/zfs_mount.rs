@@ -3,9 +3,9 @@
 use super::super::{failed, printed};
 use super::mount::prune;
 use super::{FakeDataset, Storage};
-use crate::Completed;
 use crate::mount_table::{Mount, is_below};
 use crate::zfs::Kind;
+use crate::{Completed, System};
 use std::fs;
 
 impl Storage {
@@ -26,10 +26,15 @@ impl Storage {
     }
 
     fn mount_at(&mut self, name: &str, point: &str) -> Result<(), String> {
+        if self.mounts_nothing {
+            return Ok(());
+        }
+        let point = &self.resolved(point);
         let directory = self.root.locate(point);
         let covered = crate::mounting::mounted_at(&self.mounts, point).is_some();
         let filled = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
-        if covered || filled {
+        // On Linux it covers what is there: `overlay` in zfsprops(7).
+        if (covered || filled) && self.system == System::Illumos {
             return Err(format!("cannot mount '{point}': directory is not empty\n"));
         }
         if self.is_locked(name) {
@@ -56,6 +61,23 @@ impl Storage {
             Ok(()) => printed(""),
             Err(why) => failed(1, why),
         }
+    }
+
+    pub(super) fn zfs_unmount(&mut self, name: &str) -> Completed {
+        if !self.datasets.contains_key(name) {
+            return failed(1, format!("cannot open '{name}': dataset does not exist\n"));
+        }
+        let Some(mount) = self.mounts.iter().rev().find(|mount| mount.device == name) else {
+            return failed(1, format!("cannot unmount '{name}': not currently mounted\n"));
+        };
+        let point = mount.mount_point.clone();
+        if self.holds_others(&point, &[]) || self.users.get(&point).is_some_and(|users| !users.is_empty()) {
+            return failed(1, format!("cannot unmount '{point}': Device busy\n"));
+        }
+        self.drop_mount(&point);
+        prune(&self.root.locate(&point));
+        let _ = fs::remove_dir(self.root.locate(&point));
+        printed("")
     }
 
     /// Mounts every file system of a pool that is to be, those above before those below.
@@ -88,6 +110,7 @@ impl Storage {
     /// Where a file system is mounted by its properties.
     fn automatic_place(&self, name: &str) -> Option<String> {
         let (point, _) = self.property(name, "mountpoint").filter(|(point, _)| point.starts_with('/'))?;
+        let point = self.resolved(&point);
         self.mounts.iter().any(|mount| mount.device == name && mount.mount_point == point).then_some(point)
     }
 
@@ -98,7 +121,7 @@ impl Storage {
             // From a dataset in between, it does not move with this one.
             let from = source.strip_prefix("inherited from ").map(str::to_owned);
             let is_from_above = from.is_none_or(|from| name == from || name.starts_with(&format!("{from}/")));
-            Some(source != "local" && is_from_above)
+            Some(!["local", "received"].contains(&source.as_str()) && is_from_above)
         };
         let below = |other: &&String| {
             *other == name || (other.starts_with(&format!("{name}/")) && inherits(other) == Some(true))
@@ -141,7 +164,8 @@ impl Storage {
             prune(&self.root.locate(point));
             let _ = fs::remove_dir(self.root.locate(point));
         }
-        self.datasets.get_mut(name).expect("the caller has looked").properties = changed.properties;
+        let dataset = self.datasets.get_mut(name).expect("the caller has looked");
+        (dataset.properties, dataset.overruled) = (changed.properties, changed.overruled);
         let mut said = String::new();
         for (other, _) in &before {
             said += &self.try_mount(other).err().unwrap_or_default();

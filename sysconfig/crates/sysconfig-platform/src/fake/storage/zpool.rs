@@ -89,8 +89,12 @@ impl Storage {
         if vdevs.data.is_empty() {
             return Err(failed(1, "invalid vdev specification: at least one toplevel vdev must be specified\n"));
         }
-        zfs_format::name::check_pool(&name).map_err(|fault| failed(1, format!("cannot create '{name}': {fault}\n")))?;
         self.fit(&vdevs, &[], force)?;
+        if !dry_run {
+            // Disks get their tables before anything that a library or the kernel would have to say (`make_root_vdev`).
+            self.prepare_all(&vdevs);
+        }
+        zfs_format::name::check_pool(&name).map_err(|fault| failed(1, format!("cannot create '{name}': {fault}\n")))?;
         if self.pools.contains_key(&name) {
             return Err(failed(1, format!("cannot create '{name}': pool already exists\n")));
         }
@@ -157,6 +161,8 @@ impl Storage {
             directories.push(*directory);
             rest = more;
         }
+        let mounts_nothing = matches!(rest, ["-N", ..]);
+        let rest = if mounts_nothing { &rest[1..] } else { rest };
         let (which, name) = match rest {
             [which] => (*which, None),
             [which, name] => (*which, Some(*name)),
@@ -175,7 +181,7 @@ impl Storage {
             return Err(failed(1, format!("cannot import '{which}': {why}\n")));
         }
         self.look_again(&mut pool);
-        if super::show::health(&pool) == "UNAVAIL" {
+        if pool.health() == "UNAVAIL" {
             return Err(failed(1, format!("cannot import '{which}': one or more devices is currently unavailable\n")));
         }
         let name = name.unwrap_or(&pool.name).to_owned();
@@ -189,7 +195,9 @@ impl Storage {
             self.datasets.insert(format!("{name}{rest}"), dataset);
         }
         self.pools.insert(name.clone(), pool);
-        self.mount_pool(&name);
+        if !mounts_nothing {
+            self.mount_pool(&name);
+        }
         Ok(())
     }
 
@@ -227,7 +235,8 @@ impl Storage {
         self.check_property(property, value, false)
             .map_err(|why| failed(1, format!("cannot set property for '{name}': {why}\n")))?;
         let pool = self.pools.get_mut(name).expect("the pool was just there");
-        if value.is_empty() {
+        // What is usual reads as nothing.
+        if value.is_empty() || assignment == "cachefile=/etc/zfs/zpool.cache" {
             pool.properties.remove(property);
         } else {
             pool.properties.insert(property.to_owned(), value.to_owned());

@@ -1,0 +1,158 @@
+//! Who uses a device or file, by what the kernel says.
+
+use super::{identity::names, locate};
+use crate::mount_table::{self, Mount, holding};
+use crate::{Host, Invocation, System, files, swap};
+use std::fs::{self, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Linux: its block devices.
+const BLOCK_DEVICES: &str = "/sys/block";
+/// illumos: the driver of lofi(4D), which a zone need not have.
+const LOFI: &str = "/dev/lofictl";
+
+/// What uses a device or file: on Linux whoever opens a device exclusively, on illumos the mount table and the list of swap
+/// areas; of a file on both the devices that are made of it, and swap.
+pub(super) fn used(host: &Host, path: &str) -> io::Result<Option<String>> {
+    let located = locate(host, path)?;
+    // On illumos a whole disk need not have a node of its own name.
+    let metadata = match fs::metadata(&located) {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let is_block_device = metadata.as_ref().is_some_and(|metadata| metadata.file_type().is_block_device());
+    let by_kernel = match host.system() {
+        System::Linux if is_block_device => return used_exclusively(&located),
+        System::Linux => None,
+        System::Illumos => used_on_illumos(host, path)?,
+    };
+    match metadata.filter(|metadata| by_kernel.is_none() && metadata.is_file()) {
+        Some(metadata) => used_file(host, path, &metadata),
+        None => Ok(by_kernel),
+    }
+}
+
+/// On a block device of Linux, `O_EXCL` without `O_CREAT` fails while a file system, md, LVM or ZFS has it (open(2)).
+fn used_exclusively(located: &Path) -> io::Result<Option<String>> {
+    let exclusive = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or_default();
+    match OpenOptions::new().read(true).custom_flags(exclusive).open(located) {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(Some("it is in use".to_owned())),
+        Err(error) => Err(error),
+    }
+}
+
+/// By the mount table and the list of swap areas; whether a pool has it, who is asked about pools has to see to.
+fn used_on_illumos(host: &Host, path: &str) -> io::Result<Option<String>> {
+    let own = names(host, path);
+    // Another path may lie where looking at it waits for a server.
+    let overlaps =
+        |device: &str| device == path || (device.starts_with("/dev/") && own.overlaps_disk(&names(host, device)));
+    let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
+    if let Some(Mount { device, mount_point, .. }) = mounts.iter().find(|mount| overlaps(&mount.device)) {
+        return Ok(Some(format!("{device} is mounted on {mount_point}")));
+    }
+    let areas = swap::areas(host).map_err(io::Error::other)?;
+    let area = areas.iter().find(|area| overlaps(&area.path));
+    Ok(area.map(|area| format!("{} is swap", area.path)))
+}
+
+/// A file by whatever name: what is mounted is not the file but a device that is made of it.
+fn used_file(host: &Host, path: &str, metadata: &Metadata) -> io::Result<Option<String>> {
+    let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
+    let is_it = |other: &str| {
+        // Looking there could wait for a server for ever, and then the name has to do.
+        let is_remote = holding(&mounts, other).is_some_and(|mount| mount.fstype.starts_with("nfs"));
+        let other_file = || fs::metadata(locate(host, other).ok()?).ok();
+        let is_same = |other: Metadata| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino());
+        other == path || (!is_remote && other_file().is_some_and(is_same))
+    };
+    let made = match host.system() {
+        System::Linux => loop_devices(host)?,
+        System::Illumos => lofi_devices(host)?,
+    };
+    if let Some((device, _)) = made.into_iter().find(|(_, files)| files.iter().any(|file| is_it(file))) {
+        return Ok(Some(format!("{device} is made of it")));
+    }
+    let areas = swap::areas(host).map_err(io::Error::other)?;
+    let area = areas.into_iter().find(|area| !area.path.starts_with("/dev/") && is_it(&area.path));
+    Ok(area.map(|area| format!("it is swap, as {}", area.path)))
+}
+
+/// Devices that are made of files, each with what the name of its file may be.
+type MadeOfFiles = Vec<(String, Vec<String>)>;
+
+/// What the loop devices of Linux are made of.
+fn loop_devices(host: &Host) -> io::Result<MadeOfFiles> {
+    let entries = match fs::read_dir(host.root.locate(BLOCK_DEVICES)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        let backing = format!("{BLOCK_DEVICES}/{name}/loop/backing_file");
+        let file = files::read_text(&host.root, backing).map_err(io::Error::other)?;
+        found.extend(file.map(|file| (format!("/dev/{name}"), vec![file.trim_end_matches('\n').to_owned()])));
+    }
+    Ok(found)
+}
+
+/// What the devices of lofiadm(8) are made of.
+fn lofi_devices(host: &Host) -> io::Result<MadeOfFiles> {
+    if !host.root.exists(LOFI).map_err(io::Error::other)? {
+        return Ok(Vec::new());
+    }
+    let listed = host.run(&Invocation::new::<&str>("/usr/sbin/lofiadm", [])).map_err(io::Error::other)?;
+    Ok(parse_lofiadm(&listed.stdout))
+}
+
+/// Takes apart the list of `lofiadm`: device, file, and in newer versions a word about options.
+fn parse_lofiadm(text: &str) -> MadeOfFiles {
+    let row = |line: &str| {
+        let (device, rest) = line.split_once(char::is_whitespace).filter(|(device, _)| device.starts_with('/'))?;
+        let rest = rest.trim();
+        let file = rest.rsplit_once(char::is_whitespace).map(|(file, _)| file.trim_end().to_owned());
+        Some((device.to_owned(), [rest.to_owned()].into_iter().chain(file).collect()))
+    };
+    text.lines().filter_map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Machine;
+
+    #[test]
+    fn lists_of_lofiadm() {
+        let text = "Block Device             File                           Options\n\
+                    /dev/lofi/1              /srv/a disk.img                -\n\
+                    /dev/lofi/2              /srv/b.iso                     Encrypted\n";
+        let found = parse_lofiadm(text);
+        assert_eq!((found[0].0.as_str(), found[0].1[1].as_str()), ("/dev/lofi/1", "/srv/a disk.img"));
+        assert_eq!((found.len(), found[1].1[1].as_str()), (2, "/srv/b.iso"));
+        assert_eq!(parse_lofiadm("/dev/lofi/1 /srv/old\n"), [("/dev/lofi/1".into(), vec!["/srv/old".into()])]);
+    }
+
+    #[test]
+    fn a_file_is_in_use_by_any_of_its_names() {
+        for system in [System::Illumos, System::Linux] {
+            let (_directory, host, machine) = Machine::start(system);
+            machine.storage(|storage| {
+                storage.add_file("/srv/disk", 8 << 20);
+                storage.add_file("/srv/other", 8 << 20);
+                storage.add_loop(1, "/srv/disk");
+            });
+            fs::hard_link(host.root.locate("/srv/disk"), host.root.locate("/srv/too")).unwrap();
+            let device = if system == System::Linux { "/dev/loop1" } else { "/dev/lofi/1" };
+            let said = Some(format!("{device} is made of it"));
+            assert_eq!(used(&host, "/srv/disk").unwrap(), said);
+            assert_eq!(used(&host, "/srv/too").unwrap(), said);
+            assert_eq!(used(&host, "/srv/other").unwrap(), None);
+        }
+    }
+}

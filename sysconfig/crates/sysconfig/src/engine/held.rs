@@ -1,0 +1,105 @@
+//! Parts that stay as they are until somebody asks.
+
+use sysconfig_protocol::Severity;
+use sysconfig_protocol::admin::Problem;
+
+use super::managed::Managed;
+use super::retry::Retry;
+use super::{Engine, subject};
+use crate::clock;
+
+impl Engine {
+    /// Whether a plugin's part was undone and must not be applied without a request.
+    pub(super) fn is_held(&self, plugin: &str) -> bool {
+        let part = self.assignment.parts.get(plugin);
+        let Some(part) = part else { return false };
+        let held = self.confirming.state.held.get(plugin);
+        self.confirming.state.is_lost || held.is_some_and(|held| held.is_empty() || self.fingerprints.of(part) == *held)
+    }
+
+    /// Whether a plugin's part must not be applied without a request: it was undone, or a new build has planned steps
+    /// where new builds only plan.
+    pub(super) fn awaits_request(&self, plugin: &str) -> bool {
+        self.is_held(plugin) || self.plugins.get(plugin).is_some_and(|managed| managed.only_planned)
+    }
+
+    /// An administrator wants everything applied, also what was undone or only planned before.
+    pub(super) fn release_held(&mut self) {
+        for managed in self.plugins.values_mut() {
+            managed.only_planned = false;
+        }
+        self.confirming.retry = Retry::default();
+        let state = &mut self.confirming.state;
+        if state.is_lost || !state.held.is_empty() || !state.left.is_empty() {
+            state.is_lost = false;
+            state.held.clear();
+            state.left.clear();
+            self.store_confirmation();
+        }
+    }
+
+    /// Holds of parts that are no longer the configuration's. Which part is a plugin's can only be told while it is there.
+    pub(super) fn drop_old_holds(&mut self) {
+        let before = self.confirming.state.held.len();
+        let is_there = |plugin: &str| self.plugins.get(plugin).is_some_and(Managed::owns_claims);
+        let is_old = |plugin: &&String| is_there(plugin) && !self.is_held(plugin);
+        let held: Vec<_> = self.confirming.state.held.keys().filter(is_old).cloned().collect();
+        for plugin in held {
+            self.confirming.state.held.remove(&plugin);
+        }
+        if self.confirming.state.held.len() != before {
+            self.store_confirmation();
+        }
+    }
+
+    pub(super) fn confirmation_problems(&self) -> Vec<Problem> {
+        let waiting = self.confirming.report().map(|waiting| Problem {
+            subject: "confirmation".to_owned(),
+            message: match self.confirming.state.is_being_undone() {
+                true => "the last change is being undone".to_owned(),
+                false => {
+                    let by = clock::rfc3339(waiting.by_unix_ms);
+                    format!("the last change is undone unless it is confirmed by {by}")
+                }
+            },
+            help: (!self.confirming.state.is_being_undone())
+                .then(|| "sysconfigctl confirm, or: sysconfigctl undo".to_owned()),
+            place: None,
+            severity: Severity::Warning,
+        });
+        let lost = self.confirming.state.is_lost.then(record_is_lost);
+        let held = self.confirming.state.held.iter().filter(|(plugin, _)| self.is_held(plugin));
+        let held = held.map(|(plugin, undone)| Problem {
+            subject: subject(plugin),
+            message: match self.confirming.state.has_left(plugin) {
+                false => "its last change was undone, and is not applied again by itself".to_owned(),
+                true => "its last change was not undone in whole, and is not applied again by itself".to_owned(),
+            },
+            help: Some(match undone.is_empty() {
+                true => "sysconfigctl apply".to_owned(),
+                false => "change the configuration, or: sysconfigctl apply".to_owned(),
+            }),
+            place: None,
+            severity: Severity::Error,
+        });
+        let waiting = waiting.into_iter().chain(self.withheld_problems());
+        waiting.chain(lost).chain(held).chain(self.left_problems()).collect()
+    }
+}
+
+/// Nobody knows whether a change waited for its confirmation, nor which parts were undone.
+fn record_is_lost() -> Problem {
+    Problem {
+        subject: "confirmation".to_owned(),
+        message: "the record of unconfirmed and undone changes was lost: a change that nobody has confirmed may be in force, \
+                  and nothing is applied by itself"
+            .to_owned(),
+        help: Some(
+            "see what was done last, and what would be: sysconfigctl history, sysconfigctl plan; mend the configuration \
+             where it would cut you off, then: sysconfigctl apply"
+                .to_owned(),
+        ),
+        place: None,
+        severity: Severity::Error,
+    }
+}

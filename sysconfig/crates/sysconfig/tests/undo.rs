@@ -1,0 +1,267 @@
+//! Taking back what nobody confirmed, also where that does not work at once.
+
+mod common;
+
+use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
+use common::{Bench, Daemon};
+use serde_json::json;
+use sysconfig_protocol::admin::{Failure, Health, PluginState, StepResult, UndoChange};
+use sysconfig_protocol::envelope::code;
+
+/// Whoever was cut off cannot ask for another try, and is not to be told that all is as it was.
+#[test]
+fn what_cannot_be_undone_is_told_kept_and_tried_again() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    let obstacle = bench.path("undo-fails");
+    std::fs::write(&obstacle, "b").unwrap();
+    let report = daemon.request(&UndoChange {}).unwrap();
+    assert!(!report.is_success() && report.steps.len() == 2, "{report:?}");
+    assert_eq!(texts(&bench), [Some("old".to_owned()), Some("new".to_owned())], "it disturbs no other step");
+    let told = |daemon: &Daemon<'_>| {
+        let problems = daemon.problems().join("\n");
+        assert!(problems.contains("plugin b: cannot be undone: write"), "{problems}");
+        assert!(problems.contains("plugin b: its last change was not undone in whole"), "{problems}");
+        assert!(problems.contains("plugin a: its last change was undone"), "{problems}");
+        let planned = daemon.plan().problems;
+        assert!(planned.iter().any(|problem| problem.message.starts_with("cannot be undone: write")), "{planned:?}");
+    };
+    told(&daemon);
+    let journal = bench.text("state/journal.jsonl").unwrap();
+    assert!(journal.contains("\"result\":\"failed\",\"error\":\"undo: cannot undo\""), "{journal}");
+    // The next daemon knows of it, too.
+    daemon.stop();
+    let daemon = bench.start();
+    told(&daemon);
+    assert!(!daemon.request(&UndoChange {}).unwrap().is_success());
+    std::fs::remove_file(&obstacle).unwrap();
+    daemon.wait_for("another try", |_| texts(&bench) == both("old"));
+    daemon.wait_for("the news of it", |daemon| !daemon.problems().join("\n").contains("cannot be undone"));
+    assert!(daemon.problems().join("\n").contains("plugin b: its last change was undone"), "{:?}", daemon.problems());
+    assert_eq!(daemon.request(&UndoChange {}).unwrap_err().code, code::NOTHING_TO_CONFIRM);
+    daemon.stop();
+}
+
+#[test]
+fn what_could_not_be_undone_is_undone_on_request_and_forgotten_when_something_else_is_applied() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    let obstacle = bench.path("undo-fails");
+    let fail = || {
+        want(&bench, "new");
+        apply_within(&daemon, LONG_MS);
+        std::fs::write(&obstacle, "a b").unwrap();
+        assert!(!daemon.request(&UndoChange {}).unwrap().is_success());
+        assert_eq!(texts(&bench), both("new"));
+        std::fs::remove_file(&obstacle).unwrap();
+    };
+    fail();
+    let report = daemon.request(&UndoChange {}).unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(texts(&bench), both("old"));
+    fail();
+    assert!(daemon.apply().is_success());
+    assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());
+    assert!(!bench.path("state/confirmation.json").exists());
+    assert_eq!(texts(&bench), both("new"));
+    daemon.stop();
+}
+
+/// What a service manager does to a daemon may come in the middle of an undoing.
+#[test]
+fn an_undoing_that_is_interrupted_goes_on() {
+    for how in ["told to end", "killed"] {
+        let bench = Bench::new();
+        bench.install("a", &json!({ "undo": true }));
+        bench.install("b", &json!({ "undo": true, "after": ["a"] }));
+        bench.configure_with(
+            "[plugins.deadlines]\nstop = \"300ms\"",
+            &format!("{}{}", bench.wants("a", "old"), bench.wants("b", "old")),
+        );
+        let daemon = bench.start();
+        bench.configure_with(
+            "[plugins.deadlines]\nstop = \"300ms\"",
+            &format!("{}{}", bench.wants("a", "new"), bench.wants("b", "new")),
+        );
+        let stalls = bench.path("undo-stalls");
+        std::fs::write(&stalls, "").unwrap();
+        assert!(apply_within(&daemon, 1).is_success());
+        daemon.wait_for("the step in the middle", |_| bench.path("undo-has-stalled").exists());
+        assert!(daemon.problems().join("\n").contains("confirmation: the last change is being undone"), "{how}");
+        if how == "killed" {
+            daemon.kill();
+        } else {
+            daemon.stop();
+        }
+        assert_eq!(texts(&bench), both("new"), "{how}: it was the first of them");
+        std::fs::remove_file(&stalls).unwrap();
+        let daemon = bench.start();
+        daemon.wait_for("the rest of it", |daemon| daemon.status().confirmation.is_none());
+        assert_eq!(texts(&bench), both("old"), "{how}");
+        let problems = daemon.problems().join("\n");
+        assert!(!problems.contains("nobody knows"), "{how}: {problems}");
+        assert!(bench.log().contains("undoing the last change: going on with what was interrupted"), "{how}");
+        daemon.stop();
+    }
+}
+
+/// Whoever is cut off waits for one plugin at most, and not for all that are asked for their plans.
+#[test]
+fn a_plan_does_not_hold_up_the_undoing() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "undo": true }));
+    let slow = ["s1", "s2", "s3", "s4", "s5", "s6"];
+    for name in slow {
+        bench.install(name, &json!({ "observe_sleep_ms": 1000, "after": ["a"] }));
+    }
+    let rest: String = slow.map(|name| bench.wants(name, "same")).concat();
+    bench.configure(&format!("{}{rest}", bench.wants("a", "old")));
+    let daemon = bench.start();
+    bench.configure(&format!("{}{rest}", bench.wants("a", "new")));
+    let report = apply_within(&daemon, 1500);
+    assert!(report.is_success(), "{report:?}\n{}", daemon.log());
+    let plan = daemon.plan();
+    let is_left = |error: &Failure| error.message.contains("it is undone first");
+    let left = plan.plugins.iter().filter(|part| part.error.as_ref().is_some_and(is_left)).count();
+    assert!((1..=6).contains(&left), "{plan:?}");
+    daemon.wait_for("the undoing", |daemon| daemon.bench.text("a").as_deref() == Some("old"));
+    let plan = daemon.plan();
+    assert!(plan.plugins.iter().all(|part| part.error.is_none()), "{plan:?}");
+    let problems = daemon.problems().join("\n");
+    assert!(!problems.contains("undone first"), "{problems}");
+    daemon.stop();
+}
+
+/// A build that cannot undo took the place of the one that had to.
+#[test]
+fn a_build_that_cannot_undo_waits_until_nothing_has_to_be_undone() {
+    for is_running in [true, false] {
+        let bench = Bench::new();
+        let lethal = bench.path("lethal");
+        bench.install("a", &json!({ "undo": true, "die_at_start_while": lethal }));
+        bench.install("b", &json!({ "undo": true, "after": ["a"] }));
+        want(&bench, "old");
+        let daemon = bench.start();
+        want(&bench, "new");
+        apply_within(&daemon, LONG_MS);
+        if !is_running {
+            std::fs::write(&lethal, "").unwrap();
+            let pid = i32::try_from(daemon.plugin("a").pid.unwrap()).unwrap();
+            rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL)
+                .unwrap();
+            daemon.wait_for_plugin("a", "its end", |plugin| plugin.state == PluginState::Quarantined);
+        }
+        bench.install("a", &json!({ "version": "2.0.0" }));
+        daemon.wait_for_plugin("a", "the refusal", |plugin| {
+            let error = plugin.reload.as_ref().and_then(|reload| reload.error.as_deref()).unwrap_or_default();
+            error == "a change of plugin a waits for its confirmation, and this build could not undo it"
+        });
+        assert_eq!(daemon.plugin("a").version.as_deref(), Some("1.0.0"));
+        drop(std::fs::remove_file(&lethal));
+        let report = daemon.request(&UndoChange {}).unwrap();
+        assert!(report.is_success(), "{report:?}");
+        assert_eq!(texts(&bench), both("old"));
+        daemon.wait_for_plugin("a", "the build that waited", |plugin| plugin.version.as_deref() == Some("2.0.0"));
+        assert_eq!(texts(&bench), both("old"), "and what was undone stays so");
+        daemon.stop();
+    }
+}
+
+#[test]
+fn an_administrator_can_undo_at_once() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    // Somebody else has put this one back already.
+    std::fs::write(bench.path("a"), "old").unwrap();
+    let report = daemon.request(&UndoChange {}).unwrap();
+    let results: Vec<_> = report.steps.iter().map(|step| (step.plugin.as_str(), step.undone.result)).collect();
+    assert_eq!(results, [("b", StepResult::Changed), ("a", StepResult::AlreadySo)]);
+    assert!(report.is_success());
+    assert_eq!(texts(&bench), both("old"));
+    let journal = bench.text("state/journal.jsonl").unwrap();
+    assert_eq!(journal.matches("\"undo\":true").count(), 2, "{journal}");
+    daemon.stop();
+}
+
+#[test]
+fn a_killed_daemon_is_followed_by_one_that_undoes() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, 3000);
+    daemon.kill();
+    let daemon = bench.start();
+    daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+    assert_eq!(texts(&bench), both("old"));
+    daemon.stop();
+}
+
+/// A step that fails may have cut the network before it did.
+#[test]
+fn what_a_failed_step_has_done_is_undone_too() {
+    let bench = Bench::new();
+    let fails = bench.path("fails");
+    bench.install("a", &json!({ "undo": true, "fail_after_writing_while": fails }));
+    bench.configure(&bench.wants("a", "old"));
+    let daemon = bench.start();
+    std::fs::write(fails, "").unwrap();
+    bench.configure(&bench.wants("a", "new"));
+    let report = apply_within(&daemon, 50);
+    assert_eq!(report.plugins[0].steps.first().map(|step| step.result), Some(StepResult::Failed), "{report:?}");
+    assert!(report.confirm_by_unix_ms.is_some(), "{report:?}");
+    daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+    assert_eq!(bench.text("a").as_deref(), Some("old"));
+    daemon.stop();
+}
+
+/// What was undone must stay so where its plugin comes later than the daemon, as from a share that is mounted late.
+#[test]
+fn what_was_undone_stays_so_when_its_plugin_comes_late() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    daemon.stop();
+    let share = bench.path("share");
+    std::fs::rename(bench.path("plugins"), &share).unwrap();
+    let daemon = bench.start();
+    std::fs::rename(&share, bench.path("plugins")).unwrap();
+    daemon.wait_for("the plugins", |daemon| {
+        ["a", "b"].iter().all(|name| {
+            let problem = format!("plugin {name}: its last change was undone");
+            daemon.problems().iter().any(|told| told.starts_with(&problem))
+        })
+    });
+    assert_eq!(texts(&bench), both("old"));
+    daemon.stop();
+}
+
+/// The share with the plugins may come later than the end of the time: then they undo, and apply nothing before.
+#[test]
+fn what_cannot_be_undone_because_its_plugin_is_not_there_is_undone_when_it_comes() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, 3000);
+    daemon.kill();
+    let share = bench.path("share");
+    std::fs::rename(bench.path("plugins"), &share).unwrap();
+    std::fs::create_dir(bench.path("plugins")).unwrap();
+    let daemon = bench.start();
+    daemon.wait_for("the end of the time", |daemon| {
+        daemon.problems().iter().any(|problem| problem.contains("cannot be undone: write"))
+    });
+    std::fs::remove_dir(bench.path("plugins")).unwrap();
+    std::fs::rename(&share, bench.path("plugins")).unwrap();
+    daemon.wait_for("the undoing", |_| texts(&bench) == both("old"));
+    daemon.wait_for("its report", |daemon| {
+        daemon.problems().iter().any(|problem| problem.starts_with("plugin a: its last change was undone"))
+    });
+    assert_eq!(texts(&bench), both("old"));
+    daemon.stop();
+}

@@ -190,7 +190,7 @@ fn restart_cache(host: &Host) -> Result<Outcome, PluginError> {
 
 /// Restarts the name service cache where there is one that runs.
 fn drop_cached(host: &Host) -> Result<(), PluginError> {
-    if host.system != System::Illumos {
+    if host.system() != System::Illumos {
         return Ok(());
     }
     let failed = |error| smf_error("cannot look at the name service cache", error);

@@ -80,10 +80,18 @@ impl Plugin for DnsPlugin {
             .after("interfaces")
             .subscribe(lease::TOPIC)
             .capability(capability::UNDO)
+            .capability(capability::CHECK)
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {
         config::faults(&config.dns)
+    }
+
+    fn check(&self, config: &Config, _: &Context) -> Result<Vec<Diagnostic>, PluginError> {
+        if config.dns.options.is_empty() || owner(&self.host)? != Owner::Resolved {
+            return Ok(Vec::new());
+        }
+        Ok(vec![Diagnostic::error(format!("{}.options", config::KEY), OPTIONS_UNSUPPORTED).help(WITHOUT_OPTIONS)])
     }
 
     fn observe(&mut self, config: &Config, _context: &Context) -> Result<State, PluginError> {
@@ -96,7 +104,7 @@ impl Plugin for DnsPlugin {
             Owner::Resolved => resolved::parse(text),
             _ => ResolverSettings::parse(text),
         };
-        let illumos = match self.host.system {
+        let illumos = match self.host.system() {
             System::Illumos => Some(observe_illumos(&self.host)?),
             System::Linux => None,
         };
@@ -141,7 +149,7 @@ impl Plugin for DnsPlugin {
 /// Who owns the resolver's configuration, illumos' automatic network included.
 pub(crate) fn owner(host: &Host) -> Result<Owner, PluginError> {
     let operation = "cannot find out who owns the resolver";
-    let automatic = match host.system {
+    let automatic = match host.system() {
         System::Illumos => nwam::owns_network(host).map_err(|error| smf_error(operation, error))?,
         System::Linux => false,
     };
@@ -232,9 +240,11 @@ pub(crate) fn not_ours(who: &str, evidence: &str) -> PluginError {
     PluginError::new(format!("the resolver's configuration belongs to {who}: {evidence}")).help(help)
 }
 
+const OPTIONS_UNSUPPORTED: &str = "systemd-resolved, which owns the resolver here, has no resolver options";
+const WITHOUT_OPTIONS: &str = "leave network.dns.options out";
+
 fn options_unsupported() -> PluginError {
-    PluginError::unsupported("systemd-resolved, which owns the resolver here, has no resolver options")
-        .help("leave network.dns.options out")
+    PluginError::unsupported(OPTIONS_UNSUPPORTED).help(WITHOUT_OPTIONS)
 }
 
 /// A file could not be looked at or changed.

@@ -2,6 +2,7 @@
 //! because it may have been interrupted before.
 
 mod datasets;
+mod destroy;
 mod mounts;
 
 use crate::record::Record;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use sysconfig_platform::boot_table::BootRow;
 use sysconfig_platform::files::Written;
 use sysconfig_platform::mounting::{self, MountRequest};
+use sysconfig_platform::zfs::family::Snapshot;
 use sysconfig_platform::{FileError, Host, StorageError};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
@@ -24,11 +26,20 @@ pub enum Change {
         name: String,
         /// Its properties.
         properties: BTreeMap<String, String>,
+        /// Where it comes to be mounted.
+        #[serde(default)]
+        to: Option<String>,
     },
     /// Set properties of a dataset, and give others back.
     Set {
         /// Its name.
         name: String,
+        /// Which one of that name.
+        #[serde(default)]
+        guid: Option<String>,
+        /// Whether it was ours before.
+        #[serde(default)]
+        was_ours: bool,
         /// What is set.
         set: BTreeMap<String, String>,
         /// What is given back.
@@ -37,18 +48,39 @@ pub enum Change {
         list: String,
         /// What was set on the dataset itself before.
         previous: BTreeMap<String, Option<String>>,
+        /// What it was received with, of what is set or given back.
+        #[serde(default)]
+        received: BTreeMap<String, String>,
         /// Where it is mounted.
         place: Option<String>,
+        /// Where it comes to be mounted, when that is another place.
+        #[serde(default)]
+        to: Option<String>,
+        /// Where those are mounted that may come along.
+        #[serde(default)]
+        along: Vec<String>,
+        /// The mount point below which they come, when it changes.
+        #[serde(default)]
+        base: Option<String>,
     },
     /// Mount a dataset where its properties say.
     MountDataset {
         /// Its name.
         name: String,
+        /// Where that is.
+        #[serde(default)]
+        to: Option<String>,
     },
     /// Destroy a dataset.
     Destroy {
         /// Its name.
         name: String,
+        /// Which one of that name.
+        #[serde(default)]
+        guid: Option<String>,
+        /// The snapshots that go with it.
+        #[serde(default)]
+        snapshots: Vec<Snapshot>,
         /// Whether this plugin has made it.
         was_ours: bool,
         /// Where it is mounted.
@@ -103,17 +135,25 @@ pub enum Change {
 impl Change {
     pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
         match self {
-            Self::Create { name, properties } => datasets::create(host, name, properties),
-            Self::Set { name, set, unset, list, place, .. } => {
-                datasets::set(host, name, set, unset, list, place.as_deref())
+            Self::Create { name, properties, to } => datasets::create(host, name, properties, to.as_deref()),
+            Self::Set { name, guid, was_ours, set, unset, list, place, to, along, base, .. } => {
+                datasets::check(host, name, guid.as_deref(), *was_ours)?;
+                datasets::check_place(host, name, to.as_deref())?;
+                datasets::check_followers(host, name, base.as_deref(), to.is_some())?;
+                let places: Vec<&str> = place.iter().chain(along).map(String::as_str).collect();
+                datasets::set(host, name, set, unset, list, &places)
             }
-            Self::MountDataset { name } => datasets::mount(host, name),
-            Self::Destroy { name, was_ours, place } => datasets::destroy(host, name, place.as_deref(), *was_ours),
+            Self::MountDataset { name, to } => datasets::mount(host, name, to.as_deref()),
+            Self::Destroy { name, guid, snapshots, was_ours, place } => {
+                let (guid, place) = (guid.as_deref(), place.as_deref());
+                destroy::destroy(host, &destroy::Planned { name, guid, snapshots, was_ours: *was_ours, place })
+            }
             Self::Mount { request } => mounts::mount(host, request, context),
-            Self::Remount { request, .. } => mounts::remount(host, request),
+            Self::Remount { request, was_ours, .. } => mounts::remount(host, request, !was_ours),
             Self::Unmount { request } => mounts::unmount(host, request, context),
-            Self::Row { point, row, .. } => {
-                mounts::set_row(host, point, row.as_deref().map(|(row, request)| (row, request)))
+            Self::Row { point, row, previous, .. } => {
+                let row = row.as_deref().map(|(row, request)| (row, request));
+                mounts::set_row(host, point, row, previous.as_deref())
             }
             Self::Forget { point } => mounts::forget(host, point),
             Self::Leave { what, why, help } => {
@@ -131,19 +171,23 @@ impl Change {
             Self::Destroy { name, .. } => {
                 Err(PluginError::unsupported(format!("the dataset {name} is destroyed, and does not come back")))
             }
-            Self::Set { name, previous, place, .. } => datasets::restore(host, name, previous, place.as_deref()),
-            Self::MountDataset { name } => datasets::unmount(host, name, context),
+            Self::Set { name, guid, set, unset, previous, received, place, .. } => {
+                let (guid, place) = (guid.as_deref(), place.as_deref());
+                datasets::restore(host, &datasets::Done { name, guid, set, unset, previous, received, place })
+            }
+            Self::MountDataset { name, .. } => datasets::unmount(host, name, context),
             Self::Mount { request } => mounts::unmount(host, request, context),
             Self::Remount { previous, was_ours, .. } => {
-                let outcome = mounts::remount(host, previous)?;
+                let outcome = mounts::remount(host, previous, false)?;
                 if !was_ours {
                     mounts::forget(host, &previous.mount_point)?;
                 }
                 Ok(outcome)
             }
             Self::Unmount { request } => mounts::mount(host, request, context),
-            Self::Row { point, previous, was_ours, .. } => {
-                mounts::restore_row(host, point, previous.as_deref(), *was_ours)
+            Self::Row { point, row, previous, was_ours } => {
+                let row = row.as_deref().map(|(row, _)| row);
+                mounts::restore_row(host, point, row, previous.as_deref(), *was_ours)
             }
             Self::Forget { .. } | Self::Leave { .. } => Ok(Outcome::AlreadySo),
         }
@@ -165,13 +209,18 @@ fn outcome(written: Written) -> Outcome {
     }
 }
 
-/// A failure to unmount, with the processes that are in the way.
-fn busy_error(host: &Host, place: Option<&str>, error: StorageError) -> PluginError {
-    let Some(place) = place.filter(|_| mounting::is_busy(&error)) else { return storage_error(error) };
-    let holders: Vec<String> = mounting::holders(host, place).iter().map(ToString::to_string).collect();
-    let message = match holders.is_empty() {
-        true => format!("{error}: {place} is busy"),
-        false => format!("{error}: {place} is used by {}", holders.join(", ")),
+/// A failure to unmount, with what uses the places.
+fn busy_error(host: &Host, places: &[&str], error: StorageError) -> PluginError {
+    if places.is_empty() || !mounting::is_busy(&error) {
+        return storage_error(error);
+    }
+    let users = |place: &&str| -> Vec<String> {
+        mounting::holders(host, place).iter().map(ToString::to_string).chain(mounting::others(host, place)).collect()
+    };
+    let used = places.iter().map(|place| (*place, users(place))).find(|(_, users)| !users.is_empty());
+    let (place, message) = match used {
+        None => (places[0], format!("{error}: {} is busy", places[0])),
+        Some((place, users)) => (place, format!("{error}: {place} is used by {}", users.join(", "))),
     };
     PluginError::new(message).help(format!("end what uses {place}, or make it leave the directory, and apply again"))
 }

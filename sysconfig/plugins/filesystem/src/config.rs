@@ -143,52 +143,7 @@ impl MountEntry {
 }
 
 /// The JSON Schema of `storage.dataset`.
-pub(crate) fn dataset_schema() -> serde_json::Value {
-    serde_json::json!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["name"],
-            "properties": {
-                "name": { "type": "string", "examples": ["tank/data"] },
-                "properties": {
-                    "description": "Properties of ZFS, zfsprops(7). Sizes may have units.",
-                    "type": "object",
-                    "additionalProperties": { "type": ["string", "integer", "boolean"] },
-                    "examples": [{ "mountpoint": "/data", "compression": "lz4", "quota": "10 GiB" }],
-                },
-                "adopt": { "type": "boolean", "description": "Whether one that others have made may be changed." },
-                "allow-destructive": {
-                    "type": "boolean",
-                    "description": "Whether it may be destroyed; the command line has to allow it too.",
-                },
-                "absent": { "type": "boolean", "description": "Whether it shall not exist." },
-            },
-        },
-    })
-}
+pub(crate) const DATASET_SCHEMA: &str = include_str!("dataset.schema.json");
 
 /// The JSON Schema of `storage.mount`.
-pub(crate) fn mount_schema() -> serde_json::Value {
-    let boolean = |description: &str| serde_json::json!({ "type": "boolean", "description": description });
-    serde_json::json!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["device", "mountpoint", "type"],
-            "properties": {
-                "device": { "type": "string", "examples": ["swap", "/dev/dsk/c1t0d0s6", "10.0.2.2:/srv/share", "tank/legacy"] },
-                "mountpoint": { "type": "string", "examples": ["/tmp"] },
-                "type": { "type": "string", "examples": ["tmpfs", "nfs", "ufs", "zfs", "lofs", "ext4", "bind"] },
-                "options": { "type": "array", "items": { "type": "string" }, "examples": [["size=512m"]] },
-                "persistent": boolean("Whether there is a row in the boot table."),
-                "at-boot": boolean("Whether that row says that it is mounted at boot."),
-                "fsck-pass": { "type": "integer", "minimum": 0, "maximum": 9 },
-                "overlay": boolean("Whether it may cover files that are there."),
-                "adopt": boolean("Whether a mount or row that others have made may be changed."),
-            },
-        },
-    })
-}
+pub(crate) const MOUNT_SCHEMA: &str = include_str!("mount.schema.json");

@@ -3,6 +3,7 @@
 //!
 //! * `config`, `validate`: what can be written, and what is wrong with it;
 //! * `options`, `properties`: whether what is there is what is wanted;
+//! * `followers`: what moves along with a dataset;
 //! * `order`: what has to be there before what;
 //! * `state`: looking at the machine;
 //! * `plan`: what is to be done, or is not and why;
@@ -16,6 +17,7 @@
 
 mod change;
 mod config;
+mod followers;
 mod options;
 mod order;
 mod plan;
@@ -30,7 +32,7 @@ pub use state::State;
 
 use sysconfig_platform::{Host, StorageError};
 use sysconfig_plugin::describe::capability;
-use sysconfig_plugin::{Context, Description, Diagnostic, Level, Outcome, PlannedStep, Plugin, PluginError};
+use sysconfig_plugin::{Context, Description, Diagnostic, Level, Outcome, PlannedStep, Plugin, PluginError, schema};
 
 /// The plugin; see the crate's documentation.
 #[derive(Debug)]
@@ -56,15 +58,15 @@ impl Plugin for FilesystemPlugin {
     fn describe(&self) -> Description {
         Description::new("filesystem")
             .version(env!("CARGO_PKG_VERSION"))
-            .claim(config::DATASETS, config::dataset_schema())
-            .claim(config::MOUNTS, config::mount_schema())
+            .claim(config::DATASETS, schema(config::DATASET_SCHEMA))
+            .claim(config::MOUNTS, schema(config::MOUNT_SCHEMA))
             .after("zpool")
             .before("swap")
             .capability(capability::UNDO)
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {
-        validate::faults(config, self.host.system)
+        validate::faults(config, self.host.system())
     }
 
     fn observe(&mut self, config: &Config, context: &Context) -> Result<State, PluginError> {

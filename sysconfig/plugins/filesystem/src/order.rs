@@ -26,8 +26,13 @@ pub(crate) fn units(config: &Config) -> Vec<Unit<'_>> {
     datasets.chain(config.mounts().iter().map(Unit::Mount)).collect()
 }
 
-/// Whether `one` needs `other`; `place` answers where a unit is mounted.
-pub(crate) fn needs(one: Unit<'_>, other: Unit<'_>, place: impl Fn(Unit<'_>) -> Option<String>) -> bool {
+/// Whether `one` needs `other`; `place` answers where a unit is mounted, `source` where the path is that a mount shows.
+pub(crate) fn needs(
+    one: Unit<'_>,
+    other: Unit<'_>,
+    place: impl Fn(Unit<'_>) -> Option<String>,
+    source: impl Fn(&MountEntry) -> String,
+) -> bool {
     let lies_in = |path: &str, directory: &str| path == directory || is_below(path, directory);
     if let (Some(mine), Some(theirs)) = (place(one), place(other)) {
         if is_below(&mine, &theirs) {
@@ -36,7 +41,7 @@ pub(crate) fn needs(one: Unit<'_>, other: Unit<'_>, place: impl Fn(Unit<'_>) -> 
         if let Unit::Mount(mount) = one {
             // A directory that is shown in a second place, or a file with a file system in it.
             let is_path = mount.device.starts_with('/') && !mount.device.starts_with("/dev/");
-            if is_path && mine != theirs && lies_in(&mount.device, &theirs) {
+            if is_path && mine != theirs && lies_in(&source(mount), &theirs) {
                 return true;
             }
         }

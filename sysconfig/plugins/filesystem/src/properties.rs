@@ -2,6 +2,7 @@
 
 use sysconfig_platform::storage::parse_size;
 use sysconfig_platform::zfs::Properties;
+use sysconfig_platform::zfs::property::same_dataset_value;
 
 /// The property in which stands which properties this plugin has set, so that one that leaves the configuration can be
 /// given back.
@@ -85,14 +86,13 @@ pub(crate) fn is_so(present: &Properties, property: &str, wanted: &str) -> bool 
     let Some(present) = present.get(property) else { return false };
     let normal = |value: &str| -> String {
         match value {
-            "none" if SIZES.contains(&property) => "0".to_owned(),
             "none" if COUNTS.contains(&property) => u64::MAX.to_string(),
             value => spelled(property, value),
         }
     };
     // A property of a user's is not taken from the parent: then the wish is written down nowhere.
     let is_users = property.contains(':');
-    normal(&present.value) == normal(wanted) && (!is_users || present.is_local())
+    same_dataset_value(property, &normal(wanted), &normal(&present.value)) && (!is_users || present.is_local())
 }
 
 /// How a property is given back.
@@ -122,6 +122,10 @@ mod tests {
             ("recordsize", "128K", "131072", Source::Default, true),
             ("compression", "on", "on", Source::Inherited("tank".to_owned()), true),
             ("compression", "lz4", "on", Source::Local, false),
+            ("compression", "gzip-6", "gzip", Source::Local, true),
+            ("acltype", "posixacl", "posix", Source::Local, true),
+            ("encryption", "on", "aes-256-gcm", Source::None, true),
+            ("snapshot_limit", "none", "0", Source::Local, false),
             ("mountpoint", "/tank/a", "/tank/a", Source::Default, true),
             ("snapshot_limit", "none", "18446744073709551615", Source::Default, true),
             ("org:x", "1", "1", Source::Inherited("tank".to_owned()), false),

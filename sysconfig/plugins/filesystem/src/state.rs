@@ -1,16 +1,23 @@
 //! What the machine is like.
 
+mod places;
+
 use crate::config::Config;
-use crate::order::{self, Unit};
-use crate::record::Record;
+use crate::followers::{Follower, followers};
+use crate::order::Unit;
+use crate::record::{self, Record};
 use crate::storage_error;
+pub(crate) use places::holds_something;
+use places::{follow_links, look_at_points};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::mount_table::{self, Mount};
 use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
-use sysconfig_platform::zfs::{self, Dataset, Kind, OWNER, Properties};
-use sysconfig_platform::{Host, StorageError, System};
+use sysconfig_platform::places::Places;
+use sysconfig_platform::zfs::family::{self, Relative, Snapshot};
+use sysconfig_platform::zfs::{self, Dataset, Kind, OWNER, Properties, Property, Source};
+use sysconfig_platform::{Host, StorageError, System, files};
 use sysconfig_plugin::PluginError;
 
 /// What the machine is like.
@@ -19,15 +26,32 @@ pub struct State {
     pub(crate) system: System,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) rows: Vec<BootRow>,
+    /// Rows of the boot table that cannot be read.
+    pub(crate) unreadable: Vec<String>,
+    /// Where the paths of the configuration and of the rows are when their links are followed, as far as that is elsewhere. The
+    /// table of mounts shows them so.
+    pub(crate) resolved: BTreeMap<String, String>,
     pub(crate) record: Record,
+    /// Which boot it is.
+    pub(crate) boot: String,
+    /// The numbers of the users and groups that mount options name, by the option.
+    pub(crate) ids: BTreeMap<String, u32>,
     /// Every dataset, when the configuration has some.
     pub(crate) datasets: Vec<Dataset>,
     /// The properties of the configured datasets and of those above them.
     pub(crate) properties: BTreeMap<String, Properties>,
+    /// The mount points of what lies in configured datasets and may move along with them.
+    pub(crate) below: BTreeMap<String, Property>,
     /// The datasets that this plugin has made.
     pub(crate) ours: BTreeSet<String>,
+    /// Every dataset of the pools in which something is to be destroyed.
+    pub(crate) relatives: Vec<Relative>,
+    /// The snapshots of what is to be destroyed.
+    pub(crate) snapshots: BTreeMap<String, Vec<Snapshot>>,
     /// What is at the places where something is to be mounted and nothing is.
     pub(crate) points: BTreeMap<String, MountPoint>,
+    /// Of those, the ones that cannot be looked at, and why.
+    pub(crate) unseen: BTreeMap<String, String>,
     /// Of those of them that are not empty, those in which is nothing but directories that were made for mounts of
     /// ours, with the mount points.
     pub(crate) leads_to: BTreeMap<String, BTreeSet<String>>,
@@ -40,6 +64,12 @@ pub struct State {
 }
 
 impl State {
+    /// The system; see [`System::met`].
+    #[inline(always)]
+    pub(crate) fn system(&self) -> System {
+        self.system.met()
+    }
+
     pub(crate) fn dataset(&self, name: &str) -> Option<&Dataset> {
         self.datasets.iter().find(|dataset| dataset.name == name)
     }
@@ -73,9 +103,39 @@ impl State {
     /// Where a unit is mounted: by the configuration, or else by what its dataset inherits.
     pub(crate) fn place(&self, config: &Config, unit: Unit<'_>) -> Option<String> {
         match unit {
-            Unit::Mount(mount) => Some(mount.mountpoint.clone()),
-            Unit::Dataset(dataset) => self.dataset_place(config, &dataset.name).filter(|place| place.starts_with('/')),
+            Unit::Mount(mount) => Some(self.resolved(&mount.mountpoint).to_owned()),
+            Unit::Dataset(dataset) => {
+                let place = self.dataset_place(config, &dataset.name).filter(|place| place.starts_with('/'))?;
+                Some(self.resolved(&place).to_owned())
+            }
         }
+    }
+
+    /// What moves along when a dataset gets another mount point.
+    pub(crate) fn followers(&self, name: &str) -> Vec<Follower> {
+        followers(name, &self.below, &self.mounts)
+    }
+
+    /// A path as the table of mounts shows it.
+    pub(crate) fn resolved<'a>(&'a self, path: &'a str) -> &'a str {
+        self.resolved.get(path).map_or(path, String::as_str)
+    }
+
+    /// The configuration with its mount points as the table of mounts shows them.
+    pub(crate) fn resolve(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        for entry in config.mounts.iter_mut().flatten() {
+            entry.mountpoint = self.resolved(&entry.mountpoint).to_owned();
+        }
+        config
+    }
+
+    /// The rows of the boot table about a mount point.
+    pub(crate) fn rows_at<'a>(&'a self, point: &str) -> Vec<&'a BootRow> {
+        let is_there = |row: &&BootRow| {
+            row.mount_point.as_deref().is_some_and(|place| self.resolved(place) == self.resolved(point))
+        };
+        self.rows.iter().filter(is_there).collect()
     }
 
     fn dataset_place(&self, config: &Config, name: &str) -> Option<String> {
@@ -86,7 +146,11 @@ impl State {
         // What was set on it stays, unless an earlier configuration has set it and this one no longer does.
         let present = self.properties.get(name).and_then(|properties| properties.get("mountpoint"));
         let was_ours = entry.is_some() && self.set_by_us(name).any(|property| property == "mountpoint");
-        if let Some(present) = present.filter(|present| present.is_local() && !was_ours) {
+        // So does what it was received with, or was given for this one time.
+        let is_its_own = |present: &&Property| {
+            matches!(present.source, Source::Local | Source::Received | Source::Temporary) && !was_ours
+        };
+        if let Some(present) = present.filter(is_its_own) {
             return Some(present.value.clone());
         }
         match name.rsplit_once('/') {
@@ -120,15 +184,24 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
 
 fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let file = |source| StorageError::File { operation: "look at the file systems".to_owned(), source };
+    let table = files::read(&host.root, boot_table::path(host.system())).map_err(file)?.unwrap_or_default();
     let mut state = State {
-        system: host.system,
+        system: host.system(),
         mounts: mount_table::mounts(host).map_err(file)?,
-        rows: boot_table::rows(host).map_err(file)?,
+        rows: boot_table::parse(host.system(), &table),
+        unreadable: boot_table::unreadable(host.system(), &table),
         record: Record::load(host).map_err(file)?,
+        boot: record::boot(host),
+        ids: ids(host, config.mounts().iter().flat_map(|mount| &mount.options)),
         datasets: Vec::new(),
         properties: BTreeMap::new(),
+        below: BTreeMap::new(),
         ours: BTreeSet::new(),
+        relatives: Vec::new(),
+        snapshots: BTreeMap::new(),
+        resolved: BTreeMap::new(),
         points: BTreeMap::new(),
+        unseen: BTreeMap::new(),
         leads_to: BTreeMap::new(),
         holding: BTreeSet::new(),
         identities: BTreeMap::new(),
@@ -136,72 +209,39 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     };
     if !config.datasets.is_empty() {
         look_at_datasets(host, config, &mut state)?;
+        look_at_families(host, config, &mut state)?;
     } else if state.record.datasets && look_at_datasets(host, config, &mut state).is_err() {
         // Only what is kept is told of them, which must not keep mounts from being seen to.
         (state.datasets, state.ours) = (Vec::new(), BTreeSet::new());
     }
-    look_at_devices(host, config, &mut state);
+    let mounts = state.mounts.clone();
+    let places = Places::new(host, &mounts);
+    follow_links(host, config, &places, &mut state);
+    look_at_devices(host, config, &places, &mut state);
     let ours_in_memory = state.mounts.iter().filter(|mount| is_in_memory(&mount.fstype) && state.is_ours(mount));
-    let holds = |mount: &&Mount| holds_something(host, &mount.mount_point, &state.mounts);
-    state.holding = ours_in_memory.filter(holds).map(|mount| mount.mount_point.clone()).collect();
-    let units = order::units(config);
-    for place in units.iter().filter_map(|unit| state.place(config, *unit)).collect::<BTreeSet<_>>() {
-        if mounted_at(&state.mounts, &place).is_none() {
-            let at = mounting::mount_point(host, &place)?;
-            if at == MountPoint::Filled {
-                let mut leads_to = BTreeSet::new();
-                if holds_only_ours(host, &place, &state.record, &mut leads_to) {
-                    state.leads_to.insert(place.clone(), leads_to);
-                }
-            }
-            state.points.insert(place, at);
-        }
-    }
+    let is_unknown = |point: &str| places.silent(point).is_some();
+    let holds = |point: &str| is_unknown(point) || holds_something(host, point, &state.mounts);
+    state.holding = ours_in_memory.map(|mount| mount.mount_point.clone()).filter(|point| holds(point)).collect();
+    look_at_points(host, config, &places, &mut state);
     Ok(state)
 }
 
-/// How many directories are looked into before it is enough: what has so many is in use.
-const DIRECTORIES: usize = 2000;
-/// How deep they may lie in each other. As many are open at once.
-const DEPTH: usize = 64;
-
-/// Whether there is anything in a file system but directories, which are places for mounts mostly. What cannot be read
-/// counts; what is mounted in it does not.
-pub(crate) fn holds_something(host: &Host, directory: &str, mounts: &[Mount]) -> bool {
-    looks_filled(host, directory, mounts, DEPTH, &mut DIRECTORIES.clone())
-}
-
-fn looks_filled(host: &Host, directory: &str, mounts: &[Mount], depth: usize, left: &mut usize) -> bool {
-    if depth == 0 || *left == 0 {
-        return true;
-    }
-    *left -= 1;
-    let Ok(entries) = std::fs::read_dir(host.root.locate(directory)) else { return true };
-    entries.into_iter().any(|entry| {
-        let Ok(entry) = entry else { return true };
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            return true;
-        }
-        let Ok(name) = entry.file_name().into_string() else { return true };
-        let path = format!("{}/{name}", directory.trim_end_matches('/'));
-        mounted_at(mounts, &path).is_none() && looks_filled(host, &path, mounts, depth - 1, left)
-    })
-}
-
-/// Whether there is nothing in a directory but what was made for mounts of ours; collects their mount points.
-fn holds_only_ours(host: &Host, directory: &str, record: &Record, found: &mut BTreeSet<String>) -> bool {
-    let Ok(entries) = std::fs::read_dir(host.root.locate(directory)) else { return false };
-    entries.into_iter().all(|entry| {
-        let Some(name) = entry.ok().and_then(|entry| entry.file_name().into_string().ok()) else { return false };
-        let path = format!("{}/{name}", directory.trim_end_matches('/'));
-        let made_for = |ours: &crate::record::OurMount| ours.made_directory.is_some();
-        if record.mounts.get(&path).is_some_and(made_for) {
-            found.insert(path);
-            return true;
-        }
-        let leads = record.mounts.iter().any(|(point, ours)| made_for(ours) && mount_table::is_below(point, &path));
-        leads && holds_only_ours(host, &path, record, found)
-    })
+/// The numbers of users and groups in `uid=NAME` and the like, as far as the machine's own lists have them.
+pub(crate) fn ids<'a>(host: &Host, options: impl Iterator<Item = &'a String>) -> BTreeMap<String, u32> {
+    let number = |option: &String| {
+        let (key, name) = option.split_once('=')?;
+        let list = match key {
+            "uid" => "/etc/passwd",
+            "gid" => "/etc/group",
+            _ => return None,
+        };
+        // name:password:number, passwd(5) and group(5).
+        let list = files::read_text(&host.root, list).ok().flatten()?;
+        let mut rows = list.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let row = rows.find(|row| row.first() == Some(&name))?;
+        Some((option.clone(), row.get(2)?.parse().ok()?))
+    };
+    options.filter_map(number).collect()
 }
 
 fn look_at_datasets(host: &Host, config: &Config, state: &mut State) -> Result<(), StorageError> {
@@ -217,15 +257,42 @@ fn look_at_datasets(host: &Host, config: &Config, state: &mut State) -> Result<(
     }
     let there: Vec<String> = names.into_iter().filter(|name| state.dataset(name).is_some()).collect();
     state.properties = zfs::properties(host, &there)?;
+    let mounted = |below: &str| state.datasets.iter().any(|dataset| dataset.mounted && dataset.name.starts_with(below));
+    let mut asked: Vec<String> = Vec::new();
+    for name in config.datasets.iter().filter(|entry| !entry.absent).map(|entry| &entry.name) {
+        let below = format!("{name}/");
+        let is_known = asked.iter().any(|other| other == name || name.starts_with(&format!("{other}/")));
+        if !is_known && state.dataset(name).is_some_and(|found| found.kind == Kind::Filesystem) && mounted(&below) {
+            state.below.extend(zfs::mount_points(host, name)?);
+            asked.push(name.clone());
+        }
+    }
     let owners = zfs::where_set(host, OWNER)?;
     let ours = owners.into_iter().filter(|(_, owner)| owner == crate::properties::OWNER_NAME).map(|(name, _)| name);
     state.ours = ours.filter(|name| state.dataset(name).is_some_and(|found| found.kind == Kind::Filesystem)).collect();
     Ok(())
 }
 
-fn look_at_devices(host: &Host, config: &Config, state: &mut State) {
-    let wanted =
-        config.mounts().iter().map(|mount| (mount.device.clone(), mount.fstype.clone(), mount.mountpoint.clone()));
+/// Looks at what would go with what is to be destroyed.
+fn look_at_families(host: &Host, config: &Config, state: &mut State) -> Result<(), StorageError> {
+    let mut pools = BTreeSet::new();
+    for entry in config.datasets.iter().filter(|entry| entry.absent) {
+        if state.dataset(&entry.name).is_none() {
+            continue;
+        }
+        state.snapshots.insert(entry.name.clone(), family::snapshots(host, &entry.name)?);
+        if pools.insert(entry.name.split('/').next().unwrap_or_default()) {
+            state.relatives.extend(family::relatives(host, &entry.name)?);
+        }
+    }
+    Ok(())
+}
+
+fn look_at_devices(host: &Host, config: &Config, places: &Places<'_>, state: &mut State) {
+    let wanted = config
+        .mounts()
+        .iter()
+        .map(|mount| (mount.device.clone(), mount.fstype.clone(), state.resolved(&mount.mountpoint).to_owned()));
     let remembered = state.record.mounts.values().map(|ours| &ours.request);
     let remembered = remembered.map(|ours| (ours.device.clone(), ours.fstype.clone(), ours.mount_point.clone()));
     let all: Vec<_> = wanted.chain(remembered).collect();
@@ -233,14 +300,14 @@ fn look_at_devices(host: &Host, config: &Config, state: &mut State) {
         if fstype == "bind" {
             // What is already mounted at the place must not be taken for what is shown there.
             let others: Vec<Mount> = state.mounts.iter().filter(|mount| mount.mount_point != point).cloned().collect();
-            let resolved = host.root.resolve(&device).map_or(device.clone(), |path| path.display().to_string());
-            if let Some(place) = mount_table::place_of(&others, &resolved) {
+            if let Some(place) = mount_table::place_of(&others, &places.resolve(&device)) {
                 state.places.insert(device, place);
             }
             continue;
         }
         let mounted = mounted_at(&state.mounts, &point).map(|mount| mount.device.clone());
-        for device in mounted.into_iter().chain([device]) {
+        // A file that its server keeps to itself is known by its name only.
+        for device in mounted.into_iter().chain([device]).filter(|device| places.silent(device).is_none()) {
             let identity = mounting::identity(host, &device);
             if identity != device {
                 state.identities.insert(device, identity);

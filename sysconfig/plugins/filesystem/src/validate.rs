@@ -4,7 +4,9 @@ use crate::config::{Config, DATASETS, DatasetEntry, MOUNTS, MountEntry};
 use crate::order;
 use crate::properties::{self, NOT_SETTABLE, RESERVED_PREFIX};
 use std::collections::BTreeMap;
+use sysconfig_platform::device::is_kernel_name;
 use sysconfig_platform::mount_table::is_below;
+use sysconfig_platform::storage::parse_size;
 use sysconfig_platform::{System, zfs};
 use sysconfig_plugin::Diagnostic;
 
@@ -42,7 +44,7 @@ pub(crate) fn faults(config: &Config, system: System) -> Vec<Diagnostic> {
         }
         found.extend(mount_faults(&key, mount, config, system));
     }
-    if found.is_empty() {
+    if !found.iter().any(Diagnostic::is_error) {
         found.extend(circle(config));
     }
     found
@@ -60,6 +62,16 @@ fn dataset_faults(key: &str, dataset: &DatasetEntry) -> Vec<Diagnostic> {
             found.push(Diagnostic::error(key, format!("{property} cannot be set: {fault}")));
         } else if let Some(fault) = properties::value_fault(property, &value.to_string()) {
             found.push(Diagnostic::error(key, format!("{:?} is no value of {property}: {fault}", value.to_string())));
+        }
+    }
+    for (quota, reserved) in [("quota", "reservation"), ("refquota", "refreservation")] {
+        let bytes = |property: &str| dataset.property(property).and_then(|value| parse_size(&value));
+        if let (Some(limit), Some(bytes)) = (bytes(quota).filter(|limit| *limit > 0), bytes(reserved)) {
+            if bytes > limit {
+                let message = format!("{reserved} is more than {quota} allows");
+                let key = format!("{key}.properties.{reserved}");
+                found.push(Diagnostic::error(key, message).help(format!("lower it, or raise {quota}")));
+            }
         }
     }
     if dataset.absent && !dataset.allow_destructive {
@@ -80,6 +92,10 @@ fn property_fault(property: &str) -> Option<String> {
     }
     if NOT_SETTABLE.contains(&property) {
         return Some("the system computes it, or only volumes have it".to_owned());
+    }
+    // ZFS takes it, and reads out the whole one.
+    if let Some(whole) = zfs::property::whole_name(property) {
+        return Some(format!("its whole name is {whole}"));
     }
     if property.contains('@') {
         return Some("quotas of users and groups are not kept here".to_owned());
@@ -119,6 +135,11 @@ fn mount_faults(key: &str, mount: &MountEntry, config: &Config, system: System) 
     }
     found.extend(type_fault(key, &mount.fstype, system));
     found.extend(device_fault(key, mount, system));
+    if system == System::Linux && is_kernel_name(&mount.device) {
+        let message = format!("{} may be another disk after a reboot", mount.device);
+        let help = "write UUID=… as blkid prints it, or its name in /dev/disk/by-id or /dev/disk/by-path";
+        found.push(Diagnostic::warning(format!("{key}.device"), message).help(help));
+    }
     found.extend(option_faults(key, mount));
     if system == System::Illumos
         && (format!("{}{point}{}", mount.device, mount.options.join(","))).contains([' ', '\t'])
@@ -214,7 +235,10 @@ fn legacy_fault(key: &str, mount: &MountEntry, config: &Config) -> Option<Diagno
 
 /// Things that have to be there before themselves.
 fn circle(config: &Config) -> Option<Diagnostic> {
-    let (_, left) = order::sort(&order::units(config), |one, other| order::needs(one, other, order::configured_place));
+    let needs = |one: order::Unit<'_>, other: order::Unit<'_>| {
+        order::needs(one, other, order::configured_place, |mount| mount.device.clone())
+    };
+    let (_, left) = order::sort(&order::units(config), needs);
     let names: Vec<&str> = left.iter().map(order::Unit::name).collect();
     let message = format!("each of {} has to be there before another of them", names.join(", "));
     let key = match left.first()? {

@@ -59,7 +59,7 @@ fn furnish(host: &Host, storage: &mut Storage) {
     storage.add_dataset("tank/scratch", scratch);
     storage.shares.insert("10.0.2.2:/srv/share".to_owned());
     storage.add_device("/dev/dsk/c1t0d0s6", 1 << 30, Some("ufs"));
-    storage.add_device("/dev/sdb1", 1 << 30, Some("ext4"));
+    storage.add_device("/dev/disk/by-partuuid/0f5c2e9b-02", 1 << 30, Some("ext4"));
     storage.add_device("/dev/sdc1", 1 << 30, Some("swap"));
 }
 

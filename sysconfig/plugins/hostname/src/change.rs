@@ -52,7 +52,7 @@ impl Change {
         match self {
             Self::Persist { previous: Some(previous), .. } => persist(host, previous),
             Self::Persist { previous: None, .. } => {
-                let path = hostname::persistent_path(host.system);
+                let path = hostname::persistent_path(host.system());
                 files::remove(&host.root, path)
                     .map(outcome)
                     .map_err(|error| file_error("cannot take the kept host name back", error))
@@ -82,7 +82,7 @@ fn run(host: &Host, name: &str) -> Result<Outcome, PluginError> {
 fn write_rows(host: &Host, rows: &[String]) -> Result<Outcome, PluginError> {
     let write = || -> Result<Written, FileError> {
         let present = files::read(&host.root, hosts::HOSTS)?;
-        let content = hosts::with_rows(host.system, present.as_deref(), rows);
+        let content = hosts::with_rows(host.system(), present.as_deref(), rows);
         files::replace(&host.root, hosts::HOSTS, &content)
     };
     write().map(outcome).map_err(|error| file_error("cannot change our rows of the hosts file", error))
@@ -100,7 +100,7 @@ fn back_up_persistent(host: &Host, context: &Context) -> Result<(), PluginError>
         let name = hostname::parse_persistent(content).unwrap_or_default();
         content.trim() != name
     };
-    back_up(host, hostname::persistent_path(host.system), says_more, context)
+    back_up(host, hostname::persistent_path(host.system()), says_more, context)
 }
 
 fn back_up(host: &Host, path: &str, is_worth_it: impl Fn(&str) -> bool, context: &Context) -> Result<(), PluginError> {

@@ -132,7 +132,7 @@ impl Plugin for HostnamePlugin {
         let file = file.unwrap_or_default();
         let wanted = self.wanted(&config.hostname)?;
         let wanted_rows = match &wanted {
-            Some(name) if hosts::foreign_address(&file, name).is_none() => hosts::own_rows(self.host.system, name),
+            Some(name) if hosts::foreign_address(&file, name).is_none() => hosts::own_rows(self.host.system(), name),
             _ => Vec::new(),
         };
         Ok(State { wanted, running, persistent, own_rows: hosts::marked(&file), wanted_rows })
@@ -177,7 +177,7 @@ impl HostnamePlugin {
 
     fn persist(&self, name: &str, previous: Option<&str>) -> PlannedStep<Change> {
         let change = Change::Persist { name: name.to_owned(), previous: previous.map(str::to_owned) };
-        let path = hostname::persistent_path(self.host.system);
+        let path = hostname::persistent_path(self.host.system());
         let summary = format!("keep the host name {name} for the next boot");
         PlannedStep::new("write", path, summary, Risk::Safe, change).field("hostname", previous, name)
     }

@@ -27,12 +27,25 @@ fn rows() -> impl Strategy<Value = Vec<String>> {
     proptest::collection::vec(row, 0..8)
 }
 
-fn converge(host: &Host, file: &str, rows: &[String], names: &[String]) -> Result<(), TestCaseError> {
+/// A name, or one from a lease with that as the fallback.
+fn wish() -> impl Strategy<Value = (String, bool)> {
+    (name(), any::<bool>())
+}
+
+fn converge(
+    host: &Host,
+    file: &str,
+    rows: &[String],
+    wishes: &[(String, bool)],
+    leased: Option<&str>,
+) -> Result<(), TestCaseError> {
     let text = rows.iter().map(|row| format!("{row}\n")).collect::<String>();
     fs::write(host.root.locate(file), &text).unwrap();
     let mut harness = Harness::start(HostnamePlugin::new(host.clone()));
-    for name in names {
-        let config = json!({ "system.hostname": name });
+    for (name, from_lease) in wishes {
+        let value = if *from_lease { json!({ "from": "dhcp", "fallback": name }) } else { json!(name) };
+        let name = named(name, *from_lease, leased);
+        let config = json!({ "system.hostname": value });
         prop_assert_eq!(harness.validate(config.clone()), vec![]);
         harness.configure(config);
         let converged = harness.converge().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
@@ -41,9 +54,14 @@ fn converge(host: &Host, file: &str, rows: &[String], names: &[String]) -> Resul
         let now = fs::read_to_string(host.root.locate(file)).unwrap();
         let others: Vec<_> = now.lines().filter(|row| rows.iter().any(|known| known == row)).collect();
         prop_assert_eq!(&others, rows, "{}", now);
-        prop_assert!(now.split_whitespace().any(|word| word == name), "{}", now);
+        prop_assert!(now.split_whitespace().any(|word| word.eq_ignore_ascii_case(name)), "{}", now);
     }
     Ok(())
+}
+
+/// The name that comes of a wish.
+fn named<'a>(name: &'a str, from_lease: bool, leased: Option<&'a str>) -> &'a str {
+    leased.filter(|_| from_lease).unwrap_or(name)
 }
 
 fn cases() -> ProptestConfig {
@@ -54,20 +72,34 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn linux_converges_from_anywhere(rows in rows(), kept in "[ -~]{0,20}\n?", names in proptest::collection::vec(name(), 1..4)) {
+    fn linux_converges_from_anywhere(rows in rows(), kept in "[ -~]{0,20}\n?", wishes in proptest::collection::vec(wish(), 1..4)) {
         let (_directory, host, _machine) = linux::Machine::start();
         fs::write(host.root.locate("/etc/hostname"), kept).unwrap();
-        converge(&host, "/etc/hosts", &rows, &names)?;
+        converge(&host, "/etc/hosts", &rows, &wishes, None)?;
         let kept = fs::read_to_string(host.root.locate("/etc/hostname")).unwrap();
-        prop_assert_eq!(kept.lines().last(), names.last().map(String::as_str));
+        prop_assert_eq!(kept.lines().last(), wishes.last().map(|(name, _)| name.as_str()));
     }
 
     #[test]
-    fn illumos_converges_from_anywhere(rows in rows(), kept in "[ -~]{0,20}\n?", names in proptest::collection::vec(name(), 1..4)) {
+    fn illumos_converges_from_anywhere(
+        rows in rows(),
+        kept in "[ -~]{0,20}\n?",
+        leased in proptest::option::of(name()),
+        wishes in proptest::collection::vec(wish(), 1..4),
+    ) {
+        use illumos::network::{Kind, Server};
         let (_directory, host, machine) = illumos::Machine::start();
         fs::write(host.root.locate("/etc/nodename"), kept).unwrap();
-        converge(&host, "/etc/inet/hosts", &rows, &names)?;
-        prop_assert_eq!(Some(&machine.name()), names.last());
+        machine.network(|network| {
+            network.add_link("net0", 1);
+            let options = [("Hostname", leased.iter().cloned().collect())].into();
+            let server = Server { address: "10.0.2.15/24".parse().unwrap(), router: None, options, looks: 0 };
+            network.servers.insert("net0".to_owned(), server);
+            network.add_object("net0/dhcp", Kind::Dhcp);
+        });
+        converge(&host, "/etc/inet/hosts", &rows, &wishes, leased.as_deref())?;
+        let (last, from_lease) = wishes.last().unwrap();
+        prop_assert_eq!(machine.name(), named(last, *from_lease, leased.as_deref()));
         let link = fs::symlink_metadata(host.root.locate("/etc").join("hosts")).unwrap();
         prop_assert!(link.file_type().is_symlink(), "the link stays a link");
     }

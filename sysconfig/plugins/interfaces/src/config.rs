@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::time::Duration;
 use sysconfig_platform::mac::MacAddress;
-use sysconfig_platform::{IpNet, Route};
+use sysconfig_platform::{IpNet, Route, parse_net};
 
 /// The configuration key that the plugin owns.
 pub(crate) const KEY: &str = "network.interface";
@@ -44,6 +44,9 @@ pub struct Interface {
     /// Whether the link may be absent, or without a lease, without that being a failure.
     #[serde(default)]
     pub optional: bool,
+    /// Whether the link may come later. When it is there, it has to get its leases.
+    #[serde(default)]
+    pub hotplug: bool,
 }
 
 /// Which link an interface is about: one of these.
@@ -112,8 +115,7 @@ impl AddressEntry {
             "dhcp6" => Self::Dhcp6,
             "addrconf" => Self::Addrconf,
             // Without a prefix length nothing is guessed.
-            text if text.contains('/') => Self::Static(text.parse().ok()?),
-            _ => return None,
+            text => Self::Static(parse_net(text)?),
         })
     }
 }
@@ -139,6 +141,11 @@ impl Wanted {
 }
 
 impl Interface {
+    /// Whether it is a fault when the machine does not have the link.
+    pub(crate) fn link_is_needed(&self) -> bool {
+        !self.optional && !self.hotplug
+    }
+
     pub(crate) fn wanted(&self) -> Wanted {
         let entries: Vec<_> = self.addresses.iter().filter_map(|text| AddressEntry::parse(text)).collect();
         let mut statics = Vec::new();
@@ -161,9 +168,10 @@ impl Interface {
 
     fn all_routes(&self) -> Vec<Route> {
         let defaults = self.gateway.items().into_iter().filter_map(|(_, text)| text.parse::<IpAddr>().ok());
-        let others = self.routes.iter().filter_map(|entry| {
-            Some(Route { to: entry.to.parse::<IpNet>().ok()?.trunc(), via: entry.via.parse().ok()? })
-        });
+        let others = self
+            .routes
+            .iter()
+            .filter_map(|entry| Some(Route { to: parse_net(&entry.to)?.trunc(), via: entry.via.parse().ok()? }));
         defaults.map(Route::default_over).chain(others).collect()
     }
 }
@@ -184,8 +192,8 @@ impl std::fmt::Display for Selector {
     }
 }
 
-/// A whole number of seconds or minutes, `10s` or `2m`. The longest leaves a service that waits for
-/// two of them as it starts enough of the 300 seconds that service managers give it.
+/// A whole number of seconds or minutes, `10s` or `2m`. The longest leaves a service enough of the 300 seconds that service
+/// managers give it to start: leases are waited for at the same time.
 pub(crate) fn parse_seconds(text: &str) -> Option<Duration> {
     const LONGEST: u64 = 120;
     let (number, factor) = match (text.strip_suffix('s'), text.strip_suffix('m')) {
@@ -198,56 +206,4 @@ pub(crate) fn parse_seconds(text: &str) -> Option<Duration> {
 }
 
 /// The JSON Schema of `network.interface`.
-pub(crate) fn schema() -> serde_json::Value {
-    let address = serde_json::json!({ "type": "string", "anyOf": [{ "format": "ipv4" }, { "format": "ipv6" }] });
-    serde_json::json!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "additionalProperties": false,
-            "required": ["match"],
-            "properties": {
-                "match": {
-                    "description": "Which link: by its name, by its link-layer address, or the first with a signal.",
-                    "type": "object",
-                    "additionalProperties": false,
-                    "minProperties": 1,
-                    "maxProperties": 1,
-                    "properties": {
-                        "name": { "type": "string" },
-                        "mac": { "type": "string" },
-                        "first-up": { "const": true },
-                    },
-                },
-                "addresses": {
-                    "description": "Addresses with their prefix lengths; dhcp, dhcp6 and addrconf get some from the network.",
-                    "type": "array",
-                    "items": { "type": "string", "examples": ["dhcp", "dhcp6", "addrconf", "192.0.2.10/24"] },
-                },
-                "gateway": {
-                    "description": "The default router, or one for each family.",
-                    "anyOf": [address, { "type": "array", "maxItems": 2, "items": address }],
-                },
-                "routes": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "additionalProperties": false,
-                        "required": ["to", "via"],
-                        "properties": { "to": { "type": "string" }, "via": address },
-                    },
-                },
-                "mtu": { "description": "The largest packet in bytes.", "type": "integer", "minimum": 68, "maximum": 65535 },
-                "lease-deadline": {
-                    "description": "How long to wait for a lease before going on without, at most 2m.",
-                    "type": "string",
-                    "examples": ["10s", "2m"],
-                },
-                "optional": {
-                    "description": "Whether the link may be absent, or without a lease.",
-                    "type": "boolean",
-                },
-            },
-        },
-    })
-}
+pub(crate) const SCHEMA: &str = include_str!("interface.schema.json");

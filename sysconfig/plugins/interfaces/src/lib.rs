@@ -1,6 +1,7 @@
 //! The plugin `interfaces` owns `network.interface`: addresses, DHCP, routes and packet sizes of the machine's links.
 //!
 //! * `config`, `validate`: what can be written, and what is wrong with it;
+//! * `check`: what in it does not fit this machine;
 //! * `select`: which link an interface is about;
 //! * `illumos`, `linux`: observing, planning and changing, in the system's own terms;
 //! * `record`: what the plugin remembers of its own doing;
@@ -11,6 +12,7 @@
 //! are, and what is there already and as wanted is used, whoever made it. Name servers and host names from leases are
 //! none of its business; it only says that there are some.
 
+mod check;
 mod config;
 mod error;
 pub mod illumos;
@@ -27,9 +29,10 @@ pub use steps::Waiting;
 use config::KEY;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use sysconfig_platform::{Host, System};
+use steps::CHOOSE;
+use sysconfig_platform::{Host, System, only};
 use sysconfig_plugin::describe::capability;
-use sysconfig_plugin::{Context, Description, Diagnostic, Outcome, PlannedStep, Plugin, PluginError};
+use sysconfig_plugin::{Context, Description, Diagnostic, Outcome, PlannedStep, Plugin, PluginError, schema};
 use watch::Watch;
 pub use watch::{CHANGED, LEASES};
 
@@ -59,8 +62,10 @@ impl InterfacesPlugin {
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// A machine of illumos.
+    #[serde(with = "only::illumos")]
     Illumos(illumos::State),
     /// A machine of Linux.
+    #[serde(with = "only::linux")]
     Linux(linux::State),
 }
 
@@ -69,8 +74,10 @@ pub enum State {
 #[serde(rename_all = "lowercase")]
 pub enum Change {
     /// Of a machine of illumos.
+    #[serde(with = "only::illumos")]
     Illumos(illumos::Change),
     /// Of a machine of Linux.
+    #[serde(with = "only::linux")]
     Linux(linux::Change),
 }
 
@@ -82,20 +89,25 @@ impl Plugin for InterfacesPlugin {
     fn describe(&self) -> Description {
         Description::new("interfaces")
             .version(env!("CARGO_PKG_VERSION"))
-            .claim(KEY, config::schema())
+            .claim(KEY, schema(config::SCHEMA))
             .before("dns")
             .before("hostname")
             .capability(capability::UNDO)
+            .capability(capability::CHECK)
             .subscribe(CHANGED)
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {
-        validate::faults(config, self.host.system)
+        validate::faults(config, self.host.system())
+    }
+
+    fn check(&self, config: &Config, _: &Context) -> Result<Vec<Diagnostic>, PluginError> {
+        check::faults(&self.host, config)
     }
 
     fn observe(&mut self, config: &Config, context: &Context) -> Result<State, PluginError> {
         self.watch.look(&self.host, context);
-        match self.host.system {
+        match self.host.system() {
             System::Illumos => illumos::observe(&self.host, config, context).map(State::Illumos),
             System::Linux => linux::observe(&self.host, config, context).map(State::Linux),
         }
@@ -103,26 +115,49 @@ impl Plugin for InterfacesPlugin {
 
     fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
         match observed {
-            State::Illumos(state) => Ok(wrap(illumos::plan(config, state)?, Change::Illumos)),
-            State::Linux(state) => Ok(wrap(linux::plan(config, state)?, Change::Linux)),
+            State::Illumos(state) if System::Illumos.is_met() => {
+                Ok(wrap(illumos::plan(config, state)?, Change::Illumos))
+            }
+            State::Linux(state) if System::Linux.is_met() => Ok(wrap(linux::plan(config, state)?, Change::Linux)),
+            _ => Err(of_another_system()),
         }
+    }
+
+    fn verify(&self, config: &Config, observed: &State) -> Vec<Diagnostic> {
+        let steps = match self.plan(config, observed) {
+            Ok(steps) => steps,
+            Err(error) => return vec![Diagnostic::error("", error.to_error_object().chain())],
+        };
+        if let Some(choice) = steps.iter().find(|step| step.action == CHOOSE) {
+            // Only by the steps before it could be found out what is to be configured.
+            let message = format!("{} is the first link with a signal, and is configured next", choice.resource);
+            return vec![Diagnostic::warning("", message)];
+        }
+        steps.iter().map(|step| Diagnostic::error("", format!("still to do: {}", step.summary))).collect()
     }
 
     fn apply(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
         match change {
-            Change::Illumos(change) => change.apply(&self.host, context),
-            Change::Linux(change) => change.apply(&self.host, context),
+            Change::Illumos(change) if System::Illumos.is_met() => change.apply(&self.host, context),
+            Change::Linux(change) if System::Linux.is_met() => change.apply(&self.host, context),
+            _ => Err(of_another_system()),
         }
     }
 
     fn undo(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
         match change {
-            Change::Illumos(change) => change.undo(&self.host, context),
-            Change::Linux(change) => change.undo(&self.host, context),
+            Change::Illumos(change) if System::Illumos.is_met() => change.undo(&self.host, context),
+            Change::Linux(change) if System::Linux.is_met() => change.undo(&self.host, context),
+            _ => Err(of_another_system()),
         }
     }
 }
 
 fn wrap<C>(steps: Vec<PlannedStep<C>>, wrap: impl Fn(C) -> Change) -> Vec<PlannedStep<Change>> {
     steps.into_iter().map(|step| step.map(&wrap)).collect()
+}
+
+/// The compiler does not know that what [`only`] refuses is never there.
+fn of_another_system() -> PluginError {
+    PluginError::unsupported("this is of another system")
 }

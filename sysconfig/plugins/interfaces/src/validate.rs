@@ -1,9 +1,11 @@
 //! What can be wrong with a configuration.
 
 use crate::config::{AddressEntry, Config, Interface, KEY, Selector, parse_seconds};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::net::IpAddr;
-use sysconfig_platform::{IpNet, Route, System, dladm, ipadm, stack};
+use sysconfig_platform::mac::MacAddress;
+use sysconfig_platform::{IpNet, System, dladm, ipadm, parse_net, stack};
 use sysconfig_plugin::Diagnostic;
 
 /// The smallest largest packet: of IPv4 (RFC 791), and of IPv6 (RFC 8200).
@@ -18,13 +20,19 @@ const LONGEST_LABEL: usize = "scv6dhcp".len();
 /// Everything that is wrong.
 pub(crate) fn faults(config: &Config, system: System) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let mut seen = Seen::default();
+    let own = config.interfaces.iter().flat_map(|interface| interface.wanted().statics).collect();
+    let mut seen = Seen { own, ..Seen::default() };
     for (at, interface) in config.interfaces.iter().enumerate() {
         let key = format!("{KEY}[{at}]");
         found.extend(selector_faults(&key, &interface.selector, system, &mut seen));
-        found.extend(address_faults(&key, interface, &mut seen));
+        let of_addresses = address_faults(&key, interface, &mut seen);
+        // Of one address on two links, that they are in one network is no news.
+        if of_addresses.is_empty() {
+            found.extend(network_faults(&key, interface, &mut seen));
+        }
+        found.extend(of_addresses);
         found.extend(gateway_faults(&key, interface, &mut seen));
-        found.extend(route_faults(&key, interface));
+        found.extend(route_faults(&key, interface, &mut seen));
         found.extend(mtu_fault(&key, interface));
         found.extend(deadline_fault(&key, interface));
     }
@@ -34,10 +42,15 @@ pub(crate) fn faults(config: &Config, system: System) -> Vec<Diagnostic> {
 /// What was seen in earlier interfaces, with its key.
 #[derive(Default)]
 struct Seen {
+    /// The fixed addresses of all interfaces, the later ones too.
+    own: Vec<IpNet>,
     selectors: BTreeMap<String, String>,
-    addresses: BTreeMap<IpAddr, String>,
+    /// Those that are good for a link only with the key of their interface.
+    addresses: BTreeMap<(IpAddr, Option<String>), String>,
+    networks: BTreeMap<IpNet, String>,
     /// By whether it is for IPv6.
     defaults: BTreeMap<bool, String>,
+    destinations: BTreeMap<IpNet, String>,
 }
 
 fn selector_faults(key: &str, selector: &Selector, system: System, seen: &mut Seen) -> Vec<Diagnostic> {
@@ -55,13 +68,9 @@ fn selector_faults(key: &str, selector: &Selector, system: System, seen: &mut Se
             }));
             format!("name {name}")
         }
-        Selector { mac: Some(mac), .. } => match selector.mac_address() {
-            Some(address) => format!("mac {address}"),
-            None => {
-                let message = format!("{mac:?} is not a link-layer address");
-                let help = "six hexadecimal bytes with colons between them, for example 02:08:20:ab:01:0f";
-                return vec![Diagnostic::error(format!("{key}.mac"), message).help(help)];
-            }
+        Selector { mac: Some(mac), .. } => match mac_identity(&key, mac) {
+            Ok(identity) => identity,
+            Err(fault) => return vec![fault],
         },
         Selector { first_up: Some(false), .. } => {
             return vec![Diagnostic::error(format!("{key}.first-up"), "this matches nothing").help("write true")];
@@ -75,7 +84,28 @@ fn selector_faults(key: &str, selector: &Selector, system: System, seen: &mut Se
     found
 }
 
+/// A link-layer address in its one form.
+fn mac_identity(key: &str, mac: &str) -> Result<String, Diagnostic> {
+    let fault = |message: String| Diagnostic::error(format!("{key}.mac"), message);
+    let Ok(address) = mac.parse::<MacAddress>() else {
+        let help = "six hexadecimal bytes with colons between them, for example 02:08:20:ab:01:0f";
+        return Err(fault(format!("{mac:?} is not a link-layer address")).help(help));
+    };
+    // The lowest bit of the first byte makes it the address of a group (IEEE 802, 8.2).
+    if address.0[0] & 1 != 0 || address.0 == [0; 6] {
+        return Err(fault(format!("{mac} is the address of no single link")));
+    }
+    Ok(format!("mac {address}"))
+}
+
 fn name_fault(name: &str, system: System) -> Option<String> {
+    let loopback = match system {
+        System::Linux => "lo",
+        System::Illumos => "lo0",
+    };
+    if name == loopback {
+        return Some("it leads to the machine itself, and the system sets it up".to_owned());
+    }
     match system {
         System::Linux => stack::name_fault(name),
         System::Illumos => dladm::name_fault(name).or_else(|| {
@@ -89,8 +119,9 @@ fn name_fault(name: &str, system: System) -> Option<String> {
 
 fn address_faults(key: &str, interface: &Interface, seen: &mut Seen) -> Vec<Diagnostic> {
     let mut found = Vec::new();
+    let of_interface = key;
     for (index, text) in interface.addresses.iter().enumerate() {
-        let key = format!("{key}.addresses[{index}]");
+        let key = format!("{of_interface}.addresses[{index}]");
         let Some(entry) = AddressEntry::parse(text) else {
             found.push(unreadable_address(&key, text));
             continue;
@@ -102,12 +133,21 @@ fn address_faults(key: &str, interface: &Interface, seen: &mut Seen) -> Vec<Diag
         let AddressEntry::Static(net) = entry else { continue };
         if let Some(fault) = host_fault(net) {
             found.push(Diagnostic::error(key, format!("{text} cannot be an address of this machine: {fault}")));
-        } else if let Some(before) = seen.addresses.insert(net.addr(), key.clone()) {
-            found.push(Diagnostic::error(key, format!("{} is also set in {before}", net.addr())));
+            continue;
+        }
+        // The same link-local address can be on every link.
+        let scope = stack::is_link_local(net.addr()).then(|| of_interface.to_owned());
+        match seen.addresses.entry((net.addr(), scope)) {
+            Entry::Occupied(before) => {
+                let message = format!("{} is also set in {}", net.addr(), before.get());
+                found.push(Diagnostic::error(key, message));
+            }
+            Entry::Vacant(entry) => drop(entry.insert(key)),
         }
     }
     if interface.addresses.len() > MOST_ADDRESSES {
-        found.push(Diagnostic::error(format!("{key}.addresses"), format!("more than {MOST_ADDRESSES} addresses")));
+        let key = format!("{of_interface}.addresses");
+        found.push(Diagnostic::error(key, format!("more than {MOST_ADDRESSES} addresses")));
     }
     found
 }
@@ -131,23 +171,58 @@ fn unreadable_address(key: &str, text: &str) -> Diagnostic {
 
 /// Why a machine cannot have the address.
 fn host_fault(net: IpNet) -> Option<String> {
-    let address = net.addr();
     if net.prefix_len() == 0 {
         return Some("a prefix length of 0 would put the whole world on the link".to_owned());
     }
-    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+    if !is_of_a_machine(net.addr()) {
         return Some("it is not the address of a single machine on a link".to_owned());
     }
-    if let IpNet::V4(net) = net {
-        // Networks of one or two addresses have neither (RFC 3021).
-        if net.prefix_len() < 31 && net.addr() == net.network() {
-            return Some(format!("it is the address of the network {}", net.trunc()));
-        }
-        if net.prefix_len() < 31 && net.addr() == net.broadcast() {
-            return Some(format!("it is the broadcast address of {}", net.trunc()));
+    reserved_in(net, net.addr()).or_else(|| {
+        // The routers of a network have that one together (RFC 4291, 2.6.1), unless it has two addresses only (RFC 6164).
+        let is_of_routers = net.addr().is_ipv6() && net.prefix_len() < 127 && net.addr() == net.network();
+        is_of_routers.then(|| format!("it is the address of the network {}", net.trunc()))
+    })
+}
+
+/// Whether an address can be that of a single machine on a link.
+fn is_of_a_machine(address: IpAddr) -> bool {
+    let is_special = match address {
+        // 0.0.0.0/8 is "this network" (RFC 1122, 3.2.1.3).
+        IpAddr::V4(address) => address.is_broadcast() || address.octets()[0] == 0,
+        // That is how programs write an IPv4 address, and none is sent so (RFC 4291, 2.5.5.2).
+        IpAddr::V6(address) => address.to_ipv4_mapped().is_some(),
+    };
+    !is_special && !address.is_unspecified() && !address.is_multicast() && !address.is_loopback()
+}
+
+/// Why no machine in a network of IPv4 has an address of it.
+fn reserved_in(net: IpNet, address: IpAddr) -> Option<String> {
+    // Networks of one or two addresses have neither (RFC 3021).
+    if address.is_ipv6() || net.prefix_len() >= 31 {
+        return None;
+    }
+    if address == net.network() {
+        return Some(format!("it is the address of the network {}", net.trunc()));
+    }
+    (address == net.broadcast()).then(|| format!("it is the broadcast address of {}", net.trunc()))
+}
+
+/// Two links in one network: the system sends over one of them, and does not say over which.
+fn network_faults(key: &str, interface: &Interface, seen: &mut Seen) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let networks: BTreeSet<IpNet> = interface.wanted().statics.iter().map(IpNet::trunc).collect();
+    for network in networks.into_iter().filter(|network| !stack::is_link_local(network.addr())) {
+        match seen.networks.entry(network) {
+            Entry::Occupied(before) => {
+                let before = before.get();
+                let message = format!("{network} is also a network of {before}, and packets to it leave over one link");
+                let help = "put the addresses of one network on one link, unless both links are meant to be in it";
+                found.push(Diagnostic::warning(format!("{key}.addresses"), message).help(help));
+            }
+            Entry::Vacant(entry) => drop(entry.insert(key.to_owned())),
         }
     }
-    None
+    found
 }
 
 fn gateway_faults(key: &str, interface: &Interface, seen: &mut Seen) -> Vec<Diagnostic> {
@@ -159,23 +234,31 @@ fn gateway_faults(key: &str, interface: &Interface, seen: &mut Seen) -> Vec<Diag
             found.push(Diagnostic::error(key, format!("{text:?} is not an address")).help(help));
             continue;
         };
-        found.extend(via_fault(&key, interface, via));
-        if let Some(before) = seen.defaults.insert(via.is_ipv6(), key.clone()) {
-            let family = if via.is_ipv6() { "IPv6" } else { "IPv4" };
-            found.push(Diagnostic::error(key, format!("a second default router for {family}; {before} is the first")));
+        found.extend(via_fault(&key, interface, via, &seen.own));
+        match seen.defaults.entry(via.is_ipv6()) {
+            Entry::Occupied(before) => {
+                let family = if via.is_ipv6() { "IPv6" } else { "IPv4" };
+                let message = format!("a second default router for {family}; {} is the first", before.get());
+                found.push(Diagnostic::error(key, message));
+            }
+            Entry::Vacant(entry) => drop(entry.insert(key)),
         }
     }
     found
 }
 
-/// Why the machine cannot reach a gateway over this interface.
-fn via_fault(key: &str, interface: &Interface, via: IpAddr) -> Option<Diagnostic> {
+/// Why the machine cannot reach a gateway over this interface; `own` are the addresses of all of them.
+fn via_fault(key: &str, interface: &Interface, via: IpAddr, own: &[IpNet]) -> Option<Diagnostic> {
     let wanted = interface.wanted();
-    if via.is_unspecified() || via.is_multicast() || via.is_loopback() {
+    if !is_of_a_machine(via) {
         return Some(Diagnostic::error(key, format!("{via} is not the address of a router")));
     }
-    if wanted.statics.iter().any(|net| net.addr() == via) {
+    let own = if stack::is_link_local(via) { &wanted.statics } else { own };
+    if own.iter().any(|net| net.addr() == via) {
         return Some(Diagnostic::error(key, format!("{via} is this machine's own address")));
+    }
+    if let Some(fault) = wanted.statics.iter().find_map(|net| reserved_in(*net, via)) {
+        return Some(Diagnostic::error(key, format!("{via} cannot be the address of a router: {fault}")));
     }
     let networks: Vec<IpNet> =
         wanted.statics.iter().copied().filter(|net| net.addr().is_ipv6() == via.is_ipv6()).collect();
@@ -191,15 +274,14 @@ fn via_fault(key: &str, interface: &Interface, via: IpAddr) -> Option<Diagnostic
     Some(Diagnostic::error(key, message).help("a gateway is in the network of one of the interface's addresses"))
 }
 
-fn route_faults(key: &str, interface: &Interface) -> Vec<Diagnostic> {
+fn route_faults(key: &str, interface: &Interface, seen: &mut Seen) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    let mut seen: Vec<IpNet> = Vec::new();
     for (index, entry) in interface.routes.iter().enumerate() {
         let key = format!("{key}.routes[{index}]");
-        let (Ok(to), Ok(via)) = (entry.to.parse::<IpNet>(), entry.via.parse::<IpAddr>()) else {
-            let (field, text) = match entry.to.parse::<IpNet>() {
-                Ok(_) => ("via", &entry.via),
-                Err(_) => ("to", &entry.to),
+        let (Some(to), Ok(via)) = (parse_net(&entry.to), entry.via.parse::<IpAddr>()) else {
+            let (field, text) = match parse_net(&entry.to) {
+                Some(_) => ("via", &entry.via),
+                None => ("to", &entry.to),
             };
             let help = "for example { to = \"10.0.0.0/8\", via = \"192.0.2.2\" }";
             let what = if field == "to" { "network with its prefix length" } else { "address" };
@@ -207,21 +289,36 @@ fn route_faults(key: &str, interface: &Interface) -> Vec<Diagnostic> {
             continue;
         };
         let to_key = format!("{key}.to");
-        if to.trunc() != to {
-            let message = format!("{to} is an address and no network");
-            found.push(Diagnostic::error(to_key, message).help(format!("write {}", to.trunc())));
-        } else if (Route { to, via }).is_default() {
-            found.push(Diagnostic::error(to_key, "this is the default route").help("write it as gateway"));
-        } else if seen.contains(&to) {
-            found.push(Diagnostic::error(to_key, format!("there is another route to {to}")));
+        if let Some(fault) = destination_fault(to_key, to, seen) {
+            found.push(fault);
         } else if to.addr().is_ipv6() != via.is_ipv6() {
             found.push(Diagnostic::error(key.clone(), "destination and gateway are of different families"));
         } else {
-            found.extend(via_fault(&format!("{key}.via"), interface, via));
+            found.extend(via_fault(&format!("{key}.via"), interface, via, &seen.own));
         }
-        seen.push(to);
+        seen.destinations.entry(to).or_insert(key);
     }
     found
+}
+
+/// Why there can be no route to a network over a gateway.
+fn destination_fault(key: String, to: IpNet, seen: &Seen) -> Option<Diagnostic> {
+    if to.trunc() != to {
+        let message = format!("{to} is an address and no network");
+        return Some(Diagnostic::error(key, message).help(format!("write {}", to.trunc())));
+    }
+    if to.prefix_len() == 0 {
+        return Some(Diagnostic::error(key, "this is the default route").help("write it as gateway"));
+    }
+    if to.network().is_loopback() || to.network().is_multicast() {
+        return Some(Diagnostic::error(key, format!("{to} is no network of other machines")));
+    }
+    if let Some(before) = seen.destinations.get(&to) {
+        return Some(Diagnostic::error(key, format!("there is another route to {to}, {before}")));
+    }
+    let own = seen.own.iter().find(|net| net.trunc() == to)?;
+    let message = format!("{to} is the network of {}, and is reached without a gateway", own.addr());
+    Some(Diagnostic::error(key, message).help("leave the route out"))
 }
 
 fn mtu_fault(key: &str, interface: &Interface) -> Option<Diagnostic> {

@@ -46,6 +46,12 @@ impl Default for Watch {
     }
 }
 
+/// Asks the daemon to plan anew.
+pub(crate) fn tell_change(emitter: &Emitter) {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    emitter.emit(CHANGED, serde_json::json!(since_1970.as_millis()));
+}
+
 impl Watch {
     pub(crate) fn every(interval: Duration) -> Self {
         Self { interval, said: Arc::default(), running: None }
@@ -64,8 +70,7 @@ impl Watch {
             while !end.load(Ordering::Relaxed) {
                 std::thread::sleep(interval);
                 if see(&host, &emitter, &said, Who::Thread) {
-                    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                    emitter.emit(CHANGED, serde_json::json!(since_1970.as_millis()));
+                    tell_change(&emitter);
                 }
             }
         };
@@ -89,7 +94,7 @@ enum Who {
 struct Words {
     /// What the servers told.
     leases: serde_json::Value,
-    /// The links, the addresses that a network gives, since a server may tell nothing but those, and duplicate ones: the check
+    /// The links, by their numbers too, since one that is made anew is as bare as a new one, the addresses that a network gives, since a server may tell nothing but those, and duplicate ones: the check
     /// of an address ends after the step that has set it.
     sights: Vec<String>,
 }
@@ -114,16 +119,17 @@ fn see(host: &Host, emitter: &Emitter, said: &Mutex<Option<Words>>, who: Who) ->
 /// What there is to say. Of a client that does not answer, what it `said` last; the links are looked at nevertheless.
 fn words(host: &Host, said: Option<&Words>) -> Result<Words, NetworkError> {
     let mut sights: Vec<String> = Vec::new();
-    match host.system {
+    match host.system() {
         System::Illumos => {
-            sights.extend(dladm::links(host)?.into_iter().map(|link| link.name));
+            sights.extend(dladm::links(host)?.into_iter().map(|link| format!("{} {}", link.name, link.up)));
             let news =
                 |row: &ipadm::Address| ["dhcp", "addrconf"].contains(&row.kind.as_str()) || row.state == "duplicate";
             let rows = ipadm::addresses(host)?.into_iter().filter(news);
             sights.extend(rows.map(|row| format!("{} {} {:?}", row.object, row.state, row.address)));
         }
         System::Linux => {
-            sights.extend(host.links()?.into_iter().map(|link| link.name));
+            sights
+                .extend(host.links()?.into_iter().map(|link| format!("{} {} {}", link.index, link.name, link.running)));
             let news = host.addresses()?.into_iter().filter(|known| known.dynamic || known.duplicate);
             sights.extend(news.map(|known| format!("{} {} {}", known.index, known.address, known.duplicate)));
         }

@@ -56,12 +56,13 @@ impl Plugin for SwapPlugin {
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {
-        config::faults(config, self.host.system)
+        config::faults(config, self.host.system())
     }
 
     fn observe(&mut self, config: &Config, context: &Context) -> Result<State, PluginError> {
         let state = state::observe(&self.host, config)?;
         let mut said = plan::kept(config, &state);
+        said.extend(plan::removed(&state));
         let is_new = |text: &&String| !self.said.contains(text);
         said.iter().filter(is_new).for_each(|text| context.log(Level::Info, text));
         if state.record_is_damaged {
@@ -99,7 +100,8 @@ fn keyed(config: &Config, observed: &State, step: PlannedStep<Change>) -> Planne
         Change::Row { path, .. } => path,
         _ => &step.resource,
     };
-    let is_of = |area: &config::Area| area.path(observed.system) == *resource || area.volume.as_ref() == Some(resource);
+    let is_of =
+        |area: &config::Area| area.path(observed.system()) == *resource || area.volume.as_ref() == Some(resource);
     match config.areas.iter().position(is_of) {
         Some(at) => step.of(format!("{}[{at}]", config::KEY)),
         None => step,

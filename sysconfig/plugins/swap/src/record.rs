@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use sysconfig_platform::{FileError, Host, files};
+use sysconfig_plugin::record;
 
 const DIRECTORY: &str = "/var/lib/sysconfig";
 pub(crate) const PATH: &str = "/var/lib/sysconfig/swap.json";
@@ -30,6 +31,8 @@ pub(crate) struct Ours {
     pub(crate) used: bool,
     /// What was at the path when it was taken into use: the guid of a volume, the inode and length of a file.
     pub(crate) what: Option<String>,
+    /// Tells whether it has changed since a step of ours made it, wrote it, or took it out of use.
+    pub(crate) left: Option<String>,
 }
 
 impl Ours {
@@ -43,7 +46,7 @@ impl Record {
     /// Reads the record, and tells whether it is damaged: then nothing is known to be ours.
     pub(crate) fn load(host: &Host) -> Result<(Self, bool), FileError> {
         let Some(content) = files::read(&host.root, PATH)? else { return Ok((Self::default(), false)) };
-        let record = serde_json::from_slice(&content).ok();
+        let record: Option<Self> = record::read(&content);
         let is_damaged = record.is_none();
         Ok((record.unwrap_or_default(), is_damaged))
     }
@@ -62,7 +65,7 @@ impl Record {
             let content = files::read(&host.root, PATH)?.unwrap_or_default();
             files::replace(&host.root, format!("{PATH}.damaged"), &content)?;
         }
-        let content = serde_json::to_vec(&record).expect("a record has text keys only, so it always serialises");
+        let content = record::write(&record);
         files::replace(&host.root, PATH, &content).map(drop)
     }
 }

@@ -8,14 +8,16 @@ use crate::storage_error;
 use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use sysconfig_platform::boot_table::{self, BootRow};
-use sysconfig_platform::device::{self, Content};
+use sysconfig_platform::device::{self, Content, Finding};
 use sysconfig_platform::mount_table;
 use sysconfig_platform::mounting::{self, MountPoint};
 use sysconfig_platform::swap::{self, SwapArea};
-use sysconfig_platform::zfs::{self, Kind};
+use sysconfig_platform::zfs::{self, Kind, family};
 use sysconfig_platform::zpool;
-use sysconfig_platform::{Host, StorageError, System, memory};
+use sysconfig_platform::{Host, StorageError, System, files, memory};
 use sysconfig_plugin::PluginError;
 
 /// Says on an encrypted volume that nobody has kept its key.
@@ -26,6 +28,11 @@ pub(crate) const THROWN_AWAY: &str = "thrown-away";
 pub(crate) const KEY_FILE: &str = "/var/run/sysconfig/swap-key";
 /// The value of [`OWNER`] on what this plugin makes.
 pub(crate) const OWNER_NAME: &str = "swap";
+
+/// What the header of a swap area is called where contents are told.
+const SWAP_SPACE: &str = "swap space";
+/// How long a look waits for the node of a volume, which appears some time after its pool is imported.
+const NODE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What the machine is like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +45,9 @@ pub struct State {
     pub(crate) pools: BTreeMap<String, u64>,
     pub(crate) used: Vec<SwapArea>,
     pub(crate) rows: Vec<Row>,
+    /// Where the boot table mounts devices, by what they are.
+    #[serde(default)]
+    pub(crate) mounted_at_boot: BTreeMap<String, String>,
     pub(crate) record: Record,
     /// Whether the record cannot be read, so that nothing of it counts.
     pub(crate) record_is_damaged: bool,
@@ -45,6 +55,8 @@ pub struct State {
     pub(crate) found: BTreeMap<String, Found>,
     /// Whether an interrupted step has left the key of an encrypted volume behind.
     pub(crate) has_key: bool,
+    /// Files beside which an interrupted step has left one that is not whole.
+    pub(crate) unfinished: Vec<String>,
     /// Every dataset, because a volume needs a parent.
     pub(crate) datasets: Vec<String>,
 }
@@ -67,8 +79,14 @@ pub(crate) struct Found {
     pub(crate) made_for: Option<u64>,
     /// Tells it from what may be at the path later: the guid of a volume, the inode and length of a file.
     pub(crate) what: Option<String>,
-    /// What can be read of it, where it is not swap, or is not ours.
+    /// What can be read of it, where it is not in use as swap.
     pub(crate) content: Option<Content>,
+    /// The snapshots of a volume, which keep it.
+    #[serde(default)]
+    pub(crate) snapshots: Vec<String>,
+    /// For a file: the directory in which others could put another one in its place.
+    #[serde(default)]
+    pub(crate) open_to_others: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,7 +120,34 @@ pub(crate) enum Encryption {
     Locked { throw_away: bool },
 }
 
+/// Whether what was read is of a known kind that is not swap, where it bears the header of a swap area for some size, or none.
+pub(crate) fn is_other(content: &Content, made_for: Option<u64>) -> bool {
+    // Where the header says version 1, no file system has its superblock, however the rest of the header looks.
+    let is_header =
+        |found: &Finding| made_for.is_some() && (found.what == SWAP_SPACE || (1024..1536).contains(&found.at));
+    content.label.is_some() || content.recognised().any(|found| !is_header(found))
+}
+
+impl Found {
+    /// Whether it holds something of a known kind that is not swap: whoever makes a pool, for one, leaves the header of a swap
+    /// area where it was.
+    pub(crate) fn is_other(&self) -> bool {
+        self.content.as_ref().is_some_and(|content| is_other(content, self.made_for))
+    }
+
+    /// Whether nothing is on it.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.content.as_ref().is_some_and(|content| content.description().is_none())
+    }
+}
+
 impl State {
+    /// The system; see [`System::met`].
+    #[inline(always)]
+    pub(crate) fn system(&self) -> System {
+        self.system.met()
+    }
+
     pub(crate) fn found(&self, path: &str) -> &Found {
         self.found.get(path).expect("everything of the configuration was looked at")
     }
@@ -111,6 +156,17 @@ impl State {
     pub(crate) fn used(&self, path: &str) -> Option<&SwapArea> {
         let identity = self.found.get(path).map_or(path, |found| found.identity.as_str());
         self.used.iter().find(|area| !area.leaving && (area.path == path || area.path == identity))
+    }
+
+    /// Whether the area at a path is on its way out of use.
+    pub(crate) fn is_leaving(&self, path: &str) -> bool {
+        self.used.iter().any(|area| area.leaving && area.path == path)
+    }
+
+    /// Where the boot table mounts what is at a path.
+    pub(crate) fn mounted_at_boot(&self, path: &str) -> Option<&str> {
+        let identity = self.found.get(path).map_or(path, |found| found.identity.as_str());
+        self.mounted_at_boot.get(identity).map(String::as_str)
     }
 
     /// The rows of the boot table about a path.
@@ -130,21 +186,33 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let rules: Vec<_> = config.areas.iter().map(|area| (area, area.rule())).collect();
     let uses_memory = rules.iter().any(|(_, rule)| rule.as_ref().is_some_and(crate::rule::Rule::uses_memory));
     let (record, record_is_damaged) = Record::load(host).map_err(file)?;
-    let row = |row: BootRow| Row { identity: mounting::identity(host, &row.device), row };
-    let rows = boot_table::rows(host).map_err(file)?.into_iter().filter(|row| row.fstype == "swap").map(row).collect();
+    let wanted: BTreeSet<String> = config.areas.iter().map(|area| area.path(host.system())).collect();
+    let is_wanted = |device: &str| wanted.contains(device) || record.areas.contains_key(device);
+    let row = |row: BootRow| Row { identity: row_identity(host, &row.device, is_wanted), row };
+    let rows = boot_table::rows(host).map_err(file)?.into_iter().map(row);
+    let (rows, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.row.fstype == "swap");
+    let mounted = others.into_iter().filter_map(|row| Some((row.identity, row.row.mount_point?)));
     let mut state = State {
-        system: host.system,
+        system: host.system(),
         page_size: memory::page_size(host)?,
         memory: if uses_memory { Some(memory::installed(host)?) } else { None },
         pools: BTreeMap::new(),
         used: swap::areas(host)?,
         rows,
+        mounted_at_boot: mounted.collect(),
         record,
         record_is_damaged,
         found: BTreeMap::new(),
         has_key: host.root.exists(KEY_FILE).map_err(file)?,
+        unfinished: Vec::new(),
         datasets: Vec::new(),
     };
+    let made = state.record.areas.iter().filter(|(_, ours)| ours.made).map(|(path, _)| path.clone());
+    let files = config.areas.iter().filter(|area| matches!(area.backing(), Backing::File(_)));
+    let paths: BTreeSet<String> = files.map(|area| area.path(host.system())).chain(made).collect();
+    // Where others may write, what lies there is theirs.
+    let is_closed = |path: &String| matches!(files::open_to_others(&host.root, path), Ok(None));
+    state.unfinished = paths.into_iter().filter(|path| file::is_unfinished(host, path) && is_closed(path)).collect();
     for (area, rule) in &rules {
         if let (Backing::Volume(name), Some(true)) = (area.backing(), rule.as_ref().map(crate::rule::Rule::uses_pool)) {
             let pool = name.split('/').next().unwrap_or_default();
@@ -153,9 +221,9 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
             }
         }
     }
-    let configured = config.areas.iter().map(|area| area.path(host.system));
+    let configured = config.areas.iter().map(|area| area.path(host.system()));
     let paths: BTreeSet<String> = configured.chain(state.record.areas.keys().cloned()).collect();
-    let volumes: Vec<(String, String)> = paths.iter().filter_map(|path| volume_at(host.system, path)).collect();
+    let volumes: Vec<(String, String)> = paths.iter().filter_map(|path| volume_at(host.system(), path)).collect();
     look_at_volumes(host, &volumes, &mut state)?;
     for path in paths {
         if let Entry::Vacant(place) = state.found.entry(path) {
@@ -164,6 +232,13 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
         }
     }
     Ok(state)
+}
+
+/// The path of what a row names. What is neither a device nor asked for is not looked at: it may lie where looking waits for a dead
+/// server for ever.
+pub(crate) fn row_identity(host: &Host, device: &str, is_wanted: impl FnOnce(&str) -> bool) -> String {
+    let is_device = device.starts_with("/dev/") || !device.starts_with('/');
+    if is_device || is_wanted(device) { mounting::node(host, device) } else { device.to_owned() }
 }
 
 fn volume_at(system: System, path: &str) -> Option<(String, String)> {
@@ -186,25 +261,34 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
             Some(Kind::Volume) => volume(name, properties.get(name).unwrap_or(&zfs::Properties::new())),
         };
         let is_volume = matches!(found, FoundKind::Volume { .. });
-        let made_for = if host.system == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
-        let identity = mounting::identity(host, path);
+        if is_volume && !is_locked(&found) {
+            // What has not appeared in time cannot be looked at, which is told.
+            let _ = zfs::wait_for_node(host, path, Some(Instant::now() + NODE_PATIENCE));
+        }
+        let made_for = if host.system() == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
+        let identity = mounting::node(host, path);
         let what = properties.get(name).and_then(|all| seen::guid_of(all).cloned());
-        // One of ours without a header may have been put to another use.
-        let is_unmade = host.system == System::Linux && is_volume && made_for.is_none();
-        let is_theirs = is_unmade || matches!(found, FoundKind::Volume { is_ours: false, .. });
-        let content = if is_theirs { content(host, path, &state.used) } else { None };
-        state.found.insert(path.clone(), Found { identity, kind: found, made_for, what, content });
+        // One of ours may have been put to another use, too.
+        let content = if is_volume { content(host, path, &state.used)? } else { None };
+        let snapshots = if is_volume { family::snapshots(host, name)? } else { Vec::new() };
+        let snapshots = snapshots.into_iter().map(|snapshot| snapshot.name).collect();
+        state.found.insert(
+            path.clone(),
+            Found { identity, kind: found, made_for, what, content, snapshots, open_to_others: None },
+        );
     }
     state.datasets = datasets.into_iter().map(|dataset| dataset.name).collect();
     Ok(())
 }
 
-fn volume(name: &str, properties: &zfs::Properties) -> FoundKind {
+pub(crate) fn volume(name: &str, properties: &zfs::Properties) -> FoundKind {
     let value = |property: &str| properties.get(property).map(|found| found.value.as_str());
     let is_local = |name: &str, wanted: &str| {
         properties.get(name).is_some_and(|property| property.is_local() && property.value == wanted)
     };
-    let throw_away = is_local(KEY_PROPERTY, THROWN_AWAY);
+    // Somebody may have given it another key since, zfs-change-key(8), and has that.
+    let throw_away = is_local(KEY_PROPERTY, THROWN_AWAY)
+        && (value("keyformat"), value("keylocation")) == (Some("raw"), Some(&format!("file://{KEY_FILE}")));
     let has_own_key = value("encryptionroot").is_none_or(|root| root == name || root == "-");
     let encryption = match (value("encryption"), value("keystatus")) {
         (None | Some("off" | "-"), _) => Encryption::Off,
@@ -217,11 +301,33 @@ fn volume(name: &str, properties: &zfs::Properties) -> FoundKind {
     FoundKind::Volume { bytes: number("volsize"), block: number("volblocksize"), is_ours, encryption }
 }
 
+/// Whether its key is not there, so that its device cannot be read.
+pub(crate) fn is_locked(found: &FoundKind) -> bool {
+    matches!(
+        found,
+        FoundKind::Volume { encryption: Encryption::Locked { .. } | Encryption::Inherited { open: false }, .. }
+    )
+}
+
 /// What can be read of what is not in use as swap.
-fn content(host: &Host, path: &str, used: &[SwapArea]) -> Option<Content> {
-    let identity = mounting::identity(host, path);
+fn content(host: &Host, path: &str, used: &[SwapArea]) -> Result<Option<Content>, StorageError> {
+    let identity = mounting::node(host, path);
     let is_used = used.iter().any(|area| area.path == path || area.path == identity);
-    if is_used { None } else { device::look(host, path).content().cloned() }
+    if is_used { Ok(None) } else { read(host, path) }
+}
+
+/// What can be read of a device or file, and whether anybody uses it.
+pub(crate) fn read(host: &Host, path: &str) -> Result<Option<Content>, StorageError> {
+    let device = device::look(host, path);
+    let Some(content) = device.content().cloned() else { return Ok(None) };
+    // The kernel of illumos does not tell, as that of Linux does, that a pool has it, and the label of the pool may lie in a
+    // slice that was not looked at.
+    let asks = content.used.is_none() && (host.system() == System::Illumos || content.label.is_some());
+    let pool = if asks { zpool::pool_of(host, &device.names)? } else { None };
+    Ok(Some(Content {
+        used: content.used.or(pool.map(|pool| format!("it is part of the imported pool {pool}"))),
+        ..content
+    }))
 }
 
 fn look_at_path(host: &Host, path: &str, used: &[SwapArea]) -> Result<Found, StorageError> {
@@ -246,9 +352,11 @@ fn look_at_path(host: &Host, path: &str, used: &[SwapArea]) -> Result<Found, Sto
         Err(source) => return Err(StorageError::Kernel { operation, source }),
     };
     let readable = matches!(kind, FoundKind::Device | FoundKind::File { .. });
-    let made_for = if host.system == System::Linux && readable { swap::made_for(host, path)? } else { None };
+    let made_for = if host.system() == System::Linux && readable { swap::made_for(host, path)? } else { None };
     let what = if let FoundKind::File { .. } = kind { file::what(host, path) } else { None };
-    let is_theirs = matches!(kind, FoundKind::Device | FoundKind::File { is_marked: false, .. });
-    let content = if is_theirs { content(host, path, used) } else { None };
-    Ok(Found { identity: mounting::identity(host, path), kind, made_for, what, content })
+    let content = if readable { content(host, path, used)? } else { None };
+    let is_device = path.starts_with("/dev/");
+    let open_to_others = if is_device { None } else { files::open_to_others(&host.root, path).map_err(file)? };
+    let identity = mounting::node(host, path);
+    Ok(Found { identity, kind, made_for, what, content, snapshots: Vec::new(), open_to_others })
 }

@@ -22,6 +22,12 @@ pub struct Approved {
     pub fingerprint: String,
     /// What it holds, when that may be lost; nothing for a blank one.
     pub holds: Option<String>,
+    /// The pool of which it is a member by its label.
+    #[serde(default)]
+    pub pool_guid: Option<u64>,
+    /// Whether what it bears is what `zpool` has left on a blank device that it was given before.
+    #[serde(default)]
+    pub left: bool,
 }
 
 /// What vdevs are for.
@@ -200,6 +206,22 @@ pub enum Change {
         from: Option<Property>,
         /// What it is to be.
         to: String,
+    },
+    /// Mounts what a pool that was just imported mounts by itself.
+    MountAll {
+        /// The pool's name.
+        pool: String,
+        /// Which pool.
+        guid: u64,
+    },
+    /// Mounts the root dataset where it is configured to be.
+    Mount {
+        /// The pool's name.
+        pool: String,
+        /// Which pool.
+        guid: u64,
+        /// Where.
+        place: String,
     },
     /// Tells why something is not done.
     Refuse {

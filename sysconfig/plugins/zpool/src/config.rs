@@ -130,6 +130,11 @@ impl Pool {
         self.guid.as_ref()?.parse().ok()
     }
 
+    /// Where its root dataset is configured to be mounted.
+    pub(crate) fn root_place(&self) -> Option<String> {
+        self.root_properties.get("mountpoint").map(Scalar::to_string)
+    }
+
     pub(crate) fn wanted_data(&self) -> Vec<WantedVdev> {
         wanted(&self.vdevs)
     }

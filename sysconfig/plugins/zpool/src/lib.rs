@@ -2,6 +2,8 @@
 //!
 //! * `config`, `validate`: what can be written, and what is wrong with it;
 //! * `state`: observing pools, pools that could be imported, and devices;
+//! * `places`: where file systems come to be mounted, and what is there;
+//! * `record`: what it remembers of what it has begun;
 //! * `plan`: what is to be done, what is refused, and what is left as it is;
 //! * `change`: doing it, right to repeat, looked at before and after.
 //!
@@ -12,7 +14,9 @@
 pub mod change;
 mod config;
 mod error;
+mod places;
 mod plan;
+mod record;
 mod state;
 mod validate;
 
@@ -59,13 +63,14 @@ impl Plugin for ZpoolPlugin {
     }
 
     fn validate(&self, config: &Config) -> Vec<Diagnostic> {
-        validate::faults(config, self.host.system)
+        validate::faults(config, self.host.system())
     }
 
     fn observe(&mut self, config: &Config, context: &Context) -> Result<State, PluginError> {
         let state = state::observe(&self.host, config)?;
         let notes = plan::notes(config, &state);
-        for note in notes.iter().filter(|note| !self.said.contains(note)) {
+        let is_said = |note: &str| self.said.iter().any(|said| plan::is_same_note(said, note));
+        for note in notes.iter().filter(|note| !is_said(note)) {
             context.log(Level::Warn, note.as_str());
         }
         self.said = notes;

@@ -2,12 +2,14 @@
 
 use crate::config::Config;
 use crate::error::zfs_error;
+use crate::places;
+use crate::record::Record;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use sysconfig_platform::device::{self, Device, Names};
 use sysconfig_platform::zfs::{self, Properties};
 use sysconfig_platform::zpool::{self, Importable, Layout, PoolStatus, Vdev};
-use sysconfig_platform::{Host, StorageError, System, mount_table};
+use sysconfig_platform::{Host, StorageError, System};
 use sysconfig_plugin::PluginError;
 
 /// What was found.
@@ -20,6 +22,11 @@ pub struct State {
     pub(crate) importable: Vec<FoundPool>,
     /// Every device that the configuration names.
     pub(crate) devices: Vec<Device>,
+    /// What is remembered.
+    #[serde(default)]
+    pub(crate) record: Record,
+    /// Why the root dataset of a configured pool, by name, cannot be mounted where it belongs.
+    pub(crate) occupied: BTreeMap<String, String>,
 }
 
 /// An imported pool.
@@ -83,11 +90,28 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
     for status in zpool::statuses(host).map_err(failed)? {
         pools.extend(active(host, config, status)?);
     }
-    let mut state = State { system: host.system, pools, importable: Vec::new(), devices: Vec::new() };
+    let remembered = StorageError::file("look at what is remembered");
+    let mut state = State {
+        system: host.system(),
+        pools,
+        importable: Vec::new(),
+        devices: Vec::new(),
+        record: Record::load(host).map_err(remembered).map_err(failed)?,
+        occupied: BTreeMap::new(),
+    };
     for (_, path) in config.pools.iter().flat_map(crate::config::Pool::devices) {
         if state.device(path).is_none() {
             state.devices.push(device::look(host, path));
         }
+    }
+    let mounts = places::mounts(host).map_err(failed)?;
+    for pool in &config.pools {
+        let place = pool.root_place().filter(|place| place.starts_with('/'));
+        // One that cannot be looked at is not free, and concerns no other pool.
+        let obstacle = |place: String| {
+            places::obstacle(host, &mounts, &pool.name, &place).unwrap_or_else(|error| Some(error.to_string()))
+        };
+        state.occupied.extend(place.and_then(obstacle).map(|why| (pool.name.clone(), why)));
     }
     let mut searched: Vec<Vec<String>> = Vec::new();
     for pool in &config.pools {
@@ -122,8 +146,7 @@ fn active(host: &Host, config: &Config, status: PoolStatus) -> Result<Option<Act
         false => Properties::new(),
     };
     let members = members(host, &status.layout);
-    let mounts = mount_table::mounts(host)
-        .map_err(|source| failed(StorageError::File { operation: "look at what is mounted".to_owned(), source }))?;
+    let mounts = places::mounts(host).map_err(failed)?;
     let is_of_it = |device: &str| device.split('/').next() == Some(status.name.as_str());
     let holds_root =
         mounts.iter().any(|mount| mount.mount_point == "/" && mount.fstype == "zfs" && is_of_it(&mount.device));
@@ -155,7 +178,7 @@ pub(crate) fn is_lost(vdev: &Vdev) -> bool {
 
 /// The list of what can be imported shows devices without their directory.
 fn absolute(host: &Host, name: &str) -> String {
-    match (name.starts_with('/'), host.system) {
+    match (name.starts_with('/'), host.system()) {
         (true, _) => name.to_owned(),
         (false, System::Illumos) => format!("/dev/dsk/{name}"),
         (false, System::Linux) => {

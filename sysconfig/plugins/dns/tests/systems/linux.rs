@@ -96,6 +96,10 @@ fn systemd_resolved_gets_a_drop_in() {
     let (message, help) = fixture.refusal(&dns());
     assert!(message.contains("systemd-resolved"), "{message}");
     assert!(help.contains("network.dns.options"), "{help}");
+    // `config check` says so at its place, before anything is planned.
+    let found = fixture.harness.check(json!({ "network.dns": dns() })).unwrap();
+    assert_eq!((found.len(), &*found[0].key), (1, "network.dns.options"));
+    assert_eq!(fixture.harness.check(json!({ "network.dns": without_options })).unwrap(), []);
 }
 
 #[test]

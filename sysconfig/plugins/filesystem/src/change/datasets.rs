@@ -1,19 +1,29 @@
 //! Steps about datasets.
 
 use super::{busy_error, remember};
-use crate::properties::{AT_CREATION_ONLY, OWNER_NAME, SET_BY_US, is_inherited, list};
+use crate::followers::followers;
+use crate::properties::{AT_CREATION_ONLY, OWNER_NAME, SET_BY_US, is_inherited, is_so, list};
 use crate::storage_error;
 use std::collections::BTreeMap;
-use sysconfig_platform::zfs::{self, OWNER, Properties};
+use sysconfig_platform::mount_table::{self, Mount};
+use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
+use sysconfig_platform::places::Places;
+use sysconfig_platform::storage::parse_size;
+use sysconfig_platform::zfs::{self, OWNER, Properties, Property};
 use sysconfig_platform::{Host, StorageError};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
 /// The properties of a dataset, when it is there.
-fn present(host: &Host, name: &str) -> Result<Option<Properties>, PluginError> {
+pub(super) fn present(host: &Host, name: &str) -> Result<Option<Properties>, PluginError> {
     zfs::properties_of(host, name).map_err(storage_error)
 }
 
-pub(super) fn create(host: &Host, name: &str, properties: &BTreeMap<String, String>) -> Result<Outcome, PluginError> {
+pub(super) fn create(
+    host: &Host,
+    name: &str,
+    properties: &BTreeMap<String, String>,
+    to: Option<&str>,
+) -> Result<Outcome, PluginError> {
     if let Some(present) = present(host, name)? {
         return match is_ours(&present) {
             // An interrupted step; whether everything is as wanted the next plan tells.
@@ -23,6 +33,7 @@ pub(super) fn create(host: &Host, name: &str, properties: &BTreeMap<String, Stri
             }
         };
     }
+    check_place(host, name, to)?;
     let mut all = properties.clone();
     all.insert(OWNER.to_owned(), OWNER_NAME.to_owned());
     // What is chosen at creation cannot be given back.
@@ -38,8 +49,95 @@ fn note_datasets(host: &Host) -> Result<(), PluginError> {
     remember(host, |record| record.datasets = true)
 }
 
-fn is_ours(present: &Properties) -> bool {
+pub(super) fn is_ours(present: &Properties) -> bool {
     present.get(OWNER).is_some_and(|owner| owner.is_local() && owner.value == OWNER_NAME)
+}
+
+/// Whether a dataset is the one for which a change was planned.
+pub(super) fn check(host: &Host, name: &str, guid: Option<&str>, was_ours: bool) -> Result<(), PluginError> {
+    let refuse = |what: &str| {
+        let message = format!("cannot change {name}: {what}");
+        Err(PluginError::new(message).help("look at what is there now; then plan and apply again"))
+    };
+    let Some(present) = present(host, name)? else { return refuse("it is gone") };
+    match (is_it(&present, guid), was_ours && !is_ours(&present)) {
+        (false, _) => refuse("it is another one than when this was planned"),
+        (true, true) => refuse("it is no longer ours"),
+        (true, false) => Ok(()),
+    }
+}
+
+/// Whether it is the very dataset; where ZFS tells no guids, the name has to do.
+fn is_it(present: &Properties, guid: Option<&str>) -> bool {
+    present.get(zfs::GUID).map(|now| now.value.as_str()) == guid
+}
+
+/// Looks once more at the place to which a file system is to come: on Linux ZFS mounts over whatever is there (`overlay` in
+/// zfsprops(7)), and what was hidden when this was planned may be in sight now.
+pub(super) fn check_place(host: &Host, name: &str, to: Option<&str>) -> Result<(), PluginError> {
+    let Some(to) = to else { return Ok(()) };
+    let refuse = |what: String| {
+        let message = format!("cannot mount {name} at {to}: {what}");
+        Err(PluginError::new(message).help("move away what is there, or choose another mountpoint"))
+    };
+    let mounts = mounts(host)?;
+    match obstacle(host, &mounts, to, &|mount| mount.device == name)? {
+        Some(why) => refuse(why),
+        None => Ok(()),
+    }
+}
+
+/// Looks once more at the places to which others come along when a file system gets the mount point `base`; whether it is
+/// mounted there itself is told as well.
+pub(super) fn check_followers(
+    host: &Host,
+    name: &str,
+    base: Option<&str>,
+    is_mounted: bool,
+) -> Result<(), PluginError> {
+    let Some(base) = base else { return Ok(()) };
+    let mounts = mounts(host)?;
+    let followers = followers(name, &zfs::mount_points(host, name).map_err(storage_error)?, &mounts);
+    let moves = |mount: &Mount| mount.device == name || followers.iter().any(|one| one.name == mount.device);
+    let mut above: Vec<String> = is_mounted.then(|| base.to_owned()).into_iter().collect();
+    for one in &followers {
+        let to = one.destination(name, base);
+        if to == one.place || above.iter().any(|above| mount_table::is_below(&to, above)) {
+            continue;
+        }
+        if let Some(why) = obstacle(host, &mounts, &to, &moves)? {
+            let message = format!("cannot move {name} to {base}: {} would come along to {to}: {why}", one.name);
+            return Err(PluginError::new(message).help("move away what is there, or choose another mountpoint"));
+        }
+        above.push(to);
+    }
+    Ok(())
+}
+
+fn mounts(host: &Host) -> Result<Vec<Mount>, PluginError> {
+    mount_table::mounts(host).map_err(|source| super::file_error("look at the mounts", source))
+}
+
+/// Why nothing can be mounted at a place; what moves away from it is in nobody's way.
+fn obstacle(
+    host: &Host,
+    mounts: &[Mount],
+    place: &str,
+    moves: &dyn Fn(&Mount) -> bool,
+) -> Result<Option<String>, PluginError> {
+    let places = Places::new(host, mounts);
+    places.check(place).map_err(storage_error)?;
+    let place = places.resolve(place);
+    match mounted_at(mounts, &place) {
+        Some(mount) if moves(mount) => return Ok(None),
+        Some(mount) => return Ok(Some(format!("{} is mounted there now", mount.device))),
+        None => {}
+    }
+    Ok(match mounting::mount_point(host, &place).map_err(storage_error)? {
+        MountPoint::Missing | MountPoint::Empty => None,
+        MountPoint::Filled => Some("the directory is not empty".to_owned()),
+        MountPoint::NoDirectory => Some("it is no directory".to_owned()),
+    })
 }
 
 pub(super) fn set(
@@ -48,9 +146,9 @@ pub(super) fn set(
     set: &BTreeMap<String, String>,
     unset: &[String],
     ours: &str,
-    place: Option<&str>,
+    places: &[&str],
 ) -> Result<Outcome, PluginError> {
-    let busy = |error| busy_error(host, place, error);
+    let busy = |error| busy_error(host, places, error);
     // The list names what is about to be set and what is still to be given back, so it never misses anything.
     let names = ours.split(',').filter(|name| !name.is_empty()).chain(unset.iter().map(String::as_str));
     note_datasets(host)?;
@@ -59,12 +157,8 @@ pub(super) fn set(
     let mut all: Vec<(&str, Option<&str>)> =
         set.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
     all.extend(unset.iter().map(|property| (property.as_str(), None)));
-    // What is not to be mounted must not be while it moves, and what is, only when it is where it belongs.
-    all.sort_by_key(|change| match change {
-        ("canmount", Some("off" | "noauto")) => 0,
-        ("canmount", _) => 2,
-        _ => 1,
-    });
+    let before = present(host, name)?.unwrap_or_default();
+    all.sort_by_key(|one| rank(one, &before));
     for (property, value) in all {
         match value {
             Some(value) => zfs::set(host, name, property, value).map_err(busy)?,
@@ -72,7 +166,37 @@ pub(super) fn set(
         }
     }
     zfs::set(host, name, SET_BY_US, ours).map_err(storage_error)?;
-    Ok(Outcome::Changed)
+    let now = present(host, name)?.unwrap_or_default();
+    match set.iter().find(|(property, value)| !is_so(&now, property, value)) {
+        None => Ok(Outcome::Changed),
+        Some((property, value)) => {
+            let now = now.get(property).map_or("-", |now| now.value.as_str());
+            Err(PluginError::new(format!("{property} of {name} is {now}, although it was set to {value}")))
+        }
+    }
+}
+
+/// When a property is set among others: what is not to be mounted must not be while it moves, and what is, only when it is
+/// where it belongs. A quota is never below what is reserved, so reservations shrink before it and grow after it. Whose the
+/// dataset is, is known until the end.
+fn rank((property, value): &(&str, Option<&str>), present: &Properties) -> u8 {
+    match (*property, *value) {
+        ("canmount", Some("off" | "noauto")) => 0,
+        ("reservation" | "refreservation", value) if bytes(value) <= bytes(present_value(present, property)) => 1,
+        ("reservation" | "refreservation", _) => 3,
+        ("canmount", _) => 4,
+        (OWNER | SET_BY_US, _) => 5,
+        _ => 2,
+    }
+}
+
+fn present_value<'a>(present: &'a Properties, property: &str) -> Option<&'a str> {
+    present.get(property).map(|present| present.value.as_str())
+}
+
+/// A size in bytes, of which nothing and `none` are 0.
+fn bytes(value: Option<&str>) -> u64 {
+    value.and_then(parse_size).unwrap_or_default()
 }
 
 fn give_back(host: &Host, name: &str, property: &str) -> Result<(), StorageError> {
@@ -82,30 +206,92 @@ fn give_back(host: &Host, name: &str, property: &str) -> Result<(), StorageError
     }
 }
 
-pub(super) fn restore(
-    host: &Host,
-    name: &str,
-    previous: &BTreeMap<String, Option<String>>,
-    place: Option<&str>,
-) -> Result<Outcome, PluginError> {
-    let Some(present) = present(host, name)? else { return Ok(Outcome::AlreadySo) };
-    let now = |property: &str| present.get(property).filter(|now| now.is_local()).map(|now| now.value.as_str());
-    let mut outcome = Outcome::AlreadySo;
-    for (property, value) in previous {
-        if now(property) == value.as_deref() {
-            continue;
-        }
-        let done = match value {
-            Some(value) => zfs::set(host, name, property, value),
-            None => give_back(host, name, property),
-        };
-        done.map_err(|error| busy_error(host, place, error))?;
-        outcome = Outcome::Changed;
-    }
-    Ok(outcome)
+/// What a step has done to the properties of a dataset.
+pub(super) struct Done<'a> {
+    pub(super) name: &'a str,
+    /// A step of an earlier version has none.
+    pub(super) guid: Option<&'a str>,
+    pub(super) set: &'a BTreeMap<String, String>,
+    pub(super) unset: &'a [String],
+    pub(super) previous: &'a BTreeMap<String, Option<String>>,
+    /// What it was received with, of that.
+    pub(super) received: &'a BTreeMap<String, String>,
+    /// Where it was mounted before.
+    pub(super) place: Option<&'a str>,
 }
 
-pub(super) fn mount(host: &Host, name: &str) -> Result<Outcome, PluginError> {
+impl Done<'_> {
+    /// Whether a property still is as the step has left it. What somebody has changed since, stays so.
+    fn is_untouched(&self, present: &Properties, property: &str) -> bool {
+        let is_local = present.get(property).is_some_and(Property::is_local);
+        match self.set.get(property) {
+            // The notes of this program are nobody else's.
+            _ if [OWNER, SET_BY_US].contains(&property) => true,
+            Some(value) => is_local && is_so(present, property, value),
+            None if self.unset.iter().any(|unset| unset == property) => {
+                !is_local || (!is_inherited(property) && is_so(present, property, "none"))
+            }
+            None => false,
+        }
+    }
+
+    /// Where the file system comes to be mounted when it gets its mount point back.
+    fn place_again(&self, host: &Host, present: &Properties) -> Result<Option<String>, PluginError> {
+        if let Some(place) = self.place {
+            return Ok(Some(place.to_owned()));
+        }
+        let canmount = match self.previous.get("canmount").filter(|_| self.is_untouched(present, "canmount")) {
+            Some(previous) => previous.as_deref().unwrap_or("on"),
+            None => present.get("canmount").map_or("on", |now| now.value.as_str()),
+        };
+        if canmount == "on" { self.point_again(host) } else { Ok(None) }
+    }
+
+    /// The mount point that it gets back.
+    fn point_again(&self, host: &Host) -> Result<Option<String>, PluginError> {
+        let previous = self.previous.get("mountpoint").cloned().flatten();
+        let own = previous.or_else(|| self.received.get("mountpoint").cloned());
+        let place = match (own, self.name.rsplit_once('/')) {
+            (Some(place), _) => Some(place),
+            (None, Some((parent, last))) => self::present(host, parent)?
+                .and_then(|above| Some(format!("{}/{last}", above.get("mountpoint")?.value.trim_end_matches('/')))),
+            (None, None) => Some(format!("/{}", self.name)),
+        };
+        Ok(place.filter(|place| place.starts_with('/')))
+    }
+}
+
+/// Gives properties back as far as they still are what the step has made of them.
+pub(super) fn restore(host: &Host, done: &Done<'_>) -> Result<Outcome, PluginError> {
+    let Done { name, guid, previous, place, .. } = *done;
+    // What has taken its place was not changed by the step.
+    let is_it = |present: &Properties| guid.is_none() || is_it(present, guid);
+    let Some(present) = present(host, name)?.filter(is_it) else {
+        let message = format!("cannot give {name} back what it had: it is gone, or another one by that name is there");
+        return Err(PluginError::new(message).help("look at what is there now; there is nothing that could be undone"));
+    };
+    let now = |property: &str| present.get(property).filter(|now| now.is_local()).map(|now| now.value.as_str());
+    let back = previous.iter().map(|(property, value)| (property.as_str(), value.as_deref()));
+    let mut back: Vec<_> =
+        back.filter(|(property, value)| now(property) != *value && done.is_untouched(&present, property)).collect();
+    back.sort_by_key(|one| rank(one, &present));
+    if back.iter().any(|(property, _)| *property == "mountpoint") {
+        let to = done.place_again(host, &present)?;
+        check_place(host, name, to.as_deref())?;
+        check_followers(host, name, done.point_again(host)?.as_deref(), to.is_some())?;
+    }
+    for (property, value) in &back {
+        let given = match value {
+            Some(value) => zfs::set(host, name, property, value),
+            None if done.received.contains_key(*property) => zfs::inherit_received(host, name, property),
+            None => give_back(host, name, property),
+        };
+        given.map_err(|error| busy_error(host, place.as_slice(), error))?;
+    }
+    Ok(if back.is_empty() { Outcome::AlreadySo } else { Outcome::Changed })
+}
+
+pub(super) fn mount(host: &Host, name: &str, to: Option<&str>) -> Result<Outcome, PluginError> {
     let is_mounted = || {
         let datasets = zfs::datasets(host).map_err(storage_error)?;
         Ok::<_, PluginError>(datasets.iter().any(|dataset| dataset.name == name && dataset.mounted))
@@ -113,6 +299,7 @@ pub(super) fn mount(host: &Host, name: &str) -> Result<Outcome, PluginError> {
     if is_mounted()? {
         return Ok(Outcome::AlreadySo);
     }
+    check_place(host, name, to)?;
     zfs::mount(host, name).map_err(storage_error)?;
     match is_mounted()? {
         true => Ok(Outcome::Changed),
@@ -121,20 +308,9 @@ pub(super) fn mount(host: &Host, name: &str) -> Result<Outcome, PluginError> {
 }
 
 pub(super) fn unmount(host: &Host, name: &str, context: &Context) -> Result<Outcome, PluginError> {
-    let mounts = sysconfig_platform::mount_table::mounts(host)
-        .map_err(|source| super::file_error("look at the mounts", source))?;
+    let mounts = mounts(host)?;
     match mounts.iter().rev().find(|mount| mount.device == name && mount.fstype == "zfs") {
         Some(mount) => super::mounts::unmount_at(host, &mount.mount_point, context).map(|()| Outcome::Changed),
         None => Ok(Outcome::AlreadySo),
     }
-}
-
-pub(super) fn destroy(host: &Host, name: &str, place: Option<&str>, was_ours: bool) -> Result<Outcome, PluginError> {
-    let Some(present) = present(host, name)? else { return Ok(Outcome::AlreadySo) };
-    if was_ours && !is_ours(&present) {
-        let message = format!("cannot destroy {name}: it is another one than when this was planned, and is not ours");
-        return Err(PluginError::new(message).help("plan and apply again"));
-    }
-    zfs::destroy(host, name).map_err(|error| busy_error(host, place, error))?;
-    Ok(Outcome::Changed)
 }

@@ -1,13 +1,15 @@
 //! Steps about mounts and their rows.
 
 use super::{busy_error, file_error, outcome, remember};
-use crate::record::{OurMount, Record};
-use crate::state::{holds_something, is_in_memory};
+use crate::options::{self, Past, Shown};
+use crate::record::{OurMount, Record, Seen, boot};
+use crate::state::{holds_something, ids, is_in_memory};
 use crate::storage_error;
 use std::time::{Duration, Instant};
-use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::boot_table::{self, BootRow, Subject};
 use sysconfig_platform::mount_table::{self, Mount};
 use sysconfig_platform::mounting::{self, MountPoint, MountRequest, mounted_at};
+use sysconfig_platform::places::Places;
 use sysconfig_platform::{Host, System, files};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
@@ -26,12 +28,11 @@ fn table(host: &Host) -> Result<Vec<Mount>, PluginError> {
 fn is_it(host: &Host, mounts: &[Mount], mount: &Mount, request: &MountRequest) -> bool {
     let is_nfs = |fstype: &str| fstype == "nfs" || fstype == "nfs4";
     match request.fstype.as_str() {
-        "bind" if host.system == System::Linux => {
+        "bind" if host.system() == System::Linux => {
             let others: Vec<Mount> =
                 mounts.iter().filter(|other| other.mount_point != request.mount_point).cloned().collect();
-            let source = host.root.resolve(&request.device).map(|path| path.display().to_string());
-            mount.place.is_some()
-                && mount.place == mount_table::place_of(&others, &source.unwrap_or_else(|_| request.device.clone()))
+            let source = Places::new(host, mounts).resolve(&request.device);
+            mount.place.is_some() && mount.place == mount_table::place_of(&others, &source)
         }
         fstype if is_in_memory(fstype) => mount.fstype == request.fstype,
         fstype if is_nfs(fstype) => {
@@ -55,6 +56,13 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
         }
         _ => {}
     }
+    let places = Places::new(host, &mounts);
+    places.check(point).map_err(storage_error)?;
+    let resolved = places.resolve(point);
+    if resolved != *point {
+        let message = format!("cannot mount {} at {point}: links lead from there to {resolved} now", request.device);
+        return Err(PluginError::new(message).help("plan and apply again"));
+    }
     let at = mounting::mount_point(host, point).map_err(storage_error)?;
     match at {
         MountPoint::Missing | MountPoint::Empty => {}
@@ -74,7 +82,7 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
         let before = record.mounts.get(point).and_then(|ours| ours.made_directory.clone());
         let made_directory = before.or(makes);
         let covers = at == MountPoint::Filled || mounted_at(&mounts, point).is_some();
-        record.mounts.insert(point.clone(), OurMount { request: request.clone(), made_directory, covers });
+        record.mounts.insert(point.clone(), OurMount { request: request.clone(), made_directory, covers, seen: None });
     })?;
     if makes_directory {
         files::make_directory(&host.root, point).map_err(|source| file_error("make the mount point", source))?;
@@ -84,14 +92,38 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
         clean_up(host, point)?;
         return Err(storage_error(error));
     }
+    let before = mounts;
     let mounts = table(host)?;
     match mounted_at(&mounts, point) {
-        Some(mount) if is_it(host, &mounts, mount, request) => Ok(Outcome::Changed),
+        Some(mount) if is_it(host, &mounts, mount, request) => {
+            let seen = Seen::of(mount, &boot(host));
+            remember(host, |record| {
+                if let Some(ours) = record.mounts.get_mut(point) {
+                    ours.seen = Some(seen);
+                }
+            })?;
+            Ok(Outcome::Changed)
+        }
         other => {
             let there = other.map_or("nothing", |mount| mount.device.as_str());
-            Err(PluginError::new(format!("{point} shows {there}, although {} was mounted", request.device)))
+            let message = format!("{point} shows {there}, although {} was mounted", request.device);
+            take_away(host, &before, &mounts, request)?;
+            clean_up(host, point)?;
+            Err(PluginError::new(message).help("plan and apply again"))
         }
     }
+}
+
+/// Unmounts what has come to be mounted in another place than it should: the next apply would mount it once more.
+fn take_away(host: &Host, before: &[Mount], now: &[Mount], request: &MountRequest) -> Result<(), PluginError> {
+    let new: Vec<&Mount> =
+        now.iter().filter(|mount| !before.contains(mount) && is_it(host, now, mount, request)).collect();
+    // Others mount, too, and what is in memory looks alike everywhere: of several nobody knows which one it is, and what holds
+    // anything is somebody's.
+    let [stray] = new[..] else { return Ok(()) };
+    let is_somebodys = is_in_memory(&stray.fstype)
+        && mounting::mount_point(host, &stray.mount_point).map_err(storage_error)? != MountPoint::Empty;
+    if is_somebodys { Ok(()) } else { mounting::unmount(host, &stray.mount_point).map_err(storage_error) }
 }
 
 /// Waits a little for a device that is not there yet.
@@ -140,7 +172,8 @@ fn clean_up(host: &Host, point: &str) -> Result<(), PluginError> {
     })
 }
 
-pub(super) fn remount(host: &Host, request: &MountRequest) -> Result<Outcome, PluginError> {
+/// Changes the options of a mount of ours, or of one that is to be ours from now on.
+pub(super) fn remount(host: &Host, request: &MountRequest, adopts: bool) -> Result<Outcome, PluginError> {
     let point = &request.mount_point;
     let mounts = table(host)?;
     let there = mounted_at(&mounts, point).filter(|mount| is_it(host, &mounts, mount, request));
@@ -148,16 +181,59 @@ pub(super) fn remount(host: &Host, request: &MountRequest) -> Result<Outcome, Pl
         let message = format!("cannot change the options of {point}: {} is not mounted there now", request.device);
         return Err(PluginError::new(message).help("plan and apply again"));
     };
+    if !adopts && is_in_memory(&there.fstype) && !has_our_word(host, there)? {
+        let message =
+            format!("cannot change the options of {point}: {} is mounted there now, and is not ours", there.device);
+        return Err(PluginError::new(message).help("plan and apply again"));
+    }
     // What is in memory keeps its word, by which it is known.
     let device = if is_in_memory(&there.fstype) { there.device.clone() } else { request.device.clone() };
-    let mounted = MountRequest { device, ..request.clone() };
-    remember(host, |record| {
-        let before = record.mounts.get(point);
-        let (made_directory, covers) = before.map_or((None, true), |ours| (ours.made_directory.clone(), ours.covers));
-        record.mounts.insert(point.clone(), OurMount { request: mounted, made_directory, covers });
-    })?;
-    mounting::mount(host, request, true).map_err(storage_error)?;
+    let wanted = MountRequest { device, ..request.clone() };
+    let record = Record::load(host).map_err(|source| file_error("read what was done", source))?;
+    let ours = record.mounts.get(point).cloned().unwrap_or_else(|| {
+        // It is ours from now on, with what it has.
+        let request = MountRequest { options: there.options.clone(), ..wanted.clone() };
+        OurMount { request, made_directory: None, covers: true, seen: None }
+    });
+    let applied = ours.request.options.clone();
+    let in_force = |mount: &Mount| -> Vec<String> {
+        let left = options::left_over(host.system(), &applied, &request.options, &mount.options);
+        left.filter(|_| record.mounts.contains_key(point)).cloned().collect()
+    };
+    let mut told = request.clone();
+    if host.system() == System::Linux {
+        told.options.extend(in_force(there).iter().filter_map(|option| options::opposite(option)).map(str::to_owned));
+    }
+    // Until it is done, what is in force is what was asked for before; and somebody else's is theirs until it has worked.
+    if record.mounts.contains_key(point) {
+        remember(host, |record| drop(record.mounts.insert(point.clone(), ours.clone())))?;
+    }
+    mounting::mount(host, &told, true).map_err(storage_error)?;
+    let mounts = table(host)?;
+    let now = mounted_at(&mounts, point).filter(|mount| is_it(host, &mounts, mount, request));
+    let stays = |mount: &Mount| in_force(mount).iter().any(|option| mount.options.contains(option));
+    let Some(now) = now.filter(|mount| !stays(mount) && is_as_told(host, mount, request)) else {
+        let shown = now.map_or_else(|| "nothing".to_owned(), |mount| mount.options.join(","));
+        let message = format!("{point} shows {shown}, although its options were changed to {}", told.options.join(","));
+        return Err(PluginError::new(message).help("unmount it by hand, then apply"));
+    };
+    let seen = Some(Seen::of(now, &boot(host)));
+    remember(host, |record| drop(record.mounts.insert(point.clone(), OurMount { request: wanted, seen, ..ours })))?;
     Ok(Outcome::Changed)
+}
+
+/// Whether a mount has the options that it was just given, as far as the table tells.
+fn is_as_told(host: &Host, mount: &Mount, request: &MountRequest) -> bool {
+    let past = Past { applied: Some(&request.options), shown: None };
+    let ids = ids(host, request.options.iter());
+    let (system, fstype, options) = (host.system(), request.fstype.as_str(), mount.options.as_slice());
+    Shown { system, fstype, options, past, ids: &ids }.has_all(&request.options)
+}
+
+/// Whether a file system in memory is called as the one of ours at its place: nothing else tells them apart.
+fn has_our_word(host: &Host, mount: &Mount) -> Result<bool, PluginError> {
+    let record = Record::load(host).map_err(|source| file_error("read what was done", source))?;
+    Ok(record.mounts.get(&mount.mount_point).is_some_and(|ours| ours.request.device == mount.device))
 }
 
 pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) -> Result<Outcome, PluginError> {
@@ -165,7 +241,11 @@ pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) ->
     let mounts = table(host)?;
     let done = match mounted_at(&mounts, point) {
         None => Outcome::AlreadySo,
-        Some(mount) if is_it(host, &mounts, mount, request) => {
+        // What stands for the device of a file system in memory is all that tells ours from somebody else's.
+        Some(mount)
+            if is_it(host, &mounts, mount, request)
+                && (!is_in_memory(&mount.fstype) || mount.device == request.device) =>
+        {
             refuse_loss(host, &mounts, mount)?;
             unmount_at(host, point, context)?;
             Outcome::Changed
@@ -199,7 +279,7 @@ pub(super) fn unmount_at(host: &Host, point: &str, context: &Context) -> Result<
                 tries += 1;
                 std::thread::sleep(host.poll_interval * POLLS_BETWEEN_TRIES);
             }
-            Err(error) => return Err(busy_error(host, Some(point), error)),
+            Err(error) => return Err(busy_error(host, &[point], error)),
         }
     }
 }
@@ -211,50 +291,66 @@ pub(super) fn forget(host: &Host, point: &str) -> Result<Outcome, PluginError> {
     Ok(Outcome::Changed)
 }
 
-/// Writes the row of what a request has mounted, or removes the row.
+/// Writes the row of what a request has mounted instead of the one that was there, or removes that.
 pub(super) fn set_row(
     host: &Host,
     point: &str,
     row: Option<(&BootRow, &MountRequest)>,
+    previous: Option<&BootRow>,
 ) -> Result<Outcome, PluginError> {
-    if let Some((row, request)) = row {
-        // A row for what does not work can keep the machine from booting.
-        let mounts = table(host)?;
-        if !mounted_at(&mounts, point).is_some_and(|mount| is_it(host, &mounts, mount, request)) {
-            let message = format!("{} is not mounted at {point}, so no row for it is written", request.device);
-            return Err(PluginError::new(message).help("plan and apply again"));
-        }
-        remember(host, |record| {
-            record.rows.insert(point.to_owned());
-        })?;
-        return write_row(host, point, Some(row));
+    let Some((row, request)) = row else {
+        let written = if previous.is_some() { write_row(host, point, previous, None)? } else { Outcome::AlreadySo };
+        remember(host, |record| record.set_rows(point, &[]))?;
+        // To forget is a change too, of the record.
+        return Ok(if written == Outcome::AlreadySo { Outcome::Changed } else { written });
+    };
+    // A row for what does not work can keep the machine from booting.
+    let mounts = table(host)?;
+    // Where the row is waited for, it has worked.
+    let waits = previous.is_some_and(|old| old.is_automount() && old.device == row.device);
+    let is_there = |mount: &Mount| is_it(host, &mounts, mount, request) || (waits && mount.fstype == "autofs");
+    if !mounted_at(&mounts, point).is_some_and(is_there) {
+        let message = format!("{} is not mounted at {point}, so no row for it is written", request.device);
+        return Err(PluginError::new(message).help("plan and apply again"));
     }
-    let written = write_row(host, point, None)?;
+    let mut before = Record::default();
     remember(host, |record| {
-        record.rows.remove(point);
+        before = record.clone();
+        let old = previous.filter(|old| before.has_row(point, old));
+        record.set_rows(point, &[Some(row), old].into_iter().flatten().collect::<Vec<_>>());
     })?;
-    // To forget is a change too, of the record.
-    Ok(if written == Outcome::AlreadySo { Outcome::Changed } else { written })
+    let written = write_row(host, point, previous, Some(row));
+    remember(host, |record| match &written {
+        Ok(_) => record.set_rows(point, &[row]),
+        // What is there is whose it was before.
+        Err(_) => (record.rows, record.row_of) = (before.rows, before.row_of),
+    })?;
+    written
 }
 
+/// Gives the row back that was there before `row`.
 pub(super) fn restore_row(
     host: &Host,
     point: &str,
+    row: Option<&BootRow>,
     previous: Option<&BootRow>,
     was_ours: bool,
 ) -> Result<Outcome, PluginError> {
-    let written = write_row(host, point, previous)?;
-    remember(host, |record| {
-        if was_ours && previous.is_some() {
-            record.rows.insert(point.to_owned());
-        } else {
-            record.rows.remove(point);
-        }
-    })?;
+    if row.is_none() && previous.is_none() {
+        // It was only forgotten.
+        return Ok(Outcome::AlreadySo);
+    }
+    let written = write_row(host, point, row, previous)?;
+    remember(host, |record| record.set_rows(point, previous.filter(|_| was_ours).as_slice()))?;
     Ok(written)
 }
 
-fn write_row(host: &Host, point: &str, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
-    let operation = format!("write the row of {point} in {}", boot_table::path(host.system));
-    boot_table::set_row(host, point, row).map(outcome).map_err(|source| file_error(&operation, source))
+fn write_row(
+    host: &Host,
+    point: &str,
+    previous: Option<&BootRow>,
+    row: Option<&BootRow>,
+) -> Result<Outcome, PluginError> {
+    let written = boot_table::set_row(host, Subject::Mount(point), previous, row);
+    written.map(outcome).map_err(storage_error)
 }

@@ -1,5 +1,7 @@
 //! Plans about datasets.
 
+mod places;
+
 use super::mounts::Down;
 use super::{Steps, Stuck};
 use crate::change::Change;
@@ -7,10 +9,11 @@ use crate::config::{Config, DatasetEntry};
 use crate::order::Unit;
 use crate::properties::{self, AT_CREATION_ONLY, SET_BY_US};
 use crate::state::State;
+use places::{followers_are_free, has_no_children_in_the_way, place_is_free};
 use std::collections::BTreeMap;
-use sysconfig_platform::mount_table;
-use sysconfig_platform::mounting::{MountPoint, mounted_at};
-use sysconfig_platform::zfs::{Kind, OWNER, Properties};
+use sysconfig_platform::storage::{format_size, parse_size};
+use sysconfig_platform::zfs::property::same_dataset_value;
+use sysconfig_platform::zfs::{self, Kind, OWNER, Properties, Source};
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// Properties whose change takes mounts away for a moment.
@@ -40,8 +43,9 @@ pub(super) fn ensure(
                 change(&wish, present, mounted, state, steps) && mount(&wish, present, mounted, state, steps);
             // A step that moves it makes room where it is.
             let moves = |step: &super::Step| step.risk == Risk::Disruptive;
-            if let Some(place) = place(&entry.name, state).filter(|_| steps.changes[begin..].iter().any(moves)) {
-                down.vacate(place);
+            if steps.changes[begin..].iter().any(moves) {
+                let along = state.followers(&entry.name).into_iter().map(|one| one.place);
+                place(&entry.name, state).into_iter().chain(along).for_each(|place| down.vacate(place));
             }
             is_usable
         }
@@ -77,7 +81,8 @@ fn create(wish: &Wish<'_>, state: &State, steps: &mut Steps) -> bool {
     if let Some(place) = state.place(config, Unit::Dataset(entry)).filter(|_| is_mounted) {
         summary += &format!(" at {place}");
     }
-    let change = Change::Create { name: name.clone(), properties: wanted.clone() };
+    let to = state.place(config, Unit::Dataset(entry)).filter(|_| is_mounted);
+    let change = Change::Create { name: name.clone(), properties: wanted.clone(), to };
     let mut step = PlannedStep::new("create", name, summary, Risk::Safe, change);
     for (property, value) in wanted {
         step = step.field(property, None::<String>, value);
@@ -91,31 +96,6 @@ fn wanted(entry: &DatasetEntry) -> BTreeMap<String, String> {
         (property.clone(), properties::spelled(property, &value.to_string()))
     };
     entry.properties.iter().map(spelled).collect()
-}
-
-/// Whether a file system can be mounted where it belongs.
-fn place_is_free(wish: &Wish<'_>, state: &State, steps: &mut Steps) -> bool {
-    let Wish { entry, config, down, .. } = *wish;
-    let Some(place) = state.place(config, Unit::Dataset(entry)) else { return true };
-    if let Some(other) =
-        mounted_at(&state.mounts, &place).filter(|mount| mount.device != entry.name && !down.has(&place))
-    {
-        let why = format!("{} is mounted at {place}", other.device);
-        steps.leave(&entry.name, why, "choose another mountpoint, or unmount what is there");
-        return false;
-    }
-    match down.leaves(&place, state) {
-        Some(MountPoint::Filled) => {
-            let help = "what is there would be hidden; move it away, or choose another mountpoint";
-            steps.leave(&entry.name, format!("the directory {place} is not empty"), help);
-            false
-        }
-        Some(MountPoint::NoDirectory) => {
-            steps.leave(&entry.name, format!("{place} is no directory"), "choose another mountpoint");
-            false
-        }
-        _ => true,
-    }
 }
 
 /// What of a dataset's properties is not as configured.
@@ -163,6 +143,7 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
         differences.unset.retain(|property| !is_about_mounts(property));
     }
     leave_impossible(name, &mut differences.set, present, steps);
+    leave_too_small(wish, &mut differences, present, steps);
     let Differences { set, unset } = differences;
     if set.is_empty() && unset.is_empty() {
         return is_free;
@@ -179,9 +160,17 @@ fn change(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, s
         steps.leave(name, why, "write the properties as they are, or adopt = true");
         return false;
     }
-    let is_disruptive = mounted && set.keys().chain(&unset).any(|property| is_about_mounts(property));
-    steps.changes.push(set_step(entry, present, set, unset, is_disruptive, state));
+    let is_seen = mounted || !state.followers(name).is_empty();
+    let is_disruptive = is_seen && set.keys().chain(&unset).any(|property| is_about_mounts(property));
+    steps.changes.push(set_step(wish, present, set, unset, is_disruptive, state));
     is_free
+}
+
+/// Where ZFS mounts a file system by itself because of a change.
+fn comes_to(wish: &Wish<'_>, present: &Properties, moves: bool, state: &State) -> Option<String> {
+    let Wish { entry, config, .. } = *wish;
+    let to = state.place(config, Unit::Dataset(entry)).filter(|_| moves && canmount(entry, present, state) == "on")?;
+    (place(&entry.name, state).as_ref() != Some(&to)).then_some(to)
 }
 
 fn is_about_mounts(property: &str) -> bool {
@@ -206,6 +195,40 @@ fn leave_impossible(name: &str, set: &mut BTreeMap<String, String>, present: &Pr
     });
 }
 
+/// Takes out quotas below what is used or reserved, and says so: ZFS would refuse them, and what comes after them would wait.
+fn leave_too_small(wish: &Wish<'_>, differences: &mut Differences, present: &Properties, steps: &mut Steps) {
+    let Wish { entry, config, .. } = *wish;
+    let below = format!("{}/", entry.name);
+    let is = |property: &str| present.get(property).and_then(|present| parse_size(&present.value));
+    // What is reserved counts as used, and may be on its way to become less, here or below.
+    let goes = |property: &str| differences.unset.iter().any(|gone| gone == property);
+    let changes = |property: &str| differences.set.contains_key(property) || goes(property);
+    let may_shrink = changes("refreservation").then(|| is("usedbyrefreservation")).flatten().unwrap_or(0);
+    let has_children = config.datasets.iter().any(|other| other.name.starts_with(&below));
+    let may_shrink = may_shrink + has_children.then(|| is("usedbychildren")).flatten().unwrap_or(0);
+    let will_be = |property: &str| match (property, entry.property(property)) {
+        ("used", _) => is("used").map(|used| used.saturating_sub(may_shrink)),
+        (_, Some(wanted)) => parse_size(&properties::spelled(property, &wanted)),
+        (_, None) if goes(property) => None,
+        (_, None) => is(property),
+    };
+    let mut too_small = Vec::new();
+    for (quota, uses) in [("quota", ["used", "reservation"]), ("refquota", ["referenced", "refreservation"])] {
+        let Some(limit) = differences.set.get(quota).and_then(|value| parse_size(value)).filter(|limit| *limit > 0)
+        else {
+            continue;
+        };
+        let larger = uses.into_iter().find_map(|what| Some((what, will_be(what).filter(|bytes| *bytes > limit)?)));
+        if let Some((what, bytes)) = larger {
+            let (limit, bytes) = (format_size(limit), format_size(bytes));
+            let why = format!("{quota} is to be {limit}, and {what} is {bytes}");
+            steps.leave(&entry.name, why, "make room in it, lower what is reserved, or raise the quota");
+            too_small.push(quota);
+        }
+    }
+    differences.set.retain(|property, _| !too_small.contains(&property.as_str()));
+}
+
 /// Whether a dataset whose mount is to change cannot leave its place, or cannot come to another.
 fn has_to_stay(
     wish: &Wish<'_>,
@@ -228,7 +251,11 @@ fn has_to_stay(
         steps.leave(&entry.name, why, "unmount it by hand first");
         return true;
     }
-    let is_mounted_anew = !mounted || differs(|property| property == "mountpoint");
+    let moves = differs(|property| property == "mountpoint");
+    if moves && !followers_are_free(wish, present, state, steps) {
+        return true;
+    }
+    let is_mounted_anew = !mounted || moves;
     if !is_mounted_anew || canmount(entry, present, state) != "on" {
         return false;
     }
@@ -263,22 +290,22 @@ fn is_so(
         Some(_) if property == "mountpoint" && is_inherited => false,
         Some(None) if is_inherited && properties::is_inherited(property) => false,
         Some(Some(will_be)) if is_inherited && properties::is_inherited(property) => {
-            properties::spelled(property, &will_be) == properties::spelled(property, value)
-                && properties::is_so(present, property, value)
+            same_dataset_value(property, value, &will_be) && properties::is_so(present, property, value)
         }
         _ => properties::is_so(present, property, value),
     }
 }
 
 fn set_step(
-    entry: &DatasetEntry,
+    wish: &Wish<'_>,
     present: &Properties,
     set: BTreeMap<String, String>,
     unset: Vec<String>,
     is_disruptive: bool,
     state: &State,
 ) -> super::Step {
-    let name = &entry.name;
+    let name = &wish.entry.name;
+    let moves = set.contains_key("mountpoint") || unset.iter().any(|property| property == "mountpoint");
     let words = set.iter().map(|(property, value)| format!("{property}={value}"));
     let words: Vec<String> = words.chain(unset.iter().map(|property| format!("no {property}"))).collect();
     let risk = if is_disruptive { Risk::Disruptive } else { Risk::Safe };
@@ -293,13 +320,25 @@ fn set_step(
     let previous = set.keys().chain(&unset).chain(&notes).map(local).collect();
     let kept = state.set_by_us(name).filter(|property| !unset.iter().any(|gone| gone == property));
     let list = properties::list(kept.chain(set.keys().map(String::as_str)));
+    let received = |property: &String| {
+        let value = present.get(property).filter(|present| present.source == Source::Received)?;
+        Some((property.clone(), value.value.clone()))
+    };
+    let followers = state.followers(name);
+    let base = state.place(wish.config, Unit::Dataset(wish.entry)).filter(|_| moves);
     let change = Change::Set {
         name: name.clone(),
+        guid: present.get(zfs::GUID).map(|guid| guid.value.clone()),
+        was_ours: state.ours.contains(name),
         set: set.clone(),
         unset: unset.clone(),
         list,
         previous,
+        received: set.keys().chain(&unset).filter_map(received).collect(),
         place: place(name, state),
+        to: comes_to(wish, present, moves, state),
+        along: followers.iter().map(|one| one.place.clone()).collect(),
+        base: base.clone(),
     };
     let mut step = PlannedStep::new("set", name, format!("set {} on {name}", words.join(", ")), risk, change);
     for (property, to) in set
@@ -309,6 +348,12 @@ fn set_step(
     {
         let from = present.get(&property).map(|present| present.value.clone());
         step = step.field(property, from, to);
+    }
+    if moves {
+        for one in followers {
+            let to = base.as_ref().map(|base| one.destination(name, base));
+            step = step.field(one.name, Some(one.place), to);
+        }
     }
     step
 }
@@ -329,21 +374,6 @@ fn canmount(entry: &DatasetEntry, present: &Properties, state: &State) -> String
     }
 }
 
-/// Whether no dataset below is mounted where this one is to be mounted under it.
-fn has_no_children_in_the_way(wish: &Wish<'_>, present: &Properties, state: &State, steps: &mut Steps) -> bool {
-    let name = &wish.entry.name;
-    let now = present.get("mountpoint").map(|present| present.value.clone());
-    let places = [now, state.place(wish.config, Unit::Dataset(wish.entry))];
-    let is_below = |point: &str| places.iter().flatten().any(|place| mount_table::is_below(point, place));
-    let below = format!("{name}/");
-    let child = state.mounts.iter().find(|mount| mount.device.starts_with(&below) && is_below(&mount.mount_point));
-    if let Some(child) = child {
-        let why = format!("{} is mounted, and belongs above it", child.device);
-        steps.leave(name, why, format!("unmount it by hand first: zfs unmount {}", child.device));
-    }
-    child.is_none()
-}
-
 /// Mounts a file system that should be: without that programs write into its directory unnoticed.
 fn mount(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, steps: &mut Steps) -> bool {
     let Wish { entry, config, .. } = *wish;
@@ -360,47 +390,8 @@ fn mount(wish: &Wish<'_>, present: &Properties, mounted: bool, state: &State, st
     if !place_is_free(wish, state, steps) || !has_no_children_in_the_way(wish, present, state, steps) {
         return false;
     }
-    let change = Change::MountDataset { name: entry.name.clone() };
+    let change = Change::MountDataset { name: entry.name.clone(), to: Some(place.clone()) };
     let summary = format!("mount {} at {place}", entry.name);
     steps.changes.push(PlannedStep::new("mount", &entry.name, summary, Risk::Safe, change));
     true
-}
-
-/// Plans what is to be destroyed, children first.
-pub(super) fn destroy(config: &Config, down: &Down, state: &State, steps: &mut Steps) {
-    let mut absent: Vec<&DatasetEntry> =
-        config.datasets.iter().filter(|entry| entry.absent && state.dataset(&entry.name).is_some()).collect();
-    absent.sort_by(|one, other| other.name.cmp(&one.name));
-    for entry in &absent {
-        let name = &entry.name;
-        let goes = |other: &str| absent.iter().any(|entry| entry.name == other);
-        let below = format!("{name}/");
-        let child = state.datasets.iter().find(|other| other.name.starts_with(&below) && !goes(&other.name));
-        if state.dataset(name).is_some_and(|dataset| dataset.kind == Kind::Volume) {
-            steps.leave(name, "it is a volume", "destroy volumes by hand");
-        } else if !state.ours.contains(name) && !entry.adopt {
-            let help = "it was not made by this configuration; with adopt = true it is destroyed";
-            steps.leave(name, "it is not ours", help);
-        } else if let Some(child) = child {
-            let help = "only what is named is destroyed: give each child an entry with absent = true";
-            steps.leave(name, format!("{} lies in it", child.name), help);
-        } else if let Some(mount) = mounted_in(name, config, down, state) {
-            let why = format!("{} is mounted in it at {}", mount.device, mount.mount_point);
-            steps.leave(name, why, "unmount it, or take it out of the configuration, first");
-        } else {
-            let change =
-                Change::Destroy { name: name.clone(), was_ours: state.ours.contains(name), place: place(name, state) };
-            let summary = format!("destroy the dataset {name} and everything in it");
-            steps.destructive.push(PlannedStep::new("destroy", name, summary, Risk::Destructive, change));
-        }
-    }
-}
-
-/// What is mounted in a dataset and stays so, or comes back.
-fn mounted_in<'a>(name: &str, config: &Config, down: &Down, state: &'a State) -> Option<&'a mount_table::Mount> {
-    let place = place(name, state)?;
-    let goes = |point: &str| down.has(point) && !config.mounts().iter().any(|entry| entry.mountpoint == point);
-    let absent = |device: &str| config.datasets.iter().any(|entry| entry.absent && entry.name == device);
-    let mut below = state.mounts.iter().filter(|mount| mount_table::is_below(&mount.mount_point, &place));
-    below.find(|mount| !goes(&mount.mount_point) && !absent(&mount.device))
 }

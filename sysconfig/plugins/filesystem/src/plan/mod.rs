@@ -1,16 +1,20 @@
 //! From what is there to what is wanted.
 
 mod datasets;
+mod destroy;
 mod mounts;
 mod moves;
+mod rows;
 
 use crate::change::Change;
 use crate::config::Config;
 use crate::order::{self, Unit};
 use crate::state::State;
 use moves::Move;
-use std::collections::BTreeMap;
-use sysconfig_platform::mount_table::is_below;
+use std::collections::{BTreeMap, BTreeSet};
+use sysconfig_platform::mount_table::{Mount, is_below};
+use sysconfig_platform::mounting::mounted_at;
+use sysconfig_platform::places::is_remote;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 pub(crate) type Step = PlannedStep<Change>;
@@ -22,6 +26,8 @@ pub(crate) struct Steps {
     removals: Vec<Step>,
     /// What comes and changes.
     changes: Vec<Step>,
+    /// What goes and makes room for nobody: whatever is busy there keeps nothing else from being done.
+    late: Vec<Step>,
     /// What loses data. A step that is not allowed keeps later ones from being done, so these come after the others.
     destructive: Vec<Step>,
     /// What is left alone. These fail and say why.
@@ -41,13 +47,43 @@ impl Steps {
 type Stuck = BTreeMap<String, (String, String)>;
 
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
+    let (config, doubles) = without_doubles(state.resolve(config), state);
+    let mut steps = settle(&config, state);
+    for (place, device) in doubles {
+        let mut left = Steps::default();
+        let help = "leave one of them out; links that lead to the same place do not make it another one";
+        left.leave(&place, format!("it is the place of another entry already, and {device} has none"), help);
+        steps.extend(left.left);
+    }
+    steps
+}
+
+/// The configuration without the mounts for which another entry is first at the same place, and these.
+fn without_doubles(mut config: Config, state: &State) -> (Config, Vec<(String, String)>) {
+    let datasets = config.datasets.iter().filter(|dataset| !dataset.absent && dataset.property("mountpoint").is_some());
+    let mut taken: BTreeSet<String> =
+        datasets.filter_map(|dataset| state.place(&config, Unit::Dataset(dataset))).collect();
+    let mut doubles = Vec::new();
+    if let Some(mounts) = &mut config.mounts {
+        mounts.retain(|entry| {
+            let is_first = taken.insert(entry.mountpoint.clone());
+            if !is_first {
+                doubles.push((entry.mountpoint.clone(), entry.device.clone()));
+            }
+            is_first
+        });
+    }
+    (config, doubles)
+}
+
+fn settle(config: &Config, state: &State) -> Vec<Step> {
     // What is to move makes room, and others make room for it. When it then has to stay, they stay as well, so the plan is
     // made anew without its move; each round finds something more that stays, or is the last.
     let mut stuck = Stuck::new();
     loop {
         let (steps, found) = attempt(config, state, &stuck);
         if found.is_empty() {
-            return [steps.removals, steps.changes, steps.destructive, steps.left].concat();
+            return [steps.removals, steps.changes, steps.late, steps.destructive, steps.left].concat();
         }
         stuck.extend(found);
     }
@@ -62,14 +98,26 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
     // Where a dataset is that moves, and in it, something else can come only after it.
     let is_in_the_way = |one: Unit<'_>, other: Unit<'_>| match (place(one), other) {
         (Some(mine), Unit::Dataset(dataset)) if place(other).as_ref() != Some(&mine) && one.name() != dataset.name => {
-            let moves = moves.iter().any(|one| one.name == dataset.name);
-            let is_there = |point: &str| point == mine || (moves && is_below(&mine, point));
-            state.mounts.iter().any(|mount| mount.device == dataset.name && is_there(&mount.mount_point))
+            let moving = moves.iter().find(|one| one.name == dataset.name);
+            let is_there = |point: &str| point == mine || (moving.is_some() && is_below(&mine, point));
+            let is_its = |mount: &Mount| mount.device == dataset.name || moving.is_some_and(|one| one.moves(mount));
+            state.mounts.iter().any(|mount| is_its(mount) && is_there(&mount.mount_point))
         }
         _ => false,
     };
-    let needs = |one: Unit<'_>, other: Unit<'_>| order::needs(one, other, place) || is_in_the_way(one, other);
-    let (sorted, circle) = order::sort(&order::units(config), needs);
+    let needs = |one: Unit<'_>, other: Unit<'_>| {
+        order::needs(one, other, place, |mount| state.resolved(&mount.device).to_owned()) || is_in_the_way(one, other)
+    };
+    // A place that is still hidden may turn out to be taken, which holds up no others.
+    let is_hidden = |unit: &Unit<'_>| place(*unit).is_some_and(|place| down.hides(&place, state));
+    let (hidden, seen): (Vec<_>, Vec<_>) = order::units(config).into_iter().partition(is_hidden);
+    // A server that is away holds up those only that need what it has.
+    let is_risky = |unit: &Unit<'_>| match unit {
+        Unit::Mount(mount) => is_remote(&mount.fstype) && mounted_at(&state.mounts, &mount.mountpoint).is_none(),
+        Unit::Dataset(_) => false,
+    };
+    let (risky, safe): (Vec<_>, Vec<_>) = seen.into_iter().partition(is_risky);
+    let (sorted, circle) = order::sort(&[safe, risky, hidden].concat(), needs);
     for unit in &circle {
         steps.leave(unit.name(), "it has to be there before itself", "mount a child below its parent");
     }
@@ -96,7 +144,7 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
             left.push(unit);
         }
     }
-    datasets::destroy(config, &down, state, &mut steps);
+    destroy::destroy(config, &down, state, &mut steps);
     let found = found_stuck(&left, &moves, &down, stuck, &steps);
     (steps, found)
 }

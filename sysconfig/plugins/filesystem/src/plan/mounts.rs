@@ -1,14 +1,15 @@
-//! Plans about mounts and their rows.
+//! Plans about mounts.
 
-use super::{Move, Steps, Stuck};
+use super::{Move, Steps, Stuck, rows};
 use crate::change::Change;
 use crate::config::{Config, MountEntry};
-use crate::options;
+use crate::options::{self, Past, Shown};
+use crate::order;
 use crate::record::OurMount;
-use crate::state::State;
+use crate::state::{State, is_in_memory};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::System;
-use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::boot_table::BootRow;
 use sysconfig_platform::mount_table::{Mount, is_below};
 use sysconfig_platform::mounting::{MountPoint, MountRequest, mounted_at};
 use sysconfig_plugin::{PlannedStep, Risk};
@@ -19,10 +20,15 @@ const REMOUNTABLE: &[(System, &[&str])] = &[
     (System::Linux, &["tmpfs", "ext2", "ext3", "ext4", "xfs", "btrfs", "vfat"]),
 ];
 
+/// The type of a place at which something is mounted when somebody comes.
+const AUTOFS: &str = "autofs";
+
 /// What is unmounted, and what cannot be and why.
 #[derive(Default)]
 pub(super) struct Down {
     points: BTreeSet<String>,
+    /// Those of them that have to go before a dataset moves.
+    room: BTreeSet<String>,
     /// Those of them in whose place something else comes.
     for_others: BTreeSet<String>,
     blocked: BTreeMap<String, (String, &'static str)>,
@@ -65,18 +71,31 @@ pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &
         }
     }
     for point in state.record.rows.iter().filter(|point| !is_wanted(point)) {
-        remove_row(point, state, steps);
+        rows::remove(point, state, steps);
     }
     for (point, (why, help)) in down.blocked.iter().filter(|(point, _)| gone.contains(point)) {
         steps.leave(point, why.clone(), *help);
     }
+    let ours: Vec<&OurMount> = down.points.iter().filter_map(|point| state.record.mounts.get(point)).collect();
+    let mut room = down.room.clone();
+    room.extend(ours.iter().filter(|one| is_in_the_way(one, config, state)).map(|one| one.request.mount_point.clone()));
     // What lies deeper goes first.
-    for point in down.points.iter().rev() {
-        if let Some(ours) = state.record.mounts.get(point) {
-            steps.removals.push(unmount(ours));
-        }
+    for one in ours.iter().rev() {
+        let point = &one.request.mount_point;
+        let makes_room = room.iter().any(|above| above == point || is_below(point, above));
+        if makes_room { &mut steps.removals } else { &mut steps.late }.push(unmount(one));
     }
     down
+}
+
+/// Whether something that is configured has to do with the place of a mount of ours, or with its device.
+fn is_in_the_way(ours: &OurMount, config: &Config, state: &State) -> bool {
+    let request = &ours.request;
+    let point = request.mount_point.as_str();
+    let has_to_do = |place: String| place == point || is_below(&place, point) || is_below(point, &place);
+    let mut places = order::units(config).into_iter().filter_map(|unit| state.place(config, unit));
+    let is_device = |entry: &MountEntry| !is_in_memory(&entry.fstype) && entry.device == request.device;
+    places.any(has_to_do) || config.mounts().iter().any(is_device)
 }
 
 /// Whether a mount of ours hides something.
@@ -110,6 +129,7 @@ impl Down {
         for mount in state.mounts.iter().filter(|mount| one.is_held_by(mount, state)) {
             if may_unmount && state.is_ours(mount) {
                 self.add(&mount.mount_point, state);
+                self.room.extend(self.points.iter().cloned());
             }
             if !self.has(&mount.mount_point) {
                 let why = match self.blocked.get(&mount.mount_point) {
@@ -121,14 +141,23 @@ impl Down {
         }
     }
 
-    /// What is at a mount point when everything that goes is gone.
+    /// What is at a mount point when everything that goes is gone; nothing where that is still hidden, and seen by the step only,
+    /// which does nothing where it finds something.
     pub(super) fn leaves(&self, point: &str, state: &State) -> Option<MountPoint> {
+        if self.hides(point, state) {
+            return None;
+        }
         if self.has(point) && covers(point, state) {
             return Some(MountPoint::Filled);
         }
         let at = state.points.get(point).copied();
         let goes = state.leads_to.get(point).is_some_and(|all| all.iter().all(|below| self.has(below)));
         if goes { Some(MountPoint::Empty) } else { at }
+    }
+
+    /// Whether what is at a place is hidden until something goes.
+    pub(super) fn hides(&self, point: &str, state: &State) -> bool {
+        self.points.iter().any(|above| is_below(point, above) && covers(above, state))
     }
 
     /// Takes a mount down, and with it those of ours below it.
@@ -164,22 +193,6 @@ fn forget(point: &str, steps: &mut Steps) {
     steps.removals.push(PlannedStep::new("forget", point, summary, Risk::Safe, change));
 }
 
-fn remove_row(point: &str, state: &State, steps: &mut Steps) {
-    let previous = state.rows.iter().find(|row| row.mount_point.as_deref() == Some(point)).cloned().map(Box::new);
-    let table = boot_table::path(state.system);
-    let (action, summary) = match previous {
-        Some(_) => ("remove", format!("no longer mount {point} at boot")),
-        None => ("forget", format!("forget the row of {point}, which somebody has removed")),
-    };
-    let from = previous.as_ref().map(|row| row.format(state.system));
-    let change = Change::Row { point: point.to_owned(), row: None, previous, was_ours: true };
-    steps.removals.push(PlannedStep::new(action, table, summary, Risk::Safe, change).field(
-        point,
-        from,
-        None::<String>,
-    ));
-}
-
 /// Whether a mount of ours can become what is wanted only by unmounting it.
 fn has_to_go(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
     let is_same = state.is_same(mount, &entry.device, &entry.fstype);
@@ -188,7 +201,7 @@ fn has_to_go(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
 
 /// Whether options can be changed while it is mounted. Values that nobody wants any longer would stay.
 fn is_remountable(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
-    let system = state.system;
+    let system = state.system();
     let can = REMOUNTABLE.iter().any(|(of, types)| *of == system && types.contains(&entry.fstype.as_str()));
     can && !left_over(entry, mount, state).any(|option| option.contains('='))
 }
@@ -197,19 +210,22 @@ fn is_remountable(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
 fn left_over<'a>(entry: &'a MountEntry, mount: &'a Mount, state: &'a State) -> impl Iterator<Item = &'a String> {
     let ours = state.record.mounts.get(&mount.mount_point).filter(|_| state.is_ours(mount));
     let applied = ours.map(|ours| ours.request.options.as_slice()).unwrap_or_default();
-    options::left_over(state.system, applied, &entry.options, &mount.options)
+    options::left_over(state.system(), applied, &entry.options, &mount.options)
 }
 
 fn has_options(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
     let ours = state.record.mounts.get(&mount.mount_point).filter(|_| state.is_ours(mount));
     // One that was mounted at boot has the options of its row.
     let row = || {
-        let row = rows(&entry.mountpoint, state).into_iter().next()?;
+        let row = state.rows_at(&entry.mountpoint).into_iter().next()?;
         (row.device == entry.device).then_some(row.options.as_slice())
     };
     let applied = ours.map(|ours| ours.request.options.as_slice()).or_else(row);
+    let seen = ours.and_then(|ours| ours.seen.as_ref());
+    let past = Past { applied, shown: seen.and_then(|seen| seen.options_of(mount, &state.boot)) };
+    let (system, fstype, options) = (state.system(), entry.fstype.as_str(), mount.options.as_slice());
     left_over(entry, mount, state).next().is_none()
-        && options::are_so(state.system, &entry.fstype, &entry.options, &mount.options, applied)
+        && Shown { system, fstype, options, past, ids: &state.ids }.has_all(&entry.options)
 }
 
 /// Plans what one mount needs; whether others can rely on it afterwards.
@@ -220,21 +236,36 @@ pub(super) fn ensure(entry: &MountEntry, down: &Down, state: &State, steps: &mut
         Some(mount) if state.is_same(mount, &entry.device, &entry.fstype) => {
             has_options(entry, mount, state) || change_options(entry, mount, down, state, steps)
         }
+        Some(mount) if is_automounted(entry, mount, state) => true,
         Some(mount) if !entry.overlay || state.is_ours(mount) => {
             let blocked = down.blocked.get(point).cloned();
             let whose = || format!("{} of type {} is mounted there, and is not ours", mount.device, mount.fstype);
-            let (why, help) = blocked.unwrap_or_else(|| (whose(), "unmount it by hand, or choose another mount point"));
+            let help = match mount.fstype.as_str() {
+                AUTOFS => "stop its automounter, or choose another mount point",
+                _ => "unmount it by hand, or choose another mount point",
+            };
+            let (why, help) = blocked.unwrap_or_else(|| (whose(), help));
             steps.leave(point, why, help);
             false
         }
         Some(_) => mount_step(entry, Risk::Disruptive, steps),
         None => mount_if_free(entry, down, state, steps),
     };
-    is_usable && ensure_row(entry, state, steps)
+    is_usable && rows::ensure(entry, state, steps)
+}
+
+/// Whether the system waits at the place for somebody to come, and mounts then what the row says: systemd.automount(5).
+fn is_automounted(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
+    let says_so = |row: &&BootRow| row.device == entry.device && row.is_automount();
+    mount.fstype == AUTOFS && state.rows_at(&entry.mountpoint).iter().any(says_so)
 }
 
 fn mount_if_free(entry: &MountEntry, down: &Down, state: &State, steps: &mut Steps) -> bool {
     let point = &entry.mountpoint;
+    if let Some(why) = state.unseen.get(point) {
+        steps.leave(point, why, "see to what it lies in, or choose another mount point");
+        return false;
+    }
     match down.leaves(point, state) {
         Some(MountPoint::Filled) if !entry.overlay => {
             let help = "what is there would be hidden; move it away, or write overlay = true";
@@ -290,58 +321,4 @@ fn change_options(entry: &MountEntry, mount: &Mount, down: &Down, state: &State,
     let step = PlannedStep::new("remount", point, summary, Risk::Disruptive, change);
     steps.changes.push(step.field("options", shown, entry.options.join(",")));
     true
-}
-
-fn rows<'a>(point: &str, state: &'a State) -> Vec<&'a BootRow> {
-    state.rows.iter().filter(|row| row.mount_point.as_deref() == Some(point)).collect()
-}
-
-/// Plans the row; whether nothing stands in its way.
-fn ensure_row(entry: &MountEntry, state: &State, steps: &mut Steps) -> bool {
-    let point = &entry.mountpoint;
-    let is_ours = state.record.rows.contains(point);
-    if !entry.persistent {
-        if is_ours {
-            remove_row(point, state, steps);
-        }
-        return true;
-    }
-    let wanted = entry.row(state.system);
-    let table = boot_table::path(state.system);
-    let previous = match rows(point, state)[..] {
-        [] => None,
-        [row] => Some(row.clone()),
-        ref several => {
-            let help = format!("remove all but one from {table}");
-            steps.leave(point, format!("there are {} rows about it in {table}", several.len()), help);
-            return true;
-        }
-    };
-    if previous.as_ref().is_some_and(|row| is_row(row, &wanted)) {
-        return true;
-    }
-    if previous.is_some() && !is_ours && !entry.adopt {
-        let help = format!("change the row in {table} by hand, or write adopt = true");
-        steps.leave(point, format!("its row in {table} differs, and is not ours"), help);
-        return true;
-    }
-    let from = previous.as_ref().map(|row| row.format(state.system));
-    let to = wanted.format(state.system);
-    let row = Some(Box::new((wanted, entry.request())));
-    let change = Change::Row { point: point.clone(), row, previous: previous.map(Box::new), was_ours: is_ours };
-    let summary = match entry.at_boot {
-        true => format!("mount {point} at boot"),
-        false => format!("write down how {point} is mounted"),
-    };
-    steps.changes.push(PlannedStep::new("write", table, summary, Risk::Safe, change).field(point.clone(), from, to));
-    true
-}
-
-/// Whether a row says what is wanted.
-fn is_row(row: &BootRow, wanted: &BootRow) -> bool {
-    row.device == wanted.device
-        && row.fstype == wanted.fstype
-        && row.at_boot == wanted.at_boot
-        && row.fsck_pass == wanted.fsck_pass
-        && options::are_equal(&row.options, &wanted.options)
 }

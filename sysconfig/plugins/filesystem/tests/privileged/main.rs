@@ -18,15 +18,18 @@ use plugin_testing::{namespace, zfs_fuse};
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 8] = [
+    let scenarios: [(&str, fn()); 11] = [
         ("tmpfs", scenarios::tmpfs),
         ("bind", scenarios::bind),
+        ("link", scenarios::link),
+        ("spelling", scenarios::spelling),
         ("ext4", || scenarios::disk("ext4", "mkfs.ext4 -q")),
         ("vfat", || scenarios::disk("vfat", "mkfs.vfat")),
         ("iso9660", scenarios::iso),
         ("busy", scenarios::busy),
         ("datasets", datasets::life),
         ("foreign", datasets::what_is_not_ours),
+        ("along", datasets::what_comes_along),
     ];
     let found = scenarios.iter().find(|(name, _)| *name == scenario);
     found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
@@ -40,6 +43,16 @@ fn privileged_tmpfs_with_another_size_and_without() {
 #[test]
 fn privileged_bind_mount_read_only() {
     namespace::run("bind", &[], &[], &[]);
+}
+
+#[test]
+fn privileged_mount_point_behind_a_link_is_mounted_once() {
+    namespace::run("link", &[], &[], &[]);
+}
+
+#[test]
+fn privileged_options_that_the_kernel_shows_in_other_words() {
+    namespace::run("spelling", &[], &[], &[]);
 }
 
 #[test]
@@ -65,6 +78,11 @@ fn privileged_busy_mount_names_the_process() {
 #[test]
 fn privileged_life_of_datasets() {
     zfs_fuse::run("datasets");
+}
+
+#[test]
+fn privileged_datasets_that_come_along() {
+    zfs_fuse::run("along");
 }
 
 #[test]

@@ -52,6 +52,58 @@ pub(crate) fn bind() {
     converge(&mut harness, NOTHING);
 }
 
+pub(crate) fn spelling() {
+    let mut harness = build();
+    sh("printf 'root:x:0:0::/:/bin/sh\nalice:x:1234:1234::/:/bin/sh\n' > /etc/passwd; mkdir -p /mnt/w/src");
+    let entry = |device: &str, point: &str, fstype: &str, options: &str| {
+        format!(
+            "[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"/mnt/w/{point}\"\ntype = \"{fstype}\"\noptions = [{options}]\n"
+        )
+    };
+    let texts = [
+        entry("tmpfs", "a", "tmpfs", "\"size=1000000\", \"nr_inodes=1m\", \"mode=0700\", \"uid=alice\""),
+        entry("tmpfs", "b", "tmpfs", "\"size=25%\", \"strictatime\", \"nodev\""),
+        entry("tmpfs", "c", "tmpfs", "\"noatime\", \"nodiratime\", \"nr_blocks=1k\""),
+        entry("/mnt/w/src", "d", "bind", "\"noatime\", \"noexec\""),
+    ];
+    for text in &texts {
+        // Which asks for a second plan, too.
+        converge(&mut harness, text);
+    }
+    let all = texts.concat();
+    converge(&mut harness, &all);
+    let shown = sh("grep ' /mnt/w/' /proc/self/mountinfo");
+    assert!(shown.contains("size=980k,nr_inodes=1048576") && shown.contains("uid=1234"), "{shown}");
+    sh("for d in a b c d; do umount /mnt/w/$d; done
+        for d in a b c d; do mount /mnt/w/$d; done");
+    assert_eq!(converge(&mut harness, &all), [""; 0], "what the rows mount is what was asked for");
+    sh("mount -o remount,size=8k /mnt/w/b");
+    assert_eq!(converge(&mut harness, &all), ["change the options of /mnt/w/b"]);
+    // What is no longer wanted is gone, times of access among it.
+    let without = all.replace("\"noatime\", \"nodiratime\", ", "").replace("\"strictatime\", \"nodev\"", "\"nosuid\"");
+    let done = converge(&mut harness, &without);
+    assert!(done.contains(&"change the options of /mnt/w/c".to_owned()), "{done:?}");
+    assert!(sh("grep ' /mnt/w/c ' /proc/self/mountinfo").contains("rw,relatime "));
+    assert!(sh("grep ' /mnt/w/b ' /proc/self/mountinfo").contains("rw,nosuid,relatime "));
+    converge(&mut harness, NOTHING);
+    assert_eq!(std::fs::read_to_string("/etc/fstab").unwrap(), TABLE);
+}
+
+pub(crate) fn link() {
+    let mut harness = build();
+    sh("mkdir -p /mnt/w/real; ln -s real /mnt/w/link");
+    let text = "[[storage.mount]]\ndevice = \"tmpfs\"\nmountpoint = \"/mnt/w/link/x\"\ntype = \"tmpfs\"\n\
+        [[storage.mount]]\ndevice = \"/mnt/w/link\"\nmountpoint = \"/mnt/w/again\"\ntype = \"bind\"\n";
+    converge(&mut harness, text);
+    sh("touch /mnt/w/link/x/file");
+    assert_eq!(sh("grep -c ' /mnt/w/real/x ' /proc/self/mountinfo").trim(), "1");
+    assert_eq!(converge(&mut harness, text), [""; 0]);
+    sh("rm /mnt/w/link/x/file; umount /mnt/w/real/x; mount /mnt/w/real/x");
+    assert_eq!(converge(&mut harness, text), [""; 0], "the row mounts the same");
+    converge(&mut harness, NOTHING);
+    assert_eq!(std::fs::read_to_string("/etc/fstab").unwrap(), TABLE);
+}
+
 /// A file system in a file, which `mount` puts a loop device under.
 pub(crate) fn disk(fstype: &str, make: &str) {
     needs_filesystem(fstype);

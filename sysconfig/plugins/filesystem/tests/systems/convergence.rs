@@ -1,6 +1,8 @@
 //! Whatever a machine is like and whatever valid configuration comes, the machine becomes so or says why not, nothing is
-//! left to do then, and nobody else's things are touched.
+//! left to do then, and nobody else's things are touched. Whether it has become so is not asked of the planner: `oracle`
+//! compares the machine with the configuration.
 
+use crate::oracle;
 use crate::support::{Fixture, illumos_with_tank, linux_with_zfs, summaries};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -38,6 +40,8 @@ fn dataset() -> impl Strategy<Value = WishedDataset> {
     let property = proptest::sample::select(vec![
         ("compression", "lz4"),
         ("compression", "off"),
+        ("compression", "gzip-6"),
+        ("aclinherit", "secure"),
         ("atime", "off"),
         ("quota", "1 GiB"),
         ("quota", "none"),
@@ -53,7 +57,7 @@ fn dataset() -> impl Strategy<Value = WishedDataset> {
 }
 
 fn mount() -> impl Strategy<Value = WishedMount> {
-    let options = proptest::sample::subsequence(vec!["ro", "nosuid", "size=64m"], 0..3);
+    let options = proptest::sample::subsequence(vec!["ro", "nosuid", "noatime", "size=64m", "nr_inodes=1m"], 0..4);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), proptest::bool::weighted(0.2));
     (0..POINTS.len(), 0..4_usize, options, flags).prop_map(
         |(point, kind, options, (persistent, at_boot, adopt, overlay))| WishedMount {
@@ -93,7 +97,7 @@ fn configuration(wish: &Wish, is_illumos: bool) -> Value {
             (2, false) => ("/export", "bind"),
             _ => ("10.0.2.2:/srv/share", "nfs"),
         };
-        let options = wished.options.iter().filter(|option| fstype == "tmpfs" || !option.starts_with("size"));
+        let options = wished.options.iter().filter(|option| fstype == "tmpfs" || !option.contains('='));
         mounts.push(json!({
             "device": device, "mountpoint": POINTS[wished.point], "type": fstype,
             "options": options.collect::<Vec<_>>(), "persistent": wished.persistent, "at-boot": wished.at_boot,
@@ -180,8 +184,14 @@ fn run(before: &Before, all: &[Wish], is_illumos: bool, may_adopt: bool) -> Resu
             // Places that are nested the other way round, which is refused.
             continue;
         }
-        fixture.harness.configure(configuration);
+        fixture.harness.configure(configuration.clone());
         settle(&mut fixture)?;
+        let left = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
+        if left.is_empty() {
+            let rows = fixture.read(table);
+            let missing = fixture.machine.storage(|storage| oracle::missing(storage, &rows, &configuration));
+            prop_assert!(missing.is_empty(), "{missing:#?}");
+        }
         if !may_adopt {
             prop_assert_eq!(&fixture.machine.storage(|storage| theirs(storage)), &untouched);
         }
@@ -202,10 +212,18 @@ fn run(before: &Before, all: &[Wish], is_illumos: bool, may_adopt: bool) -> Resu
 /// only after it, when what was in its way has moved.
 fn settle(fixture: &mut Fixture) -> Result<(), TestCaseError> {
     for round in 0..3 {
+        let mut was_taken = false;
         let steps = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
         let (left_alone, steps): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| step.action == "leave");
         for step in &steps {
             let result = fixture.harness.apply(step);
+            // What was hidden by a mount that has gone is seen only then, and planned for in the next round.
+            let is_taken =
+                result.as_ref().err().is_some_and(|error| error.message.contains("the directory is not empty"));
+            if is_taken && steps.iter().any(|step| step.action == "unmount") {
+                was_taken = true;
+                break;
+            }
             prop_assert!(result.is_ok(), "{}: {:?}\nof {:#?}", step.summary, result, summaries(&steps));
         }
         let again = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
@@ -215,7 +233,7 @@ fn settle(fixture: &mut Fixture) -> Result<(), TestCaseError> {
         }
         let (left_alone, done) = (summaries(&left_alone), summaries(&steps));
         prop_assert!(
-            !left_alone.is_empty() && round < 2,
+            (was_taken || !left_alone.is_empty()) && round < 2,
             "after {done:#?}\nthere is still {again:#?}\n{left_alone:#?}"
         );
     }

@@ -24,6 +24,60 @@ fn properties_are_set_at_creation_and_kept() {
     }
 }
 
+/// Of several words for one value ZFS reads out the first.
+#[test]
+fn values_that_are_read_out_in_another_word_are_as_wanted() {
+    for (mut fixture, words) in
+        [(illumos_with_tank(), ""), (linux_with_zfs(), "acltype = \"posixacl\", xattr = \"dir\", ")]
+    {
+        std::fs::write(fixture.host.root.locate("/etc/key"), [7; 32]).unwrap();
+        let text = format!(
+            "[[storage.dataset]]\nname = \"tank/secret\"\nproperties = {{ {words}compression = \"gzip-6\", \
+             aclinherit = \"secure\", encryption = \"on\", keyformat = \"raw\", keylocation = \"file:///etc/key\" }}\n"
+        );
+        fixture.converge(&text);
+        let read = |property: &str| {
+            fixture.machine.storage(|storage| storage.datasets["tank/secret"].local(property).map(str::to_owned))
+        };
+        assert_eq!(read("compression").as_deref(), Some("gzip"));
+        assert_eq!(
+            (read("aclinherit").as_deref(), read("encryption").as_deref()),
+            (Some("restricted"), Some("aes-256-gcm"))
+        );
+    }
+}
+
+/// Between the plan and the step somebody has put another one in its place, or has taken it over.
+#[test]
+fn a_dataset_that_is_another_one_by_then_is_not_changed() {
+    type Meanwhile = (fn(&mut Storage), &'static str);
+    let cases: [Meanwhile; 3] = [
+        (
+            |storage| {
+                let other = FakeDataset::filesystem([("sysconfig:owner", "filesystem"), ("mountpoint", "/data")]);
+                storage.datasets.insert("tank/data".to_owned(), other);
+            },
+            "it is another one than when this was planned",
+        ),
+        (
+            |storage| drop(storage.datasets.get_mut("tank/data").unwrap().properties.remove("sysconfig:owner")),
+            "it is no longer ours",
+        ),
+        (|storage| drop(storage.datasets.remove("tank/data")), "it is gone"),
+    ];
+    for (meanwhile, why) in cases {
+        for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+            fixture.converge(DATA);
+            let steps = fixture.plan(&DATA.replace("lz4", "zle"));
+            fixture.machine.storage(meanwhile);
+            let before = fixture.machine.storage(|storage| storage.datasets.clone());
+            let error = fixture.harness.apply(&steps[0]).unwrap_err();
+            assert_eq!(error.message, format!("cannot change tank/data: {why}"));
+            assert_eq!(fixture.machine.storage(|storage| storage.datasets.clone()), before);
+        }
+    }
+}
+
 #[test]
 fn what_leaves_the_properties_is_given_back() {
     let mut fixture = illumos_with_tank();
@@ -52,21 +106,6 @@ fn a_dataset_that_leaves_the_configuration_stays() {
     assert_eq!((said(&fixture, "tank/data"), said(&fixture, "tank/other")), (1, 1));
     fixture.machine.storage(|storage| storage.has_zfs = false);
     assert_eq!(fixture.converge("[storage]\nmount = []\n"), [""; 0], "mounts need no ZFS");
-}
-
-#[test]
-fn one_that_somebody_has_made_anew_is_not_destroyed() {
-    let mut fixture = illumos_with_tank();
-    fixture.converge(DATA);
-    let absent = "[[storage.dataset]]\nname = \"tank/data\"\nabsent = true\nallow-destructive = true\n";
-    let steps = fixture.plan(absent);
-    fixture.machine.storage(|storage| {
-        let data = storage.datasets.get_mut("tank/data").unwrap();
-        data.properties.remove("sysconfig:owner");
-    });
-    let error = fixture.harness.apply(&steps[0]).unwrap_err();
-    assert!(error.message.starts_with("cannot destroy tank/data: it is another one"), "{error:?}");
-    assert!(fixture.machine.storage(|storage| storage.datasets.contains_key("tank/data")));
 }
 
 #[test]
@@ -120,24 +159,6 @@ fn a_busy_mount_point_is_not_moved_and_the_processes_are_named() {
 }
 
 #[test]
-fn destroying_needs_two_permissions_and_takes_nothing_along() {
-    let mut fixture = illumos_with_tank();
-    fixture.converge(&format!("{DATA}[[storage.dataset]]\nname = \"tank/data/child\"\n"));
-    let absent = "[[storage.dataset]]\nname = \"tank/data\"\nabsent = true\nallow-destructive = true\n";
-    let steps = fixture.plan(absent);
-    assert_eq!(summaries(&steps), ["leave tank/data alone: tank/data/child lies in it"]);
-    let both =
-        format!("{absent}[[storage.dataset]]\nname = \"tank/data/child\"\nabsent = true\nallow-destructive = true\n");
-    let steps = fixture.plan(&both);
-    assert!(steps.iter().all(|step| step.risk == Risk::Destructive), "{steps:?}");
-    assert!(steps[0].resource == "tank/data/child", "children go first");
-    fixture.machine.storage(|storage| storage.busy_in_passing = 2);
-    fixture.converge_up_to(&both, Risk::Destructive);
-    assert!(fixture.machine.storage(|storage| !storage.datasets.contains_key("tank/data")));
-    assert!(fixture.harness.undo(&steps[0]).is_err(), "what is destroyed does not come back");
-}
-
-#[test]
 fn changes_of_properties_can_be_undone_and_a_creation_stays() {
     let mut fixture = illumos_with_tank();
     fixture.converge(DATA);
@@ -153,6 +174,150 @@ fn changes_of_properties_can_be_undone_and_a_creation_stays() {
     let steps = fixture.harness.converge().unwrap().steps;
     let error = fixture.harness.undo(&steps[0].0).unwrap_err();
     assert!(error.message.contains("tank/new stays"), "{error:?}");
+}
+
+/// What the settings of a dataset are, without the notes of the program.
+fn settings(fixture: &Fixture) -> Vec<String> {
+    let found = fixture.machine.storage(|storage| storage.datasets["tank/data"].properties.clone());
+    let settings = found.into_iter().filter(|(property, _)| !property.contains(':'));
+    settings.map(|(property, value)| format!("{property}={value}")).collect()
+}
+
+/// With some time before nobody confirmed, somebody has changed things by hand.
+#[test]
+fn an_undo_gives_back_only_what_is_still_as_the_step_has_left_it() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        let text =
+            |properties: &str| format!("[[storage.dataset]]\nname = \"tank/data\"\nproperties = {{ {properties} }}\n");
+        fixture.converge(&text("mountpoint = \"/data\", compression = \"lz4\", atime = \"off\", quota = \"1 GiB\""));
+        let before = settings(&fixture);
+        fixture.harness.configure(crate::support::config(&text("mountpoint = \"/moved\", compression = \"zle\"")));
+        let step = fixture.harness.converge().unwrap().steps.remove(0).0;
+        for line in ["zfs set compression=off tank/data", "zfs set atime=on tank/data", "zfs set quota=7 tank/data"] {
+            fixture.machine.type_in(line);
+        }
+        fixture.harness.undo(&step).unwrap();
+        assert_eq!(settings(&fixture), ["atime=on", "compression=off", "mountpoint=/data", "quota=7"]);
+        // Without anybody in between it is as before.
+        fixture.converge(&text("mountpoint = \"/data\", compression = \"lz4\", atime = \"off\", quota = \"1 GiB\""));
+        fixture.harness.configure(crate::support::config(&text("mountpoint = \"/moved\", compression = \"zle\"")));
+        let step = fixture.harness.converge().unwrap().steps.remove(0).0;
+        fixture.harness.undo(&step).unwrap();
+        assert_eq!(settings(&fixture), before);
+    }
+}
+
+/// It was not mounted, so that nothing was known of the place to which it comes back.
+#[test]
+fn an_undo_mounts_nothing_over_what_has_come_since() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        let text =
+            |properties: &str| format!("[[storage.dataset]]\nname = \"tank/data\"\nproperties = {{ {properties} }}\n");
+        fixture.converge(&text("mountpoint = \"/data\""));
+        fixture.machine.type_in("zfs unmount tank/data");
+        fixture.harness.configure(crate::support::config(&text("mountpoint = \"none\", canmount = \"noauto\"")));
+        let step = fixture.harness.converge().unwrap().steps.remove(0).0;
+        let place = fixture.host.root.locate("/data");
+        std::fs::create_dir_all(&place).unwrap();
+        std::fs::write(place.join("theirs"), "x").unwrap();
+        let commands = fixture.machine.commands().len();
+        let error = fixture.harness.undo(&step).unwrap_err();
+        assert!(error.message.contains("cannot mount tank/data at /data: the directory is not empty"), "{error:?}");
+        let changes = fixture.machine.commands().split_off(commands);
+        assert!(!changes.iter().any(|line| line.contains("/zfs set") || line.contains("inherit")), "{changes:?}");
+        // It comes to its place first, and only then may be mounted.
+        std::fs::remove_file(place.join("theirs")).unwrap();
+        fixture.harness.undo(&step).unwrap();
+        let changes = fixture.machine.commands().split_off(commands);
+        let at = |word: &str| changes.iter().position(|line| line.contains(word) && !line.contains("/zfs get"));
+        assert!(at("mountpoint") < at("canmount"), "{changes:?}");
+    }
+}
+
+/// A step that another build of the plugin has planned, and one whose dataset somebody has replaced since.
+#[test]
+fn an_undo_that_cannot_be_is_told_and_one_of_an_earlier_build_works() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        fixture.converge(DATA);
+        fixture.harness.configure(crate::support::config(&DATA.replace("\"lz4\"", "\"zle\"")));
+        let mut step = fixture.harness.converge().unwrap().steps.remove(0).0;
+        let whole = step.clone();
+        step.data.as_object_mut().unwrap().remove("guid").expect("a guid was planned");
+        fixture.harness.undo(&step).unwrap();
+        assert_eq!(fixture.converge(DATA), [""; 0]);
+
+        fixture.machine.type_in("zfs destroy tank/data");
+        let error = fixture.harness.undo(&whole).unwrap_err();
+        assert!(error.message.contains("cannot give tank/data back what it had: it is gone"), "{error:?}");
+    }
+}
+
+fn sized(properties: &str) -> String {
+    format!("[[storage.dataset]]\nname = \"tank/data\"\nproperties = {{ {properties} }}\n")
+}
+
+/// ZFS takes no quota below what is reserved, and no reservation above the quota, not even for a moment.
+#[test]
+fn quotas_and_reservations_change_together() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        let large = "quota = \"10 GiB\", reservation = \"5 GiB\", refquota = \"8 GiB\", refreservation = \"4 GiB\"";
+        let small = "quota = \"2 GiB\", reservation = \"1 GiB\", refquota = \"2 GiB\", refreservation = \"1 GiB\"";
+        fixture.converge(&sized(large));
+        let before = settings(&fixture);
+        let step = fixture.plan(&sized(small)).remove(0);
+        fixture.converge(&sized(small));
+        fixture.harness.undo(&step).unwrap();
+        assert_eq!(settings(&fixture), before);
+        fixture.converge(&sized(small));
+        fixture.converge(&sized(large));
+        fixture.converge(&sized("quota = \"1 GiB\""));
+    }
+}
+
+/// What ZFS would refuse holds up nothing else.
+#[test]
+fn a_quota_below_what_is_used_is_told() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        fixture.converge(&sized(""));
+        fixture.machine.storage(|storage| storage.datasets.get_mut("tank/data").unwrap().used = 3 << 30);
+        let more = "[[storage.dataset]]\nname = \"tank/other\"\n";
+        let text = format!("{}{more}", sized("quota = \"2 GiB\", atime = false"));
+        let left = "leave tank/data alone: quota is to be 2 GiB, and used is 3 GiB";
+        let steps = fixture.plan(&text);
+        assert_eq!(summaries(&steps), ["set atime=off on tank/data", "create the dataset tank/other", left]);
+        fixture.fail(&text);
+        assert_eq!(summaries(&fixture.plan(&text)), [left]);
+        fixture.converge(&format!("{}{more}", sized("quota = \"4 GiB\", atime = false")));
+    }
+}
+
+/// What came with `zfs receive` is where it says, and gets back what it came with.
+#[test]
+fn a_received_mount_point_counts() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        fixture.machine.storage(|storage| {
+            let mut dataset = FakeDataset::filesystem([]);
+            dataset.received.insert("mountpoint".to_owned(), "/data".to_owned());
+            storage.add_dataset("tank/x", dataset);
+        });
+        let taken = fixture.host.root.locate("/data");
+        std::fs::create_dir_all(&taken).unwrap();
+        std::fs::write(taken.join("theirs"), "x").unwrap();
+        let text = "[[storage.dataset]]\nname = \"tank/x\"\nadopt = true\n";
+        assert_eq!(summaries(&fixture.plan(text)), ["leave tank/x alone: the directory /data is not empty"]);
+        std::fs::remove_file(taken.join("theirs")).unwrap();
+        assert_eq!(fixture.converge(text), ["mount tank/x at /data"]);
+        // Another one is set over it, and taken back.
+        let moved = format!("{text}properties = {{ mountpoint = \"/moved\" }}\n");
+        let step = fixture.plan(&moved).remove(0);
+        fixture.converge(&moved);
+        fixture.harness.undo(&step).unwrap();
+        assert!(fixture.mounted().iter().any(|line| line.starts_with("tank/x on /data ")), "{:?}", fixture.mounted());
+        fixture.machine.storage(|storage| {
+            let dataset = &storage.datasets["tank/x"];
+            assert_eq!((dataset.received("mountpoint"), dataset.local("mountpoint")), (Some("/data"), None));
+        });
+    }
 }
 
 #[test]
@@ -175,4 +340,30 @@ fn an_encrypted_dataset_without_its_key_is_left_alone() {
     });
     let steps = fixture.plan("[[storage.dataset]]\nname = \"tank/data\"\nproperties = { mountpoint = \"/data\" }\n");
     assert_eq!(summaries(&steps), ["leave tank/data alone: it is encrypted, and its key is not loaded"]);
+}
+
+/// On Linux ZFS mounts over whatever is there.
+#[test]
+fn what_somebody_puts_into_a_place_after_the_plan_is_not_covered() {
+    const AT: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\" }\n";
+    let moved = AT.replace("/srv", "/mnt");
+    let unmounted: fn(&Fixture) = |fixture| drop(fixture.machine.type_in("zfs unmount tank/a"));
+    type Case<'a> = (&'a str, fn(&Fixture), &'a str, &'a str);
+    let cases: [Case<'_>; 3] = [("", |_| (), AT, "/srv"), (AT, |_| (), &moved, "/mnt"), (AT, unmounted, AT, "/srv")];
+    for (before, meanwhile, to, place) in cases {
+        for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+            fixture.converge(if before.is_empty() { "[storage]\ndataset = []\n" } else { before });
+            meanwhile(&fixture);
+            let steps = fixture.plan(to);
+            let directory = fixture.host.root.locate(place);
+            std::fs::create_dir_all(&directory).unwrap();
+            std::fs::write(directory.join("theirs"), "x").unwrap();
+            let look =
+                |fixture: &Fixture| (fixture.mounted(), fixture.machine.storage(|storage| storage.datasets.clone()));
+            let was = look(&fixture);
+            let error = fixture.harness.apply(&steps[0]).unwrap_err();
+            assert_eq!(error.message, format!("cannot mount tank/a at {place}: the directory is not empty"));
+            assert_eq!(look(&fixture), was, "{}", steps[0].summary);
+        }
+    }
 }

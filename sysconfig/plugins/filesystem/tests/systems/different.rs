@@ -1,6 +1,7 @@
-//! There already, but different: each case ends in the right plan, or in the right refusal.
+//! Datasets that are there already, but different: each case ends in the right plan, or in the right refusal, on both systems.
+//! Mounts have a table of their own.
 
-use crate::support::{Fixture, illumos_with_tank};
+use crate::support::{Fixture, illumos_with_tank, linux_with_zfs};
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
 use sysconfig_plugin::Risk;
 
@@ -16,19 +17,10 @@ const DATA: &str =
     "[[storage.dataset]]\nname = \"tank/data\"\nproperties = { compression = \"lz4\", canmount = \"off\" }\n";
 const ADOPTED: &str = "[[storage.dataset]]\nname = \"tank/data\"\nadopt = true\nproperties = { compression = \"lz4\", canmount = \"off\" }\n";
 const PLACED: &str = "[[storage.dataset]]\nname = \"tank/data\"\nproperties = { mountpoint = \"/data\" }\n";
-const MOUNT: &str =
-    "[[storage.mount]]\ndevice = \"/dev/dsk/c1t0d0s6\"\nmountpoint = \"/mnt\"\ntype = \"ufs\"\npersistent = false\n";
-const READ_ONLY: &str = "[[storage.mount]]\ndevice = \"/dev/dsk/c1t0d0s6\"\nmountpoint = \"/mnt\"\ntype = \"ufs\"\npersistent = false\noptions = [\"ro\"]\n";
-
 fn data(storage: &mut Storage, properties: &[(&str, &str)]) {
     let mut dataset = FakeDataset::filesystem([]);
     dataset.properties.extend(properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     storage.add_dataset("tank/data", dataset);
-}
-
-fn ufs(storage: &mut Storage) {
-    storage.add_device("/dev/dsk/c1t0d0s6", 1 << 30, Some("ufs"));
-    storage.add_mount("/dev/dsk/c1t0d0s6", "/mnt", "ufs", &["rw"]);
 }
 
 const CASES: &[Case] = &[
@@ -122,49 +114,6 @@ const CASES: &[Case] = &[
         config: "[[storage.dataset]]\nname = \"tank/data\"\nabsent = true\nallow-destructive = true\nadopt = true\n",
         plan: &[(Risk::Safe, "leave tank/data alone: it is a volume")],
     },
-    Case { what: "mounted as wanted, by whomever", setup: ufs, config: MOUNT, plan: &[] },
-    Case {
-        what: "mounted with other options, not ours",
-        setup: ufs,
-        config: READ_ONLY,
-        plan: &[(Risk::Safe, "leave /mnt alone: it is mounted with the options rw, and is not ours")],
-    },
-    Case {
-        what: "mounted with other options, to be taken over",
-        setup: ufs,
-        config: "[[storage.mount]]\ndevice = \"/dev/dsk/c1t0d0s6\"\nmountpoint = \"/mnt\"\ntype = \"ufs\"\npersistent = false\noptions = [\"ro\"]\nadopt = true\n",
-        plan: &[(Risk::Disruptive, "change the options of /mnt")],
-    },
-    Case {
-        what: "something else mounted",
-        setup: |storage| storage.add_mount("swap", "/mnt", "tmpfs", &[]),
-        config: MOUNT,
-        plan: &[(Risk::Safe, "leave /mnt alone: swap of type tmpfs is mounted there, and is not ours")],
-    },
-    Case {
-        what: "the same device as another type",
-        setup: |storage| storage.add_mount("/dev/dsk/c1t0d0s6", "/mnt", "pcfs", &[]),
-        config: MOUNT,
-        plan: &[(Risk::Safe, "leave /mnt alone: /dev/dsk/c1t0d0s6 of type pcfs is mounted there, and is not ours")],
-    },
-    Case {
-        what: "a directory with something in it, for a mount",
-        setup: |storage| {
-            storage.add_device("/dev/dsk/c1t0d0s6", 1 << 30, Some("ufs"));
-            storage.add_mount("swap", "/mnt/x", "tmpfs", &[]);
-        },
-        config: MOUNT,
-        plan: &[(Risk::Safe, "leave /mnt alone: the directory is not empty")],
-    },
-    Case {
-        what: "a directory with something in it, to be covered",
-        setup: |storage| {
-            storage.add_device("/dev/dsk/c1t0d0s6", 1 << 30, Some("ufs"));
-            storage.add_mount("swap", "/mnt/x", "tmpfs", &[]);
-        },
-        config: "[[storage.mount]]\ndevice = \"/dev/dsk/c1t0d0s6\"\nmountpoint = \"/mnt\"\ntype = \"ufs\"\npersistent = false\noverlay = true\n",
-        plan: &[(Risk::Disruptive, "mount /dev/dsk/c1t0d0s6 at /mnt")],
-    },
 ];
 
 fn planned(fixture: &mut Fixture, config: &str) -> Vec<(Risk, String)> {
@@ -173,24 +122,27 @@ fn planned(fixture: &mut Fixture, config: &str) -> Vec<(Risk, String)> {
 
 #[test]
 fn every_case_has_its_plan() {
-    for case in CASES {
-        let mut fixture = illumos_with_tank();
+    for (case, machine) in
+        CASES.iter().flat_map(|case| [(case, illumos_with_tank as fn() -> Fixture), (case, linux_with_zfs)])
+    {
+        let mut fixture = machine();
         fixture.machine.storage(case.setup);
+        let about = format!("{} on {}", case.what, fixture.host.system());
         let planned = planned(&mut fixture, case.config);
-        assert_eq!(planned.len(), case.plan.len(), "{}: {planned:#?}", case.what);
+        assert_eq!(planned.len(), case.plan.len(), "{about}: {planned:#?}");
         for ((risk, summary), (wanted, begin)) in planned.iter().zip(case.plan) {
-            assert!(risk == wanted && summary.starts_with(begin), "{}: {planned:#?}", case.what);
+            assert!(risk == wanted && summary.starts_with(begin), "{about}: {planned:#?}");
         }
         let look = |fixture: &Fixture| fixture.machine.storage(|storage| (storage.datasets.clone(), storage.mounted()));
         let before = look(&fixture);
         let steps = fixture.plan(case.config);
         for step in steps.iter().filter(|step| step.action == "leave") {
             let error = fixture.harness.apply(step).unwrap_err();
-            assert!(!error.data.unwrap().help.unwrap_or_default().is_empty(), "{}: no way out is named", case.what);
+            assert!(!error.data.unwrap().help.unwrap_or_default().is_empty(), "{about}: no way out is named");
         }
         assert_eq!(look(&fixture), before);
         if planned.iter().all(|(_, summary)| !summary.starts_with("leave")) {
-            fixture.converge(case.config);
+            fixture.converge_up_to(case.config, Risk::Destructive);
         }
     }
 }

@@ -1,14 +1,33 @@
 //! The plugin's process ends in the middle of everything that takes more than one command; then another one goes on.
 
 use crate::support::{Fixture, illumos_with_tank, linux, linux_with_zfs};
+use plugin_testing::killed;
+use std::collections::BTreeSet;
 use sysconfig_plugin::Risk;
-use sysconfig_plugin_filesystem::FilesystemPlugin;
+use sysconfig_plugin_filesystem::{Change, FilesystemPlugin};
 
-/// A way from one configuration to another.
+// The operations of the plugin: who adds one adds it here, and then a way that kills it.
+plugin_testing::operations!(Change, besides Leave: Create Set MountDataset Destroy Mount Remount Unmount Row Forget);
+
+/// A way from one configuration to another, and what somebody does in between.
 struct Way {
     machine: fn() -> Fixture,
     from: &'static str,
+    meanwhile: fn(&Fixture),
     to: &'static str,
+}
+
+const fn way(machine: fn() -> Fixture, from: &'static str, to: &'static str) -> Way {
+    Way { machine, from, meanwhile: |_| (), to }
+}
+
+impl Way {
+    fn start(&self) -> Fixture {
+        let mut fixture = (self.machine)();
+        fixture.converge(self.from);
+        (self.meanwhile)(&fixture);
+        fixture
+    }
 }
 
 const NOTHING: &str = "[storage]\nmount = []\n";
@@ -20,6 +39,7 @@ const BIND: &str = "[[storage.mount]]\ndevice = \"/var\"\nmountpoint = \"/scratc
 const NESTED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\", compression = \"lz4\" }\n\
     [[storage.dataset]]\nname = \"tank/a/l\"\nproperties = { mountpoint = \"legacy\" }\n\
     [[storage.mount]]\ndevice = \"tank/a/l\"\nmountpoint = \"/srv/legacy\"\ntype = \"zfs\"\n";
+const PLACED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\" }\n";
 const CHANGED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\", quota = \"1 GiB\", atime = false }\n\
     [[storage.dataset]]\nname = \"tank/a/l\"\nproperties = { mountpoint = \"legacy\", readonly = true }\n\
     [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/srv/legacy\"\ntype = \"tmpfs\"\n";
@@ -28,17 +48,36 @@ const GONE: &str = "[[storage.dataset]]\nname = \"tank/a\"\nabsent = true\nallow
     [storage]\nmount = []\n";
 
 const WAYS: &[Way] = &[
-    Way { machine: illumos_with_tank, from: NOTHING, to: TMPFS },
-    Way { machine: illumos_with_tank, from: TMPFS, to: LARGER },
-    Way { machine: illumos_with_tank, from: TMPFS, to: NOTHING },
-    Way { machine: illumos_with_tank, from: NOTHING, to: NESTED },
-    Way { machine: illumos_with_tank, from: NESTED, to: CHANGED },
-    Way { machine: illumos_with_tank, from: NESTED, to: GONE },
-    Way { machine: linux_with_zfs, from: NOTHING, to: NESTED },
-    Way { machine: linux_with_zfs, from: NESTED, to: CHANGED },
-    Way { machine: linux, from: TMPFS, to: BIND },
-    Way { machine: linux, from: BIND, to: LARGER },
+    way(illumos_with_tank, NOTHING, TMPFS),
+    way(illumos_with_tank, TMPFS, LARGER),
+    way(illumos_with_tank, TMPFS, NOTHING),
+    way(illumos_with_tank, NOTHING, NESTED),
+    way(illumos_with_tank, NESTED, CHANGED),
+    way(illumos_with_tank, NESTED, GONE),
+    way(linux_with_zfs, NOTHING, NESTED),
+    way(linux_with_zfs, NESTED, CHANGED),
+    way(linux, TMPFS, BIND),
+    way(linux, BIND, LARGER),
+    // With snapshots, which go one by one.
+    Way { meanwhile: snapshots, ..way(illumos_with_tank, NESTED, GONE) },
+    Way { meanwhile: snapshots, ..way(linux_with_zfs, NESTED, GONE) },
+    // Somebody has unmounted what is of ZFS, and what is not.
+    Way { meanwhile: unmount, ..way(illumos_with_tank, PLACED, PLACED) },
+    Way {
+        meanwhile: |fixture| fixture.machine.storage(|storage| storage.drop_mount("/scratch")),
+        ..way(linux, TMPFS, NOTHING)
+    },
 ];
+
+fn unmount(fixture: &Fixture) {
+    fixture.machine.type_in("zfs unmount tank/a");
+}
+
+fn snapshots(fixture: &Fixture) {
+    for name in ["tank/a@one", "tank/a@two", "tank/a/l@one"] {
+        fixture.machine.type_in(&format!("zfs snapshot {name}"));
+    }
+}
 
 /// No test, but the process that is killed.
 #[test]
@@ -59,26 +98,21 @@ fn look(fixture: &Fixture) -> (Vec<String>, Vec<String>, String) {
 }
 
 #[test]
-fn after_a_kill_at_any_command_the_next_apply_converges() {
+fn after_a_kill_anywhere_the_next_apply_converges() {
+    let mut killed = BTreeSet::new();
     for (number, way) in WAYS.iter().enumerate() {
-        let mut whole = (way.machine)();
-        whole.converge(way.from);
+        let mut whole = way.start();
         whole.converge_up_to(way.to, Risk::Destructive);
         let expected = look(&whole);
-        for takes_effect in [false, true] {
-            let mut kills = 0;
-            loop {
-                let mut fixture = (way.machine)();
-                fixture.converge(way.from);
-                if !fixture.apply_until_killed(way.to, (kills, takes_effect)) {
-                    break;
-                }
-                fixture.restart(way.to);
-                fixture.converge_again(way.to);
-                assert_eq!(look(&fixture), expected, "way {number}, killed at {kills}");
-                kills += 1;
-            }
-            assert!(kills > 0, "way {number} takes no command");
-        }
+        let changes = killed::everywhere(|kill| {
+            let mut fixture = way.start();
+            let killed = fixture.apply_until_killed(way.to, kill)?;
+            fixture.restart(way.to);
+            fixture.converge_again(way.to);
+            assert_eq!(look(&fixture), expected, "way {number}, killed at {kill:?}");
+            Ok(killed)
+        });
+        killed.extend(changes.iter().filter_map(operation));
     }
+    killed::all_were_killed(OPERATIONS, &["Row", "Forget"], &killed);
 }

@@ -2,10 +2,15 @@
 
 mod convergence;
 mod datasets;
+mod destroy;
 mod different;
 mod killed;
 mod mounts;
 mod moves;
+mod options;
+mod oracle;
+mod places;
 mod refusals;
 mod rows;
 mod support;
+mod types;

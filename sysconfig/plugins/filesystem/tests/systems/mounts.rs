@@ -1,6 +1,7 @@
 //! Mounts of every kind.
 
 use crate::support::{Fixture, illumos, linux, summaries};
+use sysconfig_platform::fake::storage::UsedSwap;
 use sysconfig_plugin::Risk;
 
 const TMPFS: &str =
@@ -44,7 +45,7 @@ fn every_type_of_illumos() {
 fn every_type_of_linux() {
     let mut fixture = linux();
     fixture.machine.storage(|storage| {
-        storage.add_device("/dev/sdb1", 1 << 30, Some("ext4"));
+        storage.add_device("/dev/disk/by-id/b-part1", 1 << 30, Some("ext4"));
         storage.add_device("/dev/sdc1", 1 << 30, Some("vfat"));
         storage.shares.insert("10.0.2.2:/srv/share".to_owned());
     });
@@ -52,7 +53,7 @@ fn every_type_of_linux() {
     std::fs::create_dir_all(root.locate("/srv/src")).unwrap();
     std::fs::create_dir_all(root.locate("/dev/disk/by-label")).unwrap();
     std::os::unix::fs::symlink("../../sdc1", root.locate("/dev/disk/by-label/MY\\x20DISK")).unwrap();
-    let text = "[[storage.mount]]\ndevice = \"/dev/sdb1\"\nmountpoint = \"/mnt/a b\"\ntype = \"ext4\"\noptions = [\"noatime\", \"nofail\"]\nfsck-pass = 2\n\
+    let text = "[[storage.mount]]\ndevice = \"/dev/disk/by-id/b-part1\"\nmountpoint = \"/mnt/a b\"\ntype = \"ext4\"\noptions = [\"noatime\", \"nofail\"]\nfsck-pass = 2\n\
         [[storage.mount]]\ndevice = \"10.0.2.2:/srv/share\"\nmountpoint = \"/mnt/share\"\ntype = \"nfs\"\nat-boot = false\n\
         [[storage.mount]]\ndevice = \"/srv/src\"\nmountpoint = \"/mnt/again\"\ntype = \"bind\"\noptions = [\"ro\"]\n\
         [[storage.mount]]\ndevice = \"tmpfs\"\nmountpoint = \"/scratch\"\ntype = \"tmpfs\"\noptions = [\"size=64m\", \"mode=0700\"]\n";
@@ -60,10 +61,11 @@ fn every_type_of_linux() {
     assert_eq!(
         fixture.read("/etc/fstab").lines().skip(2).collect::<Vec<_>>(),
         [
-            "/dev/sdb1\t/mnt/a\\040b\text4\tnoatime,nofail\t0\t2",
-            "10.0.2.2:/srv/share\t/mnt/share\tnfs\tnoauto\t0\t0",
+            "/dev/disk/by-id/b-part1\t/mnt/a\\040b\text4\tnoatime,nofail\t0\t2",
             "/srv/src\t/mnt/again\tnone\tbind,ro\t0\t0",
             "tmpfs\t/scratch\ttmpfs\tsize=64m,mode=0700\t0\t0",
+            // A server may be away, so it is asked last.
+            "10.0.2.2:/srv/share\t/mnt/share\tnfs\tnoauto\t0\t0",
         ]
     );
     assert!(
@@ -151,6 +153,63 @@ fn what_leaves_the_configuration_is_unmounted_with_its_row_and_directory() {
     }
 }
 
+/// No process has a swap file open, or what lies behind a loop device.
+#[test]
+fn what_else_keeps_a_mount_busy_is_named() {
+    let mut fixture = linux();
+    fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-id/a", 1 << 30, Some("ext4")));
+    fixture.converge("[[storage.mount]]\ndevice = \"/dev/disk/by-id/a\"\nmountpoint = \"/data\"\ntype = \"ext4\"\n");
+    let swap = fixture.host.root.locate("/data/swap");
+    std::fs::write(&swap, "").unwrap();
+    fixture.machine.storage(|storage| {
+        storage.swaps.push(UsedSwap { path: "/data/swap".to_owned(), bytes: 1 << 20, priority: -2 });
+    });
+    let backing = fixture.host.root.locate("/sys/block/loop3/loop");
+    std::fs::create_dir_all(&backing).unwrap();
+    std::fs::write(backing.join("backing_file"), "/data/a.iso\n").unwrap();
+    let (message, _) = fixture.fail("[storage]\nmount = []\n");
+    let used = "/data is used by the swap file /data/swap, /dev/loop3, behind which /data/a.iso lies";
+    assert!(message.ends_with(used), "{message}");
+    std::fs::remove_file(swap).unwrap();
+    fixture.machine.storage(|storage| storage.swaps.clear());
+    fixture.converge("[storage]\nmount = []\n");
+}
+
+/// A server that is away, and a place that somebody uses, keep nothing from being done that has nothing to do with them.
+#[test]
+fn what_may_fail_comes_last() {
+    for mut fixture in [illumos(), linux()] {
+        let entry = |device: &str, point: &str, fstype: &str| {
+            format!(
+                "[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"{point}\"\ntype = \"{fstype}\"\npersistent = false\n"
+            )
+        };
+        let (away, inside) = (entry("server:/x", "/mnt/x", "nfs"), entry("swap", "/mnt/x/in", "tmpfs"));
+        let other = entry("swap", "/srv", "tmpfs");
+        fixture.converge(&entry("swap", "/scratch", "tmpfs"));
+        fixture.machine.storage(|storage| storage.set_users("/scratch", &[(99, "sleep")]));
+        let all = format!("{away}{inside}{other}");
+        let steps = fixture.plan(&all);
+        assert_eq!(
+            summaries(&steps),
+            [
+                "mount swap at /srv",
+                "mount server:/x at /mnt/x",
+                "mount swap at /mnt/x/in",
+                "unmount /scratch, where swap is"
+            ]
+        );
+        let (message, _) = fixture.fail(&all);
+        assert!(message.contains("cannot mount server:/x"), "{message}");
+        assert_eq!(fixture.mounted().len(), 2, "{:?}", fixture.mounted());
+        fixture.machine.storage(|storage| storage.shares.insert("server:/x".to_owned()));
+        let (message, _) = fixture.fail(&all);
+        assert!(message.contains("/scratch is used by sleep"), "{message}");
+        fixture.machine.storage(|storage| storage.set_users("/scratch", &[]));
+        fixture.converge(&all);
+    }
+}
+
 /// What is in memory only is nobody's to throw away.
 #[test]
 fn a_file_system_in_memory_that_holds_something_is_not_unmounted() {
@@ -171,6 +230,45 @@ fn a_file_system_in_memory_that_holds_something_is_not_unmounted() {
         std::fs::remove_file(scratch.join("thesis")).unwrap();
         fixture.converge(gone);
         assert_eq!(fixture.mounted(), [""; 0]);
+    }
+}
+
+/// What is under a mount that goes is seen only when it is gone; then the step looks, and needs no second apply.
+#[test]
+fn a_place_that_is_still_hidden_is_looked_at_by_the_step() {
+    for (mut fixture, is_filled) in [(illumos(), true), (linux(), true), (illumos(), false), (linux(), false)] {
+        let hidden = fixture.host.root.locate("/scratch/in");
+        std::fs::create_dir_all(&hidden).unwrap();
+        std::fs::write(hidden.parent().unwrap().join("theirs"), "x").unwrap();
+        if is_filled {
+            std::fs::write(hidden.join("theirs"), "x").unwrap();
+        }
+        fixture.converge_up_to(&format!("{TMPFS}overlay = true\n"), Risk::Disruptive);
+        let (inside, other) = (TMPFS.replace("/scratch", "/scratch/in"), TMPFS.replace("/scratch", "/other"));
+        let both = format!("{inside}{other}");
+        if !is_filled {
+            let done = fixture.converge(&both);
+            assert_eq!(
+                done[1..],
+                [
+                    "unmount /scratch, where swap is",
+                    "mount swap at /other",
+                    "mount /other at boot",
+                    "mount swap at /scratch/in",
+                    "mount /scratch/in at boot"
+                ]
+            );
+            continue;
+        }
+        // What is found there holds nobody else up, and from then on it is planned for.
+        assert!(fixture.fail(&both).0.contains("cannot mount swap at /scratch/in: the directory is not empty"));
+        assert!(fixture.mounted()[0].contains(" on /other "), "{:?}", fixture.mounted());
+        assert_eq!(summaries(&fixture.plan(&both)), ["leave /scratch/in alone: the directory is not empty"]);
+        assert!(hidden.join("theirs").exists());
+        // With the permission to cover it, it is covered at once.
+        fixture.converge(&other);
+        fixture.converge_up_to(&format!("{TMPFS}overlay = true\n{other}"), Risk::Disruptive);
+        fixture.converge(&format!("{inside}overlay = true\n{other}"));
     }
 }
 
@@ -217,14 +315,35 @@ fn a_row_is_written_only_for_what_it_mounts() {
     assert!(error.message.contains("is not mounted at /scratch, so no row"), "{error:?}");
 }
 
+/// Between plan and step somebody has put his own in the place of ours.
 #[test]
-fn a_damaged_record_is_told() {
+fn what_somebody_mounts_in_the_place_of_ours_after_the_plan_is_not_unmounted() {
+    for mut fixture in [illumos(), linux()] {
+        fixture.converge(TMPFS);
+        let steps = fixture.plan("[storage]\nmount = []\n");
+        let unmount = steps.iter().find(|step| step.action == "unmount").unwrap();
+        fixture.machine.storage(|storage| {
+            storage.drop_mount("/scratch");
+            storage.add_mount("theirs", "/scratch", "tmpfs", &[]);
+        });
+        let before = fixture.mounted();
+        let error = fixture.harness.apply(unmount).unwrap_err();
+        assert!(error.message.contains("theirs is mounted there now, and is not ours"), "{error:?}");
+        assert_eq!(fixture.mounted(), before);
+    }
+}
+
+#[test]
+fn a_damaged_record_is_told_and_kept() {
     let mut fixture = linux();
     fixture.converge(TMPFS);
     std::fs::write(fixture.host.root.locate("/var/lib/sysconfig/filesystem.json"), "{").unwrap();
     assert_eq!(fixture.plan("[storage]\nmount = []\n").len(), 0);
     let logs = fixture.harness.logs();
     assert!(logs.iter().any(|log| log.message.contains("filesystem.json is damaged")), "{logs:?}");
+    fixture
+        .converge(&format!("{TMPFS}[[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/other\"\ntype = \"tmpfs\"\n"));
+    assert_eq!(fixture.read("/var/lib/sysconfig/filesystem.json.damaged"), "{");
 }
 
 #[test]
@@ -251,7 +370,7 @@ fn a_mount_that_fails_leaves_nothing_behind() {
     };
     check(illumos(), &entry("10.0.2.2:/gone", "nfs"), "NFS server is not responding");
     check(illumos(), &entry("/dev/dsk/c9t0d0s0", "ufs"), "No such file or directory");
-    check(linux(), &entry("/dev/sdz1", "ext4"), "No such file or directory");
+    check(linux(), &entry("/dev/disk/by-id/z-part1", "ext4"), "No such file or directory");
 }
 
 #[test]
@@ -273,5 +392,33 @@ fn steps_are_undone_from_the_last_to_the_first() {
         }
         assert_eq!((fixture.read(table), fixture.mounted()), (before, Vec::new()));
         assert!(!fixture.host.root.exists("/scratch").unwrap());
+    }
+}
+
+/// Ours is gone, and there is somebody else's with somebody else's word.
+#[test]
+fn the_options_of_another_file_system_in_memory_are_left_alone() {
+    for mut fixture in [illumos(), linux()] {
+        fixture.converge(TMPFS);
+        let theirs = |fixture: &Fixture| {
+            fixture.machine.storage(|storage| {
+                storage.drop_mount("/scratch");
+                storage.add_mount("theirs", "/scratch", "tmpfs", &["size=7m"]);
+            });
+            fixture.mounted()
+        };
+        let larger = TMPFS.replace("512m", "1g");
+        let steps = fixture.plan(&larger);
+        assert_eq!(steps[0].action, "remount");
+        let before = theirs(&fixture);
+        let error = fixture.harness.apply(&steps[0]).unwrap_err();
+        assert!(error.message.contains("theirs is mounted there now, and is not ours"), "{error:?}");
+        let error = fixture.harness.undo(&steps[0]).unwrap_err();
+        assert!(error.message.contains("is not ours"), "{error:?}");
+        assert_eq!(fixture.mounted(), before);
+        assert!(!fixture.read("/var/lib/sysconfig/filesystem.json").contains("theirs"), "nor is it taken for ours");
+        // Unless that is what is asked for.
+        let adopted = format!("{larger}adopt = true\n");
+        fixture.converge_up_to(&adopted, sysconfig_plugin::Risk::Destructive);
     }
 }

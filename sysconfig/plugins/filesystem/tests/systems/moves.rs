@@ -169,3 +169,98 @@ fn a_child_with_a_place_of_its_own_stays() {
         assert_eq!(done, ["set no mountpoint on tank/a"]);
     }
 }
+
+/// A directory of homes that is not mounted itself, with somebody's home in it, which nobody has asked to be moved.
+fn with_alice(start: fn() -> Fixture) -> (Fixture, impl Fn(&str, &str) -> String) {
+    let homes = |point: &str, more: &str| {
+        format!(
+            "[[storage.dataset]]\nname = \"tank/home\"\nproperties = {{ canmount = \"off\", mountpoint = \"{point}\" }}\n{more}"
+        )
+    };
+    let mut fixture = start();
+    fixture.converge(&homes("/home", ""));
+    fixture.machine.type_in("zfs create tank/home/alice");
+    assert!(fixture.mounted().iter().any(|line| line.starts_with("tank/home/alice on /home/alice ")));
+    (fixture, homes)
+}
+
+#[test]
+fn what_comes_along_is_told_and_looked_at() {
+    for start in BOTH {
+        let (mut fixture, homes) = with_alice(start);
+        let moved = homes("/export/home", "");
+        let steps = fixture.plan(&moved);
+        assert_eq!((steps.len(), steps[0].risk), (1, Risk::Disruptive), "somebody's home is unmounted: {steps:?}");
+        assert!(steps[0].changes.iter().any(|change| change.field == "tank/home/alice"), "{steps:?}");
+        // Where she would come to, something is.
+        let taken = fixture.host.root.locate("/export/home/alice");
+        std::fs::create_dir_all(&taken).unwrap();
+        std::fs::write(taken.join("theirs"), "x").unwrap();
+        let before = fixture.mounted();
+        let left = "leave tank/home alone: tank/home/alice would come along to /export/home/alice: \
+                    the directory /export/home/alice is not empty";
+        assert_eq!(summaries(&fixture.plan(&moved)), [left]);
+        let error = fixture.harness.apply(&steps[0]).unwrap_err();
+        assert!(error.message.contains("tank/home/alice would come along to /export/home/alice"), "{error:?}");
+        assert_eq!(fixture.mounted(), before);
+        std::fs::remove_file(taken.join("theirs")).unwrap();
+        let done = fixture.plan(&moved).remove(0);
+        fixture.converge_up_to(&moved, Risk::Disruptive);
+        assert!(fixture.mounted().iter().any(|line| line.starts_with("tank/home/alice on /export/home/alice ")));
+        // Back again, it is looked at as well.
+        let old = fixture.host.root.locate("/home/alice");
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::write(old.join("theirs"), "x").unwrap();
+        let error = fixture.harness.undo(&done).unwrap_err();
+        assert!(error.message.contains("tank/home/alice would come along to /home/alice"), "{error:?}");
+        std::fs::remove_file(old.join("theirs")).unwrap();
+        fixture.harness.undo(&done).unwrap();
+        assert_eq!(fixture.mounted(), before);
+    }
+}
+
+#[test]
+fn what_is_mounted_in_what_comes_along_goes_first_or_keeps_it_there() {
+    for start in BOTH {
+        let (mut fixture, homes) = with_alice(start);
+        let ours = "[[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/home/alice/tmp\"\ntype = \"tmpfs\"\npersistent = false\n";
+        fixture.converge(&homes("/home", ours));
+        let there = ours.replace("/home/alice", "/export/home/alice");
+        let done = fixture.converge(&homes("/export/home", &there));
+        assert_eq!(done[0], "unmount /home/alice/tmp, where swap is", "{done:?}");
+        assert_eq!(done[2], "mount swap at /export/home/alice/tmp", "{done:?}");
+        // Somebody works in her home.
+        fixture.machine.storage(|storage| storage.set_users("/export/home/alice", &[(77, "vi")]));
+        let (message, _) = fixture.fail(&homes("/home", ours));
+        assert!(message.contains("/export/home/alice is used by vi (process 77)"), "{message}");
+        fixture.machine.storage(|storage| {
+            storage.set_users("/export/home/alice", &[]);
+            storage.add_mount("theirs", "/export/home/alice/x", "tmpfs", &[]);
+        });
+        let left = "leave tank/home alone: theirs is mounted in it at /export/home/alice/x, and is not ours";
+        let summaries: Vec<String> = fixture.plan(&homes("/home", ours)).into_iter().map(|step| step.summary).collect();
+        assert!(summaries.contains(&left.to_owned()), "{summaries:?}");
+    }
+}
+
+/// With a mount point of its own, or one from in between, a child does not come along.
+#[test]
+fn only_what_has_its_mount_point_from_it_comes_along() {
+    for start in BOTH {
+        let (mut fixture, homes) = with_alice(start);
+        for line in [
+            "zfs create -o mountpoint=/bob tank/home/bob",
+            "zfs create tank/home/bob/deep",
+            "zfs create -o canmount=noauto tank/home/carol",
+        ] {
+            fixture.machine.type_in(line);
+        }
+        for taken in ["/export/home/bob", "/export/home/carol"] {
+            let taken = fixture.host.root.locate(taken);
+            std::fs::create_dir_all(&taken).unwrap();
+            std::fs::write(taken.join("theirs"), "x").unwrap();
+        }
+        fixture.converge(&homes("/export/home", ""));
+        assert!(fixture.mounted().iter().any(|line| line.starts_with("tank/home/bob/deep on /bob/deep ")));
+    }
+}

@@ -15,6 +15,12 @@ const DATASETS: &[(&str, &str, &str)] = &[
         "not the name of a property",
     ),
     ("name = \"tank/a\"\nproperties = { quota = \"ten\" }", "properties.quota", "it is no size"),
+    (
+        "name = \"tank/a\"\nproperties = { quota = \"1G\", reservation = \"2G\" }",
+        "properties.reservation",
+        "more than quota allows",
+    ),
+    ("name = \"tank/a\"\nproperties = { compress = \"lz4\" }", "properties.compress", "its whole name is compression"),
     ("name = \"tank/a\"\nproperties = { mountpoint = \"data\" }", "properties.mountpoint", "no absolute path"),
     ("name = \"tank/a\"\nproperties = { mountpoint = \"/a/../b\" }", "properties.mountpoint", "roundabout"),
     (
@@ -66,7 +72,12 @@ const MOUNTS: &[(&str, &str, &str, &str)] = &[
         "mounted is /dev/dsk/c1t0d0s0",
     ),
     ("illumos", "device = \"swap\"\nmountpoint = \"/a b\"\ntype = \"tmpfs\"", "", "vfstab cannot express spaces"),
-    ("linux", "device = \"/dev/sdb1\"\nmountpoint = \"/m\"\ntype = \"pcfs\"", "type", "Linux has no type pcfs"),
+    (
+        "linux",
+        "device = \"/dev/disk/by-id/b-part1\"\nmountpoint = \"/m\"\ntype = \"pcfs\"",
+        "type",
+        "Linux has no type pcfs",
+    ),
     ("linux", "device = \"sdb1\"\nmountpoint = \"/m\"\ntype = \"ext4\"", "device", "no absolute path"),
     ("linux", "device = \"/m/x\"\nmountpoint = \"/m\"\ntype = \"bind\"", "device", "below its own mount point"),
 ];
@@ -119,4 +130,15 @@ fn contradictions_between_entries() {
         assert_eq!(found.len(), 1, "{text}{found:?}");
         assert!(found[0].key == key && found[0].message.contains(part), "{text}{found:?}");
     }
+}
+
+#[test]
+fn a_name_that_may_be_another_disk_is_warned_of() {
+    let warned = |device: &str| {
+        let text = format!("[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"/srv\"\ntype = \"ext4\"\n");
+        let found = crate::support::linux().harness.validate(crate::support::config(&text));
+        found.iter().map(|found| (found.key.clone(), found.is_error())).collect::<Vec<_>>()
+    };
+    assert_eq!(warned("/dev/sdb1"), [("storage.mount[0].device".to_owned(), false)]);
+    assert_eq!([warned("UUID=0f5c2e9b"), warned("/dev/disk/by-id/ata-x-part1"), warned("/dev/mapper/a")].concat(), []);
 }

@@ -57,3 +57,56 @@ fn our_row_that_somebody_has_changed_is_put_right() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), good);
     assert_eq!(fixture.converge(&format!("{TMP}persistent = false\n")), ["no longer mount /tmp at boot"]);
 }
+
+/// With another device it is another row, of whoever has written it.
+#[test]
+fn a_row_that_somebody_puts_in_the_place_of_ours_is_his() {
+    for (mut fixture, table, theirs) in [
+        (illumos(), "/etc/vfstab", "/dev/dsk/c1t0d0s6\t/dev/rdsk/c1t0d0s6\t/tmp\tufs\t2\tyes\t-\n"),
+        (linux(), "/etc/fstab", "/dev/sdb1\t/tmp\text4\tdefaults\t0 2\n"),
+    ] {
+        fixture.converge(TMP);
+        let path = fixture.host.root.locate(table);
+        let with = std::fs::read_to_string(&path).unwrap();
+        let ours = with.lines().last().unwrap().to_owned() + "\n";
+        let changed = with.replace(&ours, theirs);
+        std::fs::write(&path, &changed).unwrap();
+        let left = format!("leave /tmp alone: its row in {table} differs, and is not ours");
+        assert_eq!(summaries(&fixture.plan(TMP)), [left]);
+        let gone = fixture.converge("[storage]\nmount = []\n");
+        assert_eq!(gone[0], "forget the row of /tmp, which somebody has changed, and which stays");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), changed, "byte for byte");
+        // Beside ours it is not for us to say which one counts.
+        std::fs::write(&path, with.replace(&ours, "")).unwrap();
+        fixture.converge(TMP);
+        std::fs::write(&path, format!("{with}{theirs}")).unwrap();
+        let steps = fixture.plan("[storage]\nmount = []\n");
+        assert!(
+            summaries(&steps).contains(&format!("leave /tmp alone: there are 2 rows about it in {table}").as_str())
+        );
+        fixture.fail("[storage]\nmount = []\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{with}{theirs}"));
+    }
+}
+
+#[test]
+fn a_row_that_somebody_writes_after_the_plan_stays() {
+    for (mut fixture, table, theirs) in [
+        (illumos(), "/etc/vfstab", "theirs - /tmp tmpfs - no -\n"),
+        (linux(), "/etc/fstab", "theirs /tmp tmpfs noauto 0 0\n"),
+    ] {
+        let steps = fixture.plan(TMP);
+        fixture.harness.apply(&steps[0]).unwrap();
+        fixture.machine.storage(|storage| storage.add_row(theirs));
+        let before = fixture.read(table);
+        let error = fixture.harness.apply(&steps[1]).unwrap_err();
+        assert_eq!(
+            error.message,
+            format!("cannot write the row of /tmp in {table}: it is not as it was when this was planned")
+        );
+        assert!(error.data.unwrap().help.is_some());
+        assert_eq!(fixture.read(table), before);
+        fixture.converge("[storage]\nmount = []\n");
+        assert_eq!(fixture.read(table), before);
+    }
+}

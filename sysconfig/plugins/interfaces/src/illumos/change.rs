@@ -1,15 +1,18 @@
 //! The steps, forwards and backwards.
 
+mod links;
+
 use crate::error::{file_error, network_error};
-use crate::record::Record;
+use crate::record::{Record, give_back, keep_original, remember};
 use crate::steps::Waiting;
+use links::{MTUS, give_mtu_back, look, set_link_mtu, set_mtu};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use sysconfig_platform::dhcpcd::Family;
 use sysconfig_platform::ipadm::{self, AddressSpec, Protocol};
 use sysconfig_platform::route::{self, BoundRoute};
-use sysconfig_platform::{Host, IpNet, NetworkError, System, dladm, lease};
-use sysconfig_plugin::{Context, Outcome, PluginError};
+use sysconfig_platform::{Host, IpNet, NetworkError, System, lease};
+use sysconfig_plugin::{Context, Level, Outcome, PluginError};
 
 /// The longest time that `ipadm` itself waits for a lease; then the plugin looks, and notices when it is cancelled.
 const WAIT_IN_IPADM: Duration = Duration::from_secs(5);
@@ -24,6 +27,13 @@ pub enum Change {
         link: Option<String>,
         /// The link before.
         previous: Option<String>,
+    },
+    /// Find out which of several links has a signal.
+    Look {
+        /// The links.
+        links: Vec<String>,
+        /// Those of them that IP does not use.
+        off: Vec<String>,
     },
     /// Make an interface.
     CreateInterface {
@@ -110,9 +120,14 @@ impl Change {
         let failed = |error| network_error(&operation, error);
         match self {
             Self::Choose { link, .. } => {
-                remember(host, |record| record.first_up.clone_from(link))?;
+                remember(host, |record| {
+                    record.guessed &= record.found_up == *link;
+                    record.found_up = None;
+                    record.first_up.clone_from(link);
+                })?;
                 return Ok(Outcome::Changed);
             }
+            Self::Look { links, off } => look(host, context, links, off)?,
             Self::CreateInterface { link } => ipadm::ensure_interface(host, link).map_err(failed)?,
             Self::EnableInterface { link } => {
                 ipadm::run(host, &ipadm::enable_interface(link), &operation).map(drop).map_err(failed)?;
@@ -122,15 +137,15 @@ impl Change {
             }
             Self::LinkMtu { link, mtu, previous } => {
                 // The interface that is made on it begins with the size of the link; what it had is forgotten otherwise.
-                remember(host, |record| *record.mtus.entry(link.clone()).or_insert(*previous))?;
-                set_link_mtu(host, link, *mtu, &operation).map_err(failed)?;
+                let set = || set_link_mtu(host, link, *mtu, &operation).map_err(failed);
+                keep_original(host, MTUS, (link, *previous), set)?;
             }
             Self::SetMtu { link, protocol, mtu, previous, is_ours } => {
-                remember(host, |record| match is_ours {
-                    true => Some(*record.mtus.entry(link.clone()).or_insert(*previous)),
-                    false => record.mtus.remove(link),
-                })?;
-                set_mtu(host, link, *protocol, *mtu, &operation).map_err(failed)?;
+                let set = || set_mtu(host, link, *protocol, *mtu, &operation).map_err(failed);
+                match is_ours {
+                    true => keep_original(host, MTUS, (link, *previous), set)?,
+                    false => give_mtu_back(host, link, *protocol, *mtu, &operation)?,
+                }
             }
             Self::Create { object, spec, wait_s } => return create(host, object, spec, *wait_s, context),
             Self::Delete { object, spec } => return delete(host, object, spec),
@@ -141,8 +156,21 @@ impl Change {
                 ipadm::run_as_lasting_as_possible(host, &ipadm::up_address(object), &operation).map_err(failed)?;
             }
             Self::AddRoute { route, .. } => {
-                remember(host, |record| record.routes.insert(route.clone()))?;
-                route::add(host, route).map_err(failed)?;
+                let mut is_new = false;
+                remember(host, |record| is_new = record.routes.insert(route.clone()))?;
+                match route::add(host, route) {
+                    Ok(()) => {}
+                    // It is left over then, and other links have routes, too.
+                    Err(error) if error.is_unreachable() => {
+                        context
+                            .log(Level::Warn, format!("the route {route} is not set: its gateway cannot be reached"));
+                        if is_new {
+                            remember(host, |record| record.routes.remove(route))?;
+                        }
+                        return Ok(Outcome::AlreadySo);
+                    }
+                    Err(error) => return Err(failed(error)),
+                }
                 remember(host, |record| record.cut.remove(route))?;
             }
             Self::DeleteRoute { route } => {
@@ -162,6 +190,7 @@ impl Change {
         let failed = |error| network_error(&operation, error);
         match self {
             Self::Choose { previous, .. } => remember(host, |record| record.first_up.clone_from(previous))?,
+            Self::Look { .. } => remember(host, |record| record.found_up = None)?,
             Self::CreateInterface { link } => {
                 let is_there = ipadm::interfaces(host).map_err(failed)?.iter().any(|known| known.name == *link);
                 if !is_there {
@@ -171,13 +200,14 @@ impl Change {
             }
             Self::DeleteInterface { link } => ipadm::ensure_interface(host, link).map_err(failed)?,
             Self::LinkMtu { link, previous, .. } => {
-                set_link_mtu(host, link, *previous, &operation).map_err(failed)?;
-                remember(host, |record| record.mtus.remove(link))?;
+                let set = || set_link_mtu(host, link, *previous, &operation).map_err(failed);
+                give_back(host, MTUS, (link, *previous), set)?;
             }
-            Self::SetMtu { link, protocol, previous, is_ours, .. } => {
-                set_mtu(host, link, *protocol, *previous, &operation).map_err(failed)?;
-                if *is_ours {
-                    remember(host, |record| record.mtus.remove(link))?;
+            Self::SetMtu { link, protocol, mtu, previous, is_ours } => {
+                let set = || set_mtu(host, link, *protocol, *previous, &operation).map_err(failed);
+                match is_ours {
+                    true => give_mtu_back(host, link, *protocol, *previous, &operation)?,
+                    false => keep_original(host, MTUS, (link, *mtu), set)?,
                 }
             }
             Self::Create { object, spec, .. } => return delete(host, object, spec),
@@ -207,6 +237,7 @@ impl Change {
     fn operation(&self) -> String {
         match self {
             Self::Choose { .. } => "cannot keep the choice of a link".to_owned(),
+            Self::Look { .. } => "cannot look which link has a signal".to_owned(),
             Self::CreateInterface { link } => format!("cannot make the interface {link}"),
             Self::EnableInterface { link } => format!("cannot enable the interface {link}"),
             Self::DeleteInterface { link } => format!("cannot unplumb the interface {link}"),
@@ -220,24 +251,6 @@ impl Change {
             Self::Wait(waiting) => waiting.failure(System::Illumos).to_string(),
         }
     }
-}
-
-fn remember<T>(host: &Host, change: impl FnOnce(&mut Record) -> T) -> Result<(), PluginError> {
-    Record::update(host, change).map_err(|error| file_error("cannot remember what is done", error))
-}
-
-fn set_link_mtu(host: &Host, link: &str, mtu: u32, operation: &str) -> Result<(), NetworkError> {
-    if dladm::links(host)?.iter().any(|known| known.name == link && known.mtu == mtu) {
-        return Ok(());
-    }
-    ipadm::run(host, &dladm::set_mtu(link, mtu), operation).map(drop)
-}
-
-fn set_mtu(host: &Host, link: &str, protocol: Protocol, mtu: u32, operation: &str) -> Result<(), NetworkError> {
-    if ipadm::mtu(host, link, protocol)? == mtu {
-        return Ok(());
-    }
-    ipadm::run_as_lasting_as_possible(host, &ipadm::set_mtu(link, protocol, mtu), operation)
 }
 
 /// The object of that name, when it is there: a fixed address is compared by the caller.
@@ -254,25 +267,45 @@ fn create(
     wait_s: u64,
     context: &Context,
 ) -> Result<Outcome, PluginError> {
-    let operation = format!("cannot put {spec} on {}", object.split('/').next().unwrap_or_default());
+    let link = object.split('/').next().unwrap_or_default();
+    let operation = format!("cannot put {spec} on {link}");
     let failed = |error| network_error(&operation, error);
-    let rows = rows_of(host, object).map_err(failed)?;
+    let rows = ipadm::addresses(host).map_err(failed)?;
     let is_same = |row: &ipadm::Address| match spec {
-        AddressSpec::Static { address } => row.address == Some(*address),
+        AddressSpec::Static { address } => row.is_fixed() && row.address == Some(*address),
         AddressSpec::Dhcp => row.kind == "dhcp",
         AddressSpec::Addrconf { .. } => row.kind == "addrconf",
     };
-    if rows.iter().any(is_same) {
+    // Somebody may have made it under another name since the plan.
+    if rows.iter().any(|row| row.interface() == link && is_same(row)) {
         return Ok(Outcome::AlreadySo);
     }
-    if let Some(other) = rows.first() {
+    if let Some(other) = rows.iter().find(|row| row.object == object) {
         let message = format!("{operation}: {object} is there and something else ({})", other.kind);
         return Err(PluginError::new(message).help("plan and apply again"));
     }
     let left = context.remaining().unwrap_or(WAIT_IN_IPADM) / 2;
     let wait = Duration::from_secs(wait_s).min(WAIT_IN_IPADM).min(left);
-    ipadm::make_address(host, object, spec, wait).map_err(failed)?;
+    match ipadm::make_address(host, object, spec, wait) {
+        Ok(()) => {}
+        // No reason to leave other links alone; the plan tells it.
+        Err(error @ NetworkError::Duplicate { .. }) => {
+            let help = error.help().unwrap_or_default();
+            context.log(Level::Error, format!("{operation}: {error}: {help}"));
+            note_taken(host, link, spec, true)?;
+            return Ok(Outcome::AlreadySo);
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    note_taken(host, link, spec, false)?;
     Ok(Outcome::Changed)
+}
+
+/// Remembers whether another machine had a fixed address.
+fn note_taken(host: &Host, link: &str, spec: &AddressSpec, is_taken: bool) -> Result<(), PluginError> {
+    let AddressSpec::Static { address } = spec else { return Ok(()) };
+    let taken = (link.to_owned(), *address);
+    remember(host, |record| if is_taken { record.taken.insert(taken) } else { record.taken.remove(&taken) })
 }
 
 fn delete(host: &Host, object: &str, spec: &AddressSpec) -> Result<Outcome, PluginError> {
@@ -308,6 +341,12 @@ fn wait(host: &Host, waiting: &Waiting, context: &Context) -> Result<Outcome, Pl
         Ok(match waiting {
             Waiting::Link { .. } => false,
             Waiting::Lease { link, family, .. } => has_lease(host, link, *family)?,
+            Waiting::Leases { leases, .. } => {
+                let found = leases.iter().map(|(link, family)| has_lease(host, link, *family));
+                found.collect::<Result<Vec<_>, _>>()?.into_iter().all(|has| has)
+            }
+            // Addresses are put on a link of illumos whether it has one or not.
+            Waiting::Signal { .. } => true,
             Waiting::Duplicate { link, address } => !is_duplicate(host, link, address)?,
         })
     })

@@ -47,9 +47,7 @@ pub struct State {
 
 impl State {
     pub(crate) fn select(&self, config: &Config) -> Selection {
-        let facts: Vec<_> =
-            self.links.iter().map(|link| LinkFacts { name: &link.name, mac: link.mac, up: link.up }).collect();
-        select(config, &facts, self.record.first_up.as_deref())
+        select(config, &facts(&self.links), &self.record.chosen())
     }
 
     /// The size of packets that is wanted of a link and larger than those that it carries; and what it carries now.
@@ -62,6 +60,19 @@ impl State {
     pub(crate) fn link_names(&self) -> Vec<String> {
         self.links.iter().map(|link| link.name.clone()).collect()
     }
+}
+
+/// What there is to match, of all links.
+pub(crate) fn facts(links: &[dladm::Link]) -> Vec<LinkFacts<'_>> {
+    let facts = links.iter().map(|link| LinkFacts {
+        name: &link.name,
+        mac: link.mac,
+        up: link.up,
+        can_carry_ip: dladm::can_carry_ip(link, links),
+        port_of: dladm::aggregation_of(link, links),
+        over: link.over.iter().map(String::as_str).collect(),
+    });
+    facts.collect()
 }
 
 pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result<State, PluginError> {

@@ -1,22 +1,22 @@
 //! From what is there to what is wanted. Pure.
 
+mod routes;
+
 use super::State;
 use super::change::Change;
 use super::label;
 use crate::config::{Config, Wanted};
 use crate::select::{Selected, Selection};
-use crate::steps::{Waiting, absences, choice};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use crate::steps::{Waiting, absences, choice, endings, look};
+use std::collections::BTreeSet;
 use sysconfig_platform::dhcpcd::Family;
 use sysconfig_platform::ipadm::{Address, AddressSpec, Protocol, Take};
-use sysconfig_platform::route::BoundRoute;
-use sysconfig_platform::{IpNet, Route, stack};
+use sysconfig_platform::{IpNet, stack};
 use sysconfig_plugin::{PlannedStep, PluginError, Risk};
 
 type Step = PlannedStep<Change>;
 
-/// The steps in the order: take away, links, interfaces, addresses, routes, waiting, routes that need a lease.
+/// The steps in the order: take away, links, interfaces, addresses, routes, leases, routes that need one, other waiting.
 pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginError> {
     let selection = state.select(config);
     let mut planner = Planner::new(state, &selection);
@@ -44,7 +44,7 @@ struct Planner<'a> {
     selection: &'a Selection,
     removals: Vec<Step>,
     additions: Vec<Step>,
-    waits: Vec<Step>,
+    waits: Vec<Waiting>,
     /// Routes over gateways that can be reached only with a lease.
     after_leases: Vec<Step>,
     /// Objects that are gone after the removals.
@@ -68,9 +68,15 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(self) -> Vec<Step> {
-        let absences = absences(self.selection, &self.state.link_names(), Change::Wait);
-        let first = self.removals.into_iter().chain(self.additions);
-        first.chain(absences).chain(self.waits).chain(self.after_leases).collect()
+        let mut waits = self.waits;
+        waits.extend(absences(self.selection, &self.state.link_names()));
+        let is_plumbed = |link: &String| self.state.interfaces.iter().any(|known| known.name == *link);
+        let looking = look(self.selection, |links| {
+            let off = links.iter().filter(|link| !is_plumbed(link)).cloned().collect();
+            Change::Look { off, links }
+        });
+        let first = self.removals.into_iter().chain(self.additions).chain(looking);
+        first.chain(endings(waits, self.after_leases, Change::Wait)).collect()
     }
 
     fn links_with_objects(&self) -> BTreeSet<String> {
@@ -91,7 +97,7 @@ impl<'a> Planner<'a> {
         stale.retain(|row| label::is_ours(row.label()) && !wanted.is_some_and(|wanted| self.serves(wanted, row)));
         stale.sort_by_key(|row| row.kind == "addrconf");
         // The link-local address goes with the object that made it, and the fixed ones depend on it.
-        let loses_link_local = stale.iter().any(|row| row.kind == "addrconf") && !self.has_foreign_v6(link);
+        let loses_link_local = stale.iter().any(|row| row.kind == "addrconf") && self.foreign_v6(link).is_none();
         if loses_link_local {
             let is_v6 = |row: &Address| row.address.is_some_and(|net| net.addr().is_ipv6());
             let fixed = self.objects(link).into_iter().filter(|row| row.kind == "static" && is_v6(row));
@@ -105,8 +111,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn has_foreign_v6(&self, link: &str) -> bool {
-        self.objects(link).iter().any(|row| {
+    /// A fixed IPv6 address of somebody else.
+    fn foreign_v6(&self, link: &str) -> Option<&'a Address> {
+        self.objects(link).into_iter().find(|row| {
             let is_v6 = row.address.is_some_and(|net| net.addr().is_ipv6());
             is_v6 && row.kind == "static" && !label::is_ours(row.label())
         })
@@ -228,6 +235,9 @@ impl<'a> Planner<'a> {
             self.create(selected, spec);
             return Ok(());
         };
+        if matches!(spec, AddressSpec::Addrconf { .. }) {
+            self.refuse_other_form(row, spec)?;
+        }
         match row.state.as_str() {
             "disabled" => self.revive(row, spec, Change::Enable { object: row.object.clone() }),
             "down" if matches!(spec, AddressSpec::Static { .. }) => {
@@ -239,6 +249,21 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// An `addrconf` object takes another form only by being made anew, and with it goes the link-local address, on which fixed IPv6
+    /// addresses depend. Ours are made anew, too; those of somebody else are theirs.
+    fn refuse_other_form(&self, row: &Address, spec: &AddressSpec) -> Result<(), PluginError> {
+        if !label::is_ours(row.label()) || is(row, spec, true) {
+            return Ok(());
+        }
+        let Some(foreign) = self.foreign_v6(row.interface()) else { return Ok(()) };
+        let (link, object, foreign) = (row.interface(), &row.object, &foreign.object);
+        let message = format!(
+            "{link} is to have {spec}, for which {object} is made anew, and {foreign}, which is not ours, needs that"
+        );
+        let help = format!("delete it, apply, and make it again: ipadm delete-addr {foreign}");
+        Err(PluginError::new(message).help(help))
+    }
+
     fn revive(&mut self, row: &Address, spec: &AddressSpec, change: Change) {
         let summary = format!("put {spec} on {} into operation", row.interface());
         let step = Step::new("enable", row.object.clone(), summary, Risk::Safe, change);
@@ -247,20 +272,19 @@ impl<'a> Planner<'a> {
 
     /// An address that somebody else has put elsewhere, or with another prefix, is theirs to move.
     fn refuse_conflict(&self, link: &str, address: IpNet) -> Result<(), PluginError> {
-        let same = |row: &&Address| row.address.is_some_and(|net| net.addr() == address.addr());
-        let rows = self.state.addresses.iter().filter(|row| !self.gone.contains(&row.object));
-        match rows.filter(same).find(|row| row.is_fixed()) {
-            None => Ok(()),
-            Some(row) => {
-                let present = row.address.map(|net| net.to_string()).unwrap_or_default();
-                let message = format!("{address} is wanted on {link}, and {} has {present}", row.object);
-                let help = match row.is_from_global_zone() {
-                    true => "the global zone sets it, and only there it can be changed".to_owned(),
-                    false => format!("if it is not needed: ipadm delete-addr {}", row.object),
-                };
-                Err(PluginError::new(message).help(help))
-            }
-        }
+        // Another link can have the same link-local address.
+        let meets = |row: &Address| row.interface() == link || !stack::is_link_local(address.addr());
+        let same = |row: &&Address| row.address.is_some_and(|net| net.addr() == address.addr()) && meets(row);
+        let mut rows = self.state.addresses.iter().filter(|row| !self.gone.contains(&row.object));
+        let Some(row) = rows.find(same) else { return Ok(()) };
+        let present = row.address.map(|net| net.to_string()).unwrap_or_default();
+        let message = format!("{address} is wanted on {link}, and {} has {present}", row.object);
+        let help = match row.kind.as_str() {
+            _ if row.is_from_global_zone() => "the global zone sets it, and only there it can be changed".to_owned(),
+            "dhcp" | "addrconf" => "the network gives it there: take another one here".to_owned(),
+            _ => format!("if it is not needed: ipadm delete-addr {}", row.object),
+        };
+        Err(PluginError::new(message).help(help))
     }
 
     fn create(&mut self, selected: &Selected, spec: &AddressSpec) {
@@ -274,7 +298,10 @@ impl<'a> Planner<'a> {
         let object = format!("{link}/{label}");
         let wait_s = selected.wanted.lease_deadline.as_secs();
         let change = Change::Create { object: object.clone(), spec: spec.clone(), wait_s };
-        let step = Step::new("create", object, format!("put {spec} on {link}"), Risk::Disruptive, change);
+        let is_taken = matches!(spec, AddressSpec::Static { address }
+            if self.state.record.taken.contains(&(link.to_owned(), *address)));
+        let whose = if is_taken { ", which another machine had" } else { "" };
+        let step = Step::new("create", object, format!("put {spec} on {link}{whose}"), Risk::Disruptive, change);
         self.additions.push(step.field("address", None::<String>, spec.to_string()));
         self.wait_for_lease(selected, spec, false);
     }
@@ -293,81 +320,12 @@ impl<'a> Planner<'a> {
             _ => return,
         };
         let deadline_s = selected.wanted.lease_deadline.as_secs();
-        self.wait(selected, Waiting::Lease { link: link.clone(), family, deadline_s });
+        self.wait(selected, Waiting::Lease { link: link.clone(), family, deadline_s, is_over: false });
     }
 
     fn wait(&mut self, selected: &Selected, waiting: Waiting) {
         if !selected.wanted.optional {
-            self.waits.push(waiting.step(Change::Wait));
-        }
-    }
-
-    fn routes(&mut self) {
-        let wanted = self.wanted_routes();
-        let ours = self.state.kept.iter().filter(|kept| self.state.record.routes.contains(kept));
-        for route in ours.filter(|kept| !wanted.contains_key(kept)) {
-            let Route { to, via } = route.route;
-            let change = Change::DeleteRoute { route: route.clone() };
-            let summary = format!("delete the route {route}");
-            let step = Step::new("delete", format!("route {to}"), summary, Risk::Disruptive, change);
-            self.removals.insert(0, step.field("gateway", via.to_string(), None::<String>));
-        }
-        let missing: Vec<_> = wanted.into_iter().filter(|(route, _)| self.is_missing(route)).collect();
-        for (route, selected) in missing {
-            let is_reachable = self.will_reach(selected, route.route.via);
-            if !is_reachable && selected.wanted.optional {
-                // Its lease need not come. When it does, the plugin hears of it.
-                continue;
-            }
-            let Route { to, via } = route.route;
-            let summary = format!("add the route {route}");
-            let was_kept = self.state.kept.contains(&route);
-            let change = Change::AddRoute { route, was_kept };
-            let step = Step::new("add", format!("route {to}"), summary, Risk::Disruptive, change);
-            let step = step.field("gateway", None::<String>, via.to_string());
-            if is_reachable { self.additions.push(step) } else { self.after_leases.push(step) }
-        }
-    }
-
-    fn wanted_routes(&self) -> BTreeMap<BoundRoute, &'a Selected> {
-        let selected = self.selection.present.iter();
-        selected
-            .flat_map(|selected| {
-                let routes = selected.wanted.routes.iter();
-                routes.map(move |route| (BoundRoute::over(&selected.link, *route), selected))
-            })
-            .collect()
-    }
-
-    /// Whether a gateway is in the network of an address that is fixed, or there and stays; otherwise a lease has to tell one.
-    fn will_reach(&self, selected: &Selected, via: IpAddr) -> bool {
-        let stays = self.objects(&selected.link).into_iter().map(|row| &row.object).collect::<BTreeSet<_>>();
-        let present = self.state.addresses.iter().filter(|row| row.state == "ok" && stays.contains(&row.object));
-        let networks = present.filter_map(|row| row.address).chain(selected.wanted.statics.iter().copied());
-        stack::is_on_link(via, &networks.collect::<Vec<_>>())
-    }
-
-    /// A route to a network is believed to be there when the kernel reaches the network in some way: with two routes to one
-    /// destination it names only one of them. Where an address in the gateway's network goes, the kernel drops the route, and
-    /// a DHCP client that ends takes the router with it that its server told, whoever else has set that one.
-    fn is_missing(&self, route: &BoundRoute) -> bool {
-        let Route { to, via } = route.route;
-        let mut gone = self.state.addresses.iter().filter(|row| self.gone.contains(&row.object));
-        let takes_it = |row: &Address| {
-            row.address.is_some_and(|net| net.contains(&via))
-                || row.kind == "dhcp" && to.prefix_len() == 0 && via.is_ipv4()
-        };
-        let is_cut = gone.any(takes_it) || self.state.record.cut.contains(route);
-        !self.state.kept.contains(route) || !self.is_live(&route.route) || is_cut
-    }
-
-    fn is_live(&self, route: &Route) -> bool {
-        let named = self.state.live.get(&route.to.to_string()).copied().flatten();
-        let mut routers =
-            self.state.default_routers.iter().filter(|router| router.is_ipv6() == route.via.is_ipv6()).peekable();
-        match route.is_default() && routers.peek().is_some() {
-            true => routers.any(|router| *router == route.via),
-            false => named.is_some(),
+            self.waits.push(waiting);
         }
     }
 }

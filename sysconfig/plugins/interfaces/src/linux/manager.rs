@@ -1,7 +1,7 @@
 //! Other programs that manage a link.
 
 use crate::error::file_error;
-use sysconfig_platform::{FileError, Host, dhcpcd, files};
+use sysconfig_platform::{FileError, Host, dhcpcd, files, processes};
 use sysconfig_plugin::PluginError;
 
 /// Refuses a link that another program manages, because the two would undo each other's work.
@@ -20,7 +20,10 @@ fn other(host: &Host, link: &str, index: u32) -> Result<Option<(&'static str, St
     // Under a new index NetworkManager has said nothing yet, and a link that it leaves alone it says so of.
     let device = files::read_text(&host.root, format!("/run/NetworkManager/devices/{index}"))?;
     if device.is_some_and(|device| device.lines().any(|line| line.trim() == "managed=true")) {
-        let how = format!("nmcli device set {link} managed no");
+        let how = format!(
+            "nmcli device set {link} managed no; for good, write unmanaged-devices=interface-name:{link} under [keyfile] into a file \
+             in /etc/NetworkManager/conf.d"
+        );
         return Ok(Some(("NetworkManager", how)));
     }
     let ifstate = files::read_text(&host.root, "/run/network/ifstate")?.unwrap_or_default();
@@ -30,9 +33,15 @@ fn other(host: &Host, link: &str, index: u32) -> Result<Option<(&'static str, St
     }
     if dhcpcd::is_foreign(host, link)? {
         let how = format!(
-            "dhcpcd --exit {link}, and disable its service or add \"denyinterfaces {link}\" to /etc/dhcpcd.conf"
+            "dhcpcd --exit {link}; one that is for every link is to be disabled (systemctl disable --now dhcpcd), or given the line \
+             \"denyinterfaces {link}\" in {} and started again",
+            dhcpcd::CONFIGURATION
         );
         return Ok(Some(("a dhcpcd that sysconfig has not started", how)));
+    }
+    if let Some(client) = processes::dhcp_client_on(host, link)? {
+        let how = format!("end it, process {}, and see that nothing starts it again at the next boot", client.pid);
+        return Ok(Some((client.name, how)));
     }
     Ok(None)
 }

@@ -1,20 +1,22 @@
 //! From what is there to what is wanted. Pure.
 
+mod told;
+mod waits;
+
 use super::State;
 use super::change::{Change, Expected, is_over};
 use crate::config::{Config, Wanted};
 use crate::select::{Selected, Selection};
-use crate::steps::{Waiting, absences, choice};
+use crate::steps::{Waiting, absences, choice, endings, look};
 use std::collections::BTreeSet;
 use sysconfig_platform::dhcpcd::{self, Family};
-use sysconfig_platform::networkd::{self, NetworkFile};
-use sysconfig_platform::stack::{LinuxLink, is_on_link};
-use sysconfig_platform::{IpNet, Route, lease};
+use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute, is_link_local, is_on_link};
+use sysconfig_platform::{IpNet, Route, lease, networkd};
 use sysconfig_plugin::{PlannedStep, PluginError, Risk};
 
 type Step = PlannedStep<Change>;
 
-/// The steps in the order: take away, links, addresses, routes, waiting, routes that need a lease.
+/// The steps in the order: take away, links, addresses, routes, leases, routes that need one, other waiting.
 pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginError> {
     let selection = state.select(config);
     let mut planner = Planner {
@@ -32,7 +34,9 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
     planner.stale_routes();
     planner.stale_addresses();
     if state.has_networkd {
-        selection.present.iter().for_each(|selected| planner.networkd(selected));
+        for selected in &selection.present {
+            planner.networkd(selected)?;
+        }
         // An older file would set the size again.
         planner.stale_links();
     } else {
@@ -41,8 +45,14 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
             planner.kernel(selected)?;
         }
     }
-    let absences = absences(&selection, &state.link_names(), Change::Wait);
-    Ok(planner.steps.into_iter().chain(absences).chain(planner.waits).chain(planner.after_leases).collect())
+    let Planner { mut steps, mut waits, after_leases, .. } = planner;
+    steps.extend(look(&selection, |links| {
+        let off = state.links.iter().filter(|link| !link.up && links.contains(&link.name));
+        Change::Look { off: off.map(|link| link.name.clone()).collect(), links }
+    }));
+    waits.extend(absences(&selection, &state.link_names()));
+    steps.extend(endings(waits, after_leases, Change::Wait));
+    Ok(steps)
 }
 
 fn choose(link: Option<String>, previous: Option<String>) -> Change {
@@ -53,7 +63,7 @@ struct Planner<'a> {
     state: &'a State,
     selection: &'a Selection,
     steps: Vec<Step>,
-    waits: Vec<Step>,
+    waits: Vec<Waiting>,
     /// Routes over gateways that can be reached only with a lease.
     after_leases: Vec<Step>,
     /// Clients that are ended, which takes their addresses away.
@@ -82,7 +92,7 @@ impl Planner<'_> {
                 link: link.clone(),
                 content: None,
                 previous: Some(content.clone()),
-                expected: Expected::default(),
+                expected: Expected { mtu_before: self.state.record.mtus.get(link).copied(), ..Expected::default() },
             };
             let summary = format!("tell systemd-networkd nothing of {link} any more");
             self.steps.push(Step::new("delete", networkd::path(link), summary, Risk::Disruptive, change));
@@ -106,8 +116,8 @@ impl Planner<'_> {
     }
 
     fn stale_routes(&mut self) {
-        // One with a priority is somebody else's, such as a DHCP client's.
-        for known in self.state.routes.iter().filter(|known| is_plain(known)) {
+        // One with another priority is somebody else's, such as a DHCP client's.
+        for known in self.state.routes.iter().filter(|known| known.may_be_ours()) {
             let route = known.route;
             let Some(link) = self.state.links.iter().find(|link| link.index == known.index) else { continue };
             let is_ours = self.state.record.routes.iter().any(|ours| ours.route == route && is_over(ours, &link.name));
@@ -159,74 +169,43 @@ impl Planner<'_> {
                 self.steps.push(set_mtu(link, *previous, false));
             }
         }
-        for (name, previous) in &self.state.record.accept_ra {
-            let present = self.state.accept_ra.get(name);
-            if self.of_kernel(name).is_none() && present.is_some_and(|present| present != previous) {
-                self.steps.push(listen(name, *previous, false));
+        for (name, previous) in &self.state.record.accept_ra_values {
+            let Some(present) = self.state.accept_ra.get(name) else { continue };
+            if self.of_kernel(name).is_none() && present != previous {
+                self.steps.push(listen(name, *present, *previous, false));
             }
         }
     }
 
-    fn networkd(&mut self, selected: &Selected) {
-        let (link, wanted) = (&selected.link, &selected.wanted);
-        let file = NetworkFile {
-            link: link.clone(),
-            addresses: wanted.statics.clone(),
-            routes: wanted.routes.clone(),
-            dhcp4: wanted.dhcp,
-            dhcp6: wanted.dhcp6,
-            addrconf: wanted.addrconf,
-            mtu: wanted.mtu,
-        };
-        let content = file.format();
-        let previous = self.state.files.get(link).cloned();
-        let is_new = previous.as_deref() != Some(content.as_str());
-        let expected = self.expected(selected, is_new);
-        let missing = self.missing(link, &expected);
-        if is_new || !missing.is_empty() {
-            let summary = match is_new {
-                true => format!("tell systemd-networkd to configure {link}"),
-                false => format!("make systemd-networkd put {} on {link} again", missing.join(" and ")),
-            };
-            let from = previous.clone();
-            let change = Change::File { link: link.clone(), content: Some(content.clone()), previous, expected };
-            let step = Step::new("write", networkd::path(link), summary, Risk::Disruptive, change);
-            self.steps.push(step.field("content", from, content));
-        }
-        self.duplicates(selected);
-        self.leases(selected);
-    }
-
-    /// What has to come of a file for networkd. A route over a network of which a server tells is expected once an
-    /// address in it is there; with a new file, those that are there may go.
-    fn expected(&self, selected: &Selected, is_new: bool) -> Expected {
-        let Selected { link, wanted, .. } = selected;
-        let index = self.index(link);
-        let present = self.state.addresses.iter().filter(|known| !is_new && Some(known.index) == index);
-        let networks: Vec<_> = wanted.statics.iter().copied().chain(present.map(|known| known.address)).collect();
-        let routes = wanted.routes.iter().filter(|route| is_on_link(route.via, &networks));
-        Expected {
-            addresses: wanted.statics.clone(),
-            routes: routes.copied().collect(),
-            mtu: wanted.mtu,
-            asks_servers: wanted.dhcp || wanted.dhcp6 || wanted.addrconf,
-        }
-    }
-
-    /// What of that is not there, in words.
-    fn missing(&self, link: &str, expected: &Expected) -> Vec<String> {
-        let found = self.state.link(link);
-        let addresses = expected.addresses.iter().filter(|address| !self.has_address(link, **address));
-        let routes = expected.routes.iter().filter(|route| !found.is_some_and(|link| self.has_route(link, route)));
-        let mtu = expected.mtu.filter(|mtu| found.is_some_and(|link| link.mtu != *mtu));
-        let addresses = addresses.map(ToString::to_string);
-        let routes = routes.map(|route| format!("the route {route}"));
-        addresses.chain(routes).chain(mtu.map(|mtu| format!("the MTU {mtu}"))).collect()
-    }
-
+    /// Whether there is a route; one that is advertised ends by itself, unless networkd keeps it.
     fn has_route(&self, link: &LinuxLink, route: &Route) -> bool {
+        let serves = |known: &LinuxRoute| known.is_plain() && (!known.advertised || self.state.has_networkd);
         let mut routes = self.state.routes.iter();
-        routes.any(|known| known.route == *route && known.index == link.index && is_plain(known))
+        routes.any(|known| known.route == *route && known.index == link.index && serves(known))
+    }
+
+    /// The kernel takes one route of each priority to a destination. One that somebody else has set is theirs to delete.
+    fn refuse_route_in_the_way(&self, link: &LinuxLink, route: &Route) -> Result<(), PluginError> {
+        let is_deleted = |known: &LinuxRoute| {
+            self.steps.iter().any(|step| match &step.change {
+                Change::DeleteRoute { link, route } => *route == known.route && self.index(link) == Some(known.index),
+                _ => false,
+            })
+        };
+        let mut others = self.state.routes.iter().filter(|known| known.route.to == route.to && known.may_be_ours());
+        let other = others.find(|known| {
+            (known.route != *route || known.index != link.index)
+                && !is_deleted(known)
+                && !self.removed.iter().any(|net| net.contains(&known.route.via))
+        });
+        let Some(known) = other else { return Ok(()) };
+        let over = self.state.links.iter().find(|link| link.index == known.index).map_or("?", |link| &link.name);
+        let message =
+            format!("the route {route} is wanted over {}, and there is {} over {over}", link.name, known.route);
+        let (family, to) = (if route.via.is_ipv6() { "-6 " } else { "" }, known.route.to);
+        let via = known.route.via;
+        Err(PluginError::new(message)
+            .help(format!("if it is not needed: ip {family}route del {to} via {via} dev {over}")))
     }
 
     fn kernel(&mut self, selected: &Selected) -> Result<(), PluginError> {
@@ -242,7 +221,7 @@ impl Planner<'_> {
         }
         self.addresses(selected)?;
         self.clients(selected);
-        self.routes(selected, link);
+        self.routes(selected, link)?;
         self.duplicates(selected);
         self.leases(selected);
         Ok(())
@@ -251,8 +230,12 @@ impl Planner<'_> {
     /// The kernel listens to routers unless it is told not to; where a DHCPv6 client runs, that does it.
     fn listen(&mut self, selected: &Selected) {
         let wanted = selected.wanted.addrconf && !selected.wanted.dhcp6;
-        if self.state.accept_ra.get(&selected.link).is_some_and(|present| *present != wanted) {
-            self.steps.push(listen(&selected.link, wanted, true));
+        let Some(present) = self.state.accept_ra.get(&selected.link).copied() else { return };
+        if (present != 0) != wanted {
+            // One that listened although it forwards packets does so again.
+            let before = self.state.record.accept_ra_values.get(&selected.link).copied();
+            let value = if wanted { before.filter(|before| *before != 0).unwrap_or(1) } else { 0 };
+            self.steps.push(listen(&selected.link, present, value, true));
         }
     }
 
@@ -260,11 +243,13 @@ impl Planner<'_> {
         let link = &selected.link;
         let index = self.index(link);
         for address in &selected.wanted.statics {
-            let present: Vec<_> =
-                self.state.addresses.iter().filter(|known| known.address.addr() == address.addr()).collect();
-            let released = self.released.contains(&(link.clone(), Family::Ipv4));
-            let stays = |known: &&&sysconfig_platform::stack::LinuxAddress| {
-                let goes = known.dynamic && released || self.is_removed(known.index, known.address);
+            // Another link can have the same link-local address.
+            let meets = |known: &&LinuxAddress| {
+                known.address.addr() == address.addr() && (Some(known.index) == index || !is_link_local(address.addr()))
+            };
+            let present: Vec<_> = self.state.addresses.iter().filter(meets).collect();
+            let stays = |known: &&&LinuxAddress| {
+                let goes = self.is_released(known) || self.is_removed(known.index, known.address);
                 !goes
             };
             match present.iter().find(stays) {
@@ -273,16 +258,25 @@ impl Planner<'_> {
                 None => {}
             }
             let change = Change::AddAddress { link: link.clone(), address: *address };
+            let is_taken = self.state.record.taken.contains(&(link.clone(), *address));
+            let whose = if is_taken { ", which another machine had" } else { "" };
             let step = Step::new(
                 "create",
                 format!("{address} on {link}"),
-                format!("put {address} on {link}"),
+                format!("put {address} on {link}{whose}"),
                 Risk::Disruptive,
                 change,
             );
             self.steps.push(step.field("address", None::<String>, address.to_string()));
         }
         Ok(())
+    }
+
+    /// Whether it is of a lease whose client is ended.
+    fn is_released(&self, known: &LinuxAddress) -> bool {
+        self.released
+            .iter()
+            .any(|(link, family)| self.index(link) == Some(known.index) && lease::is_leased(known, *family))
     }
 
     fn is_removed(&self, index: u32, address: IpNet) -> bool {
@@ -306,7 +300,7 @@ impl Planner<'_> {
         }
     }
 
-    fn routes(&mut self, selected: &Selected, link: &LinuxLink) {
+    fn routes(&mut self, selected: &Selected, link: &LinuxLink) -> Result<(), PluginError> {
         for route in &selected.wanted.routes {
             let is_there = self.has_route(link, route);
             let staying = self.staying(link);
@@ -319,6 +313,7 @@ impl Planner<'_> {
                 // Its lease need not come. When it does, the plugin hears of it.
                 continue;
             }
+            self.refuse_route_in_the_way(link, route)?;
             let change = Change::AddRoute { link: link.name.clone(), route: *route };
             let step = Step::new(
                 "add",
@@ -330,6 +325,7 @@ impl Planner<'_> {
             let step = step.field("gateway", None::<String>, route.via.to_string());
             if is_reachable { self.steps.push(step) } else { self.after_leases.push(step) }
         }
+        Ok(())
     }
 
     /// The networks of addresses that are on a link before the steps, and after them.
@@ -337,36 +333,6 @@ impl Planner<'_> {
         let here = self.state.addresses.iter().filter(|known| known.index == link.index);
         here.map(|known| known.address).filter(|address| !self.removed.contains(address)).collect()
     }
-
-    fn duplicates(&mut self, selected: &Selected) {
-        let index = self.index(&selected.link);
-        let found = self.state.addresses.iter().filter(|known| known.duplicate && Some(known.index) == index);
-        for known in found.filter(|known| selected.wanted.statics.contains(&known.address)) {
-            let waiting = Waiting::Duplicate { link: selected.link.clone(), address: known.address.to_string() };
-            self.waits.push(waiting.step(Change::Wait));
-        }
-    }
-
-    /// The leases that are wanted and not there yet.
-    fn leases(&mut self, selected: &Selected) {
-        let Selected { link, wanted, .. } = selected;
-        let index = self.index(link);
-        for (family, is_wanted) in [(Family::Ipv4, wanted.dhcp), (Family::Ipv6, wanted.dhcp6)] {
-            let released = self.released.contains(&(link.clone(), family));
-            let mut here = self.state.addresses.iter().filter(|known| Some(known.index) == index);
-            let has_lease = !released && here.any(|known| lease::is_leased(known, family));
-            if is_wanted && !wanted.optional && !has_lease {
-                let deadline_s = wanted.lease_deadline.as_secs();
-                self.waits.push(Waiting::Lease { link: link.clone(), family, deadline_s }.step(Change::Wait));
-            }
-        }
-    }
-}
-
-/// A route without a priority, as we make them.
-fn is_plain(known: &sysconfig_platform::stack::LinuxRoute) -> bool {
-    const IPV6_DEFAULT: u32 = 1024;
-    known.metric == if known.route.via.is_ipv6() { IPV6_DEFAULT } else { 0 } || known.metric == 0
 }
 
 /// The configuration of the DHCP client for a family, when one is wanted.
@@ -378,9 +344,14 @@ fn configuration(wanted: &Wanted, family: Family) -> Option<String> {
     is_wanted.then(|| dhcpcd::configuration(family, wanted.addrconf))
 }
 
-fn conflict(state: &State, link: &str, address: IpNet, known: &sysconfig_platform::stack::LinuxAddress) -> PluginError {
+fn conflict(state: &State, link: &str, address: IpNet, known: &LinuxAddress) -> PluginError {
     let other = state.links.iter().find(|link| link.index == known.index).map_or("?", |link| link.name.as_str());
     let message = format!("{address} is wanted on {link}, and {other} has {}", known.address);
+    if known.dynamic {
+        // One that ends by itself is not the fixed one.
+        let help = "a server or router gives it there for a while: take another one here, or leave it to them";
+        return PluginError::new(message).help(help);
+    }
     let help = format!("if it is not needed: ip address del {} dev {other}", known.address);
     PluginError::new(message).help(help)
 }
@@ -399,11 +370,11 @@ fn set_mtu(link: &LinuxLink, mtu: u32, is_ours: bool) -> Step {
     Step::new("set", &link.name, summary, Risk::Disruptive, change).field("mtu", link.mtu, mtu)
 }
 
-fn listen(link: &str, accept: bool, is_ours: bool) -> Step {
-    let summary = match accept {
-        true => format!("listen to router advertisements on {link}"),
-        false => format!("ignore router advertisements on {link}"),
+fn listen(link: &str, previous: u8, value: u8, is_ours: bool) -> Step {
+    let summary = match value {
+        0 => format!("ignore router advertisements on {link}"),
+        _ => format!("listen to router advertisements on {link}"),
     };
-    let change = Change::AcceptRa { link: link.to_owned(), accept, is_ours };
-    Step::new("set", link, summary, Risk::Disruptive, change).field("accept-ra", !accept, accept)
+    let change = Change::AcceptRa { link: link.to_owned(), value, previous, is_ours };
+    Step::new("set", link, summary, Risk::Disruptive, change).field("accept-ra", previous, value)
 }

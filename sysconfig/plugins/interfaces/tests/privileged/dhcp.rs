@@ -23,10 +23,13 @@ pub(crate) fn is_leased(addresses: &[String]) -> bool {
 
 /// What the server has said is told to the other plugins.
 pub(crate) fn assert_told(harness: &mut Harness) {
-    let told = leases(harness);
-    // The name is that of the machine that runs the tests: the server gives back what the client says.
-    let lease = (&told[0]["interface"], &told[0]["servers"], &told[0]["search"]);
-    assert_eq!(lease, (&json!("eth0"), &json!(["192.0.2.53"]), &json!(["example.org"])));
+    // The client puts the address on the link before it can be asked. The name is that of the machine that runs the tests: the
+    // server gives back what the client says.
+    eventually("the server's words", || {
+        let told = leases(harness);
+        let lease = (&told[0]["interface"], &told[0]["servers"], &told[0]["search"]);
+        (lease == (&json!("eth0"), &json!(["192.0.2.53"]), &json!(["example.org"]))).then_some(())
+    });
 }
 
 pub(crate) fn lease() {
@@ -40,6 +43,48 @@ pub(crate) fn lease() {
     assert!(reaches("192.0.2.1"));
     assert_told(&mut harness);
     assert_eq!(read("/etc/resolv.conf"), before, "the client leaves the resolver to its owner");
+}
+
+/// A lease that never ends, which the kernel does not tell from a fixed address.
+pub(crate) fn endless() {
+    endless_on(build);
+}
+
+/// The same on a machine that `begin` makes.
+pub(crate) fn endless_on(begin: fn()) {
+    begin();
+    serve("dnsmasq", &RANGE.replace(",120", ",infinite"));
+    let mut harness = plugin();
+    converge(&mut harness, DHCP);
+    assert!(is_leased(&addresses(4)), "{:?}", addresses(4));
+    assert!(sh("ip -4 addr show dev eth0").contains("valid_lft forever"), "{}", sh("ip -4 addr show dev eth0"));
+    assert_told(&mut harness);
+    converge(&mut harness, STATIC);
+    assert_eq!(addresses(4), ["192.0.2.10/24"]);
+    assert_eq!(leases(&mut harness), json!([]));
+    converge(&mut harness, DHCP);
+    converge(&mut harness, NOTHING);
+    assert!(addresses(4).is_empty(), "{:?}", addresses(4));
+}
+
+/// Nobody answers, and an administrator sets addresses that have the flags of those that are leased for ever.
+pub(crate) fn no_server() {
+    no_server_on(build);
+}
+
+/// The same on a machine that `begin` makes.
+pub(crate) fn no_server_on(begin: fn()) {
+    begin();
+    let mut harness = plugin();
+    let both = DHCP.replace("60s", "1s").replace("\"dhcp\"", "\"dhcp\", \"dhcp6\"");
+    harness.configure(config(&both));
+    assert_eq!(harness.converge().unwrap_err().message, "no DHCP server has answered on eth0 in 1 s");
+    sh("ip addr add 192.0.2.77/24 dev eth0 noprefixroute; ip addr add 2001:db8::77/128 dev eth0 noprefixroute nodad");
+    assert_eq!((addresses(4), addresses(6)), (vec!["192.0.2.77/24".to_owned()], vec!["2001:db8::77/128".to_owned()]));
+    let planned: Vec<_> = harness.plan().unwrap().into_iter().map(|step| step.summary).collect();
+    let waiting = "give the DHCP servers of eth0 time to answer";
+    assert_eq!(planned, [waiting, "get a lease for eth0", "get a DHCPv6 lease for eth0"]);
+    assert_eq!(harness.converge().unwrap_err().message, "no DHCP server has answered on eth0 in 1 s");
 }
 
 pub(crate) fn renewal() {

@@ -1,7 +1,10 @@
 //! Fixed addresses, routes and links.
 
 use crate::world::{NOTHING, addresses, build, config, converge, eventually, plugin, reaches, sh};
+use std::time::Duration;
+use sysconfig_platform::Host;
 use sysconfig_plugin::testing::Harness;
+use sysconfig_plugin_interfaces::InterfacesPlugin;
 
 /// Everything that can be fixed about a link.
 pub(crate) const FIXED: &str = r#"
@@ -89,6 +92,47 @@ pub(crate) fn late_link() {
     assert_eq!(harness.plan().unwrap(), []);
 }
 
+/// A driver that starts anew makes its link anew, as bare as at first, before anybody has seen that it was gone.
+pub(crate) fn link_made_anew() {
+    build();
+    let make = "ip link add again0 type veth peer name again1; ip link set again1 up; ip link set again0 up";
+    sh(make);
+    let mut harness =
+        Harness::start(InterfacesPlugin::new(Host::current().unwrap()).watching_every(Duration::from_millis(1500)));
+    converge(&mut harness, "[[network.interface]]\nmatch = { name = \"again0\" }\naddresses = [\"198.51.100.7/24\"]\n");
+    let changes = |harness: &mut Harness| {
+        harness.describe();
+        harness.emitted().iter().filter(|event| event.topic == "network.changed").count()
+    };
+    // The thread has looked by now.
+    std::thread::sleep(Duration::from_secs(4));
+    let before = changes(&mut harness);
+    sh(&format!("ip link del again0; {make}"));
+    eventually("the wish to have the machine looked at again", || (changes(&mut harness) > before).then_some(()));
+    harness.converge().unwrap();
+    assert!(sh("ip -4 addr show dev again0").contains("198.51.100.7/24"));
+    assert_eq!(harness.plan().unwrap(), []);
+}
+
+/// Where the kernel has no IPv6 on a link, it says that one may not.
+pub(crate) fn without_ipv6() {
+    build();
+    sh("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
+    let mut harness = plugin();
+    let wanted = config(
+        "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"2001:db8::5/64\", \"192.0.2.10/24\"]\n",
+    );
+    harness.configure(wanted.clone());
+    let found = harness.check(wanted).unwrap();
+    assert_eq!(found[0].key, "network.interface[0].addresses");
+    assert_eq!(found[0].message, "IPv6 is switched off there: net.ipv6.conf.eth0.disable_ipv6 is 1");
+    let error = harness.converge().unwrap_err();
+    assert!(error.message.ends_with("net.ipv6.conf.eth0.disable_ipv6 is 1"), "{}", error.message);
+    sh("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0");
+    harness.converge().unwrap();
+    assert_eq!(harness.plan().unwrap(), []);
+}
+
 /// The kernel does not look whether somebody has an IPv4 address; arping does.
 pub(crate) fn duplicate() {
     build();
@@ -96,10 +140,10 @@ pub(crate) fn duplicate() {
     let with =
         |address: &str| format!("[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [\"{address}\"]\n");
     harness.configure(config(&with("192.0.2.1/24")));
-    let error = harness.converge().unwrap_err();
-    assert_eq!(error.message, "cannot put 192.0.2.1 on eth0");
-    let causes = error.data.map(|data| data.causes).unwrap_or_default();
-    assert_eq!(causes, ["192.0.2.1 is in use by another machine on eth0"]);
+    let left = harness.converge().unwrap().diagnostics;
+    assert_eq!(left[0].message, "still to do: put 192.0.2.1/24 on eth0, which another machine had");
+    let said = harness.logs().into_iter().find(|log| log.message.starts_with("cannot put 192.0.2.1 on eth0"));
+    assert!(said.is_some_and(|log| log.message.contains("is in use by another machine on eth0")));
     assert!(addresses(4).is_empty(), "{:?}", addresses(4));
     converge(&mut harness, &with("192.0.2.10/24"));
     assert!(reaches("192.0.2.1"));

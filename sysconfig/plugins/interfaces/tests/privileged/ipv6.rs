@@ -41,15 +41,40 @@ pub(crate) fn autoconfiguration_and_dhcp6() {
     assert!(!addresses(6).iter().any(|address| address.ends_with("/128")), "{:?}", addresses(6));
 }
 
+/// A DHCPv6 lease that never ends.
+pub(crate) fn endless() {
+    endless_on(build);
+}
+
+/// The same on a machine that `begin` makes.
+pub(crate) fn endless_on(begin: fn()) {
+    begin();
+    serve(
+        "dnsmasq",
+        "--enable-ra --dhcp-range=2001:db8::100,2001:db8::1ff,64,infinite --ra-param=srv0,4,120 \
+         --dhcp-option=option6:dns-server,[2001:db8::53]",
+    );
+    let mut harness = plugin();
+    converge(
+        &mut harness,
+        "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp6\"]\nlease-deadline = \"60s\"\n",
+    );
+    assert!(sh("ip -6 addr show dev eth0 scope global").contains("valid_lft forever"), "{}", sh("ip -6 addr"));
+    eventually("the server's words", || (leases(&mut harness)[0]["servers"] == json!(["2001:db8::53"])).then_some(()));
+    assert_eq!(harness.plan().unwrap(), []);
+    converge(&mut harness, NOTHING);
+    assert!(!addresses(6).iter().any(|address| address.ends_with("/128")), "{:?}", addresses(6));
+}
+
 pub(crate) fn duplicate() {
     build();
     sh("ip -n srv addr add 2001:db8::5/64 dev srv0 nodad");
     let mut harness = plugin();
     harness.configure(config("[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"2001:db8::5/64\"]\n"));
-    for step in harness.plan().unwrap() {
-        harness.apply(&step).unwrap();
-    }
-    eventually("the kernel's finding", || sh("ip -6 addr show dev eth0").contains("dadfailed").then_some(()));
+    let left = harness.converge().unwrap().diagnostics;
+    let told: Vec<_> = left.iter().map(|found| found.message.as_str()).collect();
+    assert_eq!(told, ["still to do: use 2001:db8::5/64 on eth0, which another machine has"]);
+    assert!(sh("ip -6 addr show dev eth0").contains("dadfailed"));
     let error = harness.converge().unwrap_err();
     assert_eq!(error.message, "2001:db8::5/64 on eth0 is in use by another machine");
 }

@@ -4,8 +4,8 @@ use crate::dhcp::{self, DHCP, STATIC, assert_told, is_leased};
 use crate::fixed::{self, FIXED};
 use crate::ipv6;
 use crate::world::{
-    NOTHING, RANGE, addresses, build, config, converge, eventually, leases, plugin, reaches, read, serve, sh,
-    start_networkd,
+    NOTHING, RANGE, addresses, build, config, converge, end, eventually, launch_networkd, leases, plugin, reaches,
+    read, serve, sh, start_networkd,
 };
 use serde_json::json;
 use std::path::Path;
@@ -78,6 +78,18 @@ pub(crate) fn static_to_dhcp_and_back() {
     assert!(addresses(4).is_empty(), "{:?}", addresses(4));
 }
 
+pub(crate) fn endless() {
+    dhcp::endless_on(build_with_networkd);
+}
+
+pub(crate) fn endless6() {
+    ipv6::endless_on(build_with_networkd);
+}
+
+pub(crate) fn no_server() {
+    dhcp::no_server_on(build_with_networkd);
+}
+
 pub(crate) fn renewal() {
     dhcp::renewal_on(build_with_networkd);
 }
@@ -113,9 +125,102 @@ pub(crate) fn duplicate() {
     let mut harness = plugin();
     converge(&mut harness, STATIC);
     harness.configure(config(&STATIC.replace("192.0.2.10", "192.0.2.1").replace("gateway", "# gateway")));
-    let error = harness.converge().unwrap_err();
-    assert_eq!(error.message, "cannot put 192.0.2.1 on eth0");
+    let left = harness.converge().unwrap().diagnostics;
+    let told = "tell systemd-networkd to configure eth0, where another machine had 192.0.2.1";
+    assert_eq!(left[0].message, format!("still to do: {told}"));
     assert_eq!(addresses(4), ["192.0.2.10/24"], "networkd was not told");
+}
+
+/// networkd takes away what somebody has set by hand, and the plan tells it before.
+pub(crate) fn foreign_address() {
+    build_with_networkd();
+    sh("ip link set eth0 up; ip addr add 203.0.113.5/24 dev eth0; ip addr add 192.0.2.10/24 dev eth0
+        ip -6 addr add 2001:db8:9::5/64 dev eth0 nodad; ip route add 10.6.0.0/16 via 203.0.113.1 dev eth0");
+    let mut harness = plugin();
+    harness.configure(config(STATIC));
+    let planned = harness.plan().unwrap();
+    let gone = planned[0].changes.iter().filter(|change| change.to.is_null());
+    let mut gone: Vec<_> = gone.map(|change| change.from.as_str().unwrap_or_default().to_owned()).collect();
+    gone.sort();
+    assert_eq!(gone, ["10.6.0.0/16 via 203.0.113.1", "2001:db8:9::5/64", "203.0.113.5/24"]);
+    converge(&mut harness, STATIC);
+    assert_eq!((addresses(4), addresses(6)), (vec!["192.0.2.10/24".to_owned()], Vec::new()));
+    assert!(!sh("ip route").contains("10.6.0.0"), "{}", sh("ip route"));
+    // What is set behind its back it does not see to, until there is something to do again.
+    sh("ip addr add 203.0.113.5/24 dev eth0");
+    assert_eq!(harness.plan().unwrap(), []);
+    converge(&mut harness, NOTHING);
+}
+
+/// At boot, or when its package is upgraded: systemd says that it is being started, and it answers later.
+pub(crate) fn late() {
+    build_with_networkd();
+    let mut harness = plugin();
+    converge(&mut harness, STATIC);
+    sh("kill $(cat /run/networkd.pid); while kill -0 $(cat /run/networkd.pid) 2>/dev/null; do sleep 0.1; done
+        echo activating >/run/networkd.state");
+    harness.configure(config(&STATIC.replace("192.0.2.10", "192.0.2.11")));
+    let planned: Vec<_> = harness.plan().unwrap().into_iter().map(|step| step.summary).collect();
+    assert_eq!(planned, ["tell systemd-networkd to configure eth0"], "it is in charge, although it does not answer");
+    let starter = std::thread::spawn(|| {
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        launch_networkd();
+        sh("rm /run/networkd.state");
+    });
+    converge(&mut harness, &STATIC.replace("192.0.2.10", "192.0.2.11"));
+    starter.join().unwrap();
+    assert_eq!(addresses(4), ["192.0.2.11/24"]);
+    no_client_of_ours();
+}
+
+/// networkd puts no address on a link without a signal, and other links have theirs all the same.
+pub(crate) fn no_signal() {
+    build_with_networkd();
+    sh("ip -n srv link set srv0 down; ip link add a0 type veth peer name a1; ip link set a1 up");
+    let beside = "[[network.interface]]\nmatch = { name = \"a0\" }\naddresses = [\"198.51.100.7/24\"]\n";
+    let text = format!("{STATIC}{beside}");
+    let mut harness = plugin();
+    harness.configure(config(&text));
+    let left: Vec<_> = harness.converge().unwrap().diagnostics.into_iter().map(|found| found.message).collect();
+    assert_eq!(left, ["still to do: use eth0, which has no signal"]);
+    assert!(sh("ip -4 addr show dev a0").contains("198.51.100.7/24"), "{}", sh("ip addr"));
+    let error = harness.converge().unwrap_err();
+    assert_eq!(error.message, "eth0 has no signal, and systemd-networkd puts its addresses on it when there is one");
+    sh("ip -n srv link set srv0 up");
+    eventually("the wish to have the machine looked at again", || {
+        harness.describe();
+        harness.emitted().iter().any(|event| event.topic == "network.changed").then_some(())
+    });
+    eventually("the address", || (addresses(4) == ["192.0.2.10/24"]).then_some(()));
+    eventually("the route", || sh("ip route").contains("default via 192.0.2.1").then_some(()));
+    converge(&mut harness, &text);
+}
+
+/// The server goes when it has given a lease, and comes back before that ends: nothing is to be done meanwhile.
+pub(crate) fn server_gone_after_a_lease() {
+    build_with_networkd();
+    serve("dnsmasq", &format!("{RANGE} --dhcp-option=option:T1,5"));
+    let mut harness = plugin();
+    converge(&mut harness, DHCP);
+    let leased = addresses(4);
+    end("dnsmasq");
+    // Its renewals are asked for in vain.
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert_eq!(addresses(4), leased, "the lease lasts");
+    assert_eq!(harness.plan().unwrap(), []);
+    serve("dnsmasq", &format!("{} --dhcp-option=option:T1,5", RANGE.replace("192.0.2.53", "192.0.2.54")));
+    eventually("a renewal", || (leases(&mut harness)[0]["servers"] == json!(["192.0.2.54"])).then_some(()));
+    assert_eq!(addresses(4), leased);
+}
+
+pub(crate) fn two_servers() {
+    build_with_networkd();
+    serve("dnsmasq", RANGE);
+    dhcp::serve_beside();
+    let mut harness = plugin();
+    converge(&mut harness, DHCP);
+    assert!(is_leased(&addresses(4)), "one of them, and not both: {:?}", addresses(4));
+    assert_told(&mut harness);
 }
 
 /// What `--confirm-within` does when nobody confirms: each step is taken back, and the machine is as before.

@@ -66,7 +66,7 @@ pub(crate) fn build() {
 }
 
 /// Puts networkd in charge: the program itself, its bus and `networkctl` are real. A system manager there is not, so the
-/// one question that it is asked, whether networkd runs, a script answers in its place by looking whether it does. The
+/// one question that it is asked, what networkd is at, a script answers in its place by looking whether it runs. The
 /// kernel's view of devices is read-only, as in a container, which says that no udev will come to name them.
 pub(crate) fn start_networkd() {
     sh("mount -t sysfs -o ro none /sys
@@ -74,12 +74,23 @@ pub(crate) fn start_networkd() {
         find /etc/systemd/network -mindepth 1 -delete
         for name in links leases lldp; do mkdir /run/systemd/netif/$name; done
         chown -R systemd-network /run/systemd/netif
-        printf '#!/bin/sh\\n[ \"$*\" = \"is-active --quiet systemd-networkd.service\" ] && kill -0 $(cat /run/networkd.pid)\\n' \
-            >/run/systemctl
+        cat >/run/systemctl <<'END'
+#!/bin/sh
+[ \"$*\" = 'show --property=ActiveState,Job systemd-networkd.service' ] || exit 1
+if [ -e /run/networkd.state ]; then state=$(cat /run/networkd.state)
+elif kill -0 $(cat /run/networkd.pid) 2>/dev/null; then state=active
+else state=inactive; fi
+echo ActiveState=$state
+END
         chmod +x /run/systemctl
         mount --bind /run/systemctl /usr/bin/systemctl
-        dbus-daemon --system --fork --nopidfile
-        /usr/lib/systemd/systemd-networkd >/run/networkd.log 2>&1 & echo $! >/run/networkd.pid");
+        dbus-daemon --system --fork --nopidfile");
+    launch_networkd();
+}
+
+/// Starts the program itself, again after its end.
+pub(crate) fn launch_networkd() {
+    sh("/usr/lib/systemd/systemd-networkd >>/run/networkd.log 2>&1 & echo $! >/run/networkd.pid");
     eventually("networkd", || sh("networkctl --no-legend list 2>&1 || true").contains("eth0").then_some(()));
 }
 
@@ -116,12 +127,24 @@ pub(crate) fn config(text: &str) -> Value {
 
 /// Applies, and checks that nothing is left to do.
 pub(crate) fn converge(harness: &mut Harness, text: &str) {
-    harness.configure(config(text));
-    let converged =
-        harness.converge().unwrap_or_else(|error| panic!("{error:?}\n{}", sh("ip addr; cat /run/*.log || true")));
-    assert!(converged.diagnostics.is_empty(), "{:?}", converged.diagnostics);
+    converge_to(harness, &config(text), text);
+}
+
+/// The same with a configuration as a plugin gets it, and where it is from.
+pub(crate) fn converge_to(harness: &mut Harness, config: &Value, text: &str) {
+    harness.configure(config.clone());
+    let mut converge = || {
+        let failed = |error| panic!("{text}\n{error:?}\n{}", sh("ip addr; ip route; cat /run/*.log || true"));
+        harness.converge().unwrap_or_else(failed)
+    };
+    let mut converged = converge();
+    if converged.steps.iter().any(|(step, _)| step.action == "look") {
+        // The daemon is told to plan anew then.
+        converged = converge();
+    }
+    assert!(converged.diagnostics.is_empty(), "{text}\n{:?}", converged.diagnostics);
     let left = harness.plan().unwrap();
-    assert!(left.is_empty(), "the second plan is empty: {left:#?}");
+    assert!(left.is_empty(), "the second plan is empty:\n{text}\n{left:#?}");
 }
 
 /// The addresses of `eth0` of a family, without those of the link only.

@@ -3,7 +3,6 @@
 use crate::illumos_leases::server6;
 use crate::support::{Fixture, config};
 use std::collections::BTreeMap;
-use std::fs;
 use sysconfig_platform::fake::illumos::Machine;
 use sysconfig_platform::fake::illumos::network::{Kind, MissingText, Network, Server};
 use sysconfig_platform::ipadm;
@@ -71,24 +70,6 @@ fn a_fixed_address_with_routes() {
         commands.iter().any(|command| command == "/usr/sbin/route -n -p add -inet default 192.0.2.1"),
         "{commands:#?}"
     );
-}
-
-#[test]
-fn another_address_takes_the_place_of_the_first_with_its_routes() {
-    let mut fixture = machine();
-    fixture.converge(STATIC);
-    let steps = fixture.converge(&STATIC.replace("192.0.2.10/24", "192.0.2.11/24"));
-    assert_eq!(
-        steps,
-        [
-            "delete 192.0.2.10/24 from e1000g0",
-            "put 192.0.2.11/24 on e1000g0",
-            "add the route default via 192.0.2.1",
-            "add the route 10.0.0.0/8 via 192.0.2.2",
-        ],
-        "the kernel drops routes with the address that led to their gateway"
-    );
-    assert_eq!(look(&fixture, |network| network.kernel.len()), 2);
 }
 
 #[test]
@@ -230,56 +211,6 @@ fn another_form_of_autoconfiguration_makes_fixed_addresses_anew() {
     );
 }
 
-/// Trap 20: links are called after their drivers.
-#[test]
-fn links_by_address_and_by_signal() {
-    let mut fixture = machine();
-    look(&fixture, |network| network.links.get_mut("e1000g0").unwrap().up = false);
-    fixture.converge(
-        r#"
-        [[network.interface]]
-        match = { mac = "02:08:20:AB:01:0F" }
-        addresses = ["192.0.2.10/24"]
-
-        [[network.interface]]
-        match = { first-up = true }
-        addresses = ["198.51.100.10/24"]
-        "#,
-    );
-    assert_eq!(
-        look(&fixture, |network| network.addresses()),
-        ["e1000g0/sc1 192.0.2.10/24", "vioif1/sc1 198.51.100.10/24"]
-    );
-}
-
-#[test]
-fn the_first_link_with_a_signal_stays_the_one() {
-    let mut fixture = machine();
-    look(&fixture, |network| network.links.get_mut("e1000g0").unwrap().up = false);
-    let text = "[[network.interface]]\nmatch = { first-up = true }\naddresses = [\"192.0.2.10/24\"]\n";
-    fixture.converge(text);
-    look(&fixture, |network| {
-        network.links.get_mut("e1000g0").unwrap().up = true;
-        network.links.get_mut("vioif1").unwrap().up = false;
-    });
-    assert_eq!(fixture.converge(text), [""; 0]);
-    assert_eq!(look(&fixture, |network| network.addresses()), ["vioif1/sc1 192.0.2.10/24"]);
-}
-
-#[test]
-fn a_link_that_is_absent_keeps_nothing_else_from_being_done() {
-    let mut fixture = machine();
-    let text =
-        format!("[[network.interface]]\nmatch = {{ name = \"net7\" }}\naddresses = [\"198.51.100.7/24\"]\n{STATIC}");
-    let (message, help) = fixture.fail(&text);
-    assert_eq!(message, "there is no link net7");
-    assert!(help.contains("e1000g0, vioif1"), "{help}");
-    assert_eq!(look(&fixture, |network| network.addresses()), ["e1000g0/sc1 192.0.2.10/24"]);
-    look(&fixture, |network| network.add_link("net7", 0x77));
-    fixture.converge(&text);
-    assert_eq!(look(&fixture, |network| network.addresses()).len(), 2);
-}
-
 #[test]
 fn what_others_have_made_is_used_and_left_alone() {
     let mut fixture = machine();
@@ -348,66 +279,18 @@ fn objects_that_are_out_of_operation() {
 fn a_duplicate_address_is_refused_and_told() {
     let mut fixture = machine();
     look(&fixture, |network| network.neighbours.push("192.0.2.10".parse().unwrap()));
-    let (message, help) = fixture.fail(STATIC);
-    assert_eq!(message, "cannot put 192.0.2.10/24 on e1000g0");
-    assert!(help.contains("another address"), "{help}");
+    let beside = "[[network.interface]]\nmatch = { name = \"vioif1\" }\naddresses = [\"198.51.100.7/24\"]\n";
+    let (left, said) = fixture.left_over(&format!("{STATIC}{beside}"));
+    assert_eq!(left[0], "still to do: put 192.0.2.10/24 on e1000g0, which another machine had");
+    assert!(said[0].contains("192.0.2.10 is in use by another machine on e1000g0: give this machine"), "{said:?}");
+    let objects =
+        look(&fixture, |network| network.objects.iter().map(|object| object.name.clone()).collect::<Vec<_>>());
+    assert_eq!(objects, ["vioif1/sc1"], "the other link has what is its own");
     look(&fixture, |network| network.neighbours.clear());
     fixture.converge(STATIC);
     look(&fixture, |network| network.objects[0].state = "duplicate");
     let (message, _) = fixture.fail(STATIC);
     assert_eq!(message, "192.0.2.10/24 on e1000g0 is in use by another machine");
-}
-
-#[test]
-fn packet_sizes_of_ip_and_of_the_link() {
-    let mut fixture = machine();
-    let with = |mtu: u32| STATIC.replace("gateway", &format!("mtu = {mtu}\ngateway"));
-    fixture.converge(&with(1400));
-    assert_eq!(look(&fixture, |network| network.mtu("e1000g0")), Some(1400));
-    fixture.converge(STATIC);
-    assert_eq!(look(&fixture, |network| network.mtu("e1000g0")), Some(1500), "it is given back");
-    let steps = fixture.converge(&with(9000));
-    assert!(steps.contains(&"unplumb e1000g0 to change its MTU".to_owned()), "{steps:?}");
-    assert_eq!(look(&fixture, |network| (network.links["e1000g0"].mtu, network.mtu("e1000g0"))), (9000, Some(9000)));
-    assert_eq!(look(&fixture, |network| network.kernel.len()), 2, "the routes are back");
-    fixture.converge(STATIC);
-    assert_eq!(look(&fixture, |network| network.mtu("e1000g0")), Some(1500), "a jumbo packet is given back, too");
-}
-
-/// The change takes the addresses away first, so it must not begin.
-#[test]
-fn a_packet_size_that_the_driver_refuses_changes_nothing() {
-    let with = |mtu: u32| STATIC.replace("gateway", &format!("mtu = {mtu}\ngateway"));
-    let mut fixture = machine();
-    fixture.converge(STATIC);
-    let before = look(&fixture, |network| (network.objects.len(), network.kernel.clone()));
-    let (message, help) = fixture.fail(&with(9001));
-    assert_eq!((&*message, &*help), ("the driver of e1000g0 does not allow an MTU of 9001", "it allows 68 to 9000"));
-    assert_eq!(look(&fixture, |network| (network.objects.len(), network.kernel.clone())), before);
-    // A driver that does not tell is heard when it is too late.
-    look(&fixture, |network| network.links.get_mut("e1000g0").unwrap().tells_mtu = false);
-    assert_eq!(fixture.fail(&with(9001)).0, "cannot set the MTU of e1000g0");
-    fixture.converge(STATIC);
-    assert_eq!(look(&fixture, |network| (network.objects.len(), network.kernel.clone())), before);
-}
-
-/// Found by `convergence`: the link-local address would have been deleted under a fixed one.
-#[test]
-fn a_larger_packet_size_under_a_fixed_ipv6_address() {
-    let mut fixture = machine();
-    let text = "[[network.interface]]\nmatch = { name = \"e1000g0\" }\naddresses = [\"2001:db8::5/64\"]\n";
-    fixture.converge(text);
-    fixture.converge(&format!("{text}mtu = 9000\n"));
-    assert_eq!(look(&fixture, |network| network.mtu("e1000g0")), Some(9000));
-}
-
-#[test]
-fn a_link_with_objects_of_others_is_not_unplumbed() {
-    let mut fixture = machine();
-    look(&fixture, |network| network.add_object("e1000g0/v4", Kind::Static("203.0.113.5/24".parse().unwrap())));
-    let (message, help) = fixture.fail(&STATIC.replace("gateway", "mtu = 9000\ngateway"));
-    assert!(message.contains("e1000g0/v4 is on it"), "{message}");
-    assert_eq!(help, "delete it: ipadm delete-addr e1000g0/v4");
 }
 
 /// Trap 9.
@@ -465,43 +348,6 @@ fn what_programs_say_of_an_object_that_is_gone_is_no_failure() {
     }
 }
 
-/// Trap 24: the kernel answers with the longest match.
-#[test]
-fn the_default_route_is_not_taken_for_a_network_of_its_own() {
-    let mut fixture = machine();
-    fixture.converge(&STATIC.replace("routes", "#"));
-    let steps = fixture.converge(STATIC);
-    assert_eq!(steps, ["add the route 10.0.0.0/8 via 192.0.2.2"]);
-}
-
-/// The other half of it: a smaller network, of a route or of a link, hides a larger one with the same first address.
-#[test]
-fn a_route_is_seen_behind_smaller_ones() {
-    let mut fixture = machine();
-    let routes = r#"routes = [
-        { to = "10.0.0.0/8", via = "192.0.2.2" },
-        { to = "10.0.0.0/16", via = "192.0.2.3" },
-        { to = "10.1.0.0/24", via = "192.0.2.4" },
-        { to = "192.0.0.0/16", via = "192.0.2.5" },
-        { to = "192.0.2.0/23", via = "192.0.2.6" },
-    ]"#;
-    fixture.converge(&STATIC.replace(r#"routes = [{ to = "10.0.0.0/8", via = "192.0.2.2" }]"#, routes));
-    assert_eq!(look(&fixture, |network| network.kernel.len()), 6, "with the default route");
-}
-
-#[test]
-fn routes_of_others_stay_and_the_older_file_is_reported() {
-    let mut fixture = machine();
-    let foreign = sysconfig_platform::Route { to: "172.16.0.0/12".parse().unwrap(), via: "192.0.2.3".parse().unwrap() };
-    look(&fixture, |network| network.kept.push(foreign));
-    fs::write(fixture.root.locate("/etc/defaultrouter"), "192.0.2.254\n").unwrap();
-    fixture.converge(STATIC);
-    fixture.converge("[network]\ninterface = []\n");
-    assert_eq!(look(&fixture, |network| network.kept.clone()), [foreign]);
-    let logs = fixture.harness.logs();
-    assert!(logs.iter().any(|log| log.message.contains("/etc/defaultrouter names the router 192.0.2.254")), "{logs:?}");
-}
-
 #[test]
 fn every_step_is_right_to_repeat_and_can_be_undone() {
     let mut fixture = machine();
@@ -519,56 +365,6 @@ fn every_step_is_right_to_repeat_and_can_be_undone() {
     assert_eq!(look(&fixture, |network| network.addresses()), ["e1000g0/scdhcp dhcp"]);
     assert_eq!(look(&fixture, |network| network.mtu("e1000g0")), Some(1500));
     assert_eq!(look(&fixture, |network| network.kept.clone()), []);
-}
-
-/// Two default routers, one of a lease: `route get` answers with either, so it does not tell that ours is gone.
-fn beside_a_lease(address: &str) -> String {
-    let fixed = STATIC.replace("192.0.2.10/24", address);
-    format!("{fixed}\n[[network.interface]]\nmatch = {{ name = \"vioif1\" }}\naddresses = [\"dhcp\"]\n")
-}
-
-pub(crate) fn default_routers(fixture: &Fixture<Machine>) -> Vec<String> {
-    let shown = |network: &mut Network| {
-        let defaults = network.kernel.iter().filter(|route| route.is_default());
-        defaults.map(|route| route.via.to_string()).collect::<Vec<_>>()
-    };
-    let mut routers = look(fixture, shown);
-    routers.sort();
-    routers
-}
-
-#[test]
-fn a_route_that_went_with_an_address_is_added_although_the_steps_were_cut_short() {
-    let mut fixture = machine();
-    look(&fixture, |network| network.servers.insert("vioif1".to_owned(), server(1)));
-    fixture.converge(&beside_a_lease("192.0.2.10/24"));
-    assert_eq!(default_routers(&fixture), ["10.0.2.2", "192.0.2.1"]);
-    fixture.harness.configure(config(&beside_a_lease("192.0.2.11/24")));
-    let first = fixture.harness.plan().unwrap().remove(0);
-    assert_eq!(first.summary, "delete 192.0.2.10/24 from e1000g0");
-    fixture.harness.apply(&first).unwrap();
-    assert_eq!(default_routers(&fixture), ["10.0.2.2"]);
-    // Here the daemon was killed, and another one looks anew.
-    fixture.apply_configured();
-    assert_eq!(default_routers(&fixture), ["10.0.2.2", "192.0.2.1"]);
-}
-
-#[test]
-fn an_address_that_is_put_back_gets_its_routes_again() {
-    let mut fixture = machine();
-    look(&fixture, |network| network.servers.insert("vioif1".to_owned(), server(1)));
-    fixture.converge(&beside_a_lease("192.0.2.10/24"));
-    fixture.harness.configure(config(&beside_a_lease("192.0.2.11/24")));
-    let steps = fixture.harness.plan().unwrap();
-    for step in &steps {
-        fixture.harness.apply(step).unwrap();
-    }
-    for step in steps.iter().rev() {
-        fixture.harness.undo(step).unwrap();
-    }
-    let addresses = look(&fixture, |network| network.addresses());
-    assert!(addresses.contains(&"e1000g0/sc1 192.0.2.10/24".to_owned()), "{addresses:?}");
-    assert_eq!(default_routers(&fixture), ["10.0.2.2", "192.0.2.1"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The plugin on a simulated illumos machine: leases of both protocols, routers beside them, and what of an address is known
 //! only after a while.
 
-use crate::illumos::{DHCP, STATIC, default_routers, look, machine, server};
+use crate::illumos::{DHCP, STATIC, look, machine, server};
+use crate::illumos_routes::default_routers;
 use crate::support::{Fixture, config};
 use std::collections::BTreeMap;
 use sysconfig_platform::fake::illumos::Machine;
@@ -10,9 +11,9 @@ use sysconfig_plugin::Outcome;
 
 pub(crate) fn server6(looks: u32) -> Server {
     let options = BTreeMap::from([
-        ("2", vec!["0x0001000123456789".to_owned()]),
+        ("2", vec!["1,1,745123456,02:08:20:AB:01:0F".to_owned()]),
         ("23", vec!["2001:db8::53".to_owned()]),
-        ("24", vec!["v6.example.org".to_owned()]),
+        ("24", vec!["v6.example.org.".to_owned()]),
     ]);
     Server { address: "2001:db8:6::50/64".parse().unwrap(), router: None, options, looks }
 }
@@ -46,6 +47,25 @@ fn a_dhcp6_lease_is_waited_for_and_its_servers_are_told() {
     assert!(commands.iter().any(|command| command == "/sbin/dhcpinfo -i e1000g0 -v 6 23"), "{commands:#?}");
 }
 
+/// A router can say that a server gives information only: the client then has the server's words, and no lease.
+#[test]
+fn information_of_a_dhcp6_server_is_no_lease() {
+    let mut fixture = machine();
+    look(&fixture, |network| {
+        network.prefixes.push("2001:db8:1::9/64".parse().unwrap());
+        network.servers6.insert("e1000g0".to_owned(), server6(0));
+        network.informed6.insert("e1000g0".to_owned());
+    });
+    let (message, _) = fixture.fail(DHCP6);
+    assert_eq!(message, "no DHCPv6 server has answered on e1000g0 in 1 s");
+    fixture.harness.observe().unwrap();
+    let told = fixture.harness.emitted();
+    let lease = told.iter().rev().find(|event| event.topic == "dhcp.leases").unwrap();
+    assert_eq!(lease.data[0]["servers"], serde_json::json!(["2001:db8::53"]), "what it says is used all the same");
+    look(&fixture, |network| network.informed6.clear());
+    assert_eq!(fixture.converge(DHCP6), [""; 0]);
+}
+
 #[test]
 fn leases_of_both_protocols_are_one_word_of_their_link() {
     let mut fixture = machine();
@@ -54,7 +74,14 @@ fn leases_of_both_protocols_are_one_word_of_their_link() {
         network.servers6.insert("e1000g0".to_owned(), server6(3));
     });
     let steps = fixture.converge(&DHCP6.replace("\"addrconf\"", "\"dhcp\"").replace("1s", "10s"));
-    assert_eq!(steps[3..], ["get a DHCPv6 lease for e1000g0", "get a lease for e1000g0"]);
+    assert_eq!(
+        steps[3..],
+        [
+            "give the DHCP servers of e1000g0 time to answer",
+            "get a DHCPv6 lease for e1000g0",
+            "get a lease for e1000g0"
+        ]
+    );
     let told = fixture.harness.emitted();
     let lease = told.iter().rev().find(|event| event.topic == "dhcp.leases").unwrap();
     assert_eq!(lease.data[0]["servers"], serde_json::json!(["10.0.2.3", "2001:db8::53"]));
@@ -74,15 +101,25 @@ fn a_client_that_does_not_answer_is_no_lease_that_says_nothing() {
         sysconfig_platform::lease::leases(&host)
     };
     assert_eq!(ask(None).unwrap().len(), 1);
-    assert_eq!(ask(Some(2)).unwrap(), []);
-    let timed_out = ask(Some(4)).unwrap_err();
-    assert_eq!(
-        timed_out.to_string(),
-        "cannot ask for the DHCP option DNSserv of e1000g0: the DHCP client does not answer in time"
-    );
-    assert!(timed_out.help().unwrap().contains("dhcpagent"));
+    for words in ["interface is not under DHCP control", "interface not in appropriate state for command"] {
+        assert_eq!(ask(Some((2, words))).unwrap(), [], "{words}");
+    }
+    for (code, words) in [
+        (4, "wait timed out, operation still pending..."),
+        (2, "internal error (might work later)"),
+        (2, "interface currently has a pending command (try later)"),
+        (2, "ipc connection closed"),
+    ] {
+        let error = ask(Some((code, words))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot ask for the DHCP option DNSserv of e1000g0: the DHCP client does not answer now",
+            "{words}"
+        );
+        assert!(error.help().unwrap().contains("dhcpagent"));
+    }
     for code in [3, 6] {
-        assert!(ask(Some(code)).is_err(), "{code}");
+        assert!(ask(Some((code, "unknown error"))).is_err(), "{code}");
     }
 }
 

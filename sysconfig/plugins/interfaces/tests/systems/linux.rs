@@ -4,8 +4,9 @@ use crate::support::{Fixture, config};
 use std::fs;
 use sysconfig_platform::fake::linux::Machine;
 use sysconfig_platform::fake::linux::network::{Network, Server};
+use sysconfig_platform::stack::LinuxAddress;
 
-fn machine() -> Fixture<Machine> {
+pub(crate) fn machine() -> Fixture<Machine> {
     let fixture = Fixture::new(Machine::start());
     fixture.machine.network(|network| {
         network.has_dhcpcd = true;
@@ -31,18 +32,18 @@ fn machine() -> Fixture<Machine> {
     fixture
 }
 
-fn with_networkd() -> Fixture<Machine> {
+pub(crate) fn with_networkd() -> Fixture<Machine> {
     let fixture = machine();
     fixture.machine.run_systemd(&fixture.root);
     fixture.machine.network(|network| network.has_networkd = true);
     fixture
 }
 
-fn shown(fixture: &Fixture<Machine>) -> Vec<String> {
+pub(crate) fn shown(fixture: &Fixture<Machine>) -> Vec<String> {
     fixture.machine.network(|network: &mut Network| network.shown())
 }
 
-const STATIC: &str = r#"
+pub(crate) const STATIC: &str = r#"
 [[network.interface]]
 match = { name = "eth0" }
 addresses = ["192.0.2.10/24", "2001:db8::5/64"]
@@ -51,7 +52,11 @@ routes = [{ to = "10.0.0.0/8", via = "192.0.2.2" }]
 mtu = 1400
 "#;
 
-const DHCP: &str = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp\"]\n";
+pub(crate) const DHCP: &str = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp\"]\n";
+
+/// What is said when another machine has the first fixed address.
+const TAKEN: &str = "cannot put 192.0.2.10 on eth0: 192.0.2.10 is in use by another machine on eth0: give this machine, or \
+                     the other one, another address";
 
 #[test]
 fn fixed_addresses_with_routes_over_netlink() {
@@ -105,16 +110,8 @@ fn without_a_client_the_missing_package_is_named() {
 fn what_others_have_put_there_is_used_and_left_alone() {
     let mut fixture = machine();
     fixture.machine.network(|network| {
-        use sysconfig_platform::stack::LinuxAddress;
         for address in ["192.0.2.10/24", "203.0.113.5/24"] {
-            let address = address.parse().unwrap();
-            network.addresses.push(LinuxAddress {
-                index: 2,
-                address,
-                dynamic: false,
-                tentative: false,
-                duplicate: false,
-            });
+            network.addresses.push(LinuxAddress::fixed(2, address.parse().unwrap()));
         }
     });
     fixture.converge(STATIC);
@@ -136,30 +133,33 @@ fn a_duplicate_address_is_told() {
 
 #[test]
 fn sizes_that_the_driver_refuses_are_told_before_anything_is_done() {
-    let mut fixture = machine();
-    let (message, help) = fixture.fail(&STATIC.replace("1400", "9001"));
-    assert_eq!(message, "the driver of eth0 does not allow an MTU of 9001");
-    assert_eq!(help, "it allows 68 to 9000");
-    assert_eq!(shown(&fixture), [""; 0]);
+    for mut fixture in [machine(), with_networkd()] {
+        let (message, help) = fixture.fail(&STATIC.replace("1400", "9001"));
+        assert_eq!(message, "the driver of eth0 does not allow an MTU of 9001");
+        assert_eq!(help, "it allows 68 to 9000");
+        assert_eq!(shown(&fixture), [""; 0]);
+    }
 }
 
+/// Somebody else's address is theirs to move; one of ours moves with its interface.
 #[test]
-fn a_link_has_one_manager() {
-    for (path, content, who) in [
-        ("/run/NetworkManager/devices/2", "[device]\nmanaged=true\n", "NetworkManager"),
-        ("/run/network/ifstate", "lo=lo\neth0=eth0\n", "ifupdown"),
-        ("/run/dhcpcd/pid", "1\n", "dhcpcd"),
-        ("/run/dhcpcd/eth0-4.pid", "1\n", "dhcpcd"),
-    ] {
-        let mut fixture = machine();
-        let path = fixture.root.locate(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-        fs::create_dir_all(fixture.root.locate("/proc/1")).unwrap();
+fn an_address_on_another_link_is_a_conflict_unless_it_is_ours() {
+    let on_eth1 = "[[network.interface]]\nmatch = { name = \"eth1\" }\naddresses = [\"192.0.2.10/24\"]\n";
+    // NetworkManager sets fixed addresses with routes of its own to their networks.
+    let cases = [(machine(), false), (machine(), true), (with_networkd(), false), (with_networkd(), true)];
+    for (mut fixture, noprefixroute) in cases {
+        fixture.machine.network(|network| {
+            let fixed = LinuxAddress::fixed(network.links[1].index, "192.0.2.10/24".parse().unwrap());
+            network.addresses.push(LinuxAddress { noprefixroute, ..fixed });
+        });
         let (message, help) = fixture.fail(STATIC);
-        assert!(message.contains(who), "{message}");
-        assert!(!help.is_empty());
-        assert_eq!(shown(&fixture), [""; 0]);
+        assert_eq!(message, "192.0.2.10/24 is wanted on eth0, and eth1 has 192.0.2.10/24");
+        assert!(help.contains("ip address del 192.0.2.10/24 dev eth1"), "{help}");
+        assert_eq!(shown(&fixture), ["eth1 192.0.2.10/24"]);
+        fixture.machine.network(|network| network.addresses.clear());
+        fixture.converge(on_eth1);
+        fixture.converge(&on_eth1.replace("eth1", "eth0"));
+        assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24"]);
     }
 }
 
@@ -220,9 +220,13 @@ fn networkd_is_not_told_of_an_address_of_another_machine() {
         network.has_arping = true;
         network.neighbours.push("192.0.2.10".parse().unwrap());
     });
-    let (message, _) = fixture.fail(STATIC);
-    assert_eq!(message, "cannot put 192.0.2.10 on eth0");
+    let (left, said) = fixture.left_over(STATIC);
+    assert_eq!(left, ["still to do: tell systemd-networkd to configure eth0, where another machine had 192.0.2.10"]);
+    assert_eq!(said, [TAKEN]);
     assert_eq!(shown(&fixture), ["eth0 10.0.2.15/24"], "and what was there stays");
+    fixture.machine.network(|network| network.neighbours.clear());
+    fixture.apply_configured();
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24", "eth0 2001:db8::5/64"]);
 }
 
 #[test]
@@ -261,9 +265,9 @@ fn an_ipv4_address_of_another_machine_is_not_put_on_the_link_where_arping_can_as
         network.has_arping = true;
         network.neighbours.push("192.0.2.10".parse().unwrap());
     });
-    let (message, help) = fixture.fail(text);
-    assert_eq!(message, "cannot put 192.0.2.10 on eth0");
-    assert_eq!(help, "give this machine, or the other one, another address");
+    let (left, said) = fixture.left_over(text);
+    assert_eq!(left, ["still to do: put 192.0.2.10/24 on eth0, which another machine had"]);
+    assert_eq!(said, [TAKEN]);
     assert_eq!(shown(&fixture), [""; 0]);
     fixture.machine.network(|network| network.neighbours.clear());
     fixture.apply_configured();
@@ -335,4 +339,45 @@ fn a_dhcp6_lease_is_waited_for_and_its_servers_are_told() {
         let lease = told.iter().rev().find(|event| event.topic == "dhcp.leases").unwrap();
         assert_eq!(lease.data[0]["servers"], serde_json::json!(["2001:db8::53"]));
     }
+}
+
+/// To the kernel, a lease that never ends looks like a fixed address with a route of somebody else's to its network.
+#[test]
+fn what_an_administrator_sets_is_no_lease() {
+    for mut fixture in [machine(), with_networkd()] {
+        let text = DHCP.replace("\"dhcp\"]", "\"dhcp\", \"dhcp6\"]\nlease-deadline = \"1s\"");
+        fixture.machine.network(|network| network.servers.clear());
+        let (message, _) = fixture.fail(&text);
+        assert_eq!(message, "no DHCP server has answered on eth0 in 1 s");
+        fixture.machine.network(|network| {
+            for address in ["192.0.2.77/24", "2001:db8::77/128"] {
+                let fixed = LinuxAddress::fixed(network.links[0].index, address.parse().unwrap());
+                network.addresses.push(LinuxAddress { noprefixroute: true, ..fixed });
+            }
+        });
+        let (message, _) = fixture.fail(&text);
+        assert_eq!(message, "no DHCP server has answered on eth0 in 1 s");
+        let left = fixture.harness.plan().unwrap();
+        let left: Vec<_> = left.iter().map(|step| &*step.summary).collect();
+        let waiting = "give the DHCP servers of eth0 time to answer";
+        assert_eq!(left, [waiting, "get a lease for eth0", "get a DHCPv6 lease for eth0"]);
+        assert_eq!(shown(&fixture), ["eth0 192.0.2.77/24", "eth0 2001:db8::77/128"]);
+    }
+}
+
+/// Where networkd says of an address that a server gave it, that is the lease.
+#[test]
+fn a_dhcp6_lease_for_ever_is_known_by_the_word_of_networkd() {
+    let mut fixture = with_networkd();
+    let text = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"dhcp6\"]\n";
+    fixture.machine.network(|network| {
+        let server = Server { address: "2001:db8::50/128".parse().unwrap(), router: None, dump: Default::default() };
+        network.servers6.insert("eth0".to_owned(), server);
+    });
+    fixture.converge(text);
+    fixture.machine.network(|network| {
+        let leased = &mut network.addresses[0];
+        (leased.dynamic, leased.noprefixroute) = (false, true);
+    });
+    assert_eq!(fixture.converge(text), [""; 0]);
 }

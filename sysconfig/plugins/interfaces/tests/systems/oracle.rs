@@ -5,6 +5,7 @@ use crate::convergence::LINKS;
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::fake::illumos::network::{Kind, Network as IllumosNetwork, Object};
 use sysconfig_platform::fake::linux::network::Network as LinuxNetwork;
+use sysconfig_platform::stack::LinuxRoute;
 use sysconfig_platform::{IpNet, Route};
 
 /// How large packets are where nothing is said of them.
@@ -148,8 +149,9 @@ pub(crate) fn linux(network: &mut LinuxNetwork, wanted: &BTreeMap<String, Wanted
         if present != addresses {
             faults.push(format!("{} has {present:?}, and not {addresses:?}", link.name));
         }
-        let is_plain = |metric: u32| metric == 0 || metric == 1024;
-        let over_it = network.routes.iter().filter(|known| known.index == link.index && is_plain(known.metric));
+        let is_plain = |metric: u32| [0, 512, 1024].contains(&metric);
+        let is_set = |known: &&LinuxRoute| !known.advertised && is_plain(known.metric);
+        let over_it = network.routes.iter().filter(|known| known.index == link.index).filter(is_set);
         let kernel: BTreeSet<Route> = over_it.map(|known| known.route).collect();
         if kernel != routes {
             faults.push(format!("over {} lead {kernel:?}, and not {routes:?}", link.name));

@@ -3,8 +3,8 @@
 use serde_json::Value;
 use std::sync::Arc;
 use sysconfig_platform::{Host, Root};
-use sysconfig_plugin::Outcome;
 use sysconfig_plugin::testing::Harness;
+use sysconfig_plugin::{Level, Outcome};
 use sysconfig_plugin_interfaces::InterfacesPlugin;
 use tempfile::TempDir;
 
@@ -51,6 +51,11 @@ impl<Machine> Fixture<Machine> {
             let outcome = self.harness.apply(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
             assert_eq!(outcome, Outcome::Changed, "{}", step.summary);
         }
+        if steps.iter().any(|step| step.action == "look") {
+            // The daemon is told to plan anew then.
+            let again = self.apply_configured();
+            return steps.into_iter().map(|step| step.summary).chain(again).collect();
+        }
         let left = self.harness.plan().unwrap_or_else(|error| panic!("{error:?}"));
         assert_eq!(left.iter().map(|step| &step.summary).collect::<Vec<_>>(), [""; 0], "the second plan is empty");
         steps.into_iter().map(|step| step.summary).collect()
@@ -62,5 +67,13 @@ impl<Machine> Fixture<Machine> {
         let error = self.harness.converge().expect_err("something is missing");
         let help = error.data.and_then(|data| data.help).unwrap_or_default();
         (error.message, help)
+    }
+
+    /// Configures and carries out everything; answers what is left then, and what was said of it.
+    pub(crate) fn left_over(&mut self, text: &str) -> (Vec<String>, Vec<String>) {
+        self.harness.configure(config(text));
+        let converged = self.harness.converge().unwrap_or_else(|error| panic!("{error:?}"));
+        let logs = self.harness.logs().into_iter().filter(|log| log.level <= Level::Warn).map(|log| log.message);
+        (converged.diagnostics.into_iter().map(|found| found.message).collect(), logs.collect())
     }
 }

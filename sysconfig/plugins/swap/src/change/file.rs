@@ -4,17 +4,20 @@
 //! there and leaves its first 1024 bytes to whoever wants them (`swap.h`, mkswap(8)), and illumos begins behind it
 //! (`swaplo` in swap(8)). So a file that somebody puts at the same path later is not taken for ours.
 
-use super::seen::{Seen, meanwhile};
+use super::seen::{Seen, meanwhile, remember_left};
 use super::{Target, file_error, outcome, remember};
 use crate::storage_error;
 use std::io::Read;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::time::Duration;
-use sysconfig_platform::{Host, Invocation, StorageError, System, files, swap};
-use sysconfig_plugin::{Outcome, PluginError};
+use sysconfig_platform::{CommandError, Host, Invocation, StorageError, System, files, swap};
+use sysconfig_plugin::{Context, Outcome, PluginError};
 
-/// How long making a file may take: where its blocks cannot be reserved they are written.
+/// How long making a file may take when nobody waits: where its blocks cannot be reserved they are written.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// What is left of the time for a step when the program that makes the file is given up, to say so and to tidy up.
+const RESERVE: Duration = Duration::from_secs(10);
 const MARK: &[u8] = b"sysconfig: swap\n";
 
 /// Whether a file was made by this plugin.
@@ -49,12 +52,22 @@ fn unfinished(path: &str) -> String {
     format!("{directory}/.{name}.sysconfig-new")
 }
 
+/// Whether an interrupted step has left one behind.
+pub(crate) fn is_unfinished(host: &Host, path: &str) -> bool {
+    length(host, &unfinished(path)).is_some()
+}
+
+pub(super) fn tidy_up(host: &Host, path: &str) -> Result<Outcome, PluginError> {
+    let removed = files::remove_entry(&host.root, unfinished(path));
+    removed.map(outcome).map_err(|source| file_error(&format!("tidy up beside {path}"), source))
+}
+
 fn length(host: &Host, path: &str) -> Option<u64> {
     let resolved = host.root.resolve(path).ok()?;
     std::fs::symlink_metadata(host.root.locate(resolved)).ok().map(|metadata| metadata.len())
 }
 
-pub(super) fn create(host: &Host, path: &str, bytes: u64) -> Result<Outcome, PluginError> {
+pub(super) fn create(host: &Host, path: &str, bytes: u64, context: &Context) -> Result<Outcome, PluginError> {
     if let Some(present) = length(host, path) {
         // Only an interrupted step of ours has made it in between.
         return match present == bytes && bears_mark(host, path).map_err(storage_error)? {
@@ -63,42 +76,70 @@ pub(super) fn create(host: &Host, path: &str, bytes: u64) -> Result<Outcome, Plu
         };
     }
     remember(host, path, |ours| ours.made = true)?;
-    let made = prepare(host, path, bytes).and_then(|()| put_new(host, path));
+    // What it is like is remembered before it is in its place, where somebody may put something into it.
+    let made = prepare(host, path, bytes, context)
+        .and_then(|()| remember_left(host, path, &unfinished(path)))
+        .and_then(|()| put_new(host, path));
     if made.is_err() {
         // What comes to be at this path is not ours. The first error is the one to report.
-        let _ = remember(host, path, |ours| ours.made = false);
-        let _ = files::remove(&host.root, unfinished(path));
+        let _ = remember(host, path, |ours| (ours.made, ours.left) = (false, None));
+        let _ = files::remove_entry(&host.root, unfinished(path));
     }
     made.map(|()| Outcome::Changed)
 }
 
-/// Makes a file beside its place, which is whole before it goes there.
-pub(super) fn prepare(host: &Host, path: &str, bytes: u64) -> Result<(), PluginError> {
-    let operation = format!("create the file {path}");
-    let new = unfinished(path);
-    files::remove(&host.root, &new).map_err(|source| file_error(&operation, source))?;
-    fill(host, &new, bytes, &operation).map_err(|error| {
-        // The first error is the one to report.
-        let _ = files::remove(&host.root, &new);
-        storage_error(error)
+/// What others can replace between a look and the deed is neither made nor destroyed.
+fn refuse_open(host: &Host, path: &str) -> Result<(), PluginError> {
+    let open = files::open_to_others(&host.root, path).map_err(|source| file_error("look at a directory", source))?;
+    open.map_or(Ok(()), |directory| {
+        Err(PluginError::new(format!("{path} was left alone: {}", is_open(&directory))).help(OPEN_HELP))
     })
 }
 
-fn fill(host: &Host, path: &str, bytes: u64, operation: &str) -> Result<(), StorageError> {
+/// What can be done about a file whose directory others may write to.
+pub(crate) const OPEN_HELP: &str = "choose a place that only root may change, as /var/swap";
+
+pub(crate) fn is_open(directory: &Path) -> String {
+    format!("others than root may write to {}", directory.display())
+}
+
+/// Makes a file beside its place, which is whole before it goes there.
+pub(super) fn prepare(host: &Host, path: &str, bytes: u64, context: &Context) -> Result<(), PluginError> {
+    let operation = format!("create the file {path}");
+    refuse_open(host, path)?;
+    let new = unfinished(path);
+    files::remove_entry(&host.root, &new).map_err(|source| file_error(&operation, source))?;
+    let deadline = context.remaining().map_or(DEADLINE, |left| left.saturating_sub(RESERVE).min(DEADLINE));
+    fill(host, &new, (bytes, deadline), &operation).map_err(|error| {
+        // The first error is the one to report.
+        let _ = files::remove_entry(&host.root, &new);
+        let is_late = matches!(&error, StorageError::Command { source: CommandError::Deadline { .. }, .. });
+        let error = storage_error(error);
+        match is_late {
+            true => error.help(
+                "its blocks are written one by one, which takes longer than a step may: write a smaller size, use a volume or \
+                 a partition, or give steps more time in the settings of the daemon",
+            ),
+            false => error,
+        }
+    })
+}
+
+fn fill(host: &Host, path: &str, (bytes, deadline): (u64, Duration), operation: &str) -> Result<(), StorageError> {
     let kernel = |source| StorageError::Kernel { operation: operation.to_owned(), source };
     let located = host.root.locate(path);
     // Nobody but root may ever read it: other people's memory goes there.
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&located).map_err(kernel)?;
     let size = bytes.to_string();
-    let make = match host.system {
+    let make = match host.system() {
         System::Illumos => Invocation::new("/usr/sbin/mkfile", [size.as_str(), path]),
         System::Linux => Invocation::new("/usr/bin/fallocate", ["--posix", "--length", &size, path]),
     };
-    let make = Invocation { deadline: DEADLINE, ..make };
+    let make = Invocation { deadline, ..make };
     host.run(&make).map_err(|source| StorageError::Command { operation: operation.to_owned(), source })?;
     // mkfile makes files that only root may read, but sticky ones.
     std::fs::set_permissions(&located, std::fs::Permissions::from_mode(0o600)).map_err(kernel)?;
-    if host.system == System::Linux {
+    if host.system() == System::Linux {
         swap::make(host, path)?;
     }
     let file = std::fs::OpenOptions::new().write(true).open(&located).map_err(kernel)?;
@@ -118,11 +159,14 @@ fn put_new(host: &Host, path: &str) -> Result<(), PluginError> {
     }
 }
 
-/// Puts a prepared file in the place of the one for which this was planned.
-pub(super) fn put_instead(host: &Host, target: &Target, seen: &Seen) -> Result<(), PluginError> {
+/// Puts a prepared file in the place of the one for which this was planned, which perhaps was in use as swap until just now.
+pub(super) fn put_instead(host: &Host, target: &Target, seen: &Seen, was_used: bool) -> Result<(), PluginError> {
     let path = target.path();
     let put = || {
-        seen.check(host, target)?;
+        match was_used {
+            true => seen.check_identity(host, target).map(drop)?,
+            false => seen.check(host, target)?,
+        }
         remember(host, path, |ours| ours.made = true)?;
         let operation = format!("change the size of {path}");
         std::fs::rename(host.root.locate(unfinished(path)), host.root.locate(path))
@@ -131,7 +175,7 @@ pub(super) fn put_instead(host: &Host, target: &Target, seen: &Seen) -> Result<(
     let put = put();
     if put.is_err() {
         // The first error is the one to report.
-        let _ = files::remove(&host.root, unfinished(path));
+        let _ = files::remove_entry(&host.root, unfinished(path));
     }
     put
 }
@@ -139,10 +183,11 @@ pub(super) fn put_instead(host: &Host, target: &Target, seen: &Seen) -> Result<(
 pub(super) fn delete(host: &Host, target: &Target, seen: &Seen) -> Result<Outcome, PluginError> {
     let path = target.path();
     let failed = |source| file_error("destroy a swap file", source);
-    files::remove(&host.root, unfinished(path)).map_err(failed)?;
+    files::remove_entry(&host.root, unfinished(path)).map_err(failed)?;
     if length(host, path).is_none() {
         return Ok(Outcome::AlreadySo);
     }
+    refuse_open(host, path)?;
     seen.check(host, target)?;
     files::remove(&host.root, path).map(outcome).map_err(failed)
 }

@@ -10,8 +10,9 @@ pub use seen::Seen;
 use crate::plan::volume_of;
 use crate::record::{Ours, Record};
 use crate::storage_error;
+use seen::remember_left;
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::boot_table::{self, BootRow, Subject};
 use sysconfig_platform::files::Written;
 use sysconfig_platform::{Host, StorageError, System, swap, zfs};
 use sysconfig_plugin::{Context, Outcome, PluginError};
@@ -96,6 +97,11 @@ pub enum Change {
     },
     /// Remove the key of an encrypted volume, which an interrupted step has left behind.
     ThrowKeyAway,
+    /// Remove a file that was not whole when an interrupted step has made it.
+    TidyUp {
+        /// The file beside which it is.
+        path: String,
+    },
     /// Strike out of the record.
     Forget {
         /// What.
@@ -159,17 +165,15 @@ impl Change {
             Self::Volume { name, bytes, encrypted, replaces } => {
                 volume::create(host, name, (*bytes, *encrypted), replaces.as_ref(), context)
             }
-            Self::File { path, bytes } => file::create(host, path, *bytes),
+            Self::File { path, bytes } => file::create(host, path, *bytes, context),
             Self::Format { target, seen } => format(host, target, seen),
             Self::Resize { target, seen, to, priority, .. } => resize(host, target, seen, *to, *priority, context),
             Self::Use { target, seen, priority } => start(host, target, seen, *priority),
             Self::Stop { target, .. } => stop(host, target.path()),
-            Self::Row { path, row, previous, .. } => {
-                let device = row.as_ref().or(previous.as_ref()).map_or(path.as_str(), |row| &row.device);
-                set_row(host, path, device, row.as_deref())
-            }
+            Self::Row { path, row, previous, .. } => set_row(host, path, row.as_deref(), previous.as_deref()),
             Self::Delete { target, seen } => delete(host, target, seen),
             Self::ThrowKeyAway => volume::throw_key_away(host),
+            Self::TidyUp { path } => file::tidy_up(host, path),
             Self::Forget { path } => {
                 remember(host, path, Ours::stop)?;
                 Ok(Outcome::Changed)
@@ -182,11 +186,10 @@ impl Change {
 
     pub(crate) fn undo(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
         match self {
-            // What this very step has made holds nothing that anybody has put there.
             Self::Volume { name, replaces: None, .. } => {
-                delete(host, &Target::at(host.system, &zfs::volume_path(host.system, name)), &Seen::Ours)
+                unmake(host, &Target::at(host.system(), &zfs::volume_path(host.system(), name)))
             }
-            Self::File { path, .. } => delete(host, &Target::at(host.system, path), &Seen::Ours),
+            Self::File { path, .. } => unmake(host, &Target::at(host.system(), path)),
             Self::Resize { target, seen, from, priority, .. } => {
                 // The file was replaced by one of ours.
                 let seen = if matches!(target, Target::File { .. }) { Seen::Ours } else { seen.without_content() };
@@ -195,19 +198,31 @@ impl Change {
             Self::Use { target, .. } => stop(host, target.path()),
             Self::Stop { target, seen, priority } => start(host, target, seen, *priority),
             Self::Row { path, row, previous, was_ours } => {
-                let device = row.as_ref().or(previous.as_ref()).map_or(path.as_str(), |row| &row.device);
-                let written = write_row(host, device, previous.as_deref())?;
+                let written = write_row(host, row.as_deref(), previous.as_deref())?;
                 remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
                 Ok(written)
             }
             Self::Volume { name, replaces: Some(_), .. } => Err(gone(name)),
             Self::Delete { target, .. } => Err(gone(target.path())),
             // A header on what nobody uses is no harm, and what was there before it is gone.
-            Self::Format { .. } | Self::ThrowKeyAway | Self::Forget { .. } | Self::Leave { .. } => {
-                Ok(Outcome::AlreadySo)
-            }
+            Self::Format { .. }
+            | Self::ThrowKeyAway
+            | Self::TidyUp { .. }
+            | Self::Forget { .. }
+            | Self::Leave { .. } => Ok(Outcome::AlreadySo),
         }
     }
+}
+
+/// Destroys what a step has made, unless somebody has put something there since.
+fn unmake(host: &Host, target: &Target) -> Result<Outcome, PluginError> {
+    if what(host, target)?.is_some() {
+        Seen::Ours.check(host, target).map_err(|error| {
+            PluginError::unsupported(format!("{} is kept: {error}", target.path()))
+                .help("if nothing on it is needed, destroy it by hand")
+        })?;
+    }
+    delete(host, target, &Seen::Ours)
 }
 
 fn gone(what: &str) -> PluginError {
@@ -240,7 +255,7 @@ fn format(host: &Host, target: &Target, seen: &Seen) -> Result<Outcome, PluginEr
     }
     seen.check(host, target)?;
     swap::make(host, path).map_err(storage_error)?;
-    Ok(Outcome::Changed)
+    remember_left(host, path, path).map(|()| Outcome::Changed)
 }
 
 fn resize(
@@ -255,16 +270,24 @@ fn resize(
     seen.check(host, target)?;
     if let Target::File { .. } = target {
         // While the old one is still in use, because this is what fails when there is no room.
-        file::prepare(host, path, to)?;
+        file::prepare(host, path, to, context)?;
     }
-    let was_used = stop_if_used(host, path)?;
+    let was_used = stop_if_used(host, path).inspect_err(|_| {
+        if let Target::File { .. } = target {
+            // The first error is the one to report; what is left behind all the same, the next plan sees.
+            let _ = file::tidy_up(host, path);
+        }
+    })?;
     let resized = match target {
         Target::Volume { name, .. } => volume::set_size(host, name, path, to, context),
-        Target::File { .. } => file::put_instead(host, target, seen),
+        Target::File { .. } => file::put_instead(host, target, seen, was_used),
         Target::Device { .. } => Ok(()),
     };
+    let resized = resized.and_then(|()| remember_left(host, path, path));
     let added = match was_used {
-        true => swap::add(host, path, usable(priority)).map_err(storage_error),
+        true => swap::add(host, path, usable(priority))
+            .map_err(storage_error)
+            .and_then(|()| remember(host, path, |ours| ours.left = None)),
         false => Ok(()),
     };
     match (resized, added) {
@@ -281,27 +304,27 @@ fn usable(priority: Option<i32>) -> Option<i32> {
 
 fn start(host: &Host, target: &Target, seen: &Seen, priority: Option<i32>) -> Result<Outcome, PluginError> {
     let path = target.path();
-    let what = what(host, target)?;
     let is_used = swap::is_used(host, path).map_err(storage_error)?;
+    if !is_used {
+        if let Target::Volume { .. } = target {
+            zfs::wait_for_node(host, path, None).map_err(storage_error)?;
+        }
+        // The record tells what was left there, so this comes before it is changed.
+        seen.check(host, target)?;
+    }
+    let what = what(host, target)?;
     let mut was = Ours::default();
     remember(host, path, |ours| {
         was = ours.clone();
-        (ours.used, ours.what) = (true, what);
+        (ours.used, ours.what, ours.left) = (true, what, None);
     })?;
     if is_used {
         return Ok(Outcome::AlreadySo);
     }
-    let add = || {
-        if let Target::Volume { .. } = target {
-            zfs::wait_for_node(host, path, None).map_err(storage_error)?;
-        }
-        seen.check(host, target)?;
-        swap::add(host, path, usable(priority)).map_err(storage_error)
-    };
-    let added = add();
+    let added = swap::add(host, path, usable(priority)).map_err(storage_error);
     if added.is_err() {
         // What was never in use is not known to be swap. The first error is the one to report.
-        let _ = remember(host, path, |ours| (ours.used, ours.what) = (was.used, was.what));
+        let _ = remember(host, path, |ours| (ours.used, ours.what, ours.left) = (was.used, was.what, was.left));
     }
     added.map(|()| Outcome::Changed)
 }
@@ -319,7 +342,12 @@ fn what(host: &Host, target: &Target) -> Result<Option<String>, PluginError> {
 
 fn stop(host: &Host, path: &str) -> Result<Outcome, PluginError> {
     let stopped = stop_if_used(host, path)?;
-    remember(host, path, Ours::stop)?;
+    // Only this will tell that nobody has put it to another use. It is out of use also where it cannot be read.
+    let left = stopped.then(|| crate::state::read(host, path).ok().flatten()).flatten();
+    remember(host, path, |ours| {
+        ours.stop();
+        ours.left = left.map(|content| content.fingerprint).or(ours.left.take());
+    })?;
     Ok(if stopped { Outcome::Changed } else { Outcome::AlreadySo })
 }
 
@@ -334,25 +362,32 @@ fn stop_if_used(host: &Host, path: &str) -> Result<bool, PluginError> {
     Ok(true)
 }
 
-/// Sets the row of what is at a path, which the table may call otherwise.
-fn set_row(host: &Host, path: &str, device: &str, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
-    if row.is_some() {
-        // A row for what does not work would be tried at every boot.
-        if !swap::is_used(host, path).map_err(storage_error)? {
-            let message = format!("{path} is not in use, so no row for it is written");
-            return Err(PluginError::new(message).help("plan and apply again"));
-        }
-        remember(host, path, |ours| ours.row = true)?;
-        return write_row(host, device, row);
+/// Sets the row of what is at a path, which the table may call otherwise, instead of the one that was there.
+fn set_row(host: &Host, path: &str, row: Option<&BootRow>, previous: Option<&BootRow>) -> Result<Outcome, PluginError> {
+    if row.is_none() {
+        let written = write_row(host, previous, None)?;
+        remember(host, path, |ours| ours.row = false)?;
+        return Ok(written);
     }
-    let written = write_row(host, device, None)?;
-    remember(host, path, |ours| ours.row = false)?;
-    Ok(written)
+    // A row for what does not work would be tried at every boot.
+    if !swap::is_used(host, path).map_err(storage_error)? {
+        let message = format!("{path} is not in use, so no row for it is written");
+        return Err(PluginError::new(message).help("plan and apply again"));
+    }
+    let mut was_ours = false;
+    remember(host, path, |ours| (was_ours, ours.row) = (ours.row, true))?;
+    let written = write_row(host, previous, row);
+    if written.is_err() {
+        // What is there is whose it was before. The first error is the one to report.
+        let _ = remember(host, path, |ours| ours.row = was_ours);
+    }
+    written
 }
 
-fn write_row(host: &Host, device: &str, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
-    let operation = format!("write the row of {device} in {}", boot_table::path(host.system));
-    boot_table::set_row(host, device, row).map(outcome).map_err(|source| file_error(&operation, source))
+fn write_row(host: &Host, previous: Option<&BootRow>, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
+    let Some(about) = row.or(previous) else { return Ok(Outcome::AlreadySo) };
+    let written = boot_table::set_row(host, Subject::Swap(&about.device), previous, row);
+    written.map(outcome).map_err(storage_error)
 }
 
 fn delete(host: &Host, target: &Target, seen: &Seen) -> Result<Outcome, PluginError> {

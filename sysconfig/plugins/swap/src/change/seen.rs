@@ -1,11 +1,14 @@
 //! What a step was planned for: before anything is written or destroyed, it has to be there still.
 
-use super::{Target, file};
-use crate::state::OWNER_NAME;
+use super::{Target, file, file_error, remember};
+use crate::record::Record;
+use crate::state::{Encryption, FoundKind, OWNER_NAME, is_locked};
 use crate::storage_error;
 use serde::{Deserialize, Serialize};
+use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::device::Content;
 use sysconfig_platform::zfs::{self, OWNER, Properties};
-use sysconfig_platform::{Host, device};
+use sysconfig_platform::{Host, System, mounting, swap};
 use sysconfig_plugin::PluginError;
 
 /// What was there when the step was planned.
@@ -20,8 +23,11 @@ pub enum Seen {
         guid: String,
         /// Whether it was ours.
         is_ours: bool,
-        /// What tells whether its content has changed, when that was read.
+        /// What tells whether its content has changed, when that was read: not while it is in use.
         fingerprint: Option<String>,
+        /// Whether its key was not there, so that nobody could read or write it.
+        #[serde(default)]
+        locked: bool,
     },
     /// This content of a device or file, as it was approved.
     Content {
@@ -38,29 +44,55 @@ pub enum Seen {
 }
 
 impl Seen {
+    /// Where no content was seen, because it was in use then or a step before this one writes it, it has to be in use still or to
+    /// hold nothing but what that leaves: whoever has taken it out of use since may have put it to another one.
+    ///
     /// # Errors
     /// When something else is there, or nothing.
     pub(super) fn check(&self, host: &Host, target: &Target) -> Result<(), PluginError> {
         let path = target.path();
+        let kind = self.check_identity(host, target)?;
+        let is_listed = swap::is_listed(host, path).map_err(storage_error)?;
+        if !is_listed {
+            refuse_row(host, path)?;
+        }
+        match (self, kind) {
+            (Self::Volume { fingerprint: Some(_), .. } | Self::Content { .. }, _) if is_listed => {
+                Err(changed(format!("{path} is in use as swap since this was planned")))
+            }
+            (Self::Volume { fingerprint: Some(fingerprint), .. } | Self::Content { fingerprint }, _) => {
+                check_content(host, path, fingerprint)
+            }
+            _ if is_listed => Ok(()),
+            // Nobody can read it ever again, or write it.
+            (_, Some(FoundKind::Volume { encryption: Encryption::Locked { throw_away: true }, .. })) => Ok(()),
+            // Nobody could write it in between.
+            (Self::Volume { locked: true, .. }, Some(kind)) if is_locked(&kind) => Ok(()),
+            (Self::File { what }, _) if what.ends_with(" of 0 bytes") => Ok(()),
+            _ => check_left(host, path),
+        }
+    }
+
+    /// Whether it is the same volume or file, whatever it holds; answers what a volume is like.
+    ///
+    /// # Errors
+    /// When another is there, or none.
+    pub(super) fn check_identity(&self, host: &Host, target: &Target) -> Result<Option<FoundKind>, PluginError> {
+        let path = target.path();
         match (self, target) {
-            (_, Target::Volume { name, .. }) => match volume(host, name)? {
-                None => Err(changed(format!("there is no volume {name} any more"))),
-                Some(present) => {
-                    self.check_volume(name, &present)?;
-                    match self {
-                        Self::Volume { fingerprint: Some(fingerprint), .. } => check_content(host, path, fingerprint),
-                        _ => Ok(()),
-                    }
-                }
-            },
-            (Self::Content { fingerprint }, _) => check_content(host, path, fingerprint),
+            (_, Target::Volume { name, .. }) => {
+                let present = volume(host, name)?;
+                let present = present.ok_or_else(|| changed(format!("there is no volume {name} any more")))?;
+                self.check_volume(name, &present)?;
+                Ok(Some(crate::state::volume(name, &present)))
+            }
             (Self::Ours, Target::File { .. }) if !file::bears_mark(host, path).map_err(storage_error)? => {
                 Err(meanwhile(path))
             }
             (Self::File { what }, Target::File { .. }) if file::what(host, path).as_ref() != Some(what) => {
                 Err(changed(format!("{path} is not the file that was there when this was planned")))
             }
-            _ => Ok(()),
+            _ => Ok(None),
         }
     }
 
@@ -68,14 +100,14 @@ impl Seen {
     pub(crate) fn without_content(&self) -> Self {
         match self {
             Self::Volume { guid, is_ours, .. } => {
-                Self::Volume { guid: guid.clone(), is_ours: *is_ours, fingerprint: None }
+                Self::Volume { guid: guid.clone(), is_ours: *is_ours, fingerprint: None, locked: false }
             }
             Self::Content { .. } => Self::Any,
             other => other.clone(),
         }
     }
 
-    pub(super) fn check_volume(&self, name: &str, present: &Properties) -> Result<(), PluginError> {
+    fn check_volume(&self, name: &str, present: &Properties) -> Result<(), PluginError> {
         match self {
             Self::Ours if is_ours(present) => Ok(()),
             Self::Ours => Err(meanwhile(name)),
@@ -89,14 +121,54 @@ impl Seen {
     }
 }
 
-fn check_content(host: &Host, path: &str, fingerprint: &str) -> Result<(), PluginError> {
-    let now = device::look(host, path);
-    let Some(content) = now.content() else {
+/// What can be read of what nobody else uses.
+fn unused(host: &Host, path: &str) -> Result<Content, PluginError> {
+    let Some(content) = crate::state::read(host, path).map_err(storage_error)? else {
         return Err(changed(format!("{path} can no longer be read")));
     };
-    if let Some(used) = &content.used {
-        return Err(changed(format!("{path} is in use: {used}")));
+    match &content.used {
+        Some(used) => Err(changed(format!("{path} is in use: {used}"))),
+        None => Ok(content),
     }
+}
+
+/// Remembers what our steps have left at a path, or are about to put there from another, so that the next one knows whether anybody
+/// has written there since.
+pub(super) fn remember_left(host: &Host, path: &str, from: &str) -> Result<(), PluginError> {
+    let left = crate::state::read(host, from).map_err(storage_error)?.map(|content| content.fingerprint);
+    remember(host, path, |ours| ours.left = left)
+}
+
+/// Whether what is not in use holds nothing but what our steps have left there, or the header of a swap area.
+fn check_left(host: &Host, path: &str) -> Result<(), PluginError> {
+    let content = unused(host, path)?;
+    let Some(holds) = content.description() else { return Ok(()) };
+    let (record, _) = Record::load(host).map_err(|source| file_error("look at what was left", source))?;
+    let left = record.areas.get(path).and_then(|ours| ours.left.as_ref());
+    let has_header = host.system() == System::Linux
+        && swap::made_for(host, path)
+            .map_err(storage_error)?
+            .is_some_and(|made_for| !crate::state::is_other(&content, Some(made_for)));
+    if left == Some(&content.fingerprint) || has_header {
+        return Ok(());
+    }
+    Err(changed(format!("{path} is not in use as swap, and somebody may have put it to another use: it holds {holds}")))
+}
+
+/// Refuses what a row of the boot table mounts somewhere.
+fn refuse_row(host: &Host, path: &str) -> Result<(), PluginError> {
+    let rows = boot_table::rows(host).map_err(|source| file_error("look at the boot table", source))?;
+    let node = mounting::node(host, path);
+    let identity = |row: &BootRow| crate::state::row_identity(host, &row.device, |device| device == path);
+    let is_about = |row: &BootRow| row.fstype != "swap" && identity(row) == node;
+    match rows.into_iter().filter(is_about).find_map(|row| row.mount_point) {
+        Some(point) => Err(changed(format!("{} mounts {path} at {point}", boot_table::path(host.system())))),
+        None => Ok(()),
+    }
+}
+
+fn check_content(host: &Host, path: &str, fingerprint: &str) -> Result<(), PluginError> {
+    let content = unused(host, path)?;
     if content.fingerprint != fingerprint {
         let holds = content.description().unwrap_or_else(|| "nothing".to_owned());
         return Err(changed(format!("{path} has changed since the plan; it holds {holds}")));
@@ -126,5 +198,5 @@ pub(crate) fn is_ours(present: &Properties) -> bool {
 
 /// The guid of a volume.
 pub(crate) fn guid_of(present: &Properties) -> Option<&String> {
-    present.get("guid").map(|property| &property.value)
+    present.get(zfs::GUID).map(|property| &property.value)
 }

@@ -7,7 +7,7 @@ use crate::storage_error;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
-use sysconfig_platform::zfs::{self, OWNER, VolumeSize};
+use sysconfig_platform::zfs::{self, OWNER, VolumeSize, family};
 use sysconfig_platform::{Host, StorageError, System, files, memory, swap};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
@@ -24,7 +24,7 @@ pub(super) fn create(
     replaces: Option<&Seen>,
     context: &Context,
 ) -> Result<Outcome, PluginError> {
-    let path = zfs::volume_path(host.system, name);
+    let path = zfs::volume_path(host.system(), name);
     if let Some(present) = volume(host, name)? {
         let is_replaced = match replaces {
             Some(Seen::Volume { guid, .. }) => guid_of(&present) == Some(guid),
@@ -32,7 +32,8 @@ pub(super) fn create(
         };
         match (is_replaced, replaces) {
             (true, Some(seen)) => {
-                seen.check_volume(name, &present)?;
+                seen.check(host, &Target::Volume { name: name.to_owned(), path: path.clone() })?;
+                refuse_snapshots(host, name)?;
                 stop_if_used(host, &path)?;
                 zfs::destroy(host, name).map_err(storage_error)?;
             }
@@ -52,6 +53,15 @@ pub(super) fn create(
     Ok(Outcome::Changed)
 }
 
+/// Somebody has kept what was in it, and ZFS destroys no volume without its snapshots.
+fn refuse_snapshots(host: &Host, name: &str) -> Result<(), PluginError> {
+    let snapshots = family::snapshots(host, name).map_err(storage_error)?;
+    let Some(first) = snapshots.first() else { return Ok(()) };
+    let names: Vec<&str> = snapshots.iter().map(|snapshot| snapshot.name.as_str()).collect();
+    let message = format!("cannot destroy {name}: it has the snapshots {}", names.join(", "));
+    Err(PluginError::new(message).help(format!("destroy them by hand, and apply again: zfs destroy {}", first.name)))
+}
+
 fn make(host: &Host, name: &str, bytes: u64, encrypted: bool) -> Result<(), PluginError> {
     let mut properties: BTreeMap<String, String> = [
         // Pages that are written out are in memory no more, and nothing is gained by keeping them in the cache.
@@ -60,6 +70,8 @@ fn make(host: &Host, name: &str, bytes: u64, encrypted: bool) -> Result<(), Plug
         ("logbias", "throughput"),
         ("compression", "zle"),
         ("sync", "always"),
+        // Of pages nobody wants snapshots, which would keep the volume from being made anew.
+        ("com.sun:auto-snapshot", "false"),
         (OWNER, OWNER_NAME),
     ]
     .map(|(property, value)| (property.to_owned(), value.to_owned()))
@@ -102,7 +114,7 @@ fn throw_away_key(host: &Host) -> Result<BTreeMap<String, String>, PluginError> 
 
 /// Removes the file with the key.
 pub(super) fn throw_key_away(host: &Host) -> Result<Outcome, PluginError> {
-    let removed = files::remove(&host.root, KEY_FILE);
+    let removed = files::remove_entry(&host.root, KEY_FILE);
     removed.map(super::outcome).map_err(|source| file_error("throw the key away", source))
 }
 
@@ -112,7 +124,7 @@ pub(super) fn set_size(host: &Host, name: &str, path: &str, to: u64, context: &C
     let block = block.unwrap_or(1).max(1);
     zfs::set(host, name, "volsize", &(to.div_ceil(block) * block).to_string()).map_err(storage_error)?;
     zfs::wait_for_node(host, path, context.deadline()).map_err(storage_error)?;
-    match host.system {
+    match host.system() {
         System::Linux => swap::make(host, path).map_err(storage_error),
         System::Illumos => Ok(()),
     }
@@ -123,5 +135,6 @@ pub(super) fn delete(host: &Host, target: &Target, name: &str, seen: &Seen) -> R
         return Ok(Outcome::AlreadySo);
     }
     seen.check(host, target)?;
+    refuse_snapshots(host, name)?;
     zfs::destroy(host, name).map_err(storage_error).map(|()| Outcome::Changed)
 }

@@ -53,6 +53,30 @@ const DEVICES: [[&str; 2]; 2] =
     [["/dev/dsk/c1t0d0s1", "/dev/dsk/c1t1d0s1"], ["/dev/disk/by-partlabel/swap0", "/dev/disk/by-partlabel/swap1"]];
 
 impl Wish {
+    fn path(&self, is_illumos: bool) -> String {
+        match (self.kind, is_illumos) {
+            (0, true) => format!("/dev/zvol/dsk/rpool/swap{}", self.which),
+            (0, false) => format!("/dev/zvol/rpool/swap{}", self.which),
+            (1, _) => format!("/var/swap{}", self.which),
+            _ => DEVICES[usize::from(!is_illumos)][self.which].to_owned(),
+        }
+    }
+
+    /// The size on a machine with 4 GiB of memory and a pool of 64 GiB; none where the rule is not known here.
+    fn bytes(&self) -> Option<u64> {
+        let (memory, pool) = (4_u64 << 30, if self.kind == 0 { 64_u64 << 30 } else { 4 << 30 });
+        match (self.kind, self.size) {
+            (0 | 1, "1 GiB") => Some(1 << 30),
+            (0 | 1, "512 MiB") => Some(512 << 20),
+            (0 | 1, "0.5 x memory") => Some(memory / 2),
+            (0 | 1, "min(2 x memory, 20 % of memory)") => Some(memory / 5),
+            (0 | 1, "max(64 MiB, 1 % of memory)") => Some(64 << 20),
+            (0 | 1, "10 % of pool") => Some(pool / 10),
+            (0 | 1, "min(2 x memory, 3 % of pool)") => Some(pool * 3 / 100),
+            _ => None,
+        }
+    }
+
     fn area(&self, is_illumos: bool) -> Value {
         let mut area = match self.kind {
             0 => json!({ "volume": format!("rpool/swap{}", self.which), "size": self.size }),
@@ -146,6 +170,34 @@ fn untouchable(storage: &Storage) -> (Vec<Option<String>>, Option<FakeDataset>) 
     (contents.map(|device| device.content.clone()).collect(), volume.filter(|_| !is_used).cloned())
 }
 
+/// What of a configuration is not so on the machine, of which nothing is asked of the plugin.
+fn missing(fixture: &Fixture, wishes: &[Wish], is_illumos: bool) -> Vec<String> {
+    let table = fixture.read(if is_illumos { "/etc/vfstab" } else { "/etc/fstab" });
+    let mut seen = std::collections::BTreeSet::new();
+    let first = wishes.iter().filter(|wish| seen.insert((wish.kind, wish.which)));
+    let of_one = |wish: &Wish| {
+        let path = wish.path(is_illumos);
+        let used = fixture.machine.storage(|storage| storage.swaps.iter().find(|area| area.path == path).cloned());
+        let has_row = table.lines().any(|row| row.split_whitespace().next() == Some(path.as_str()));
+        let Some(used) = used.filter(|_| !wish.absent) else {
+            return (!wish.absent || has_row).then(|| format!("{path} is not used"));
+        };
+        if wish.absent {
+            return Some(format!("{path} is used"));
+        }
+        if let Some(bytes) = wish.bytes().filter(|bytes| bytes.abs_diff(used.bytes) > 1 << 20) {
+            return Some(format!("{path} has {} and not {bytes} bytes", used.bytes));
+        }
+        let is_encrypted = is_illumos && wish.encrypted && wish.kind == 0;
+        if wish.persistent && !is_encrypted && !has_row {
+            return Some(format!("{path} has no row"));
+        }
+        let differs = wish.priority.filter(|priority| !is_illumos && *priority != used.priority);
+        differs.map(|priority| format!("{path} has the priority {} and not {priority}", used.priority))
+    };
+    first.filter_map(of_one).collect()
+}
+
 fn run(before: &Before, all: &[Vec<Wish>], is_illumos: bool) -> Result<(), TestCaseError> {
     let mut fixture = machine(before, is_illumos);
     let protected = fixture.machine.storage(|storage| untouchable(storage));
@@ -165,6 +217,10 @@ fn run(before: &Before, all: &[Vec<Wish>], is_illumos: bool) -> Result<(), TestC
         }
         let again = fixture.harness.plan().map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
         prop_assert_eq!(summaries(&again), summaries(&left_alone), "after {:#?}", summaries(&steps));
+        if again.is_empty() {
+            let missing = missing(&fixture, wishes, is_illumos);
+            prop_assert!(missing.is_empty(), "{missing:#?} after {:#?}", summaries(&steps));
+        }
         prop_assert!(is_permitted || fixture.machine.storage(|storage| untouchable(storage)) == protected);
     }
     fixture.harness.configure(json!({ "storage.swap": [] }));

@@ -41,33 +41,6 @@ fn without_a_row_the_volume_stays_and_is_used_again() {
     assert_eq!(fixture.converge(&text), [format!("use {DEVICE} as swap")]);
 }
 
-/// A device has no mark of ours: what is on it now is what counts.
-#[test]
-fn a_device_that_was_put_to_another_use_is_not_taken_again() {
-    let mut fixture = illumos();
-    let device = "/dev/dsk/c2t0d0s1";
-    fixture.machine.storage(|storage| storage.add_device(device, 4 << 20, None));
-    std::fs::write(fixture.host.root.locate(device), vec![0; 4 << 20]).unwrap();
-    let text = format!("[[storage.swap]]\ndevice = \"{device}\"\npersistent = false\n");
-    fixture.converge_up_to(&format!("{text}allow-destructive = true\n"), Risk::Destructive);
-    fixture.machine.storage(|storage| storage.swaps.clear());
-    assert_eq!(
-        summaries(&fixture.plan(&text)),
-        [format!("use {device} as swap")],
-        "what we have used before is used again"
-    );
-    let mut other = vec![0; 4 << 20];
-    other[512..520].copy_from_slice(b"EFI PART");
-    std::fs::write(fixture.host.root.locate(device), other).unwrap();
-    let steps = fixture.plan(&text);
-    assert!(
-        summaries(&steps)[0]
-            .starts_with(&format!("leave {device} alone: it is not ours, and holds a GUID partition table")),
-        "{:?}",
-        summaries(&steps)
-    );
-}
-
 #[test]
 fn sizes_by_rule_follow_the_machine() {
     let mut fixture = illumos();
@@ -173,6 +146,136 @@ fn an_encrypted_volume_of_somebody_elses_without_its_key_is_left_alone() {
         let steps = fixture.plan(&format!("{VOLUME}{extra}"));
         assert!(steps.iter().all(|step| step.action == "leave"), "{extra} {:?}", summaries(&steps));
     }
+}
+
+/// In the list it is still there, with one column more.
+#[test]
+fn an_area_on_its_way_out_is_not_in_use() {
+    let mut fixture = illumos();
+    fixture.converge(VOLUME);
+    fixture.machine.storage(|storage| storage.leaving.insert(DEVICE.to_owned()));
+    assert_eq!(fixture.converge(VOLUME), [format!("use {DEVICE} as swap")]);
+    assert!(fixture.machine.storage(|storage| storage.leaving.is_empty()));
+    // Until its pages are elsewhere, its volume is in use, and so it stays.
+    fixture.machine.storage(|storage| storage.leaving.insert(DEVICE.to_owned()));
+    let absent = "[[storage.swap]]\nvolume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n";
+    let (message, _) = fixture.fail(absent);
+    assert!(message.contains("dataset is busy"), "{message}");
+    fixture.machine.storage(|storage| (storage.leaving.clear(), storage.swaps.clear()));
+    fixture.converge_up_to(absent, Risk::Destructive);
+}
+
+/// What somebody has kept of it keeps it, and it remains in use.
+#[test]
+fn a_volume_with_snapshots_is_not_made_anew_or_destroyed() {
+    let mut fixture = illumos();
+    fixture.converge(VOLUME);
+    fixture.machine.type_in("zfs snapshot rpool/swap1@kept");
+    let (message, help) = fixture.fail(&format!("{VOLUME}encrypted = true\nallow-destructive = true\n"));
+    assert_eq!(message, format!("{DEVICE} was left alone: it has the snapshots rpool/swap1@kept"));
+    assert!(help.contains("zfs destroy rpool/swap1@kept"), "{help}");
+    assert_eq!(fixture.used(), [format!("{DEVICE} 2048")]);
+    let absent = "[[storage.swap]]\nvolume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n";
+    let rows = fixture.read("/etc/vfstab");
+    let planned: Vec<String> = fixture.plan(absent).into_iter().map(|step| step.summary).collect();
+    assert_eq!(planned, [format!("leave {DEVICE} alone: it has the snapshots rpool/swap1@kept")]);
+    assert_eq!((fixture.used(), fixture.read("/etc/vfstab")), (vec![format!("{DEVICE} 2048")], rows));
+    // One that is made between plan and apply is met by the step, when it is out of use.
+    fixture.machine.type_in("zfs destroy rpool/swap1@kept");
+    let steps = fixture.plan(absent);
+    fixture.machine.type_in("zfs snapshot rpool/swap1@kept");
+    let (last, first) = steps.split_last().expect("there is something to do");
+    for step in first {
+        fixture.harness.apply(step).expect("it goes out of use");
+    }
+    let message = fixture.harness.apply(last).unwrap_err().message;
+    assert_eq!(message, "cannot destroy rpool/swap1: it has the snapshots rpool/swap1@kept");
+    fixture.machine.type_in("zfs destroy rpool/swap1@kept");
+    fixture.converge_up_to(absent, Risk::Destructive);
+}
+
+/// time-slider takes snapshots of a whole pool, but for what says that it wants none.
+#[test]
+fn a_snapshot_of_a_throw_away_volume_holds_up_nothing_else() {
+    let mut fixture = illumos();
+    let text = format!("{VOLUME}encrypted = true\n");
+    fixture.converge(&text);
+    let wants = fixture
+        .machine
+        .storage(|storage| storage.datasets["rpool/swap1"].local("com.sun:auto-snapshot").map(str::to_owned));
+    assert_eq!(wants.as_deref(), Some("false"));
+    fixture.machine.type_in("zfs snapshot rpool/swap1@frequent");
+    fixture.machine.storage(sysconfig_platform::fake::storage::Storage::reboot);
+    let other = "[[storage.swap]]\nvolume = \"rpool/swap2\"\nsize = \"1 GiB\"\n";
+    let steps = fixture.plan(&format!("{text}{other}"));
+    let actions: Vec<_> = steps.iter().map(|step| step.action.as_str()).collect();
+    assert_eq!(actions, ["create", "add", "write", "leave"]);
+    assert!(steps[3].summary.ends_with("it has the snapshots rpool/swap1@frequent"), "{}", steps[3].summary);
+}
+
+/// While memory is short, the old area cannot go before the new one is there.
+#[test]
+fn what_comes_comes_before_what_goes() {
+    let mut fixture = illumos();
+    fixture.converge(VOLUME);
+    fixture.machine.storage(|storage| storage.memory_is_short = true);
+    let other = "[[storage.swap]]\nvolume = \"rpool/swap2\"\nsize = \"8 GiB\"\n";
+    let (message, _) = fixture.fail(other);
+    assert!(message.contains("stop using"), "{message}");
+    assert_eq!(fixture.used(), [format!("{DEVICE} 2048"), "/dev/zvol/dsk/rpool/swap2 8192".to_owned()]);
+}
+
+#[test]
+fn an_area_that_somebody_has_taken_out_of_use_is_forgotten_at_once() {
+    let mut fixture = illumos();
+    fixture.converge(VOLUME);
+    fixture.machine.storage(|storage| storage.swaps.clear());
+    let done = fixture.converge("[storage]\nswap = []\n");
+    assert_eq!(done, [format!("no longer use {DEVICE} at boot"), format!("forget {DEVICE}, which is no longer used")]);
+}
+
+/// mkfile writes every block, and the daemon kills a plugin that does not answer in time.
+#[test]
+fn a_file_that_takes_too_long_is_given_up_in_time() {
+    let mut fixture = illumos();
+    std::fs::create_dir_all(fixture.host.root.locate("/var")).unwrap();
+    fixture.machine.storage(|storage| {
+        storage.add_mount("/dev/dsk/c2t0d0s0", "/var", "ufs", &["rw"]);
+        storage.writing_takes = std::time::Duration::from_secs(59);
+    });
+    let (message, help) = fixture.fail("[[storage.swap]]\nfile = \"/var/swapfile\"\nsize = \"64 GiB\"\n");
+    assert!(message.contains("create the file /var/swapfile"), "{message}");
+    assert!(help.contains("longer than a step may"), "{help}");
+    assert!(!fixture.host.root.exists("/var/.swapfile.sysconfig-new").unwrap());
+}
+
+/// `swap -a` refuses it; nothing is written of what was never in use.
+#[test]
+fn the_dump_device_does_not_become_swap() {
+    let mut fixture = illumos();
+    let before = fixture.read("/etc/vfstab");
+    fixture.machine.storage(|storage| storage.dump_device = Some(DEVICE.to_owned()));
+    let (message, _) = fixture.fail(VOLUME);
+    assert!(message.contains("dump device"), "{message}");
+    assert_eq!((fixture.used(), fixture.read("/etc/vfstab")), (vec![], before));
+}
+
+/// A size is what `swap -l` says, in blocks of 512 bytes behind the first ones; path and columns are told apart by blanks.
+#[test]
+fn an_area_of_somebody_elses_beside_ours_stays() {
+    let mut fixture = illumos();
+    fixture.machine.storage(|storage| {
+        let theirs = sysconfig_platform::fake::storage::UsedSwap {
+            path: "/dev/zvol/dsk/rpool/swap".to_owned(),
+            bytes: 4 << 30,
+            priority: 0,
+        };
+        storage.add_dataset("rpool/swap", FakeDataset::volume(4 << 30, []));
+        storage.swaps.push(theirs);
+    });
+    fixture.converge(VOLUME);
+    fixture.converge("[storage]\nswap = []\n");
+    assert_eq!(fixture.used(), ["/dev/zvol/dsk/rpool/swap 4096"]);
 }
 
 #[test]

@@ -26,6 +26,57 @@ fn a_file_is_made_whole_before_it_is_there() {
     assert!(names.iter().all(|name| !name.to_string_lossy().contains("sysconfig-new")), "{names:?}");
 }
 
+/// What is left over fills the file system, and is nobody's.
+#[test]
+fn a_resize_that_fails_leaves_nothing_beside_the_file() {
+    let mut fixture = linux();
+    fixture.converge(FILE);
+    fixture.machine.storage(|storage| storage.memory_is_short = true);
+    let larger = FILE.replace("64", "128");
+    fixture.fail(&larger);
+    assert!(!fixture.host.root.exists("/var/.swap.sysconfig-new").unwrap());
+    // One that was left behind beside a file of somebody else's is seen, too.
+    std::fs::remove_file(fixture.host.root.locate("/var/lib/sysconfig/swap.json")).unwrap();
+    std::fs::write(fixture.host.root.locate("/var/.swap.sysconfig-new"), "half").unwrap();
+    let steps = fixture.plan(FILE);
+    assert_eq!(summaries(&steps), ["remove what an interrupted run has left beside /var/swap"]);
+}
+
+/// A new kernel counts a little more or less.
+#[test]
+fn a_size_by_rule_does_not_follow_every_flutter_of_the_memory() {
+    let mut fixture = linux();
+    let text = FILE.replace("64 MiB", "0.5 x memory");
+    fixture.converge(&text);
+    fixture.machine.storage(|storage| {
+        storage.memory -= 100 << 20;
+        storage.refresh();
+    });
+    assert_eq!(fixture.converge(&text), [""; 0]);
+    fixture.machine.storage(|storage| {
+        storage.memory *= 2;
+        storage.refresh();
+    });
+    assert_eq!(fixture.converge(&text).len(), 1);
+    assert_eq!(fixture.used(), ["/var/swap 3996"]);
+}
+
+/// A row by UUID= is dead when the area gets another one.
+#[test]
+fn an_area_keeps_its_uuid_and_label() {
+    let mut fixture = linux_with_zfs();
+    let text = "[[storage.swap]]\nvolume = \"rpool/swap1\"\nsize = \"1 GiB\"\n";
+    fixture.converge(text);
+    let node = fixture.host.root.locate("/dev/zvol/rpool/swap1");
+    let names = || std::fs::read(&node).unwrap()[1036..1068].to_vec();
+    let file = std::fs::OpenOptions::new().write(true).open(&node).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, b"work", 1052).unwrap();
+    let before = names();
+    assert!(before[..16] != [0; 16]);
+    fixture.converge(&text.replace("1 GiB", "512 MiB"));
+    assert!(names() == before);
+}
+
 #[test]
 fn a_partition_that_may_hold_data_needs_two_permissions() {
     const DEVICE: &str = "/dev/disk/by-partlabel/swap";

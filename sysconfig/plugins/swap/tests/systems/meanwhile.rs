@@ -1,7 +1,9 @@
 //! What somebody does between the plan and the step, or after a step has failed: it is not touched.
 
 use crate::support::{Fixture, illumos, linux, linux_with_zfs, summaries};
+use sysconfig_platform::boot_table;
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
+use sysconfig_plugin::Risk;
 use sysconfig_protocol::Step;
 
 const VOLUME: &str = "[[storage.swap]]\nvolume = \"rpool/swap1\"\nsize = \"2 GiB\"\n";
@@ -77,6 +79,45 @@ fn what_comes_onto_a_device_after_its_content_was_given_away_is_kept() {
     }
 }
 
+#[test]
+fn what_comes_into_a_volume_of_ours_after_the_plan_is_kept() {
+    for (mut fixture, device) in [(illumos(), "/dev/zvol/dsk/rpool/swap1"), (linux_with_zfs(), "/dev/zvol/rpool/swap1")]
+    {
+        fixture.converge(VOLUME);
+        fixture.converge("[storage]\nswap = []\n");
+        let steps = fixture.plan(VOLUME);
+        fixture.machine.storage(|storage| storage.scribble(device, 32769, b"CD001"));
+        let before = fixture.machine.storage(|storage| storage.ends_of(device));
+        all_refused(&mut fixture, &steps, "has changed since the plan; it holds");
+        assert!(fixture.machine.storage(|storage| storage.ends_of(device)) == before);
+        assert_eq!(fixture.used(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_row_that_somebody_writes_after_the_plan_stays() {
+    for (mut fixture, theirs) in [
+        (illumos(), "/dev/zvol/dsk/rpool/swap1 - - swap - no theirs\n"),
+        (linux_with_zfs(), "/dev/zvol/rpool/swap1 none swap pri=7 0 0\n"),
+    ] {
+        let table = boot_table::path(fixture.host.system());
+        let steps = fixture.plan(VOLUME);
+        let (row, others) = steps.split_last().unwrap();
+        for step in others {
+            fixture.harness.apply(step).unwrap();
+        }
+        fixture.machine.storage(|storage| storage.add_row(theirs));
+        let before = fixture.read(table);
+        let error = fixture.harness.apply(row).unwrap_err();
+        assert!(error.message.contains("it is not as it was when this was planned"), "{error:?}");
+        assert!(error.data.unwrap().help.is_some());
+        assert_eq!(fixture.read(table), before);
+        // Nor does it go with the area: it is not ours.
+        fixture.converge("[storage]\nswap = []\n");
+        assert_eq!(fixture.read(table), before);
+    }
+}
+
 /// A machine on which `/var` can hold swap.
 fn machines() -> [Fixture; 2] {
     let fixture = illumos();
@@ -122,6 +163,34 @@ fn what_takes_the_place_of_a_file_of_ours_is_not_ours() {
             }
         }
         assert_eq!(std::fs::read(&place).unwrap(), THEIRS);
+    }
+}
+
+/// A file without the mark may be one that an early version has made, and may be anything; only the operator can tell.
+#[test]
+fn a_file_without_a_mark_stays_until_somebody_takes_it_over() {
+    let (resized, absent) =
+        (FILE.replace('1', "2"), "[[storage.swap]]\nfile = \"/var/swap\"\nabsent = true\nallow-destructive = true\n");
+    for mut fixture in machines() {
+        fixture.converge(FILE);
+        let place = fixture.host.root.locate("/var/swap");
+        let file = std::fs::OpenOptions::new().write(true).open(&place).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0; 64], 0).unwrap();
+        let before = std::fs::read(&place).unwrap();
+        assert_eq!(fixture.converge(FILE), [""; 0], "what is in use remains so");
+        for text in [resized.as_str(), absent] {
+            let steps = fixture.plan(text);
+            let left: Vec<_> = steps.iter().filter(|step| step.action == "leave").collect();
+            assert!(steps.len() == 1 && left[0].summary.contains("does not bear the mark"), "{steps:?}");
+            let help = fixture.harness.apply(left[0]).unwrap_err().data.unwrap().help.unwrap();
+            assert!(help.contains("adopt = true"), "{help}");
+        }
+        assert!(std::fs::read(&place).unwrap() == before, "not one byte changes");
+        // Once it is taken over, what is made in its place bears the mark.
+        fixture.converge(&format!("{resized}adopt = true\n"));
+        assert_eq!(fixture.used(), ["/var/swap 2"]);
+        fixture.converge_up_to(absent, Risk::Destructive);
+        assert!(!place.exists());
     }
 }
 

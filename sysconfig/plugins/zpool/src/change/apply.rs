@@ -2,7 +2,9 @@
 
 use super::{Approved, Change, Creation, Role, Target, force};
 use crate::error::zfs_error;
+use crate::places;
 use crate::plan::is_so;
+use crate::record::Record;
 use crate::state::{State, is_lost};
 use sysconfig_platform::device::{self, Presence};
 use sysconfig_platform::zpool::{self, Kind, PoolStatus, Vdev, Words};
@@ -26,6 +28,8 @@ impl Change {
             Self::Online { pool, guid, device, path } => online(host, (pool, *guid), device, path),
             Self::Expand { pool, guid, devices } => expand(host, (pool, *guid), devices),
             Self::Set { target, pool, guid, property, to, .. } => set(host, *target, (pool, *guid), property, to),
+            Self::MountAll { pool, guid } => mount_all(host, (pool, *guid)),
+            Self::Mount { pool, guid, place } => mount(host, (pool, *guid), place),
             Self::Refuse { message, help } => Err(PluginError::new(message.clone()).help(help.clone())),
         }
     }
@@ -46,9 +50,9 @@ fn create(host: &Host, pool: &str, creation: &Creation, devices: &[Approved]) ->
     }
     check(host, devices, &operation)?;
     let command = creation.command(pool);
-    force::run_permitted(host, devices, |force| zpool::create(host, force, &command), &operation)?;
+    give(host, devices, |force| zpool::create(host, force, &command), &operation)?;
     let status = status(host, pool, &operation)?;
-    confirm(host, status.as_ref(), devices.iter().map(|device| device.path.as_str()), &operation)
+    confirm(host, status.as_ref(), devices, &operation)
 }
 
 fn import(
@@ -62,21 +66,35 @@ fn import(
     let present = zpool::properties(host, pool).map_err(|error| zfs_error(&operation, error))?;
     if let Some(present) = present {
         let is_it = present.get("guid").is_some_and(|property| property.value == guid.to_string());
-        return match is_it {
-            true => Ok(Outcome::AlreadySo),
-            false => Err(PluginError::new(operation).source("a pool of this name has appeared").help("plan anew")),
-        };
+        if !is_it {
+            return Err(PluginError::new(operation).source("a pool of this name has appeared").help("plan anew"));
+        }
+        return Ok(Outcome::AlreadySo);
     }
-    run(host, &zpool::import_pool(host, directories, guid, old.map(|_| pool)), &operation)?;
-    the_pool(host, (pool, guid), &operation)?;
-    Ok(Outcome::Changed)
+    remember(host, &operation, |record| record.to_mount.extend([guid]))?;
+    let imported = run(host, &zpool::import_pool(host, directories, guid, old.map(|_| pool)), &operation);
+    if imported.is_err() {
+        // Who imports it later mounts what they like. The first error is the one to report.
+        let _ = remember(host, &operation, |record| record.to_mount.retain(|pool| *pool != guid));
+    }
+    imported?;
+    the_pool(host, (pool, guid), &operation).map(|_| Outcome::Changed)
+}
+
+/// Mounts what an import has left out, because until then the places were not known to be right.
+fn mount_all(host: &Host, which: Which<'_>) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot mount the file systems of the pool {}", which.0);
+    the_pool(host, which, &operation)?;
+    let has_changed = places::mount_all(host, which.0)?;
+    remember(host, &operation, |record| record.to_mount.retain(|pool| *pool != which.1))?;
+    Ok(if has_changed { Outcome::Changed } else { Outcome::AlreadySo })
 }
 
 fn add(host: &Host, which: Which<'_>, role: Role, kind: Kind, devices: &[Approved]) -> Result<Outcome, PluginError> {
     let paths: Vec<_> = devices.iter().map(|device| device.path.clone()).collect();
     let operation = format!("cannot add {} to the pool {}", paths.join(", "), which.0);
     let status = the_pool(host, which, &operation)?;
-    if paths.iter().all(|path| member(host, &status, path).is_some()) {
+    if paths.iter().all(|path| has_role(host, &status, role, path)) {
         return Ok(Outcome::AlreadySo);
     }
     check(host, devices, &operation)?;
@@ -87,9 +105,9 @@ fn add(host: &Host, which: Which<'_>, role: Role, kind: Kind, devices: &[Approve
         Role::Cache => words.cache(&paths),
         Role::Spare => words.spares(&paths),
     }
-    force::run_permitted(host, devices, |force| zpool::add(host, force, which.0, &words), &operation)?;
+    give(host, devices, |force| zpool::add(host, force, which.0, &words), &operation)?;
     let status = the_pool(host, which, &operation)?;
-    confirm(host, Some(&status), paths.iter().map(String::as_str), &operation)
+    confirm(host, Some(&status), devices, &operation)
 }
 
 fn attach(host: &Host, which: Which<'_>, to: &str, new: &Approved) -> Result<Outcome, PluginError> {
@@ -100,9 +118,9 @@ fn attach(host: &Host, which: Which<'_>, to: &str, new: &Approved) -> Result<Out
     }
     check(host, std::slice::from_ref(new), &operation)?;
     let command = |force| zpool::attach(host, force, which.0, to, &new.path);
-    force::run_permitted(host, std::slice::from_ref(new), command, &operation)?;
+    give(host, std::slice::from_ref(new), command, &operation)?;
     let status = the_pool(host, which, &operation)?;
-    confirm(host, Some(&status), std::iter::once(new.path.as_str()), &operation)
+    confirm(host, Some(&status), std::slice::from_ref(new), &operation)
 }
 
 fn replace(host: &Host, which: Which<'_>, old: &str, new: &Approved) -> Result<Outcome, PluginError> {
@@ -114,9 +132,9 @@ fn replace(host: &Host, which: Which<'_>, old: &str, new: &Approved) -> Result<O
     }
     check(host, std::slice::from_ref(new), &operation)?;
     let command = |force| zpool::replace(host, force, which.0, old, &new.path);
-    force::run_permitted(host, std::slice::from_ref(new), command, &operation)?;
+    give(host, std::slice::from_ref(new), command, &operation)?;
     let status = the_pool(host, which, &operation)?;
-    confirm(host, Some(&status), std::iter::once(new.path.as_str()), &operation)
+    confirm(host, Some(&status), std::slice::from_ref(new), &operation)
 }
 
 fn online(host: &Host, which: Which<'_>, device: &str, path: &str) -> Result<Outcome, PluginError> {
@@ -163,15 +181,18 @@ fn set(host: &Host, target: Target, which: Which<'_>, property: &str, to: &str) 
     let operation = format!("cannot set {property} of the pool {}", which.0);
     the_pool(host, which, &operation)?;
     let value = || value(host, target, which.0, property).map_err(|error| zfs_error(&operation, error));
-    if value()?.is_some_and(|present| is_so(property, &present, to)) {
+    if value()?.is_some_and(|present| is_so(target, property, &present, to)) {
         return Ok(Outcome::AlreadySo);
+    }
+    if (target, property) == (Target::Root, "mountpoint") {
+        places::check_move(host, which.0, to, &operation)?;
     }
     match target {
         Target::Pool => run(host, &zpool::set(host, property, to, which.0), &operation)?,
         Target::Root => zfs::set(host, which.0, property, to).map_err(|error| zfs_error(&operation, error))?,
     }
     match value()? {
-        Some(present) if is_so(property, &present, to) => Ok(Outcome::Changed),
+        Some(present) if is_so(target, property, &present, to) => Ok(Outcome::Changed),
         present => {
             Err(PluginError::new(operation)
                 .source(format!("it is {} afterwards", present.as_deref().unwrap_or("not set"))))
@@ -187,6 +208,25 @@ pub(super) fn value(host: &Host, target: Target, pool: &str, property: &str) -> 
     Ok(all.and_then(|mut all| all.remove(property)).map(|property| property.value))
 }
 
+fn mount(host: &Host, which: Which<'_>, place: &str) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot mount the root dataset of the pool {} at {place}", which.0);
+    let failed = |error| zfs_error(&operation, error);
+    the_pool(host, which, &operation)?;
+    let is_mounted = || value(host, Target::Root, which.0, "mounted").map(|mounted| mounted.as_deref() == Some("yes"));
+    if is_mounted().map_err(failed)? {
+        return Ok(Outcome::AlreadySo);
+    }
+    let mounts = places::mounts(host).map_err(failed)?;
+    if let Some(why) = places::obstacle(host, &mounts, which.0, place).map_err(failed)? {
+        return Err(PluginError::new(operation.clone()).source(why).help(places::HELP));
+    }
+    zfs::mount(host, which.0).map_err(failed)?;
+    match is_mounted().map_err(failed)? {
+        true => Ok(Outcome::Changed),
+        false => Err(PluginError::new(operation).source("the command has ended well, but it is not mounted")),
+    }
+}
+
 /// The devices must be as they were when they were approved, and nobody else's since.
 fn check(host: &Host, devices: &[Approved], operation: &str) -> Result<(), PluginError> {
     let changed =
@@ -197,7 +237,7 @@ fn check(host: &Host, devices: &[Approved], operation: &str) -> Result<(), Plugi
         let Presence::Read(content) = &now.presence else {
             return Err(changed(format!("{} can no longer be read", approved.path)));
         };
-        if content.fingerprint != approved.fingerprint || content.description() != approved.holds {
+        if content.fingerprint != approved.fingerprint || (!approved.left && content.description() != approved.holds) {
             let holds = content.description().unwrap_or_else(|| "nothing".to_owned());
             return Err(changed(format!("{} has changed since the plan; it holds {holds}", approved.path)));
         }
@@ -243,27 +283,60 @@ pub(super) fn the_pool(host: &Host, (pool, guid): Which<'_>, operation: &str) ->
 
 /// The member of a pool at a configured path, if it is used.
 pub(super) fn member<'a>(host: &Host, status: &'a PoolStatus, path: &str) -> Option<&'a Vdev> {
+    at_path(host, status.layout.devices(), path)
+}
+
+/// Whether a pool has the device at a path, and for this.
+fn has_role(host: &Host, status: &PoolStatus, role: Role, path: &str) -> bool {
+    let layout = &status.layout;
+    let vdevs = match role {
+        Role::Data => &layout.data,
+        Role::Log => &layout.logs,
+        Role::Cache => &layout.cache,
+        Role::Spare => &layout.spares,
+    };
+    at_path(host, vdevs.iter().flat_map(Vdev::devices).collect(), path).is_some()
+}
+
+fn at_path<'a>(host: &Host, devices: Vec<&'a Vdev>, path: &str) -> Option<&'a Vdev> {
     let names = device::names(host, path);
     let is_it = |member: &&Vdev| {
         member.shown_guid().is_none() && member.path().is_some_and(|path| device::names(host, path).same(&names))
     };
-    status.layout.devices().into_iter().find(is_it)
+    devices.into_iter().find(is_it)
 }
 
-fn confirm<'a>(
+/// Runs a command that gives devices to a pool; what it leaves on blank ones when it fails is known afterwards.
+fn give(
+    host: &Host,
+    devices: &[Approved],
+    command: impl Fn(bool) -> Invocation,
+    operation: &str,
+) -> Result<(), PluginError> {
+    let blank = devices.iter().filter(|device| device.holds.is_none()).map(|device| device.path.as_str());
+    remember(host, operation, |record| record.give(host.system(), blank))?;
+    force::run_permitted(host, devices, command, operation)
+}
+
+pub(super) fn remember(host: &Host, operation: &str, change: impl FnOnce(&mut Record)) -> Result<(), PluginError> {
+    let updated = Record::update(host, change).map_err(StorageError::file("remember what is done"));
+    updated.map_err(|error| zfs_error(operation, error))
+}
+
+fn confirm(
     host: &Host,
     status: Option<&PoolStatus>,
-    mut paths: impl Iterator<Item = &'a str>,
+    devices: &[Approved],
     operation: &str,
 ) -> Result<Outcome, PluginError> {
+    let mut paths = devices.iter().map(|device| device.path.as_str());
     let missing = paths.find(|path| status.is_none_or(|status| member(host, status, path).is_none()));
-    match missing {
-        None => Ok(Outcome::Changed),
-        Some(path) => {
-            Err(PluginError::new(operation)
-                .source(format!("the command has ended well, but {path} is not in the pool")))
-        }
+    if let Some(path) = missing {
+        let why = format!("the command has ended well, but {path} is not in the pool");
+        return Err(PluginError::new(operation).source(why));
     }
+    let paths = devices.iter().map(|device| device.path.as_str());
+    remember(host, operation, |record| record.forget(paths)).map(|()| Outcome::Changed)
 }
 
 impl State {

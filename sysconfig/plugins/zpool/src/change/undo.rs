@@ -1,9 +1,10 @@
 //! Taking changes back, where that loses nothing.
 
-use super::apply::{member, run, status, the_pool, value};
+use super::apply::{member, remember, run, status, the_pool, value};
 use super::{Approved, Change, Role, Target};
 use crate::error::zfs_error;
 use sysconfig_platform::Host;
+use sysconfig_platform::device;
 use sysconfig_platform::zfs::{self, Property, Source};
 use sysconfig_platform::zpool;
 use sysconfig_plugin::{Context, Outcome, PluginError};
@@ -25,7 +26,13 @@ impl Change {
             Self::Set { property, pool, .. } => Err(PluginError::unsupported(format!(
                 "what {property} of the pool {pool} was before the import is not known"
             ))),
-            Self::Online { .. } | Self::Refuse { .. } => Ok(Outcome::AlreadySo),
+            Self::Mount { pool, guid, .. } => {
+                let operation = format!("cannot unmount the root dataset of the pool {pool}");
+                the_pool(host, (pool, *guid), &operation)?;
+                zfs::unmount(host, pool).map(|()| Outcome::Changed).map_err(|error| zfs_error(&operation, error))
+            }
+            // The export unmounts what the import has brought.
+            Self::MountAll { .. } | Self::Online { .. } | Self::Refuse { .. } => Ok(Outcome::AlreadySo),
             Self::Add { pool, .. } => {
                 Err(PluginError::unsupported(format!("a vdev of the pool {pool} cannot be taken away")))
             }
@@ -56,6 +63,7 @@ fn export_imported(host: &Host, pool: &str, guid: u64, old_name: Option<&str>) -
         return Ok(Outcome::AlreadySo);
     }
     run(host, &zpool::export(host, pool), &operation)?;
+    remember(host, &operation, |record| record.to_mount.retain(|pool| *pool != guid))?;
     match old_name {
         None => Ok(Outcome::Changed),
         Some(old) => Err(PluginError::unsupported(format!("the pool {pool} was called {old}, and keeps its new name"))),
@@ -82,8 +90,20 @@ fn take_out(
             run(host, &command(host, which.0, &name), &operation)?;
             outcome = Outcome::Changed;
         }
+        take_back(host, device, &operation)?;
     }
     Ok(outcome)
+}
+
+/// Notes what the pool has left on a device that was blank, so that it can be given again.
+fn take_back(host: &Host, device: &Approved, operation: &str) -> Result<(), PluginError> {
+    let now = device::look(host, &device.path);
+    match now.content().filter(|_| device.holds.is_none()) {
+        Some(content) => remember(host, operation, |record| {
+            record.take_back(host.system(), &device.path, content.fingerprint.clone());
+        }),
+        None => Ok(()),
+    }
 }
 
 fn put_back(
@@ -97,11 +117,14 @@ fn put_back(
     let operation = format!("cannot put {property} of the pool {} back", which.0);
     the_pool(host, which, &operation)?;
     let present = value(host, target, which.0, property).map_err(|error| zfs_error(&operation, error))?;
-    if !present.is_some_and(|present| crate::plan::is_so(property, &present, to)) {
+    if !present.is_some_and(|present| crate::plan::is_so(target, property, &present, to)) {
         return Ok(Outcome::AlreadySo);
     }
     if property.starts_with("feature@") {
         return Err(PluginError::unsupported(format!("{property} of the pool {} cannot be disabled again", which.0)));
+    }
+    if (target, property) == (Target::Root, "mountpoint") {
+        crate::places::check_move(host, which.0, &from.value, &operation)?;
     }
     let old = if from.value == "-" { "" } else { from.value.as_str() };
     let done = match (target, &from.source) {

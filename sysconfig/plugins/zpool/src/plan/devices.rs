@@ -3,7 +3,7 @@
 use super::Refusal;
 use crate::change::Approved;
 use crate::config::{Pool, WantedVdev};
-use crate::state::State;
+use crate::state::{Member, State};
 use sysconfig_platform::device::{Content, Device, Presence};
 
 /// `SPA_MINDEVSIZE`: what a device has at least, in bytes.
@@ -67,10 +67,15 @@ impl<'a> Devices<'a> {
             let what = format!("{path} is part of the imported pool {}", owner.status.name);
             return Err(Refusal::new(what, "choose another device"));
         }
+        if let Some(name) = self.joins(device) {
+            let what = format!("{path} is part of the pool {name}, which uses it otherwise");
+            return Err(Refusal::new(what, "choose another device, or write it as it is used"));
+        }
         if let Some(used) = &content.used {
             return Err(Refusal::new(format!("{path} is in use: {used}"), "choose another device"));
         }
-        if let Some(label) = content.label.as_ref().filter(|label| self.guid == Some(label.pool_guid)) {
+        let left = self.state.record.is_left(path, content);
+        if let Some(label) = content.label.as_ref().filter(|label| self.guid == Some(label.pool_guid) && !left) {
             // Perhaps one that was lost and has come back, perhaps one of a pool that is to be imported.
             let what = format!("{path} holds {label}, this very pool, which does not use it so");
             return Err(Refusal::new(what, format!("if it is an old member: zpool labelclear {path}")));
@@ -79,7 +84,7 @@ impl<'a> Devices<'a> {
             let what = format!("{path} is too small: {} bytes", content.bytes);
             return Err(Refusal::new(what, "a pool takes devices of 64 MiB and more"));
         }
-        let holds = content.description();
+        let holds = content.description().filter(|_| !left);
         if let (Some(holds), false) = (&holds, self.may_be_lost(device)) {
             let help = format!(
                 "if nothing of it is needed, add {path} to allow-destructive of the pool {}, and apply with \
@@ -89,8 +94,17 @@ impl<'a> Devices<'a> {
             return Err(Refusal::new(format!("{path} holds {holds}"), help));
         }
         let fingerprint = content.fingerprint.clone();
-        self.approved.push(Approved { path: path.to_owned(), fingerprint, holds });
+        let pool_guid = content.label.as_ref().map(|label| label.pool_guid).filter(|guid| *guid != 0);
+        self.approved.push(Approved { path: path.to_owned(), fingerprint, holds, pool_guid, left });
         Ok(content)
+    }
+
+    /// The name of the pool that is to get devices, if it already has this one once it is imported: caches and spares do not
+    /// bear its label, so that they look as if they were nobody's.
+    fn joins(&self, device: &Device) -> Option<&str> {
+        let found = self.state.importable.iter().find(|found| Some(found.pool.guid) == self.guid)?;
+        let is_it = |member: &Member| member.names.as_ref().is_some_and(|names| names.overlaps_disk(&device.names));
+        found.members.values().any(|member| !member.lost && is_it(member)).then_some(found.pool.name.as_str())
     }
 
     fn may_be_lost(&self, device: &Device) -> bool {

@@ -1,6 +1,8 @@
 //! The vdevs: which of the wanted ones are there, what can be added to them, and what cannot.
 //!
-//! Two devices are the same when their guids are, or else their names. What a pool has and nobody configured stays.
+//! `member` is about the devices of one vdev. Two devices are the same when their guids are, or else their names. What a pool has and nobody configured stays.
+
+mod member;
 
 use super::devices::Devices;
 use super::{PoolPlan, Refusal, Step};
@@ -8,7 +10,7 @@ use crate::change::{Change, Role};
 use crate::config::{Pool, WantedVdev};
 use crate::state::{Members, State};
 use std::fmt;
-use sysconfig_platform::device::{Device, Presence};
+use sysconfig_platform::device::Device;
 use sysconfig_platform::zpool::{Kind, Layout, Vdev};
 use sysconfig_plugin::{PlannedStep, Risk};
 
@@ -20,8 +22,18 @@ pub(super) struct Actual<'a> {
     pub(super) members: &'a Members,
 }
 
-/// A place in a vdev: one device, or while one takes the place of another, both.
-type Slot<'a> = Vec<&'a Vdev>;
+/// A place in a vdev: one device, or while one takes the place of another or stands in for it, both.
+struct Slot<'a> {
+    /// Why there are several, if there are.
+    kind: Kind,
+    devices: Vec<&'a Vdev>,
+}
+
+impl<'a> Slot<'a> {
+    fn of(vdev: &'a Vdev) -> Self {
+        Self { kind: vdev.kind, devices: vdev.devices() }
+    }
+}
 
 /// A vdev of the pool as the configuration sees it.
 struct Top<'a> {
@@ -33,14 +45,19 @@ struct Top<'a> {
 impl<'a> Top<'a> {
     fn of(vdev: &'a Vdev) -> Self {
         let (kind, slots) = match vdev.kind {
-            Kind::Device | Kind::Replacing | Kind::Spare => (Kind::Device, vec![vdev.devices()]),
-            kind => (kind, vdev.members.iter().map(Vdev::devices).collect()),
+            Kind::Device | Kind::Replacing | Kind::Spare => (Kind::Device, vec![Slot::of(vdev)]),
+            kind => (kind, vdev.members.iter().map(Slot::of).collect()),
         };
         Self { name: &vdev.name, kind, slots }
     }
 
+    /// Every device in it.
+    fn devices(&self) -> impl Iterator<Item = &'a Vdev> {
+        self.slots.iter().flat_map(|slot| slot.devices.iter().copied())
+    }
+
     fn describe(&self) -> String {
-        let devices: Vec<_> = self.slots.iter().flatten().map(|device| device.name.as_str()).collect();
+        let devices: Vec<_> = self.devices().map(|device| device.name.as_str()).collect();
         match self.kind {
             Kind::Device => devices.join(", "),
             _ => format!("{} ({})", self.name, devices.join(", ")),
@@ -97,12 +114,30 @@ impl Difference<'_> {
             }
         }
         let same_number = wanted.len() == tops.len();
+        // Where nothing is as configured, the pool may be another one of the same name, unless its guid says that it is meant.
+        let is_known = role != Role::Data
+            || taken.contains(&true)
+            || tops.is_empty()
+            || self.pool.wanted_guid() == Some(self.actual.guid);
         for (at, vdev) in absent {
             match tops.get(at) {
+                _ if !is_known => {
+                    let has: Vec<_> = tops.iter().map(Top::describe).collect();
+                    let what = format!(
+                        "none of {} is in the pool, which has {} instead",
+                        vdev.devices.join(", "),
+                        has.join(" and ")
+                    );
+                    let help = format!(
+                        "if it is the pool that is meant, say so with guid = \"{}\"; else choose another name",
+                        self.actual.guid
+                    );
+                    self.refuse(what, &help);
+                }
                 // A single device in the place of another one is its replacement: adding it would be for good.
                 Some(top) if same_number && !taken[at] && vdev.kind == Kind::Device && top.kind == Kind::Device => {
                     taken[at] = true;
-                    self.replace(&top.slots[0], &vdev.devices[0]);
+                    self.replace_in(&top.slots[0], &vdev.devices[0]);
                 }
                 _ => {
                     let others = taken.iter().zip(&tops).filter(|(taken, _)| !**taken);
@@ -162,115 +197,6 @@ impl Difference<'_> {
         });
     }
 
-    /// A wanted vdev and the one of the pool that has some of its devices.
-    fn vdev(&mut self, vdev: &WantedVdev, top: &Top<'_>) {
-        let mut free: Vec<&Slot<'_>> = top.slots.iter().collect();
-        let mut missing = Vec::new();
-        for path in &vdev.devices {
-            match free.iter().position(|slot| slot.iter().any(|member| self.is(path, member))) {
-                Some(at) => {
-                    let slot = free.remove(at);
-                    self.present(path, slot);
-                }
-                None => missing.push(path),
-            }
-        }
-        match (vdev.kind, top.kind) {
-            (wanted, actual) if wanted == actual => {}
-            (Kind::Mirror, Kind::Device) | (Kind::Device, Kind::Mirror) => {}
-            (wanted, _) => {
-                let what =
-                    format!("{} cannot become a {} of {}", top.describe(), wanted.word(), vdev.devices.join(", "));
-                return self.refuse(what, "the kind of a vdev cannot be changed; make another pool and copy the data");
-            }
-        }
-        let can_grow = vdev.kind == Kind::Mirror;
-        if !can_grow && missing.len() > free.len() {
-            let what = format!("{} cannot get more members: {}", top.describe(), words(&missing));
-            return self.refuse(what, "a raidz keeps its number of devices; add another one of the same number");
-        }
-        // Each missing device takes a place that nobody configured, in order; only what is left widens a mirror, and that
-        // first, while the member that it is attached to is still there.
-        let (replacing, widening) = missing.split_at(free.len().min(missing.len()));
-        let partner = top.slots.iter().flatten().find(|member| member.state == "ONLINE");
-        for path in widening {
-            match partner {
-                Some(partner) => self.attach(partner, path),
-                None => self.refuse(format!("{} has no member that is online", top.describe()), "mend it first"),
-            }
-        }
-        for (slot, path) in free.iter().zip(replacing) {
-            self.replace(slot, path);
-        }
-        let free = free.split_off(replacing.len());
-        for slot in free {
-            let names: Vec<_> = slot.iter().map(|member| member.name.as_str()).collect();
-            let note = format!("{} in {} is not in the configuration, and stays", names.join(", "), top.name);
-            self.note(note);
-        }
-    }
-
-    /// A device in its place: perhaps it was lost, has come back, or another one is there now.
-    fn present(&mut self, path: &str, slot: &[&Vdev]) {
-        let Some(device) = self.state.device(path) else { return };
-        let is_well = |member: &&Vdev| !matches!(member.state.as_str(), "UNAVAIL" | "REMOVED" | "FAULTED" | "OFFLINE");
-        let named: Vec<_> = slot.iter().copied().filter(|member| self.is(path, member)).collect();
-        // A spare may stand in for it, and what takes its place in the same slot is called as it was.
-        let Some(member) = named.first().copied().filter(|_| !named.iter().any(is_well)) else { return };
-        // What the pool knows the lost member by, and not what is written on what stands in its place.
-        let guid = member.shown_guid();
-        let is_same = device
-            .label()
-            .is_some_and(|label| label.pool_guid == self.actual.guid && guid.is_none_or(|guid| label.guid == guid));
-        match (&device.presence, is_same, member.state.as_str()) {
-            (Presence::Absent, ..) => self.note(format!("{path} is missing")),
-            (_, true, "UNAVAIL" | "REMOVED") => {
-                let summary = format!("use {path} in the pool {} again", self.actual.name);
-                let (device, path) = (member.name.clone(), path.to_owned());
-                self.step("online", summary, Risk::Safe, |pool, guid| Change::Online { pool, guid, device, path });
-            }
-            (_, true, state) => {
-                self.note(format!("{path} is {state}, which is somebody's decision or its own failure"));
-            }
-            (_, false, _) => self.replace(&[member], path),
-        }
-    }
-
-    fn replace(&mut self, slot: &[&Vdev], path: &str) {
-        let [old] = slot else {
-            let names: Vec<_> = slot.iter().map(|member| member.name.as_str()).collect();
-            return self.refuse(
-                format!("{} are just taking each other's place", names.join(" and ")),
-                "wait until that is done",
-            );
-        };
-        let mut devices = Devices::new(self.pool, self.state, Some(self.actual.guid));
-        let bytes = match devices.approve(path) {
-            Ok(content) => content.bytes,
-            Err(refusal) => return self.plan.refusals.push(refusal),
-        };
-        let old_bytes = self.actual.members.get(&old.name).and_then(|member| member.bytes);
-        if let Some(old_bytes) = old_bytes.filter(|old_bytes| bytes < *old_bytes) {
-            let what =
-                format!("{path} is smaller than {}, which it is to replace ({bytes} and {old_bytes} bytes)", old.name);
-            return self.refuse(what, "choose a device that is at least as large");
-        }
-        let what = format!("replace {} of the pool {} by {path}", old.path().unwrap_or(&old.name), self.actual.name);
-        let summary = devices.summary(what);
-        let (old, new) = (old.name.clone(), devices.approved.remove(0));
-        self.step("replace", summary, Risk::Disruptive, |pool, guid| Change::Replace { pool, guid, old, new });
-    }
-
-    fn attach(&mut self, partner: &Vdev, path: &str) {
-        let mut devices = Devices::new(self.pool, self.state, Some(self.actual.guid));
-        if let Err(refusal) = devices.approve(path) {
-            return self.plan.refusals.push(refusal);
-        }
-        let summary = devices.summary(format!("attach {path} to {} of the pool {}", partner.name, self.actual.name));
-        let (to, new) = (partner.name.clone(), devices.approved.remove(0));
-        self.step("attach", summary, Risk::Safe, |pool, guid| Change::Attach { pool, guid, to, new });
-    }
-
     fn single(&mut self, wanted: &[String], actual: &[Vdev], role: Role) {
         for path in wanted {
             if !actual.iter().any(|vdev| self.is(path, vdev)) {
@@ -285,7 +211,7 @@ impl Difference<'_> {
     }
 
     fn shares(&self, vdev: &WantedVdev, top: &Top<'_>) -> bool {
-        vdev.devices.iter().any(|path| top.slots.iter().flatten().any(|member| self.is(path, member)))
+        vdev.devices.iter().any(|path| top.devices().any(|member| self.is(path, member)))
     }
 
     /// Whether a configured device is a member of the pool: by guid where both have one, or else by name.
@@ -316,80 +242,5 @@ impl Difference<'_> {
 
     fn note(&mut self, what: impl fmt::Display) {
         self.plan.notes.push(format!("pool {}: {what}", self.actual.name));
-    }
-}
-
-fn words(paths: &[&String]) -> String {
-    paths.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::Member;
-    use sysconfig_platform::System;
-    use sysconfig_platform::device;
-    use sysconfig_platform::fake::Machine;
-    use sysconfig_platform::zpool::parse_status;
-
-    /// What there is to do about a mirror of `c0t0d0` and `c0t1d0` whose configuration lines are these.
-    fn planned(rows: &str, has_disk: bool) -> (Vec<String>, Vec<String>) {
-        let (_directory, host, machine) = Machine::start(System::Illumos);
-        if has_disk {
-            machine.storage(|storage| storage.add_disk("c0t1d0", 128 << 20));
-        }
-        let text = format!(
-            "  pool: tank\n state: DEGRADED\nconfig:\n\n\tNAME                         STATE     READ WRITE CKSUM\n\ttank                         DEGRADED     0     0     0\n{rows}"
-        );
-        let status = parse_status("look", &text).unwrap().remove(0);
-        let member = |vdev: &Vdev| Member {
-            names: vdev.path().map(|path| device::names(&host, path)),
-            guid: vdev.shown_guid(),
-            bytes: None,
-            lost: crate::state::is_lost(vdev),
-        };
-        let members: Members =
-            status.layout.devices().into_iter().map(|vdev| (vdev.name.clone(), member(vdev))).collect();
-        let pool: Pool = serde_json::from_value(serde_json::json!({
-            "name": "tank", "vdevs": [{ "mirror": ["/dev/dsk/c0t0d0", "/dev/dsk/c0t1d0"] }], "spares": ["/dev/dsk/c0t9d0"],
-        }))
-        .unwrap();
-        let devices = pool.devices().into_iter().map(|(_, path)| device::look(&host, path)).collect();
-        let state = State { system: System::Illumos, pools: Vec::new(), importable: Vec::new(), devices };
-        let actual = Actual { name: "tank", guid: 7, layout: &status.layout, members: &members };
-        let plan = difference(&pool, &actual, &state);
-        assert_eq!(plan.refusals, []);
-        (plan.steps.into_iter().map(|step| step.summary).collect(), plan.notes)
-    }
-
-    const SPARE: &str = "\t  mirror-0                   DEGRADED     0     0     0\n\
-        \t    /dev/dsk/c0t0d0s0        ONLINE       0     0     0\n\
-        \t    spare-1                  DEGRADED     0     0     0\n\
-        \t      1339667020650979168    UNAVAIL      0     0     0  was /dev/dsk/c0t1d0s0\n\
-        \t      /dev/dsk/c0t9d0s0      ONLINE       0     0     0\n\
-        \tspares\n\t  /dev/dsk/c0t9d0s0          INUSE     currently in use\n";
-
-    #[test]
-    fn a_member_that_a_spare_stands_in_for_is_replaced_when_a_blank_disk_is_in_its_place() {
-        let (steps, notes) = planned(SPARE, false);
-        assert_eq!((steps, notes), (vec![], vec!["pool tank: /dev/dsk/c0t1d0 is missing".to_owned()]));
-        let (steps, notes) = planned(SPARE, true);
-        let replaced = "replace /dev/dsk/c0t1d0s0 of the pool tank by /dev/dsk/c0t1d0".to_owned();
-        assert_eq!((steps, notes), (vec![replaced], vec![]));
-    }
-
-    #[test]
-    fn a_replacement_in_the_same_place_is_not_begun_again() {
-        let rows = SPARE.replace("spare-1    ", "replacing-1").replace("c0t9d0s0      ONLINE", "c0t1d0s0      ONLINE");
-        assert_eq!(planned(&rows, true), (vec![], vec![]));
-    }
-
-    #[test]
-    fn a_member_that_somebody_took_offline_stays_so() {
-        let rows = "\t  mirror-0                   DEGRADED     0     0     0\n\
-            \t    /dev/dsk/c0t0d0s0        ONLINE       0     0     0\n\
-            \t    /dev/dsk/c0t1d0s0        OFFLINE      0     0     0\n\tspares\n\t  /dev/dsk/c0t9d0s0          AVAIL\n";
-        let (steps, notes) = planned(rows, false);
-        assert_eq!((steps.len(), notes.len()), (0, 1), "{steps:?} {notes:?}");
     }
 }

@@ -14,7 +14,7 @@ use crate::config::{Config, Pool};
 use crate::state::{ActivePool, FoundPool, State};
 use devices::Devices;
 use layout::Actual;
-use sysconfig_platform::zpool::Importable;
+use sysconfig_platform::zpool::{Importable, PoolStatus};
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// A step of this plugin.
@@ -43,15 +43,29 @@ pub(crate) struct PoolPlan {
 
 /// The steps for all pools.
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
-    let mut steps = Vec::new();
-    let mut refused = Vec::new();
+    let (mut steps, mut mounts, mut destructive, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for pool in &config.pools {
         let plan = plan_pool(pool, state);
-        steps.extend(plan.steps);
+        let (last, first) = in_order(plan.steps);
+        // A place that is taken is no reason to leave other pools undone.
+        let (last_of_all, first): (Vec<_>, Vec<_>) =
+            first.into_iter().partition(|step| matches!(step.change, Change::MountAll { .. }));
+        steps.extend(first);
+        mounts.extend(last_of_all);
+        destructive.extend(last);
         refused.extend(plan.refusals.into_iter().map(|refusal| refuse(pool, refusal)));
     }
-    steps.extend(refused);
-    steps
+    [steps, mounts, destructive, refused].concat()
+}
+
+/// What loses something, and what else changes the layout behind it, apart from the rest: a step that is not allowed keeps later
+/// ones from being done, of other pools too.
+fn in_order(steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
+    let at = steps.iter().position(|step| step.risk == Risk::Destructive).unwrap_or(steps.len());
+    let is_last = |(index, step): &(usize, Step)| *index >= at && !step.change.devices().is_empty();
+    let (last, first): (Vec<_>, Vec<_>) = steps.into_iter().enumerate().partition(is_last);
+    let steps = |indexed: Vec<(usize, Step)>| indexed.into_iter().map(|(_, step)| step).collect();
+    (steps(last), steps(first))
 }
 
 /// What is left as it is, and why, in one line each.
@@ -112,7 +126,11 @@ fn of_active(pool: &Pool, active: &ActivePool, state: &State) -> PoolPlan {
     if !changes_layout && !is_boot_pool {
         properties::growth(pool, active, &mut plan);
     }
-    properties::of_root(pool, active, &mut plan);
+    properties::of_root(pool, active, state, &mut plan);
+    match state.record.to_mount.contains(&active.guid) {
+        true => plan.steps.push(mount_all(pool, active.guid)),
+        false => properties::mount_root(pool, active, state, &mut plan),
+    }
     plan
 }
 
@@ -127,10 +145,28 @@ impl PoolPlan {
     }
 }
 
+/// What the system says of a pool that wants nothing but what an upgrade would give it.
+const MAY_BE_UPGRADED: &str = "features are not enabled";
+/// Stands before how far a resilver has come.
+const RESILVER: &str = ": a resilver is under way";
+
+/// Tells what the system says of a pool: it is ONLINE, too, when a device or file has errors.
 fn report_health(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
-    if active.status.state != "ONLINE" {
-        plan.notes.push(format!("pool {} is {}: {}", pool.name, active.status.state, active.status.status));
+    let PoolStatus { state, status, scan, .. } = &active.status;
+    let is_told = !status.is_empty() && !status.contains(MAY_BE_UPGRADED);
+    if state != "ONLINE" || is_told {
+        plan.notes.push(format!("pool {} is {state}: {status}", pool.name));
     }
+    if active.status.is_resilvering() {
+        let done = scan.split_whitespace().find(|word| word.ends_with('%')).map(|done| format!(", {done} done"));
+        plan.notes.push(format!("pool {}{RESILVER}{}", pool.name, done.unwrap_or_default()));
+    }
+}
+
+/// Whether two notes are the same, however far something has come.
+pub(crate) fn is_same_note(one: &str, other: &str) -> bool {
+    let stem = |note: &str| note.split_once(RESILVER).map(|(pool, _)| pool.to_owned());
+    one == other || (stem(one).is_some() && stem(one) == stem(other))
 }
 
 fn absent(pool: &Pool, state: &State) -> PoolPlan {
@@ -199,10 +235,18 @@ fn import(pool: &Pool, found: &FoundPool, state: &State) -> PoolPlan {
     let change =
         Change::Import { pool: pool.name.clone(), guid, old_name: renamed, directories: pool.search_directories() };
     plan.steps.push(PlannedStep::new("import", &pool.name, summary, risk, change).field("imported", false, true));
+    // The root dataset may be configured to be elsewhere than where the pool was before.
     properties::after_import(pool, guid, &mut plan);
+    plan.steps.push(mount_all(pool, guid));
     let actual = Actual { name: &pool.name, guid, layout: &found.pool.layout, members: &found.members };
     plan.append(layout::difference(pool, &actual, state));
     plan
+}
+
+fn mount_all(pool: &Pool, guid: u64) -> Step {
+    let summary = format!("mount the file systems of the pool {}", pool.name);
+    let change = Change::MountAll { pool: pool.name.clone(), guid };
+    PlannedStep::new("mount", &pool.name, summary, Risk::Safe, change)
 }
 
 fn cannot_import(pool: &Importable) -> Option<Refusal> {
@@ -237,6 +281,8 @@ fn create(pool: &Pool, state: &State) -> PoolPlan {
     }
     plan.refusals.extend(devices.loose(&pool.cache));
     plan.refusals.extend(devices.loose(&pool.spares));
+    // ZFS would not make it either.
+    plan.refusals.extend(properties::no_place(pool, state));
     if !plan.refusals.is_empty() {
         return plan;
     }

@@ -3,10 +3,10 @@
 use super::{PoolPlan, Refusal, Step};
 use crate::change::{Change, Target};
 use crate::config::{Pool, Scalar};
-use crate::state::ActivePool;
+use crate::state::{ActivePool, State};
 use sysconfig_platform::storage::parse_size;
 use sysconfig_platform::zfs::Property;
-use sysconfig_platform::zfs::property::same_value;
+use sysconfig_platform::zfs::property::{same_dataset_value, same_pool_value};
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// Of pools: what counts when devices are added only, so that a present value says nothing.
@@ -25,7 +25,7 @@ pub(super) fn of_pool(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
             continue;
         };
         let wanted = wanted.to_string();
-        if is_so(name, &present.value, &wanted) {
+        if is_so(Target::Pool, name, &present.value, &wanted) {
             continue;
         }
         if name.starts_with("feature@") && wanted == "disabled" {
@@ -38,14 +38,14 @@ pub(super) fn of_pool(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
 }
 
 /// The steps for the root dataset's properties.
-pub(super) fn of_root(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
+pub(super) fn of_root(pool: &Pool, active: &ActivePool, state: &State, plan: &mut PoolPlan) {
     for (name, wanted) in &pool.root_properties {
         let wanted = wanted.to_string();
         let present = active.root.get(name);
         match present {
             // A property of the user's own is there only once it is set.
             None if !name.contains(':') => plan.refusals.push(unknown(name, "root dataset")),
-            Some(present) if is_so(name, &present.value, &wanted) => {}
+            Some(present) if is_so(Target::Root, name, &present.value, &wanted) => {}
             Some(present) if ROOT_WHEN_MADE.contains(&name.as_str()) => {
                 let what = format!("{name} of the root dataset is {}, not {wanted}", present.value);
                 plan.refusals.push(Refusal::new(
@@ -53,9 +53,49 @@ pub(super) fn of_root(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
                     "it is decided when the pool is made; make another pool, and copy the data",
                 ));
             }
+            _ if name == "mountpoint" && is_automatic(pool, active) && state.occupied.contains_key(&pool.name) => {
+                plan.refusals.extend(no_place(pool, state));
+            }
             _ => plan.steps.push(set(Target::Root, pool, active.guid, name, present, &wanted)),
         }
     }
+}
+
+/// Mounts the root dataset where it is configured to be: without that programs write into its directory unnoticed.
+pub(super) fn mount_root(pool: &Pool, active: &ActivePool, state: &State, plan: &mut PoolPlan) {
+    let present = |name| active.root.get(name).map(|property| property.value.clone());
+    let Some(place) = pool.root_place().filter(|place| place.starts_with('/')) else { return };
+    if present("mounted").as_deref() != Some("no") || !is_automatic(pool, active) {
+        return;
+    }
+    if let Some(refusal) = no_place(pool, state) {
+        // The mount point itself was perhaps refused for the same reason.
+        if !plan.refusals.contains(&refusal) {
+            plan.refusals.push(refusal);
+        }
+        return;
+    }
+    if present("keystatus").as_deref() == Some("unavailable") {
+        let help = format!("load the key: zfs load-key {}", pool.name);
+        return plan.refusals.push(Refusal::new("its root dataset is encrypted, and its key is not loaded", help));
+    }
+    let summary = format!("mount the root dataset of the pool {} at {place}", pool.name);
+    let change = Change::Mount { pool: pool.name.clone(), guid: active.guid, place };
+    plan.steps.push(PlannedStep::new("mount", &pool.name, summary, Risk::Safe, change).field("mounted", "no", "yes"));
+}
+
+/// Whether the root dataset is mounted by itself once it is as configured.
+fn is_automatic(pool: &Pool, active: &ActivePool) -> bool {
+    let configured = pool.root_properties.get("canmount").map(Scalar::to_string);
+    let present = || active.root.get("canmount").map(|property| property.value.clone());
+    configured.or_else(present).is_none_or(|canmount| canmount == "on")
+}
+
+/// Why the root dataset is not mounted where it is configured to be.
+pub(super) fn no_place(pool: &Pool, state: &State) -> Option<Refusal> {
+    let why = state.occupied.get(&pool.name)?;
+    let place = pool.root_place()?;
+    Some(Refusal::new(format!("its root dataset cannot be mounted at {place}: {why}"), crate::places::HELP))
 }
 
 /// The steps for a pool whose properties will be known when it is imported.
@@ -85,9 +125,13 @@ pub(super) fn growth(pool: &Pool, active: &ActivePool, plan: &mut PoolPlan) {
     plan.steps.push(step.field("expandsize", gained, 0));
 }
 
-/// Whether a value is as wanted; a feature that is used is enabled, too.
-pub(crate) fn is_so(name: &str, present: &str, wanted: &str) -> bool {
-    same_value(present, wanted) || (name.starts_with("feature@") && (present, wanted) == ("active", "enabled"))
+/// Whether a value is as wanted, in whatever word; a feature that is used is enabled, too.
+pub(crate) fn is_so(target: Target, name: &str, present: &str, wanted: &str) -> bool {
+    match target {
+        Target::Pool if name.starts_with("feature@") => present == wanted || (present, wanted) == ("active", "enabled"),
+        Target::Pool => same_pool_value(name, wanted, present),
+        Target::Root => same_dataset_value(name, wanted, present),
+    }
 }
 
 fn unknown(name: &str, of: &str) -> Refusal {

@@ -15,13 +15,14 @@ mod world;
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = plugin_testing::namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 7] = [
+    let scenarios: [(&str, fn()); 8] = [
         ("create", scenarios::create),
         ("export", scenarios::export_behind_our_back),
         ("missing", scenarios::missing_device),
         ("full", scenarios::full_pool),
         ("foreign", scenarios::foreign_pool),
         ("extend", scenarios::extend),
+        ("taken back", scenarios::taken_back),
         ("permissions", daemon::two_permissions),
     ];
     let found = scenarios.iter().find(|(name, _)| *name == scenario);
@@ -44,5 +45,6 @@ privileged! {
     privileged_full_pool => "full";
     privileged_foreign_pool_on_the_disk => "foreign";
     privileged_extend => "extend";
+    privileged_what_was_taken_out_again_is_blank_still => "taken back";
     privileged_content_is_lost_with_two_permissions_only => "permissions";
 }

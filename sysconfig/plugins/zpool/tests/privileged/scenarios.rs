@@ -141,3 +141,26 @@ pub(crate) fn extend() {
     let steps = harness.plan().unwrap();
     assert!(steps.iter().all(|step| step.action == "refuse") && steps.len() == 2, "{steps:?}");
 }
+
+/// What `zpool detach` leaves on a device is a label of the pool and all that was copied.
+pub(crate) fn taken_back() {
+    build(&["d0", "d1"]);
+    let single = tank("vdevs = [\"@/d0\"]\nroot-properties = { mountpoint = \"/run/mounted/tank\" }");
+    converge(&mut plugin(), &single);
+    sh("dd if=/dev/urandom of=/run/mounted/tank/file bs=1M count=8 2>&1");
+    let mut harness = plugin();
+    harness.configure(config(&tank(MIRROR)));
+    let steps = harness.plan().unwrap();
+    assert!(steps.len() == 1 && steps[0].action == "attach", "{steps:?}");
+    harness.apply(&steps[0]).unwrap();
+    eventually("a whole mirror", || sh("zpool status tank").contains("resilvered").then_some(()));
+    harness.undo(&steps[0]).unwrap();
+    assert!(!sh("zpool status tank").contains("mirror"));
+    // Whoever has written there since has something to lose.
+    sh(&format!("cp {DISKS}/d1 {DISKS}/before && echo theirs | dd of={DISKS}/d1 bs=1 seek=600 conv=notrunc 2>&1"));
+    let refused = harness.plan().unwrap();
+    assert!(refused[0].summary.contains("/d1 holds "), "{refused:?}");
+    sh(&format!("cp {DISKS}/before {DISKS}/d1"));
+    let (done, _) = converge(&mut plugin(), &tank(MIRROR));
+    assert!(done.len() == 1 && done[0].starts_with("attach"), "{done:?}");
+}

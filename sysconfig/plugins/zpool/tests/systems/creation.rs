@@ -1,6 +1,6 @@
 //! Pools are made, imported and extended.
 
-use crate::support::{Fixture, tank};
+use crate::support::{Fixture, SYSTEMS, disk, summaries, tank};
 
 #[test]
 fn every_kind_of_vdev_is_made_with_one_command() {
@@ -69,6 +69,17 @@ fn a_pool_of_disks_is_made_on_linux_and_found_again() {
     assert_eq!(fixture.commands().len(), 1);
 }
 
+/// Some versions end with success when there is nothing to import, others do not.
+#[test]
+fn nothing_to_import_is_no_failure() {
+    for status in [0, 1] {
+        let mut fixture = Fixture::illumos();
+        fixture.machine.storage(|storage| storage.nothing_to_import = status);
+        fixture.converge(&tank(r#"vdevs = ["c#0t0d0"]"#));
+        assert_eq!(fixture.refusals("[[storage.pool]]\nname = \"other\"\n").len(), 1);
+    }
+}
+
 #[test]
 fn files_are_vdevs_too() {
     let mut fixture = Fixture::illumos();
@@ -78,7 +89,7 @@ fn files_are_vdevs_too() {
     let text = tank(r#"vdevs = [{ mirror = ["/var/tmp/a", "/var/tmp/b"] }]"#);
     fixture.converge(&text);
     fixture.machine.type_in("zpool export tank");
-    assert_eq!(fixture.converge(&text).len(), 1, "it is looked for where its files are");
+    assert_eq!(fixture.converge(&text).len(), 2, "it is looked for where its files are");
     assert!(fixture.commands().iter().any(|line| line.starts_with("zpool import -d /var/tmp ")));
 }
 
@@ -110,7 +121,7 @@ fn a_pool_without_vdevs_is_imported_by_name_or_by_guid() {
             false => "[[storage.pool]]\nname = \"old\"\n".to_owned(),
         };
         let done = fixture.converge(&text);
-        assert_eq!(done.len(), 1);
+        assert_eq!(done.len(), 2, "{done:?}");
         let name = if by_guid { "tank" } else { "old" };
         assert_eq!(fixture.machine.storage(|storage| storage.pools[name].guid), guid);
         assert_eq!(done[0].contains("called old"), by_guid, "{done:?}");
@@ -176,6 +187,32 @@ fn a_disk_that_was_changed_in_its_slot_is_replaced_and_one_that_came_back_is_use
     assert_eq!(fixture.drawing(), "mirror(c0t0d0s0 c0t1d0s0)");
 }
 
+/// The disk that failed is never seen again; the new one is in another place.
+#[test]
+fn a_member_for_which_a_spare_stands_in_is_replaced_by_any_disk() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        let [one, lost, new, spare] = [0, 1, 5, 9].map(|number| disk(system, number));
+        let text =
+            |other: &str| tank(&format!("vdevs = [{{ mirror = [\"{one}\", \"{other}\"] }}]\nspares = [\"{spare}\"]"));
+        fixture.converge(&text(&lost));
+        fixture.machine.storage(|storage| {
+            storage.pull(&lost, false);
+            storage.stand_in("tank", &lost, &spare);
+        });
+        let shown = fixture.machine.type_in("zpool status -P");
+        assert!(shown.contains("spare-1") && shown.contains("INUSE"), "{shown}");
+        assert_eq!(fixture.converge(&text(&lost)), [""; 0], "it is missed, and nothing can be done");
+        let done = fixture.converge(&text(&new));
+        assert!(
+            done.len() == 1 && done[0].starts_with("replace ") && done[0].ends_with(&format!(" by {new}")),
+            "{done:?}"
+        );
+        let shown = fixture.machine.type_in("zpool status -P");
+        assert!(!shown.contains("spare-1") && shown.contains("AVAIL"), "{shown}");
+    }
+}
+
 #[test]
 fn changes_are_undone_as_far_as_that_loses_nothing() {
     let mut fixture = Fixture::illumos();
@@ -196,6 +233,8 @@ fn changes_are_undone_as_far_as_that_loses_nothing() {
         fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
     }
     assert_eq!(fixture.drawing(), "c0t0d0s0");
+    // What the pool has left on disks that were blank is nobody's.
+    assert_eq!(summaries(&fixture.plan(&after)), summaries(&steps));
     let failmode = fixture.machine.storage(|storage| storage.pools["tank"].properties["failmode"].clone());
     assert_eq!(failmode, "wait");
     fixture.harness.undo(&creation[0]).unwrap();
@@ -212,4 +251,172 @@ fn other_plugins_hear_how_the_pools_are() {
     fixture.harness.observe().unwrap();
     let last = fixture.harness.emitted().pop().unwrap();
     assert_eq!((last.topic.as_str(), &last.data[0]["health"]), ("zfs.pools", &serde_json::json!("ONLINE")));
+}
+
+/// ZFS calls a pool ONLINE, too, that has lost data.
+#[test]
+fn what_the_system_says_of_a_pool_is_told_also_when_it_is_online() {
+    let mut fixture = Fixture::illumos();
+    let text = tank(r#"vdevs = [{ mirror = ["c#0t0d0", "c#0t1d0"] }]"#);
+    fixture.converge(&text);
+    assert_eq!(fixture.warnings(), [""; 0], "that it could be upgraded is no fault");
+    fixture.machine.storage(|storage| storage.damaged.extend(["tank".to_owned()]));
+    fixture.plan(&text);
+    let warnings = fixture.warnings();
+    assert!(
+        warnings[0].starts_with("pool tank is ONLINE: One or more devices has experienced an error"),
+        "{warnings:?}"
+    );
+    fixture.machine.storage(|storage| storage.resilver_looks = 9);
+    fixture.machine.type_in("zpool replace tank /dev/dsk/c0t1d0s0 /dev/dsk/c0t2d0");
+    let warnings = fixture.warnings();
+    assert!(warnings.contains(&"pool tank: a resilver is under way, 25.00% done".to_owned()), "{warnings:?}");
+}
+
+#[test]
+fn a_root_dataset_that_is_not_mounted_is_mounted_where_nothing_is_hidden() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        let text = tank(&format!("vdevs = [\"{}\"]\nroot-properties = {{ mountpoint = \"/data\" }}", disk(system, 0)));
+        fixture.converge(&text);
+        fixture.machine.type_in("zfs unmount tank");
+        let steps = fixture.plan(&text);
+        assert_eq!(summaries(&steps), ["mount the root dataset of the pool tank at /data"]);
+        // A program has written where the data should be.
+        let directory = fixture.host.root.locate("/data");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("log"), "x").unwrap();
+        let error = fixture.harness.apply(&steps[0]).unwrap_err();
+        assert!(error.chain().contains("the directory is not empty"), "{}", error.chain());
+        assert!(directory.join("log").exists() && fixture.commands().last().unwrap() == "zfs unmount tank");
+        // Seen beforehand it is a refusal, which does not hold up another pool.
+        let other = tank(&format!("vdevs = [\"{}\"]", disk(system, 1))).replace("tank", "other");
+        let both = fixture.plan(&format!("{text}{other}"));
+        let refusal = "not done: pool tank: its root dataset cannot be mounted at /data: the directory is not empty";
+        assert_eq!(summaries(&both)[1..], [refusal]);
+        fixture.harness.apply(&both[0]).unwrap();
+        fixture.machine.type_in("zpool export other");
+        std::fs::remove_file(directory.join("log")).unwrap();
+        fixture.converge(&text);
+        fixture.harness.undo(&steps[0]).unwrap();
+        assert_eq!(summaries(&fixture.plan(&text)), summaries(&steps));
+        // It is not mounted by itself when that is what is wanted.
+        fixture.machine.type_in("zfs set canmount=noauto tank");
+        assert_eq!(fixture.plan(&text), []);
+    }
+}
+
+/// A directory with somebody's file in it.
+fn fill(fixture: &Fixture, place: &str) -> std::path::PathBuf {
+    let directory = fixture.host.root.locate(place);
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("theirs"), "x").unwrap();
+    directory.join("theirs")
+}
+
+/// Where the file systems of the pool are mounted.
+fn places(fixture: &Fixture) -> Vec<String> {
+    let mounted = fixture.machine.storage(|storage| storage.mounted());
+    let places = mounted.iter().filter(|mount| mount.starts_with("tank"));
+    places.filter_map(|mount| mount.split(' ').nth(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_root_dataset_never_moves_over_what_is_there() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        let text = |place: &str| {
+            tank(&format!("vdevs = [\"{}\"]\nroot-properties = {{ mountpoint = \"{place}\" }}", disk(system, 0)))
+        };
+        fill(&fixture, "/home");
+        let refusal = "its root dataset cannot be mounted at /home: the directory is not empty";
+        assert_eq!(fixture.refusals(&text("/home")), [refusal], "nor is a pool made there");
+        fixture.converge(&text("/data"));
+        assert_eq!(fixture.refusals(&text("/home")), [refusal]);
+        // It was free when that was planned.
+        let steps = fixture.plan(&text("/srv"));
+        let theirs = fill(&fixture, "/srv");
+        let error = fixture.harness.apply(&steps[0]).unwrap_err();
+        assert!(
+            error.chain().contains("tank would be mounted at /srv: the directory is not empty"),
+            "{}",
+            error.chain()
+        );
+        std::fs::remove_file(theirs).unwrap();
+        fixture.harness.apply(&steps[0]).unwrap();
+        // And so it is on the way back.
+        fill(&fixture, "/data");
+        let error = fixture.harness.undo(&steps[0]).unwrap_err();
+        assert!(error.chain().contains("tank would be mounted at /data"), "{}", error.chain());
+        assert_eq!(places(&fixture), ["/srv"]);
+    }
+}
+
+#[test]
+fn what_follows_an_unmounted_root_dataset_does_not_move_over_what_is_there_either() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.type_in(&format!("zpool create tank {}", disk(system, 0)));
+        for line in ["zfs set canmount=off tank", "zfs create tank/home"] {
+            fixture.machine.type_in(line);
+        }
+        fill(&fixture, "/export/home");
+        let text =
+            tank(&format!("vdevs = [\"{}\"]\nroot-properties = {{ mountpoint = \"/export\" }}", disk(system, 0)));
+        let steps = fixture.plan(&text);
+        let error = fixture.harness.apply(&steps[0]).unwrap_err();
+        assert!(error.chain().contains("tank/home would be mounted at /export/home"), "{}", error.chain());
+    }
+}
+
+/// On Linux `zpool import` would cover the homes of the machine.
+#[test]
+fn an_import_mounts_nothing_over_what_is_there() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.type_in(&format!("zpool create tank {}", disk(system, 0)));
+        for line in [
+            "zfs create -o mountpoint=/home tank/home",
+            "zfs create tank/home/x",
+            "zfs create tank/y",
+            "zpool export tank",
+        ] {
+            fixture.machine.type_in(line);
+        }
+        let theirs = fill(&fixture, "/home");
+        let text = tank(&format!("vdevs = [\"{}\"]", disk(system, 0)));
+        let steps = fixture.plan(&text);
+        fixture.harness.apply(&steps[0]).unwrap();
+        assert_eq!(places(&fixture), [""; 0]);
+        let error = fixture.harness.apply(&steps[1]).unwrap_err();
+        let said = "tank/home at /home: the directory is not empty; tank/home/x at /home/x: /home is not free";
+        assert!(error.chain().contains(said), "{}", error.chain());
+        assert_eq!(places(&fixture), ["/tank", "/tank/y"]);
+        // It is not forgotten.
+        assert_eq!(summaries(&fixture.plan(&text)), ["mount the file systems of the pool tank"]);
+        // And no other pool waits for it.
+        let other = tank(&format!("vdevs = [\"{}\"]", disk(system, 1))).replace("tank", "other");
+        let steps = fixture.plan(&format!("{text}{other}"));
+        assert_eq!(steps.last().map(|step| step.summary.as_str()), Some("mount the file systems of the pool tank"));
+        assert!(steps.len() > 1 && steps[0].action == "create", "{:?}", summaries(&steps));
+        std::fs::remove_file(theirs).unwrap();
+        fixture.converge(&text);
+        assert_eq!(places(&fixture), ["/tank", "/tank/y", "/home", "/home/x"]);
+    }
+}
+
+/// Where the pool was mounted before is of no account.
+#[test]
+fn an_imported_pool_is_mounted_where_it_is_configured_to_be() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.type_in(&format!("zpool create -m /data tank {}", disk(system, 0)));
+        for line in ["zfs create tank/home", "zpool export tank"] {
+            fixture.machine.type_in(line);
+        }
+        fill(&fixture, "/data");
+        let root = "root-properties = { mountpoint = \"/archive\" }";
+        fixture.converge(&tank(&format!("vdevs = [\"{}\"]\n{root}", disk(system, 0))));
+        assert_eq!(places(&fixture), ["/archive", "/archive/home"]);
+    }
 }

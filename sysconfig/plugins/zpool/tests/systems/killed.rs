@@ -1,42 +1,58 @@
-//! The plugin is killed before and after every single command of a change, and the next run ends as if nothing had been.
+//! The plugin is killed before, in the middle of, and after every single command of a change, and the next run ends as if
+//! nothing had been.
 
-use crate::support::{DISK, Fixture, config, tank};
-use sysconfig_plugin_zpool::ZpoolPlugin;
+use crate::support::{DISK, Fixture, SYSTEMS, config, disk, tank};
+use plugin_testing::killed;
+use std::collections::BTreeSet;
+use sysconfig_platform::System;
+use sysconfig_plugin_zpool::{Change, ZpoolPlugin};
 
-/// (what somebody did before, what is configured)
-fn changes() -> Vec<(Vec<&'static str>, String)> {
-    let everything = r#"vdevs = [{ mirror = ["c#0t0d0", "c#0t1d0"] }, { mirror = ["c#0t2d0", "c#0t3d0"] }]
-        log = [{ mirror = ["c#0t4d0", "c#0t5d0"] }]
-        cache = ["c#0t6d0"]
-        spares = ["c#0t7d0"]
-        properties = { autoexpand = "on", comment = "x" }
-        root-properties = { compression = "lz4", atime = "off" }"#;
-    vec![
-        (vec![], tank(everything)),
-        (vec!["zpool create tank /dev/dsk/c0t0d0"], tank(everything)),
-        (vec!["zpool create tank mirror /dev/dsk/c0t8d0 /dev/dsk/c0t1d0", "zpool export tank"], tank(everything)),
-        (
-            vec!["zpool create tank raidz /dev/dsk/c0t0d0 /dev/dsk/c0t1d0 /dev/dsk/c0t2d0"],
-            tank(r#"vdevs = [{ raidz1 = ["c#0t3d0", "c#0t4d0", "c#0t2d0"] }]"#),
-        ),
-        (
-            vec!["zpool create old /dev/dsk/c0t0d0", "zpool export old"],
-            tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]\nproperties = { autoexpand = \"on\" }"),
-        ),
-        (
-            vec!["zpool create old /dev/dsk/c0t0d0", "zpool destroy old"],
-            tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]\nproperties = { autoexpand = \"on\" }"),
-        ),
-    ]
+// The operations of the plugin: who adds one adds it here, and then a way that kills it.
+plugin_testing::operations!(Change, besides Refuse: Create Import Add Attach Replace Online Expand Set MountAll Mount);
+
+/// What somebody did before, and what is configured. Disks are written `#N`.
+struct Way {
+    before: &'static [&'static str],
+    /// A disk that is gone when the pool is looked at, and then is back; one that has grown.
+    lost: Option<usize>,
+    grown: Option<usize>,
+    wanted: &'static str,
 }
 
-fn start(before: &[&str]) -> Fixture {
-    let fixture = Fixture::illumos();
-    for line in before {
-        fixture.machine.type_in(line);
-    }
-    fixture
+const fn way(before: &'static [&'static str], wanted: &'static str) -> Way {
+    Way { before, lost: None, grown: None, wanted }
 }
+
+const EVERYTHING: &str = r##"vdevs = [{ mirror = ["#0", "#1"] }, { mirror = ["#2", "#3"] }]
+    log = [{ mirror = ["#4", "#5"] }]
+    cache = ["#6"]
+    spares = ["#7"]
+    properties = { autoexpand = "on", comment = "x" }
+    root-properties = { compression = "lz4", atime = "off", mountpoint = "/data" }"##;
+const TAKEN: &str = "vdevs = [\"#0\"]\nallow-destructive = [\"#0\"]\nproperties = { autoexpand = \"on\" }";
+const MIRROR: &str = "vdevs = [{ mirror = [\"#0\", \"#1\"] }]";
+const RAIDZ: &str = "vdevs = [{ raidz1 = [\"#3\", \"#4\", \"#2\"] }]";
+
+const WAYS: &[Way] = &[
+    way(&[], EVERYTHING),
+    way(&["zpool create tank #0"], EVERYTHING),
+    way(&["zpool create tank mirror #8 #1", "zpool export tank"], EVERYTHING),
+    way(&["zpool create tank raidz #0 #1 #2"], RAIDZ),
+    way(&["zpool create old #0", "zpool export old"], TAKEN),
+    way(&["zpool create old #0", "zpool destroy old"], TAKEN),
+    // By its guid, and so under another name than before.
+    way(&["zpool create old #0", "zpool export old"], "guid = \"GUID\"\nproperties = { autoexpand = \"on\" }"),
+    // Somebody has unmounted it.
+    way(
+        &["zpool create -m /data tank #0", "zfs unmount tank"],
+        "vdevs = [\"#0\"]\nroot-properties = { mountpoint = \"/data\" }",
+    ),
+    Way { lost: Some(1), ..way(&["zpool create tank mirror #0 #1"], MIRROR) },
+    Way {
+        grown: Some(0),
+        ..way(&["zpool create -o autoexpand=on tank #0"], "vdevs = [\"#0\"]\nproperties = { autoexpand = \"on\" }")
+    },
+];
 
 /// No test, but the process that is killed.
 #[test]
@@ -45,47 +61,58 @@ fn killed_process() {
     plugin_testing::killed::process(ZpoolPlugin::new);
 }
 
-fn run_until_killed(fixture: &Fixture, text: &str, kill: (usize, bool)) {
-    let was_killed = plugin_testing::killed::apply(&fixture.machine, &fixture.host, &config(text), kill);
-    assert!(was_killed, "{kill:?} of\n{text}");
+/// With the paths of a system.
+fn long(system: System, text: &str) -> String {
+    (0..13).rev().fold(text.to_owned(), |text, number| text.replace(&format!("#{number}"), &disk(system, number)))
+}
+
+impl Way {
+    fn start(&self, system: System) -> (Fixture, String) {
+        let fixture = Fixture::start(system);
+        for line in self.before {
+            fixture.machine.type_in(&long(system, line));
+        }
+        if let Some(at) = self.lost {
+            fixture.machine.storage(|storage| storage.pull(&disk(system, at), false));
+            fixture.machine.type_in("zpool status -P");
+            fixture.machine.storage(|storage| storage.pull(&disk(system, at), true));
+        }
+        if let Some(at) = self.grown {
+            fixture.machine.storage(|storage| storage.grow(&disk(system, at), 2 * DISK));
+        }
+        let guid = fixture.machine.storage(|storage| storage.exported.first().map_or(0, |pool| pool.guid));
+        (fixture, tank(&long(system, self.wanted)).replace("GUID", &guid.to_string()))
+    }
 }
 
 #[test]
 fn after_a_kill_anywhere_the_next_apply_converges() {
-    for (before, text) in changes() {
-        let mut whole = start(&before);
-        let earlier = whole.commands().len();
+    let mut killed = BTreeSet::new();
+    for (way, system) in WAYS.iter().flat_map(|way| SYSTEMS.map(|system| (way, system))) {
+        let (mut whole, text) = way.start(system);
         whole.converge_destructively(&text);
-        let (commands, drawing) = (whole.commands().len() - earlier, whole.drawing());
-        assert!(commands > 0);
-        for (at, takes_effect) in (0..commands).flat_map(|at| [(at, false), (at, true)]) {
-            let mut fixture = start(&before);
-            run_until_killed(&fixture, &text, (at, takes_effect));
-            fixture.converge_destructively(&text);
-            assert_eq!(fixture.drawing(), drawing, "killed at command {at}, effect {takes_effect}, of\n{text}");
-        }
+        let look = |fixture: &Fixture| (fixture.drawing(), fixture.machine.storage(|storage| storage.mounted()));
+        let expected = look(&whole);
+        let changes = killed::at_commands(|kill| {
+            let (mut fixture, text) = way.start(system);
+            let killed = killed::apply(&fixture.machine, &fixture.host, &config(&text), kill)?;
+            fixture.converge_again(&text);
+            let now = look(&fixture);
+            assert_eq!(now.0, expected.0, "{kill:?} of\n{text}");
+            // Where it is not configured to be anywhere, nobody misses it.
+            assert!(now.1 == expected.1 || !text.contains("mountpoint"), "{kill:?} of\n{text}{now:?}");
+            Ok(killed)
+        });
+        killed.extend(changes.iter().filter_map(operation));
     }
-}
-
-#[test]
-fn a_kill_while_a_pool_grows() {
-    let text = tank("vdevs = [{ mirror = [\"c#0t0d0\", \"c#0t1d0\"] }]\nproperties = { autoexpand = \"on\" }");
-    for (at, takes_effect) in [(0, false), (0, true), (1, false), (1, true)] {
-        let mut fixture = Fixture::illumos();
-        fixture.converge(&text);
-        for disk in ["/dev/dsk/c0t0d0", "/dev/dsk/c0t1d0"] {
-            fixture.machine.storage(|storage| storage.grow(disk, 2 * DISK));
-        }
-        run_until_killed(&fixture, &text, (at, takes_effect));
-        fixture.converge(&text);
-    }
+    killed::all_were_killed(OPERATIONS, &[], &killed);
 }
 
 /// The step in doubt is carried out once more by a daemon that does not know better.
 #[test]
 fn every_step_is_right_to_repeat() {
-    for (before, text) in changes() {
-        let mut fixture = start(&before);
+    for (way, system) in WAYS.iter().flat_map(|way| SYSTEMS.map(|system| (way, system))) {
+        let (mut fixture, text) = way.start(system);
         let steps = fixture.plan(&text);
         for step in &steps {
             fixture.harness.apply(step).unwrap();

@@ -1,5 +1,6 @@
 //! The plugin on simulated machines of both systems.
 
+mod begun;
 mod convergence;
 mod creation;
 mod killed;

@@ -1,6 +1,8 @@
-//! "Already there, but different": each case ends in the right plan, the right refusal, or a note, and nothing else.
+//! "Already there, but different": each case ends in the right plan, the right refusal, or a note, and nothing else, on both
+//! systems.
 
-use crate::support::{Fixture, summaries, tank};
+use crate::support::{Fixture, SYSTEMS, disk, summaries, tank};
+use sysconfig_platform::System;
 
 /// What a case ends in.
 enum End {
@@ -50,7 +52,10 @@ fn vdevs() -> Vec<Case> {
             r#"vdevs = [{ mirror = ["c#2", "c#1", "c#3"] }]"#,
             Plan(&["attach c#3 to c#0s0", "replace c#0s0 of the pool tank by c#2"], "mirror(2 3 1)"),
         ),
-        case("tank c#0", r#"vdevs = ["c#1"]"#, Plan(&["replace c#0s0 of the pool tank by c#1"], "1")),
+        case("tank c#0", r#"vdevs = ["c#1"]"#, Refused("none of c#1 is in the pool, which has c#0s0 instead")),
+        // The guid says that it is this pool.
+        case("tank c#0", "guid = \"GUID\"\nvdevs = [\"c#1\"]", Plan(&["replace c#0s0 of the pool tank by c#1"], "1")),
+        case("tank c#0 c#1", r#"vdevs = ["c#0", "c#2"]"#, Plan(&["replace c#1s0 of the pool tank by c#2"], "0 2")),
         case(
             "tank raidz c#0 c#1 c#2",
             r#"vdevs = [{ raidz1 = ["c#0", "c#3", "c#2"] }]"#,
@@ -182,6 +187,22 @@ fn properties() -> Vec<Case> {
                 "0",
             ),
         ),
+        // ZFS reads these out in other words.
+        case(
+            "tank c#0",
+            "vdevs = [\"c#0\"]\nroot-properties = { compression = \"gzip-6\", aclinherit = \"secure\" }",
+            Plan(&["set compression of the root dataset of the pool tank to gzip-6"], "0"),
+        ),
+        case(
+            "tank c#0",
+            "vdevs = [\"c#0\"]\nproperties = { cachefile = \"/etc/zfs/zpool.cache\", comment = \"\" }",
+            Plan(&[], "0"),
+        ),
+        case(
+            "-o comment=x tank c#0",
+            "vdevs = [\"c#0\"]\nproperties = { comment = \"\" }",
+            Plan(&["set comment of the pool tank to "], "0"),
+        ),
         case("-O quota=1024M tank c#0", "vdevs = [\"c#0\"]\nroot-properties = { quota = \"1G\" }", Plan(&[], "0")),
         case(
             "tank c#0",
@@ -196,24 +217,30 @@ fn properties() -> Vec<Case> {
     ]
 }
 
-/// Disks are written `c#N` here.
-fn long(text: &str) -> String {
+/// Disks are written `c#N` here, and what a pool has on one `c#Ns0`.
+fn long(system: System, text: &str) -> String {
     let mut long = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("c#") {
         let number = rest[at + 2..].split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
-        long += &format!("{}/dev/dsk/c0t{number}d0", &rest[..at]);
+        long += &rest[..at];
         rest = &rest[at + 2 + number.len()..];
+        long += &disk(system, number.parse().unwrap());
+        if let (System::Linux, Some(behind)) = (system, rest.strip_prefix("s0")) {
+            long += "-part1";
+            rest = behind;
+        }
     }
     long + rest
 }
 
-fn check(case: &Case) {
-    let mut fixture = Fixture::illumos();
+fn check(case: &Case, system: System) {
+    let mut fixture = Fixture::start(system);
+    let long = |text: &str| long(system, text);
     fixture.machine.type_in(&format!("zpool create {}", long(case.before)));
     let before = fixture.machine.storage(|storage| storage.pools["tank"].clone());
-    let text = tank(&long(case.wanted));
-    let about = format!("{} / {}", case.before, case.wanted);
+    let text = tank(&long(case.wanted)).replace("GUID", &before.guid.to_string());
+    let about = format!("{system:?}: {} / {}", case.before, case.wanted);
     match &case.end {
         Plan(steps, drawing) => {
             let done = fixture.converge(&text);
@@ -221,8 +248,7 @@ fn check(case: &Case) {
             let steps: Vec<_> = steps.iter().map(|step| long(step)).collect();
             let steps: Vec<_> = steps.iter().map(|step| step.trim_end_matches(" of the pool tank")).collect();
             assert_eq!(done, steps, "{about}");
-            let drawn = fixture.drawing().replace("c0t", "").replace("d0s0", "");
-            assert_eq!(drawn, *drawing, "{about}");
+            assert_eq!(fixture.numbers(), *drawing, "{about}");
         }
         Refused(what) => {
             assert_eq!(fixture.refusals(&text), [long(what)], "{about}");
@@ -242,26 +268,57 @@ fn check(case: &Case) {
     assert!(!fixture.commands().iter().any(|line| line.contains(" -f") || line.contains("destroy")), "{about}");
 }
 
+fn check_all(cases: &[Case]) {
+    for system in SYSTEMS {
+        cases.iter().for_each(|case| check(case, system));
+    }
+}
+
 #[test]
 fn vdevs_that_are_there_and_different() {
-    vdevs().iter().for_each(check);
+    check_all(&vdevs());
+}
+
+/// What the kernel calls `sdc` today is another disk tomorrow, and the data would be copied onto it.
+#[test]
+fn nothing_is_replaced_by_a_name_that_does_not_last() {
+    let case = case(
+        "tank mirror c#0 c#1",
+        r#"vdevs = [{ mirror = ["c#0", "/dev/sdd"] }]"#,
+        Refused("/dev/sdd may be another device after a reboot, so it takes no place in the pool"),
+    );
+    check(&case, System::Linux);
 }
 
 #[test]
 fn logs_caches_and_spares_that_are_there_and_different() {
-    other_roles().iter().for_each(check);
+    check_all(&other_roles());
 }
 
 #[test]
 fn properties_that_are_there_and_different() {
-    properties().iter().for_each(check);
+    check_all(&properties());
+}
+
+/// OpenZFS lets a pool say how large its sectors are, which counts for what is added later only.
+#[test]
+fn a_sector_size_that_differs() {
+    let wanted = "vdevs = [\"c#0\"]\nproperties = { ashift = \"12\" }";
+    check(&case("-o ashift=9 tank c#0", wanted, Plan(&[], "0")), System::Linux);
 }
 
 #[test]
 fn pools_that_are_there_and_others() {
+    for system in SYSTEMS {
+        others(system);
+    }
+}
+
+fn others(system: System) {
+    let long = |text: &str| long(system, text);
     // Of the same name, on other devices.
-    let mut fixture = Fixture::illumos();
-    fixture.machine.type_in("zpool create tank /dev/dsk/c0t5d0");
+    let mut fixture = Fixture::start(system);
+    fixture.machine.type_in(&long("zpool create tank c#5"));
     fixture.machine.type_in("zpool export tank");
     let guid = fixture.machine.storage(|storage| storage.exported[0].guid);
     let text = tank(&long(r#"vdevs = ["c#0"]"#));
@@ -270,7 +327,7 @@ fn pools_that_are_there_and_others() {
         [format!("a pool of this name is on other devices than configured (guid {guid})")]
     );
     // Two of the same name: the one whose devices are configured.
-    fixture.machine.type_in("zpool create tank /dev/dsk/c0t6d0");
+    fixture.machine.type_in(&long("zpool create tank c#6"));
     fixture.machine.type_in("zpool export tank");
     let both: Vec<_> = fixture.machine.storage(|storage| storage.exported.iter().map(|pool| pool.guid).collect());
     let unnamed = "[[storage.pool]]\nname = \"tank\"\n";
@@ -293,17 +350,40 @@ fn pools_that_are_there_and_others() {
         steps[0].summary
     );
     // A guid that is nowhere is never made.
-    let nowhere = "[[storage.pool]]\nname = \"new\"\nguid = \"5\"\nvdevs = [\"/dev/dsk/c0t1d0\"]\n";
-    assert!(fixture.plan(nowhere)[0].summary.contains("the pool with the guid 5 is not on any device"));
+    let nowhere = long("[[storage.pool]]\nname = \"new\"\nguid = \"5\"\nvdevs = [\"c#1\"]\n");
+    assert!(fixture.plan(&nowhere)[0].summary.contains("the pool with the guid 5 is not on any device"));
 }
 
 #[test]
 fn an_imported_pool_is_extended_in_the_same_plan() {
-    let mut fixture = Fixture::illumos();
-    fixture.machine.type_in("zpool create tank /dev/dsk/c0t0d0");
-    fixture.machine.type_in("zpool export tank");
-    let done = fixture.converge(&tank(&long("vdevs = [{ mirror = [\"c#0\", \"c#1\"] }]\nspares = [\"c#2\"]")));
-    assert_eq!(done.len(), 3, "{done:?}");
+    for system in SYSTEMS {
+        let long = |text: &str| long(system, text);
+        let mut fixture = Fixture::start(system);
+        fixture.machine.type_in(&long("zpool create tank c#0"));
+        fixture.machine.type_in("zpool export tank");
+        let done = fixture.converge(&tank(&long("vdevs = [{ mirror = [\"c#0\", \"c#1\"] }]\nspares = [\"c#2\"]")));
+        assert_eq!(done.len(), 4, "{done:?}");
+    }
+}
+
+/// Caches and spares bear no label of their pool; that it has them is known from the pool before it is imported.
+#[test]
+fn a_device_that_an_exported_pool_uses_otherwise_is_refused_in_the_same_plan() {
+    for system in SYSTEMS {
+        for (before, wanted) in [("spare", "cache"), ("cache", "log"), ("log", "spares")] {
+            let mut fixture = Fixture::start(system);
+            fixture.machine.type_in(&long(system, &format!("zpool create tank c#0 {before} c#1")));
+            fixture.machine.type_in("zpool export tank");
+            let allowed = "allow-destructive = [\"c#1\"]";
+            let text = tank(&long(system, &format!("vdevs = [\"c#0\"]\n{wanted} = [\"c#1\"]\n{allowed}")));
+            let refusals = fixture.refusals(&text);
+            assert!(refusals.len() == 1 && refusals[0].contains("part of the pool tank"), "{before}: {refusals:?}");
+            let steps = fixture.plan(&text);
+            assert_eq!(steps[0].action, "import");
+            fixture.harness.apply(&steps[0]).unwrap();
+            assert_eq!(fixture.refusals(&text).len(), 1, "and so it is afterwards");
+        }
+    }
 }
 
 #[test]

@@ -268,6 +268,35 @@ fn a_refused_pool_does_not_hold_up_another_one() {
     );
 }
 
+/// The daemon ends at a destructive step that it is not told to carry out, as at every boot.
+#[test]
+fn what_loses_something_comes_after_other_pools() {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.type_in("zpool create third /dev/dsk/c0t2d0");
+    for disk in ["c0t0d0", "c0t3d0"] {
+        fixture.machine.storage(|storage| storage.scribble(&format!("/dev/dsk/{disk}"), 1080, &[0x53, 0xef]));
+    }
+    let third = "vdevs = [{ mirror = [\"c#0t2d0\", \"c#0t3d0\"] }]\nallow-destructive = [\"c#0t3d0\"]\n\
+                 root-properties = { atime = \"off\" }";
+    let text = tank("vdevs = [\"c#0t0d0\"]\nallow-destructive = [\"c#0t0d0\"]")
+        + &tank(r#"vdevs = ["c#0t1d0"]"#).replace("tank", "other")
+        + &tank(third).replace("tank", "third");
+    let steps = fixture.plan(&text);
+    let actions: Vec<_> = steps.iter().map(|step| (step.action.as_str(), step.resource.as_str())).collect();
+    assert_eq!(actions, [("create", "other"), ("set", "third"), ("create", "tank"), ("attach", "third")]);
+}
+
+#[test]
+fn a_file_that_a_device_is_made_of_is_refused_whatever_is_permitted() {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.storage(|storage| {
+        storage.add_file("/var/tmp/disk", DISK);
+        storage.add_loop(1, "/var/tmp/disk");
+    });
+    let text = tank("vdevs = [\"/var/tmp/disk\"]\nallow-destructive = [\"/var/tmp/disk\"]");
+    assert_eq!(fixture.refusals(&text), ["/var/tmp/disk is in use: /dev/lofi/1 is made of it"]);
+}
+
 #[test]
 fn a_suspended_pool_is_reported_and_left_alone() {
     let mut fixture = Fixture::illumos();

@@ -31,21 +31,39 @@ pub(crate) fn tank(rest: &str) -> String {
     format!("[[storage.pool]]\nname = \"tank\"\n{rest}\n").replace("c#", "/dev/dsk/c")
 }
 
+/// Both.
+pub(crate) const SYSTEMS: [System; 2] = [System::Illumos, System::Linux];
+
+/// The path of one of the disks of a fixture.
+pub(crate) fn disk(system: System, number: usize) -> String {
+    match system {
+        System::Illumos => format!("/dev/dsk/c0t{number}d0"),
+        System::Linux => format!("/dev/disk/by-id/d{number}"),
+    }
+}
+
 impl Fixture {
-    /// illumos with the blank disks `c0t0d0` to `c0t11d0`.
+    pub(crate) fn start(system: System) -> Self {
+        match system {
+            System::Illumos => Self::illumos(),
+            System::Linux => Self::linux(),
+        }
+    }
+
+    /// illumos with the blank disks `c0t0d0` to `c0t12d0`.
     pub(crate) fn illumos() -> Self {
         let (directory, host, machine) = Machine::start(System::Illumos);
-        for disk in 0..12 {
+        for disk in 0..13 {
             machine.storage(|storage| storage.add_disk(&format!("c0t{disk}d0"), DISK));
         }
         Self::on(directory, host, machine)
     }
 
-    /// Linux with the blank disks `d0` to `d11`, by their ids.
+    /// Linux with the blank disks `d0` to `d12`, by their ids.
     pub(crate) fn linux() -> Self {
         let (directory, host, machine) = Machine::start(System::Linux);
         machine.storage(|storage| storage.has_zfs = true);
-        for disk in 0..12 {
+        for disk in 0..13 {
             machine.storage(|storage| storage.add_disk(&format!("d{disk}"), DISK));
         }
         Self::on(directory, host, machine)
@@ -75,6 +93,14 @@ impl Fixture {
         self.apply_planned(text, true)
     }
 
+    /// As [`Self::converge_destructively`] after a plugin that was killed: of a step, part may be done already.
+    pub(crate) fn converge_again(&mut self, text: &str) {
+        for step in self.plan(text) {
+            self.harness.apply(&step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+        }
+        assert_eq!(summaries(&self.plan(text)), [""; 0], "the second plan is empty");
+    }
+
     fn apply_planned(&mut self, text: &str, may_destroy: bool) -> Vec<String> {
         let steps = self.plan(text);
         let imports = steps.iter().any(|step| step.action == "import");
@@ -83,8 +109,12 @@ impl Fixture {
             // Without it the daemon refuses what is destructive.
             assert!(step.key.starts_with("storage.pool["), "{}: {:?}", step.summary, step.key);
             let outcome = self.harness.apply(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
-            // What properties an exported pool has is not known before.
-            assert!(outcome == Outcome::Changed || (imports && step.action == "set"), "{}", step.summary);
+            // What properties an exported pool has, and what it mounts, is not known before.
+            assert!(
+                outcome == Outcome::Changed || (imports && ["set", "mount"].contains(&step.action.as_str())),
+                "{}",
+                step.summary
+            );
         }
         let left = self.plan(text);
         assert_eq!(summaries(&left), [""; 0], "the second plan is empty, after {:#?}", summaries(&steps));
@@ -107,6 +137,15 @@ impl Fixture {
         self.machine.storage(|storage| storage.pools.get("tank").map(Pool::drawing).unwrap_or_default())
     }
 
+    /// The same with the disks by their numbers, as on both systems.
+    pub(crate) fn numbers(&self) -> String {
+        let parts = |number| match self.host.system() {
+            System::Illumos => format!("c0t{number}d0s0"),
+            System::Linux => format!("d{number}-part1"),
+        };
+        (0..16).rev().fold(self.drawing(), |drawing, number| drawing.replace(&parts(number), &number.to_string()))
+    }
+
     pub(crate) fn warnings(&mut self) -> Vec<String> {
         let all = self.harness.verify().unwrap().into_iter();
         all.filter(|found| !found.is_error()).map(|found| found.message).collect()
@@ -117,7 +156,7 @@ impl Fixture {
         let looks = |line: &&String| {
             let words: Vec<_> = line.split(' ').skip(1).collect();
             match words.as_slice() {
-                ["status" | "get" | "list" | "-pH", ..] => true,
+                ["status" | "get" | "list" | "-pH" | "-l", ..] => true,
                 ["import", rest @ ..] => rest.chunks(2).all(|pair| pair[0] == "-d"),
                 _ => false,
             }

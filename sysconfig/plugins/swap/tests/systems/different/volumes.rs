@@ -1,20 +1,10 @@
-//! There already, but different: each case ends in the right plan, or in the right refusal.
+//! Volumes.
 
-use crate::support::{Fixture, illumos, linux, summaries};
+use super::OnLinux::{None as Unknown, Same, Steps};
+use super::{Case, GIB, check_all};
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
+use sysconfig_platform::zfs::volume_path;
 use sysconfig_plugin::Risk;
-
-const GIB: u64 = 1 << 30;
-const VOLUME: &str = "volume = \"rpool/swap1\"\nsize = \"2 GiB\"\n";
-const DEVICE: &str = "/dev/zvol/dsk/rpool/swap1";
-
-struct Case {
-    what: &'static str,
-    setup: fn(&mut Storage),
-    config: &'static str,
-    /// Each step: its risk and the beginning of its line.
-    plan: &'static [(Risk, &'static str)],
-}
 
 fn foreign_volume(storage: &mut Storage) {
     storage.add_dataset("rpool/swap1", FakeDataset::volume(GIB, [("volblocksize", "4096")]));
@@ -23,7 +13,7 @@ fn foreign_volume(storage: &mut Storage) {
 fn foreign_volume_in_use(storage: &mut Storage) {
     foreign_volume(storage);
     storage.swaps.push(sysconfig_platform::fake::storage::UsedSwap {
-        path: DEVICE.to_owned(),
+        path: volume_path(storage.system(), "rpool/swap1"),
         bytes: GIB,
         priority: 0,
     });
@@ -39,8 +29,25 @@ fn encrypted_pool(storage: &mut Storage) {
     properties.insert("encryption".to_owned(), "on".to_owned());
 }
 
+fn our_volume_in_an_encrypted_pool(storage: &mut Storage) {
+    encrypted_pool(storage);
+    our_volume(storage);
+}
+
 const USE: (Risk, &str) = (Risk::Safe, "use /dev/zvol/dsk/rpool/swap1 as swap");
 const ROW: (Risk, &str) = (Risk::Safe, "use /dev/zvol/dsk/rpool/swap1 as swap at boot");
+
+const FORMAT: (Risk, &str) = (Risk::Safe, "make a swap area of /dev/zvol/dsk/rpool/swap1");
+const VOLUME: &str = "volume = \"rpool/swap1\"\nsize = \"2 GiB\"\n";
+const GIB_OF_VOLUME: &str = "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n";
+/// Where a superblock of UFS tells what it is.
+const UFS: (u64, &[u8]) = (8192 + 1372, b"\x54\x19\x01\x00");
+
+/// Writes into the volume, as whoever uses it otherwise.
+fn write(storage: &mut Storage, (at, bytes): (u64, &[u8])) {
+    let path = volume_path(storage.system(), "rpool/swap1");
+    storage.scribble(&path, at, bytes);
+}
 
 const CASES: &[Case] = &[
     Case {
@@ -48,12 +55,14 @@ const CASES: &[Case] = &[
         setup: foreign_volume,
         config: VOLUME,
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: it is not ours, and may hold data")],
+        linux: Same,
     },
     Case {
         what: "a volume that may hold data, with one permission, but of another size",
         setup: foreign_volume,
         config: "volume = \"rpool/swap1\"\nsize = \"2 GiB\"\nallow-destructive = true\n",
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: it has 1 GiB and is not ours")],
+        linux: Same,
     },
     Case {
         what: "a volume that may hold data, to be shrunk",
@@ -64,18 +73,26 @@ const CASES: &[Case] = &[
             (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap, which loses"),
             (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap at boot"),
         ],
+        linux: Steps(&[
+            (Risk::Destructive, "make a swap area of /dev/zvol/rpool/swap1, which loses"),
+            (Risk::Destructive, "change /dev/zvol/rpool/swap1 from 1 GiB to 512 MiB"),
+            (Risk::Destructive, "use /dev/zvol/rpool/swap1 as swap, which loses"),
+            (Risk::Destructive, "use /dev/zvol/rpool/swap1 as swap at boot"),
+        ]),
     },
     Case {
         what: "a volume that is swap, of the right size",
         setup: foreign_volume_in_use,
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
         plan: &[ROW],
+        linux: Same,
     },
     Case {
         what: "a volume that is swap, of another size",
         setup: foreign_volume_in_use,
         config: VOLUME,
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: it has 1 GiB and is not ours")],
+        linux: Same,
     },
     Case {
         what: "a volume that is swap, of another size, to be taken over",
@@ -85,13 +102,21 @@ const CASES: &[Case] = &[
             (Risk::Disruptive, "change /dev/zvol/dsk/rpool/swap1 from 1 GiB to 2 GiB, and take it out of use"),
             ROW,
         ],
+        linux: Same,
     },
-    Case { what: "ours of another size", setup: our_volume, config: VOLUME, plan: &[(Risk::Safe, "change"), USE, ROW] },
+    Case {
+        what: "ours of another size",
+        setup: our_volume,
+        config: VOLUME,
+        plan: &[(Risk::Safe, "change"), USE, ROW],
+        linux: Steps(&[FORMAT, (Risk::Safe, "change"), USE, ROW]),
+    },
     Case {
         what: "ours without encryption",
         setup: our_volume,
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\n",
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: the volume rpool/swap1 is not encrypted")],
+        linux: Unknown,
     },
     Case {
         what: "ours without encryption, with permission",
@@ -101,45 +126,41 @@ const CASES: &[Case] = &[
             (Risk::Destructive, "destroy the volume rpool/swap1 and make it anew"),
             (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
         ],
+        linux: Unknown,
     },
     Case {
         what: "ours in a pool that is encrypted itself",
-        setup: |storage| {
-            encrypted_pool(storage);
-            our_volume(storage);
-        },
+        setup: our_volume_in_an_encrypted_pool,
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
         plan: &[USE, ROW],
+        linux: Steps(&[FORMAT, USE, ROW]),
     },
     Case {
         what: "nothing, in a pool that is encrypted itself",
         setup: encrypted_pool,
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
         plan: &[(Risk::Safe, "create the volume rpool/swap1"), USE, ROW],
+        linux: Steps(&[(Risk::Safe, "create the volume rpool/swap1"), FORMAT, USE, ROW]),
     },
     Case {
         what: "with the key of the pool, where one to throw away is wanted",
-        setup: |storage| {
-            encrypted_pool(storage);
-            our_volume(storage);
-        },
+        setup: our_volume_in_an_encrypted_pool,
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\n",
         plan: &[(
             Risk::Safe,
             "leave /dev/zvol/dsk/rpool/swap1 alone: the volume rpool/swap1 is encrypted with the key of what it lies in",
         )],
+        linux: Unknown,
     },
     Case {
         what: "with the key of the pool, where one to throw away is wanted, with permission",
-        setup: |storage| {
-            encrypted_pool(storage);
-            our_volume(storage);
-        },
+        setup: our_volume_in_an_encrypted_pool,
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\n",
         plan: &[
             (Risk::Destructive, "destroy the volume rpool/swap1 and make it anew"),
             (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
         ],
+        linux: Unknown,
     },
     Case {
         what: "in a pool whose key is not loaded",
@@ -150,12 +171,14 @@ const CASES: &[Case] = &[
         },
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: the key of what it lies in is not loaded")],
+        linux: Same,
     },
     Case {
         what: "a file system of that name",
         setup: |storage| storage.add_dataset("rpool/swap1", FakeDataset::filesystem([("mountpoint", "none")])),
         config: VOLUME,
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: rpool/swap1 is a file system")],
+        linux: Same,
     },
     Case {
         what: "no pool",
@@ -165,99 +188,100 @@ const CASES: &[Case] = &[
             Risk::Safe,
             "leave /dev/zvol/dsk/tank/swap1 alone: its size depends on the pool tank, which is not there",
         )],
-    },
-    Case {
-        what: "a slice that nobody has said is free",
-        setup: |storage| storage.add_device("/dev/dsk/c1t0d0s1", GIB, None),
-        config: "device = \"/dev/dsk/c1t0d0s1\"\n",
-        plan: &[(Risk::Safe, "leave /dev/dsk/c1t0d0s1 alone: it is not ours, and may hold data")],
+        linux: Same,
     },
     Case {
         what: "absent, and not ours",
         setup: foreign_volume,
         config: "volume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n",
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: it is not ours")],
+        linux: Same,
+    },
+    Case {
+        what: "ours with a file system",
+        setup: |storage| {
+            our_volume(storage);
+            write(storage, UFS);
+        },
+        config: GIB_OF_VOLUME,
+        plan: &[(
+            Risk::Safe,
+            "leave /dev/zvol/dsk/rpool/swap1 alone: nothing tells that it is still swap, and holds a UFS file system",
+        )],
+        linux: Same,
+    },
+    Case {
+        what: "ours with a file system that may be lost",
+        setup: |storage| {
+            our_volume(storage);
+            write(storage, UFS);
+        },
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nallow-destructive = true\n",
+        plan: &[
+            (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap, which loses a UFS file system"),
+            (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap at boot"),
+        ],
+        linux: Steps(&[
+            (Risk::Destructive, "make a swap area of /dev/zvol/rpool/swap1, which loses a UFS file system"),
+            (Risk::Destructive, "use /dev/zvol/rpool/swap1 as swap, which loses"),
+            (Risk::Destructive, "use /dev/zvol/rpool/swap1 as swap at boot"),
+        ]),
+    },
+    Case {
+        what: "ours with something unknown, of which nothing says that it is swap",
+        setup: |storage| {
+            our_volume(storage);
+            write(storage, (5000, b"?"));
+        },
+        config: GIB_OF_VOLUME,
+        plan: &[(
+            Risk::Safe,
+            "leave /dev/zvol/dsk/rpool/swap1 alone: nothing tells that it is still swap, and holds something unknown",
+        )],
+        linux: Same,
+    },
+    Case {
+        what: "one of somebody's with a file system, to be encrypted",
+        setup: |storage| {
+            foreign_volume(storage);
+            write(storage, UFS);
+        },
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\nadopt = true\n",
+        plan: &[
+            (
+                Risk::Destructive,
+                "destroy the volume rpool/swap1 and make it anew, because encryption is chosen when it is made; it loses a UFS",
+            ),
+            (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
+        ],
+        linux: Unknown,
+    },
+    Case {
+        what: "one of somebody's that is mounted, to be encrypted",
+        setup: |storage| {
+            foreign_volume(storage);
+            storage.add_mount(&volume_path(storage.system(), "rpool/swap1"), "/x", "ufs", &[]);
+        },
+        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\nadopt = true\n",
+        plan: &[(
+            Risk::Safe,
+            "leave /dev/zvol/dsk/rpool/swap1 alone: it is in use: /dev/zvol/dsk/rpool/swap1 is mounted on /x",
+        )],
+        linux: Unknown,
+    },
+    Case {
+        what: "ours with a file system, to be destroyed",
+        setup: |storage| {
+            our_volume(storage);
+            write(storage, UFS);
+        },
+        config: "volume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n",
+        plan: &[(Risk::Destructive, "destroy /dev/zvol/dsk/rpool/swap1; it loses a UFS file system")],
+        linux: Same,
     },
 ];
 
-fn planned(fixture: &mut Fixture, config: &str) -> Vec<(Risk, String)> {
-    let steps = fixture.plan(&format!("[[storage.swap]]\n{config}"));
-    steps.into_iter().map(|step| (step.risk, step.summary)).collect()
-}
-
 #[test]
-fn every_case_has_its_plan() {
-    for case in CASES {
-        let mut fixture = illumos();
-        fixture.machine.storage(case.setup);
-        let planned = planned(&mut fixture, case.config);
-        assert_eq!(planned.len(), case.plan.len(), "{}: {planned:#?}", case.what);
-        for ((risk, summary), (wanted, begin)) in planned.iter().zip(case.plan) {
-            assert!(risk == wanted && summary.starts_with(begin), "{}: {planned:#?}", case.what);
-        }
-        // Without the second permission nothing that is there changes, and what is allowed comes about.
-        let before = fixture.machine.storage(|storage| storage.datasets.clone());
-        let steps = fixture.plan(&format!("[[storage.swap]]\n{}", case.config));
-        for step in steps.iter().filter(|step| step.action == "leave") {
-            let error = fixture.harness.apply(step).unwrap_err();
-            assert!(!error.data.unwrap().help.unwrap_or_default().is_empty(), "{}: no way out is named", case.what);
-        }
-        assert_eq!(fixture.machine.storage(|storage| storage.datasets.clone()), before);
-        if planned.iter().all(|(_, summary)| !summary.starts_with("leave")) {
-            fixture.converge_up_to(&format!("[[storage.swap]]\n{}", case.config), Risk::Destructive);
-        }
-    }
-}
-
-#[test]
-fn rows_of_others() {
-    let setup = |row: &str| {
-        let fixture = linux();
-        fixture.machine.storage(|storage| storage.add_device("/dev/sdb1", GIB, Some("swap")));
-        let path = fixture.host.root.locate("/etc/fstab");
-        std::fs::write(path, format!("/dev/vda1 / ext4 defaults 0 1\n{row}")).unwrap();
-        fixture
-    };
-    let text = "[[storage.swap]]\ndevice = \"/dev/sdb1\"\npriority = 5\n";
-    let mut same = setup("/dev/sdb1   none swap   sw,pri=5  0 0\n");
-    assert_eq!(same.converge(text), ["use /dev/sdb1 as swap"], "a row that says the same is good");
-    assert!(same.read("/etc/fstab").ends_with("/dev/sdb1   none swap   sw,pri=5  0 0\n"));
-    let mut other = setup("/dev/sdb1 none swap sw 0 0\n");
-    let steps = other.plan(text);
-    assert_eq!(summaries(&steps)[1], "leave /dev/sdb1 alone: its row in /etc/fstab differs, and is not ours");
-    other.converge(&format!("{text}adopt = true\n"));
-    assert!(other.read("/etc/fstab").ends_with("/dev/sdb1\tnone\tswap\tpri=5\t0\t0\n"));
-    let mut twice = setup("/dev/sdb1 none swap sw 0 0\n/dev/sdb1 none swap sw,pri=5 0 0\n");
-    let steps = twice.plan(&format!("{text}adopt = true\n"));
-    assert!(summaries(&steps)[1].contains("there are 2 rows about it"), "{:?}", summaries(&steps));
-}
-
-/// Installers write rows by UUID or label.
-#[test]
-fn a_row_by_another_name_is_a_row_about_it() {
-    for (name, link) in [("UUID=1-2", "by-uuid/1-2"), ("LABEL=s", "by-label/s"), ("/dev/disk/by-id/x", "by-id/x")] {
-        let mut fixture = linux();
-        fixture.machine.storage(|storage| storage.add_device("/dev/sdb1", GIB, Some("swap")));
-        let link = fixture.host.root.locate(format!("/dev/disk/{link}"));
-        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
-        std::os::unix::fs::symlink("../../sdb1", link).unwrap();
-        let table = fixture.host.root.locate("/etc/fstab");
-        let before = format!("/dev/vda1 / ext4 defaults 0 1\n{name}  none swap sw 0 0\n");
-        std::fs::write(&table, &before).unwrap();
-        let text = "[[storage.swap]]\ndevice = \"/dev/sdb1\"\n";
-        assert_eq!(fixture.converge(text), ["use /dev/sdb1 as swap"], "{name}");
-        assert_eq!(fixture.read("/etc/fstab"), before);
-        let other = format!("{text}priority = 4\nadopt = true\n");
-        fixture.harness.configure(crate::support::config(&other));
-        let steps = fixture.harness.converge().unwrap().steps;
-        let after = format!("/dev/vda1 / ext4 defaults 0 1\n{name}\tnone\tswap\tpri=4\t0\t0\n");
-        assert_eq!(fixture.read("/etc/fstab"), after, "the row stays the only one");
-        for (step, _) in steps.iter().rev() {
-            fixture.harness.undo(step).unwrap();
-        }
-        assert_eq!(fixture.read("/etc/fstab"), before.replace("  none swap sw 0 0", "\tnone\tswap\tsw\t0\t0"));
-        fixture.converge(&other);
-        fixture.converge("[storage]\nswap = []\n");
-        assert_eq!(fixture.read("/etc/fstab"), "/dev/vda1 / ext4 defaults 0 1\n");
-    }
+fn every_volume_has_its_plan() {
+    check_all(CASES);
 }

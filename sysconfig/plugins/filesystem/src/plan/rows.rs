@@ -1,0 +1,97 @@
+//! Plans about rows of the boot table.
+
+use super::Steps;
+use crate::change::Change;
+use crate::config::MountEntry;
+use crate::options;
+use crate::state::State;
+use sysconfig_platform::boot_table::{self, BootRow, Subject};
+use sysconfig_plugin::{PlannedStep, Risk};
+
+/// Takes the row of ours about a mount point away.
+pub(super) fn remove(point: &str, state: &State, steps: &mut Steps) {
+    let table = boot_table::path(state.system());
+    let previous = match state.rows_at(point)[..] {
+        [row] => Some(row),
+        [] => None,
+        ref several => return steps.leave(point, several_rows(several.len(), table), one_row_only(table)),
+    };
+    let (action, summary, previous) = match previous {
+        Some(row) if state.record.has_row(point, row) => {
+            ("remove", format!("no longer mount {point} at boot"), Some(Box::new(row.clone())))
+        }
+        Some(_) => ("forget", format!("forget the row of {point}, which somebody has changed, and which stays"), None),
+        None => ("forget", format!("forget the row of {point}, which somebody has removed"), None),
+    };
+    let from = previous.as_ref().map(|row| row.format(state.system()));
+    let change = Change::Row { point: point.to_owned(), row: None, previous, was_ours: true };
+    steps.removals.push(PlannedStep::new(action, table, summary, Risk::Safe, change).field(
+        point,
+        from,
+        None::<String>,
+    ));
+}
+
+fn several_rows(number: usize, table: &str) -> String {
+    format!("there are {number} rows about it in {table}")
+}
+
+fn one_row_only(table: &str) -> String {
+    format!("remove all but one from {table}")
+}
+
+/// Plans the row; whether nothing stands in its way.
+pub(super) fn ensure(entry: &MountEntry, state: &State, steps: &mut Steps) -> bool {
+    let point = &entry.mountpoint;
+    if !entry.persistent {
+        if state.record.rows.contains(point) {
+            remove(point, state, steps);
+        }
+        return true;
+    }
+    let wanted = entry.row(state.system());
+    let table = boot_table::path(state.system());
+    let previous = match state.rows_at(point)[..] {
+        [] => None,
+        [row] => Some(row.clone()),
+        ref several => {
+            steps.leave(point, several_rows(several.len(), table), one_row_only(table));
+            return true;
+        }
+    };
+    let subject = Subject::Mount(point);
+    let odd = || state.unreadable.iter().find(|line| boot_table::mentions(line, subject, &wanted.device));
+    if let (None, Some(odd)) = (&previous, odd()) {
+        let why = format!("{table} has a row that cannot be read, and may be about it: {}", odd.trim());
+        steps.leave(point, why, format!("put that row of {table} right, or take it out"));
+        return true;
+    }
+    let is_ours = previous.as_ref().is_some_and(|row| state.record.has_row(point, row));
+    if previous.as_ref().is_some_and(|row| is_row(row, &wanted)) {
+        return true;
+    }
+    if previous.is_some() && !is_ours && !entry.adopt {
+        let help = format!("change the row in {table} by hand, or write adopt = true");
+        steps.leave(point, format!("its row in {table} differs, and is not ours"), help);
+        return true;
+    }
+    let from = previous.as_ref().map(|row| row.format(state.system()));
+    let to = wanted.format(state.system());
+    let row = Some(Box::new((wanted, entry.request())));
+    let change = Change::Row { point: point.clone(), row, previous: previous.map(Box::new), was_ours: is_ours };
+    let summary = match entry.at_boot {
+        true => format!("mount {point} at boot"),
+        false => format!("write down how {point} is mounted"),
+    };
+    steps.changes.push(PlannedStep::new("write", table, summary, Risk::Safe, change).field(point.clone(), from, to));
+    true
+}
+
+/// Whether a row says what is wanted.
+fn is_row(row: &BootRow, wanted: &BootRow) -> bool {
+    row.device == wanted.device
+        && row.fstype == wanted.fstype
+        && row.at_boot == wanted.at_boot
+        && row.fsck_pass == wanted.fsck_pass
+        && options::are_equal(&row.options, &wanted.options)
+}

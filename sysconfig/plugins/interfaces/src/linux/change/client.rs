@@ -1,0 +1,32 @@
+//! The DHCP clients.
+
+use sysconfig_platform::Host;
+use sysconfig_platform::dhcpcd::{self, DhcpcdError, Family};
+use sysconfig_plugin::{Outcome, PluginError};
+
+pub(super) fn start(host: &Host, link: &str, family: Family, content: &str) -> Result<Outcome, PluginError> {
+    let ours = dhcpcd::ours(host, link, family).map_err(|error| dhcp_error(link, family, error.into()))?;
+    if ours.as_deref() == Some(content) {
+        return Ok(Outcome::AlreadySo);
+    }
+    dhcpcd::start(host, link, family, content).map_err(|error| dhcp_error(link, family, error))?;
+    Ok(Outcome::Changed)
+}
+
+pub(super) fn release(host: &Host, link: &str, family: Family) -> Result<Outcome, PluginError> {
+    let ours = dhcpcd::ours(host, link, family).map_err(|error| dhcp_error(link, family, error.into()))?;
+    if ours.is_none() {
+        return Ok(Outcome::AlreadySo);
+    }
+    dhcpcd::release(host, link, family).map_err(|error| dhcp_error(link, family, error))?;
+    Ok(Outcome::Changed)
+}
+
+fn dhcp_error(link: &str, family: Family, error: DhcpcdError) -> PluginError {
+    let is_missing = matches!(error, DhcpcdError::Missing);
+    let plugin_error = PluginError::new(format!("cannot run {family} on {link}")).source(error);
+    match is_missing {
+        true => plugin_error.help("install dhcpcd (Debian: dhcpcd-base), or let systemd-networkd run"),
+        false => plugin_error,
+    }
+}

@@ -1,0 +1,65 @@
+//! Routes beside those of others.
+
+use crate::world::{NOTHING, build, config, converge, eventually, plugin, reaches, serve, sh};
+
+const GATEWAY: &str =
+    "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"192.0.2.10/24\"]\ngateway = \"192.0.2.1\"\n";
+
+/// The kernel says of a route that there is one already when that leads over another gateway.
+pub(crate) fn another_default_route() {
+    build();
+    sh("ip link add other0 type veth peer name other1
+        ip addr add 198.51.100.7/24 dev other0
+        ip link set other0 up; ip link set other1 up");
+    let mut harness = plugin();
+    let refused = |error: sysconfig_protocol::ErrorObject| (error.message, error.data.and_then(|data| data.help));
+    sh("ip route add default via 198.51.100.1");
+    harness.configure(config(GATEWAY));
+    let (message, help) = refused(harness.plan().unwrap_err());
+    assert_eq!(
+        message,
+        "the route default via 192.0.2.1 is wanted over eth0, and there is default via 198.51.100.1 over other0"
+    );
+    let help = help.unwrap();
+    assert!(!sh("ip addr show dev eth0").contains("192.0.2.10"), "nothing was changed");
+
+    // It comes between plan and step.
+    sh(help.strip_prefix("if it is not needed: ").unwrap());
+    let steps = harness.plan().unwrap();
+    sh("ip route add default via 198.51.100.1");
+    let (last, first) = steps.split_last().unwrap();
+    for step in first {
+        harness.apply(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+    }
+    let (message, help) = refused(harness.apply(last).unwrap_err());
+    assert_eq!(message, "cannot change eth0");
+    assert!(help.unwrap().contains("ip route"), "it is said where to look");
+
+    sh("ip route del default via 198.51.100.1; ip route add default via 198.51.100.1 metric 100");
+    converge(&mut harness, GATEWAY);
+    assert_eq!(sh("ip route show default").lines().count(), 2, "one of another priority stands beside it");
+    assert!(reaches("192.0.2.1"));
+}
+
+/// On a network with advertisements a link has their router before it is configured.
+pub(crate) fn beside_an_advertised_router() {
+    build();
+    serve("dnsmasq", "--enable-ra --dhcp-range=2001:db8::,ra-only,64 --ra-param=srv0,4,1800");
+    sh("ip link set eth0 up");
+    eventually("the advertised router", || sh("ip -6 route show default").contains("proto ra").then_some(()));
+    let mut harness = plugin();
+    for router in ["2001:db8::1", "fe80::1"] {
+        converge(
+            &mut harness,
+            &format!(
+                "[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [\"2001:db8::5/64\"]\ngateway = \"{router}\"\n"
+            ),
+        );
+        let routes = sh("ip -6 route show default");
+        let ours = format!("default via {router} dev eth0 proto static metric 512");
+        assert!(routes.contains(&ours) && routes.contains("proto ra"), "{routes}");
+    }
+    converge(&mut harness, NOTHING);
+    let routes = sh("ip -6 route show default");
+    assert!(!routes.contains("proto static") && routes.contains("proto ra"), "{routes}");
+}

@@ -1,0 +1,62 @@
+//! Links that other programs manage.
+
+use crate::linux::{STATIC, machine, shown};
+use std::fs;
+
+#[test]
+fn a_link_has_one_manager() {
+    for (path, content, who) in [
+        ("/run/NetworkManager/devices/2", "[device]\nmanaged=true\n", "NetworkManager"),
+        ("/run/network/ifstate", "lo=lo\neth0=eth0\n", "ifupdown"),
+        ("/run/dhcpcd/pid", "1\n", "dhcpcd"),
+        ("/run/dhcpcd/eth0-4.pid", "1\n", "dhcpcd"),
+        ("/proc/7/cmdline", "dhclient\0-4\0eth0\0", "dhclient"),
+        ("/proc/7/cmdline", "busybox\0udhcpc\0-i\0eth0\0", "udhcpc"),
+    ] {
+        let mut fixture = machine();
+        let path = fixture.root.locate(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+        fs::create_dir_all(fixture.root.locate("/proc/1")).unwrap();
+        if who.ends_with("dhclient") || who == "udhcpc" {
+            fs::write(fixture.root.locate("/proc/7/comm"), if who == "udhcpc" { "busybox\n" } else { "dhclient\n" })
+                .unwrap();
+        }
+        let (message, help) = fixture.fail(STATIC);
+        assert!(message.contains(who), "{message}");
+        assert!(!help.is_empty());
+        assert_eq!(shown(&fixture), [""; 0]);
+    }
+}
+
+/// What the advice says helps.
+#[test]
+fn a_link_that_another_manager_leaves_alone_is_configured() {
+    let mut fixture = machine();
+    let write = |path: &str, content: &str| {
+        let path = fixture.root.locate(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    write("/etc/dhcpcd.conf", "hostname\ndenyinterfaces eth0\n");
+    write("/run/dhcpcd/pid", "1\n");
+    write("/run/NetworkManager/devices/2", "[device]\nmanaged=false\n");
+    write("/run/network/ifstate", "lo=lo\n");
+    // A client in a container, whose link has the same name.
+    write("/proc/7/comm", "dhclient\n");
+    write("/proc/7/cmdline", "dhclient\0eth0\0");
+    for (process, namespace) in [("self", "net:[1]"), ("7", "net:[2]")] {
+        let directory = fixture.root.locate(format!("/proc/{process}/ns"));
+        fs::create_dir_all(&directory).unwrap();
+        std::os::unix::fs::symlink(namespace, directory.join("net")).unwrap();
+    }
+    fs::create_dir_all(fixture.root.locate("/proc/1")).unwrap();
+    fixture.converge(STATIC);
+    let (message, _) = fixture.fail(&STATIC.replace("eth0", "eth1"));
+    assert!(message.starts_with("eth1 is managed by a dhcpcd"), "{message}");
+    // Only what was started since then has read it.
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    fs::File::open(fixture.root.locate("/etc/dhcpcd.conf")).unwrap().set_modified(later).unwrap();
+    let (message, help) = fixture.fail(STATIC);
+    assert!(message.starts_with("eth0 is managed by a dhcpcd") && help.contains("started again"), "{message}: {help}");
+}

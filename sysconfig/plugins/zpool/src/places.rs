@@ -1,0 +1,154 @@
+//! Where file systems of pools come to be mounted.
+//!
+//! On Linux ZFS mounts over whatever is there (`overlay` in zfsprops(7)), and on illumos it fails in the middle of a
+//! command. So each place is looked at before, on both.
+
+use crate::error::zfs_error;
+use sysconfig_platform::mount_table::{self, Mount, is_below};
+use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
+use sysconfig_platform::zfs::{self, Kind, Properties, Source};
+use sysconfig_platform::{Host, StorageError};
+use sysconfig_plugin::PluginError;
+
+/// What can be done about a place that is not free.
+pub(crate) const HELP: &str = "move away what is there, or choose another mountpoint";
+/// How many datasets are asked about at once, so that a command line does not get too long.
+const AT_ONCE: usize = 100;
+
+/// The mount table.
+pub(crate) fn mounts(host: &Host) -> Result<Vec<Mount>, StorageError> {
+    let failed = |source| StorageError::File { operation: "look at what is mounted".to_owned(), source };
+    mount_table::mounts(host).map_err(failed)
+}
+
+/// Why `dataset` cannot be mounted at a place without hiding what is there; nothing when it can, or is.
+pub(crate) fn obstacle(
+    host: &Host,
+    mounts: &[Mount],
+    dataset: &str,
+    place: &str,
+) -> Result<Option<String>, StorageError> {
+    match mounted_at(mounts, place) {
+        Some(mount) if mount.device == dataset => return Ok(None),
+        Some(other) => return Ok(Some(format!("{} is mounted there", other.device))),
+        None => {}
+    }
+    Ok(match mounting::mount_point(host, place)? {
+        MountPoint::Missing | MountPoint::Empty => None,
+        MountPoint::Filled => Some("the directory is not empty".to_owned()),
+        MountPoint::NoDirectory => Some("it is no directory".to_owned()),
+    })
+}
+
+/// A file system that ZFS mounts by itself.
+struct Automatic {
+    name: String,
+    place: String,
+    is_mounted: bool,
+    is_shared: bool,
+    /// Whether its place is below that of the root dataset because nobody has set another one.
+    follows_root: bool,
+}
+
+impl Automatic {
+    fn of(pool: &str, name: String, properties: &Properties) -> Option<Self> {
+        let is = |property: &str, wanted: &str| properties.get(property).is_some_and(|found| found.value == wanted);
+        let place = properties.get("mountpoint").filter(|found| found.value.starts_with('/'))?;
+        if !is("canmount", "on") || is("zoned", "on") || is("keystatus", "unavailable") {
+            return None;
+        }
+        let shares = |property: &str| {
+            properties.get(property).is_some_and(|found| !["off", "-"].contains(&found.value.as_str()))
+        };
+        Some(Self {
+            is_mounted: is("mounted", "yes"),
+            is_shared: shares("sharenfs") || shares("sharesmb"),
+            follows_root: match &place.source {
+                Source::Default => true,
+                Source::Inherited(from) => from == pool,
+                _ => false,
+            },
+            place: place.value.clone(),
+            name,
+        })
+    }
+}
+
+/// The file systems of a pool that are mounted by themselves, those above before those below.
+fn automatic(host: &Host, pool: &str) -> Result<Vec<Automatic>, StorageError> {
+    let below = format!("{pool}/");
+    let is_its = |name: &str| name == pool || name.starts_with(&below);
+    let all = zfs::datasets(host)?.into_iter().filter(|one| one.kind == Kind::Filesystem && is_its(&one.name));
+    let names: Vec<_> = all.map(|one| one.name).collect();
+    let mut found = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        let properties = zfs::properties(host, names)?.into_iter();
+        found.extend(properties.filter_map(|(name, properties)| Automatic::of(pool, name, &properties)));
+    }
+    found.sort_by(|one, other| (&one.place, &one.name).cmp(&(&other.place, &other.name)));
+    Ok(found)
+}
+
+/// Mounts what a pool that was imported without mounting anything would have mounted; whether there was anything to do.
+///
+/// # Errors
+/// What could not be mounted, and why; everything else is.
+pub(crate) fn mount_all(host: &Host, pool: &str) -> Result<bool, PluginError> {
+    let operation = format!("cannot mount all file systems of the pool {pool}, which is imported");
+    let failed = |error| zfs_error(&operation, error);
+    let mut left: Vec<(String, String)> = Vec::new();
+    let mut changed = false;
+    for one in automatic(host, pool).map_err(failed)?.iter().filter(|one| !one.is_mounted) {
+        // Its directory would be made in what is in the way of the one above.
+        let above = left.iter().find(|(place, _)| is_below(&one.place, place));
+        let why = match above {
+            Some((place, _)) => Some(format!("{place} is not free")),
+            None => obstacle(host, &mounts(host).map_err(failed)?, &one.name, &one.place).map_err(failed)?,
+        };
+        let done = match why {
+            Some(why) => Err(why),
+            None => {
+                changed = true;
+                let shared = |()| if one.is_shared { zfs::share(host, &one.name) } else { Ok(()) };
+                zfs::mount(host, &one.name).and_then(shared).map_err(|error| error.to_string())
+            }
+        };
+        if let Err(why) = done {
+            left.push((one.place.clone(), format!("{} at {}: {why}", one.name, one.place)));
+        }
+    }
+    if left.is_empty() {
+        return Ok(changed);
+    }
+    let what: Vec<_> = left.into_iter().map(|(_, what)| what).collect();
+    Err(PluginError::new(operation)
+        .source(what.join("; "))
+        .help("move away what is there, then: zfs mount DATASET; or give it another mountpoint"))
+}
+
+/// Looks at the places to which file systems of a pool come when its root dataset gets another mount point.
+///
+/// # Errors
+/// Which place is not free.
+pub(crate) fn check_move(host: &Host, pool: &str, to: &str, operation: &str) -> Result<(), PluginError> {
+    if !to.starts_with('/') {
+        return Ok(());
+    }
+    let failed = |error| zfs_error(operation, error);
+    let mounts = mounts(host).map_err(failed)?;
+    let mut places: Vec<String> = Vec::new();
+    for one in automatic(host, pool).map_err(failed)?.iter().filter(|one| one.name == pool || one.follows_root) {
+        let place = format!("{}{}", to.trim_end_matches('/'), &one.name[pool.len()..]);
+        let place = if place.is_empty() { "/".to_owned() } else { place };
+        // What lies in a file system that moves, moves with it.
+        if places.iter().any(|above| is_below(&place, above)) {
+            continue;
+        }
+        if let Some(why) = obstacle(host, &mounts, &one.name, &place).map_err(failed)? {
+            let why = format!("{} would be mounted at {place}: {why}", one.name);
+            return Err(PluginError::new(operation).source(why).help(HELP));
+        }
+        places.push(place);
+    }
+    Ok(())
+}

@@ -90,11 +90,11 @@ preparation() {
 judges="shellcheck:shellcheck gdisk:sgdisk fdisk:sfdisk dosfstools:fsck.fat mtools:mdir e2fsprogs:e2fsck genext2fs:genext2fs
 	mmdebstrap:mmdebstrap uidmap:newuidmap qemu-system-x86:qemu-system-x86_64 qemu-utils:qemu-img
 	openssh-client:ssh libxml2-utils:xmllint python3:python3 gcc:cc grub-common:grub-fstest procps:ps
-	cpio:cpio diod:diod xorriso:xorriso genisoimage:isoinfo python3-jsonschema:jsonschema
-	ksh93u+m:ksh93 dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iputils-arping:arping systemd:networkctl dbus:dbus-daemon iproute2:ip util-linux:unshare openssl:openssl libvirt-clients:virt-xml-validate
+	cpio:cpio diod:diod xorriso:xorriso genisoimage:isoinfo libarchive-tools:bsdtar python3-jsonschema:jsonschema
+	ksh93u+m:ksh93 dnsmasq-base:dnsmasq dhcpcd-base:dhcpcd iputils-arping:arping systemd:networkctl dbus:dbus-daemon iproute2:ip util-linux:unshare openssl:openssl tinyproxy-bin:tinyproxy microsocks:microsocks libvirt-clients:virt-xml-validate
 	exfatprogs:mkfs.exfat ntfs-3g:mkntfs xfsprogs:mkfs.xfs btrfs-progs:mkfs.btrfs f2fs-tools:mkfs.f2fs nilfs-tools:mkfs.nilfs2
 	jfsutils:jfs_mkfs squashfs-tools:mksquashfs erofs-utils:mkfs.erofs udftools:mkudffs cryptsetup-bin:cryptsetup
-	bcache-tools:make-bcache lvm2:pvcreate mount:losetup strace:strace"
+	bcache-tools:make-bcache lvm2:pvcreate mdadm:mdadm mount:losetup strace:strace"
 
 install_judges() {
 	wanted=''
@@ -172,6 +172,14 @@ lint_manifests() {
 	command -v xmllint >/dev/null 2>&1 || { say "xmllint is not installed" && return 77; }
 	sources '*.xml' >"$scratch/manifests" || { say "no manifest was found" && return 1; }
 	tr '\n' '\0' <"$scratch/manifests" | xargs -0 xmllint --nonet --noout && say "$(wc -l <"$scratch/manifests") manifests"
+}
+
+# What "cargo build --release" makes for guests has nothing of the simulated machines: a feature that one package wants is
+# there for all that are built with it.
+check_features() {
+	(cd sysconfig && cargo tree --locked --target all -e features,no-dev -i sysconfig-platform) >"$scratch/features" || return
+	grep -q 'sysconfig-plugin-zpool' "$scratch/features" || { say "the plugins were not looked at" && return 1; }
+	! grep -A 3 'feature "fake"' "$scratch/features"
 }
 
 unit_tests() {
@@ -278,6 +286,7 @@ stage "clippy" check_lints
 stage "a workspace on a real ZFS" tests/zfs-workspace
 stage "templates" check_templates
 stage "licences, bans and sources" deny
+stage "features of what is released" check_features
 stage "type check for illumos and FreeBSD" other_systems
 if [ "$tier" != fast ]; then
 	stage "development loop in a virtual machine" tests/dev-loop

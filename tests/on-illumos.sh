@@ -166,6 +166,22 @@ hot_reload() {
 	[ "$result" -eq 0 ] && comes other "$before" plugin dns 5
 }
 
+# The image's name servers are those of the lease, QEMU's own or those of the network that bhyve's device leads to.
+leased_servers() {
+	leased=$(dhcpinfo -v 4 DNSserv | sed 3q)
+	used=$(sed -n 's/^nameserver //p' /etc/resolv.conf)
+	[ -n "$leased" ] && [ "$used" = "$leased" ] && return
+	echo "the lease tells '$leased', and /etc/resolv.conf has '$used'"
+	return 1
+}
+
+# An interface that the machine does not have, by the plugin that the daemon runs.
+unknown_link() {
+	printf '%s\n' '[[network.interface]]' 'match = { name = "nosuch0" }' >"$scratch/link.toml"
+	file=$(plugin interfaces file)
+	says 'this machine has no link nosuch0' sysconfigctl config check --plugins "${file%/*}" "$scratch/link.toml"
+}
+
 # With the socket open to all, the daemon itself has to see who asks.
 stranger() {
 	chmod 755 "${socket%/*}" && chmod 666 "$socket"
@@ -224,6 +240,7 @@ claim boot-drivers says vioblk modinfo
 claim boot-console-speed says 'speed 115200 baud' console
 
 echo "services"
+claim smf-repository says '^-rw------- ' ls -l /etc/svc/repository.db
 claim smf-nothing-broken nothing_broken
 for manifest in dev-9p-mount dev-ready installer/sysconfig; do
 	claim "smf-manifest-$(basename "$manifest")" svccfg validate "/lib/svc/manifest/system/$manifest.xml"
@@ -260,7 +277,10 @@ claim daemon-plugins says /repo/sysconfig/target sysconfigctl plugins
 claim daemon-peer-credentials stranger
 claim daemon-network says '^dhcp:ok$' ipadm show-addr -p -o type,state
 claim daemon-route says 'gateway: ' route -n get default
-claim daemon-dns says '^nameserver 10[.]0[.]2[.]3$' cat /etc/resolv.conf
+claim daemon-route-table says '^default  *[0-9.]*  *UG' netstat -rn -f inet
+claim daemon-lease says '^[0-9]' dhcpinfo -v 4 DNSserv
+claim daemon-config-check unknown_link
+claim daemon-dns comes leased_servers
 claim daemon-name-service says '^hosts:.*dns' cat /etc/nsswitch.conf
 claim daemon-hostname says '^dev$' hostname
 

@@ -75,7 +75,7 @@ look_at_tools() {
 		[ -z "$illumos_problem" ] || illumos_with=wrong
 		case $illumos_with in
 		wrong) verdict WRONG "sysconfig for illumos" "$illumos_problem" "correct or unset the variable; docs/building-images.md" ;;
-		none) verdict WRONG "sysconfig for illumos" "this host cannot build it" "name a linker (CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER, ILLUMOS_SYSROOT), install cross, or build on an illumos; docs/building-images.md" ;;
+		none) verdict WRONG "sysconfig for illumos" "this host cannot build it" "name a linker (CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER, ILLUMOS_SYSROOT), install cross (with docker or podman, and rustup), or build on an illumos; docs/building-images.md" ;;
 		linker) verdict ok "sysconfig for illumos" "built with the linker $illumos_linker" ;;
 		*) verdict ok "sysconfig for illumos" "$illumos_with" ;;
 		esac
@@ -162,7 +162,36 @@ look_at_virtualization() {
 	else
 		verdict WRONG hypervisor "neither QEMU, bhyve nor libvirt is installed" "$(package_help qemu-system-x86 qemu-utils ovmf)"
 	fi
+	! has bhyve || look_at_bhyve
 	program ssh ssh openssh-client
+}
+
+# What dev-vm takes unless its variables name something else; it says the same when it starts a machine. Options of
+# bhyve's may follow the network's name.
+look_at_bhyve() {
+	network=${DEV_VM_BHYVE_NETWORK:-} network=${network%%,*}
+	if [ "$system" = SunOS ]; then
+		firmware=/usr/share/bhyve/firmware/BHYVE_UEFI.fd network=${network:-dev0} look='dladm show-vnic' as_root=pfexec
+		firmware_help='"pkg search -r BHYVE_UEFI.fd" names its package' network_help="dladm create-vnic -t -l LINK $network"
+	else
+		firmware=/usr/local/share/uefi-firmware/BHYVE_UEFI.fd network=${network:-tap0} look=ifconfig as_root=sudo
+		firmware_help='pkg install edk2-bhyve'
+		network_help="ifconfig $network create && ifconfig bridge0 create addm LINK addm $network up"
+		[ -e /dev/vmm ] || kldstat -q -m vmm 2>/dev/null ||
+			verdict odd "bhyve's module" "vmm is not loaded" "kldload vmm"
+	fi
+	firmware=${DEV_VM_BHYVE_FIRMWARE:-$firmware}
+	[ "$(id -u)" -eq 0 ] || verdict odd "bhyve's user" "only root runs a machine with it" "$as_root dev-vm …"
+	if [ -f "$firmware" ]; then
+		verdict ok "bhyve's firmware" "$firmware"
+	else
+		verdict odd "bhyve's firmware" "no $firmware" "$firmware_help; DEV_VM_BHYVE_FIRMWARE names another file"
+	fi
+	if $look "$network" >/dev/null 2>&1; then
+		verdict ok "bhyve's network" "$network"
+	else
+		verdict odd "bhyve's network" "no $network" "$network_help; DEV_VM_BHYVE_NETWORK names another device"
+	fi
 }
 
 # The machine, and through it the guest.

@@ -8,6 +8,9 @@ illumos_target=x86_64-unknown-illumos
 # Linkers by the names that illumos' cross tools have.
 illumos_linkers='x86_64-unknown-illumos-gcc x86_64-illumos-gcc x86_64-pc-solaris2.11-gcc'
 illumos_with='' illumos_linker='' illumos_problem=''
+# Where cross builds. Build scripts of this host's own builds want its C library. In one directory with them, the
+# container, which has an older one, takes them for its own and cannot run them.
+illumos_cross=$here/sysconfig/target/cross
 
 # Sets illumos_with: native, linker, cross, present or none; and illumos_problem when the user's own words are wrong.
 choose_illumos_build() {
@@ -29,7 +32,7 @@ choose_illumos_build() {
 		illumos_with=native
 	elif [ -n "$illumos_linker" ]; then
 		illumos_with=linker
-	elif command -v cross >/dev/null 2>&1 && [ -n "$engine" ]; then
+	elif command -v cross >/dev/null 2>&1 && command -v rustup >/dev/null 2>&1 && [ -n "$engine" ]; then
 		illumos_with=cross
 	elif [ -x "$illumos_build/sysconfig" ] && [ -x "$illumos_build/sysconfigctl" ] && [ -x "$illumos_build/ninep-mirror" ]; then
 		illumos_with=present
@@ -60,7 +63,7 @@ Note: what this host builds does not run on illumos, so a base that is one will 
 is put into it. One of these gives it a sysconfig:
   a linker   a gcc for illumos and illumos' own libraries ("sysroot", as the project illumos/sysroot publishes):
                  CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER=x86_64-unknown-illumos-gcc ILLUMOS_SYSROOT=DIR $program …
-  cross      the same in a container, with docker or podman: cargo install --locked cross
+  cross      the same in a container, with docker or podman, and rustup: cargo install --locked cross
   illumos    "cargo build --release" there, in sysconfig; its target/release goes to this host as
                  $illumos_build
 CHOICES
@@ -77,6 +80,20 @@ need_illumos_target() {
 		fail "rustup could not fetch it: rustup target add $illumos_target"
 }
 
+# take_programs FROM TO: what cargo left there, where it is not the same already. Each takes its place by a rename, so
+# that a guest sees the old one or the new one, and is made beside the directory that guests look into.
+take_programs() {
+	mkdir -p "$2" || return 1
+	for built in "$1"/*; do
+		taken=$2/${built##*/}
+		if [ -f "$built" ] && [ -x "$built" ] && ! cmp -s "$built" "$taken"; then
+			partial=$(dirname "$2")/.${built##*/}.new
+			cp -p "$built" "$partial" && mv -f "$partial" "$taken" || return 1
+			partial=''
+		fi
+	done
+}
+
 build_for_illumos() {
 	case $illumos_with in
 	linker)
@@ -89,10 +106,15 @@ build_for_illumos() {
 			--target-dir "$here/sysconfig/target" --target "$illumos_target" || return 1
 		;;
 	cross)
-		# sysconfig/Cross.toml names the variable: the container sees the whole checkout, at its own path.
+		# sysconfig/Cross.toml names the variable: the container sees the whole checkout, at its own path. From a
+		# directory above the workspace cross would show it that one too. It passes on what names a linker, even if
+		# that is nothing, and the container knows its own.
+		# shellcheck disable=SC2016
 		await env DEV_BUILD_CHECKOUT="$here" CROSS_CONFIG="$here/sysconfig/Cross.toml" \
-			cross build --quiet --release --locked --manifest-path "$here/sysconfig/Cargo.toml" \
-			--target-dir "$here/sysconfig/target" --target "$illumos_target" || return 1
+			sh -c 'unset CARGO_TARGET_X86_64_UNKNOWN_ILLUMOS_LINKER; cd "$1" && shift && exec cross "$@"' sh \
+			"$here/sysconfig" build --quiet --release --locked --target-dir "$illumos_cross" \
+			--target "$illumos_target" || return 1
+		take_programs "$illumos_cross/$illumos_target/release" "$illumos_build" || return 1
 		;;
 	esac
 	case $illumos_with in linker | cross | present) external=$illumos_build ;; esac

@@ -61,7 +61,11 @@ mod tests {
             (&[(true, || Some(ended()))], 1, false),
             (&[(false, || Some(ended())), (true, || None)], 2, true),
             (&[(false, || Some(ended())), (false, || Some(ended())), (true, || Some(ended()))], 3, false),
-            (&[(false, || Some(ended())), (false, || Some(ended())), (false, || Some(ended())), (true, || None)], 3, false),
+            (
+                &[(false, || Some(ended())), (false, || Some(ended())), (false, || Some(ended())), (true, || None)],
+                3,
+                false,
+            ),
             (&[(false, || Some(Error::HostNotFound))], 1, false),
         ];
         for (at, (requests, expected, is_answered)) in cases.iter().enumerate() {

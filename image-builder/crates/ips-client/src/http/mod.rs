@@ -13,9 +13,9 @@ use std::fmt;
 use std::time::Duration;
 
 use tempfile::SpooledTempFile;
+use ureq::http::Response;
 use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
-use ureq::http::Response;
 use ureq::{Agent, Body, Proxy};
 
 use answer::{Arriving, header, range_start, validator};

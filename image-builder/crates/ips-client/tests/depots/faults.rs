@@ -9,6 +9,9 @@ use ips_testing::{Depot, Fault, noise};
 
 use crate::scene::{PAGE, Scene, files};
 
+/// How long clients wait for a server that is to stall.
+const STALL: Duration = Duration::from_millis(1500);
+
 #[test]
 fn faults_that_pass_are_overcome() {
     let large = |path: &str| path.contains("/file/1/");
@@ -24,8 +27,6 @@ fn faults_that_pass_are_overcome() {
             "files come in pieces, again and again",
             Box::new(move |path, count| (count < 20 && large(path)).then_some(Fault::Truncate(150_000))),
         ),
-        // More often than attempts are made.
-        ("no connection lasts longer than a request", Box::new(|_, _| Some(Fault::Last))),
         ("a file stalls", Box::new(move |path, count| (count == 0 && large(path)).then_some(Fault::Stall(5)))),
         (
             "the catalog changes meanwhile",
@@ -53,12 +54,23 @@ fn faults_that_pass_are_overcome() {
     let first = Scene::new();
     let expected = files(&first.expected());
     for (what, mischief) in cases {
-        let scene = first.anew();
+        let mut scene = first.anew();
+        if what.contains("stalls") {
+            scene.stall = STALL;
+        }
         let depot = Depot::serve_with(&scene.repository(), mischief);
         let tree = scene.install(&[&depot.uri()], &[]);
         let tree = tree.unwrap_or_else(|error| panic!("{what}: {}", all_reasons(&error)));
         assert_eq!(files(&tree), expected, "{what}");
     }
+}
+
+#[test]
+fn connections_that_end_between_requests_cost_no_attempt() {
+    let scene = Scene::new();
+    let depot = Depot::serve_with(&scene.repository(), |_, _| Some(Fault::Last));
+    let tree = scene.install_with(&scene.client_of(1), &[&depot.uri()], &[]).unwrap();
+    assert_eq!(files(&tree), files(&scene.expected()));
 }
 
 #[test]
@@ -136,7 +148,10 @@ fn faults_that_stay_stop_it_and_nothing_wrong_is_kept() {
     let first = Scene::new();
     let good = files(&first.expected());
     for (mischief, expected) in cases {
-        let scene = first.anew();
+        let mut scene = first.anew();
+        if expected == "timeout" {
+            scene.stall = STALL;
+        }
         let depot = Depot::serve_with(&scene.repository(), mischief);
         let error = scene.install(&[&depot.uri()], &[]).unwrap_err();
         let text = all_reasons(&error);
@@ -199,7 +214,10 @@ fn a_mirror_in_any_trouble_is_made_up_for_by_the_origin() {
         Fault::EndUntold(3),
         Fault::Redirect("file:///etc/passwd".to_owned()),
     ] {
-        let scene = first.anew();
+        let mut scene = first.anew();
+        if let Fault::Stall(_) = fault {
+            scene.stall = STALL;
+        }
         let origin = Depot::serve(&scene.repository());
         let told = format!("{fault:?}").chars().take(20).collect::<String>();
         let mirror =

@@ -45,6 +45,8 @@ pub(crate) struct Scene {
     _scratch: tempfile::TempDir,
     pub(crate) store: Store,
     pub(crate) heard: Arc<Heard>,
+    /// How long its clients wait for a server: longer than any machine is busy, unless the server is to stall.
+    pub(crate) stall: Duration,
 }
 
 impl Scene {
@@ -57,7 +59,7 @@ impl Scene {
     fn of(published: Arc<tempfile::TempDir>) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let store = Store::open_with(scratch.path(), StoreOptions { sync: false }).unwrap();
-        Self { published, _scratch: scratch, store, heard: Arc::default() }
+        Self { published, _scratch: scratch, store, heard: Arc::default(), stall: Duration::from_secs(30) }
     }
 
     /// The same repository, and a store in which nothing is yet.
@@ -70,10 +72,15 @@ impl Scene {
     }
 
     pub(crate) fn client(&self) -> Client<'_> {
+        self.client_of(3)
+    }
+
+    /// One that makes a request so many times.
+    pub(crate) fn client_of(&self, attempts: u32) -> Client<'_> {
         let network = Network {
-            stall: Duration::from_millis(1500),
+            stall: self.stall,
             backoff: Duration::from_millis(1),
-            attempts: 3,
+            attempts,
             connections: 4,
             ..Network::default()
         };

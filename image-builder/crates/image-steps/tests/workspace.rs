@@ -11,7 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 use support::{Bench, DIR, OWNER, PACK, contents, steps};
 
 fn silent() -> Arc<dyn Progress> {
@@ -104,11 +104,9 @@ fn a_plan_makes_and_changes_nothing() {
     let large = format!(r#"{{ "t": "ensure_file", "file": "/etc/large", "src": "large", {OWNER} }}"#);
     bench.template("large", &steps(&[DIR, &large]));
     let before = listing(&bench.path("work"));
-    let begin = Instant::now();
     planned(&bench, "image");
     planned(&bench, "large");
     assert_eq!(listing(&bench.path("work")), before);
-    assert!(begin.elapsed().as_secs() < 5, "{:?}", begin.elapsed());
 }
 
 /// The steps below a base that is to be built were shown as cached, by the archive that was still there.

@@ -73,7 +73,7 @@ fn without_a_device_the_program_ends_at_once_and_says_why() {
 }
 
 #[test]
-fn a_new_executable_is_there_soon_and_rounds_go_on() {
+fn a_new_executable_comes_and_rounds_go_on() {
     let (bench, socket) = served();
     let mut running = Running::start(mirror(&bench.destination()).arg("--socket").arg(&socket).args([
         "--verbose",
@@ -81,12 +81,10 @@ fn a_new_executable_is_there_soon_and_rounds_go_on() {
         "300ms",
     ]));
     running.wait_for("round 1: 4 files");
-    let linked = Instant::now();
+    // How soon is a matter of `bench/`.
     bench.share.executable(&format!("{RELEASE}/plugin-a"), b"\x7fELF new");
     running.wait_for("copied sysconfig/target/release/plugin-a, 8 bytes");
-    let latency = linked.elapsed();
     assert_eq!(bench.files()[&format!("{RELEASE}/plugin-a")], "\x7fELF new");
-    assert!(latency < Duration::from_secs(2), "{latency:?}");
     bench.share.file("README.md", "new");
     running.wait_for("copied README.md");
     assert_eq!(bench.files()["README.md"], "new");
@@ -134,7 +132,7 @@ fn a_hanging_server_does_not_keep_the_program_from_ending() {
     let asked = Instant::now();
     running.signal(Signal::TERM);
     assert_eq!(running.wait().code(), Some(0));
-    assert!(asked.elapsed() < Duration::from_secs(15), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < PATIENCE, "{:?}", asked.elapsed());
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Bench, Daemon};
 use serde_json::json;
@@ -64,10 +64,9 @@ fn a_plugin_that_reads_its_requests_by_drops_is_given_up_in_time() {
     let text = "x".repeat(3 * 1024 * 1024);
     let deadlines = "[plugins.deadlines]\nanswer = \"700ms\"\nstop = \"300ms\"";
     bench.configure_with(deadlines, &format!("[test.drips]\ntext = \"{text}\"\n"));
-    let began = Instant::now();
     let daemon = bench.spawn();
+    // To read all of the request takes it longer than this waits.
     daemon.wait_for("the fault", |daemon| daemon.log().contains("it does not read its requests"));
-    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
     daemon.stop();
 }
 

@@ -56,15 +56,21 @@ fn a_second_signal_does_not_wait() {
     let tool = scene.path("tools/mmdebstrap");
     let script = fs::read_to_string(&tool).unwrap();
     fs::write(&tool, script.replace("trap tidy TERM", "trap '' TERM")).unwrap();
-    let mut build = scene.start("work", "archive");
-    build.wait_until_said("mmdebstrap makes the root");
-    let begin = Instant::now();
-    build.signal("TERM");
-    build.wait_for(Duration::from_millis(300));
-    build.signal("TERM");
-    assert_eq!(build.end(), 143);
-    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
-    scene.wait_until_no_process_is_left();
+    let end_twice = || {
+        let mut build = scene.start("work", "archive");
+        build.wait_until_said("mmdebstrap makes the root");
+        let begin = Instant::now();
+        build.signal("TERM");
+        build.wait_for(Duration::from_millis(300));
+        build.signal("TERM");
+        assert_eq!(build.end(), 143);
+        let took = begin.elapsed();
+        scene.wait_until_no_process_is_left();
+        took
+    };
+    // One signal alone gives the tool ten seconds, each time. A busy machine may take as long for two, once or twice.
+    let took: Vec<Duration> = (0..4).map(|_| end_twice()).take_while(|took| took.as_secs() >= 8).collect();
+    assert!(took.len() < 4, "{took:?}");
 }
 
 #[test]

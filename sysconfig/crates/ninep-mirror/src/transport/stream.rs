@@ -166,7 +166,7 @@ mod tests {
         let begin = Instant::now();
         let error = stream.receive(&mut Vec::new(), 8192, &within(300)).unwrap_err();
         assert!(matches!(error, TransportError::TimedOut), "{error:?}");
-        assert!((Duration::from_millis(300)..Duration::from_secs(5)).contains(&begin.elapsed()));
+        assert!((Duration::from_millis(300)..Duration::from_secs(60)).contains(&begin.elapsed()));
         drop(server);
         let error = stream.receive(&mut Vec::new(), 8192, &within(5000)).unwrap_err();
         assert!(matches!(error, TransportError::Closed), "{error:?}");

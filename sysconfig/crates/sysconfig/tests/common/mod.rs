@@ -249,8 +249,17 @@ impl Daemon<'_> {
         }
     }
 
+    /// The daemon takes so many connections at once, and sees a while later that one has ended: who is refused asks again.
     pub(crate) fn status(&self) -> StatusReport {
-        self.request(&Status {}).unwrap()
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match self.request(&Status {}) {
+                Err(error) if error.message.ends_with("connections already") && Instant::now() < give_up => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                answer => return answer.unwrap(),
+            }
+        }
     }
 
     pub(crate) fn plugin(&self, name: &str) -> PluginStatus {

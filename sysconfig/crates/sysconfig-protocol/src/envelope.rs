@@ -45,6 +45,8 @@ pub mod code {
     pub const NOTHING_TO_CONFIRM: i64 = -32016;
     /// A change that was to be confirmed has steps that cannot be undone (admin socket).
     pub const CANNOT_UNDO: i64 = -32017;
+    /// The daemon has as many connections as it takes (admin socket).
+    pub const TOO_MANY_CONNECTIONS: i64 = -32018;
 }
 
 /// The identifier with which a request and its answer find each other.

@@ -129,6 +129,7 @@ fn refusal_help(code: i64) -> Option<&'static str> {
         code::PLAN_CHANGED => Some("look at the new plan with `sysconfigctl plan`"),
         code::NO_SUCH_PLUGIN => Some("`sysconfigctl plugins` lists the plugins"),
         code::NOT_PERMITTED => Some("run it as root"),
+        code::TOO_MANY_CONNECTIONS => Some("end some of those that ask it, then try again"),
         code::METHOD_NOT_FOUND => {
             Some("the daemon is of another version than sysconfigctl; build both from the same source")
         }
@@ -136,24 +137,48 @@ fn refusal_help(code: i64) -> Option<&'static str> {
     }
 }
 
+/// How long a daemon is asked again that has too many connections: it sees a moment later that one has ended.
+const CROWD_PATIENCE: Duration = Duration::from_secs(2);
+/// And the pause before that.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Asks the daemon on `socket` and waits for the answer, not longer than `deadline`.
 ///
 /// # Errors
 /// Every [`ClientError`].
 pub fn ask<C: Call>(socket: &Path, call: &C, deadline: Duration) -> Result<C::Answer, ClientError> {
-    let until = Instant::now() + deadline;
+    let began = Instant::now();
+    loop {
+        match ask_once(socket, call, (began + deadline, deadline)) {
+            Err(ClientError::Refused(error))
+                if error.code == code::TOO_MANY_CONNECTIONS
+                    && began.elapsed() + PAUSE < deadline.min(CROWD_PATIENCE) =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn ask_once<C: Call>(
+    socket: &Path,
+    call: &C,
+    (until, deadline): (Instant, Duration),
+) -> Result<C::Answer, ClientError> {
     let broken = |source| ClientError::Broken { method: C::METHOD, source };
     let not_ours = |reason: String| ClientError::NotOurs { method: C::METHOD, reason };
     let mut stream = connect(socket)?;
     let params = serde_json::to_value(call).map_err(|error| not_ours(error.to_string()))?;
     let request = Message::Request(Request { id: Id::Number(1), method: C::METHOD.to_owned(), params });
     stream.set_write_timeout(Some(deadline)).map_err(broken)?;
-    stream.write_all(&request.to_line()).map_err(broken)?;
+    // Who is refused is told so before he has asked. Then this fails, and the reason is there to be read.
+    let sent = stream.write_all(&request.to_line());
     let mut decoder = LineDecoder::new();
     loop {
         let line = read_line(&mut stream, &mut decoder, until).map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => ClientError::Late { method: C::METHOD, deadline },
-            _ => broken(error),
+            _ => broken(sent.as_ref().err().map_or(error, |sent| io::Error::from(sent.kind()))),
         })?;
         match Message::parse(&line) {
             Ok(Message::Response(response)) => {

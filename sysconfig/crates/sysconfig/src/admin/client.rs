@@ -68,9 +68,9 @@ pub(super) fn serve(stream: &UnixStream, desk: &Desk) {
 }
 
 /// Tells somebody who may not connect why not. A fresh socket takes one line without waiting for its reader.
-pub(super) fn refuse(stream: &UnixStream, reason: &str) {
+pub(super) fn refuse(stream: &UnixStream, code: i64, reason: &str) {
     let mut stream = stream;
-    let response = refusal(None, ErrorObject::new(code::NOT_PERMITTED, reason));
+    let response = refusal(None, ErrorObject::new(code, reason));
     drop(stream.write_all(&response.to_line()));
 }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
+use sysconfig_protocol::envelope::code;
 
 use crate::board::Board;
 use crate::config::Sources;
@@ -113,14 +114,14 @@ fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>) {
     let log = &desk.log;
     if let Err(reason) = peer::check(&stream) {
         log.warn("admin", format!("refused a connection: {reason}"));
-        client::refuse(&stream, &reason);
+        client::refuse(&stream, code::NOT_PERMITTED, &reason);
         return;
     }
     if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
         clients.fetch_sub(1, Ordering::Relaxed);
         let reason = format!("there are {MAX_CLIENTS} connections already");
         log.warn("admin", format!("refused a connection: {reason}"));
-        client::refuse(&stream, &reason);
+        client::refuse(&stream, code::TOO_MANY_CONNECTIONS, &reason);
         return;
     }
     let (desk, slot) = (desk.clone(), clients.clone());

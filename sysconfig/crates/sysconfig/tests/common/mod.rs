@@ -6,7 +6,7 @@ pub(crate) mod confirming;
 pub(crate) mod hostile;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -239,7 +239,9 @@ impl Daemon<'_> {
         let mut stream = self.connect();
         let params = serde_json::to_value(call).unwrap();
         let request = Request { id: Id::Number(1), method: C::METHOD.to_owned(), params };
-        stream.write_all(&Message::Request(request).to_line()).unwrap();
+        // Who is refused is told so before he has asked; then this fails, and the reason is there to be read.
+        let sent = stream.write_all(&Message::Request(request).to_line());
+        assert!(sent.as_ref().map_or_else(|error| error.kind() == ErrorKind::BrokenPipe, |()| true), "{sent:?}");
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line).unwrap();
         assert!(line.len() <= MAX_LINE_BYTES, "an answer to {} of {} bytes", C::METHOD, line.len());
@@ -250,10 +252,10 @@ impl Daemon<'_> {
     }
 
     /// The daemon takes so many connections at once, and sees a while later that one has ended: who is refused asks again.
-    pub(crate) fn status(&self) -> StatusReport {
+    fn ask<C: Call>(&self, call: &C) -> C::Answer {
         let give_up = Instant::now() + PATIENCE;
         loop {
-            match self.request(&Status {}) {
+            match self.request(call) {
                 Err(error) if error.message.ends_with("connections already") && Instant::now() < give_up => {
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -262,17 +264,21 @@ impl Daemon<'_> {
         }
     }
 
+    pub(crate) fn status(&self) -> StatusReport {
+        self.ask(&Status {})
+    }
+
     pub(crate) fn plugin(&self, name: &str) -> PluginStatus {
         let status = self.status();
         status.plugins.into_iter().find(|plugin| plugin.name == name).unwrap_or_else(|| panic!("no plugin {name}"))
     }
 
     pub(crate) fn plan(&self) -> PlanReport {
-        self.request(&Plan {}).unwrap()
+        self.ask(&Plan {})
     }
 
     pub(crate) fn apply(&self) -> ApplyReport {
-        self.request(&Apply::default()).unwrap()
+        self.ask(&Apply::default())
     }
 
     /// Every answer that tells something, as it is sent.

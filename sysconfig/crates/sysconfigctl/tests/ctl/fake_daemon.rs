@@ -120,6 +120,18 @@ fn a_refusal_shows_causes_and_help() {
     assert!(ran.err.contains("sysconfigctl plan"), "there is advice of our own: {}", ran.err);
 }
 
+/// A daemon takes so many connections at once, and sees a moment later that one of them has ended.
+#[test]
+fn a_crowd_is_waited_for_and_then_told() {
+    let daemon = Daemon::crowded(3, json!({ "version": "1", "pid": 7 }));
+    assert_eq!(sysconfigctl(&daemon.socket(), &["ping"]).code, 0);
+    assert_eq!(daemon.connections(), 4);
+    let daemon = Daemon::crowded(usize::MAX, Value::Null);
+    let ran = sysconfigctl(&daemon.socket(), &["ping", "--timeout", "60"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("there are 32 connections already") && ran.err.contains("end some of"), "{}", ran.err);
+}
+
 #[test]
 fn an_absent_daemon_is_named_by_its_socket() {
     let directory = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use sysconfig_protocol::admin::{ApplyReport, PlanReport, PluginsReport, StatusReport, UndoReport};
+use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{ErrorObject, LineDecoder, Message, Response};
 use tempfile::TempDir;
 
@@ -49,6 +50,19 @@ impl Daemon {
     /// A daemon that takes requests and never answers.
     pub(crate) fn silent() -> Self {
         Self::with_handler(|mut stream, _| drop(stream.read_to_end(&mut Vec::new())))
+    }
+
+    /// Refuses the first `crowd` who connect, before they have asked anything, then answers.
+    pub(crate) fn crowded(crowd: usize, answer: Value) -> Self {
+        let refused = AtomicUsize::new(0);
+        Self::with_handler(move |mut stream, requests| {
+            if refused.fetch_add(1, Ordering::Relaxed) >= crowd {
+                return answer_all(stream, &Ok(answer.clone()), requests);
+            }
+            let error = ErrorObject::new(code::TOO_MANY_CONNECTIONS, "there are 32 connections already");
+            // Who has only looked whether somebody listens is gone.
+            let _ = stream.write_all(&Message::Response(Response { id: None, result: Err(error) }).to_line());
+        })
     }
 
     /// Somebody who says this to whoever connects, after one read, and hangs up.

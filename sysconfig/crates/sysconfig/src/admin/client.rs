@@ -15,6 +15,7 @@ use sysconfig_protocol::admin::{
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, MAX_LINE_BYTES, Message, Request, Response};
 
+use super::answering::Answering;
 use super::fit::Fit;
 use super::{Desk, MAX_COMMANDS, MAX_URGENT_COMMANDS, unread};
 use crate::engine::{Command, Event, Reply};
@@ -33,7 +34,7 @@ const IDLE_DEADLINE: Duration = Duration::from_secs(30);
 const WAIT_SLICE: Duration = Duration::from_millis(200);
 
 /// Answers requests until the client goes away or breaks the protocol.
-pub(super) fn serve(stream: &UnixStream, desk: &Desk) {
+pub(super) fn serve(stream: &UnixStream, desk: &Desk, answering: &Answering) {
     // Without deadlines a client that never reads or never writes could hold one of the few places for ever.
     let limited = stream.set_write_timeout(Some(WRITE_DEADLINE)).and(stream.set_read_timeout(Some(IDLE_DEADLINE)));
     if limited.is_err() {
@@ -60,6 +61,7 @@ pub(super) fn serve(stream: &UnixStream, desk: &Desk) {
                 return;
             }
         };
+        let _under_way = answering.begin();
         let response = Caller { stream, desk }.respond(&line);
         if stream.write_all(&response).is_err() {
             return;

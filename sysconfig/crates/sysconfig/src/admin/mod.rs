@@ -3,6 +3,7 @@
 //! The thread `admin` accepts connections; each has a thread `client` of its own. What the board knows is answered
 //! at once; everything else is handed to the engine, whose answer is awaited.
 
+mod answering;
 mod client;
 mod fit;
 mod peer;
@@ -14,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use answering::Answering;
 use sysconfig_protocol::envelope::code;
 
 use crate::board::Board;
@@ -63,14 +67,19 @@ pub struct Desk {
     pub lookout: Lookout,
 }
 
-/// The socket; its file goes with it.
+/// How long the end of the process waits for clients to read what they asked for.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// The socket; its file goes with it, and before that the last answers.
 #[derive(Debug)]
 pub struct AdminSocket {
     path: PathBuf,
+    answering: Answering,
 }
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
+        self.answering.wait(LAST_ANSWERS);
         // Left behind, it would only be replaced by the next daemon.
         drop(std::fs::remove_file(&self.path));
     }
@@ -91,26 +100,28 @@ pub fn listen(run_directory: &Path, desk: Desk) -> Result<AdminSocket, AdminErro
     }
     let listener = UnixListener::bind(&path).map_err(error)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(error)?;
-    let accept = move || accept_all(&listener, &desk);
+    let answering = Answering::default();
+    let ours = answering.clone();
+    let accept = move || accept_all(&listener, &desk, &ours);
     std::thread::Builder::new().name("admin".to_owned()).spawn(accept).map_err(error)?;
-    Ok(AdminSocket { path })
+    Ok(AdminSocket { path, answering })
 }
 
-fn accept_all(listener: &UnixListener, desk: &Desk) {
+fn accept_all(listener: &UnixListener, desk: &Desk, answering: &Answering) {
     let clients = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         match stream {
-            Ok(stream) => welcome(stream, desk, &clients),
+            Ok(stream) => welcome(stream, desk, &clients, answering),
             Err(error) => {
                 // Out of descriptors, most likely; trying again at once would only burn the processor.
                 desk.log.warn("admin", format!("cannot accept a connection: {error}"));
-                std::thread::sleep(std::time::Duration::from_millis(100));
+                std::thread::sleep(Duration::from_millis(100));
             }
         }
     }
 }
 
-fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>) {
+fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>, answering: &Answering) {
     let log = &desk.log;
     if let Err(reason) = peer::check(&stream) {
         log.warn("admin", format!("refused a connection: {reason}"));
@@ -124,9 +135,9 @@ fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>) {
         client::refuse(&stream, code::TOO_MANY_CONNECTIONS, &reason);
         return;
     }
-    let (desk, slot) = (desk.clone(), clients.clone());
+    let (desk, slot, answering) = (desk.clone(), clients.clone(), answering.clone());
     let serve = move || {
-        client::serve(&stream, &desk);
+        client::serve(&stream, &desk, &answering);
         slot.fetch_sub(1, Ordering::Relaxed);
     };
     if let Err(error) = std::thread::Builder::new().name("client".to_owned()).spawn(serve) {

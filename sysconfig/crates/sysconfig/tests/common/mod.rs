@@ -229,7 +229,16 @@ impl Daemon<'_> {
     }
 
     pub(crate) fn connect(&self) -> UnixStream {
-        let stream = UnixStream::connect(self.socket()).unwrap();
+        let give_up = Instant::now() + PATIENCE;
+        // The file is there a moment before somebody listens.
+        let stream = loop {
+            match UnixStream::connect(self.socket()) {
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused && Instant::now() < give_up => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                connected => break connected.unwrap(),
+            }
+        };
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     }

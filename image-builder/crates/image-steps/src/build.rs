@@ -211,7 +211,7 @@ impl Session<'_> {
         artifact: Option<&Artifact>,
         context: &Context<'_>,
     ) -> Result<(), BuildError> {
-        let newest = History::read_finished(&context.output_name, self.store);
+        let newest = History::read_finished(&context.output_key(), self.store);
         let known = newest.as_ref().and_then(History::size).filter(|size| size.is_of(saved));
         let files = match (tree, known) {
             (Some(tree), _) => Some(tree.statistics().data_bytes),
@@ -224,7 +224,7 @@ impl Session<'_> {
             inputs: engine::input_bytes(&template.steps, &|_| None, context),
             image: artifact.and_then(|artifact| Some(artifact.path.metadata().ok()?.len())),
         });
-        Ok(history.write_finished(size, &context.output_name, self.store).map_err(cache("write"))?)
+        Ok(history.write_finished(size, &context.output_key(), self.store).map_err(cache("write"))?)
     }
 
     /// Writes the evidence of the outputs, unless it is there; finds out the sizes if they are wanted. Answers whether evidence

@@ -122,7 +122,7 @@ pub(crate) fn run(
     let result = stretches(&template.steps).try_for_each(|stretch| run.advance(stretch, progress));
     // What was done before a failure is worth keeping; the failure is worth more than a failure to keep it.
     let sealed = context.store.seal().map_err(cache("write"));
-    let remembered = run.history.write_unfinished(&context.output_name, context.store);
+    let remembered = run.history.write_unfinished(&context.output_key(), context.store);
     result?;
     sealed?;
     remembered.map_err(cache("write"))?;
@@ -262,12 +262,12 @@ impl Run<'_> {
     /// that it outlives this process, however that ends. It outlives the machine, too, once it is sealed; what takes
     /// long is. Of other steps a machine that crashes may leave a record without its content, and they are done again.
     fn keep(&mut self, key: &[u8], record: &StepRecord, seal: bool) -> Result<(), EngineError> {
-        let (store, output_name) = (self.context.store, &self.context.output_name);
+        let store = self.context.store;
         if seal {
             store.seal().map_err(cache("write"))?;
         }
         // Should this build be killed, `gc` does not forget the step either.
-        self.under_way.note(key, &self.history, output_name, store).map_err(cache("write"))?;
+        self.under_way.note(key, &self.history, &self.context.output_key(), store).map_err(cache("write"))?;
         let value = serde_json::to_vec(record).expect("hashes, names and numbers are JSON");
         store.record_put("step", key, &value).map_err(cache("write"))
     }

@@ -97,7 +97,7 @@ struct Written {
 
 impl Written {
     fn read(context: &Context<'_>) -> Option<Self> {
-        let bytes = context.store.record_get("evidence", context.output_name.as_bytes()).ok().flatten()?;
+        let bytes = context.store.record_get("evidence", context.output_key().as_bytes()).ok().flatten()?;
         serde_json::from_slice(&bytes).ok()
     }
 
@@ -168,7 +168,7 @@ impl Subject<'_> {
         put(&path, &text)?;
         sync_parent(&path).map_err(|source| EvidenceError::File { operation: "make durable", path, source })?;
         let written = serde_json::to_vec(&self.written(context)?).expect("numbers are JSON");
-        context.store.record_put("evidence", context.output_name.as_bytes(), &written).map_err(EvidenceError::Store)
+        context.store.record_put("evidence", context.output_key().as_bytes(), &written).map_err(EvidenceError::Store)
     }
 
     fn write_manifest(&self, tree: &Tree, traced: &Traced<'_>, context: &Context<'_>) -> Result<(), EvidenceError> {

@@ -41,6 +41,22 @@ impl Keys {
     }
 }
 
+/// Whose builds are remembered together: those of one template under one output name. Several templates may be built with the
+/// same `-N`, and each goes on with its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OutputKey(Vec<u8>);
+
+impl OutputKey {
+    /// `template` is group and name; none of it has a NUL in it.
+    pub(crate) fn new(template: &str, output_name: &str) -> Self {
+        Self([template.as_bytes(), &[0], output_name.as_bytes()].concat())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// A build of one output, as far as it got.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
@@ -118,30 +134,29 @@ impl History {
         self.steps.push(HistoryStep { title, step, inputs: now.inputs.to_vec(), key: now.key.to_vec() });
     }
 
-    /// The builds of the output called `output_name` that are remembered: the newest that came to its end, and a later one
-    /// that did not.
-    pub(crate) fn read_all(output_name: &str, store: &Store) -> Vec<Self> {
-        let unfinished = read(UNFINISHED, output_name, store).map(|history| Self { is_unfinished: true, ..history });
-        Self::read_finished(output_name, store).into_iter().chain(unfinished).collect()
+    /// The builds of `output` that are remembered: the newest that came to its end, and a later one that did not.
+    pub(crate) fn read_all(output: &OutputKey, store: &Store) -> Vec<Self> {
+        let unfinished = read(UNFINISHED, output, store).map(|history| Self { is_unfinished: true, ..history });
+        Self::read_finished(output, store).into_iter().chain(unfinished).collect()
     }
 
-    /// The newest build of the output called `output_name` that came to its end.
-    pub(crate) fn read_finished(output_name: &str, store: &Store) -> Option<Self> {
-        read(FINISHED, output_name, store)
+    /// The newest build of `output` that came to its end.
+    pub(crate) fn read_finished(output: &OutputKey, store: &Store) -> Option<Self> {
+        read(FINISHED, output, store)
     }
 
     /// Remembers a build that has not come to its end, beside the newest that has: what that one made is still there.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(crate) fn write_unfinished(&self, output_name: &str, store: &Store) -> Result<(), StoreError> {
+    pub(crate) fn write_unfinished(&self, output: &OutputKey, store: &Store) -> Result<(), StoreError> {
         // A build that repeats the newest one needs nothing that is not kept for that.
-        if Self::read_finished(output_name, store).is_some_and(|newest| newest.is_same(self)) {
-            return forget_unfinished(output_name, store);
+        if Self::read_finished(output, store).is_some_and(|newest| newest.is_same(self)) {
+            return forget_unfinished(output, store);
         }
-        write_chain(UNFINISHED_CHAIN, &self.chain, output_name, store)?;
-        write(UNFINISHED, self, output_name, store)?;
-        store.record_remove(UNDER_WAY, output_name.as_bytes())
+        write_chain(UNFINISHED_CHAIN, &self.chain, output, store)?;
+        write(UNFINISHED, self, output, store)?;
+        store.record_remove(UNDER_WAY, &output.0)
     }
 
     /// Remembers a build whose output is there, and its size; the one before it is forgotten.
@@ -151,15 +166,15 @@ impl History {
     pub(crate) fn write_finished(
         self,
         size: Option<BuiltSize>,
-        output_name: &str,
+        output: &OutputKey,
         store: &Store,
     ) -> Result<(), StoreError> {
-        write_chain(FINISHED_CHAIN, &self.chain, output_name, store)?;
-        let newest = Self::read_finished(output_name, store);
+        write_chain(FINISHED_CHAIN, &self.chain, output, store)?;
+        let newest = Self::read_finished(output, store);
         if !newest.is_some_and(|newest| newest.is_same(&self) && newest.size == size) {
-            write(FINISHED, &Self { size, ..self }, output_name, store)?;
+            write(FINISHED, &Self { size, ..self }, output, store)?;
         }
-        forget_unfinished(output_name, store)
+        forget_unfinished(output, store)
     }
 
     fn is_same(&self, other: &Self) -> bool {
@@ -292,43 +307,43 @@ impl UnderWay {
         &mut self,
         key: &[u8],
         history: &History,
-        output_name: &str,
+        output: &OutputKey,
         store: &Store,
     ) -> Result<(), StoreError> {
         const SINCE_MAX: usize = 256 * KEY_BYTES;
         if self.is_written && self.since.len() < SINCE_MAX {
             self.since.extend(key);
-            return store.record_put(UNDER_WAY, output_name.as_bytes(), &self.since);
+            return store.record_put(UNDER_WAY, &output.0, &self.since);
         }
         self.is_written = true;
         self.since.clear();
-        history.write_unfinished(output_name, store)
+        history.write_unfinished(output, store)
     }
 }
 
-fn forget_unfinished(output_name: &str, store: &Store) -> Result<(), StoreError> {
+fn forget_unfinished(output: &OutputKey, store: &Store) -> Result<(), StoreError> {
     [UNDER_WAY, UNFINISHED, UNFINISHED_CHAIN]
         .into_iter()
-        .try_for_each(|namespace| store.record_remove(namespace, output_name.as_bytes()))
+        .try_for_each(|namespace| store.record_remove(namespace, &output.0))
 }
 
-fn write_chain(namespace: &str, chain: &Keys, output_name: &str, store: &Store) -> Result<(), StoreError> {
+fn write_chain(namespace: &str, chain: &Keys, output: &OutputKey, store: &Store) -> Result<(), StoreError> {
     let value = chain.to_bytes();
-    let known = store.record_get(namespace, output_name.as_bytes())?;
+    let known = store.record_get(namespace, &output.0)?;
     if known.unwrap_or_default() == value {
         return Ok(());
     }
-    store.record_put(namespace, output_name.as_bytes(), &value)
+    store.record_put(namespace, &output.0, &value)
 }
 
-fn read(namespace: &str, output_name: &str, store: &Store) -> Option<History> {
-    let bytes = store.record_get(namespace, output_name.as_bytes()).ok().flatten()?;
+fn read(namespace: &str, output: &OutputKey, store: &Store) -> Option<History> {
+    let bytes = store.record_get(namespace, &output.0).ok().flatten()?;
     serde_json::from_slice(&bytes).ok()
 }
 
-fn write(namespace: &str, history: &History, output_name: &str, store: &Store) -> Result<(), StoreError> {
+fn write(namespace: &str, history: &History, output: &OutputKey, store: &Store) -> Result<(), StoreError> {
     let value = serde_json::to_vec(history).expect("texts and hashes are JSON");
-    store.record_put(namespace, output_name.as_bytes(), &value)
+    store.record_put(namespace, &output.0, &value)
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ impl Session<'_> {
             waits_for: &|output| waits_for(&Wanted::Output(output.to_owned())),
         };
         let told = engine::plan(template, (start, files), &context, &others)?;
-        let newest = History::read_finished(&context.output_name, self.store);
+        let newest = History::read_finished(&context.output_key(), self.store);
         let basis = Basis {
             told: &told,
             last: newest.as_ref().and_then(History::size),

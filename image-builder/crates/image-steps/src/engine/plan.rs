@@ -81,7 +81,7 @@ pub(crate) fn plan(
         Ok(saved) => (Some(saved), None, Forecast::default()),
         Err((provider, forecast)) => (None, Some(provider), forecast),
     };
-    let histories = History::read_all(&context.output_name, context.store);
+    let histories = History::read_all(&context.output_key(), context.store);
     let begin = saved.as_ref().map(SavedState::hash).unwrap_or_default();
     let mut planned: Vec<PlannedStep> = Vec::with_capacity(template.steps.len());
     let mut past = Past { histories, begin, keys: Vec::with_capacity(template.steps.len()) };

@@ -23,6 +23,7 @@ pub(crate) use packages::Forecast;
 pub use packages::{PackageError, PlannedPackages};
 
 use crate::debian::{self, Bootstrap};
+use crate::history::OutputKey;
 use crate::progress::Progress;
 use crate::state::ImageState;
 use crate::tools;
@@ -67,6 +68,13 @@ pub(crate) struct Context<'a> {
     pub(crate) subject: String,
     /// Began with the run.
     pub(crate) clock: Instant,
+}
+
+impl Context<'_> {
+    /// Under what is kept that is about this template's builds of this output.
+    pub(crate) fn output_key(&self) -> OutputKey {
+        OutputKey::new(&self.subject, &self.output_name)
+    }
 }
 
 /// What a step did beside changing the state.

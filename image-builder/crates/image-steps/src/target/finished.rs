@@ -3,7 +3,7 @@
 use super::{EXTENSIONS, TargetError};
 use crate::inputs::FileIdentity;
 use crate::steps::Context;
-use image_tree::Store;
+use image_tree::{Record, Store};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,18 @@ impl Name {
 
     fn key(&self) -> Vec<u8> {
         [self.template.as_bytes(), &[0], self.stem.as_os_str().as_encoded_bytes()].concat()
+    }
+
+    /// Those of other templates whose images were called so: `-N` gives any name.
+    fn others(&self, store: &Store) -> Vec<(Self, Finished)> {
+        let other = |record: Record| {
+            let at = record.key.iter().position(|byte| *byte == 0)?;
+            let template = String::from_utf8(record.key[..at].to_vec()).ok()?;
+            let name = Self { template, stem: self.stem.clone() };
+            let is_other = name.template != self.template && name.key() == record.key;
+            Some((name, is_other.then(|| serde_json::from_slice(&record.value).ok())??))
+        };
+        store.records(NAMESPACE).unwrap_or_default().into_iter().filter_map(other).collect()
     }
 
     /// What it is called with an extension; the stem may have dots.
@@ -133,13 +145,28 @@ impl Finished {
         Some(format!("{} was changed or replaced since it was written", name(changed)))
     }
 
+    /// As [`dropped`](Self::dropped), also of other templates' images of that name of which one of the `files` takes the place.
+    pub(super) fn dropped_by(&self, files: &[PathBuf], name: &Name, store: &Store) -> Vec<PathBuf> {
+        let mut dropped = self.dropped(files, name);
+        for (name, other) in name.others(store) {
+            if files.iter().any(|file| other.has_made(file)) {
+                dropped.extend(other.dropped(files, &name));
+            }
+        }
+        dropped
+    }
+
     /// The forms that were made of the image and that are not among its `files` now: it may be of another kind. What somebody
     /// has changed since, or put there, is none of them.
     pub(super) fn dropped(&self, files: &[PathBuf], name: &Name) -> Vec<PathBuf> {
-        let is_known = |found: &FileIdentity| self.files.iter().any(|known| known.is_same_content(found));
-        let is_ours = |path: &PathBuf| FileIdentity::of(path).is_ok_and(|found| is_known(&found));
         let named = EXTENSIONS.iter().map(|extension| name.with(extension));
-        named.filter(|path| !files.contains(path) && !path.is_symlink() && is_ours(path)).collect()
+        named.filter(|path| !files.contains(path) && !path.is_symlink() && self.has_made(path)).collect()
+    }
+
+    /// Whether a file is one of its forms, as it was written.
+    fn has_made(&self, path: &Path) -> bool {
+        let is_known = |found: FileIdentity| self.files.iter().any(|known| known.is_same_content(&found));
+        FileIdentity::of(path).is_ok_and(is_known)
     }
 }
 

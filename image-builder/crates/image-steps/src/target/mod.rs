@@ -178,7 +178,10 @@ pub(crate) fn finish(
     for file in &files {
         claim_output(&output_file(file), context.store).map_err(remember)?;
     }
-    let old = Before { dropped: before.dropped(&files, &name), evidence: evidence::beside(&files, context) };
+    let old = Before {
+        dropped: before.dropped_by(&files, &name, context.store),
+        evidence: evidence::beside(&files, context),
+    };
     let forms = Forms::begin(&files, old)?;
     write(template, &mut state, &files, &forms, context).map_err(|error| forms.explain(error))?;
     before.or(&files, |file| forms.path(file))?.write(&name, context.store)?;

@@ -2,6 +2,7 @@
 
 mod ips;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 pub(crate) use ips::*;
 use std::ffi::OsString;
@@ -214,7 +215,7 @@ pub(crate) struct RedoArguments {
 #[derive(Debug, Args)]
 pub(crate) struct LocationArguments {
     /// Workspace: a directory when it begins with `/`, `./` or `../`, else a ZFS dataset.
-    #[arg(short, long = "dataset", value_name = "WHERE")]
+    #[arg(short, long = "dataset", value_name = "WHERE", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) dataset: String,
 }
 
@@ -319,6 +320,15 @@ fn part_of_file_name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An unset variable of a script was taken for a ZFS dataset without a name.
+    #[test]
+    fn an_empty_workspace_is_wrong_usage() {
+        for (place, is_good) in [("", false), ("./x", true)] {
+            let parsed = Arguments::try_parse_from(["image-builder", "gc", "-d", place]);
+            assert_eq!(parsed.is_ok(), is_good, "{place}");
+        }
+    }
 
     /// It was refused after all steps were done, because the image could not be created.
     #[test]

@@ -197,6 +197,7 @@ fn and_includes(wrong: usize) -> String {
 fn directory_help(option: &str, path: &Path) -> String {
     let wanted = match option {
         "-T" => "it holds a directory for each group of templates, as sysconfig/image/templates does",
+        "--report" => "the page about the run is written there",
         _ => "it holds files of `extsrc`: programs that are built first, for instance",
     };
     let there = path.ancestors().skip(1).find(|parent| parent.is_dir() && !parent.as_os_str().is_empty());

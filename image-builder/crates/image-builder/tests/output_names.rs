@@ -1,69 +1,24 @@
 //! What lies in the output directory is told truly, and destroyed by nobody.
 
-use process_runner::{Command, Output};
+mod scene;
+
+use scene::{OWNER, Scene};
 use std::fs;
-use std::path::PathBuf;
-use tempfile::TempDir;
-
-const OWNER: &str = r#""owner": "root", "group": "root", "mode": "644""#;
-
-struct Scene(TempDir);
-
-impl Scene {
-    /// `base` packs `b.tar`, which `fat` and `two` take.
-    fn new() -> Self {
-        let scene = Self(tempfile::tempdir().expect("a temporary directory"));
-        fs::create_dir_all(scene.path("templates/g")).expect("a directory");
-        scene.base("");
-        let unpack = r#"{ "t": "unpack_tar", "name": "b.tar" }"#;
-        let again = r#"{ "t": "unpack_tar", "name": "b.tar", "into_tmp": true }"#;
-        let digest = format!(r#"{{ "t": "digest", "algorithm": "sha1", "src": "b.tar", "target": "/d", {OWNER} }}"#);
-        let fat = format!(r#"{{ "pcfs": {{ "label": "X", "size": 2 }}, "steps": [ {unpack}, {again}, {digest} ] }}"#);
-        scene.write("templates/g/fat.json", &fat);
-        scene
-    }
-
-    /// Writes the template `base`, with something in front of its steps.
-    fn base(&self, before: &str) {
-        let a = format!(r#"{{ "t": "ensure_file", "file": "/a", "contents": "a", {OWNER} }}"#);
-        let pack = r#"{ "t": "pack_tar", "name": "b.tar" }"#;
-        let text = format!("{{ \"dataset\": {{ \"name\": \"d\" }}, \"steps\": [ {before}{a}, {pack} ] }}");
-        self.write("templates/g/base.json", &text);
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        fs::write(self.path(path), text).expect("written");
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.path(path)).expect(path)
-    }
-
-    fn run(&self, words: &str) -> Output {
-        let command = Command::new(env!("CARGO_BIN_EXE_image-builder")).args(words.split_whitespace());
-        command.current_dir(self.0.path()).env("NO_COLOR", "1").run_any().expect("it runs")
-    }
-
-    fn good(&self, words: &str) -> String {
-        let output = self.run(words);
-        assert!(output.success(), "{words}: {}", output.stderr_text());
-        output.stderr_text()
-    }
-}
 
 /// It was said three times, and with the reason that no build here had made it.
 #[test]
 fn an_archive_that_was_changed_is_told_once_and_truly() {
     let scene = Scene::new();
+    let unpack = r#"{ "t": "unpack_tar", "name": "b.tar" }"#;
+    let again = r#"{ "t": "unpack_tar", "name": "b.tar", "into_tmp": true }"#;
+    let digest = format!(r#"{{ "t": "digest", "algorithm": "sha1", "src": "b.tar", "target": "/d", {OWNER} }}"#);
+    let fat = format!(r#"{{ "pcfs": {{ "label": "X", "size": 2 }}, "steps": [ {unpack}, {again}, {digest} ] }}"#);
+    scene.write("templates/g/fat.json", &fat);
     scene.good("build -d ./work -g g -n fat");
     let archive = fs::read(scene.path("work/output/b.tar")).expect("the archive");
     fs::write(scene.path("work/output/b.tar"), [archive, vec![0; 10_240]].concat()).expect("written");
     for verb in ["plan", "build"] {
-        let said = scene.good(&format!("{verb} -d ./work -g g -n fat"));
+        let said = scene.said(&format!("{verb} -d ./work -g g -n fat"));
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(said.matches("b.tar as it is").count(), 1, "{verb}: {said}");
         assert!(
@@ -83,7 +38,8 @@ fn evidence_tells_where_steps_stand_now() {
     let (manifest, sum) = ("work/output/g-base.manifest.jsonl", "work/output/b.tar.sha256");
     assert!(scene.read(manifest).contains("base.json:1:"), "{}", scene.read(manifest));
     let before = fs::metadata(scene.path(sum)).expect("it is there").modified().expect("its time");
-    scene.base("\n\n");
+    let base = scene.read("templates/g/base.json");
+    scene.write("templates/g/base.json", &base.replacen("[ ", "[ \n\n", 1));
     let built = scene.run("build --json -d ./work -g g -n base").stdout_text();
     assert!(built.contains("\"cached\":true") && !built.contains("\"cached\":false"), "{built}");
     for path in [manifest, "work/output/g-base.evidence.json"] {

@@ -1,68 +1,12 @@
 //! The command line as scripts and people use it: verbs, their JSON, exit statuses, and what lies beside outputs.
 
-use process_runner::{Command, Output};
+mod scene;
+
+use process_runner::Command;
+use scene::{OWNER, Scene};
 use serde_json::Value;
 use std::fs;
-use std::path::PathBuf;
-use tempfile::TempDir;
 use test_judge::{approve, ask};
-
-/// Templates of group `g` and a workspace.
-struct Scene(TempDir);
-
-const OWNER: &str = r#""owner": "root", "group": "root", "mode": "644""#;
-
-impl Scene {
-    /// `base` packs a tar of two files, one from `files/a`; `fat` makes a FAT image of it.
-    fn new() -> Self {
-        let scene = Self(tempfile::tempdir().expect("a temporary directory"));
-        fs::create_dir_all(scene.path("templates/g/files")).expect("a directory");
-        scene.write("templates/g/files/a", "one");
-        let a = format!(r#"{{ "t": "ensure_file", "file": "/a", "src": "a", {OWNER} }}"#);
-        let b = format!(r#"{{ "t": "ensure_file", "file": "/b", "contents": "b", {OWNER} }}"#);
-        scene.write(
-            "templates/g/base.json",
-            &format!(
-                r#"{{ "dataset": {{ "name": "d" }}, "steps": [ {a}, {b}, {{ "t": "pack_tar", "name": "b.tar" }} ] }}"#
-            ),
-        );
-        let more = format!(r#"{{ "t": "ensure_file", "with": "more", "file": "/more", "contents": "m", {OWNER} }}"#);
-        scene.write(
-            "templates/g/fat.json",
-            &format!(
-                r#"{{ "pcfs": {{ "label": "X", "size": 2 }}, "steps": [ {{ "t": "unpack_tar", "name": "b.tar" }}, {more} ] }}"#
-            ),
-        );
-        scene
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.0.path().join(path)
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        fs::write(self.path(path), text).expect("written");
-    }
-
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.path(path)).expect(path)
-    }
-
-    fn run(&self, words: &str) -> Output {
-        let program = env!("CARGO_BIN_EXE_image-builder");
-        Command::new(program).args(words.split_whitespace()).current_dir(self.0.path()).run_any().expect("it runs")
-    }
-
-    fn good(&self, words: &str) -> String {
-        let output = self.run(words);
-        assert!(output.success(), "{words}: {}", output.stderr_text());
-        output.stdout_text()
-    }
-
-    fn json(&self, words: &str) -> Value {
-        serde_json::from_str(&self.good(words)).expect(words)
-    }
-}
 
 #[test]
 fn a_plan_says_in_which_order_and_why() {

@@ -17,6 +17,7 @@ use dataset::Comparison;
 use parts::compare_parts;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use zfs_image::reader::Pool;
 
 /// What is compared at once.
@@ -37,6 +38,8 @@ pub(crate) fn diff(arguments: &Diff) -> Result<(), Failure> {
         [None, None] => compare_images(&places, &beside, &mut found)?,
         [first, _] => {
             let [archive, other] = if first.is_some() { [0, 1] } else { [1, 0] }.map(|at| places[at].image.clone());
+            // One that is not there is no image either, but that is not what is wrong.
+            File::open(&other).map_err(|source| InspectError::Read { path: other.clone(), source })?;
             return Err(InspectError::Unlike { archive, other }.into());
         }
     }

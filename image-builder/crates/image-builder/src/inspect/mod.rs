@@ -43,3 +43,8 @@ pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -
         other => other,
     }
 }
+
+/// The same for what fails with nothing but the output.
+pub(crate) fn print_lines(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    print(|output| write(output).map_err(Failure::from_output))
+}

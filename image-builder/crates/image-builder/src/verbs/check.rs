@@ -1,10 +1,11 @@
 //! `image-builder check`.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "results and warnings of the command line")]
+#![expect(clippy::print_stderr, reason = "findings of the command line")]
 
 use super::request_at;
 use crate::arguments::Check;
 use crate::failure::Failure;
+use crate::inspect::print_lines;
 use crate::places::Places;
 use image_steps::{BuildError, BuildRequest, Neighbour};
 use miette::Report;
@@ -37,7 +38,7 @@ pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
     let mut findings = find_all(arguments, &places, &names)?;
     if !arguments.json {
         let mut told = Told::new();
-        findings.iter_mut().for_each(|finding| tell(finding, &mut told));
+        findings.iter_mut().try_for_each(|finding| tell(finding, &mut told))?;
     }
     let unread = match arguments.group {
         None => unread_includes(arguments, &places, &findings),
@@ -48,9 +49,9 @@ pub(crate) fn check(arguments: &Check) -> Result<(), Failure> {
     if arguments.json {
         let list = findings.iter().map(Finding::to_json).collect::<Vec<_>>();
         let unread = unread.iter().map(Unread::to_json).collect::<Vec<_>>();
-        println!("{}", json!({ "templates": list, "unread": unread }));
+        print_lines(|output| writeln!(output, "{}", json!({ "templates": list, "unread": unread })))?;
     } else {
-        tell_unread(unread);
+        tell_unread(unread)?;
     }
     if wrong + wrong_includes > 0 {
         return Err(Failure::Check { wrong, all: names.len(), wrong_includes });
@@ -128,21 +129,23 @@ fn unread_includes(arguments: &Check, places: &Places, findings: &[Finding]) -> 
     unread.map(|path| Unread { list: image_steps::check_include(&request, &path), path }).collect()
 }
 
-fn tell_unread(unread: Vec<Unread>) {
+fn tell_unread(unread: Vec<Unread>) -> Result<(), Failure> {
     if !unread.is_empty() {
-        println!("only the words of these were checked, because no template includes them with these features:");
+        let what = "only the words of these were checked, because no template includes them with these features:";
+        print_lines(|output| writeln!(output, "{what}"))?;
     }
     for include in unread {
-        println!("    {}", include.path.display());
+        print_lines(|output| writeln!(output, "    {}", include.path.display()))?;
         if !include.list.is_empty() {
             let subject = include.path.display().to_string();
             eprintln!("{:?}", Report::new(template::Diagnostics::new(subject, include.list)));
         }
     }
+    Ok(())
 }
 
 /// What an include has of errors is told with the first template that has it.
-fn tell(finding: &mut Finding, told: &mut Told) {
+fn tell(finding: &mut Finding, told: &mut Told) -> Result<(), Failure> {
     let all = std::mem::take(&mut finding.list);
     let count = all.len();
     let place = |one: &Diagnostic| one.origin().map(ToString::to_string).unwrap_or_default();
@@ -156,16 +159,19 @@ fn tell(finding: &mut Finding, told: &mut Told) {
         if !list.is_empty() {
             eprintln!("{:?}", Report::new(template::Diagnostics::new(finding.subject.clone(), list)));
         }
-        return;
+        return Ok(());
     };
     for warning in list {
         eprintln!("{:?}", Report::new(warning));
     }
-    println!("{}: {steps} steps, good", finding.subject);
-    for diagnostic in each_once(&finding.not_here) {
-        let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
-        println!("    cannot be built here: {}{place}", diagnostic.message());
-    }
+    print_lines(|output| {
+        writeln!(output, "{}: {steps} steps, good", finding.subject)?;
+        for diagnostic in each_once(&finding.not_here) {
+            let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
+            writeln!(output, "    cannot be built here: {}{place}", diagnostic.message())?;
+        }
+        Ok(())
+    })
 }
 
 /// Many steps may have the same reason: the first of each.

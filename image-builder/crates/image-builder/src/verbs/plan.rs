@@ -1,16 +1,18 @@
 //! `image-builder plan`.
 
-#![expect(clippy::print_stdout, reason = "results of the command line")]
-
 use super::check::{diagnostic_json, each_once};
 use super::{redo, request};
 use crate::arguments::Plan;
 use crate::failure::Failure;
+use crate::inspect::print_lines;
 use crate::sizes::size;
 use crate::terminal;
-use image_steps::{EstimatedSize, InputSource, PlannedInput, PlannedPackages, PlannedTemplate, SizeBasis};
+use image_steps::{
+    BuildRequest, EstimatedSize, InputSource, PlannedInput, PlannedPackages, PlannedTemplate, SizeBasis,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::io::{self, Write};
 use template::Diagnostic;
 
 /// `image-builder plan`.
@@ -29,26 +31,35 @@ pub(crate) fn plan(arguments: &Plan) -> Result<(), Failure> {
             "possible": refused.is_none(), "roots": request.roots, "external": request.external, "svccfg": request.svccfg,
             "templates": templates,
         });
-        println!("{told}");
+        print_lines(|output| writeln!(output, "{told}"))?;
         return done;
     }
+    print_lines(|output| print_all(output, &request, &planned, arguments.ask_publishers))?;
+    done
+}
+
+fn print_all(
+    output: &mut dyn Write,
+    request: &BuildRequest,
+    planned: &[PlannedTemplate],
+    is_asked: bool,
+) -> io::Result<()> {
     for root in &request.roots {
-        println!("templates from {}", root.display());
+        writeln!(output, "templates from {}", root.display())?;
     }
     for external in &request.external {
-        println!("external files from {}", external.display());
+        writeln!(output, "external files from {}", external.display())?;
     }
     if let Some(svccfg) = &request.svccfg {
-        println!("service repositories by {}", svccfg.display());
+        writeln!(output, "service repositories by {}", svccfg.display())?;
     }
     if planned.len() > 1 {
-        print_graph(&planned);
+        print_graph(output, planned)?;
     }
-    for template in &planned {
-        print_plan(template);
+    for template in planned {
+        print_plan(output, template)?;
     }
-    print_all_packages(&planned, arguments.ask_publishers);
-    done
+    print_all_packages(output, planned, is_asked)
 }
 
 fn to_json(template: &PlannedTemplate) -> Value {
@@ -65,8 +76,8 @@ fn to_json(template: &PlannedTemplate) -> Value {
 }
 
 /// The templates below each other, in the order in which they are built.
-fn print_graph(planned: &[PlannedTemplate]) {
-    println!("\norder:");
+fn print_graph(output: &mut dyn Write, planned: &[PlannedTemplate]) -> io::Result<()> {
+    writeln!(output, "\norder:")?;
     for (number, template) in planned.iter().enumerate() {
         let to_do = template.steps.iter().filter(|step| step.cached != Some(true)).count();
         let image = template.image.as_ref().is_some_and(|image| !image.current);
@@ -75,35 +86,36 @@ fn print_graph(planned: &[PlannedTemplate]) {
             (0, true) => "writes the image".to_owned(),
             (count, _) => format!("{count} of {} steps", template.steps.len()),
         };
-        println!("  {}. {}: {state}", number + 1, template.subject);
+        writeln!(output, "  {}. {}: {state}", number + 1, template.subject)?;
         for need in &template.needs {
-            println!("       takes {} from {}", need.takes.join(", "), need.template);
+            writeln!(output, "       takes {} from {}", need.takes.join(", "), need.template)?;
         }
     }
+    Ok(())
 }
 
-fn print_plan(template: &PlannedTemplate) {
-    println!("\n{}", template.subject);
+fn print_plan(output: &mut dyn Write, template: &PlannedTemplate) -> io::Result<()> {
+    writeln!(output, "\n{}", template.subject)?;
     let mut awaits = None;
     for step in &template.steps {
         if awaits != step.awaits.as_ref() {
             awaits = step.awaits.as_ref();
-            println!("  unknown until {} is built:", awaits.map_or("what it needs", String::as_str));
+            writeln!(output, "  unknown until {} is built:", awaits.map_or("what it needs", String::as_str))?;
         }
         let mark = match step.cached {
             Some(true) => "cached",
             Some(false) => "run",
             None => "after",
         };
-        println!("  {mark:6}  {}  ({})", step.title, step.origin);
+        writeln!(output, "  {mark:6}  {}  ({})", step.title, step.origin)?;
         for input in &step.inputs {
-            println!("          reads {}", input_text(input));
+            writeln!(output, "          reads {}", input_text(input))?;
         }
         if let Some(why) = step.why.as_ref().filter(|_| step.cached.is_some()) {
-            println!("          because {why}");
+            writeln!(output, "          because {why}")?;
         }
         if let Some(packages) = &step.packages {
-            print_packages(packages);
+            print_packages(output, packages)?;
         }
     }
     if let Some(image) = &template.image {
@@ -113,15 +125,16 @@ fn print_plan(template: &PlannedTemplate) {
             (true, true) => "there",
             (true, false) => "write",
         };
-        println!("  {mark:6}  {}", image.path.display());
+        writeln!(output, "  {mark:6}  {}", image.path.display())?;
         if let Some(why) = image.why.as_ref().filter(|_| is_known) {
-            println!("          because {why}");
+            writeln!(output, "          because {why}")?;
         }
     }
-    println!("  {}", size_text(&template.size));
+    writeln!(output, "  {}", size_text(&template.size))?;
     for diagnostic in each_once(&template.impossible) {
-        println!("  cannot be built here: {}", place_and_message(diagnostic));
+        writeln!(output, "  cannot be built here: {}", place_and_message(diagnostic))?;
     }
+    Ok(())
 }
 
 fn place_and_message(diagnostic: &Diagnostic) -> String {
@@ -158,11 +171,10 @@ fn size_text(estimated: &EstimatedSize) -> String {
 }
 
 /// What a step brings of packages, in the lines below it.
-fn print_packages(packages: &PlannedPackages) {
+fn print_packages(output: &mut dyn Write, packages: &PlannedPackages) -> io::Result<()> {
     const SHOWN_MAX: usize = 8;
     if let Some(problem) = &packages.problem {
-        println!("          it will fail: {}", problem.replace('\n', "\n          "));
-        return;
+        return writeln!(output, "          it will fail: {}", problem.replace('\n', "\n          "));
     }
     let publishers = origins(packages).join(", ");
     if !packages.is_known {
@@ -170,27 +182,26 @@ fn print_packages(packages: &PlannedPackages) {
             "" => "what comes before it decides".to_owned(),
             publishers => format!("the catalogs of {publishers} come first"),
         };
-        println!("          the packages are not chosen yet: {first}");
-        return;
+        return writeln!(output, "          the packages are not chosen yet: {first}");
     }
     let shown: Vec<&str> = packages.new.iter().take(SHOWN_MAX).map(String::as_str).collect();
     let more = packages.new.len().saturating_sub(SHOWN_MAX);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    println!("          {} new packages: {}{more}", packages.new.len(), shown.join(", "));
+    writeln!(output, "          {} new packages: {}{more}", packages.new.len(), shown.join(", "))?;
     let unknown = match packages.unknown {
         0 => String::new(),
         count => format!(", and those of {count} packages whose manifests are not here yet"),
     };
     if packages.fetch_files > 0 || packages.unknown > 0 {
         let (files, bytes) = (packages.fetch_files, size(packages.fetch_bytes));
-        println!("          to fetch: {files} files, {bytes}{unknown}, from {publishers}");
+        writeln!(output, "          to fetch: {files} files, {bytes}{unknown}, from {publishers}")
     } else {
-        println!("          nothing has to be fetched");
+        writeln!(output, "          nothing has to be fetched")
     }
 }
 
 /// What all steps together bring; and how to learn what is not known.
-fn print_all_packages(planned: &[PlannedTemplate], is_asked: bool) {
+fn print_all_packages(output: &mut dyn Write, planned: &[PlannedTemplate], is_asked: bool) -> io::Result<()> {
     let steps = planned.iter().flat_map(|template| &template.steps);
     let all: Vec<&PlannedPackages> = steps.filter_map(|step| step.packages.as_ref()).collect();
     let (known, unknown): (Vec<&PlannedPackages>, Vec<_>) =
@@ -204,15 +215,18 @@ fn print_all_packages(planned: &[PlannedTemplate], is_asked: bool) {
         let at_least = if without_manifest { "at least " } else { "" };
         let from: BTreeSet<String> = known.iter().flat_map(|packages| origins(packages)).collect();
         let from = from.into_iter().collect::<Vec<_>>().join(", ");
-        println!(
+        writeln!(
+            output,
             "\npackages: {new} new, with {at_least}{all} of files; to fetch: {at_least}{files} files, {fetch}, from {from}"
-        );
+        )?;
     }
     if !is_asked && (without_manifest || !unknown.is_empty()) {
-        println!(
+        writeln!(
+            output,
             "\nTo learn what is not known here: the same with --ask-publishers, which fetches catalogs and manifests"
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// The publishers and where each is asked.

@@ -311,7 +311,7 @@ fn publishers_are_set_with_origins_mirrors_and_certificates() {
             ),
             r#"{ "t": "pkg_approve_ca_cert", "publisher": "p", "certfile": "ca.pem" }"#,
             r#"{ "t": "pkg_set_p5p_publisher", "archive": "/srv/x.p5p", "publisher": "q" }"#,
-            r#"{ "t": "pkg_set_publisher", "publisher": "q", "mirror_uri": "http://m", "sticky": false }"#,
+            r#"{ "t": "pkg_set_publisher", "publisher": "q", "mirror_uri": "http://m", "sticky": false, "signature_policy": "ignore" }"#,
             PACK,
         ]),
     );
@@ -324,7 +324,7 @@ fn publishers_are_set_with_origins_mirrors_and_certificates() {
     );
     assert!(config.contains("mirrors = ['http://127.0.0.1:1/m/']") && !config.contains("gone"), "{config}");
     let (_, of_q) = config.split_once("[authority_q]").expect("the second publisher");
-    assert!(of_q.contains("origins = ['file:///srv/x.p5p/']") && of_q.contains("sticky = False"), "{config}");
+    assert!(of_q.contains("origins = ['file:///srv/x.p5p/']") && of_q.contains("sticky = False") && of_q.contains("property.signature-policy = ignore"), "{config}");
 }
 
 #[test]

@@ -137,8 +137,9 @@ impl ClientError {
                 _ => None,
             },
             Self::Signature { .. } => Some(
-                "approve the certificate of its authority with pkg_approve_ca_cert, or set another signature-policy with \
-                 pkg_set_property"
+                "approve the certificate of its authority with pkg_approve_ca_cert, or have signatures ignored: the \
+                 signature-policy of the image (pkg_set_property) and the signature_policy of the publisher \
+                 (pkg_set_publisher) are both to be `ignore`, because the stricter one counts"
                     .to_owned(),
             ),
             _ => None,

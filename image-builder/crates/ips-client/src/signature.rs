@@ -52,38 +52,30 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// The policy for the packages of a publisher: that of the image, which is `verify` unless it says something else, or
-    /// what the image says of the publisher, whichever is stricter.
+    /// The policy for the packages of a publisher: that of the image or that of the publisher, whichever is stricter. Each
+    /// of them is `verify` unless it says something else, so that signatures are only ignored where both say so.
     #[must_use]
     pub fn of(config: &ImageConfig, publisher: &Publisher) -> Self {
         let own = Self::read(config.publisher_property(publisher, PROPERTY), || {
             config.publisher_property_list(publisher, NAMES_PROPERTY)
         });
         let of_image = Self::read(config.property(PROPERTY), || config.property_list(NAMES_PROPERTY));
-        let of_image = of_image.unwrap_or(Self::Verify);
         match (of_image, own) {
-            (of_image, None) => of_image,
-            (Self::RequireNames(mut names), Some(Self::RequireNames(own))) => {
+            (Self::RequireNames(mut names), Self::RequireNames(own)) => {
                 names.extend(own);
                 Self::RequireNames(names)
             }
-            (of_image, Some(own)) => {
-                if own.strictness() > of_image.strictness() {
-                    own
-                } else {
-                    of_image
-                }
-            }
+            (of_image, own) if own.strictness() > of_image.strictness() => own,
+            (of_image, _) => of_image,
         }
     }
 
-    fn read(text: Option<&str>, names: impl FnOnce() -> Vec<String>) -> Option<Self> {
-        match text? {
-            "ignore" => Some(Self::Ignore),
-            "verify" => Some(Self::Verify),
-            "require-signatures" => Some(Self::RequireSignatures),
-            "require-names" => Some(Self::RequireNames(names())),
-            _ => None,
+    fn read(text: Option<&str>, names: impl FnOnce() -> Vec<String>) -> Self {
+        match text {
+            Some("ignore") => Self::Ignore,
+            Some("require-signatures") => Self::RequireSignatures,
+            Some("require-names") => Self::RequireNames(names()),
+            _ => Self::Verify,
         }
     }
 

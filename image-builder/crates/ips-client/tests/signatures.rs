@@ -97,7 +97,7 @@ fn publish(root: &Path, authority: &Authority, change: impl Fn(&str) -> String) 
     std::fs::remove_dir_all(root.join("publisher/p/catalog")).unwrap();
 }
 
-/// Installs the package into an image that trusts these certificates.
+/// Installs the package into an image that has these properties and trusts these certificates.
 fn install(root: &Path, policy: &[(&str, &str)], trusted: &[&[u8]]) -> Result<Tree, ClientError> {
     let scratch = tempfile::tempdir().unwrap();
     let store = Store::open_with(scratch.path().join("store"), StoreOptions { sync: false }).unwrap();
@@ -115,14 +115,19 @@ fn install(root: &Path, policy: &[(&str, &str)], trusted: &[&[u8]]) -> Result<Tr
     }
     let mut config = ImageConfig::new("i386");
     config.publishers.push(PublisherConfig::new("p".parse().unwrap(), &[&root.display().to_string()]));
-    policy.iter().for_each(|(name, value)| config.set_property(name, value));
+    for (name, value) in policy {
+        match name.strip_prefix("p:") {
+            Some(name) => config.set_publisher_property(&"p".parse().unwrap(), name, value),
+            None => config.set_property(name, value),
+        }
+    }
     let mut image = Image::new(config);
     let client = Client::new(&store, Network::default(), Arc::new(Silent));
     let lock = client.choose(&image, &Wish::install(vec!["app".parse().unwrap()]))?;
     client.install(&tree, &mut image, &lock, OperationTime::from_unix_seconds(1))
 }
 
-/// Properties of the publisher, the certificates that the image trusts, and why it is refused.
+/// Properties of the image, and after `p:` of the publisher; the certificates that the image trusts, and why it is refused.
 type PolicyCase<'a> = (Vec<(&'a str, &'a str)>, &'a [&'a [u8]], Option<&'a str>);
 
 #[test]
@@ -133,11 +138,12 @@ fn policies_are_kept_by_signatures_of_openssl() {
     let (trusted, stranger) = (authority.pem("root"), authority.pem("stranger"));
     let policy = |name: &'static str| vec![("signature-policy", name)];
     let names = |names: &'static str| [policy("require-names"), vec![("signature-required-names", names)]].concat();
-    let cases: [PolicyCase<'_>; 11] = [
+    let cases: [PolicyCase<'_>; 12] = [
         (policy("verify"), &[&trusted], None),
         (Vec::new(), &[&stranger, &trusted], None),
         (policy("require-signatures"), &[&trusted], None),
-        (policy("ignore"), &[], None),
+        (policy("ignore"), &[], Some("leads to none that the image trusts")),
+        ([policy("ignore"), vec![("p:signature-policy", "ignore")]].concat(), &[], None),
         (names("['signer']"), &[&trusted], None),
         (names("['signer', 'between', 'root']"), &[&trusted], None),
         (names("['signer', 'stranger']"), &[&trusted], Some("`stranger` is neither who signed it")),
@@ -189,16 +195,19 @@ fn what_was_changed_after_signing_is_refused() {
     }
 }
 
-/// What the image says of a publisher can only ask for more than what it says of all.
+/// What the image says of a publisher can only ask for more than what it says of all, and a publisher of which it says
+/// nothing is one whose signatures are verified.
 #[test]
 fn the_stricter_of_two_policies_counts() {
     let names = |names: &[&str]| Policy::RequireNames(names.iter().map(|name| (*name).to_owned()).collect());
     for (of_image, of_publisher, expected) in [
         ("", "", Policy::Verify),
-        ("signature-policy = ignore", "", Policy::Ignore),
+        ("signature-policy = ignore", "", Policy::Verify),
+        ("", "property.signature-policy = ignore", Policy::Verify),
+        ("signature-policy = ignore", "property.signature-policy = ignore", Policy::Ignore),
+        ("signature-policy = ignore", "property.signature-policy = require-signatures", Policy::RequireSignatures),
         ("signature-policy = DEFAULT", "property.signature-policy = DEFAULT", Policy::Verify),
         ("signature-policy = ignore", "property.signature-policy = verify", Policy::Verify),
-        ("", "property.signature-policy = ignore", Policy::Verify),
         ("", "property.signature-policy = require-signatures", Policy::RequireSignatures),
         ("signature-policy = require-signatures", "property.signature-policy = verify", Policy::RequireSignatures),
         (

@@ -16,7 +16,7 @@ pub use files::{
 };
 pub use packages::{
     DebBootstrap, Onu, PkgApproveCaCert, PkgChangeFacet, PkgChangeVariant, PkgImageCreate, PkgInstall, PkgPurgeHistory,
-    PkgSetProperty, PkgSetPublisher, PkgUninstall, PublisherOrigin,
+    PkgSetProperty, PkgSetPublisher, PkgUninstall, PublisherOrigin, SignaturePolicy,
 };
 pub use services::{Profile, SeedSmf};
 

@@ -130,6 +130,11 @@ impl ImageConfig {
         self.other.get(&format!("{AUTHORITY}{publisher}"), &format!("property.{name}"))
     }
 
+    /// Sets a property of a publisher.
+    pub fn set_publisher_property(&mut self, publisher: &Publisher, name: &str, value: &str) {
+        self.other.set(&format!("{AUTHORITY}{publisher}"), &format!("property.{name}"), value);
+    }
+
     /// The publisher with this name.
     #[must_use]
     pub fn publisher(&self, name: &Publisher) -> Option<&PublisherConfig> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Span};
-use crate::field::{Empty, FLAG, FieldSet, Fields, HOST_PATH, Kind, NOT_EMPTY, SOURCE_PATH, TEXT, field_set};
+use crate::field::{Empty, FLAG, FieldSet, Fields, HOST_PATH, Keyword, Kind, NOT_EMPTY, SOURCE_PATH, TEXT, field_set};
 use crate::json::Value;
 
 field_set! {
@@ -80,6 +80,36 @@ pub struct PkgSetPublisher {
     /// Whether its installed packages are only replaced by its own; none leaves it as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sticky: Option<bool>,
+    /// What is demanded of the signatures of its packages; none leaves it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature_policy: Option<SignaturePolicy>,
+}
+
+/// What is demanded of the signatures of packages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignaturePolicy {
+    /// Nothing.
+    Ignore,
+    /// Those that are there have to be good.
+    Verify,
+    /// There has to be a good one.
+    RequireSignatures,
+}
+
+impl SignaturePolicy {
+    const ALL: [(&'static str, Self); 3] =
+        [("ignore", Self::Ignore), ("verify", Self::Verify), ("require-signatures", Self::RequireSignatures)];
+
+    /// The policy as images write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::Verify => "verify",
+            Self::RequireSignatures => "require-signatures",
+        }
+    }
 }
 
 field_set! {
@@ -97,6 +127,8 @@ field_set! {
         mirror_uris: Option<Vec<String>> = NOT_EMPTY.list().multi_valued().optional();
         /// Whether its installed packages are only replaced by its own, as they are from the start.
         sticky: Option<bool> = FLAG.optional();
+        /// What is demanded of the signatures of its packages, if the image does not demand more.
+        signature_policy: Option<SignaturePolicy> = Keyword(&SignaturePolicy::ALL).optional();
     }
 }
 
@@ -113,7 +145,13 @@ field_set! {
 /// An archive is an origin like any other.
 pub(super) fn read_set_p5p_publisher(fields: &mut Fields<'_, '_, '_>) -> Option<PkgSetPublisher> {
     let PkgSetP5pPublisherFields { archive, publisher } = FieldSet::read(fields)?;
-    Some(PkgSetPublisher { publisher, origins: vec![archive], mirrors: Vec::new(), sticky: None })
+    Some(PkgSetPublisher {
+        publisher,
+        origins: vec![archive],
+        mirrors: Vec::new(),
+        sticky: None,
+        signature_policy: None,
+    })
 }
 
 pub(super) fn read_set_publisher(fields: &mut Fields<'_, '_, '_>) -> Option<PkgSetPublisher> {
@@ -131,7 +169,8 @@ pub(super) fn read_set_publisher(fields: &mut Fields<'_, '_, '_>) -> Option<PkgS
             .help("give one of `uri`, `uris`, `mirror_uri` and `mirror_uris` that is not empty after expansion");
         return fields.fail(Span::new(start, start + 1), "", error);
     }
-    Some(PkgSetPublisher { publisher: given.publisher, origins, mirrors, sticky: given.sticky })
+    let PkgSetPublisherFields { publisher, sticky, signature_policy, .. } = given;
+    Some(PkgSetPublisher { publisher, origins, mirrors, sticky, signature_policy })
 }
 
 fn refuse_both(fields: &mut Fields<'_, '_, '_>, one: &str, many: &str) -> Option<()> {

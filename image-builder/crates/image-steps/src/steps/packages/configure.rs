@@ -32,6 +32,9 @@ const SWITCHES: [&str; 5] = [
 /// Properties that are lists of texts.
 const LISTS: [&str; 2] = ["dehydrated", "signature-required-names"];
 
+/// What is demanded of the signatures of packages, by the image and by each publisher.
+const SIGNATURE_POLICY: &str = "signature-policy";
+
 const POLICIES: [&str; 4] = ["ignore", "verify", "require-signatures", "require-names"];
 
 pub(super) fn create(step: &PkgImageCreate) -> Result<Image, PackageError> {
@@ -86,6 +89,10 @@ fn set_publisher(step: &PkgSetPublisher, image: &mut Image) -> Result<(), Packag
         publisher.set_mirrors(mirrors);
     }
     publisher.is_sticky = step.sticky.unwrap_or(publisher.is_sticky);
+    if let Some(policy) = step.signature_policy {
+        let name = publisher.name.clone();
+        image.config.set_publisher_property(&name, SIGNATURE_POLICY, policy.name());
+    }
     Ok(())
 }
 
@@ -97,7 +104,7 @@ fn set_property(step: &PkgSetProperty, image: &mut Image) -> Result<(), PackageE
     if step.name == "publisher-search-order" {
         return refuse("the order is that in which the steps name the publishers");
     }
-    if step.name == "signature-policy" && !POLICIES.contains(&step.value.as_str()) {
+    if step.name == SIGNATURE_POLICY && !POLICIES.contains(&step.value.as_str()) {
         return refuse("it is one of ignore, verify, require-signatures and require-names");
     }
     let value = match step.value.to_ascii_lowercase().as_str() {

@@ -92,6 +92,16 @@ pub enum InstallError {
         /// The link.
         link: ImagePath,
     },
+    /// A package delivers something in the place of the image's own metadata.
+    #[error("{action} of {package} is refused, because {path} is where the image keeps what it knows of itself")]
+    Reserved {
+        /// The package.
+        package: String,
+        /// The kind of the action, and what names its object.
+        action: String,
+        /// The path.
+        path: ImagePath,
+    },
     /// A hard link has no target.
     #[error("{path} of {package} cannot be linked to {target}, which is not there")]
     NoTarget {

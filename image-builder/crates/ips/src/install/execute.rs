@@ -9,6 +9,7 @@ use super::drivers::DriverTables;
 use super::error::InstallError;
 use super::ids::Owners;
 use super::objects::{Delivered, Objects};
+use super::reserved::IMAGE_DIRECTORY;
 use super::table::Table;
 use super::{ContentSource, Operation, Package, sundry};
 use crate::fmri::Stem;
@@ -214,6 +215,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             let content = self.payload(*delivered, &path.to_string())?;
+            self.refuse_links_above(path, *delivered)?;
             self.make_parents(path, &self.root_metadata(0o755))?;
             self.insert(path, Node::regular(content, self.root_metadata(0o444)))?;
         }
@@ -224,7 +226,9 @@ impl<'a> Run<'a> {
                 continue;
             }
             let text = sundry::pkginfo(*delivered, self, arch);
-            self.add_file(&format!("{}/pkginfo", sundry::legacy_dir(name)), text.as_bytes(), 0o644)?;
+            let path = format!("{}/pkginfo", sundry::legacy_dir(name));
+            self.refuse_links_above(&image_path(&path)?, *delivered)?;
+            self.add_file(&path, text.as_bytes(), 0o644)?;
             let contents = "var/sadm/install/contents";
             let is_possible = self.tree.read_dir(&image_path("var/sadm/install")?).is_some();
             if is_possible && !self.exists(contents) {
@@ -317,6 +321,10 @@ impl<'a> Run<'a> {
         let path = image_path(path)?;
         let Ok((path, node)) = self.tree.lookup(&path, Follow::Yes) else { return Ok(None) };
         let Some(content) = node.content() else { return Ok(None) };
+        if path.starts_with(&image_path(IMAGE_DIRECTORY)?) {
+            let reason = "a link in the place of a table leads there, where the image keeps what it knows of itself";
+            return Err(InstallError::Edit { path, reason: reason.to_owned() });
+        }
         let bytes = self.content.read(content).map_err(|source| InstallError::Content {
             package: "the image itself".to_owned(),
             path: path.to_string(),

@@ -13,6 +13,7 @@ mod hardlinks;
 mod ids;
 mod objects;
 mod paths;
+mod reserved;
 mod salvage;
 mod sundry;
 mod table;
@@ -119,6 +120,7 @@ pub trait ContentSource {
 pub fn apply(tree: &Tree, operation: &Operation<'_>, content: &dyn ContentSource) -> Result<Applied, InstallError> {
     let before = objects::Objects::collect(&operation.before)?;
     let after = objects::Objects::collect(&operation.after)?;
+    reserved::check(&before, &after)?;
     let mut run = execute::Run::new(tree, operation, content);
     run.execute(&before, &after)?;
     Ok(Applied { tree: run.tree, mediators: after.mediators, warnings: run.warnings })

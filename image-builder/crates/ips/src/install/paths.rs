@@ -8,11 +8,9 @@ use super::error::InstallError;
 use super::execute::{Run, image_path};
 use super::files::Moved;
 use super::objects::{Delivered, Objects};
+use super::reserved::IMAGE_DIRECTORY;
 use super::sundry;
 use crate::manifest::ActionKind;
-
-/// Where an image keeps what it knows of itself.
-const IMAGE_DIRECTORY: &str = "var/pkg";
 
 /// Directories that stay whether packages deliver something in them or not.
 const ALWAYS_THERE: [&str; 4] = ["var", "var/sadm", "var/sadm/install", IMAGE_DIRECTORY];
@@ -147,6 +145,18 @@ impl Run<'_> {
             self.insert(&directory, Node::directory(self.metadata(uid, gid, mode)))?;
         }
         self.known_directories.insert(parent);
+        Ok(())
+    }
+
+    /// Refuses what would be put at a path by way of a symbolic link.
+    pub(super) fn refuse_links_above(&self, path: &ImagePath, delivered: Delivered<'_>) -> Result<(), InstallError> {
+        let mut above = path.parent();
+        while let Some(directory) = above {
+            if self.tree.get(&directory).is_some_and(|node| node.symlink_target().is_some()) {
+                return Err(through_link(path, &directory, delivered));
+            }
+            above = directory.parent();
+        }
         Ok(())
     }
 

@@ -12,6 +12,10 @@ impl Table {
         Self { lines: text.lines().map(str::to_owned).collect(), is_changed: false }
     }
 
+    pub(super) fn of_lines(lines: Vec<String>, is_changed: bool) -> Self {
+        Self { lines, is_changed }
+    }
+
     pub(super) fn is_changed(&self) -> bool {
         self.is_changed
     }

@@ -95,6 +95,58 @@ fn links_of_other_packages_lead_nowhere() {
     assert_eq!(image.text("evil"), image.text("etc/passwd"));
 }
 
+/// Nothing comes over what the image knows of itself, and nothing leads away from it.
+#[test]
+fn the_metadata_of_the_image_is_nobodys() {
+    for (action, at) in [
+        ("link path=var target=/tmp", "/var"),
+        ("file @x@ mode=0644 owner=root group=sys path=var", "/var"),
+        ("link path=var/pkg target=../etc", "/var/pkg"),
+        ("link path=var/pkg/state target=/tmp", "/var/pkg/state"),
+        ("link path=var/pkg/license target=/etc", "/var/pkg/license"),
+        ("link path=var/pkg/publisher/p/pkg target=/etc", "/var/pkg/publisher/p/pkg"),
+        ("hardlink path=var/pkg/pkg5.image target=/etc/passwd", "/var/pkg/pkg5.image"),
+        ("hardlink path=var/pkg/modified target=../../etc/passwd", "/var/pkg/modified"),
+        ("file @x@ mode=0644 owner=root group=sys path=var/pkg/pkg5.image", "/var/pkg/pkg5.image"),
+        ("file @x@ mode=0644 owner=root group=sys path=var/pkg/lost+found/x", "/var/pkg/lost+found/x"),
+        ("file @x@ mode=0644 owner=root group=sys path=/var//pkg/./state/avoid_set", "/var/pkg/state/avoid_set"),
+        ("dir mode=0755 owner=root group=sys path=var/pkg/pkg5.image", "/var/pkg/pkg5.image"),
+        ("dir mode=0755 owner=root group=sys path=var/pkg/state/installed/catalog.base.C", "/var/pkg/state"),
+    ] {
+        let mut image = Image::with_accounts();
+        image.put("var/pkg/pkg5.image", "the image");
+        let expected = format!(" of pkg://p/a@1-1 is refused, because {at}");
+        refused(&mut image, &[("a", action)], &expected);
+        refused(&mut image, &[("a", action)], "is where the image keeps what it knows of itself");
+    }
+    // Directories that every image has may be delivered, and so may what is nobody's.
+    let dir = "dir mode=0755 owner=root group=sys path=";
+    let allowed =
+        format!("{dir}var\n{dir}var/pkg\n{dir}var/pkg/state\n{dir}var/pkg/mine\nlink path=var/pkg/up target=..");
+    Image::with_accounts().change(&[("a", &allowed)]).unwrap();
+}
+
+/// What is written by no path of an action, but follows from it, goes through no link either.
+#[test]
+fn links_lead_neither_tables_nor_entries_into_the_metadata() {
+    let mut image = Image::with_accounts();
+    image.put("var/pkg/pkg5.image", "the image");
+    for directory in ["var/sadm", "var/sadm/pkg", "var/sadm/pkg/S"] {
+        let link = format!("link path={directory} target=/var/pkg\nlegacy pkg=S");
+        refused(
+            &mut image,
+            &[("a", &link)],
+            &format!(
+                "/var/sadm/pkg/S/pkginfo of pkg://p/a@1-1 cannot be installed, because /{directory} is a symbolic link"
+            ),
+        );
+    }
+    let link = "link path=etc/driver_aliases target=../var/pkg/pkg5.image";
+    image.change(&[("a", link)]).unwrap();
+    let expected = "/var/pkg/pkg5.image cannot be edited: a link in the place of a table leads there";
+    refused(&mut image, &[("a", link), ("b", "driver name=d alias=x")], expected);
+}
+
 #[test]
 fn drivers_that_would_not_stand_in_their_tables_are_not_added() {
     for (attributes, expected) in [

@@ -1,38 +1,35 @@
 //! Device drivers: the tables that `add_drv` and `rem_drv` keep below `/etc`.
 
-use std::collections::BTreeMap;
+mod indexed_table;
+mod keys;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::error::InstallError;
 use super::execute::Run;
 use super::objects::Delivered;
 use super::table::Table;
 use crate::manifest::Action;
+use indexed_table::IndexedTable;
+use keys::{
+    ALIASES, ALL, CLASSES, DEVICE_POLICY, DEVLINK, EXTRA_PRIVS, MINOR_PERM, NAME_TO_MAJOR, REM_NAME_TO_MAJOR, by_alias,
+    by_class, by_device, by_driver, keys_of, words,
+};
 
-const NAME_TO_MAJOR: &str = "etc/name_to_major";
-const REM_NAME_TO_MAJOR: &str = "etc/rem_name_to_major";
-const ALIASES: &str = "etc/driver_aliases";
-const CLASSES: &str = "etc/driver_classes";
-const MINOR_PERM: &str = "etc/minor_perm";
-const EXTRA_PRIVS: &str = "etc/security/extra_privs";
-const DEVICE_POLICY: &str = "etc/security/device_policy";
-const DEVLINK: &str = "etc/devlink.tab";
 /// Its presence makes the next boot look for devices.
 const RECONFIGURE: &str = "reconfigure";
-
-const ALL: [&str; 8] =
-    [NAME_TO_MAJOR, REM_NAME_TO_MAJOR, ALIASES, CLASSES, MINOR_PERM, EXTRA_PRIVS, DEVICE_POLICY, DEVLINK];
 
 /// The tables, as far as they are there.
 #[derive(Debug)]
 pub(super) struct DriverTables {
-    tables: BTreeMap<&'static str, Table>,
+    tables: BTreeMap<&'static str, IndexedTable>,
+    /// The numbers that drivers have or had.
+    majors: BTreeSet<u32>,
+    /// Below it all numbers are taken.
+    lowest_major: u32,
     needs_reconfigure: bool,
-}
-
-/// The words of a line, up to a comment, without quotes.
-fn words(line: &str) -> Vec<&str> {
-    let words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
-    words.map(|word| word.trim_matches('"')).collect()
 }
 
 impl DriverTables {
@@ -43,12 +40,20 @@ impl DriverTables {
                 tables.insert(path, table);
             }
         }
-        Ok(Self { tables, needs_reconfigure: false })
+        Ok(Self::new(&tables))
+    }
+
+    fn new(tables: &BTreeMap<&'static str, Table>) -> Self {
+        let tables: BTreeMap<_, _> =
+            tables.iter().map(|(path, table)| (*path, IndexedTable::new(table, keys_of(path)))).collect();
+        let numbered = [NAME_TO_MAJOR, REM_NAME_TO_MAJOR].into_iter().filter_map(|path| tables.get(path));
+        let majors = numbered.flat_map(IndexedTable::lines).filter_map(|line| major(&words(line))).collect();
+        Self { tables, majors, lowest_major: 0, needs_reconfigure: false }
     }
 
     pub(super) fn store(self, run: &mut Run<'_>) -> Result<(), InstallError> {
-        for (path, table) in &self.tables {
-            run.write_table(path, Some(table))?;
+        for (path, table) in self.tables {
+            run.write_table(path, Some(&table.into_table()))?;
         }
         if self.needs_reconfigure && !run.exists(RECONFIGURE) {
             run.add_file(RECONFIGURE, b"", 0o644)?;
@@ -56,17 +61,18 @@ impl DriverTables {
         Ok(())
     }
 
-    fn lines(&self, path: &'static str) -> impl Iterator<Item = Vec<&str>> {
-        self.tables.get(path).into_iter().flat_map(Table::lines).map(words).filter(|words| !words.is_empty())
+    /// The words of the lines with a key.
+    fn lines(&self, path: &'static str, key: &str) -> impl Iterator<Item = Vec<&str>> {
+        self.tables.get(path).into_iter().flat_map(move |table| table.with(key)).map(words)
     }
 
     /// The table, which is made if it is not there.
-    fn table(&mut self, path: &'static str) -> &mut Table {
-        self.tables.entry(path).or_default()
+    fn table(&mut self, path: &'static str) -> &mut IndexedTable {
+        self.tables.entry(path).or_insert_with(|| IndexedTable::new(&Table::default(), keys_of(path)))
     }
 
     fn is_known(&self, name: &str) -> bool {
-        self.lines(NAME_TO_MAJOR).any(|words| words[0] == name)
+        self.lines(NAME_TO_MAJOR, &by_driver(name)).next().is_some()
     }
 
     /// Adds a driver, or what a known one does not have yet. Nothing is changed if the driver is refused; the
@@ -78,17 +84,17 @@ impl DriverTables {
             let major = self.free_major(name).ok_or_else(|| format!("there is no number left for driver {name}"))?;
             self.table(NAME_TO_MAJOR).push(format!("{name} {major}"));
             if self.tables.contains_key(REM_NAME_TO_MAJOR) {
-                self.table(REM_NAME_TO_MAJOR).remove(|line| words(line).first() == Some(&name));
+                self.table(REM_NAME_TO_MAJOR).remove(&by_driver(name), |_| true);
             }
             self.needs_reconfigure = true;
         }
         for alias in action.values("alias") {
-            if !self.lines(ALIASES).any(|words| words[..] == [name, alias]) {
+            if !self.lines(ALIASES, &by_alias(alias)).any(|words| words[..] == [name, alias]) {
                 self.table(ALIASES).push(format!("{name} \"{alias}\""));
             }
         }
         for class in action.values("class") {
-            if !self.lines(CLASSES).any(|words| words[..] == [name, class]) {
+            if !self.lines(CLASSES, &by_class(name, class)).any(|words| words.len() == 2) {
                 self.table(CLASSES).push(format!("{name}\t{class}"));
             }
         }
@@ -99,13 +105,15 @@ impl DriverTables {
             self.set_perm("clone", &perms);
         }
         for privilege in action.values("privs") {
-            self.table(EXTRA_PRIVS).push_new(format!("{name}:{privilege}"));
+            let line = format!("{name}:{privilege}");
+            self.table(EXTRA_PRIVS).push_new(&by_device(&line), line);
         }
         for policy in action.values("policy") {
             self.set_policy(name, policy);
         }
         for line in action.values("devlink") {
-            self.table(DEVLINK).push_new(line.replace("\\t", "\t"));
+            let line = line.replace("\\t", "\t");
+            self.table(DEVLINK).push_new(&line.clone(), line);
         }
         Ok(())
     }
@@ -122,12 +130,11 @@ impl DriverTables {
         if let Some(missing) = needed.into_iter().find(|path| !self.tables.contains_key(path)) {
             return Err(format!("driver {name} is not added, because there is no /{missing}"));
         }
-        if self.lines(ALIASES).any(|words| words.get(1) == Some(&name)) {
+        if self.lines(ALIASES, &by_alias(name)).next().is_some() {
             return Err(format!("driver {name} is not added, because its name is an alias of another"));
         }
         for alias in action.values("alias") {
-            let of_other = |words: &Vec<&str>| words.get(1) == Some(&alias) && words[0] != name;
-            if let Some(other) = self.lines(ALIASES).find(of_other) {
+            if let Some(other) = self.lines(ALIASES, &by_alias(alias)).find(|words| words[0] != name) {
                 return Err(format!("driver {name} is not added, because driver {} has its alias {alias}", other[0]));
             }
             if self.is_known(alias) || !is_word(alias) {
@@ -163,40 +170,29 @@ impl DriverTables {
     }
 
     /// The number that the driver had before it was removed, or the lowest that no driver has or had.
-    fn free_major(&self, name: &str) -> Option<u32> {
-        let number = |words: &Vec<&str>| words.get(1).and_then(|number| number.parse::<u32>().ok());
-        if let Some(words) = self.lines(REM_NAME_TO_MAJOR).find(|words| words[0] == name) {
-            return number(&words);
+    fn free_major(&mut self, name: &str) -> Option<u32> {
+        if let Some(words) = self.lines(REM_NAME_TO_MAJOR, &by_driver(name)).next() {
+            return major(&words);
         }
-        let all = self.lines(NAME_TO_MAJOR).chain(self.lines(REM_NAME_TO_MAJOR));
-        let taken: std::collections::BTreeSet<u32> = all.filter_map(|words| number(&words)).collect();
-        (0..u32::MAX).find(|number| !taken.contains(number))
+        let free = (self.lowest_major..u32::MAX).find(|number| !self.majors.contains(number))?;
+        // Numbers that were given once stay taken.
+        self.lowest_major = free;
+        self.majors.insert(free);
+        Some(free)
     }
 
     /// Replaces the line for a minor name (`<minor> <mode> <owner> <group>`), or adds one.
     fn set_perm(&mut self, name: &str, perms: &str) {
         let minor = perms.split_whitespace().next().unwrap_or_default();
-        let begin = format!("{name}:{minor}");
-        let line = format!("{name}:{perms}");
-        let is_same = |old: &str| words(old).first() == Some(&begin.as_str());
-        let table = self.table(MINOR_PERM);
-        if table.lines().any(is_same) {
-            table.rewrite(|old| is_same(old).then(|| line.clone()));
-        } else {
-            table.push(line);
-        }
+        let key = by_device(&format!("{name}:{minor}"));
+        self.table(MINOR_PERM).replace_or_push(&key, &format!("{name}:{perms}"));
     }
 
     /// Replaces or adds a policy, `[<minor>] read_priv_set=… write_priv_set=…`.
     fn set_policy(&mut self, name: &str, policy: &str) {
         let line = policy_line(name, policy);
-        let table = self.table(DEVICE_POLICY);
-        let is_same = |old: &str| words(old).first() == words(&line).first();
-        if table.lines().any(is_same) {
-            table.rewrite(|old| is_same(old).then(|| line.clone()));
-        } else {
-            table.push(line);
-        }
+        let key = by_device(words(&line).first().copied().unwrap_or_default());
+        self.table(DEVICE_POLICY).replace_or_push(&key, &line);
     }
 
     /// Removes what the package said of the driver before and does not say any more. It comes before any driver is added,
@@ -204,101 +200,101 @@ impl DriverTables {
     pub(super) fn remove_outdated(&mut self, action: &Action, old: &Action) {
         let name = action.get("name").unwrap_or_default();
         let gone = |attribute: &'static str| {
-            let kept: Vec<String> = action.values(attribute).map(str::to_owned).collect();
-            let gone = old.values(attribute).filter(move |value| !kept.iter().any(|kept| kept == value));
-            gone.map(str::to_owned).collect::<Vec<String>>()
+            let kept: HashSet<&str> = action.values(attribute).collect();
+            old.values(attribute).filter(move |value| !kept.contains(value))
         };
         for alias in gone("alias") {
-            self.forget(ALIASES, |line| words(line)[..] == [name, alias.as_str()]);
+            self.forget(ALIASES, &by_alias(alias), |line| words(line)[..] == [name, alias]);
         }
         for class in gone("class") {
-            self.forget(CLASSES, |line| words(line)[..] == [name, class.as_str()]);
+            self.forget(CLASSES, &by_class(name, class), |line| words(line).len() == 2);
         }
         for perms in gone("perms") {
-            let line = format!("{name}:{perms}");
-            self.forget(MINOR_PERM, |old| words(old) == words(&line));
+            self.forget_perm(&format!("{name}:{perms}"));
         }
-        for perms in clone_perms(old).into_iter().filter(|perms| !clone_perms(action).contains(perms)) {
-            let line = format!("clone:{perms}");
-            self.forget(MINOR_PERM, |old| words(old) == words(&line));
+        let kept: HashSet<String> = clone_perms(action).into_iter().collect();
+        for perms in clone_perms(old).iter().filter(|perms| !kept.contains(*perms)) {
+            self.forget_perm(&format!("clone:{perms}"));
         }
         for privilege in gone("privs") {
             let line = format!("{name}:{privilege}");
-            self.forget(EXTRA_PRIVS, |old| old == line);
+            self.forget(EXTRA_PRIVS, &by_device(&line), |old| old == line);
         }
         for policy in gone("policy") {
             let minor = policy.split_whitespace().next().filter(|token| !token.contains('=')).unwrap_or("*");
-            let device = format!("{name}:{minor}");
-            self.forget(DEVICE_POLICY, |old| words(old).first() == Some(&device.as_str()));
+            self.forget(DEVICE_POLICY, &by_device(&format!("{name}:{minor}")), |_| true);
         }
         for line in gone("devlink") {
-            let line = line.replace("\\t", "\t");
-            self.forget(DEVLINK, |old| old == line);
+            self.forget(DEVLINK, &line.replace("\\t", "\t"), |_| true);
         }
     }
 
     /// Removes what the tables say of a driver that was added by other means before a package first delivers it, as
     /// far as the package does not say it. Aliases and links stay.
     pub(super) fn remove_unpackaged(&mut self, action: &Action) {
-        let name = action.get("name").unwrap_or_default().to_owned();
-        if !self.is_known(&name) {
+        let name = action.get("name").unwrap_or_default();
+        if !self.is_known(name) {
             return;
         }
-        let wanted = |attribute: &'static str| action.values(attribute).map(str::to_owned).collect::<Vec<String>>();
+        let wanted = |attribute: &'static str| action.values(attribute).collect::<HashSet<&str>>();
         let (classes, privileges) = (wanted("class"), wanted("privs"));
-        let mut perms: Vec<String> = wanted("perms").iter().map(|perms| format!("{name}:{perms}")).collect();
+        let mut perms: Vec<String> = action.values("perms").map(|perms| format!("{name}:{perms}")).collect();
         perms.extend(clone_perms(action).iter().map(|perms| format!("clone:{perms}")));
-        let (own, clone) = (format!("{name}:"), format!("clone:{name}"));
-        self.forget(CLASSES, |line| match words(line)[..] {
-            [driver, class] => driver == name && !classes.iter().any(|wanted| wanted == class),
+        let perms: HashSet<Vec<&str>> = perms.iter().map(|line| words(line)).collect();
+        let (own, driver) = (format!("{name}:"), by_driver(name));
+        self.forget(CLASSES, &driver, |line| match words(line)[..] {
+            [_, class] => !classes.contains(class),
             _ => false,
         });
-        self.forget(MINOR_PERM, |line| {
-            let words = words(line);
-            // The permissions of `clone` belong to the drivers that they name.
-            let is_own =
-                words.first().is_some_and(|device| (device.starts_with(&own) && name != "clone") || *device == clone);
-            words.len() == 4 && is_own && !perms.iter().any(|wanted| self::words(wanted) == words)
+        let is_unwanted_perm = |line: &str| words(line).len() == 4 && !perms.contains(&words(line));
+        // The permissions of `clone` belong to the drivers that they name.
+        if name != "clone" {
+            self.forget(MINOR_PERM, &driver, |line| words(line)[0].starts_with(&own) && is_unwanted_perm(line));
+        }
+        self.forget(MINOR_PERM, &by_device(&format!("clone:{name}")), is_unwanted_perm);
+        self.forget(EXTRA_PRIVS, &driver, |line| {
+            line.strip_prefix(&own).is_some_and(|privilege| !privileges.contains(privilege))
         });
-        self.forget(EXTRA_PRIVS, |line| {
-            line.strip_prefix(&own).is_some_and(|privilege| !privileges.iter().any(|wanted| wanted == privilege))
-        });
-        let policies: Vec<String> = action.values("policy").map(|policy| policy_line(&name, policy)).collect();
-        self.forget(DEVICE_POLICY, |line| {
-            let is_own = words(line).first().is_some_and(|device| device.starts_with(&own) || *device == name);
-            is_own && !policies.iter().any(|wanted| words(wanted) == words(line))
-        });
+        let policies: Vec<String> = action.values("policy").map(|policy| policy_line(name, policy)).collect();
+        let policies: HashSet<Vec<&str>> = policies.iter().map(|line| words(line)).collect();
+        self.forget(DEVICE_POLICY, &driver, |line| !policies.contains(&words(line)));
     }
 
-    fn forget(&mut self, path: &'static str, is_gone: impl Fn(&str) -> bool) {
+    fn forget(&mut self, path: &'static str, key: &str, is_gone: impl Fn(&str) -> bool) {
         if let Some(table) = self.tables.get_mut(path) {
-            table.remove(is_gone);
+            table.remove(key, is_gone);
         }
+    }
+
+    /// Removes a permission, `<driver>:<minor> <mode> <owner> <group>`, however it is set in blanks.
+    fn forget_perm(&mut self, line: &str) {
+        let gone = words(line);
+        let key = by_device(gone.first().copied().unwrap_or_default());
+        self.forget(MINOR_PERM, &key, |old| words(old) == gone);
     }
 
     /// Takes a driver out of all tables, but remembers its number.
     pub(super) fn remove(&mut self, action: &Action) {
         let name = action.get("name").unwrap_or_default();
-        let major = self.lines(NAME_TO_MAJOR).find(|words| words[0] == name);
+        let driver = by_driver(name);
+        let major = self.lines(NAME_TO_MAJOR, &driver).next();
         let major = major.and_then(|words| words.get(1).map(|major| (*major).to_owned()));
         if let Some(major) = major {
-            self.table(REM_NAME_TO_MAJOR).push_new(format!("{name} {major}"));
+            self.table(REM_NAME_TO_MAJOR).push_new(&driver, format!("{name} {major}"));
             self.needs_reconfigure = true;
         }
         for path in [NAME_TO_MAJOR, ALIASES, CLASSES] {
-            self.forget(path, |line| words(line).first() == Some(&name));
+            self.forget(path, &driver, |_| true);
         }
         let device = format!("{name}:");
         for path in [MINOR_PERM, EXTRA_PRIVS, DEVICE_POLICY] {
-            self.forget(path, |line| line.starts_with(&device));
+            self.forget(path, &driver, |line| line.starts_with(&device));
         }
         for perms in clone_perms(action) {
-            let line = format!("clone:{perms}");
-            self.forget(MINOR_PERM, |old| words(old) == words(&line));
+            self.forget_perm(&format!("clone:{perms}"));
         }
         for line in action.values("devlink") {
-            let line = line.replace("\\t", "\t");
-            self.forget(DEVLINK, |old| old == line);
+            self.forget(DEVLINK, &line.replace("\\t", "\t"), |_| true);
         }
     }
 
@@ -320,6 +316,11 @@ impl DriverTables {
         table.rewrite(|line| is_foreign(line).then(|| format!("# pkg(5): {line}")));
         told
     }
+}
+
+/// The number on a line `<name> <number>`.
+fn major(words: &[&str]) -> Option<u32> {
+    words.get(1).and_then(|number| number.parse().ok())
 }
 
 /// Whether a value is one word of a table.

@@ -1,0 +1,74 @@
+//! What packages may not deliver: the places where the image keeps what it knows of itself.
+
+use image_tree::ImagePath;
+
+use super::error::InstallError;
+use super::execute::image_path;
+use super::objects::{Delivered, Objects};
+use crate::manifest::ActionKind;
+
+/// Where an image keeps what it knows of itself.
+pub(super) const IMAGE_DIRECTORY: &str = "var/pkg";
+
+/// What is the client's there: names that packages cannot have.
+const OWN: [&str; 14] = [
+    "cache",
+    "config",
+    "gui_cache",
+    "history",
+    "index",
+    "license",
+    "lock",
+    "lost+found",
+    "modified",
+    "pkg5.image",
+    "publisher",
+    "ssl",
+    "state",
+    "tmp",
+];
+
+/// Directories among them that every image has, and that packages may deliver, too.
+const SHARED: [&str; 13] = [
+    "cache",
+    "cache/index",
+    "cache/publisher",
+    "cache/tmp",
+    "gui_cache",
+    "history",
+    "license",
+    "lost+found",
+    "publisher",
+    "ssl",
+    "state",
+    "state/installed",
+    "state/known",
+];
+
+/// Refuses what would come over the metadata of the image, or lead away from it. What a package has delivered before is
+/// left to whoever installed it.
+pub(super) fn check(before: &Objects<'_>, after: &Objects<'_>) -> Result<(), InstallError> {
+    let own = image_path(IMAGE_DIRECTORY)?;
+    let is_new = |path: &ImagePath, new: &Delivered<'_>| !before.at(path).any(|old| old.action == new.action);
+    let wrong = after.paths.iter().find(|(path, delivered)| {
+        let is_dir = delivered.action.kind() == ActionKind::Dir;
+        is_refused(&own, path, is_dir) && is_new(path, delivered)
+    });
+    wrong.map_or(Ok(()), |(path, delivered)| {
+        Err(InstallError::Reserved {
+            package: delivered.package_name(),
+            action: delivered.action.outline(),
+            path: path.clone(),
+        })
+    })
+}
+
+fn is_refused(own: &ImagePath, path: &ImagePath, is_dir: bool) -> bool {
+    let Some(below) = path.strip_prefix(own) else { return own.starts_with(path) && !is_dir };
+    if below.is_root() {
+        return !is_dir;
+    }
+    let is_one_of = |names: &[&str], path: &[u8]| names.iter().any(|name| name.as_bytes() == path);
+    let first = below.components().next().unwrap_or_default();
+    is_one_of(&OWN, first) && !(is_dir && is_one_of(&SHARED, below.relative_bytes()))
+}

@@ -324,7 +324,12 @@ fn publishers_are_set_with_origins_mirrors_and_certificates() {
     );
     assert!(config.contains("mirrors = ['http://127.0.0.1:1/m/']") && !config.contains("gone"), "{config}");
     let (_, of_q) = config.split_once("[authority_q]").expect("the second publisher");
-    assert!(of_q.contains("origins = ['file:///srv/x.p5p/']") && of_q.contains("sticky = False") && of_q.contains("property.signature-policy = ignore"), "{config}");
+    assert!(
+        of_q.contains("origins = ['file:///srv/x.p5p/']")
+            && of_q.contains("sticky = False")
+            && of_q.contains("property.signature-policy = ignore"),
+        "{config}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::Request;
 use super::problem::Cause;
 use super::sat::{Lit, Var};
 use super::universe::Universe;
+use crate::fmri::{PackageId, Stem};
 
 /// Statements that cannot all hold at once, in the order in which they lead from what was asked to the contradiction.
 /// Without any one of them there would be a solution, if the conflict is of readable size.
@@ -116,9 +117,47 @@ impl<'u> Names<'u> {
         if names.is_empty() { end } else { format!("{} {last} {end}", names.join(", ")) }
     }
 
+    /// What there is of a name of which nothing can be taken; none if that is nothing.
+    fn instead(&self, stem: &Stem, fits: &dyn Fn(&PackageId) -> bool) -> Option<String> {
+        let newest_first = || self.universe.vars_of(stem).iter().rev().copied();
+        let is_obsolete = |var: &Var| self.universe.facts(*var).is_obsolete;
+        let newest = self.universe.id(newest_first().next()?);
+        let fitting: Vec<Var> = newest_first().filter(|var| fits(self.universe.id(*var))).collect();
+        Some(match (fitting.iter().find(|var| !is_obsolete(var)), fitting.first()) {
+            (Some(var), _) => {
+                let id = self.universe.id(*var);
+                format!("pkg://{}/{} is of a publisher that {stem} is not taken from", id.publisher, id.short())
+            }
+            (None, Some(obsolete)) => format!("{} is obsolete", self.universe.id(*obsolete).short()),
+            (None, None) => format!("the newest is {}", newest.short()),
+        })
+    }
+
+    /// That nothing can be taken, and what there is instead.
+    fn nothing(&self, request: &Request, cause: &Cause) -> String {
+        let instead: Vec<String> = match cause {
+            Cause::Asked(index, stem) => {
+                let is_asked = |id: &PackageId| request.install.get(*index).is_none_or(|pattern| pattern.matches(id));
+                self.instead(stem, &is_asked).into_iter().collect()
+            }
+            Cause::Dependency(var, at) => {
+                let targets = self.universe.facts(*var).dependencies.get(*at).map(|dependency| &dependency.targets);
+                let instead = targets.into_iter().flatten().filter_map(|target| {
+                    let is_new_enough =
+                        |id: &PackageId| target.version.as_ref().is_none_or(|wanted| id.version >= *wanted);
+                    self.instead(&target.stem, &is_new_enough)
+                });
+                instead.collect()
+            }
+            _ => Vec::new(),
+        };
+        let instead = if instead.is_empty() { String::new() } else { format!(" ({})", instead.join("; ")) };
+        format!("no such package is there{instead}")
+    }
+
     fn sentence(&self, request: &Request, cause: &Cause, group: &Group) -> String {
         let choice = if group.allowed.is_empty() {
-            "no such package is there".to_owned()
+            self.nothing(request, cause)
         } else {
             format!("that is {}", self.list(&group.allowed, "or"))
         };

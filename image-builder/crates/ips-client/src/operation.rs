@@ -60,6 +60,7 @@ impl Client<'_> {
 
     /// Nothing needs to be known for an image that has nothing and shall have nothing.
     fn catalogs_for(&self, image: &Image, wish: &Wish) -> Result<Vec<Catalog>, ClientError> {
+        image.refuse_linked()?;
         let needs_catalogs = !wish.request.install.is_empty() || image.packages().next().is_some();
         if needs_catalogs { self.catalogs(&image.config) } else { Ok(Vec::new()) }
     }

@@ -297,8 +297,10 @@ fn damaged_metadata_is_told() {
     let (tree, _) = image.change(&Tree::default(), vec![package("a@1", "")], &contents, time(0)).unwrap();
     let with = |path: &str, text: &[u8]| {
         let mut tree = tree.clone();
+        let (at, root) = (ImagePath::new(path).unwrap(), Metadata::new(0, 0, 0o755));
+        tree.create_dir(&at.parent().unwrap(), root.clone(), &root).unwrap();
         let node = Node::regular(contents.store.put_bytes(text).unwrap(), Metadata::new(0, 0, 0o644));
-        tree.insert(&ImagePath::new(path).unwrap(), node).unwrap();
+        tree.insert(&at, node).unwrap();
         Image::load(&tree, &contents)
     };
     let manifest = "/var/pkg/publisher/a/pkg/a/1%2C5.11%3A20200101T000000Z";
@@ -310,6 +312,11 @@ fn damaged_metadata_is_told() {
     without.remove(&ImagePath::new(manifest).unwrap()).unwrap();
     let error = Image::load(&without, &contents).unwrap_err().to_string();
     assert!(error.contains("a@1 is installed, but its manifest"), "{error}");
+    // What follows a parent image can be looked at, and not be changed.
+    let mut child = with("/var/pkg/linked/linked_ppkgs", b"[]").unwrap().unwrap();
+    assert_eq!(child.packages().count(), 1);
+    let error = child.change(&tree, Vec::new(), &contents, time(1)).unwrap_err().to_string();
+    assert!(error.contains("child of another one, whose packages /var/pkg/linked/linked_ppkgs lists"), "{error}");
 }
 
 /// The client takes both sources for granted, and a version of an implementation that stands alone for one that the

@@ -64,6 +64,14 @@ pub enum ImageError {
         #[source]
         source: Box<TreeError>,
     },
+    /// The image is a child of another.
+    #[error(
+        "the image is a child of another one, whose packages {path} lists; only the image's own client can follow them"
+    )]
+    Linked {
+        /// The list.
+        path: String,
+    },
     /// The packages cannot be installed.
     #[error(transparent)]
     Install(#[from] InstallError),

@@ -47,6 +47,8 @@ const DIRECTORIES: [&str; 9] = [
     "publisher",
     "ssl",
 ];
+/// The packages of another image that this one is a child of.
+const PACKAGES_OF_PARENT: &str = "var/pkg/linked/linked_ppkgs";
 /// Its time tells programs that watch an image of the last change.
 const MODIFIED: &str = "var/pkg/modified";
 
@@ -63,6 +65,8 @@ pub struct Image {
     pub freezes: Vec<Fmri>,
     /// The configuration that the packages in the tree were installed with.
     installed_with: ImageConfig,
+    /// It is the child of another image, whose packages it has to follow.
+    is_linked: bool,
 }
 
 /// When a package was installed, and when it was replaced by the version that it has now.
@@ -82,6 +86,7 @@ impl Image {
             packages: BTreeMap::new(),
             avoided: BTreeMap::new(),
             freezes: Vec::new(),
+            is_linked: false,
         }
     }
 
@@ -108,6 +113,7 @@ impl Image {
             let times = Times { install: entry.last_install, update: entry.last_update };
             image.packages.insert(entry.id.stem.clone(), (package, times));
         }
+        image.is_linked = read(tree, content, PACKAGES_OF_PARENT)?.is_some();
         let avoided = format!("{STATE}/avoid_set");
         if let Some(bytes) = read(tree, content, &avoided)? {
             image.avoided = state::parse_avoided(&bytes).map_err(|source| state_error(&avoided, source))?;
@@ -136,6 +142,14 @@ impl Image {
     pub fn is_seen_differently(&self) -> bool {
         let (now, before) = (&self.config, &self.installed_with);
         now.variants != before.variants || now.facets != before.facets
+    }
+
+    /// Refuses to choose or change the packages of an image that has to follow another one.
+    ///
+    /// # Errors
+    /// The image is a child of another.
+    pub fn refuse_linked(&self) -> Result<(), ImageError> {
+        if self.is_linked { Err(ImageError::Linked { path: format!("/{PACKAGES_OF_PARENT}") }) } else { Ok(()) }
     }
 
     /// A universe with the installed packages, to which catalogs can be added.
@@ -174,7 +188,8 @@ impl Image {
     /// metadata. The result is the tree and what there is to warn of.
     ///
     /// # Errors
-    /// The packages cannot be installed, or the metadata not be written. Nothing is changed then.
+    /// The packages cannot be installed, the metadata not be written, or the image is a child of another. Nothing is changed
+    /// then.
     pub fn change(
         &mut self,
         tree: &Tree,
@@ -182,6 +197,7 @@ impl Image {
         content: &dyn ContentSource,
         time: OperationTime,
     ) -> Result<(Tree, Vec<String>), ImageError> {
+        self.refuse_linked()?;
         let before: Vec<Package> = self.packages().cloned().collect();
         let operation = Operation {
             before: package_set(&before, &self.installed_with),

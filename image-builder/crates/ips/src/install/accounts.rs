@@ -49,6 +49,15 @@ impl Accounts {
         })
     }
 
+    /// The tables without which users and groups cannot be added, or else the one of those who may not use FTP.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let needed = [(PASSWD, &self.passwd), (SHADOW, &self.shadow), (GROUP, &self.group)];
+        let missing = needed.into_iter().filter(|(_, table)| table.is_none()).map(|(path, _)| path);
+        let paths: Vec<&str> = missing.collect();
+        let paths = if paths.is_empty() { vec![FTPUSERS] } else { paths };
+        paths.into_iter().map(|path| format!("/{path}")).collect()
+    }
+
     pub(super) fn store(self, run: &mut Run<'_>) -> Result<(), InstallError> {
         let tables = [(PASSWD, self.passwd), (SHADOW, self.shadow), (GROUP, self.group), (FTPUSERS, self.ftpusers)];
         for (path, table) in tables {

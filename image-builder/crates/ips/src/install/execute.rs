@@ -79,8 +79,7 @@ impl<'a> Run<'a> {
         self.install_sundry(before, after)?;
         self.retry_accounts(&mut waiting)?;
         let salvaged = std::mem::take(&mut self.salvaged).into_iter();
-        self.warnings
-            .extend(salvaged.map(|(path, to)| format!("{path}, which no package delivered, was moved to {to}")));
+        self.warnings.extend(salvaged.map(|(path, to)| format!("what was at {path} before is kept as {to}")));
         Ok(())
     }
 
@@ -112,20 +111,20 @@ impl<'a> Run<'a> {
 
     fn retry_accounts(&mut self, waiting: &mut Waiting<'_>) -> Result<(), InstallError> {
         let mut accounts = Accounts::load(self)?;
-        let missing = |delivered: Delivered<'_>, what: &'static str, key: &str| InstallError::Account {
+        let missing = |accounts: &Accounts, delivered: Delivered<'_>, what: &'static str, key| InstallError::Account {
             package: delivered.package_name(),
             what,
             name: delivered.action.get(key).unwrap_or_default().to_owned(),
-            reason: "the tables of users and groups are not there".to_owned(),
+            reason: format!("there is no {}", accounts.missing().join(" and no ")),
         };
         for delivered in waiting.groups.drain(..) {
             if !accounts.install_group(delivered)? {
-                return Err(missing(delivered, "group", "groupname"));
+                return Err(missing(&accounts, delivered, "group", "groupname"));
             }
         }
         for (delivered, old) in waiting.users.drain(..) {
             if !accounts.install_user(delivered, old)? {
-                return Err(missing(delivered, "user", "username"));
+                return Err(missing(&accounts, delivered, "user", "username"));
             }
         }
         accounts.store(self)

@@ -92,7 +92,15 @@ fn accounts_that_are_impossible() {
     refused(&mut image, &[("a", "file @x@ mode=0644 group=bin path=x")], "no attribute `owner`");
     refused(&mut image, &[("a", "file @x@ owner=bin group=bin path=x")], "no attribute `mode`");
     let mut empty = Image::new();
-    refused(&mut empty, &[("a", "group groupname=a gid=1")], "the tables of users and groups are not there");
+    refused(
+        &mut empty,
+        &[("a", "group groupname=a gid=1")],
+        "there is no /etc/passwd and no /etc/shadow and no /etc/group",
+    );
+    // Who may not use FTP has to be listed somewhere.
+    let mut image = Image::with_accounts();
+    let expected = "the user `u` of pkg://p/a@1-1 cannot be set up: there is no /etc/ftpd/ftpusers";
+    refused(&mut image, &[("a", "user username=u group=sys ftpuser=false")], expected);
 }
 
 #[test]

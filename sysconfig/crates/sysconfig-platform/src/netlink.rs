@@ -13,7 +13,8 @@ use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack};
 use convert::Raw;
 use ipnet::IpNet;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -37,8 +38,29 @@ fn open() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A list. The kernel says when something has changed while it told it in pieces: what was there all the time may be missing
+/// then, and it is asked again, as long as the changes may come to an end.
+fn dump(request: &Raw) -> io::Result<Vec<Raw>> {
+    const TRIES: u32 = 20;
+    let mut answers = exchange(request.clone(), NLM_F_DUMP)?;
+    for _ in 1..TRIES {
+        if answers.is_whole {
+            break;
+        }
+        answers = exchange(request.clone(), NLM_F_DUMP)?;
+    }
+    Ok(answers.messages)
+}
+
+/// What the kernel has answered.
+struct Answers {
+    messages: Vec<Raw>,
+    /// Whether nothing has changed meanwhile.
+    is_whole: bool,
+}
+
 /// Sends a request and collects what comes until its end.
-fn exchange(request: Raw, flags: u16) -> io::Result<Vec<Raw>> {
+fn exchange(request: Raw, flags: u16) -> io::Result<Answers> {
     let socket = open()?;
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
@@ -48,7 +70,7 @@ fn exchange(request: Raw, flags: u16) -> io::Result<Vec<Raw>> {
     let mut buffer = vec![0; message.buffer_len()];
     message.serialize(&mut buffer);
     rustix::net::send(&socket, &buffer, SendFlags::empty())?;
-    let mut answers = Vec::new();
+    let mut answers = Answers { messages: Vec::new(), is_whole: true };
     let mut buffer = vec![0; LONGEST_DATAGRAM];
     loop {
         // With a timeout the kernel does not take it up again after a signal.
@@ -64,7 +86,7 @@ fn exchange(request: Raw, flags: u16) -> io::Result<Vec<Raw>> {
 }
 
 /// Reads the messages of one datagram; answers whether the last one was among them.
-fn take_datagram(datagram: &[u8], answers: &mut Vec<Raw>) -> io::Result<bool> {
+fn take_datagram(datagram: &[u8], answers: &mut Answers) -> io::Result<bool> {
     let mut rest = datagram;
     while !rest.is_empty() {
         let message = match NetlinkMessage::<Raw>::deserialize(rest) {
@@ -72,6 +94,7 @@ fn take_datagram(datagram: &[u8], answers: &mut Vec<Raw>) -> io::Result<bool> {
             Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
         };
         let length = (message.header.length as usize).next_multiple_of(4);
+        answers.is_whole &= message.header.flags & NLM_F_DUMP_INTR == 0;
         match message.payload {
             NetlinkPayload::Done(_) => return Ok(true),
             NetlinkPayload::Error(error) => {
@@ -80,7 +103,7 @@ fn take_datagram(datagram: &[u8], answers: &mut Vec<Raw>) -> io::Result<bool> {
                     Some(code) => Err(io::Error::from_raw_os_error(code.get().abs())),
                 };
             }
-            NetlinkPayload::InnerMessage(answer) => answers.push(answer),
+            NetlinkPayload::InnerMessage(answer) => answers.messages.push(answer),
             _ => {}
         }
         // A length of 0 would go on for ever.
@@ -106,19 +129,19 @@ fn unless(result: io::Result<()>, already: &[Errno]) -> io::Result<()> {
 
 impl NetworkStack for RouteNetlink {
     fn links(&self) -> io::Result<Vec<LinuxLink>> {
-        let answers = exchange(convert::all_links(), NLM_F_DUMP)?;
+        let answers = dump(&convert::all_links())?;
         Ok(answers.iter().filter_map(convert::link).collect())
     }
 
     fn addresses(&self) -> io::Result<Vec<LinuxAddress>> {
-        let answers = exchange(convert::all_addresses(), NLM_F_DUMP)?;
+        let answers = dump(&convert::all_addresses())?;
         Ok(answers.iter().filter_map(convert::address).collect())
     }
 
     fn routes(&self) -> io::Result<Vec<LinuxRoute>> {
         let mut routes = Vec::new();
         for family in [netlink_packet_route::AddressFamily::Inet, netlink_packet_route::AddressFamily::Inet6] {
-            let answers = exchange(convert::all_routes(family), NLM_F_DUMP)?;
+            let answers = dump(&convert::all_routes(family))?;
             routes.extend(answers.iter().filter_map(convert::route));
         }
         Ok(routes)
@@ -176,6 +199,21 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_changed_meanwhile_is_not_whole() {
+        for (flags, is_whole) in [(0, true), (NLM_F_DUMP_INTR, false)] {
+            let payload = NetlinkPayload::InnerMessage(convert::set_link_mtu(2, 1400));
+            let mut message = NetlinkMessage::new(NetlinkHeader::default(), payload);
+            message.header.flags = flags;
+            message.finalize();
+            let mut datagram = vec![0; message.buffer_len()];
+            message.serialize(&mut datagram);
+            let mut answers = Answers { messages: Vec::new(), is_whole: true };
+            assert!(!take_datagram(&datagram, &mut answers).unwrap());
+            assert_eq!((answers.messages.len(), answers.is_whole), (1, is_whole));
+        }
+    }
+
+    #[test]
     fn fuzz_datagrams() {
         let datagram = |request: Raw| {
             let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(request));
@@ -193,9 +231,9 @@ mod tests {
         test_judge::fuzz(5000, |random| {
             let mut damaged = random.pick(&datagrams).clone();
             random.damage(&mut damaged);
-            let mut answers = Vec::new();
+            let mut answers = Answers { messages: Vec::new(), is_whole: true };
             drop(take_datagram(&damaged, &mut answers));
-            for answer in &answers {
+            for answer in &answers.messages {
                 drop((convert::link(answer), convert::address(answer), convert::route(answer)));
             }
         });

@@ -35,11 +35,12 @@ pub fn own_rows(system: System, name: &str) -> Vec<String> {
     addresses.iter().map(|address| format!("{address}\t{names}\t{MARK}")).collect()
 }
 
-/// Whether a row is one of ours.
+/// Whether a row is one of ours: that of an address of this machine, with the mark. With another one the mark is somebody's comment,
+/// as about the host that runs this program.
 #[must_use]
 pub fn is_ours(row: &str) -> bool {
-    let row = row.trim_end();
-    row.ends_with(MARK) && !row.trim_start().starts_with('#')
+    let address = row.split_whitespace().next().and_then(|word| word.parse::<IpAddr>().ok());
+    row.trim_end().ends_with(MARK) && address.is_some_and(|address| address.is_loopback())
 }
 
 /// Our rows in the file, in order.
@@ -128,5 +129,7 @@ mod tests {
     fn a_comment_line_with_the_mark_is_not_ours() {
         assert!(!is_ours("# rows below are managed by # sysconfig"));
         assert!(is_ours("127.0.1.1 dev # sysconfig  "));
+        let of_the_build_host = "10.0.0.5 build # sysconfig\n";
+        assert_eq!(with_rows(System::Linux, Some(of_the_build_host.as_bytes()), &[]), of_the_build_host.as_bytes());
     }
 }

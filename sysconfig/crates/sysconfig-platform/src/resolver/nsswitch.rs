@@ -53,12 +53,24 @@ pub fn sources(content: &str, database: &str) -> Option<Vec<String>> {
 pub fn asks_dns(sources: &[String]) -> bool {
     let position = |name: &str| sources.iter().position(|source| source == name);
     let (Some(files), Some(dns)) = (position("files"), position("dns")) else { return false };
-    let ends_with_files = || {
-        let behind = sources[files + 1..dns].join(" ").to_lowercase();
-        let criteria = behind.strip_prefix('[').and_then(|rest| rest.split(']').next());
-        criteria.is_some_and(|criteria| criteria.split_whitespace().any(|criterion| criterion == "notfound=return"))
-    };
-    files < dns && !ends_with_files()
+    files < dns && !ends_before_dns(&sources[files..dns])
+}
+
+/// Whether one of the sources says that nobody behind it is asked for what it does not know. mdns knows which names are its own.
+fn ends_before_dns(sources: &[String]) -> bool {
+    let text = sources.join(" ").to_lowercase();
+    let mut source = "";
+    let mut rest = text.as_str();
+    while let Some((before, behind)) = rest.split_once('[') {
+        source = before.split_whitespace().last().unwrap_or(source);
+        let Some((criteria, behind)) = behind.split_once(']') else { return false };
+        let ends = criteria.split_whitespace().any(|criterion| criterion == "notfound=return");
+        if ends && !source.starts_with("mdns") {
+            return true;
+        }
+        rest = behind;
+    }
+    false
 }
 
 /// The switch with DNS for the databases that lack it; everything else as it was. `content` is the present
@@ -144,6 +156,10 @@ mod tests {
         assert!(!asks_dns(&list("files [SUCCESS=return NOTFOUND=return] dns")));
         assert!(asks_dns(&list("files [NOTFOUND=continue] dns")));
         assert!(asks_dns(&list("files mdns [NOTFOUND=return] dns")), "mdns knows which names are its own");
+        for source in ["nis", "ldap [TRYAGAIN=3]", "mdns [NOTFOUND=return] ad [ SUCCESS=return ]"] {
+            assert!(asks_dns(&list(&format!("files {source} dns"))), "{source}");
+            assert!(!asks_dns(&list(&format!("files {source} [NOTFOUND=return] dns"))), "{source}");
+        }
         assert_eq!(sources("#hosts: files\n", "hosts"), None);
     }
 }

@@ -277,7 +277,7 @@ claim daemon-plugins says /repo/sysconfig/target sysconfigctl plugins
 claim daemon-peer-credentials stranger
 claim daemon-network says '^dhcp:ok$' ipadm show-addr -p -o type,state
 claim daemon-route says 'gateway: ' route -n get default
-claim daemon-route-table says '^default  *[0-9.]*  *UG' netstat -rn -f inet
+claim daemon-route-table says '^default  *0\.0\.0\.0  *[0-9.]* .* UG' netstat -rnv -f inet
 claim daemon-lease says '^[0-9]' dhcpinfo -v 4 DNSserv
 claim daemon-config-check unknown_link
 claim daemon-dns comes leased_servers

@@ -80,6 +80,12 @@ impl Address {
         self.state == "ok" && self.address.is_some_and(is_global)
     }
 
+    /// Whether it was made by other means than `ipadm`, which cannot manage it.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        self.label() == "?"
+    }
+
     /// The part of the name behind the slash.
     #[must_use]
     pub fn label(&self) -> &str {

@@ -4,6 +4,7 @@
 //! so ours begins with `05-`, before those of netplan (`10-`) and of
 //! distributions (`80-`).
 
+use crate::mac::MacAddress;
 use crate::network::Route;
 use crate::{CommandError, Host, Invocation, systemd};
 use ipnet::IpNet;
@@ -22,6 +23,9 @@ const MARK: &str = "# Written by sysconfig from network.interface; changes made 
 /// Stands before the size of packets that a link had without us.
 const BEFORE: &str = "# Without it the link has MTUBytes=";
 
+/// The least size of packets with IPv6 (RFC 8200).
+const SMALLEST_OF_IPV6: u32 = 1280;
+
 /// Says that the link was chosen as the first with a signal.
 const FIRST_UP: &str = "# This is the first link with a signal.";
 
@@ -30,6 +34,8 @@ const FIRST_UP: &str = "# This is the first link with a signal.";
 pub struct NetworkFile {
     /// The link's name.
     pub link: String,
+    /// Its link-layer address, when it is known by that: after a boot another link may have the name.
+    pub mac: Option<MacAddress>,
     /// Fixed addresses, in order.
     pub addresses: Vec<IpNet>,
     /// Routes, in order.
@@ -86,6 +92,9 @@ impl NetworkFile {
         let before = self.mtu_before.map(|mtu| format!("{BEFORE}{mtu}\n")).unwrap_or_default();
         let first_up = if self.first_up { format!("{FIRST_UP}\n") } else { String::new() };
         let mut text = format!("{MARK}\n{first_up}{before}[Match]\nName={}\n", self.link);
+        if let Some(mac) = self.mac {
+            text += &format!("MACAddress={mac}\n");
+        }
         if let Some(mtu) = self.mtu {
             text += &format!("\n[Link]\nMTUBytes={mtu}\n");
         }
@@ -93,6 +102,10 @@ impl NetworkFile {
         let listens = yes_no(self.addrconf || self.dhcp6);
         // Without `KeepConfiguration=static`, which keeps the addresses of our file before it as well as those of others.
         text += &format!("\n[Network]\nDHCP={dhcp}\nIPv6AcceptRA={listens}\n");
+        if self.mtu.is_some_and(|mtu| mtu < SMALLEST_OF_IPV6) {
+            // With a link-local address networkd would make packets large enough for it.
+            text.push_str("LinkLocalAddressing=no\n");
+        }
         if self.dhcp6 {
             // systemd-resolved asks the server's name servers for the server's domains only.
             text.push_str("DNSDefaultRoute=no\n");
@@ -123,10 +136,10 @@ impl NetworkFile {
     }
 }
 
-/// The command that asks what networkd is at: its state, and whether the manager is about to start or end it.
+/// The command that asks what a unit is at: its state, and whether the manager is about to start or end it.
 #[must_use]
-pub fn state_command() -> Invocation {
-    Invocation::new("/usr/bin/systemctl", ["show", "--property=ActiveState,Job", UNIT])
+pub fn state_command(unit: &str) -> Invocation {
+    Invocation::new("/usr/bin/systemctl", ["show", "--property=ActiveState,Job", unit])
 }
 
 /// The command that makes networkd read its files again; links whose file changed are configured anew.
@@ -170,9 +183,17 @@ pub fn parse_state(answer: &str) -> State {
 /// What networkd is at.
 ///
 /// # Errors
-/// [`CommandError`], also when systemd runs and does not answer: what it manages must not be taken from it by mistake.
+/// See [`state_of`].
 pub fn state(host: &Host) -> Result<State, CommandError> {
-    let command = state_command();
+    state_of(host, UNIT)
+}
+
+/// What a unit is at.
+///
+/// # Errors
+/// [`CommandError`], also when systemd runs and does not answer: what it manages must not be taken from it by mistake.
+pub fn state_of(host: &Host, unit: &str) -> Result<State, CommandError> {
+    let command = state_command(unit);
     match host.run_any(&command) {
         Ok(completed) if completed.code == 0 => Ok(parse_state(&completed.stdout)),
         Ok(completed) if systemd::is_running(&host.root).unwrap_or(true) => {
@@ -200,6 +221,7 @@ mod tests {
     fn a_file_with_everything() {
         let file = NetworkFile {
             link: "eth0".into(),
+            mac: Some(MacAddress([2, 8, 0x20, 0xab, 1, 0xf])),
             addresses: vec!["192.0.2.10/24".parse().unwrap(), "2001:db8::5/64".parse().unwrap()],
             routes: vec![
                 Route::default_over("192.0.2.1".parse().unwrap()),
@@ -215,7 +237,7 @@ mod tests {
         assert!(is_first_up(&file.format()) && !is_first_up(&NetworkFile::default().format()));
         assert_eq!(mtu_before(&file.format()), Some(1500));
         let wanted = format!(
-            "{MARK}\n{FIRST_UP}\n{BEFORE}1500\n[Match]\nName=eth0\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n\
+            "{MARK}\n{FIRST_UP}\n{BEFORE}1500\n[Match]\nName=eth0\nMACAddress=02:08:20:ab:01:0f\n\n[Link]\nMTUBytes=1400\n\n[Network]\nDHCP=ipv4\nIPv6AcceptRA=yes\n\
              Address=192.0.2.10/24\nAddress=2001:db8::5/64\n\n[Route]\nDestination=0.0.0.0/0\nGateway=192.0.2.1\n\n\
              [Route]\nDestination=10.0.0.0/8\nGateway=192.0.2.2\n\n[DHCPv4]\nUseDNS=no\nUseDomains=no\nUseHostname=no\n\n\
              [IPv6AcceptRA]\nUseDNS=no\nUseDomains=no\nUseAutonomousPrefix=yes\n\

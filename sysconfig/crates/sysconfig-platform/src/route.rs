@@ -5,7 +5,7 @@
 
 mod answers;
 
-pub use answers::{parse_default_router, parse_default_routers, parse_got, parse_kept};
+pub use answers::{parse_default_router, parse_got, parse_kept, parse_listed};
 
 use crate::network::{NetworkError, Route};
 use crate::stack::is_link_local;
@@ -108,10 +108,10 @@ pub fn get_command(to: &IpNet, address: IpAddr) -> Invocation {
     Invocation::new(ROUTE, args.into_iter().map(str::to_owned).chain([destination]))
 }
 
-/// The command that lists the routes of a family.
+/// The command that lists the routes of a family; those of IPv4 in the form that has their masks.
 #[must_use]
 pub fn list_command(v6: bool) -> Invocation {
-    Invocation::new(NETSTAT, ["-rn", "-f", if v6 { "inet6" } else { "inet" }])
+    Invocation::new(NETSTAT, if v6 { ["-rn", "-f", "inet6"] } else { ["-rnv", "-f", "inet"] })
 }
 
 /// The kept routes.
@@ -123,13 +123,13 @@ pub fn kept(host: &Host) -> Result<Vec<BoundRoute>, NetworkError> {
     Ok(parse_kept(&completed.stdout))
 }
 
-/// Every default router of a family that the kernel has; [`gateway_to`] tells one of them.
+/// Every route over a gateway of a family that the kernel has; of several to one destination [`gateway_to`] tells one.
 ///
 /// # Errors
 /// [`NetworkError::Command`].
-pub fn default_routers(host: &Host, v6: bool) -> Result<BTreeSet<IpAddr>, NetworkError> {
+pub fn listed(host: &Host, v6: bool) -> Result<BTreeSet<BoundRoute>, NetworkError> {
     let completed = host.run(&list_command(v6)).map_err(NetworkError::command("list the routes"))?;
-    Ok(parse_default_routers(&completed.stdout))
+    Ok(parse_listed(&completed.stdout, v6))
 }
 
 /// The gateway of exactly the route to `to`, as the kernel has it; `None` when it has none.

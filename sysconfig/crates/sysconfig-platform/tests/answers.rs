@@ -41,7 +41,7 @@ fn fuzz_answers() {
         random.damage(&mut bytes);
         let text = String::from_utf8_lossy(&bytes);
         drop((ipadm::parse_interfaces(&text), ipadm::parse_addresses(&text), dladm::parse_links(&text, &text, &text)));
-        drop(route::parse_default_routers(&text));
+        drop((route::parse_listed(&text, false), route::parse_listed(&text, true)));
         let kept = route::parse_kept(&text).into_iter().map(|bound| bound.route);
         for route in kept.chain(route::parse_got(&text)) {
             assert_eq!(route.to, route.to.trunc(), "{text}");

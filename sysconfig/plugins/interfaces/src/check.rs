@@ -2,13 +2,13 @@
 //! daemon at work a link may come later, and it waits for that.
 
 use crate::config::{Config, KEY, Selector};
-use crate::error::{file_error, network_error};
+use crate::error::network_error;
 use crate::select::{self, Chosen, LinkFacts, Match};
 use crate::steps::UNFIT_HELP;
 use crate::{illumos, linux};
 use std::ops::RangeInclusive;
 use sysconfig_platform::stack::LinuxLink;
-use sysconfig_platform::{FileError, Host, NetworkError, System, dladm};
+use sysconfig_platform::{Host, NetworkError, System, dladm};
 use sysconfig_plugin::{Diagnostic, PluginError};
 
 /// What there is to write of a link that is not there, instead of another name.
@@ -35,12 +35,12 @@ impl Links {
         }
     }
 
-    /// Whether the kernel has no IPv6 on a link. On illumos that cannot be.
-    fn is_without_ipv6(&self, host: &Host, name: &str) -> Result<bool, FileError> {
-        match self {
-            Self::Linux(_) => linux::is_without_ipv6(host, name),
-            Self::Illumos(_) => Ok(false),
-        }
+    /// Why there can be no IPv6 on a link that is to have it. On illumos that cannot be.
+    fn ipv6_fault(&self, host: &Host, name: &str, mtu: Option<u32>) -> Result<Option<Diagnostic>, PluginError> {
+        let Self::Linux(links) = self else { return Ok(None) };
+        let Some(link) = links.iter().find(|link| link.name == name) else { return Ok(None) };
+        let fault = linux::ipv6_fault_of(host, link, mtu)?;
+        Ok(fault.map(|(message, help)| Diagnostic::error("addresses", message).help(help)))
     }
 
     /// What can be sent over a link, where its driver tells: the largest packet in bytes.
@@ -63,7 +63,6 @@ impl Links {
 /// drivers do not allow.
 pub(crate) fn faults(host: &Host, config: &Config) -> Result<Vec<Diagnostic>, PluginError> {
     let failed = |error| network_error("cannot look at the links", error);
-    let unreadable = |error| file_error("cannot look at the links", error);
     let links = Links::of(host).map_err(failed)?;
     let facts = links.facts();
     let matches = select::matches(config, &facts, &Chosen::default());
@@ -91,8 +90,9 @@ pub(crate) fn faults(host: &Host, config: &Config) -> Result<Vec<Diagnostic>, Pl
             let help = "put everything about one link into one interface";
             found.push(Diagnostic::error(format!("{key}.match"), message).help(help));
         }
-        if interface.wanted().wants_v6() && links.is_without_ipv6(host, name).map_err(unreadable)? {
-            found.push(Diagnostic::error(format!("{key}.addresses"), linux::no_ipv6(name)).help(linux::NO_IPV6_HELP));
+        if interface.wanted().wants_v6() {
+            let fault = links.ipv6_fault(host, name, interface.mtu)?;
+            found.extend(fault.map(|fault| Diagnostic { key: format!("{key}.{}", fault.key), ..fault }));
         }
         if let Some(mtu) = interface.mtu {
             let possible = links.possible_mtu(host, name).map_err(failed)?;

@@ -131,6 +131,8 @@ pub(crate) struct Wanted {
     pub(crate) mtu: Option<u32>,
     pub(crate) lease_deadline: Duration,
     pub(crate) optional: bool,
+    /// The link-layer address that the link is known by.
+    pub(crate) mac: Option<MacAddress>,
 }
 
 impl Wanted {
@@ -163,6 +165,7 @@ impl Interface {
             mtu: self.mtu,
             lease_deadline: self.lease_deadline.as_deref().and_then(parse_seconds).unwrap_or(LEASE_DEADLINE),
             optional: self.optional,
+            mac: self.selector.mac_address(),
         }
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::route::BoundRoute;
 use sysconfig_platform::{FileError, Host, IpNet, System, files};
-use sysconfig_plugin::{PluginError, record};
+use sysconfig_plugin::{Context, Level, PluginError, record};
 
 use crate::error::file_error;
 use crate::select::Chosen;
@@ -36,6 +36,8 @@ pub(crate) struct Record {
     pub mtus: BTreeMap<String, u32>,
     /// Addresses that another machine had when they were to be put on a link, by link.
     pub taken: BTreeSet<(String, IpNet)>,
+    /// Linux: links whose file systemd-networkd may not have been told of yet.
+    pub untold: BTreeSet<String>,
     /// Linux: addresses of ours, by link.
     pub addresses: BTreeSet<(String, IpNet)>,
     /// Linux: the kernel's `accept_ra` before we changed it, by link.
@@ -126,6 +128,14 @@ pub(crate) fn give_back<V: PartialEq, T>(
         }
     })?;
     Ok(result)
+}
+
+/// Forgets what is gone without our doing, on the disk and in what was read of it: whoever puts it there again, it is theirs then.
+pub(crate) fn forget(host: &Host, context: &Context, record: &mut Record, gone: impl Fn(&mut Record)) {
+    gone(record);
+    if let Err(error) = Record::update(host, gone) {
+        context.log(Level::Warn, format!("what is gone is not forgotten: {error}"));
+    }
 }
 
 /// Changes the record.

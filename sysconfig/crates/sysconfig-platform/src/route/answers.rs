@@ -6,19 +6,43 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The default routers in the output of [`list_command`]: the rows `default GATEWAY FLAGS …` with the flag of a gateway, `G` or
-/// `I` (illumos-gate, `cmd/cmd-inet/usr.bin/netstat/netstat.c`, `ire_report_item_v4` and `_v6`). A route over an interface has an
-/// address of this machine there.
+/// The routes over gateways in the output of [`list_command`]: the rows with the flag of a gateway, `G` or `I` (illumos-gate,
+/// `cmd/cmd-inet/usr.bin/netstat/netstat.c`, `ire_report_item_v4` and `_v6`). A route over an interface has an address of this
+/// machine there.
 #[must_use]
-pub fn parse_default_routers(output: &str) -> BTreeSet<IpAddr> {
-    let gateway = |line: &str| {
-        let mut words = line.split_whitespace();
-        words.next().filter(|word| *word == "default")?;
-        let gateway = words.next().and_then(without_scope)?;
-        words.next().filter(|flags| flags.contains(['G', 'I']))?;
-        Some(gateway)
+pub fn parse_listed(output: &str, v6: bool) -> BTreeSet<BoundRoute> {
+    output.lines().filter_map(if v6 { listed6 } else { listed4 }).collect()
+}
+
+fn leads_over_gateway(flags: &str) -> bool {
+    flags.starts_with('U') && flags.contains(['G', 'I'])
+}
+
+/// A row `DESTINATION MASK GATEWAY [DEVICE] … FLAGS …`.
+fn listed4(line: &str) -> Option<BoundRoute> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [to, mask, via, rest @ ..] = words.as_slice() else { return None };
+    let via: IpAddr = via.parse().ok()?;
+    let to = match *to {
+        "default" => everything(via),
+        to => network(to.parse().ok()?, Some(mask))?,
     };
-    output.lines().filter_map(gateway).collect()
+    rest.iter().find(|word| leads_over_gateway(word))?;
+    (to.addr().is_ipv4() && via.is_ipv4()).then_some(BoundRoute { route: Route { to, via }, interface: None })
+}
+
+/// A row `DESTINATION[/LENGTH] GATEWAY FLAGS REF USE [INTERFACE]`.
+fn listed6(line: &str) -> Option<BoundRoute> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [to, via, flags, _, _, rest @ ..] = words.as_slice() else { return None };
+    let via = without_scope(via)?;
+    let to = match *to {
+        "default" => everything(via),
+        to => to.parse::<IpNet>().ok().or_else(|| to.parse::<IpAddr>().ok().map(IpNet::from))?,
+    };
+    let interface = rest.first().map(|interface| (*interface).to_owned());
+    let is_it = leads_over_gateway(flags) && to.addr().is_ipv6() && via.is_ipv6();
+    is_it.then_some(BoundRoute { route: Route { to, via }, interface })
 }
 
 /// An address as it is printed; a link-local one with its interface, `fe80::1%net0`.
@@ -142,21 +166,34 @@ mod tests {
         assert_eq!(parse_got("destination: 10.0.0.0\n mask: 255.0.255.0\n gateway: 10.0.2.2\n"), None);
     }
 
-    /// In the form of illumos-gate's `netstat`.
+    /// In the form of illumos-gate's `netstat`, with and without a device.
     #[test]
-    fn every_default_router_is_listed() {
-        let output = "\nRouting Table: IPv4\n  Destination           Gateway           Flags  Ref     Use     Interface \n\
-            -------------------- -------------------- ----- ----- ---------- --------- \n\
-            default              10.0.2.2             UG        2          0 net0      \n\
-            default              192.0.2.1            UG        1          0           \n\
-            default              192.0.2.9            UI        1          0           \n\
-            default              10.0.2.15            U         1          0 net0      \n\
-            10.0.2.0             10.0.2.15            U         2          0 net0      \n";
-        let routers: Vec<_> = parse_default_routers(output).into_iter().map(|router| router.to_string()).collect();
-        assert_eq!(routers, ["10.0.2.2", "192.0.2.1", "192.0.2.9"]);
-        let v6 = "Routing Table: IPv6\n  Destination/Mask            Gateway                   Flags Ref   Use    If   \n\
-            default                     fe80::1%net0                UG      1       0 net0    \n";
-        assert_eq!(parse_default_routers(v6), BTreeSet::from(["fe80::1".parse().unwrap()]));
+    fn every_route_over_a_gateway_is_listed() {
+        let output = "\nIRE Table: IPv4\n  Destination             Mask           Gateway          Device Mxfrg Rtt   Ref Flg  Out  In/Fwd \n\
+            -------------------- --------------- -------------------- ------ ----- ----- --- --- ----- ------ \n\
+            default              0.0.0.0         10.0.2.2             net0    1500*    0   2 UG       0      0 \n\
+            default              0.0.0.0         192.0.2.1                       0     0   1 UG       0      0 \n\
+            default              0.0.0.0         10.0.2.15            net0       0     0   1 U        0      0 \n\
+            10.0.0.0             255.0.0.0       192.0.2.2                       0     0   1 UG       0      0 \n\
+            10.0.0.0             255.255.0.0     192.0.2.3                       0     0   1 UG       0      0 \n\
+            198.51.100.7         255.255.255.255 192.0.2.2                       0     0   1 UGHS123456      0 \n\
+            10.0.2.0             255.255.255.0   10.0.2.15            net0    1500     0   2 U        0      0 \n";
+        assert_eq!(
+            parse_listed(output, false),
+            BTreeSet::from([
+                unbound("0.0.0.0/0", "10.0.2.2"),
+                unbound("0.0.0.0/0", "192.0.2.1"),
+                unbound("10.0.0.0/8", "192.0.2.2"),
+                unbound("10.0.0.0/16", "192.0.2.3"),
+                unbound("198.51.100.7/32", "192.0.2.2"),
+            ])
+        );
+        let v6 = "\nRouting Table: IPv6\n  Destination/Mask            Gateway                   Flags Ref   Use    If   \n\
+            default                     fe80::1%net0                UG      1       0 net0  \n\
+            2001:db8:1::/48             2001:db8::1                 UG      1       0       \n\
+            2001:db8::/64               2001:db8::5                 U       1       0 net0  \n";
+        let wanted = [BoundRoute::over("net0", route("::/0", "fe80::1")), unbound("2001:db8:1::/48", "2001:db8::1")];
+        assert_eq!(parse_listed(v6, true), BTreeSet::from(wanted));
     }
 
     #[test]

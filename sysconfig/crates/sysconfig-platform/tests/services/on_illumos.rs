@@ -74,7 +74,7 @@ fn healthy(guest: &Guest) {
         ("route", "   route to: default\n    gateway: 10.0.2.2"),
         (
             "netstat",
-            "\nRouting Table: IPv4\ndefault              10.0.2.2             UG        2          0 vioif0    ",
+            "\nIRE Table: IPv4\ndefault              0.0.0.0         10.0.2.2             vioif0  1500     0   2 UG       0      0 ",
         ),
         ("dhcpinfo", "10.0.2.3"),
         ("hostname", "dev"),
@@ -171,7 +171,7 @@ fn what_does_not_hold_is_found() {
         ("etc/svc/repository.db", "for everybody".to_owned(), &["smf-repository"]),
         ("bin/ipadm", says("dhcp:inaccessible"), &["daemon-network"]),
         ("bin/route", says("not in table"), &["daemon-route"]),
-        ("bin/netstat", says("default 10.0.2.15 U 1 0 vioif0"), &["daemon-route-table"]),
+        ("bin/netstat", says("default 0.0.0.0 10.0.2.15 vioif0 0 0 1 U 0 0"), &["daemon-route-table"]),
         ("bin/dhcpinfo", says(""), &["daemon-lease"]),
         ("etc/resolv.conf", "nameserver 10.0.2.30\n".to_owned(), &["daemon-dns"]),
         ("etc/nsswitch.conf", "hosts: files\n".to_owned(), &["daemon-name-service"]),

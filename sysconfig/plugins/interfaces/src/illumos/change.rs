@@ -5,7 +5,7 @@ mod links;
 use crate::error::{file_error, network_error};
 use crate::record::{Record, give_back, keep_original, remember};
 use crate::steps::Waiting;
-use links::{MTUS, give_mtu_back, look, set_link_mtu, set_mtu};
+use links::{MTUS, delete_interface, give_mtu_back, look, object_on, set_link_mtu, set_mtu};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use sysconfig_platform::dhcpcd::Family;
@@ -132,9 +132,7 @@ impl Change {
             Self::EnableInterface { link } => {
                 ipadm::run(host, &ipadm::enable_interface(link), &operation).map(drop).map_err(failed)?;
             }
-            Self::DeleteInterface { link } => {
-                ipadm::run(host, &ipadm::delete_interface(link), &operation).map(drop).map_err(failed)?;
-            }
+            Self::DeleteInterface { link } => return delete_interface(host, link, &operation),
             Self::LinkMtu { link, mtu, previous } => {
                 // The interface that is made on it begins with the size of the link; what it had is forgotten otherwise.
                 let set = || set_link_mtu(host, link, *mtu, &operation).map_err(failed);
@@ -192,11 +190,11 @@ impl Change {
             Self::Choose { previous, .. } => remember(host, |record| record.first_up.clone_from(previous))?,
             Self::Look { .. } => remember(host, |record| record.found_up = None)?,
             Self::CreateInterface { link } => {
-                let is_there = ipadm::interfaces(host).map_err(failed)?.iter().any(|known| known.name == *link);
-                if !is_there {
+                if let Some(object) = object_on(host, link).map_err(failed)? {
+                    context.log(Level::Info, format!("the interface {link} stays: {object} is on it now"));
                     return Ok(Outcome::AlreadySo);
                 }
-                ipadm::run(host, &ipadm::delete_interface(link), &operation).map(drop).map_err(failed)?;
+                return delete_interface(host, link, &operation);
             }
             Self::DeleteInterface { link } => ipadm::ensure_interface(host, link).map_err(failed)?,
             Self::LinkMtu { link, previous, .. } => {

@@ -11,7 +11,7 @@ pub use change::Change;
 pub(crate) use plan::plan;
 
 use crate::config::Config;
-use crate::record::Record;
+use crate::record::{Record, forget};
 use crate::select::{LinkFacts, Selected, Selection, select};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +34,8 @@ pub struct State {
     kept: Vec<BoundRoute>,
     /// The gateways that the kernel has for the destinations of wanted routes.
     live: BTreeMap<String, Option<IpAddr>>,
-    /// Every default router that the kernel has, of families with a wanted one.
-    default_routers: BTreeSet<IpAddr>,
+    /// Every route over a gateway that the kernel has, of families with a wanted one.
+    listed: BTreeSet<BoundRoute>,
     /// The largest packets of IPv4 and IPv6, of interfaces that are there and wanted.
     mtus: BTreeMap<String, [u32; 2]>,
     /// The least and the largest packet of links that are to carry larger ones, where their drivers tell.
@@ -90,7 +90,7 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         addresses: ipadm::addresses(host).map_err(failed)?,
         kept: route::kept(host).map_err(failed)?,
         live: BTreeMap::new(),
-        default_routers: BTreeSet::new(),
+        listed: BTreeSet::new(),
         mtus: BTreeMap::new(),
         possible_mtus: BTreeMap::new(),
         leased6: BTreeSet::new(),
@@ -101,10 +101,12 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         for route in &selected.wanted.routes {
             let gateway = route::gateway_to(host, &route.to).map_err(failed)?;
             state.live.insert(route.to.to_string(), gateway);
-            if route.is_default() {
-                let routers = route::default_routers(host, route.via.is_ipv6()).map_err(failed)?;
-                state.default_routers.extend(routers);
-            }
+        }
+    }
+    for v6 in [false, true] {
+        let mut wanted = selection.present.iter().flat_map(|selected| &selected.wanted.routes);
+        if wanted.any(|route| route.via.is_ipv6() == v6) {
+            state.listed.extend(route::listed(host, v6).map_err(failed)?);
         }
     }
     for selected in &selection.present {
@@ -123,7 +125,28 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         state.mtus.insert(name, [v4, v6]);
     }
     warn_of_default_router(host, &selection, context)?;
+    forget_what_is_gone(host, context, &mut state, &selection);
     Ok(state)
+}
+
+fn forget_what_is_gone(host: &Host, context: &Context, state: &mut State, selection: &Selection) {
+    let State { addresses, kept, mtus, .. } = &*state;
+    let gone = |record: &mut Record| {
+        record.routes.retain(|route| kept.contains(route));
+        record.cut.retain(|route| kept.contains(route));
+        record.taken.retain(|(link, address)| {
+            let is_there = |row: &Address| row.interface() == link && row.is_fixed() && row.address == Some(*address);
+            let is_wanted = selection.of(link).is_some_and(|wanted| wanted.statics.contains(address));
+            is_wanted && !addresses.iter().any(is_there)
+        });
+        record.mtus.retain(|link, original| {
+            let is_wanted = selection.of(link).is_some_and(|wanted| wanted.mtu.is_some());
+            is_wanted || mtus.get(link) != Some(&[*original; 2])
+        });
+    };
+    let mut record = state.record.clone();
+    forget(host, context, &mut record, gone);
+    state.record = record;
 }
 
 fn wants_mtu(selection: &Selection, record: &Record, link: &str) -> bool {

@@ -83,11 +83,11 @@ impl<'a> Planner<'a> {
         self.state.addresses.iter().map(|row| row.interface().to_owned()).collect()
     }
 
-    /// The objects on a link, one row for each, that are still there.
+    /// The objects on a link, one row for each, that are still there. What was not made by `ipadm` shares one name.
     fn objects(&self, link: &str) -> Vec<&'a Address> {
         let mut seen = BTreeSet::new();
         let here = self.state.addresses.iter().filter(|row| row.interface() == link);
-        here.filter(|row| !self.gone.contains(&row.object) && seen.insert(&row.object)).collect()
+        here.filter(|row| !self.gone.contains(&row.object) && (row.is_nameless() || seen.insert(&row.object))).collect()
     }
 
     /// Takes away what is ours and not wanted. Fixed addresses go before the link-local one that they depend on.
@@ -163,7 +163,11 @@ impl<'a> Planner<'a> {
         if let Some(foreign) = objects.iter().find(|row| !label::is_ours(row.label())) {
             let message =
                 format!("{link} cannot carry {mtu} bytes while {} is on it, which is not ours", foreign.object);
-            return Err(PluginError::new(message).help(format!("delete it: ipadm delete-addr {}", foreign.object)));
+            let how = match foreign.is_nameless() {
+                true => remove_nameless(foreign),
+                false => format!("ipadm delete-addr {}", foreign.object),
+            };
+            return Err(PluginError::new(message).help(format!("delete it: {how}")));
         }
         for row in objects {
             self.remove(row);
@@ -282,6 +286,7 @@ impl<'a> Planner<'a> {
         let help = match row.kind.as_str() {
             _ if row.is_from_global_zone() => "the global zone sets it, and only there it can be changed".to_owned(),
             "dhcp" | "addrconf" => "the network gives it there: take another one here".to_owned(),
+            _ if row.is_nameless() => format!("if it is not needed: {}", remove_nameless(row)),
             _ => format!("if it is not needed: ipadm delete-addr {}", row.object),
         };
         Err(PluginError::new(message).help(help))
@@ -328,6 +333,13 @@ impl<'a> Planner<'a> {
             self.waits.push(waiting);
         }
     }
+}
+
+/// How to take away an address that was made with `ifconfig`, of which `ipadm` knows no name.
+fn remove_nameless(row: &Address) -> String {
+    let family = if row.address.is_some_and(|net| net.addr().is_ipv6()) { " inet6" } else { "" };
+    let address = row.address.map(|net| net.addr().to_string()).unwrap_or_default();
+    format!("ifconfig {}{family} removeif {address}", row.interface())
 }
 
 /// The address objects that an interface needs, in the order in which they are made.

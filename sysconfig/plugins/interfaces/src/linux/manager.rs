@@ -26,8 +26,13 @@ fn other(host: &Host, link: &str, index: u32) -> Result<Option<(&'static str, St
         );
         return Ok(Some(("NetworkManager", how)));
     }
-    let ifstate = files::read_text(&host.root, "/run/network/ifstate")?.unwrap_or_default();
-    if ifstate.lines().any(|line| line.trim().split('=').next() == Some(link)) {
+    // That of ifupdown, and that of ifupdown-ng.
+    let states = ["/run/network/ifstate", "/run/ifstate"].map(|path| files::read_text(&host.root, path));
+    let mut is_up = false;
+    for state in states {
+        is_up |= state?.unwrap_or_default().lines().any(|line| line.trim().split('=').next() == Some(link));
+    }
+    if is_up {
         let how = format!("ifdown {link}, and take it out of /etc/network/interfaces");
         return Ok(Some(("ifupdown", how)));
     }

@@ -13,13 +13,15 @@ pub(crate) use plan::plan;
 
 use crate::config::Config;
 use crate::error::{file_error, network_error};
-use crate::record::Record;
+use crate::record::{Record, forget};
 use crate::select::{LinkFacts, Selection, select};
+use change::is_over;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::dhcpcd::{self, Family};
+use sysconfig_platform::route::BoundRoute;
 use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute};
-use sysconfig_platform::{FileError, Host, files, networkd};
+use sysconfig_platform::{FileError, Host, IpNet, files, networkd};
 use sysconfig_plugin::{Context, PluginError};
 
 /// What the machine is like.
@@ -36,6 +38,10 @@ pub struct State {
     clients: BTreeMap<String, [Option<String>; 2]>,
     /// The kernel's `accept_ra`, by link; nothing for a kernel without IPv6.
     accept_ra: BTreeMap<String, u8>,
+    /// The links between which and others the kernel forwards packets of IPv6.
+    forwarding: BTreeSet<String>,
+    /// The links on which IPv6 is switched off.
+    without_ipv6: BTreeSet<String>,
     record: Record,
 }
 
@@ -55,6 +61,10 @@ impl State {
 
     fn link(&self, name: &str) -> Option<&LinuxLink> {
         self.links.iter().find(|link| link.name == name)
+    }
+
+    fn is_too_small(&self, name: &str) -> bool {
+        self.link(name).is_some_and(|link| link.mtu < SMALLEST_OF_IPV6)
     }
 }
 
@@ -76,8 +86,7 @@ pub(crate) fn facts(links: &[LinuxLink]) -> Vec<LinkFacts<'_>> {
 pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result<State, PluginError> {
     let failed = |error| network_error("cannot look at the network", error);
     let unreadable = |error| file_error("cannot look at the network's configuration", error);
-    let has_networkd = networkd::is_in_charge(host)
-        .map_err(|error| PluginError::new("cannot find out whether systemd-networkd runs").source(error))?;
+    let has_networkd = is_in_charge(host)?;
     let mut state = State {
         links: host.links().map_err(failed)?,
         addresses: host.addresses().map_err(failed)?,
@@ -86,6 +95,8 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         files: our_files(host).map_err(unreadable)?,
         clients: BTreeMap::new(),
         accept_ra: BTreeMap::new(),
+        forwarding: BTreeSet::new(),
+        without_ipv6: BTreeSet::new(),
         record: Record::load(host).map_err(unreadable)?,
     };
     // It outlives a reboot, which the record does not.
@@ -99,7 +110,17 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         if clients.iter().any(Option::is_some) {
             state.clients.insert(link.clone(), clients);
         }
-        if let Some(accepts) = accept_ra_value(host, &link).map_err(unreadable)? {
+        if is_set(host, &link, "disable_ipv6").map_err(unreadable)? {
+            state.without_ipv6.insert(link.clone());
+        }
+        if is_set(host, &link, "forwarding").map_err(unreadable)? {
+            state.forwarding.insert(link.clone());
+        }
+        // Where packets are too small for IPv6 the link has no values of its own, until they are larger.
+        let of_others = || accept_ra_value(host, "default").map(|value| value.filter(|_| state.is_too_small(&link)));
+        let value =
+            accept_ra_value(host, &link).and_then(|value| value.map_or_else(of_others, |value| Ok(Some(value))));
+        if let Some(accepts) = value.map_err(unreadable)? {
             state.accept_ra.insert(link, accepts);
         }
     }
@@ -114,7 +135,47 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         selected.is_some_and(|selected| selected.wanted.statics.contains(&known.address))
     })
     .map_err(failed)?;
+    forget_what_is_gone(host, context, &mut state, config);
     Ok(state)
+}
+
+fn forget_what_is_gone(host: &Host, context: &Context, state: &mut State, config: &Config) {
+    let selection = state.select(config);
+    let State { links, addresses, routes, accept_ra, files, has_networkd, .. } = &*state;
+    let link = |name: &str| links.iter().find(|link| link.name == name);
+    let has_address = |name: &str, address: IpNet| {
+        let on =
+            |found: &LinuxLink| addresses.iter().any(|known| known.index == found.index && known.address == address);
+        link(name).is_some_and(on)
+    };
+    let has_route = |ours: &BoundRoute| {
+        let is_it = |known: &LinuxRoute| {
+            let over = links.iter().find(|link| link.index == known.index);
+            known.route == ours.route && known.may_be_ours() && over.is_some_and(|over| is_over(ours, &over.name))
+        };
+        routes.iter().any(is_it)
+    };
+    let wanted = |name: &str| selection.of(name);
+    let gone = |record: &mut Record| {
+        record.addresses.retain(|(name, address)| has_address(name, *address));
+        record.routes.retain(has_route);
+        record.taken.retain(|(name, address)| {
+            wanted(name).is_some_and(|wanted| wanted.statics.contains(address)) && !has_address(name, *address)
+        });
+        record.mtus.retain(|name, original| {
+            let is_wanted = wanted(name).is_some_and(|wanted| wanted.mtu.is_some()) || files.contains_key(name);
+            link(name).is_some_and(|link| is_wanted || link.mtu != *original)
+        });
+        // One that is started reads all of them.
+        record.untold.retain(|_| *has_networkd);
+        record.accept_ra_values.retain(|name, original| {
+            let is_wanted = wanted(name).is_some() && !has_networkd;
+            accept_ra.get(name).is_some_and(|present| is_wanted || present != original)
+        });
+    };
+    let mut record = state.record.clone();
+    forget(host, context, &mut record, gone);
+    state.record = record;
 }
 
 fn clients(host: &Host, link: &str) -> Result<[Option<String>; 2], FileError> {
@@ -138,18 +199,47 @@ fn accept_ra_path(link: &str) -> String {
     format!("/proc/sys/net/ipv6/conf/{link}/accept_ra")
 }
 
-/// What to do about a link of which [`no_ipv6`] is true.
-pub(crate) const NO_IPV6_HELP: &str = "set it to 0 with sysctl, or configure no IPv6 for the link";
+/// The least size of packets with which the kernel has IPv6 on a link (RFC 8200).
+const SMALLEST_OF_IPV6: u32 = 1280;
 
-/// That the kernel has no IPv6 on a link.
-pub(crate) fn no_ipv6(link: &str) -> String {
-    format!("IPv6 is switched off there: net.ipv6.conf.{link}.disable_ipv6 is 1")
+/// Why the kernel has no IPv6 on a link that is to have it, and what to do about that. It refuses addresses then, as if one had no
+/// right to set any. `mtu` is what the link has in the end.
+pub(crate) fn ipv6_fault(link: &str, mtu: u32, is_off: bool) -> Option<(String, &'static str)> {
+    if is_off {
+        let message = format!("IPv6 is switched off there: net.ipv6.conf.{link}.disable_ipv6 is 1");
+        return Some((message, "set it to 0 with sysctl, or configure no IPv6 for the link"));
+    }
+    (mtu < SMALLEST_OF_IPV6).then(|| {
+        let message = format!("{link} has an MTU of {mtu}, and there is no IPv6 with less than {SMALLEST_OF_IPV6}");
+        (message, "write a larger mtu, or configure no IPv6 for the link")
+    })
 }
 
-/// Whether the kernel has no IPv6 on a link (`disable_ipv6`, Linux, `ip-sysctl`). It refuses addresses then, as if one had no
-/// right to set any.
-pub(crate) fn is_without_ipv6(host: &Host, link: &str) -> Result<bool, FileError> {
-    let content = files::read_text(&host.root, format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6"))?;
+/// The same of a link of this machine. systemd-networkd switches IPv6 on, and makes packets large enough, where its files want it.
+pub(crate) fn ipv6_fault_of(
+    host: &Host,
+    link: &LinuxLink,
+    mtu: Option<u32>,
+) -> Result<Option<(String, &'static str)>, PluginError> {
+    let failed = |error| file_error("cannot look at the links", error);
+    if is_in_charge(host)? {
+        return Ok(None);
+    }
+    let mtu = match mtu {
+        Some(mtu) => mtu,
+        None => Record::load(host).map_err(failed)?.mtus.get(&link.name).copied().unwrap_or(link.mtu),
+    };
+    Ok(ipv6_fault(&link.name, mtu, is_set(host, &link.name, "disable_ipv6").map_err(failed)?))
+}
+
+fn is_in_charge(host: &Host) -> Result<bool, PluginError> {
+    networkd::is_in_charge(host)
+        .map_err(|error| PluginError::new("cannot find out whether systemd-networkd runs").source(error))
+}
+
+/// Whether a value of the kernel's IPv6 is set for a link (Linux, `ip-sysctl`).
+fn is_set(host: &Host, link: &str, value: &str) -> Result<bool, FileError> {
+    let content = files::read_text(&host.root, format!("/proc/sys/net/ipv6/conf/{link}/{value}"))?;
     Ok(content.is_some_and(|content| content.trim() != "0"))
 }
 

@@ -1,5 +1,6 @@
 //! From what is there to what is wanted. Pure.
 
+mod ipv6;
 mod told;
 mod waits;
 
@@ -94,8 +95,13 @@ impl Planner<'_> {
                 previous: Some(content.clone()),
                 expected: Expected { mtu_before: self.state.record.mtus.get(link).copied(), ..Expected::default() },
             };
-            let summary = format!("tell systemd-networkd nothing of {link} any more");
-            self.steps.push(Step::new("delete", networkd::path(link), summary, Risk::Disruptive, change));
+            self.steps.push(tell_nothing(link, change));
+        }
+        let is_gone = |link: &&String| !self.state.files.contains_key(*link) && self.selection.of(link).is_none();
+        for link in self.state.record.untold.iter().filter(is_gone) {
+            let expected = Expected { mtu_before: self.state.record.mtus.get(link).copied(), ..Expected::default() };
+            let change = Change::File { link: link.clone(), content: None, previous: None, expected };
+            self.steps.push(tell_nothing(link, change));
         }
     }
 
@@ -210,8 +216,10 @@ impl Planner<'_> {
 
     fn kernel(&mut self, selected: &Selected) -> Result<(), PluginError> {
         let Some(link) = self.state.link(&selected.link) else { return Ok(()) };
+        self.refuse_without_ipv6(selected, link)?;
         if let Some(mtu) = selected.wanted.mtu.filter(|mtu| *mtu != link.mtu) {
             refuse_size(link, mtu)?;
+            self.refuse_end_of_ipv6(link, mtu)?;
             self.steps.push(set_mtu(link, mtu, true));
         }
         self.listen(selected);
@@ -231,10 +239,13 @@ impl Planner<'_> {
     fn listen(&mut self, selected: &Selected) {
         let wanted = selected.wanted.addrconf && !selected.wanted.dhcp6;
         let Some(present) = self.state.accept_ra.get(&selected.link).copied() else { return };
-        if (present != 0) != wanted {
+        // Where packets are forwarded, only 2 means to listen.
+        let least = if self.state.forwarding.contains(&selected.link) { 2 } else { 1 };
+        let serves = if wanted { present >= least } else { present == 0 };
+        if !serves {
             // One that listened although it forwards packets does so again.
             let before = self.state.record.accept_ra_values.get(&selected.link).copied();
-            let value = if wanted { before.filter(|before| *before != 0).unwrap_or(1) } else { 0 };
+            let value = if wanted { before.filter(|before| *before >= least).unwrap_or(least) } else { 0 };
             self.steps.push(listen(&selected.link, present, value, true));
         }
     }
@@ -333,6 +344,11 @@ impl Planner<'_> {
         let here = self.state.addresses.iter().filter(|known| known.index == link.index);
         here.map(|known| known.address).filter(|address| !self.removed.contains(address)).collect()
     }
+}
+
+fn tell_nothing(link: &str, change: Change) -> Step {
+    let summary = format!("tell systemd-networkd nothing of {link} any more");
+    Step::new("delete", networkd::path(link), summary, Risk::Disruptive, change)
 }
 
 /// The configuration of the DHCP client for a family, when one is wanted.

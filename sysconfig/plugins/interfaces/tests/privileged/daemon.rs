@@ -198,3 +198,23 @@ pub(crate) fn the_first_link_with_a_signal_is_found_at_boot() {
     eventually("health", || (health() == "ok").then_some(()));
     assert!(!sh("ip -o link show a0").contains(",UP"), "what is not used is off as before: {}", sh("ip -o link"));
 }
+
+/// What the look at the signals has found is part of the change, and goes with it.
+pub(crate) fn the_first_link_with_a_signal_goes_with_its_change() {
+    build();
+    sh("ip link add a0 type veth peer name a1; ip link set a1 netns srv; ip link set eth0 down");
+    start_here("[network]\ninterface = []\n");
+    eventually("the first configuration", || (health() == "ok").then_some(()));
+    write("[[network.interface]]\nmatch = { first-up = true }\naddresses = [\"192.0.2.10/24\"]\n");
+    let answer = ask("apply", &json!({ "confirm_within_ms": 5_000 }));
+    assert_eq!(answer.get("error"), None, "{answer}");
+    assert_eq!(addresses(4), ["192.0.2.10/24"], "{answer}");
+    assert!(answer.to_string().contains("put 192.0.2.10/24 on eth0"), "it is told: {answer}");
+    eventually("the end of the change", || addresses(4).is_empty().then_some(()));
+    eventually("the end of the look", || (!sh("ip -o link show eth0").contains(",UP")).then_some(()));
+    // It stays so: nothing but a request applies what was undone.
+    eventually("the word that it was undone", || {
+        ask("status", &json!({})).to_string().contains("undone").then_some(())
+    });
+    assert!(addresses(4).is_empty(), "{:?}", addresses(4));
+}

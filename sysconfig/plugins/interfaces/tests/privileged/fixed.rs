@@ -1,6 +1,6 @@
 //! Fixed addresses, routes and links.
 
-use crate::world::{NOTHING, addresses, build, config, converge, eventually, plugin, reaches, sh};
+use crate::world::{NOTHING, RANGE, addresses, build, config, converge, eventually, plugin, reaches, serve, sh};
 use std::time::Duration;
 use sysconfig_platform::Host;
 use sysconfig_plugin::testing::Harness;
@@ -128,6 +128,7 @@ pub(crate) fn without_ipv6() {
     assert_eq!(found[0].message, "IPv6 is switched off there: net.ipv6.conf.eth0.disable_ipv6 is 1");
     let error = harness.converge().unwrap_err();
     assert!(error.message.ends_with("net.ipv6.conf.eth0.disable_ipv6 is 1"), "{}", error.message);
+    assert!(addresses(4).is_empty(), "nothing was changed: {:?}", addresses(4));
     sh("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0");
     harness.converge().unwrap();
     assert_eq!(harness.plan().unwrap(), []);
@@ -147,4 +148,56 @@ pub(crate) fn duplicate() {
     assert!(addresses(4).is_empty(), "{:?}", addresses(4));
     converge(&mut harness, &with("192.0.2.10/24"));
     assert!(reaches("192.0.2.1"));
+}
+
+/// The kernel takes the other addresses of a network off with its first one, and the routes with the last one.
+pub(crate) fn the_first_address_goes_alone() {
+    build();
+    sh("sysctl -qw net.ipv4.conf.all.promote_secondaries=0 net.ipv4.conf.eth0.promote_secondaries=0");
+    let mut harness = plugin();
+    let with = |addresses: &str| {
+        format!(
+            "[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [{addresses}]\ngateway = \"192.0.2.1\"\n"
+        )
+    };
+    converge(&mut harness, &with("\"192.0.2.10/24\", \"192.0.2.11/24\""));
+    sh("ip addr add 192.0.2.99/24 dev eth0");
+    converge(&mut harness, &with("\"192.0.2.11/24\""));
+    assert_eq!(addresses(4), ["192.0.2.11/24", "192.0.2.99/24"]);
+    assert!(reaches("192.0.2.1"));
+    converge(&mut harness, NOTHING);
+    assert_eq!(addresses(4), ["192.0.2.99/24"], "that of somebody else stays");
+    assert_eq!(sh("sysctl -n net.ipv4.conf.eth0.promote_secondaries"), "0\n");
+    // A lease that ends takes nothing along, either.
+    serve("dnsmasq", RANGE);
+    sh("ip addr flush dev eth0");
+    converge(&mut harness, &with("\"dhcp\""));
+    converge(&mut harness, &with("\"dhcp\", \"192.0.2.10/24\""));
+    converge(&mut harness, &with("\"192.0.2.10/24\""));
+    assert_eq!(addresses(4), ["192.0.2.10/24"]);
+    assert!(reaches("192.0.2.1"));
+}
+
+/// With packets of less than 1280 bytes the kernel has no IPv6 on a link, and gives nothing back.
+pub(crate) fn small_packets() {
+    build();
+    let mut harness = plugin();
+    let small = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"192.0.2.10/24\"]\nmtu = 1200\n";
+    sh("ip link set eth0 up; ip addr add 2001:db8::7/64 dev eth0 nodad");
+    harness.configure(config(small));
+    let error = harness.plan().unwrap_err();
+    assert!(error.message.starts_with("eth0 cannot have an MTU of 1200: 2001:db8::7/64 is on it"), "{}", error.message);
+    sh("ip addr del 2001:db8::7/64 dev eth0");
+    converge(&mut harness, small);
+    let wanted = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"2001:db8::5/64\"]\n";
+    converge(&mut harness, wanted);
+    assert_eq!(addresses(6), ["2001:db8::5/64"]);
+    // Somebody else's size is theirs.
+    converge(&mut harness, NOTHING);
+    sh("ip link set eth0 mtu 1000");
+    harness.configure(config(wanted));
+    let error = harness.plan().unwrap_err();
+    assert!(error.message.ends_with("eth0 has an MTU of 1000, and there is no IPv6 with less than 1280"), "{error:?}");
+    converge(&mut harness, &format!("{wanted}mtu = 1400\n"));
+    assert_eq!(addresses(6), ["2001:db8::5/64"]);
 }

@@ -38,6 +38,8 @@ fn other_process() {
         ("made_anew", fixed::link_made_anew),
         ("without_ipv6", fixed::without_ipv6),
         ("duplicate_ipv4", fixed::duplicate),
+        ("first_address", fixed::the_first_address_goes_alone),
+        ("small_packets", fixed::small_packets),
         ("autoconfiguration", ipv6::autoconfiguration_and_dhcp6),
         ("endless6", ipv6::endless),
         ("duplicate", ipv6::duplicate),
@@ -71,6 +73,9 @@ fn other_process() {
         ("networkd_server_gone_after_a_lease", networkd::server_gone_after_a_lease),
         ("networkd_two_servers", networkd::two_servers),
         ("networkd_examples", examples::with_networkd),
+        ("networkd_small_packets", networkd::ipv6_and_small_packets),
+        ("networkd_not_told", networkd::file_that_it_was_not_told_of),
+        ("first_up_confirmation", daemon::the_first_link_with_a_signal_goes_with_its_change),
     ];
     let found = scenarios.iter().find(|(name, _)| *name == scenario);
     found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
@@ -134,4 +139,9 @@ privileged! {
     privileged_networkd_server_that_is_gone_after_its_lease => "networkd_server_gone_after_a_lease";
     privileged_networkd_two_servers => "networkd_two_servers";
     privileged_networkd_examples_of_the_document => "networkd_examples";
+    privileged_first_address_of_a_network_goes_alone => "first_address";
+    privileged_packets_too_small_for_ipv6 => "small_packets";
+    privileged_networkd_packets_too_small_for_ipv6 => "networkd_small_packets";
+    privileged_networkd_is_told_of_a_file_that_it_does_not_know => "networkd_not_told";
+    privileged_unconfirmed_first_link_with_a_signal_is_undone => "first_up_confirmation";
 }

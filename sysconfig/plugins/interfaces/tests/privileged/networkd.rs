@@ -240,3 +240,43 @@ pub(crate) fn undone() {
     harness.configure(config(STATIC));
     assert_eq!(harness.plan().unwrap(), []);
 }
+
+/// networkd makes packets large enough for IPv6 unless there is none, and switches it on where its files want it.
+pub(crate) fn ipv6_and_small_packets() {
+    build_with_networkd();
+    let mut harness = plugin();
+    let with =
+        |address: &str| format!("[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [\"{address}\"]\n");
+    converge(&mut harness, &(with("192.0.2.10/24") + "mtu = 1200\n"));
+    assert!(sh("ip link show eth0").contains("mtu 1200"), "{}", sh("ip link show eth0"));
+    assert!(reaches("192.0.2.1"));
+    converge(&mut harness, &with("2001:db8::5/64"));
+    assert_eq!(addresses(6), ["2001:db8::5/64"]);
+    converge(&mut harness, NOTHING);
+    sh("sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1");
+    converge(&mut harness, &with("2001:db8::5/64"));
+    assert_eq!(addresses(6), ["2001:db8::5/64"]);
+}
+
+/// Whoever ends between the file and the word to networkd is followed by one that says it.
+pub(crate) fn file_that_it_was_not_told_of() {
+    build_with_networkd();
+    serve("dnsmasq", RANGE);
+    for (text, is_there) in [
+        (DHCP, (|found: &[String]| is_leased(found)) as fn(&[String]) -> bool),
+        (NOTHING, <[String]>::is_empty),
+        (FIXED, |found| found.contains(&"192.0.2.11/24".to_owned())),
+    ] {
+        let mut harness = plugin();
+        converge(&mut harness, STATIC);
+        sh("mount --bind /bin/false /usr/bin/networkctl");
+        harness.configure(config(text));
+        let error = harness.converge().unwrap_err();
+        assert_eq!(error.message, "cannot make systemd-networkd read its files");
+        sh("umount /usr/bin/networkctl");
+        assert_eq!(addresses(4), ["192.0.2.10/24"]);
+        converge(&mut harness, text);
+        assert!(is_there(&addresses(4)), "{text}: {:?}", addresses(4));
+        converge(&mut harness, NOTHING);
+    }
+}

@@ -272,6 +272,10 @@ fn linux_machine(before: &Before) -> Fixture<linux::Machine> {
         for (at, link) in LINKS[1].into_iter().enumerate() {
             let index = network.add_link(link);
             (network.links[at].up, network.links[at].running) = (before.up[at], before.up[at]);
+            // As the kernel has it where nobody has changed it.
+            let values = fixture.root.locate(format!("/proc/sys/net/ipv4/conf/{link}"));
+            std::fs::create_dir_all(&values).unwrap();
+            std::fs::write(values.join("promote_secondaries"), "0\n").unwrap();
             let dump = |address: &str| (String::new(), format!("ADDRESS={address}\n"));
             let router = format!("203.0.{at}.1").parse().ok();
             let address = format!("203.0.{at}.50/24").parse().unwrap();

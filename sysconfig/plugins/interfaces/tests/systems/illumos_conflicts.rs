@@ -120,3 +120,23 @@ fn another_form_of_autoconfiguration_beside_a_fixed_address_of_somebody_else() {
         assert!(objects(&fixture).contains(&"e1000g0/v6 2001:db8::7/64".to_owned()), "{:?}", objects(&fixture));
     }
 }
+
+/// What was made with ifconfig has no name of its own.
+#[test]
+fn addresses_without_names_are_seen_one_by_one() {
+    let mut fixture = machine();
+    look(&fixture, |network| {
+        for address in ["192.0.2.5/24", "192.0.2.10/24"] {
+            network.add_object("e1000g0/?", Kind::Unmanaged(address.parse().unwrap()));
+        }
+    });
+    let text = |address: &str| {
+        format!("[[network.interface]]\nmatch = {{ name = \"e1000g0\" }}\naddresses = [\"{address}\"]\n")
+    };
+    for address in ["192.0.2.5/24", "192.0.2.10/24"] {
+        assert_eq!(fixture.converge(&text(address)), [""; 0], "{address}");
+    }
+    let (message, help) = fixture.fail(&text("192.0.2.10/25"));
+    assert_eq!(message, "192.0.2.10/25 is wanted on e1000g0, and e1000g0/? has 192.0.2.10/24");
+    assert_eq!(help, "if it is not needed: ifconfig e1000g0 removeif 192.0.2.10");
+}

@@ -120,6 +120,31 @@ fn a_link_with_objects_of_others_is_not_unplumbed() {
     assert_eq!(help, "delete it: ipadm delete-addr e1000g0/v4");
 }
 
+/// An address that has appeared since the plan would go with the interface, without a word.
+#[test]
+fn an_interface_that_somebody_uses_meanwhile_is_not_unplumbed() {
+    let foreign = |network: &mut sysconfig_platform::fake::illumos::network::Network| {
+        network.add_object("e1000g0/v4", Kind::Static("203.0.113.5/24".parse().unwrap()));
+    };
+    let mut fixture = machine();
+    fixture.converge(STATIC);
+    fixture.harness.configure(config(&STATIC.replace("gateway", "mtu = 9000\ngateway")));
+    let steps = fixture.harness.plan().unwrap();
+    look(&fixture, foreign);
+    let error = steps.iter().find_map(|step| fixture.harness.apply(step).err()).unwrap();
+    assert_eq!(error.message, "cannot unplumb the interface e1000g0: e1000g0/v4 has appeared on it meanwhile");
+    assert_eq!(look(&fixture, |network| network.addresses()), ["e1000g0/v4 203.0.113.5/24"]);
+
+    let mut fixture = machine();
+    fixture.harness.configure(config(STATIC));
+    let steps = fixture.harness.converge().unwrap().steps;
+    look(&fixture, foreign);
+    for (step, _) in steps.iter().rev() {
+        fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+    }
+    assert_eq!(look(&fixture, |network| network.addresses()), ["e1000g0/v4 203.0.113.5/24"]);
+}
+
 /// At boot no driver knows of a signal yet; the first by name has none in the end, either.
 #[test]
 fn the_first_link_with_a_signal_is_looked_for_where_none_is_known() {

@@ -48,6 +48,21 @@ fn a_route_is_seen_behind_smaller_ones() {
     assert_eq!(look(&fixture, |network| network.kernel.len()), 6, "with the default route");
 }
 
+/// With two routes to one network `route get` names one of them, and that is no word about the other.
+#[test]
+fn a_route_of_somebody_elses_to_the_same_place_is_not_ours() {
+    let mut fixture = machine();
+    fixture.converge(STATIC);
+    let route = |via: &str| sysconfig_platform::Route { to: "10.0.0.0/8".parse().unwrap(), via: via.parse().unwrap() };
+    look(&fixture, |network| {
+        network.kernel.retain(|known| *known != route("192.0.2.2"));
+        network.kernel.insert(0, route("192.0.2.9"));
+    });
+    assert_eq!(fixture.converge(STATIC), ["add the route 10.0.0.0/8 via 192.0.2.2"]);
+    let left = look(&fixture, |network| network.kernel.clone());
+    assert!(left.contains(&route("192.0.2.2")) && left.contains(&route("192.0.2.9")), "{left:?}");
+}
+
 #[test]
 fn routes_of_others_stay_and_the_older_file_is_reported() {
     let mut fixture = machine();

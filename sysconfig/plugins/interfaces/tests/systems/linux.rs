@@ -97,6 +97,17 @@ fn static_to_dhcp_and_back_to_the_leased_address() {
     fixture.machine.network(|network| assert!(!network.addresses[0].dynamic, "{network:?}"));
 }
 
+/// The address that a server has reserved is there in any case, and that is no reason to configure the link once more.
+#[test]
+fn networkd_configures_a_link_once_for_a_lease_of_the_fixed_address() {
+    let mut fixture = with_networkd();
+    fixture.converge(&DHCP.replace("dhcp", "10.0.2.15/24"));
+    fixture.converge(DHCP);
+    assert_eq!(shown(&fixture), ["eth0 10.0.2.15/24"]);
+    let commands = fixture.machine.commands();
+    assert!(!commands.iter().any(|command| command.contains("networkctl reconfigure")), "{commands:?}");
+}
+
 #[test]
 fn without_a_client_the_missing_package_is_named() {
     let mut fixture = machine();

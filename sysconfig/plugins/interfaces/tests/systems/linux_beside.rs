@@ -269,3 +269,46 @@ fn the_choice_of_a_link_survives_a_reboot_with_networkd() {
     fixture.converge(FIRST_UP);
     assert_eq!(shown(&fixture), ["eth1 192.0.2.10/24"]);
 }
+
+/// Whoever ends between the file and the word to networkd is followed by one that sees a file as it should be, of which networkd
+/// knows nothing.
+#[test]
+fn a_file_that_networkd_was_not_told_of_is_told() {
+    let fixed = |address: &str| DHCP.replace("dhcp", address);
+    let cases = [
+        (DHCP.to_owned(), vec!["eth0 10.0.2.15/24"]),
+        (fixed("192.0.2.11/24"), vec!["eth0 192.0.2.11/24"]),
+        (fixed("addrconf"), vec![]),
+        ("[network]\ninterface = []\n".to_owned(), vec![]),
+    ];
+    for (text, expected) in cases {
+        let mut fixture = with_networkd();
+        fixture.converge(&fixed("192.0.2.10/24"));
+        fixture.machine.network(|network| network.networkctl_fails = 1);
+        let (message, _) = fixture.fail(&text);
+        assert_eq!(message, "cannot make systemd-networkd read its files");
+        assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24"]);
+        fixture.apply_configured();
+        assert_eq!(shown(&fixture), expected, "{text}");
+    }
+}
+
+/// networkd takes the name in its file for a pattern.
+#[test]
+fn a_link_whose_name_is_a_pattern_is_not_told_to_networkd() {
+    let mut fixture = with_networkd();
+    fixture.machine.network(|network| network.links[0].name = "e*".to_owned());
+    let (message, help) = fixture.fail(&DHCP.replace("eth0", "e*"));
+    assert_eq!(message, "systemd-networkd would take the name e* for a pattern of several links' names");
+    assert_eq!(help, "give the link another name: ip link set e* name NAME");
+}
+
+/// After a boot another link may have the name.
+#[test]
+fn networkd_is_told_of_a_link_by_its_address_when_it_is_known_by_that() {
+    let mut fixture = with_networkd();
+    fixture.converge(&DHCP.replace("name = \"eth0\"", "mac = \"52:54:00:12:34:02\""));
+    let path = fixture.root.locate("/etc/systemd/network/05-sysconfig-eth0.network");
+    let file = std::fs::read_to_string(path).unwrap();
+    assert!(file.contains("[Match]\nName=eth0\nMACAddress=52:54:00:12:34:02\n"), "{file}");
+}

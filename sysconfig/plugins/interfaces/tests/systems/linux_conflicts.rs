@@ -145,3 +145,103 @@ fn a_leased_address_serves_until_it_ends() {
     let ours = fixture.machine.network(|network| network.addresses.iter().find(|address| of_eth1(address)).cloned());
     assert!(ours.is_some_and(|ours| !ours.dynamic), "{:?}", shown(&fixture));
 }
+
+/// The kernel takes the other addresses of a network off with its first one, unless it is told not to.
+fn without_promotion(fixture: &Fixture<Machine>) -> impl Fn() -> String + use<> {
+    let path = fixture.root.locate("/proc/sys/net/ipv4/conf/eth0/promote_secondaries");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, "0\n").unwrap();
+    move || std::fs::read_to_string(&path).unwrap()
+}
+
+#[test]
+fn the_first_address_of_a_network_goes_alone() {
+    let mut fixture = machine();
+    let value = without_promotion(&fixture);
+    let both = fixed("eth0", "192.0.2.10/24\", \"192.0.2.11/24") + "gateway = \"192.0.2.1\"\n";
+    fixture.converge(&both);
+    fixture.machine.network(|network| {
+        let index = network.links[0].index;
+        network.addresses.push(LinuxAddress::fixed(index, "192.0.2.99/24".parse().unwrap()));
+    });
+    fixture.converge(&both.replace("\"192.0.2.10/24\", ", ""));
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.11/24", "eth0 192.0.2.99/24"]);
+    fixture.machine.network(|network| assert_eq!(network.routes.len(), 1, "{:?}", network.routes));
+    fixture.converge("[network]\ninterface = []\n");
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.99/24"]);
+    assert_eq!(value(), "0\n", "the kernel is as it was");
+}
+
+#[test]
+fn a_lease_goes_alone() {
+    let mut fixture = machine();
+    drop(without_promotion(&fixture));
+    fixture.converge(DHCP);
+    fixture.converge(&DHCP.replace("\"dhcp\"", "\"dhcp\", \"10.0.2.20/24\""));
+    fixture.converge(&fixed("eth0", "10.0.2.20/24"));
+    assert_eq!(shown(&fixture), ["eth0 10.0.2.20/24"]);
+}
+
+/// With packets of less than 1280 bytes the kernel has no IPv6 on a link, and takes what is there.
+#[test]
+fn small_packets_do_not_take_the_ipv6_of_others() {
+    let mut fixture = machine();
+    let index = fixture.machine.network(|network| {
+        let index = network.links[0].index;
+        network.addresses.push(LinuxAddress::fixed(index, "2001:db8::7/64".parse().unwrap()));
+        index
+    });
+    let text = fixed("eth0", "192.0.2.10/24") + "mtu = 1200\n";
+    let (message, help) = fixture.fail(&text);
+    assert_eq!(
+        message,
+        "eth0 cannot have an MTU of 1200: 2001:db8::7/64 is on it, which is not ours, and would be lost"
+    );
+    assert_eq!(help, "write 1280 or more; if it is not needed: ip address del 2001:db8::7/64 dev eth0");
+    assert_eq!(shown(&fixture), ["eth0 2001:db8::7/64"], "nothing was changed");
+    fixture.machine.network(|network| network.addresses.retain(|known| known.index != index));
+    fixture.converge(&fixed("eth0", "2001:db8::5/64"));
+    // Ours goes as it is told to.
+    fixture.converge(&text);
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24"]);
+    // With IPv6 again they are as large as before.
+    fixture.converge(&fixed("eth0", "2001:db8::5/64"));
+    assert_eq!(shown(&fixture), ["eth0 2001:db8::5/64"]);
+}
+
+/// The step would fail, and those behind it with it: so it is told before, with the way on.
+#[test]
+fn a_link_without_ipv6_is_told_before_anything_is_done() {
+    let off = |fixture: &Fixture<Machine>| {
+        let path = fixture.root.locate("/proc/sys/net/ipv6/conf/eth0/disable_ipv6");
+        std::fs::write(path, "1\n").unwrap();
+    };
+    let small = |fixture: &Fixture<Machine>| fixture.machine.network(|network| network.links[0].mtu = 1000);
+    type Interference<'a> = &'a dyn Fn(&Fixture<Machine>);
+    let cases: [(Interference<'_>, &str); 2] = [
+        (&off, "IPv6 is switched off there: net.ipv6.conf.eth0.disable_ipv6 is 1"),
+        (&small, "eth0 has an MTU of 1000, and there is no IPv6 with less than 1280"),
+    ];
+    for (interfere, reason) in cases {
+        for wish in ["2001:db8::5/64", "addrconf", "dhcp6"] {
+            let text = fixed("eth0", &format!("192.0.2.10/24\", \"{wish}"));
+            let mut fixture = machine();
+            interfere(&fixture);
+            let (message, help) = fixture.fail(&text);
+            assert_eq!(message, format!("cannot configure IPv6 on eth0: {reason}"), "{wish}");
+            assert!(help.ends_with("or configure no IPv6 for the link"), "{help}");
+            assert_eq!(shown(&fixture), [""; 0], "nothing was changed");
+            let found = fixture.harness.check(crate::support::config(&text)).unwrap();
+            assert_eq!((&*found[0].key, &*found[0].message), ("network.interface[0].addresses", reason));
+            // networkd switches it on, and makes packets large enough.
+            let mut fixture = with_networkd();
+            interfere(&fixture);
+            let found = fixture.harness.check(crate::support::config(&text)).unwrap();
+            assert_eq!(found, []);
+        }
+    }
+    let mut fixture = machine();
+    small(&fixture);
+    fixture.converge(&(fixed("eth0", "2001:db8::5/64") + "mtu = 1400\n"));
+    assert_eq!(shown(&fixture), ["eth0 2001:db8::5/64"]);
+}

@@ -56,6 +56,53 @@ fn the_mtu_that_was_not_set_is_not_given_back() {
     assert_eq!(fixture.converge(NOTHING), [""; 0]);
 }
 
+/// What somebody has taken away is ours no more, and whoever puts it there again has put it there.
+#[test]
+fn what_is_gone_without_our_doing_is_forgotten() {
+    let mut fixture = machine();
+    let text = with_mtu("eth0", 1400).replace("mtu", "gateway = \"192.0.2.1\"\nmtu");
+    fixture.converge(&text);
+    let (addresses, routes) = fixture.machine.network(|network| {
+        network.links[0].mtu = 1500;
+        (std::mem::take(&mut network.addresses), std::mem::take(&mut network.routes))
+    });
+    assert_eq!(fixture.converge(NOTHING), ["listen to router advertisements on eth0"]);
+    fixture.machine.network(|network| {
+        network.links[0].mtu = 9000;
+        (network.addresses, network.routes) = (addresses, routes);
+    });
+    assert_eq!(fixture.converge(NOTHING), [""; 0]);
+}
+
+#[test]
+fn a_kept_route_that_is_gone_without_our_doing_is_forgotten() {
+    let mut fixture = crate::illumos::machine();
+    fixture.converge(crate::illumos::STATIC);
+    let kept = crate::illumos::look(&fixture, |network| {
+        network.kernel.clear();
+        std::mem::take(&mut network.kept)
+    });
+    fixture.converge(NOTHING);
+    crate::illumos::look(&fixture, |network| network.kept = kept);
+    assert_eq!(fixture.converge(NOTHING), [""; 0]);
+}
+
+/// An address that another machine had is told as such, and that is over when nobody wants it any more.
+#[test]
+fn the_address_of_another_machine_is_forgotten() {
+    let mut fixture = machine();
+    let text = with_mtu("eth0", 1500);
+    fixture.machine.network(|network| {
+        network.has_arping = true;
+        network.neighbours.push("192.0.2.10".parse().unwrap());
+    });
+    fixture.left_over(&text);
+    fixture.converge(NOTHING);
+    fixture.harness.configure(config(&text));
+    let steps: Vec<_> = fixture.harness.plan().unwrap().into_iter().map(|step| step.summary).collect();
+    assert!(steps.contains(&"put 192.0.2.10/24 on eth0".to_owned()), "{steps:?}");
+}
+
 /// The kernel forgets at a reboot, and so does the record; networkd does not.
 #[test]
 fn the_mtu_that_networkd_has_set_at_boot_is_given_back() {
@@ -102,4 +149,19 @@ fn the_mtu_of_illumos_survives_changes_that_are_undone() {
     assert_eq!(mtu(&fixture), Some(1400));
     fixture.converge(NOTHING);
     assert_eq!(mtu(&fixture), Some(1500));
+}
+
+/// A machine that forwards packets listens only when it is told so in another way.
+#[test]
+fn router_advertisements_are_listened_to_where_packets_are_forwarded() {
+    let mut fixture = machine();
+    let directory = fixture.root.locate("/proc/sys/net/ipv6/conf/eth0");
+    fs::write(directory.join("forwarding"), "1\n").unwrap();
+    let value = || fs::read_to_string(directory.join("accept_ra")).unwrap().trim().to_owned();
+    let text = "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"addrconf\"]\n";
+    let steps = fixture.converge(text);
+    assert!(steps.contains(&"listen to router advertisements on eth0".to_owned()), "{steps:?}");
+    assert_eq!(value(), "2");
+    fixture.converge(NOTHING);
+    assert_eq!(value(), "1", "and as before then");
 }

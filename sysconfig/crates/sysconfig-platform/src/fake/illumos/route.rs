@@ -6,24 +6,28 @@ use crate::network::{Route, everything};
 use crate::{Completed, IpNet};
 use std::net::IpAddr;
 
-/// As `ire_hdr_v4_normal` and `ire_hdr_v6_normal` of illumos-gate's `netstat.c` print them.
-const HEADER: &str = "\nRouting Table: IPv4\n  Destination           Gateway           Flags  Ref     Use     Interface \n\
-                      -------------------- -------------------- ----- ----- ---------- --------- \n";
+/// As `ire_hdr_v4_verbose` and `ire_hdr_v6_normal` of illumos-gate's `netstat.c` print them.
+const HEADER: &str = "\nIRE Table: IPv4\n  Destination             Mask           Gateway          Device Mxfrg Rtt   Ref Flg  \
+                      Out  In/Fwd \n-------------------- --------------- -------------------- ------ ----- ----- --- --- \
+                      ----- ------ \n";
 const HEADER6: &str = "\nRouting Table: IPv6\n  Destination/Mask            Gateway                   Flags Ref   Use    If   \n\
                        --------------------------- --------------------------- ----- --- ------- ----- \n";
 
-/// One row of `netstat -rn`. A network of IPv4 is printed without its mask.
+/// One row of `netstat -rnv` for IPv4, and of `netstat -rn` for IPv6.
 fn row(route: &Route, flags: &str, interface: &str) -> String {
+    let (via, network) = (route.via, route.to.network().to_string());
     match (route.to, route.is_default()) {
-        (IpNet::V4(_), true) => {
-            format!("{:20} {:20} {flags:5}  {:4} {:10} {interface:9} \n", "default", route.via, 1, 0)
+        (IpNet::V4(to), is_default) => {
+            let to_name = if is_default { "default" } else { &network };
+            let mask = to.netmask().to_string();
+            format!(
+                "{to_name:20} {mask:15} {via:20} {interface:6} {:5}  {:4} {:3} {flags:4}{:6} {:6} \n",
+                0, 0, 1, 0, 0
+            )
         }
-        (IpNet::V4(to), false) => {
-            format!("{:20} {:20} {flags:5}  {:4} {:10} {interface:9} \n", to.network(), route.via, 1, 0)
-        }
-        (IpNet::V6(_), true) => format!("{:27} {:27} {flags:5} {:3} {:7} {interface:5} \n", "default", route.via, 1, 0),
+        (IpNet::V6(_), true) => format!("{:27} {via:27} {flags:5} {:3} {:7} {interface:5} \n", "default", 1, 0),
         (IpNet::V6(to), false) => {
-            format!("{:27} {:27} {flags:5} {:3} {:7} {interface:5} \n", to.to_string(), route.via, 1, 0)
+            format!("{:27} {via:27} {flags:5} {:3} {:7} {interface:5} \n", to.to_string(), 1, 0)
         }
     }
 }
@@ -60,7 +64,7 @@ impl Network {
     pub(super) fn netstat(&self, args: &[&str]) -> Completed {
         let v6 = match args {
             ["-D", "-I", interface, "-f", "inet6"] => return self.client6(interface),
-            ["-rn", "-f", "inet"] => false,
+            ["-rnv", "-f", "inet"] => false,
             ["-rn", "-f", "inet6"] => true,
             _ => return failed(1, "usage: netstat [-anv] [-f address_family] [-T d|u]\n"),
         };

@@ -158,6 +158,10 @@ impl Runner for Machine {
 impl Inner {
     fn systemctl(&mut self, args: &[&str]) -> Completed {
         match args {
+            ["try-reload-or-restart", _] if self.network.reloads_fail > 0 => {
+                self.network.reloads_fail -= 1;
+                failed(1, "Failed to try-reload-or-restart the unit: Connection timed out\n")
+            }
             ["try-reload-or-restart", unit] if unit.ends_with(".service") => {
                 self.reloads.push((*unit).to_owned());
                 printed("")
@@ -166,9 +170,11 @@ impl Inner {
                 if self.network.systemd_is_dumb {
                     return failed(1, "Failed to get properties: Connection timed out\n");
                 }
-                let is_it = *unit == crate::networkd::UNIT && self.network.has_networkd;
-                let changing = if is_it { self.network.networkd_changes.pop_front() } else { None };
-                let state = changing.unwrap_or(if is_it { "active" } else { "inactive" });
+                let is_networkd = *unit == crate::networkd::UNIT;
+                let runs =
+                    if is_networkd { self.network.has_networkd } else { !self.network.stopped_units.contains(unit) };
+                let changing = if is_networkd && runs { self.network.networkd_changes.pop_front() } else { None };
+                let state = changing.unwrap_or(if runs { "active" } else { "inactive" });
                 printed(format!("ActiveState={state}\n"))
             }
             _ => failed(1, format!("Unknown command verb {args:?}.\n")),

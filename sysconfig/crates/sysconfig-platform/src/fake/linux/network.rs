@@ -41,6 +41,12 @@ pub struct Network {
     pub neighbours: Vec<IpAddr>,
     /// Whether systemd-networkd runs.
     pub has_networkd: bool,
+    /// How many of the next calls of `networkctl` fail.
+    pub networkctl_fails: u32,
+    /// How many of the next units that are told to read their configuration do not.
+    pub reloads_fail: u32,
+    /// The units that do not run although they could.
+    pub stopped_units: BTreeSet<&'static str>,
     /// The states that systemd tells of networkd, one for each question, before it tells that it is active.
     pub networkd_changes: VecDeque<&'static str>,
     /// Whether systemd answers no question.
@@ -53,6 +59,8 @@ pub struct Network {
     pub has_arping: bool,
     /// The names of links whose cables are not plugged in: they get no signal when they are switched on.
     pub unplugged: BTreeSet<String>,
+    /// The files that networkd has read, by link.
+    loaded: BTreeMap<String, String>,
     /// What networkd has put there: link and address.
     by_networkd: Vec<(u32, IpNet)>,
     /// Routes of networkd's.
@@ -110,10 +118,23 @@ impl Network {
         self.addresses.push(LinuxAddress { dynamic, tentative: duplicate, duplicate, ..fixed });
     }
 
-    fn take_address(&mut self, index: u32, address: IpNet) {
-        self.addresses.retain(|other| other.index != index || other.address != address);
+    /// With the first IPv4 address of a network its others go, unless the kernel `promotes` the next one.
+    fn take_address(&mut self, index: u32, address: IpNet, promotes: bool) {
+        let shares = |other: &LinuxAddress| other.index == index && other.address.trunc() == address.trunc();
+        let is_first = self.addresses.iter().find(|other| shares(other)).is_some_and(|first| first.address == address);
+        let takes_all = is_first && address.addr().is_ipv4() && !promotes;
+        self.addresses
+            .retain(|other| !(takes_all && shares(other)) && (other.index != index || other.address != address));
         let networks = self.networks(index);
         self.routes.retain(|route| route.index != index || is_on_link(route.route.via, &networks));
+    }
+
+    /// With packets of less than 1280 bytes there is no IPv6 on a link.
+    fn end_ipv6_if_too_small(&mut self, index: u32) {
+        if self.links.iter().any(|link| link.index == index && link.mtu < 1280) {
+            self.addresses.retain(|known| known.index != index || known.address.addr().is_ipv4());
+            self.routes.retain(|known| known.index != index || known.route.via.is_ipv4());
+        }
     }
 
     fn networks(&self, index: u32) -> Vec<IpNet> {
@@ -150,11 +171,11 @@ impl Network {
     }
 
     /// Takes or gives back the lease of a link; `digit` names the family.
-    fn lease(&mut self, name: &str, digit: &str, take: bool) {
+    fn lease(&mut self, name: &str, digit: &str, take: bool, root: &Root) {
         let servers = if digit == "4" { &self.servers } else { &self.servers6 };
         let (Some(index), Some(server)) = (self.index_of(name), servers.get(name).cloned()) else { return };
         if !take {
-            self.take_address(index, server.address);
+            self.take_address(index, server.address, promotes(root, name));
             return;
         }
         self.put_address(index, server.address, true);
@@ -232,7 +253,7 @@ impl Network {
             fs::write(root.locate(pid_file(digit, link)), format!("{pid}\n"))
         };
         write().expect("the root can be written");
-        self.lease(link, digit, true);
+        self.lease(link, digit, true, root);
         printed("")
     }
 
@@ -241,9 +262,15 @@ impl Network {
         let Ok(pid) = fs::read_to_string(&file) else { return failed(1, "dhcpcd is not running\n") };
         drop(fs::remove_dir(root.locate(format!("/proc/{}", pid.trim()))));
         drop(fs::remove_file(file));
-        self.lease(link, digit, false);
+        self.lease(link, digit, false, root);
         printed("")
     }
+}
+
+/// Whether `promote_secondaries` is set for a link; a machine without that value is as most distributions set it.
+fn promotes(root: &Root, link: &str) -> bool {
+    let value = fs::read_to_string(root.locate(format!("/proc/sys/net/ipv4/conf/{link}/promote_secondaries")));
+    value.map_or(true, |value| value.trim() != "0")
 }
 
 fn pid_file(digit: &str, link: &str) -> String {
@@ -274,6 +301,7 @@ impl NetworkStack for Machine {
             return errno(Errno::INVAL);
         }
         link.mtu = mtu;
+        inner.network.end_ipv6_if_too_small(index);
         Ok(())
     }
 
@@ -285,7 +313,10 @@ impl NetworkStack for Machine {
     }
 
     fn delete_address(&self, index: u32, address: IpNet) -> io::Result<()> {
-        lock(&self.inner).network.take_address(index, address);
+        let mut inner = lock(&self.inner);
+        let link = inner.network.links.iter().find(|link| link.index == index);
+        let promotes = link.is_none_or(|link| promotes(&self.root, &link.name));
+        inner.network.take_address(index, address, promotes);
         Ok(())
     }
 

@@ -56,9 +56,8 @@ impl<'a> Planner<'a> {
         stack::is_on_link(via, &networks.collect::<Vec<_>>())
     }
 
-    /// A route to a network is believed to be there when the kernel reaches the network in some way: with two routes to one
-    /// destination it names only one of them. Where an address in the gateway's network goes, the kernel drops the route, and
-    /// a DHCP client that ends takes the router with it that its server told, whoever else has set that one.
+    /// Where an address in the gateway's network goes, the kernel drops the route, and a DHCP client that ends takes the router
+    /// with it that its server told, whoever else has set that one.
     fn is_missing(&self, route: &BoundRoute) -> bool {
         let Route { to, via } = route.route;
         let mut gone = self.state.addresses.iter().filter(|row| self.gone.contains(&row.object));
@@ -67,16 +66,35 @@ impl<'a> Planner<'a> {
                 || row.kind == "dhcp" && to.prefix_len() == 0 && via.is_ipv4()
         };
         let is_cut = gone.any(takes_it) || self.state.record.cut.contains(route);
-        !self.state.kept.contains(route) || !self.is_live(&route.route) || is_cut
+        !self.state.kept.contains(route) || !self.is_live(route) || is_cut
     }
 
-    fn is_live(&self, route: &Route) -> bool {
-        let named = self.state.live.get(&route.to.to_string()).copied().flatten();
-        let mut routers =
-            self.state.default_routers.iter().filter(|router| router.is_ipv6() == route.via.is_ipv6()).peekable();
-        match route.is_default() && routers.peek().is_some() {
-            true => routers.any(|router| *router == route.via),
-            false => named.is_some(),
+    /// Whether the kernel has a route. Of several to one destination it names one when it is asked; the list has all.
+    fn is_live(&self, bound: &BoundRoute) -> bool {
+        let Route { to, via } = bound.route;
+        let listed = || self.state.listed.iter().filter(|known| known.route.via.is_ipv6() == via.is_ipv6());
+        match listed().next() {
+            Some(_) => listed().any(|known| is_route(known, bound)),
+            None => self.state.live.get(&to.to_string()).copied().flatten() == Some(via),
         }
+    }
+}
+
+/// Whether a route that the kernel has is the wanted one. Every link can have the same link-local router.
+fn is_route(known: &BoundRoute, wanted: &BoundRoute) -> bool {
+    let is_elsewhere = wanted.interface.is_some() && known.interface.is_some() && known.interface != wanted.interface;
+    known.route == wanted.route && !is_elsewhere
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_local_router_is_that_of_its_link() {
+        let route = Route::default_over("fe80::1".parse().unwrap());
+        let over = |interface: &str| BoundRoute::over(interface, route);
+        assert!(is_route(&over("net0"), &over("net0")) && !is_route(&over("net1"), &over("net0")));
+        assert!(is_route(&BoundRoute { route, interface: None }, &over("net0")), "not every row tells it");
     }
 }

@@ -1,7 +1,9 @@
 //! The DHCP clients.
 
-use sysconfig_platform::Host;
+use super::kernel::keeping_others;
 use sysconfig_platform::dhcpcd::{self, DhcpcdError, Family};
+use sysconfig_platform::stack::LinuxAddress;
+use sysconfig_platform::{Host, lease};
 use sysconfig_plugin::{Outcome, PluginError};
 
 pub(super) fn start(host: &Host, link: &str, family: Family, content: &str) -> Result<Outcome, PluginError> {
@@ -9,8 +11,10 @@ pub(super) fn start(host: &Host, link: &str, family: Family, content: &str) -> R
     if ours.as_deref() == Some(content) {
         return Ok(Outcome::AlreadySo);
     }
-    dhcpcd::start(host, link, family, content).map_err(|error| dhcp_error(link, family, error))?;
-    Ok(Outcome::Changed)
+    keeping_others(host, link, is_leased(family), || {
+        dhcpcd::start(host, link, family, content).map_err(|error| dhcp_error(link, family, error))?;
+        Ok(Outcome::Changed)
+    })
 }
 
 pub(super) fn release(host: &Host, link: &str, family: Family) -> Result<Outcome, PluginError> {
@@ -18,8 +22,15 @@ pub(super) fn release(host: &Host, link: &str, family: Family) -> Result<Outcome
     if ours.is_none() {
         return Ok(Outcome::AlreadySo);
     }
-    dhcpcd::release(host, link, family).map_err(|error| dhcp_error(link, family, error))?;
-    Ok(Outcome::Changed)
+    keeping_others(host, link, is_leased(family), || {
+        dhcpcd::release(host, link, family).map_err(|error| dhcp_error(link, family, error))?;
+        Ok(Outcome::Changed)
+    })
+}
+
+/// What a client that ends takes off its link.
+fn is_leased(family: Family) -> impl Fn(&LinuxAddress) -> bool {
+    move |known| lease::is_leased(known, family)
 }
 
 fn dhcp_error(link: &str, family: Family, error: DhcpcdError) -> PluginError {

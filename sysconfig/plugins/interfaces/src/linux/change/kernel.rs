@@ -1,12 +1,12 @@
 //! What the kernel is told.
 
-use super::super::{NO_IPV6_HELP, accept_ra_path, accept_ra_value, is_without_ipv6, no_ipv6};
+use super::super::{accept_ra_path, accept_ra_value};
 use crate::error::{file_error, network_error};
 use crate::record::remember;
 use std::io::ErrorKind;
 use sysconfig_platform::route::BoundRoute;
-use sysconfig_platform::stack::{LinuxLink, LinuxRoute, NetworkStack};
-use sysconfig_platform::{Host, IpNet, NetworkError, Route};
+use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack};
+use sysconfig_platform::{Host, IpNet, NetworkError, Route, files};
 use sysconfig_plugin::{Outcome, PluginError};
 
 /// Finds the link and lets the kernel do something with it.
@@ -81,7 +81,6 @@ pub(super) fn add_address(host: &Host, link: &str, address: IpNet) -> Result<Out
     if has_address(host, link, address)? {
         return Ok(Outcome::AlreadySo);
     }
-    refuse_without_ipv6(host, link, address)?;
     remember(host, |record| {
         record.taken.remove(&(link.to_owned(), address));
         record.addresses.insert((link.to_owned(), address))
@@ -89,26 +88,52 @@ pub(super) fn add_address(host: &Host, link: &str, address: IpNet) -> Result<Out
     kernel(host, link, &format!("put {address} on it"), |stack, found| stack.add_address(found.index, address))
 }
 
-/// The kernel says the same as when one has no right to change anything.
-fn refuse_without_ipv6(host: &Host, link: &str, address: IpNet) -> Result<(), PluginError> {
-    let operation = format!("cannot put {address} on {link}");
-    let is_refused =
-        address.addr().is_ipv6() && is_without_ipv6(host, link).map_err(|error| file_error(&operation, error))?;
-    match is_refused {
-        true => Err(PluginError::new(format!("{operation}: {}", no_ipv6(link))).help(NO_IPV6_HELP)),
-        false => Ok(()),
-    }
-}
-
 pub(super) fn delete_address(host: &Host, link: &str, address: IpNet) -> Result<Outcome, PluginError> {
     let outcome = match has_address(host, link, address)? {
-        true => kernel(host, link, &format!("take {address} off it"), |stack, found| {
-            stack.delete_address(found.index, address)
-        })?,
+        true => keeping_others(
+            host,
+            link,
+            |known| known.address == address,
+            || {
+                kernel(host, link, &format!("take {address} off it"), |stack, found| {
+                    stack.delete_address(found.index, address)
+                })
+            },
+        )?,
         false => Outcome::AlreadySo,
     };
     remember(host, |record| record.addresses.remove(&(link.to_owned(), address)))?;
     Ok(outcome)
+}
+
+/// With the first IPv4 address of a network the kernel takes its others off as well, whoever has set them, unless it is told to put
+/// the next one in its place (Linux, `ip-sysctl`: `promote_secondaries`), as it is while addresses are `going`.
+pub(super) fn keeping_others(
+    host: &Host,
+    link: &str,
+    going: impl Fn(&LinuxAddress) -> bool,
+    change: impl FnOnce() -> Result<Outcome, PluginError>,
+) -> Result<Outcome, PluginError> {
+    let path = format!("/proc/sys/net/ipv4/conf/{link}/promote_secondaries");
+    let index = index(host, link)?;
+    let mut here = host.addresses().map_err(|error| network_error("cannot look at the addresses", error))?;
+    here.retain(|known| Some(known.index) == index && known.address.addr().is_ipv4());
+    let (going, staying): (Vec<_>, Vec<_>) = here.into_iter().partition(going);
+    let is_beside = |known: &&LinuxAddress| going.iter().any(|going| going.address.trunc() == known.address.trunc());
+    let Some(other) = staying.iter().find(is_beside) else { return change() };
+    let present = files::read_text(&host.root, &path).map_err(|error| file_error("cannot read a setting", error))?;
+    if present.as_deref().map(str::trim) != Some("0") {
+        return change();
+    }
+    // Not replaced by renaming: it is no file, but a value of the kernel.
+    let set = |value: &str| std::fs::write(host.root.locate(&path), value);
+    set("1\n").map_err(|error| {
+        let message = format!("cannot take an address off {link}: {} would go with it", other.address);
+        PluginError::new(message).source(error).help(format!("write 1 into {path}, and apply again"))
+    })?;
+    let outcome = change();
+    set("0\n").map_err(|error| PluginError::new(format!("cannot write 0 into {path} again")).source(error))?;
+    outcome
 }
 
 /// Adds a route; nothing comes of it where the gateway cannot be reached, as while a lease is missing, or an address that another

@@ -7,7 +7,7 @@ use crate::record::{Record, give_back, remember};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
-use sysconfig_platform::stack::LinuxRoute;
+use sysconfig_platform::stack::{LinuxAddress, LinuxRoute};
 use sysconfig_platform::{Host, Invocation, IpNet, Route, files, lease, networkd};
 use sysconfig_plugin::{Context, Level, Outcome, PluginError};
 
@@ -69,6 +69,9 @@ pub(super) fn file(
     }
     // It may read the file as it starts, before it is told to.
     let before = Report::of(host, link)?;
+    // Whoever dies between the file and the word to networkd is followed by one that says it.
+    let mut was_told = false;
+    remember(host, |record| was_told = record.untold.insert(link.to_owned()))?;
     let path = networkd::path(link);
     let written = match content {
         Some(content) => files::make_directory(&host.root, networkd::DIRECTORY)
@@ -77,16 +80,24 @@ pub(super) fn file(
     };
     let written = written.map_err(|error| file_error("cannot tell systemd-networkd", error))?;
     let is_same = written == files::Written::AlreadySo;
+    let is_told = || remember(host, |record| record.untold.remove(link));
     if !settled(host, context)? {
+        // It reads its files when it starts.
+        is_told()?;
         return Ok(if is_same { Outcome::AlreadySo } else { Outcome::Changed });
     }
-    if is_same && all_there(host, link, expected)? {
+    if is_same && was_told && all_there(host, link, expected)? {
+        is_told()?;
         return Ok(Outcome::AlreadySo);
     }
-    let command = if is_same { networkd::reconfigure_command(link) } else { networkd::reload_command() };
-    tell(host, &command)?;
+    tell(host, &networkd::reload_command())?;
+    if is_same && index(host, link)?.is_some() {
+        // It looks at files that have changed, and knows this one.
+        tell(host, &networkd::reconfigure_command(link))?;
+    }
+    is_told()?;
     wait_for_networkd(host, link, expected, before.as_ref(), context)?;
-    if has_any(host, link, &expected.gone)? {
+    if keeps_any(host, link, &expected.gone)? {
         // One that was started since then takes them for somebody else's and lets them be, until it configures the link anew.
         let before = Report::of(host, link)?;
         tell(host, &networkd::reconfigure_command(link))?;
@@ -100,13 +111,12 @@ fn tell(host: &Host, command: &Invocation) -> Result<(), PluginError> {
     told.map_err(|error| PluginError::new("cannot make systemd-networkd read its files").source(error))
 }
 
-fn has_any(host: &Host, link: &str, addresses: &[IpNet]) -> Result<bool, PluginError> {
-    for address in addresses {
-        if has_address(host, link, *address)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Whether one of the addresses is still a fixed one of the link: a server may have given it there anew.
+fn keeps_any(host: &Host, link: &str, addresses: &[IpNet]) -> Result<bool, PluginError> {
+    let index = index(host, link)?;
+    let known = host.addresses().map_err(|error| network_error("cannot look at the addresses", error))?;
+    let stays = |known: &LinuxAddress| Some(known.index) == index && !known.dynamic;
+    Ok(known.iter().any(|known| stays(known) && addresses.contains(&known.address)))
 }
 
 /// Whether networkd runs, once that is settled: while it is being started or ended it cannot be told anything.

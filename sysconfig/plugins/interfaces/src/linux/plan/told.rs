@@ -12,8 +12,10 @@ impl Planner<'_> {
     pub(super) fn networkd(&mut self, selected: &Selected) -> Result<(), PluginError> {
         let (link, wanted) = (&selected.link, &selected.wanted);
         self.refuse_what_networkd_would(selected)?;
+        refuse_pattern(link)?;
         let file = NetworkFile {
             link: link.clone(),
+            mac: wanted.mac,
             addresses: wanted.statics.clone(),
             routes: wanted.routes.clone(),
             dhcp4: wanted.dhcp,
@@ -26,7 +28,7 @@ impl Planner<'_> {
         };
         let content = file.format();
         let previous = self.state.files.get(link).cloned();
-        let is_new = previous.as_deref() != Some(content.as_str());
+        let is_new = previous.as_deref() != Some(content.as_str()) || self.state.record.untold.contains(link);
         let expected = self.expected(selected, is_new);
         let missing = self.missing(link, &expected);
         if is_new || !missing.is_empty() {
@@ -168,5 +170,16 @@ impl Planner<'_> {
         let addresses = addresses.map(ToString::to_string);
         let routes = routes.map(|route| format!("the route {route}"));
         addresses.chain(routes).chain(mtu.map(|mtu| format!("the MTU {mtu}"))).collect()
+    }
+}
+
+/// networkd would take the file for that of every link whose name fits.
+fn refuse_pattern(link: &str) -> Result<(), PluginError> {
+    match link.contains(['*', '?', '[', '!', '\\']) {
+        true => {
+            let message = format!("systemd-networkd would take the name {link} for a pattern of several links' names");
+            Err(PluginError::new(message).help(format!("give the link another name: ip link set {link} name NAME")))
+        }
+        false => Ok(()),
     }
 }

@@ -10,24 +10,42 @@ use std::net::IpAddr;
 
 impl Network {
     pub(in super::super) fn networkctl(&mut self, args: &[&str], root: &Root) -> Completed {
+        if self.networkctl_fails > 0 {
+            self.networkctl_fails -= 1;
+            return failed(1, "Failed to reload network settings: Connection timed out\n");
+        }
         match args {
-            ["reload"] | ["reconfigure", _] => {
-                self.take_back_networkds();
-                let directory = root.locate(networkd::DIRECTORY);
-                let mut names: Vec<_> =
-                    fs::read_dir(directory).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
-                names.sort();
-                for name in names {
-                    let name = name.to_string_lossy().into_owned();
-                    if let Some(link) = networkd::link_of(&name) {
-                        let text = fs::read_to_string(root.locate(networkd::path(link))).unwrap_or_default();
-                        self.apply_file(link, &text, root);
-                    }
-                }
+            ["reload"] => {
+                self.read_files(root);
+                self.apply_files(root);
+                printed("")
+            }
+            // It reads no file for that.
+            ["reconfigure", _] => {
+                self.apply_files(root);
                 printed("")
             }
             ["--json=short", "status", index] => self.described(index),
             _ => failed(1, "Unknown operation.\n"),
+        }
+    }
+
+    fn read_files(&mut self, root: &Root) {
+        self.loaded.clear();
+        let directory = root.locate(networkd::DIRECTORY);
+        for name in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name()) {
+            let name = name.to_string_lossy().into_owned();
+            if let Some(link) = networkd::link_of(&name) {
+                let text = fs::read_to_string(root.locate(networkd::path(link))).unwrap_or_default();
+                self.loaded.insert(link.to_owned(), text);
+            }
+        }
+    }
+
+    fn apply_files(&mut self, root: &Root) {
+        self.take_back_networkds();
+        for (link, text) in self.loaded.clone() {
+            self.apply_file(&link, &text, root);
         }
     }
 
@@ -54,7 +72,7 @@ impl Network {
 
     fn take_back_networkds(&mut self) {
         for (index, address) in std::mem::take(&mut self.by_networkd) {
-            self.take_address(index, address);
+            self.take_address(index, address, true);
         }
         for route in std::mem::take(&mut self.routes_by_networkd) {
             self.routes.retain(|other| *other != route);
@@ -105,7 +123,7 @@ impl Network {
         let is_kept = |known: &LinuxAddress| crate::stack::is_link_local(known.address.addr()) || is_named(known);
         let foreign = self.addresses.iter().filter(|known| known.index == index && !is_kept(known));
         for address in foreign.map(|known| known.address).collect::<Vec<_>>() {
-            self.take_address(index, address);
+            self.take_address(index, address, true);
         }
         self.routes.retain(|route| route.index != index || route.advertised);
     }
@@ -128,7 +146,7 @@ impl Network {
         let file = root.locate(format!("{directory}/{index}"));
         match server.filter(|_| take) {
             Some(server) => {
-                self.lease(link, digit, true);
+                self.lease(link, digit, true, root);
                 self.by_networkd.push((index, server.address));
                 drop(fs::create_dir_all(root.locate(directory)));
                 drop(fs::write(file, server.dump.1));

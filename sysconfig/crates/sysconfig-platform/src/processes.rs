@@ -4,9 +4,32 @@ use crate::{FileError, Host, files};
 
 /// The link of udhcpc when it is told none.
 const USUAL_LINK: &str = "eth0";
-/// Options of dhclient that take a value in the next word (dhclient(8), isc-dhcp 4.4).
-const WITH_VALUE: [&str; 15] =
-    ["-p", "-s", "-g", "-B", "-C", "-cf", "-df", "-e", "-lf", "-pf", "-sf", "-D", "-H", "-F", "-timeout"];
+/// Options of dhclient that take a value in the next word (dhclient(8), isc-dhcp 4.4.3, and what Red Hat has added to it).
+const WITH_VALUE: [&str; 23] = [
+    "-4o6",
+    "-D",
+    "-p",
+    "-df",
+    "-e",
+    "-lf",
+    "-pf",
+    "-cf",
+    "-sf",
+    "-s",
+    "-g",
+    "--dad-wait-time",
+    "--prefix-len-hint",
+    "--address-prefix-len",
+    "--decline-wait-time",
+    "-C",
+    "-H",
+    "-F",
+    "-V",
+    "-timeout",
+    "--timeout",
+    "-request-options",
+    "--request-options",
+];
 
 /// A DHCP client that runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +64,33 @@ pub fn dhcp_client_on(host: &Host, link: &str) -> Result<Option<Client>, FileErr
     Ok(None)
 }
 
+/// Whether a client writes `/etc/resolv.conf` with each lease, as both do unless they are told not to: dhclient by a hook that has
+/// a function of its own for it (dhclient-script(8)), and udhcpc's script by a variable.
+///
+/// # Errors
+/// [`FileError`].
+pub fn writes_resolv_conf(host: &Host, client: Client) -> Result<bool, FileError> {
+    let says = |path: &str, words: &[&str]| -> Result<bool, FileError> {
+        let content = files::read_text(&host.root, path)?.unwrap_or_default();
+        let mut lines = content.lines().map(str::trim);
+        Ok(lines.any(|line| words.iter().any(|word| line.starts_with(word))))
+    };
+    if client.name == "udhcpc" {
+        return Ok(!says("/etc/udhcpc/udhcpc.conf", &["RESOLV_CONF=\"no\"", "RESOLV_CONF=no", "RESOLV_CONF=\"NO\""])?);
+    }
+    const HOOKS: &str = "/etc/dhcp/dhclient-enter-hooks";
+    let directory = format!("{HOOKS}.d");
+    let names = std::fs::read_dir(host.root.locate(&directory)).into_iter().flatten().flatten();
+    let mut paths = vec![HOOKS.to_owned()];
+    paths.extend(names.map(|entry| format!("{directory}/{}", entry.file_name().to_string_lossy())));
+    for path in paths {
+        if says(&path, &["make_resolv_conf", "function make_resolv_conf"])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Which client a process is that manages `link`, by its arguments, each with a zero behind it.
 fn client_on(arguments: &str, link: &str) -> Option<&'static str> {
     let mut words = arguments.split('\0').filter(|word| !word.is_empty());
@@ -67,7 +117,8 @@ fn of_dhclient(words: &[&str], link: &str) -> bool {
             links.push(*word);
         }
     }
-    links.is_empty() || links.contains(&link)
+    // With -n it takes none until it is told to (dhclient(8)).
+    links.is_empty() && !words.contains(&"-n") || links.contains(&link)
 }
 
 fn of_udhcpc<'a>(words: &[&'a str]) -> &'a str {
@@ -91,6 +142,10 @@ mod tests {
             ),
             ("dhclient -nw", Some("dhclient"), Some("dhclient")),
             ("dhclient eth1 eth0", Some("dhclient"), Some("dhclient")),
+            ("dhclient -6 -nw --dad-wait-time 5", Some("dhclient"), Some("dhclient")),
+            ("dhclient -6 -P --prefix-len-hint 56 -D LL eth1", None, Some("dhclient")),
+            ("dhclient -B -H client1 -timeout 30 eth0", Some("dhclient"), None),
+            ("dhclient -w -n", None, None),
             ("udhcpc", Some("udhcpc"), None),
             ("udhcpc -b -i eth1 -p /run/udhcpc.pid", None, Some("udhcpc")),
             ("/bin/busybox udhcpc -ieth1", None, Some("udhcpc")),

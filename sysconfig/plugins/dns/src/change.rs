@@ -1,6 +1,6 @@
 //! The steps of the plugin, forwards and backwards.
 
-use crate::{file_error, not_ours, owner, smf_error, target_of};
+use crate::{file_error, not_ours, owner, smf_error, target_of, untold};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,6 +25,9 @@ pub enum Change {
         settings: ResolverSettings,
         /// The file before; none when there was none.
         previous: Option<String>,
+        /// The same byte for byte, when it is no UTF-8.
+        #[serde(default)]
+        previous_bytes: Option<Vec<u8>>,
     },
     /// Make host lookups ask DNS, by illumos' name service switch.
     Switch {
@@ -71,13 +74,14 @@ impl Change {
         }
     }
 
-    pub(crate) fn undo(&self, host: &Host) -> Result<Outcome, PluginError> {
+    pub(crate) fn undo(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
         // Steps are undone from the last to the first, so the restart comes too early to forget what was cached
         // under the undone settings.
         let dropping_cache = |outcome| drop_cached(host).map(|()| outcome);
         match self {
-            Self::Settings { target, previous, .. } => {
-                restore_settings(host, *target, previous.as_deref()).and_then(dropping_cache)
+            Self::Settings { target, settings, previous, previous_bytes } => {
+                let previous = previous_bytes.as_deref().or(previous.as_deref().map(str::as_bytes));
+                restore_settings(host, (*target, settings), previous, context).and_then(dropping_cache)
             }
             Self::Switch { previous } => restore_switch(host, previous).and_then(dropping_cache),
             Self::EnableClient { was_disabled: true } => {
@@ -116,26 +120,48 @@ fn write_settings(
         back_up(host, RESOLV_CONF, context)?;
     }
     match target {
-        Target::ResolvConf => files::replace(&host.root, RESOLV_CONF, settings.format().as_bytes())
-            .map(outcome)
-            .map_err(|error| file_error(operation, error)),
+        Target::ResolvConf => {
+            let write = || {
+                let written = files::replace(&host.root, RESOLV_CONF, settings.format().as_bytes());
+                written.map(outcome).map_err(|error| file_error(operation, error))
+            };
+            if has_cache(host)? { untold::noting(host, &Outcome::AlreadySo, write) } else { write() }
+        }
         Target::ResolvedDropIn => {
-            let content = resolved::format(settings);
-            let written = files::make_directory(&host.root, resolved::DIRECTORY)
-                .and_then(|()| files::replace(&host.root, resolved::DROP_IN, content.as_bytes()))
-                .map_err(|error| file_error(operation, error))?;
+            let was_untold = untold::is_noted(host).map_err(|error| file_error(operation, error))?;
+            let written = untold::noting(host, &Outcome::AlreadySo, || {
+                let content = resolved::format(settings);
+                let written = files::make_directory(&host.root, resolved::DIRECTORY)
+                    .and_then(|()| files::replace(&host.root, resolved::DROP_IN, content.as_bytes()));
+                written.map(outcome).map_err(|error| file_error(operation, error))
+            })?;
             reload_resolved(host)?;
-            Ok(outcome(written))
+            untold::strike_out(host)?;
+            Ok(if was_untold { Outcome::Changed } else { written })
         }
     }
 }
 
-fn restore_settings(host: &Host, target: Target, previous: Option<&str>) -> Result<Outcome, PluginError> {
-    let written = match previous {
-        Some(content) => files::replace(&host.root, target.path(), content.as_bytes()),
-        None => files::remove(&host.root, target.path()),
+/// Puts the file back, unless it is somebody else's by now.
+fn restore_settings(
+    host: &Host,
+    (target, settings): (Target, &ResolverSettings),
+    previous: Option<&[u8]>,
+    context: &Context,
+) -> Result<Outcome, PluginError> {
+    let failed = |error| file_error("cannot restore the resolver", error);
+    let present = files::read(&host.root, target.path()).map_err(failed)?;
+    let text = present.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let is_of_step = match target {
+        Target::ResolvConf => ResolverSettings::parse(&text) == *settings && owner(host)? == Owner::Us,
+        Target::ResolvedDropIn => resolved::parse(&text) == *settings,
     };
-    let written = written.map_err(|error| file_error("cannot restore the resolver", error))?;
+    if present.as_deref() != previous && !is_of_step {
+        let path = target.path();
+        context.log(Level::Warn, format!("{path} stays as it is: somebody has changed it meanwhile"));
+        return Ok(Outcome::AlreadySo);
+    }
+    let written = files::set(&host.root, target.path(), previous).map_err(failed)?;
     if target == Target::ResolvedDropIn {
         reload_resolved(host)?;
     }
@@ -158,7 +184,8 @@ fn write_switch(host: &Host, context: &Context) -> Result<Outcome, PluginError> 
         let content = nsswitch::with_dns(present.as_deref());
         files::replace(&host.root, nsswitch::NSSWITCH, &content)
     };
-    write().map(outcome).map_err(|error| file_error("cannot change the name service switch", error))
+    let write = || write().map(outcome).map_err(|error| file_error("cannot change the name service switch", error));
+    if has_cache(host)? { untold::noting(host, &Outcome::AlreadySo, write) } else { write() }
 }
 
 fn restore_switch(host: &Host, previous: &BTreeMap<String, Option<String>>) -> Result<Outcome, PluginError> {
@@ -185,20 +212,24 @@ fn enable_client(host: &Host, context: &Context) -> Result<Outcome, PluginError>
 fn restart_cache(host: &Host) -> Result<Outcome, PluginError> {
     let operation = "cannot restart the name service cache";
     smf::act(host, Verb::Restart, NAME_CACHE).map_err(|error| smf_error(operation, error))?;
+    untold::strike_out(host)?;
     Ok(Outcome::Changed)
 }
 
 /// Restarts the name service cache where there is one that runs.
 fn drop_cached(host: &Host) -> Result<(), PluginError> {
-    if host.system() != System::Illumos {
-        return Ok(());
-    }
-    let failed = |error| smf_error("cannot look at the name service cache", error);
-    let state = smf::state(host, NAME_CACHE).map_err(failed)?;
-    if state.is_some_and(smf::InstanceState::is_online) {
+    if has_cache(host)? {
         restart_cache(host)?;
     }
     Ok(())
+}
+
+fn has_cache(host: &Host) -> Result<bool, PluginError> {
+    if host.system() != System::Illumos {
+        return Ok(false);
+    }
+    let failed = |error| smf_error("cannot look at the name service cache", error);
+    Ok(smf::state(host, NAME_CACHE).map_err(failed)?.is_some_and(smf::InstanceState::is_online))
 }
 
 fn back_up(host: &Host, path: &str, context: &Context) -> Result<(), PluginError> {

@@ -13,6 +13,7 @@
 
 mod change;
 mod config;
+mod untold;
 
 pub use change::{Change, Target};
 pub use config::{Config, Dns};
@@ -24,7 +25,7 @@ use sysconfig_platform::resolver::{
     self, DNS_CLIENT, NAME_CACHE, Owner, RESOLV_CONF, ResolverSettings, nsswitch, resolved,
 };
 use sysconfig_platform::smf::{self, InstanceState, SmfError};
-use sysconfig_platform::{FileError, Host, System, files, nwam};
+use sysconfig_platform::{FileError, Host, System, files, networkd, nwam, processes};
 use sysconfig_plugin::describe::capability;
 use sysconfig_plugin::{Context, Description, Diagnostic, Outcome, PlannedStep, Plugin, PluginError, Risk};
 
@@ -49,6 +50,10 @@ pub struct State {
     pub owner: Owner,
     /// The file that holds it, as it is; none when there is no such file.
     pub content: Option<String>,
+    /// The same byte for byte, when it is no UTF-8.
+    pub bytes: Option<Vec<u8>>,
+    /// Whether who reads it may not have been told of it.
+    pub untold: bool,
     /// What that file says.
     pub settings: ResolverSettings,
     /// The leases, when something comes from them.
@@ -98,7 +103,11 @@ impl Plugin for DnsPlugin {
         let operation = "cannot look at the resolver";
         let owner = owner(&self.host)?;
         let path = target_of(&owner).path();
-        let content = files::read_text(&self.host.root, path).map_err(|error| file_error(operation, error))?;
+        let failed = |error| file_error(operation, error);
+        let bytes = files::read(&self.host.root, path).map_err(failed)?;
+        let content = bytes.as_deref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let bytes = bytes.filter(|bytes| std::str::from_utf8(bytes).is_err());
+        let untold = untold::is_noted(&self.host).map_err(failed)?;
         let text = content.as_deref().unwrap_or_default();
         let settings = match owner {
             Owner::Resolved => resolved::parse(text),
@@ -113,7 +122,7 @@ impl Plugin for DnsPlugin {
                 .map_err(|error| PluginError::new("cannot look for name servers in the leases").source(error))?,
             false => Vec::new(),
         };
-        Ok(State { settings, content, owner, leases, illumos })
+        Ok(State { settings, content, bytes, untold, owner, leases, illumos })
     }
 
     fn plan(&self, config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
@@ -125,11 +134,11 @@ impl Plugin for DnsPlugin {
             return Err(options_unsupported());
         }
         let mut steps = Vec::new();
-        if observed.settings != wanted {
+        if observed.settings != wanted || observed.untold && observed.owner == Owner::Resolved {
             steps.push(write_settings(observed, &wanted));
         }
         if let Some(illumos) = &observed.illumos {
-            plan_illumos(illumos, &mut steps);
+            plan_illumos(illumos, observed.untold, &mut steps);
         }
         match (&observed.owner, steps.is_empty()) {
             (Owner::Other { who, evidence }, false) => Err(not_ours(who, evidence)),
@@ -141,8 +150,8 @@ impl Plugin for DnsPlugin {
         change.apply(&self.host, context)
     }
 
-    fn undo(&mut self, change: &Change, _context: &Context) -> Result<Outcome, PluginError> {
-        change.undo(&self.host)
+    fn undo(&mut self, change: &Change, context: &Context) -> Result<Outcome, PluginError> {
+        change.undo(&self.host, context)
     }
 }
 
@@ -159,7 +168,37 @@ pub(crate) fn owner(host: &Host) -> Result<Owner, PluginError> {
             evidence: format!("{} is online", nwam::NWAM),
         });
     }
-    resolver::owner(&host.root).map_err(|error| file_error(operation, error))
+    let found = resolver::owner(&host.root).map_err(|error| file_error(operation, error))?;
+    match (&found, host.system()) {
+        (Owner::Resolved, _) => Ok(stopped_resolved(host)?.unwrap_or(found)),
+        (Owner::Nobody | Owner::Us | Owner::LeftBehind { .. }, System::Linux) => Ok(client(host)?.unwrap_or(found)),
+        _ => Ok(found),
+    }
+}
+
+/// systemd-resolved, when it does not run: what it is told nobody reads.
+fn stopped_resolved(host: &Host) -> Result<Option<Owner>, PluginError> {
+    let state = networkd::state_of(host, resolved::UNIT)
+        .map_err(|error| PluginError::new("cannot find out whether systemd-resolved runs").source(error))?;
+    let evidence = format!("{RESOLV_CONF} leads to it, and {NOT_RUNNING}");
+    Ok((state == networkd::State::Off).then(|| Owner::Other { who: "systemd-resolved".to_owned(), evidence }))
+}
+
+const NOT_RUNNING: &str = "its service does not run";
+
+/// A DHCP client that overwrites the file with each lease, and leaves no word in it.
+fn client(host: &Host) -> Result<Option<Owner>, PluginError> {
+    let operation = "cannot find out who owns the resolver";
+    let links = host.links().map_err(|error| PluginError::new(operation).source(error))?;
+    for link in links {
+        let failed = |error| file_error(operation, error);
+        let Some(client) = processes::dhcp_client_on(host, &link.name).map_err(failed)? else { continue };
+        if processes::writes_resolv_conf(host, client).map_err(failed)? {
+            let evidence = format!("process {} writes {RESOLV_CONF} with each lease for {}", client.pid, link.name);
+            return Ok(Some(Owner::Other { who: client.name.to_owned(), evidence }));
+        }
+    }
+    Ok(None)
 }
 
 pub(crate) fn target_of(owner: &Owner) -> Target {
@@ -184,7 +223,8 @@ fn observe_illumos(host: &Host) -> Result<IllumosState, PluginError> {
 
 fn write_settings(observed: &State, wanted: &ResolverSettings) -> PlannedStep<Change> {
     let target = target_of(&observed.owner);
-    let change = Change::Settings { target, settings: wanted.clone(), previous: observed.content.clone() };
+    let (previous, previous_bytes) = (observed.content.clone(), observed.bytes.clone());
+    let change = Change::Settings { target, settings: wanted.clone(), previous, previous_bytes };
     let summary = format!("ask {}", wanted.servers.join(", "));
     let mut step = PlannedStep::new("write", target.path(), summary, Risk::Safe, change);
     let present = &observed.settings;
@@ -200,7 +240,7 @@ fn write_settings(observed: &State, wanted: &ResolverSettings) -> PlannedStep<Ch
     step
 }
 
-fn plan_illumos(illumos: &IllumosState, steps: &mut Vec<PlannedStep<Change>>) {
+fn plan_illumos(illumos: &IllumosState, untold: bool, steps: &mut Vec<PlannedStep<Change>>) {
     let asks_dns = |sources: &Option<Vec<String>>| sources.as_deref().is_some_and(nsswitch::asks_dns);
     let lacking: Vec<_> = illumos.sources.iter().filter(|(_, sources)| !asks_dns(sources)).collect();
     if !lacking.is_empty() {
@@ -225,7 +265,7 @@ fn plan_illumos(illumos: &IllumosState, steps: &mut Vec<PlannedStep<Change>>) {
         steps.push(step.field("state", from, "online"));
     }
     let cached = illumos.cache.is_some_and(InstanceState::is_online);
-    if cached && !steps.is_empty() {
+    if cached && (!steps.is_empty() || untold) {
         let summary = "drop cached answers and old servers";
         steps.push(PlannedStep::new("restart", NAME_CACHE, summary, Risk::Safe, Change::RestartCache));
     }
@@ -234,6 +274,13 @@ fn plan_illumos(illumos: &IllumosState, steps: &mut Vec<PlannedStep<Change>>) {
 pub(crate) fn not_ours(who: &str, evidence: &str) -> PluginError {
     let help = if who.contains("NWAM") {
         format!("turn the automatic network off: {}", nwam::TURN_OFF)
+    } else if evidence.ends_with(NOT_RUNNING) {
+        format!("let it run: systemctl enable --now {}; or remove {RESOLV_CONF}", resolved::UNIT)
+    } else if who == "dhclient" {
+        "configure the name servers there, or give it a hook with an own make_resolv_conf, dhclient-script(8)"
+            .to_owned()
+    } else if who == "udhcpc" {
+        "configure the name servers there, or write RESOLV_CONF=no into /etc/udhcpc/udhcpc.conf".to_owned()
     } else {
         format!("configure the name servers there, or stop it from writing the file and remove {RESOLV_CONF}")
     };

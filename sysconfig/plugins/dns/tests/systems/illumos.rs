@@ -137,3 +137,15 @@ fn name_servers_of_a_lease_have_their_place() {
     let content = fixture.read("/etc/resolv.conf");
     assert!(content.ends_with("\nsearch example.org\nnameserver 10.9.9.9\nnameserver 10.0.2.3\n"), "{content}");
 }
+
+/// Whoever ends between the files and the restart of the cache is followed by one that restarts it.
+#[test]
+fn a_cache_that_was_not_restarted_is_restarted() {
+    let mut fixture = Fixture::new(Machine::start());
+    fixture.converge(&dns());
+    fixture.harness.configure(json!({ "network.dns": { "servers": ["192.0.2.53"] } }));
+    let steps = fixture.harness.plan().unwrap();
+    fixture.harness.apply(&steps[0]).unwrap();
+    let left = fixture.converge(&json!({ "servers": ["192.0.2.53"] }));
+    assert_eq!(left, ["restart svc:/system/name-service-cache:default"]);
+}

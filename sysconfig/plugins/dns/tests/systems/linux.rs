@@ -142,3 +142,94 @@ fn wrong_shapes_are_diagnostics_at_their_key() {
     assert!(diagnostics[0].message.contains("serch"), "{diagnostics:?}");
     assert!(diagnostics[0].message.contains("search"), "it says what is known: {diagnostics:?}");
 }
+
+/// What a service is told that does not run, nobody reads.
+#[test]
+fn a_resolved_that_does_not_run_is_told_nothing() {
+    let mut fixture = Fixture::new(Machine::start());
+    fixture.machine.run_systemd(&fixture.root);
+    fixture.link("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf");
+    fixture.machine.network(|network| network.stopped_units.insert("systemd-resolved.service"));
+    let servers = json!({ "servers": ["10.0.2.3"] });
+    let (message, help) = fixture.refusal(&servers);
+    assert!(message.ends_with("/etc/resolv.conf leads to it, and its service does not run"), "{message}");
+    assert_eq!(help, "let it run: systemctl enable --now systemd-resolved.service; or remove /etc/resolv.conf");
+    assert!(!fixture.root.locate("/etc/systemd/resolved.conf.d").exists());
+    fixture.machine.network(|network| network.stopped_units.clear());
+    fixture.converge(&servers);
+}
+
+/// Whoever ends between the file and the word to systemd-resolved is followed by one that sees a file as it should be.
+#[test]
+fn a_file_that_resolved_was_not_told_of_is_told() {
+    let mut fixture = Fixture::new(Machine::start());
+    fixture.machine.run_systemd(&fixture.root);
+    fixture.link("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf");
+    fixture.machine.network(|network| network.reloads_fail = 1);
+    fixture.harness.configure(json!({ "network.dns": { "servers": ["10.0.2.3"] } }));
+    let error = fixture.harness.converge().unwrap_err();
+    assert_eq!(error.message, "cannot make systemd-resolved read its configuration");
+    assert!(fixture.read("/etc/systemd/resolved.conf.d/sysconfig.conf").contains("\nDNS=10.0.2.3\n"));
+    fixture.converge(&json!({ "servers": ["10.0.2.3"] }));
+    assert_eq!(fixture.machine.reloads()[0], "systemd-resolved.service");
+}
+
+#[test]
+fn undo_leaves_what_is_somebody_elses_by_now() {
+    type Interference<'a> = &'a dyn Fn(&Fixture<Machine>);
+    let by_link = |fixture: &Fixture<Machine>| {
+        fs::create_dir_all(fixture.root.locate("/run/NetworkManager")).unwrap();
+        fixture.write("/run/NetworkManager/resolv.conf", "nameserver 192.0.2.7\n");
+        fs::remove_file(fixture.root.locate("/etc/resolv.conf")).unwrap();
+        fixture.link("../run/NetworkManager/resolv.conf", "/etc/resolv.conf");
+    };
+    let by_hand = |fixture: &Fixture<Machine>| fixture.write("/etc/resolv.conf", "nameserver 192.0.2.7\n");
+    for interfere in [&by_link as Interference<'_>, &by_hand] {
+        for before in [None, Some("nameserver 192.0.2.1\n")] {
+            let mut fixture = Fixture::new(Machine::start());
+            if let Some(before) = before {
+                fixture.write("/etc/resolv.conf", before);
+            }
+            fixture.harness.configure(json!({ "network.dns": dns() }));
+            let steps = fixture.harness.converge().unwrap().steps;
+            interfere(&fixture);
+            fixture.harness.undo(&steps[0].0).unwrap();
+            assert_eq!(fixture.read("/etc/resolv.conf"), "nameserver 192.0.2.7\n");
+        }
+    }
+}
+
+#[test]
+fn undo_restores_every_byte() {
+    let mut fixture = Fixture::new(Machine::start());
+    let before = b"# B\xfcro\nnameserver 192.0.2.1\n";
+    let path = fixture.root.locate("/etc/resolv.conf");
+    fs::write(&path, before).unwrap();
+    fixture.harness.configure(json!({ "network.dns": dns() }));
+    let steps = fixture.harness.converge().unwrap().steps;
+    fixture.harness.undo(&steps[0].0).unwrap();
+    assert_eq!(fs::read(path).unwrap(), before);
+}
+
+/// These write the file with each lease, and no word of theirs into it.
+#[test]
+fn dhcp_clients_that_write_the_file_are_refused_by_name() {
+    for (program, name, hook) in [
+        ("dhclient", "dhclient", ("/etc/dhcp/dhclient-enter-hooks.d/leave", "make_resolv_conf() { :; }\n")),
+        ("udhcpc", "udhcpc", ("/etc/udhcpc/udhcpc.conf", "RESOLV_CONF=no\n")),
+    ] {
+        let mut fixture = Fixture::new(Machine::start());
+        fixture.machine.network(|network| network.add_link("eth0"));
+        fixture.write("/etc/resolv.conf", "nameserver 192.0.2.1 # eth0\n");
+        fs::create_dir_all(fixture.root.locate("/proc/77")).unwrap();
+        fixture.write("/proc/77/comm", &format!("{program}\n"));
+        fixture.write("/proc/77/cmdline", &format!("{program}\0-i\0eth0\0"));
+        let (message, help) = fixture.refusal(&dns());
+        let evidence = "process 77 writes /etc/resolv.conf with each lease for eth0";
+        assert_eq!(message, format!("the resolver's configuration belongs to {name}: {evidence}"));
+        assert!(help.starts_with("configure the name servers there, or "), "{help}");
+        fs::create_dir_all(fixture.root.locate(hook.0).parent().unwrap()).unwrap();
+        fixture.write(hook.0, hook.1);
+        fixture.converge(&dns());
+    }
+}

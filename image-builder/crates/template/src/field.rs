@@ -279,7 +279,9 @@ impl<'e, 'a, 'n> Fields<'e, 'a, 'n> {
         let near = nearest(name, self.env.features.iter().map(|(name, _)| name));
         let help = match near {
             Some(near) => format!("did you mean `{near}`? Otherwise define it with `-F {name}=VALUE`"),
-            None if !is_feature_name(name) => "no feature can be called so: a name begins with a letter and does not end in `-`".to_owned(),
+            None if !is_feature_name(name) => {
+                "no feature can be called so: a name begins with a letter and does not end in `-`".to_owned()
+            }
             None => format!("define it with `-F {name}=VALUE`"),
         };
         let message = format!("feature `{name}` is not defined");

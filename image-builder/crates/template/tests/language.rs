@@ -195,6 +195,20 @@ fn guards_decide_before_expansion_and_are_remembered() {
     assert_eq!(codes(&error), ["template::undefined-feature", "template::undefined-feature"]);
 }
 
+/// `-F 1=VALUE` was proposed, which is refused.
+#[test]
+fn nobody_is_told_to_define_a_feature_that_cannot_be() {
+    for (name, help) in
+        [("f", "define it with `-F f=VALUE`"), ("1", "no feature can be called so"), ("a-", "no feature")]
+    {
+        let install = format!(r#"{{ "t": "pkg_install", "pkgs": ["${{{name}}}"] }}"#);
+        let files = MemoryFiles::new().file("t/g/main.json", main_with(&install));
+        let error = load(&request(), &files).expect_err("an undefined feature");
+        assert_eq!(codes(&error), ["template::undefined-feature"]);
+        assert!(error.list()[0].help_text().is_some_and(|told| told.starts_with(help)), "{name}: {error:?}");
+    }
+}
+
 #[test]
 fn a_feature_with_any_value_satisfies_a_guard() {
     let step = r#"{ "t": "remove_files", "with": "f", "file": "/x" }"#;

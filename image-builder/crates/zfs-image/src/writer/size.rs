@@ -163,19 +163,17 @@ impl Bounds {
             used += metadata_copies * self.zap(plan.names(directory));
         }
         let blocks = plan.end.div_ceil(DNODES_PER_BLOCK) + 1;
-        used += metadata_copies * (blocks * self.asize(DNODE_BLOCK_BYTES as u32) + self.indirects(blocks, 1));
+        used +=
+            metadata_copies * (blocks * self.asize(DNODE_BLOCK_BYTES as u32) + self.indirects(vec![(0, blocks)], 1));
         used + self.accounts(&plan) * metadata_copies
     }
 
     fn file(&self, len: u64, data: Data<'_>, storing: &Storing) -> u64 {
         let object = Object { data, ..zpl::file_object(0, len, storing.record_bytes) };
-        let runs = object.data_runs();
+        let mut runs = object.data_runs();
+        runs.retain(|(first, end)| first < end);
         let blocks: u64 = runs.iter().map(|(first, end)| end - first).sum();
-        let reach = runs.last().map_or(0, |(_, end)| *end);
-        // Each run may begin and end in an indirect block of its own.
-        let spread =
-            if runs.len() > 1 { self.indirects(blocks, 1).max(self.indirect(1) * runs.len() as u64 * 2) } else { 0 };
-        let indirects = if reach > 1 { self.indirects(blocks, 1) + spread } else { 0 };
+        let indirects = self.indirects(runs, 1);
         let metadata_copies = u64::from((storing.copies + 1).min(3));
         blocks * self.asize(object.block_bytes) * u64::from(storing.copies) + indirects * metadata_copies
     }
@@ -185,19 +183,50 @@ impl Bounds {
         self.asize((bytes + 40).next_multiple_of(512) as u32)
     }
 
-    /// All indirect blocks over so many blocks.
-    fn indirects(&self, blocks: u64, pointers: u64) -> u64 {
-        let entries = 1 << (u32::from(INDIRECT_SHIFT) - BLOCK_POINTER_BYTES.ilog2());
-        let (mut below, mut used) = (blocks, 0);
-        for _ in 1..height(blocks, pointers, INDIRECT_SHIFT) {
-            used += below / entries * self.indirect(entries) + self.indirect(below % entries);
-            below = below.div_ceil(entries);
+    /// All indirect blocks over runs of blocks, first and one after the last: how many levels there are depends on where
+    /// the last block is, however few there are.
+    fn indirects(&self, mut runs: Vec<(u64, u64)>, pointers: u64) -> u64 {
+        let reach = runs.last().map_or(0, |(_, end)| *end);
+        let mut used = 0;
+        for _ in 1..height(reach, pointers, INDIRECT_SHIFT) {
+            let (level, above) = self.level(&runs);
+            used += level;
+            runs = above;
         }
         used
     }
 
-    /// An indirect block with so many pointers.
+    /// The indirect blocks of one level, and which they are.
+    fn level(&self, runs: &[(u64, u64)]) -> (u64, Vec<(u64, u64)>) {
+        let entries = 1 << (u32::from(INDIRECT_SHIFT) - BLOCK_POINTER_BYTES.ilog2());
+        let mut above: Vec<(u64, u64)> = Vec::new();
+        let mut used = 0;
+        // Several runs may have their pointers in one block, the last one so far.
+        let (mut last, mut pointers) = (0, 0);
+        for &(first, end) in runs {
+            let (begin, until) = (first / entries, end.div_ceil(entries));
+            if begin != last {
+                used += self.indirect(pointers);
+                (last, pointers) = (begin, 0);
+            }
+            pointers += end.min((begin + 1) * entries) - first;
+            if begin + 1 < until {
+                used += self.indirect(pointers) + (until - begin - 2) * self.indirect(entries);
+                (last, pointers) = (until - 1, end - (until - 1) * entries);
+            }
+            match above.last_mut() {
+                Some(run) if begin <= run.1 => run.1 = until,
+                _ => above.push((begin, until)),
+            }
+        }
+        (used + self.indirect(pointers), above)
+    }
+
+    /// An indirect block with so many pointers; there is none without.
     fn indirect(&self, pointers: u64) -> u64 {
+        if pointers == 0 {
+            return 0;
+        }
         u64::from(indirect_bytes_max(pointers * BLOCK_POINTER_BYTES as u64, 1 << INDIRECT_SHIFT, self.ashift))
     }
 
@@ -219,7 +248,8 @@ impl Bounds {
         // A leaf of 16 KiB has room for 638 chunks, and leaves are split in halves of any size.
         let leaves = 1 + chunks / 250;
         let table = leaves * 8 * 16 / DNODE_BLOCK_BYTES;
-        (leaves + table + 2) as u64 * self.asize(1 << zap::FAT_BLOCK_SHIFT) + self.indirects(leaves as u64, 3)
+        (leaves + table + 2) as u64 * self.asize(1 << zap::FAT_BLOCK_SHIFT)
+            + self.indirects(vec![(0, leaves as u64)], 3)
     }
 
     /// The accounts of users and groups.

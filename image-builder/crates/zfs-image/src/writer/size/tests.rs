@@ -63,3 +63,32 @@ fn every_block_finds_a_place_where_the_need_says_so() {
         assert!(unused < kept + (64 << 20) + 40 * u64::from(need.largest), "{need:?}: {unused} bytes stay free");
     });
 }
+
+/// Against the plainest way to count: which blocks of each level have a pointer of the level below.
+#[test]
+fn indirect_blocks_are_those_with_data_below_them() {
+    test_judge::fuzz(100, |random| {
+        let bounds = Bounds { ashift: 9 + random.below(5) as u8 };
+        let mut runs = Vec::new();
+        let mut end = 0;
+        for _ in 0..1 + random.below(20) {
+            let hole = 1_u64 << random.below(23);
+            let first = end + 1 + random.next_u64() % hole;
+            let limit = *random.pick(&[1, 3, 5000]);
+            end = first + 1 + random.below(limit) as u64;
+            runs.push((first, end));
+        }
+        let pointers = *random.pick(&[1, 3]);
+        let mut below: Vec<u64> = runs.iter().flat_map(|(first, end)| *first..*end).collect();
+        let mut expected = 0;
+        for _ in 1..height(end, pointers, INDIRECT_SHIFT) {
+            let mut blocks = std::collections::BTreeMap::new();
+            for block in below {
+                *blocks.entry(block / 1024).or_insert(0) += 1;
+            }
+            expected += blocks.values().map(|pointers| bounds.indirect(*pointers)).sum::<u64>();
+            below = blocks.into_keys().collect();
+        }
+        assert_eq!(bounds.indirects(runs.clone(), pointers), expected, "{runs:?}");
+    });
+}

@@ -164,13 +164,7 @@ if [ "$guest" = debian ]; then
 	need genext2fs genext2fs
 	need e2fsprogs tune2fs
 fi
-if [ -n "$run" ]; then
-	need qemu-system-x86 qemu-system-x86_64
-	need qemu-utils qemu-img
-	need openssh-client ssh
-	[ -e /usr/share/OVMF/OVMF_CODE.fd ] || [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] ||
-		[ -d /usr/share/qemu/firmware ] || missing="$missing ovmf"
-fi
+[ -z "$run" ] || need_hypervisor
 install_missing
 need_rust
 [ "$guest" != openindiana ] || need_illumos_target
@@ -268,7 +262,10 @@ run_machine() {
 		fi
 		await "$dev_vm" -d "$where" down
 	fi
-	await "$dev_vm" -d "$where" up --image "$image" --share "$here" ${recreate:+"$recreate"} || run_status=$?
+	# The terminal of a machine of bhyve's is this one, until it is powered off.
+	in_turn=await
+	[ "$(hypervisor)" != bhyve ] || in_turn=''
+	$in_turn "$dev_vm" -d "$where" up --image "$image" --share "$here" ${recreate:+"$recreate"} || run_status=$?
 	case $run_status in
 	0) ;;
 	"$image_changed")

@@ -116,6 +116,9 @@ look_at_programs() {
 		path=$here/image-builder/target/release/$built
 		if [ -x "$path" ]; then verdict ok "$built" "$path"; else verdict odd "$built" "not built yet" "$program builds it"; fi
 	done
+	if [ -h "$here/sysconfig/target" ]; then
+		verdict WRONG "build directory" "$here/sysconfig/target is a link, and what it leads to is not in the share" "put a directory there, and build again"
+	fi
 	directory=$here/sysconfig/target/release
 	[ "$guest" != openindiana ] || [ "$system" = SunOS ] || directory=$illumos_build
 	if [ ! -x "$directory/sysconfig" ]; then
@@ -138,10 +141,11 @@ look_at_image() {
 }
 
 look_at_virtualization() {
-	if has qemu-system-x86_64; then
+	case $(hypervisor) in
+	qemu)
 		verdict ok hypervisor qemu-system-x86_64
-		program "disk images" qemu-img qemu-utils
-		if [ -d /usr/share/qemu/firmware ] || [ -e /usr/share/OVMF/OVMF_CODE.fd ] || [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ]; then
+		has qemu-img || verdict odd "disk images" "no qemu-img, which images in qcow2 form are made with" "$(package_help qemu-utils)"
+		if has_firmware; then
 			verdict ok firmware "UEFI firmware is installed"
 		else
 			verdict WRONG firmware "no UEFI firmware for QEMU" "$(package_help ovmf)"
@@ -155,13 +159,11 @@ look_at_virtualization() {
 		else
 			verdict ok acceleration "/dev/kvm may be used; whether it works, dev-vm tries at the first start"
 		fi
-	elif has bhyve; then
-		verdict ok hypervisor bhyve
-	elif has virsh; then
-		verdict ok hypervisor "libvirt (virsh)"
-	else
-		verdict WRONG hypervisor "neither QEMU, bhyve nor libvirt is installed" "$(package_help qemu-system-x86 qemu-utils ovmf)"
-	fi
+		;;
+	bhyve) verdict ok hypervisor bhyve ;;
+	libvirt) verdict ok hypervisor "libvirt (virsh)" ;;
+	*) verdict WRONG hypervisor "neither QEMU, bhyve nor libvirt is installed" "$(package_help qemu-system-x86 qemu-utils ovmf)" ;;
+	esac
 	! has bhyve || look_at_bhyve
 	program ssh ssh openssh-client
 }
@@ -220,6 +222,7 @@ look_at_machine() {
 	esac
 	case $state in
 	ready*) ;;
+	running*) verdict "?" guest "bhyve runs it, and nothing leads into it but its console" "log in there as root, and run: sysconfigctl doctor" && return ;;
 	*) verdict "?" guest "it is not ready yet" "$command_line logs" && return ;;
 	esac
 	status=0

@@ -10,6 +10,41 @@ need() {
 	PATH=$PATH:/usr/sbin:/sbin command -v "$2" >/dev/null 2>&1 || missing="$missing $1"
 }
 
+# hypervisor: what dev-vm runs machines with here, if there is anything. It looks in the same order, and on PATH alone.
+hypervisor() {
+	if command -v qemu-system-x86_64 >/dev/null 2>&1; then
+		echo qemu
+	elif command -v bhyve >/dev/null 2>&1; then
+		echo bhyve
+	elif command -v virsh >/dev/null 2>&1; then
+		echo libvirt
+	fi
+}
+
+# has_firmware: whether UEFI firmware for QEMU is described where dev-vm looks, beside the program, too.
+has_firmware() {
+	qemu_program=$(command -v qemu-system-x86_64) || qemu_program=/usr/bin/none
+	for directory in "${XDG_CONFIG_HOME:-${HOME:-/nonexistent}/.config}" /etc /usr/share "${qemu_program%/*/*}/share"; do
+		for descriptor in "$directory"/qemu/firmware/*.json; do
+			[ ! -e "$descriptor" ] || return 0
+		done
+	done
+	return 1
+}
+
+# What QEMU needs is wanted only where a machine would be QEMU's. What bhyve and libvirt lack, dev-vm says.
+need_hypervisor() {
+	case $(hypervisor) in
+	bhyve) return 0 ;;
+	libvirt) ;;
+	*)
+		need qemu-system-x86 qemu-system-x86_64
+		has_firmware || missing="$missing ovmf"
+		;;
+	esac
+	need openssh-client ssh
+}
+
 # The lowest toolchain that the manifests name.
 rust_wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$here/image-builder/Cargo.toml")
 

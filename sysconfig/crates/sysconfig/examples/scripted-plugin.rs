@@ -54,6 +54,8 @@ struct Script {
     blurt: Option<(String, PathBuf)>,
     /// Answers every event with one on this topic, which is never the same.
     answer_events: Option<String>,
+    /// Says something new on this topic whenever it observes.
+    chatter: Option<String>,
     print: Option<String>,
     /// Values of the text are secret.
     sensitive: bool,
@@ -186,6 +188,10 @@ impl Plugin for Scripted {
             let data = std::fs::read_to_string(file).map_or(Value::Null, Value::from);
             context.emit(topic, data);
         }
+        if let Some(topic) = &self.script.chatter {
+            self.answers += 1;
+            context.emit(topic, json!(self.answers));
+        }
         if let Some((topic, file)) = self.script.blurt.take() {
             say_once(topic, file, context.emitter());
         }
@@ -259,7 +265,7 @@ impl Plugin for Scripted {
     }
 
     fn event(&mut self, event: &Event, context: &Context) {
-        self.last_event = Some(event.data.clone()).filter(|data| !data.is_null());
+        self.last_event = Some(event.data.clone()).filter(|data| !data.is_null() && self.script.chatter.is_none());
         if let Some(topic) = &self.script.answer_events {
             self.answers += 1;
             context.emit(topic, json!(self.answers));

@@ -9,8 +9,11 @@ use sysconfig_protocol::admin::{
     Activity, ConfigStatus, Events, EventsReport, Happening, HappeningKind, Health, PluginsReport, StatusReport,
 };
 
+use sysconfig_protocol::ErrorObject;
+use sysconfig_protocol::envelope::code;
+
 use crate::clock;
-use crate::config::Fingerprint;
+use crate::config::{Fingerprint, nearest};
 use crate::ring::Ring;
 use crate::text::cut;
 
@@ -70,6 +73,18 @@ impl Board {
             hot_reload: contents.hot_reload,
             plugins: contents.status.plugins.clone(),
         })
+    }
+
+    /// The error for whoever names a plugin that is not there.
+    pub fn no_such_plugin(&self, name: &str) -> ErrorObject {
+        let known = self.plugins().plugins;
+        let names = || known.iter().map(|plugin| plugin.name.as_str());
+        let meant = nearest(name, names()).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+        let help = match known.is_empty() {
+            true => "no plugins were found: sysconfigctl plugins says where they are looked for".to_owned(),
+            false => format!("{meant}plugins are: {}", names().collect::<Vec<_>>().join(", ")),
+        };
+        ErrorObject::new(code::NO_SUCH_PLUGIN, format!("there is no plugin {name:?}")).help(help)
     }
 
     /// What happened lately.

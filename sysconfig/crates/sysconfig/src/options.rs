@@ -29,6 +29,10 @@ pub struct Arguments {
     /// Look for plugins here instead of in [plugins] path; may be given several times
     #[arg(long, value_name = "DIR")]
     pub plugin_path: Vec<PathBuf>,
+    /// Start although the daemon of this machine's service runs: for configurations that are about something else, as in
+    /// tests
+    #[arg(long)]
+    pub beside_service: bool,
     /// Run as an SMF contract service: return when the daemon is ready
     #[arg(long)]
     pub smf: bool,

@@ -79,7 +79,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
     if let Some(Err(errors)) = &early {
         return refuse(&log, errors);
     }
-    let locks = match take_directories(arguments) {
+    let locks = match take_directories(arguments, &log) {
         Ok(locks) => locks,
         Err(error) => return give_up(&log, &error, error.help()),
     };
@@ -190,11 +190,18 @@ fn unread(report: String) -> Problem {
 }
 
 /// The locks of both directories: two daemons must share neither.
-fn take_directories(arguments: &Arguments) -> Result<[instance::InstanceLock; 2], InstanceError> {
+fn take_directories(arguments: &Arguments, log: &Log) -> Result<Vec<instance::InstanceLock>, InstanceError> {
+    if !arguments.beside_service {
+        instance::refuse_beside_service(&arguments.run_dir)?;
+    }
     instance::prepare_directory(&arguments.run_dir)?;
     let run = instance::lock_directory(&arguments.run_dir)?;
-    instance::prepare_directory(&arguments.state_dir)?;
-    Ok([run, instance::lock_directory(&arguments.state_dir)?])
+    let (state, trouble) = instance::take_state_directory(&arguments.state_dir)?;
+    if let Some(trouble) = trouble {
+        // What that keeps from being done is in the status.
+        log.error(SELF, format!("going on without a state directory that can be written: {}", chain(&trouble)));
+    }
+    Ok(state.into_iter().chain([run]).collect())
 }
 
 /// A daemon that was killed may have left plugins in the middle of a step.

@@ -94,6 +94,40 @@ fn plugins_that_answer_each_other_for_ever_are_slowed_down() {
     daemon.stop();
 }
 
+/// It observes for each of its own words, also to verify, and has something new to say each time.
+#[test]
+fn a_plugin_that_tells_itself_something_new_with_every_look_is_slowed_down() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "subscribe": ["news"], "chatter": "news" }));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    daemon.wait_for("the brake", |daemon| daemon.log().contains("events come too fast"));
+    let cycles = daemon.log().matches("cycle (event news of plugin a)").count();
+    assert!(cycles <= 10, "{cycles} cycles");
+    assert_eq!(bench.text("a").as_deref(), Some("text"));
+    assert_eq!(daemon.log().matches("plugin a: changed").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());
+    daemon.stop();
+}
+
+/// What it says with every look is the same, so it is no news after the first time, also when that look was to verify.
+#[test]
+fn a_plugin_that_tells_itself_the_same_with_every_look_is_asked_anew_once() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "subscribe": ["news"], "emit_file": ["news", bench.path("word")] }));
+    bench.configure(&bench.wants("a", "text"));
+    std::fs::write(bench.path("word"), "one").unwrap();
+    let daemon = bench.start();
+    daemon.wait_for("its own word", |daemon| daemon.bench.text("a").as_deref() == Some("text\"one\""));
+    for _ in 0..3 {
+        daemon.plan();
+    }
+    let cycles = daemon.log().matches("cycle (event news of plugin a)").count();
+    assert!(cycles <= 1, "{}", daemon.log());
+    assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());
+    daemon.stop();
+}
+
 /// Whoever had its turn already was not told before something else happened.
 #[test]
 fn what_is_said_late_in_a_round_is_heard_as_well() {

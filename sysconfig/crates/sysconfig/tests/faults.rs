@@ -402,6 +402,25 @@ fn a_restart_looks_anew_at_a_file_that_was_refused() {
     daemon.stop();
 }
 
+/// A new build that did not come up once was forgotten, and a restart was one of the old build.
+#[test]
+fn a_restart_tries_the_newest_build() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let dies = bench.path("dies");
+    std::fs::write(&dies, "").unwrap();
+    bench.install("a", &json!({ "version": "2.0.0", "die_at_start_while": dies }));
+    daemon.wait_for("the refusal", |daemon| daemon.plugin("a").last_error.is_some());
+    let restart = || daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap();
+    assert_eq!(restart().version.as_deref(), Some("1.0.0"));
+    std::fs::remove_file(dies).unwrap();
+    let plugin = restart();
+    assert_eq!((plugin.version.as_deref(), plugin.last_error), (Some("2.0.0"), None));
+    daemon.stop();
+}
+
 /// A new build that met a full disk was never tried again.
 #[test]
 fn a_new_build_whose_copy_cannot_be_made_comes_when_it_can() {

@@ -323,7 +323,7 @@ fn a_plugin_can_be_restarted_by_name() {
     assert_ne!(after.pid, before);
     let error = daemon.request(&PluginRestart { name: "b".to_owned() }).unwrap_err();
     assert_eq!(error.code, code::NO_SUCH_PLUGIN);
-    assert_eq!(error.advice(), Some("plugins are: a"));
+    assert_eq!(error.advice(), Some("did you mean a? plugins are: a"));
     daemon.stop();
 }
 

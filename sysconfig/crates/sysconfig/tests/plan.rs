@@ -4,9 +4,9 @@ mod common;
 
 use common::{Bench, Daemon};
 use serde_json::{Value, json};
-use sysconfig_protocol::Digest;
-use sysconfig_protocol::admin::{Apply, Health, PluginRestart, PluginState, Reload, UndoChange};
+use sysconfig_protocol::admin::{Apply, Health, PluginRestart, PluginState, Reload, Status, UndoChange};
 use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Call, Digest};
 
 fn listener(version: &str) -> Value {
     json!({ "after": ["z"], "subscribe": ["lease"], "version": version })
@@ -247,6 +247,17 @@ fn files_that_nobody_has_read_since_they_changed_are_told() {
     daemon.stop();
 }
 
+/// Asks again where all places are taken: a slow machine has not noticed yet that those are gone who had them.
+fn ask_in_turn<C: Call>(daemon: &Daemon<'_>, call: &C) -> C::Answer {
+    loop {
+        match daemon.request(call) {
+            Ok(answer) => return answer,
+            Err(refusal) => assert!(refusal.message.contains("connections already"), "{refusal:?}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
 /// Each of them wants to know whether the files have changed.
 #[test]
 fn many_who_ask_for_the_status_disturb_nobody() {
@@ -255,9 +266,9 @@ fn many_who_ask_for_the_status_disturb_nobody() {
     let daemon = bench.start();
     std::thread::scope(|scope| {
         for _ in 0..20 {
-            scope.spawn(|| (0..10).for_each(|_| assert_eq!(daemon.problems(), [""; 0])));
+            scope.spawn(|| (0..10).for_each(|_| assert_eq!(ask_in_turn(&daemon, &Status {}).problems, [])));
         }
-        (0..10).for_each(|_| assert!(daemon.apply().is_success()));
+        (0..10).for_each(|_| assert!(ask_in_turn(&daemon, &Apply::default()).is_success()));
     });
     daemon.stop();
 }

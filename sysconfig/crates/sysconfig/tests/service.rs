@@ -100,6 +100,28 @@ fn a_killed_daemon_leaves_nothing_in_the_way_of_the_next() {
     daemon.stop();
 }
 
+/// Nobody could reach the daemon any more until it was restarted.
+#[test]
+fn a_socket_that_is_removed_or_replaced_is_made_anew() {
+    let bench = Bench::new();
+    let daemon = bench.start();
+    let answers = |daemon: &Daemon<'_>| UnixStream::connect(daemon.socket()).is_ok();
+    std::fs::remove_file(daemon.socket()).unwrap();
+    daemon.wait_for("the socket", answers);
+    assert!(daemon.request(&Ping {}).is_ok());
+    std::fs::remove_file(daemon.socket()).unwrap();
+    let stranger = std::os::unix::net::UnixListener::bind(daemon.socket()).unwrap();
+    daemon.wait_for("the warning", |daemon| daemon.log().matches("was removed or replaced").count() == 2);
+    assert!(daemon.request(&Ping {}).is_ok());
+    drop(stranger);
+    std::fs::remove_dir_all(bench.path("run")).unwrap();
+    daemon.wait_for("the socket in a directory of its own", answers);
+    assert!(daemon.request(&Ping {}).is_ok());
+    let socket = daemon.socket();
+    daemon.stop();
+    assert!(!socket.exists());
+}
+
 #[test]
 fn only_the_owner_can_reach_the_socket_and_the_state() {
     let bench = Bench::new();
@@ -314,6 +336,22 @@ fn a_log_file_that_was_moved_away_is_opened_anew_on_sighup() {
     restart();
     daemon.wait_for("a line in it", |_| count("log") == 1);
     assert_eq!(count("log.0"), 2, "and nothing more in the old one");
+    daemon.stop();
+}
+
+/// The answer was as if nothing had been said.
+#[test]
+fn the_log_of_a_plugin_that_is_not_there_is_refused() {
+    let bench = Bench::new();
+    bench.install("hostname", &json!({}));
+    let daemon = bench.start();
+    let logs = |name: &str| daemon.request(&Logs { plugin: Some(name.to_owned()), ..Logs::default() });
+    assert!(!logs("hostname").unwrap().lines.is_empty());
+    let refusal = logs("hostnmae").unwrap_err();
+    assert_eq!(refusal.code, sysconfig_protocol::envelope::code::NO_SUCH_PLUGIN);
+    assert_eq!(refusal.message, "there is no plugin \"hostnmae\"");
+    assert_eq!(refusal.advice(), Some("did you mean hostname? plugins are: hostname"));
+    assert_eq!(logs("nope").unwrap_err().advice(), Some("plugins are: hostname"));
     daemon.stop();
 }
 

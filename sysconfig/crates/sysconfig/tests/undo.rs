@@ -5,7 +5,7 @@ mod common;
 use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use common::{Bench, Daemon};
 use serde_json::json;
-use sysconfig_protocol::admin::{Failure, Health, PluginState, StepResult, UndoChange};
+use sysconfig_protocol::admin::{Confirm, Failure, Health, PluginState, StepResult, UndoChange};
 use sysconfig_protocol::envelope::code;
 
 /// Whoever was cut off cannot ask for another try, and is not to be told that all is as it was.
@@ -264,4 +264,76 @@ fn what_cannot_be_undone_because_its_plugin_is_not_there_is_undone_when_it_comes
     });
     assert_eq!(texts(&bench), both("old"));
     daemon.stop();
+}
+
+/// With the record of what was in force went the one of who owns which key.
+#[test]
+fn who_owned_a_key_keeps_it_when_his_change_was_undone() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    assert_eq!(daemon.plugin("a").applied_unix_ms, None, "what the files say is not in force");
+    daemon.stop();
+    bench.install("stray", &json!({ "claims": ["test.a"] }));
+    let daemon = bench.start();
+    assert_eq!(daemon.plugin("a").state, PluginState::Running, "{:?}", daemon.problems());
+    assert_eq!(daemon.plugin("stray").state, PluginState::Refused);
+    daemon.stop();
+}
+
+/// The build that was to help was forgotten when it did not start at the first try.
+#[test]
+fn a_build_that_does_not_start_while_a_change_waits_is_tried_again_afterwards() {
+    let bench = Bench::new();
+    let [old_dies, new_dies] = ["old-dies", "new-dies"].map(|name| bench.path(name));
+    bench.install("a", &json!({ "undo": true, "die_at_start_while": old_dies }));
+    bench.configure(&bench.wants("a", "old"));
+    let daemon = bench.start();
+    bench.configure(&bench.wants("a", "new"));
+    apply_within(&daemon, LONG_MS);
+    std::fs::write(&old_dies, "").unwrap();
+    std::fs::write(&new_dies, "").unwrap();
+    let pid = i32::try_from(daemon.plugin("a").pid.unwrap()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+    daemon.wait_for_plugin("a", "its end", |plugin| plugin.state == PluginState::Quarantined);
+    bench.install("a", &json!({ "undo": true, "version": "2.0.0", "die_at_start_while": new_dies }));
+    daemon.wait_for_plugin("a", "the new build's end", |plugin| {
+        plugin.reload.as_ref().is_some_and(|reload| reload.error.is_some())
+    });
+    std::fs::remove_file(&old_dies).unwrap();
+    std::fs::remove_file(&new_dies).unwrap();
+    let report = daemon.request(&UndoChange {}).unwrap();
+    assert!(report.is_success(), "{report:?}");
+    assert_eq!(bench.text("a").as_deref(), Some("old"));
+    daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
+    daemon.stop();
+}
+
+/// A build that can undo is taken at once, applies nothing before the change is confirmed or undone, and undoes.
+#[test]
+fn a_new_build_of_a_plugin_whose_change_waits_is_live_and_applies_nothing_yet() {
+    for is_confirmed in [false, true] {
+        let bench = Bench::new();
+        let daemon = two_plugins(&bench);
+        want(&bench, "new");
+        apply_within(&daemon, LONG_MS);
+        bench.install("a", &json!({ "undo": true, "version": "2.0.0", "prefix": "two " }));
+        daemon.wait_for_plugin("a", "the new build", |plugin| {
+            plugin.version.as_deref() == Some("2.0.0") && plugin.reload.is_some()
+        });
+        // The plan comes after whatever the new build brought about.
+        let plan = daemon.plan();
+        assert_eq!(plan.plugins[0].steps.len(), 1, "{plan:?}");
+        assert_eq!(texts(&bench), both("new"));
+        if is_confirmed {
+            daemon.request(&Confirm {}).unwrap();
+            assert_eq!(texts(&bench), [Some("two new".to_owned()), Some("new".to_owned())]);
+        } else {
+            assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+            assert_eq!(texts(&bench), both("old"), "and what was undone stays so");
+        }
+        daemon.stop();
+    }
 }

@@ -74,8 +74,8 @@ impl ClientError {
         match self {
             Self::NotRunning { socket, .. } => Some(match holder_beside(socket) {
                 Some(pid) => format!(
-                    "process {pid} holds the lock beside it, so its socket was removed: restart that daemon, and see what \
-                     removes files there"
+                    "process {pid} holds the lock beside it, and makes a socket that was removed anew within seconds: try again, and see \
+                     what removes files there"
                 ),
                 None => start_help().to_owned(),
             }),

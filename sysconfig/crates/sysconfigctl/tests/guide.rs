@@ -110,6 +110,7 @@ fn live(workspace: &Path, directory: &Path, path: &str) {
         .args(["--config-dir".as_ref(), at("conf.d").as_os_str()])
         .args(["--state-dir".as_ref(), at("state").as_os_str()])
         .args(["--run-dir".as_ref(), at("run").as_os_str()])
+        .arg("--beside-service")
         .spawn_detached(&fs::File::create(at("log")).unwrap())
         .unwrap();
     let first = shown_plugins(&at("run/sysconfig.sock"), "running");

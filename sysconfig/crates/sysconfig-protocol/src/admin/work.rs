@@ -185,6 +185,9 @@ pub struct ReloadReport {
     /// Why it was not accepted, as a report with file, line and column.
     #[serde(default)]
     pub error: Option<String>,
+    /// The faults that the report tells, each by itself.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
     /// What applying it did; none when it was not accepted, or is no different.
     #[serde(default)]
     pub apply: Option<ApplyReport>,

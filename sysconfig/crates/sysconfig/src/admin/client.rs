@@ -9,8 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sysconfig_protocol::admin::{
-    Apply, Confirm, Events, History, HistoryReport, Logs, Ping, Plan, PluginRestart, Plugins, Pong, Reload, Status,
-    UndoChange,
+    Apply, Confirm, Events, History, HistoryReport, Logs, LogsReport, Ping, Plan, PluginRestart, Plugins, Pong, Reload,
+    Status, UndoChange,
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, MAX_LINE_BYTES, Message, Request, Response};
@@ -104,7 +104,7 @@ impl Caller<'_> {
     }
 
     fn dispatch(&self, request: Request) -> Result<Value, ErrorObject> {
-        let Desk { board, log, .. } = self.desk;
+        let Desk { board, .. } = self.desk;
         let Request { method, params, .. } = request;
         match method.as_str() {
             Ping::METHOD => {
@@ -120,7 +120,7 @@ impl Caller<'_> {
                 answer(board.plugins())
             }
             Events::METHOD => answer(board.events(&read(params)?)),
-            Logs::METHOD => answer(log.recent(&read(params)?)),
+            Logs::METHOD => answer(logs(&read(params)?, self.desk)?),
             History::METHOD => answer(history(&read(params)?, self.desk)?),
             _ => self.dispatch_command(&method, params),
         }
@@ -189,6 +189,18 @@ impl Caller<'_> {
 
 fn refusal(id: Option<Id>, error: ErrorObject) -> Message {
     Message::Response(Response { id, result: Err(error) })
+}
+
+/// What was said of a plugin that is gone can be asked for as long as it is remembered.
+fn logs(request: &Logs, desk: &Desk) -> Result<LogsReport, ErrorObject> {
+    let report = desk.log.recent(request);
+    let any_line = || !desk.log.recent(&Logs { plugin: request.plugin.clone(), ..Logs::default() }).lines.is_empty();
+    match &request.plugin {
+        Some(name) if desk.board.plugins().plugins.iter().all(|plugin| plugin.name != *name) && !any_line() => {
+            Err(desk.board.no_such_plugin(name))
+        }
+        _ => Ok(report),
+    }
 }
 
 /// Steps of the journal that an answer has at most.

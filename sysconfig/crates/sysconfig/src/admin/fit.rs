@@ -275,7 +275,8 @@ mod tests {
             problems: Vec::new(),
             confirm_by_unix_ms: None,
         };
-        let mut report = ReloadReport { accepted: true, changed: true, error: None, apply: Some(apply) };
+        let mut report =
+            ReloadReport { accepted: true, changed: true, error: None, problems: Vec::new(), apply: Some(apply) };
         report.fit();
         let apply = report.apply.unwrap();
         assert!(json_bytes(&apply) < MAX_LINE_BYTES && !apply.is_success());

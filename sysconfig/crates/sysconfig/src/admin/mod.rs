@@ -9,21 +9,25 @@ mod fit;
 mod peer;
 mod unread;
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use answering::Answering;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use sysconfig_protocol::envelope::code;
 
 use crate::board::Board;
 use crate::config::Sources;
 use crate::engine::{Event, Turns};
 use crate::log::Log;
+use crate::service::instance::prepare_directory;
+use crate::text::chain;
 pub use unread::Lookout;
 
 /// Connections at the same time; further ones are told so and closed.
@@ -73,15 +77,50 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// The socket; its file goes with it, and before that the last answers.
 #[derive(Debug)]
 pub struct AdminSocket {
-    path: PathBuf,
+    place: Arc<Place>,
     answering: Answering,
 }
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
         self.answering.wait(LAST_ANSWERS);
-        // Left behind, it would only be replaced by the next daemon.
-        drop(std::fs::remove_file(&self.path));
+        // Left behind, it would only be replaced by the next daemon; somebody else's is not ours to remove.
+        if self.place.is_ours() {
+            drop(std::fs::remove_file(&self.place.path));
+        }
+    }
+}
+
+/// Where the socket is, and which file it is.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    bound: Mutex<Option<(u64, u64)>>,
+}
+
+impl Place {
+    /// Listens there, whatever file was in its place before.
+    fn bind(&self) -> Result<UnixListener, AdminError> {
+        let error = |source| AdminError { path: self.path.clone(), source };
+        match std::fs::remove_file(&self.path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => return Err(error(source)),
+            _ => (),
+        }
+        let listener = UnixListener::bind(&self.path).map_err(error)?;
+        std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o600)).map_err(error)?;
+        // Whoever connects may have gone before he is accepted.
+        listener.set_nonblocking(true).map_err(error)?;
+        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = self.identity();
+        Ok(listener)
+    }
+
+    fn identity(&self) -> Option<(u64, u64)> {
+        std::fs::symlink_metadata(&self.path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    fn is_ours(&self) -> bool {
+        let bound = *self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        bound.is_some() && self.identity() == bound
     }
 }
 
@@ -92,26 +131,44 @@ impl Drop for AdminSocket {
 ///
 /// When the socket or the thread cannot be made.
 pub fn listen(run_directory: &Path, desk: Desk) -> Result<AdminSocket, AdminError> {
-    let path = run_directory.join(SOCKET_NAME);
-    let error = |source| AdminError { path: path.clone(), source };
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(error(source)),
-        _ => (),
-    }
-    let listener = UnixListener::bind(&path).map_err(error)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(error)?;
+    let place = Arc::new(Place { path: run_directory.join(SOCKET_NAME), bound: Mutex::new(None) });
+    let listener = place.bind()?;
+    let watched = place.clone();
     let answering = Answering::default();
     let ours = answering.clone();
-    let accept = move || accept_all(&listener, &desk, &ours);
-    std::thread::Builder::new().name("admin".to_owned()).spawn(accept).map_err(error)?;
-    Ok(AdminSocket { path, answering })
+    let accept = move || accept_all(listener, &watched, &desk, &ours);
+    let started = std::thread::Builder::new().name("admin".to_owned()).spawn(accept);
+    started.map_err(|source| AdminError { path: place.path.clone(), source })?;
+    Ok(AdminSocket { place, answering })
 }
 
-fn accept_all(listener: &UnixListener, desk: &Desk, answering: &Answering) {
+/// How often is looked whether the socket's file is still there: without it nobody can ask for anything.
+const LOOK: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+fn accept_all(mut listener: UnixListener, place: &Place, desk: &Desk, answering: &Answering) {
     let clients = Arc::new(AtomicUsize::new(0));
-    for stream in listener.incoming() {
-        match stream {
-            Ok(stream) => welcome(stream, desk, &clients, answering),
+    let mut is_told = false;
+    loop {
+        let waited = rustix::event::poll(&mut [PollFd::new(&listener, PollFlags::IN)], Some(&LOOK));
+        if matches!(waited, Ok(0)) && !place.is_ours() {
+            match bind_anew(place) {
+                Ok(fresh) => {
+                    listener = fresh;
+                    is_told = false;
+                    desk.log
+                        .warn("admin", format!("{} was removed or replaced, and is made anew", place.path.display()));
+                }
+                Err(error) if !is_told => {
+                    is_told = true;
+                    desk.log.error("admin", format!("nobody can ask for anything: {}", chain(error.as_ref())));
+                }
+                Err(_) => (),
+            }
+            continue;
+        }
+        match listener.accept() {
+            Ok((stream, _)) => welcome(stream, desk, &clients, answering),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => (),
             Err(error) => {
                 // Out of descriptors, most likely; trying again at once would only burn the processor.
                 desk.log.warn("admin", format!("cannot accept a connection: {error}"));
@@ -121,8 +178,21 @@ fn accept_all(listener: &UnixListener, desk: &Desk, answering: &Answering) {
     }
 }
 
+/// The directory may be gone, too.
+fn bind_anew(place: &Place) -> Result<UnixListener, Box<dyn std::error::Error>> {
+    if let Some(directory) = place.path.parent() {
+        prepare_directory(directory)?;
+    }
+    Ok(place.bind()?)
+}
+
 fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>, answering: &Answering) {
     let log = &desk.log;
+    // Some systems pass that on from the listener.
+    if let Err(error) = stream.set_nonblocking(false) {
+        log.warn("admin", format!("cannot serve a connection: {error}"));
+        return;
+    }
     if let Err(reason) = peer::check(&stream) {
         log.warn("admin", format!("refused a connection: {reason}"));
         client::refuse(&stream, code::NOT_PERMITTED, &reason);

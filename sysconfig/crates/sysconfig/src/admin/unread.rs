@@ -20,7 +20,7 @@ pub struct Lookout(Arc<Mutex<Option<Receiver<Fingerprint>>>>);
 impl Lookout {
     /// The files as they are, or none when their file system does not answer; nothing while somebody else is looking. A look
     /// that nobody has waited for any longer is taken up, and not waited for again.
-    fn look(&self, sources: &Sources) -> Option<Option<Fingerprint>> {
+    fn look(&self, sources: &Sources, before: &Fingerprint) -> Option<Option<Fingerprint>> {
         let mut pending = match self.0.try_lock() {
             Ok(pending) => pending,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -36,7 +36,7 @@ impl Lookout {
                 Ok(_) | Err(TryRecvError::Disconnected) => (),
             }
         }
-        let begun = Fingerprint::begin(sources)?;
+        let begun = Fingerprint::begin(sources, before.clone())?;
         match begun.recv_timeout(PATIENCE) {
             Ok(seen) => Some(Some(seen)),
             Err(RecvTimeoutError::Disconnected) => None,
@@ -51,9 +51,9 @@ impl Lookout {
 /// The status, with the files as they are at this moment.
 pub(super) fn status(desk: &Desk) -> StatusReport {
     let Some(seen) = desk.board.config_seen() else { return desk.board.status() };
-    let Some(now) = desk.lookout.look(&desk.sources) else { return desk.board.status() };
+    let Some(now) = desk.lookout.look(&desk.sources, &seen) else { return desk.board.status() };
     // Read afterwards: they may have been taken over meanwhile.
-    let is_known = now.as_ref() == Some(&seen) || desk.board.config_seen() != Some(seen);
+    let is_known = now.as_ref().is_some_and(|now| now.says_as_much_as(&seen)) || desk.board.config_seen() != Some(seen);
     let mut status = desk.board.status();
     let problem = |message: &str, help: &str| Problem {
         subject: "config".to_owned(),

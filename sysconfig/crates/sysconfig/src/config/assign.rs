@@ -83,7 +83,7 @@ fn nearest_own(key: &str) -> Option<String> {
 }
 
 /// The candidate that is spelled most like `word`, when it is close enough to be what was meant.
-pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = candidates.filter_map(|candidate| Some((nearest_distance(word, candidate)?, candidate)));
     near.min().map(|(_, candidate)| candidate)
 }

@@ -187,6 +187,13 @@ pub struct ConfigErrors {
     pub errors: Vec<ConfigError>,
 }
 
+impl ConfigErrors {
+    /// Whether nothing is known of the files, because their file system does not answer.
+    pub fn are_of_silence(&self) -> bool {
+        self.errors.iter().all(|error| matches!(error, ConfigError::Silent { .. }))
+    }
+}
+
 impl From<ConfigError> for ConfigErrors {
     fn from(error: ConfigError) -> Self {
         Self { errors: vec![error] }

@@ -20,8 +20,8 @@ mod watch;
 
 use std::path::PathBuf;
 
-pub(crate) use assign::is_within;
 pub use assign::{Assignment, Unowned, assign, overlaps};
+pub(crate) use assign::{is_within, nearest};
 pub use error::{ConfigError, ConfigErrors, problems, render, render_with_source};
 pub use read::{Contents, Pending, Reading, read};
 pub use schema::own_schema;

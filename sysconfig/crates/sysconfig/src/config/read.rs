@@ -61,7 +61,13 @@ impl Pending {
     /// When too many looks hang, or there cannot be a thread.
     pub fn begin(sources: &Sources, is_strict: bool) -> Result<Self, ConfigErrors> {
         let wanted = sources.clone();
-        let read = move || Contents { fingerprint: Fingerprint::of(&wanted), files: read_files(&wanted, is_strict) };
+        let read = move || {
+            let fingerprint = Fingerprint::of(&wanted);
+            match read_files(&wanted, is_strict) {
+                Ok(files) => Contents { fingerprint: fingerprint.with_texts(&files), files: Ok(files) },
+                Err(errors) => Contents { fingerprint, files: Err(errors) },
+            }
+        };
         match aside(read) {
             Ok(outcome) => Ok(Self { sources: sources.clone(), outcome }),
             Err(error) => Err(ConfigError::unreadable(sources.file.clone(), error).into()),
@@ -128,7 +134,7 @@ fn aside_counted<T: Send + 'static>(
     }
 }
 
-fn read_files(sources: &Sources, is_strict: bool) -> Result<Vec<SourceFile>, ConfigErrors> {
+pub(super) fn read_files(sources: &Sources, is_strict: bool) -> Result<Vec<SourceFile>, ConfigErrors> {
     let is_strict = is_strict && rustix::process::geteuid().is_root();
     let mut paths = vec![sources.file.clone()];
     paths.extend(drop_ins(&sources.directory)?);

@@ -5,18 +5,31 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::Sources;
-use super::read::{aside, drop_ins};
+use super::read::{aside, drop_ins, read_files};
+use super::{SourceFile, Sources};
 
-/// What tells one state of the files from another: path, device, inode, size and times of each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fingerprint(Vec<(PathBuf, Option<Identity>)>);
+/// What tells one state of the files from another: path, device, inode, owner, mode, size and times of each.
+#[derive(Debug, Clone, Default)]
+pub struct Fingerprint {
+    files: Vec<(PathBuf, Option<Identity>)>,
+    /// A hash of their texts, where they were read.
+    texts: Option<blake3::Hash>,
+}
+
+impl PartialEq for Fingerprint {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files
+    }
+}
+
+impl Eq for Fingerprint {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
-    file: [u64; 3],
-    /// Also when the inode changed: whoever sets back the other time cannot set back that one.
-    times: [i64; 4],
+    file: [u64; 6],
+    modified: [i64; 2],
+    /// When the inode changed: whoever sets back the other time cannot set back this one.
+    changed: [i64; 2],
 }
 
 impl Fingerprint {
@@ -25,19 +38,57 @@ impl Fingerprint {
         let drop_ins = drop_ins(&sources.directory).unwrap_or_default();
         let identity = |path: &PathBuf| {
             let metadata = std::fs::metadata(path).ok()?;
+            let (mode, uid, gid) = (metadata.mode(), metadata.uid(), metadata.gid());
             Some(Identity {
-                file: [metadata.dev(), metadata.ino(), metadata.size()],
-                times: [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()],
+                file: [metadata.dev(), metadata.ino(), metadata.size(), mode.into(), uid.into(), gid.into()],
+                modified: [metadata.mtime(), metadata.mtime_nsec()],
+                changed: [metadata.ctime(), metadata.ctime_nsec()],
             })
         };
         let paths = std::iter::once(sources.file.clone()).chain(drop_ins);
-        Self(paths.map(|path| (path.clone(), identity(&path))).collect())
+        Self { files: paths.map(|path| (path.clone(), identity(&path))).collect(), texts: None }
     }
 
-    /// Looks at the files as they are, in a thread; nothing where earlier looks have not come to an end.
-    pub fn begin(sources: &Sources) -> Option<Receiver<Self>> {
+    /// The same with what was read.
+    pub(super) fn with_texts(self, files: &[SourceFile]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for SourceFile { path, text } in files {
+            for part in [path.as_os_str().as_encoded_bytes(), text.as_bytes()] {
+                hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+            }
+        }
+        Self { texts: Some(hasher.finalize()), ..self }
+    }
+
+    /// Looks at the files as they are, in a thread; nothing where earlier looks have not come to an end. Where a time alone is
+    /// another one than before, as after a link was made or `chmod` changed nothing, the texts decide: where those are the
+    /// same, it has them, too.
+    pub fn begin(sources: &Sources, before: Self) -> Option<Receiver<Self>> {
         let sources = sources.clone();
-        aside(move || Self::of(&sources)).ok()
+        aside(move || {
+            let now = Self::of(&sources);
+            match now != before && now.differs_in_time_only(&before) {
+                true => {
+                    read_files(&sources, false).map_or_else(|_| now.clone(), |files| now.clone().with_texts(&files))
+                }
+                false => now,
+            }
+        })
+        .ok()
+    }
+
+    /// Whether the files say what they said before.
+    pub fn says_as_much_as(&self, before: &Self) -> bool {
+        self == before || (self.texts.is_some() && self.texts == before.texts && self.differs_in_time_only(before))
+    }
+
+    fn differs_in_time_only(&self, other: &Self) -> bool {
+        let without_time =
+            |identity: &Option<Identity>| identity.as_ref().map(|identity| (identity.file, identity.modified));
+        self.files.len() == other.files.len()
+            && self.files.iter().zip(&other.files).all(|((path, identity), (other_path, other))| {
+                path == other_path && without_time(identity) == without_time(other)
+            })
     }
 }
 
@@ -123,5 +174,30 @@ mod tests {
         changes("a file that is gone");
         std::fs::write(path("d/note.txt"), "").unwrap();
         assert!(watch.poll().is_none() && watch.poll().is_none(), "other files are nobody's business");
+    }
+
+    /// The status said that the files had changed since they were read, until somebody read them again.
+    #[test]
+    fn a_link_to_a_file_or_its_old_mode_anew_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("main.toml");
+        std::fs::write(&file, "a = 1\n").unwrap();
+        let sources = Sources { file: file.clone(), directory: directory.path().join("d") };
+        let read = crate::config::read(&sources, crate::config::Reading::LENIENT).unwrap().fingerprint;
+        let now = || Fingerprint::begin(&sources, read.clone()).unwrap().recv().unwrap();
+        let until_the_clock_moves = |act: &dyn Fn()| {
+            while now() == read {
+                act();
+            }
+        };
+        until_the_clock_moves(&|| {
+            drop(std::fs::remove_file(directory.path().join("link")));
+            std::fs::hard_link(&file, directory.path().join("link")).unwrap();
+        });
+        assert!(now().says_as_much_as(&read));
+        let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+        std::fs::write(&file, "a = 2\n").unwrap();
+        std::fs::File::options().write(true).open(&file).unwrap().set_modified(modified).unwrap();
+        assert!(!now().says_as_much_as(&read), "whoever sets back the time is found out");
     }
 }

@@ -93,8 +93,8 @@ pub(super) enum Job {
     Search(Search),
     /// See [`Scanner::forget_findings`].
     Forget,
-    /// See [`Scanner::forget_refusals`].
-    ForgetRefusals,
+    /// Look again at the files of these plugins, if they were refused.
+    Again(BTreeSet<String>),
 }
 
 /// What came of a look.
@@ -127,16 +127,13 @@ impl Looker {
                 let findings = match job {
                     Job::First => scanner.first_look(),
                     Job::Poll => scanner.poll(),
+                    Job::Again(plugins) => scanner.look_again(&plugins),
                     Job::Search(search) => {
                         scanner.set_search(search);
                         continue;
                     }
                     Job::Forget => {
                         scanner.forget_findings();
-                        continue;
-                    }
-                    Job::ForgetRefusals => {
-                        scanner.forget_refusals();
                         continue;
                     }
                 };

@@ -174,13 +174,6 @@ impl Scanner {
         }
     }
 
-    /// Finds anew what was refused.
-    pub fn forget_refusals(&mut self) {
-        for tracked in self.tracked.values_mut().filter(|tracked| tracked.refused.is_some()) {
-            tracked.settled = None;
-        }
-    }
-
     /// Whether some files are to be looked at again in a while.
     pub fn tries_again(&self) -> bool {
         self.tracked.values().any(|tracked| tracked.again.is_some())
@@ -197,9 +190,28 @@ impl Scanner {
         findings
     }
 
+    /// Looks at the files of some plugins that were refused. Who mended one says so, and need not wait for it to be the same for
+    /// two polls; the files of others, which a linker may be writing, do.
+    pub fn look_again(&mut self, plugins: &BTreeSet<String>) -> Vec<Finding> {
+        let is_refused = |name: &&String| self.tracked.get(*name).is_some_and(|tracked| tracked.refused.is_some());
+        let refused: BTreeSet<_> = plugins.iter().filter(is_refused).cloned().collect();
+        for (_, tracked) in self.tracked.iter_mut().filter(|(name, _)| refused.contains(*name)) {
+            tracked.settled = None;
+        }
+        let mut findings = self.look(|name| refused.contains(name));
+        findings.extend(self.look(|name| refused.contains(name)));
+        findings
+    }
+
     /// Looks once; what changed since an earlier poll and not since the last one is a finding.
     pub fn poll(&mut self) -> Vec<Finding> {
         let began = SystemTime::now();
+        let findings = self.look(|_| true);
+        self.polled = Some(began);
+        findings
+    }
+
+    fn look(&mut self, is_wanted: impl Fn(&str) -> bool) -> Vec<Finding> {
         let (present, unreadable) = self.list();
         let sighting = Sighting::now(self.polled);
         let mut findings = Vec::new();
@@ -208,7 +220,8 @@ impl Scanner {
             self.missing.clone_from(&missing);
             findings.push(Finding::Missing(missing));
         }
-        let names: BTreeSet<_> = self.tracked.keys().chain(present.keys()).cloned().collect();
+        let names = self.tracked.keys().chain(present.keys()).filter(|name| is_wanted(name));
+        let names: BTreeSet<_> = names.cloned().collect();
         let mut changed = Vec::new();
         for name in names {
             let locations = present.get(&name).cloned().unwrap_or_default();
@@ -237,7 +250,6 @@ impl Scanner {
                 findings.push(finding);
             }
         }
-        self.polled = Some(began);
         *self.whole_file.get_mut().unwrap_or_else(PoisonError::into_inner) = Vec::new();
         findings
     }

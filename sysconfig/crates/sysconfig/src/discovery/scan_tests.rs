@@ -77,6 +77,26 @@ fn a_file_is_taken_when_two_looks_agree() {
     assert_eq!(bench.settle(), ["+a"]);
 }
 
+/// Whoever restarted a plugin got what a linker had written so far of another.
+#[test]
+fn a_file_that_was_mended_is_taken_at_once_and_no_other() {
+    let mut bench = Bench::new(&["p"]);
+    let mended = bench.write("p/sysconfig-plugin-a", SCRIPT);
+    let other = bench.write("p/sysconfig-plugin-b", SCRIPT);
+    for path in [&mended, &other] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    assert_eq!(bench.settle(), ["a: not executable", "b: not executable"]);
+    for path in [&mended, &other] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    bench.write("p/sysconfig-plugin-new", SCRIPT);
+    let wanted = BTreeSet::from(["a".to_owned(), "new".to_owned()]);
+    let found = bench.scanner.look_again(&wanted);
+    assert!(matches!(&found[..], [Finding::Candidate(candidate)] if candidate.name == "a"), "{found:?}");
+    assert_eq!(bench.settle(), ["+b", "+new"], "when they are the same for two polls");
+}
+
 #[test]
 fn a_link_over_the_old_name_is_a_change_even_of_the_same_size_and_time() {
     let mut bench = Bench::new(&["p"]);

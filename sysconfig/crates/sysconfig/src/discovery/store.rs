@@ -11,7 +11,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::service::instance::prepare_directory;
+use crate::service::instance::{InstanceError, prepare_directory};
+use crate::text::chain;
 
 /// Only the daemon's user may read or start a copy, and nobody may change it.
 const COPY_MODE: u32 = 0o500;
@@ -43,15 +44,18 @@ pub struct CopyStore {
 }
 
 impl CopyStore {
-    /// The store in `state_directory`.
+    /// The store in `state_directory`. Where its directory cannot be made now, as on a full disk, copies cannot be made
+    /// either, which is told of each plugin.
     ///
     /// # Errors
     ///
-    /// When its directory cannot be made.
-    pub fn open(state_directory: &Path) -> Result<Self, crate::service::instance::InstanceError> {
+    /// When its directory is somebody else's, who could replace what is in it.
+    pub fn open(state_directory: &Path) -> Result<Self, InstanceError> {
         let directory = state_directory.join("plugins");
-        prepare_directory(&directory)?;
-        Ok(Self { directory, in_use: Mutex::new(HashMap::new()) })
+        match prepare_directory(&directory) {
+            Err(error @ InstanceError::ForeignDirectory { .. }) => Err(error),
+            _ => Ok(Self { directory, in_use: Mutex::new(HashMap::new()) }),
+        }
     }
 
     /// The copy of these contents, if there is one. A copy from before a crash or a full disk may be cut off, so it is
@@ -78,6 +82,13 @@ impl CopyStore {
         let path = directory.join(file_name);
         // Several may be read at the same time; they are written, and collected, one by one.
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        for directory in [&self.directory, &directory] {
+            prepare_directory(directory).map_err(|source| StoreError {
+                operation: "make the directory of",
+                path: path.clone(),
+                source: io::Error::other(chain(&source)),
+            })?;
+        }
         write_copy(&directory, &path, contents)?;
         Ok(hold(&mut in_use, path, &hash))
     }
@@ -119,11 +130,6 @@ fn write_copy(directory: &Path, path: &Path, contents: &[u8]) -> Result<(), Stor
         let path = path.to_owned();
         move |source| StoreError { operation, path, source }
     };
-    prepare_directory(directory).map_err(|source| StoreError {
-        operation: "make the directory of",
-        path: path.to_owned(),
-        source: std::io::Error::other(source),
-    })?;
     let temporary = directory.join(".new");
     // A left-over of a crash has a mode that forbids writing.
     drop(std::fs::remove_file(&temporary));

@@ -51,11 +51,11 @@ impl Watch {
         drop(self.words.send(Word::Attend(attention)));
     }
 
-    /// Looks at once at what was refused, whatever was found before. What comes of it was delivered when the answer comes; none
-    /// comes when the watch ends.
-    pub fn look_again(&self) -> Receiver<()> {
+    /// Looks at once at the file of one plugin that was refused, whatever was found before. What comes of it was delivered when
+    /// the answer comes; none comes when the watch ends.
+    pub fn look_again(&self, plugin: &str) -> Receiver<()> {
         let (asker, done) = channel();
-        drop(self.words.send(Word::Again(asker)));
+        drop(self.words.send(Word::Again(plugin.to_owned(), asker)));
         done
     }
 
@@ -129,7 +129,7 @@ fn looker_factory(
 #[derive(Debug)]
 enum Word {
     Attend(Attention),
-    Again(Sender<()>),
+    Again(String, Sender<()>),
     Looked(Looked),
     End,
 }
@@ -161,8 +161,8 @@ struct Watcher {
 /// Who wants to know when a look is over that began after he asked for it.
 #[derive(Debug, Default)]
 struct Askers {
-    /// The look has not begun.
-    early: Vec<Sender<()>>,
+    /// The look has not begun; for which plugins.
+    early: Vec<(String, Sender<()>)>,
     /// It is under way.
     waiting: Vec<Sender<()>>,
     /// It is over, and what was found is being delivered.
@@ -186,8 +186,8 @@ impl Watcher {
                     next_look = next_look.min(Instant::now() + self.attention.interval);
                     continue;
                 }
-                Ok(Word::Again(asker)) => {
-                    self.askers.early.push(asker);
+                Ok(Word::Again(plugin, asker)) => {
+                    self.askers.early.push((plugin, asker));
                     self.look_for_askers();
                     continue;
                 }
@@ -214,10 +214,9 @@ impl Watcher {
     /// Looks at what was refused, as soon as no other look is under way.
     fn look_for_askers(&mut self) {
         if self.under_way.is_none() && !self.askers.early.is_empty() {
-            self.askers.waiting = std::mem::take(&mut self.askers.early);
-            self.looker.give(Job::ForgetRefusals);
-            // Who mended a file says so: it need not be the same for two looks.
-            self.looker.give(Job::First);
+            let (plugins, askers) = std::mem::take(&mut self.askers.early).into_iter().unzip();
+            self.askers.waiting = askers;
+            self.looker.give(Job::Again(plugins));
             self.under_way = Some(Look::Poll);
         }
     }

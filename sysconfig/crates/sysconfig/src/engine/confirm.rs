@@ -15,6 +15,7 @@ use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
 use super::cycle::Mode;
 use super::retry::Retry;
 use super::undo::can_succeed;
+use super::unwritten::Part;
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::state::confirmation::{Confirmation, Pending, RevocableStep};
@@ -245,9 +246,8 @@ impl Engine {
     }
 
     pub(super) fn store_confirmation(&mut self) {
-        if let Err(error) = self.confirming.state.store() {
-            self.log.error(SELF, self.state_failure(&error).message);
-        }
+        let written = self.confirming.state.store();
+        self.note_written(Part::Confirmation, written);
     }
 
     pub(super) fn nothing_to_confirm(&self) -> ErrorObject {

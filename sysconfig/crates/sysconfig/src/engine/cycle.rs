@@ -11,8 +11,9 @@ use sysconfig_protocol::method::{Apply as ApplyStep, MakePlan, Observe, Verify};
 use sysconfig_protocol::{Diagnostic, Digest, ErrorObject, Level, Outcome, Step};
 
 use super::proposal::{Outlook, Proposal};
+use super::reconfigure::Rejected;
 use super::record::Started;
-use super::{Engine, SELF, intake, subject};
+use super::{Engine, intake, subject};
 use crate::clock;
 use crate::plugin::CallError;
 use crate::state::StateError;
@@ -88,9 +89,12 @@ impl Engine {
         if !request.dry_run {
             self.nothing_waits()?;
         }
-        let mut proposal = self.read_again().map_err(|report| {
-            let message = "the configuration files have faults, so nothing was done";
-            ErrorObject::new(code::FAILED, message).causes(vec![report]).help("mend the files and try again")
+        let mut proposal = self.read_again().map_err(|Rejected { report, is_unread, .. }| {
+            let (message, help) = match is_unread {
+                true => ("the configuration files cannot be read, so nothing was done", "sysconfigctl doctor"),
+                false => ("the configuration files have faults, so nothing was done", "mend the files and try again"),
+            };
+            ErrorObject::new(code::FAILED, message).causes(vec![report]).help(help)
         })?;
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
             return Ok(self.begin_apply(proposal, request, BTreeMap::new()));
@@ -331,16 +335,13 @@ impl Engine {
             let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
             self.in_doubt.push(InDoubt { sequence, plugin, undo: false, step, at_unix_ms, is_inherited: false });
         } else {
-            let message = error.as_ref().map(|error| error.message.clone());
-            if let Err(error) = self.journal.result(sequence, result, message) {
-                self.log.warn(SELF, self.state_failure(&error).message);
-            }
+            self.journal_result(sequence, result, error.as_ref().map(|error| error.message.clone()));
         }
         applied(step, result, duration_ms, error)
     }
 
     pub(super) fn state_failure(&self, error: &StateError) -> Failure {
-        Failure { message: chain(error), help: Some("see that the disk is not full".to_owned()) }
+        Failure { message: chain(error), help: Some("see that the disk has room, and is not read-only".to_owned()) }
     }
 }
 

@@ -158,7 +158,7 @@ impl Engine {
                 self.note_live(candidate);
             }
             Err(rejection) => {
-                if let Some(managed) = self.plugins.get_mut(&candidate.name).filter(|_| rejection.is_for_now) {
+                if let Some(managed) = self.plugins.get_mut(&candidate.name) {
                     managed.waiting_build = Some(candidate.clone());
                 }
                 self.keep_old(&candidate.name, rejection.failure, Some(build_id(&candidate.copy)));

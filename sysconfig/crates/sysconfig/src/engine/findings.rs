@@ -11,7 +11,7 @@ use super::managed::Managed;
 use super::retry::Retry;
 use super::{Engine, EngineError, Event, SELF, shown, subject};
 use crate::config::ConfigWatch;
-use crate::discovery::{Attention, Candidate, Finding, FindingKey, FirstLook, Search, System, Watch, watch};
+use crate::discovery::{Attention, Candidate, Finding, FindingKey, FirstLook, Search, System, watch};
 
 impl Engine {
     pub(super) fn start_watching(&mut self) -> Result<(), EngineError> {
@@ -88,6 +88,7 @@ impl Engine {
                 let managed = self.plugins.entry(name.clone()).or_insert_with(|| Managed::new(path.clone()));
                 managed.path = path;
                 managed.file_gone = false;
+                managed.waiting_build = None;
                 let failure = Failure { message, help };
                 self.keep_old(&name, failure, None);
                 self.await_file(&name, is_tried_again);
@@ -120,10 +121,11 @@ impl Engine {
         }
     }
 
-    /// Looks anew at files that were refused, and acts on what comes of it, as far as that takes no longer than an answer may.
-    pub(super) fn look_again(&mut self) {
+    /// Looks anew at a plugin's file that was refused, and acts on what was found, as far as that takes no longer than an
+    /// answer may.
+    pub(super) fn look_again(&mut self, name: &str) {
         let patience = self.config.settings.plugins.deadlines.answer;
-        let Some(looked) = self.watch.as_ref().map(Watch::look_again) else { return };
+        let Some(looked) = self.watch.as_ref().map(|watch| watch.look_again(name)) else { return };
         if looked.recv_timeout(patience).is_ok() {
             for (_, finding) in self.found.take() {
                 self.take_finding(finding);

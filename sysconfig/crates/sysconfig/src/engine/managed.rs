@@ -23,7 +23,8 @@ pub(super) struct Managed {
     pub(super) path: PathBuf,
     /// What is started when the plugin is to be started; none when no usable file was seen yet.
     pub(super) candidate: Option<Candidate>,
-    /// A build that is taken when the change that waits is confirmed or undone.
+    /// The newest build where that is not the one at work. It is tried again when a change that waits is confirmed or undone,
+    /// and when an administrator restarts the plugin.
     pub(super) waiting_build: Option<Candidate>,
     /// The process.
     pub(super) live: Option<Live>,

@@ -20,6 +20,7 @@
 //! * `intake`: limits of what plugins say;
 //! * `proposal`: planning for files that are not in force;
 //! * `reconfigure`: taking over changed configuration files;
+//! * `unwritten`: what memory has and the disk has not;
 //! * `report`: what goes onto the board;
 //! * `ending`: the end of one process, and of all.
 
@@ -46,6 +47,7 @@ mod report;
 mod retry;
 mod start;
 mod undo;
+mod unwritten;
 
 pub use queue::{Answer, Command, Event, Reply, Turn, Turns};
 pub(crate) use reconfigure::reading_files;
@@ -59,7 +61,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sysconfig_protocol::admin::{Activity, CycleReport, Failure, HappeningKind, Problem};
+use sysconfig_protocol::admin::{Activity, CycleReport, HappeningKind, Problem};
 use sysconfig_protocol::{Call, Event as PluginEvent};
 
 use crate::board::Board;
@@ -81,6 +83,8 @@ use events::{EventBook, Subject};
 use latest::Latest;
 use managed::Managed;
 use proposal::Trial;
+use reconfigure::Unread;
+use unwritten::{Part, Unwritten};
 
 /// What the engine is made of.
 #[derive(Debug)]
@@ -134,8 +138,10 @@ pub struct Engine {
     config_seen: Fingerprint,
     config_loaded_unix_ms: u64,
     config_rejected: Option<String>,
-    /// Why what is in force is not on the disk.
-    record_trouble: Option<Failure>,
+    /// The files are being read still, because their file system does not answer.
+    config_unread: Option<Unread>,
+    state_directory: PathBuf,
+    unwritten: Unwritten,
     /// Why the log does not go where it is to go.
     log_trouble: Option<String>,
     /// The steps that were planned for files that say something new, which is not in force.
@@ -204,12 +210,21 @@ impl Engine {
         let (fingerprints, damaged_key) = Fingerprints::load(&state_directory)?;
         let (applied, damaged) = Applied::load(&state_directory)?;
         let (mut confirmation, lost) = Confirmation::load(&state_directory)?;
+        let mut unwritten = Vec::new();
         if fingerprints.is_new {
-            confirmation.hold_whatever_is_configured()?;
+            let held = confirmation.hold_whatever_is_configured();
             // Whoever is interrupted before this finds no key the next time, and holds them again.
-            fingerprints.keep(&state_directory)?;
+            let kept = if held.is_ok() { fingerprints.keep(&state_directory) } else { Ok(()) };
+            unwritten.extend([(Part::Confirmation, held), (Part::Key, kept)]);
         }
-        let (journal, in_doubt, unreadable) = Journal::open(&state_directory)?;
+        let (journal, in_doubt, unreadable) = match Journal::open(&state_directory) {
+            Ok(opened) => opened,
+            Err(error) => {
+                unwritten.push((Part::Journal, Err(error)));
+                let (journal, in_doubt) = Journal::closed(&state_directory);
+                (journal, in_doubt, None)
+            }
+        };
         let said = Latest::new();
         let (reports, words) = (sender.clone(), said.clone());
         let reporter = move |report| match report {
@@ -229,7 +244,9 @@ impl Engine {
             config_seen,
             config_loaded_unix_ms: clock::unix_ms(),
             config_rejected: None,
-            record_trouble: None,
+            config_unread: None,
+            state_directory,
+            unwritten: Unwritten::default(),
             log_trouble: None,
             proposed_steps: None,
             trial: Trial::default(),
@@ -260,6 +277,9 @@ impl Engine {
             said,
             found: Latest::new(),
         };
+        for (part, written) in unwritten {
+            engine.note_written(part, written);
+        }
         if lost.as_ref().is_some_and(Damaged::is_kept) {
             engine.store_confirmation();
         }
@@ -302,6 +322,8 @@ impl Engine {
                 Err(RecvTimeoutError::Timeout) => (),
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.write_when_due();
+            self.see_whether_files_answer();
             self.retry_due();
             self.undo_when_due();
             self.undo_left_when_due();

@@ -65,6 +65,10 @@ impl Engine {
         self.swap(proposal);
         let mut refusals: BTreeMap<String, Failure> = BTreeMap::new();
         for name in &proposed {
+            // Nobody is asked for a plan then, either.
+            if self.yields_to_undoing() {
+                break;
+            }
             self.trial.plugins.insert(name.clone());
             // Whoever cannot be asked is told as such when it is to plan; who refuses would plan for what it had before.
             if let Err(error @ CallError::Refused(_)) = self.give_part(name) {
@@ -78,7 +82,7 @@ impl Engine {
             }
         }
         self.swap(proposal);
-        self.end_trial(&proposed);
+        self.end_trial();
         let steps = parts.iter().filter(|part| proposed.contains(&part.plugin)).map(|part| part.steps.len()).sum();
         self.proposed_steps = Some(steps);
         Outlook { parts, problems, proposed }
@@ -115,18 +119,23 @@ impl Engine {
     }
 
     /// Gives every plugin back what is in force.
-    fn end_trial(&mut self, proposed: &BTreeSet<String>) {
-        for name in proposed {
-            if let Err(CallError::Refused(object)) = self.give_part(name) {
+    fn end_trial(&mut self) {
+        let mut stubborn = Vec::new();
+        for name in self.trial.plugins.clone() {
+            if let Err(CallError::Refused(object)) = self.give_part(&name) {
                 let message = format!("does not take back the configuration in force: {}", object.chain());
-                self.log.warn(&subject(name), message);
-                drop(self.restart_plugin(name));
+                self.log.warn(&subject(&name), message);
+                stubborn.push(name);
             }
         }
         // The last of what a plugin said is in the queue before its last answer is.
         self.take_waiting_events();
         let muted = std::mem::take(&mut self.trial).muted;
         self.hear_anew(muted);
+        // A new process applies what is owed, and so has to wait until everybody has what is in force.
+        for name in stubborn {
+            self.restart_process(&name);
+        }
     }
 
     /// What plugins said meanwhile may have been about the other files, or real news. So each is asked to look at the machine,
@@ -134,7 +143,8 @@ impl Engine {
     /// counts as it is.
     fn hear_anew(&mut self, muted: BTreeMap<String, BTreeMap<String, Value>>) {
         for name in muted.keys() {
-            if self.assignment.parts.contains_key(name) && self.running().contains(name) {
+            let is_asked = self.assignment.parts.contains_key(name) && self.is_running(name);
+            if is_asked && !self.yields_to_undoing() {
                 if let Err(failure) = self.observe(name) {
                     self.log.warn(&subject(name), failure.message);
                 }

@@ -1,18 +1,19 @@
 //! Taking over changed configuration files.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use sysconfig_protocol::Diagnostic;
-use sysconfig_protocol::admin::{Activity, HappeningKind, ReloadReport};
+use sysconfig_protocol::Severity;
+use sysconfig_protocol::admin::{Activity, Failure, HappeningKind, Problem, ReloadReport};
 use sysconfig_protocol::method::Validate;
 
 use super::cycle::Mode;
 use super::proposal::Proposal;
 use super::record::Started;
-use super::{Engine, SELF, intake, subject};
+use super::{Engine, SELF, intake, subject, within};
 use crate::clock;
 use crate::config::{
-    self, Assignment, ConfigErrors, Configuration, Contents, Reading, Settings, SourceFile, assign, parse, render,
+    self, Assignment, ConfigErrors, Configuration, Contents, Pending, Reading, Settings, SourceFile, assign, parse,
+    render,
 };
 use crate::plugin::CallError;
 use crate::text::{chain, cut};
@@ -27,9 +28,9 @@ impl Engine {
     /// Reads the files again, and applies them when they say something new.
     pub(super) fn reload_config(&mut self) -> ReloadReport {
         self.reopen_log();
-        let (accepted, proposal, error) = match self.read_again() {
+        let (accepted, proposal, rejected) = match self.read_again() {
             Ok(proposal) => (true, proposal, None),
-            Err(report) => (false, None, Some(report)),
+            Err(rejected) => (false, None, Some(rejected)),
         };
         let changed = proposal.is_some();
         if let Some(proposal) = proposal {
@@ -43,16 +44,19 @@ impl Engine {
         }
         let is_wanted = changed || (accepted && self.has_errors());
         let apply = is_wanted.then(|| self.cycle("reload of the configuration", &names, Mode::APPLY));
-        ReloadReport { accepted, changed, error, apply }
+        let (error, problems) = rejected.map(|rejected| (rejected.report, rejected.problems)).unzip();
+        ReloadReport { accepted, changed, error, problems: problems.unwrap_or_default(), apply }
     }
 
     /// Reads the files again; answers what they say when it is something new, and without faults. Nothing of it is in
     /// force yet. Faults are answered as a report.
-    pub(super) fn read_again(&mut self) -> Result<Option<Proposal>, String> {
+    pub(super) fn read_again(&mut self) -> Result<Option<Proposal>, Rejected> {
         self.proposed_steps = None;
-        let config = match self.read_files().and_then(parse) {
+        let read = self.read_files();
+        let config = match read.and_then(parse) {
             Ok(config) => config,
-            Err(errors) => return Err(self.reject_config(cut(&render(&errors), REPORT_BYTES))),
+            Err(errors) if errors.are_of_silence() => return Err(self.miss_config(&errors)),
+            Err(errors) => return Err(self.reject_config(Rejected::of(&errors))),
         };
         if config.same_as(&self.config) {
             self.config_rejected = None;
@@ -64,20 +68,50 @@ impl Engine {
         let assignment = assign(&config.machine, &self.claims());
         let faults = self.judge(&config, &assignment);
         if !faults.is_empty() {
-            return Err(self.reject_config(cut(&faults.join("\n"), REPORT_BYTES)));
+            let report = faults.iter().map(in_words).collect::<Vec<_>>().join("\n");
+            let (report, problems) = (cut(&report, REPORT_BYTES), intake::fitting(faults));
+            return Err(self.reject_config(Rejected { report, problems, is_unread: false }));
         }
         self.config_rejected = None;
         Ok(Some(Proposal { config, assignment }))
     }
 
     fn read_files(&mut self) -> Result<Vec<SourceFile>, ConfigErrors> {
-        let reading = Reading { patience: self.config.settings.plugins.deadlines.answer, ..Reading::STRICT };
+        let patience = self.config.settings.plugins.deadlines.answer;
+        let pending = Pending::begin(&self.sources, Reading::STRICT.is_strict)?;
         self.board.set_activity(reading_files());
-        let read = config::read(&self.sources, reading);
+        let read = pending.wait(patience);
         self.board.set_activity(Activity::Idle);
-        let Contents { fingerprint, files } = read?;
+        let Some(Contents { fingerprint, files }) = read else {
+            let silence = pending.silence(patience);
+            self.config_unread = Some(Unread::new(pending, &silence));
+            return Err(silence);
+        };
+        self.config_unread = None;
         self.board.set_config_seen(fingerprint);
         files
+    }
+
+    /// Nobody knows what the files say. That is no verdict on what they said before, nor a new one.
+    fn miss_config(&mut self, errors: &ConfigErrors) -> Rejected {
+        let rejected = Rejected { is_unread: true, ..Rejected::of(errors) };
+        self.log.error(SELF, format!("the configuration cannot be read:\n{}", rejected.report));
+        rejected
+    }
+
+    /// The file system of the files may answer by now. Whether they say something new is told with the status.
+    pub(super) fn see_whether_files_answer(&mut self) {
+        let Some(unread) = &mut self.config_unread else { return };
+        if unread.again > Instant::now() {
+            return;
+        }
+        unread.again = Instant::now() + Unread::PAUSE;
+        if unread.pending.wait(Duration::ZERO).is_some() {
+            self.config_unread = None;
+            self.log.info(SELF, "the configuration files can be read again");
+            // The change that was to be read is told once only.
+            self.config_changed(Instant::now());
+        }
     }
 
     /// The files changed, and nobody said anything: they are taken over and applied if reloads apply; otherwise only the
@@ -136,32 +170,38 @@ impl Engine {
         self.log_trouble = failed;
     }
 
-    fn reject_config(&mut self, report: String) -> String {
+    fn reject_config(&mut self, rejected: Rejected) -> Rejected {
+        let report = &rejected.report;
         // Whoever asks again and again must not fill the log with the same report.
-        if self.config_rejected.as_ref() != Some(&report) {
+        if self.config_rejected.as_ref() != Some(report) {
             self.log.error(SELF, format!("the configuration was not taken over:\n{report}"));
-            self.board.note(HappeningKind::ConfigRefused, None, &*report);
+            self.board.note(HappeningKind::ConfigRefused, None, &**report);
         }
         self.config_rejected = Some(report.clone());
-        report
+        rejected
     }
 
     /// Asks every owner that runs what it thinks of its new part; an error of any keeps all of it out.
-    fn judge(&mut self, fresh: &Configuration, assignment: &Assignment) -> Vec<String> {
+    fn judge(&mut self, fresh: &Configuration, assignment: &Assignment) -> Vec<Problem> {
         let deadline = self.config.settings.plugins.deadlines.answer;
         let mut faults = Vec::new();
         for (name, config) in &assignment.parts {
-            if self.plugins.get(name).is_none_or(|managed| managed.live.is_none()) {
+            // What is not judged because a change has to be undone first is not planned for, either.
+            if !self.is_running(name) || self.yields_to_undoing() {
                 continue;
             }
             match self.call(name, &Validate { config: config.clone() }, deadline) {
                 Ok(findings) => {
                     let found = intake::findings(findings.diagnostics);
                     let errors = found.iter().filter(|diagnostic| diagnostic.is_error());
-                    faults.extend(errors.map(|diagnostic| located(fresh, diagnostic)));
+                    faults.extend(
+                        errors.map(|found| Problem { place: fresh.place_of(&found.key), ..within(name, found) }),
+                    );
                 }
                 Err(CallError::Refused(object)) => {
-                    faults.push(intake::refusal(&format!("plugin {name}: "), &object).message);
+                    let Failure { message, help } = intake::refusal("validate: ", &object);
+                    let (subject, severity) = (subject(name), Severity::Error);
+                    faults.push(Problem { subject, message, help, place: None, severity });
                 }
                 // A plugin that broke down has no say; it is started again, with the new configuration.
                 Err(CallError::Fault(_)) => (),
@@ -229,10 +269,48 @@ pub(crate) fn reading_files() -> Activity {
     Activity::Busy { doing: "reading the configuration files".to_owned(), since_unix_ms: clock::unix_ms() }
 }
 
-/// A plugin's finding with the place that it is about.
-fn located(config: &Configuration, diagnostic: &Diagnostic) -> String {
-    let place = config.place_of(&diagnostic.key);
-    let place = place.map(|place| format!("{}:{}:{}: ", place.file, place.line, place.column)).unwrap_or_default();
-    let help = diagnostic.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
-    format!("{place}{}: {}{help}", diagnostic.key, diagnostic.message)
+/// Where, what, and what to do about it.
+fn in_words(problem: &Problem) -> String {
+    let Problem { subject, message, help, place, .. } = problem;
+    let place = match place {
+        Some(place) => format!("{}:{}:{}", place.file, place.line, place.column),
+        None => subject.clone(),
+    };
+    let help = help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+    format!("{place}: {message}{help}")
+}
+
+/// Why the files are not taken over.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    /// For people, with places.
+    pub(super) report: String,
+    /// For programs, each fault by itself.
+    pub(super) problems: Vec<Problem>,
+    /// Nobody knows what they say.
+    pub(super) is_unread: bool,
+}
+
+impl Rejected {
+    fn of(errors: &ConfigErrors) -> Self {
+        let (report, problems) = (cut(&render(errors), REPORT_BYTES), intake::fitting(config::problems(errors)));
+        Self { report, problems, is_unread: false }
+    }
+}
+
+/// A reading of the files that has not come to an end in time.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pending: Pending,
+    pub(super) report: String,
+    /// When it is looked at again.
+    pub(super) again: Instant,
+}
+
+impl Unread {
+    const PAUSE: Duration = Duration::from_secs(1);
+
+    fn new(pending: Pending, silence: &ConfigErrors) -> Self {
+        Self { pending, report: render(silence), again: Instant::now() + Self::PAUSE }
+    }
 }

@@ -6,10 +6,9 @@ use sysconfig_protocol::admin::{AppliedStep, ApplyReport, CycleReport, Happening
 
 use super::cycle::{Mode, REQUEST};
 use super::exchange::keys;
-use super::{Engine, SELF, subject};
+use super::{Engine, SELF, subject, unwritten};
 use crate::clock;
 use crate::state::applied::AppliedPart;
-use crate::text::chain;
 
 impl Engine {
     /// Takes over what a cycle found out about a plugin.
@@ -44,12 +43,11 @@ impl Engine {
     /// daemon that was killed are still told until an administrator applies, because nobody has heard of them yet, and
     /// an event may start the next cycle at once.
     fn resolve_doubts(&mut self, plugin: &str, trigger: &str) {
-        for doubt in self.in_doubt.iter_mut().filter(|doubt| doubt.plugin == plugin) {
-            let Some(sequence) = doubt.sequence.take() else { continue };
+        let doubts = self.in_doubt.iter_mut().filter(|doubt| doubt.plugin == plugin);
+        let open: Vec<_> = doubts.filter_map(|doubt| doubt.sequence.take()).collect();
+        for sequence in open {
             let note = "the plugin's part was in force afterwards".to_owned();
-            if let Err(error) = self.journal.result(sequence, StepResult::Unknown, Some(note)) {
-                self.log.warn(SELF, chain(&error));
-            }
+            self.journal_result(sequence, StepResult::Unknown, Some(note));
         }
         let is_told = trigger == REQUEST;
         self.in_doubt.retain(|doubt| doubt.plugin != plugin || (doubt.is_inherited && !is_told));
@@ -79,11 +77,8 @@ impl Engine {
         if !has_changed && self.applied.get(name).is_some_and(is_known) {
             return;
         }
-        let failed = self.applied.record(name, part).err().map(|error| self.state_failure(&error));
-        if let Some(failure) = &failed {
-            self.log.warn(SELF, &failure.message);
-        }
-        self.record_trouble = failed;
+        let written = self.applied.record(name, part);
+        self.note_written(unwritten::Part::Applied, written);
     }
 
     pub(super) fn note_cycle(&mut self, started: Started, applied: bool, report: &ApplyReport) {

@@ -23,7 +23,7 @@ impl Engine {
         };
         let problems = intake::fitting(problems);
         let plugins = self.plugins.iter().map(|(name, managed)| {
-            let applied = self.applied.get(name).map(|part| part.at_unix_ms);
+            let applied = self.applied.at(name);
             managed.status(name, self.assignment.parts.contains_key(name), applied)
         });
         let plugins = plugins.collect();
@@ -62,13 +62,7 @@ impl Engine {
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.lasting_problems.clone();
-        problems.extend(self.record_trouble.iter().map(|failure| Problem {
-            subject: "state".to_owned(),
-            message: format!("what is in force is not remembered: {}", failure.message),
-            help: failure.help.clone(),
-            place: None,
-            severity: Severity::Warning,
-        }));
+        problems.extend(self.unwritten_problems());
         problems.extend(self.path_problems());
         problems.extend(self.config_problems());
         problems.extend(self.proposal_problem());
@@ -114,6 +108,16 @@ impl Engine {
             place: None,
             severity: Severity::Error,
         });
+        let unread = self.config_unread.as_ref().map(|unread| Problem {
+            subject: "config".to_owned(),
+            message: format!(
+                "nobody knows what the files say, and what was read before stays in force:\n{}",
+                unread.report
+            ),
+            help: Some("see that their file system answers, then: sysconfigctl reload".to_owned()),
+            place: None,
+            severity: Severity::Error,
+        });
         let log = self.log_trouble.as_ref().map(|message| Problem {
             subject: "config".to_owned(),
             message: format!("{message}; the log goes to standard error"),
@@ -127,7 +131,7 @@ impl Engine {
             self.plugins.iter().filter(|(_, managed)| is_unknown(managed)).map(|(name, _)| name.as_str()).collect();
         let unowned = &self.assignment.unowned;
         let unowned = unowned.iter().map(|unowned| unowned_problem(&self.config, unowned, &claims, &down));
-        rejected.into_iter().chain(log).chain(unowned).collect()
+        rejected.into_iter().chain(unread).chain(log).chain(unowned).collect()
     }
 
     fn plugin_problems(&self, name: &str, managed: &Managed, problems: &mut Vec<Problem>) {

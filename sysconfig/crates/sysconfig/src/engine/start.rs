@@ -30,23 +30,21 @@ pub(super) struct Rejection {
     /// Starting it again would not help.
     is_final: bool,
     conflicts: bool,
-    /// It may become the plugin when the change that waits is confirmed or undone.
-    pub(super) is_for_now: bool,
 }
 
 impl Rejection {
     fn retry(message: String) -> Self {
-        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false, is_for_now: false }
+        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false }
     }
 
     /// Another plugin has what it claims.
     pub(super) fn conflict(failure: Failure) -> Self {
-        Self { failure, is_final: true, conflicts: true, is_for_now: false }
+        Self { failure, is_final: true, conflicts: true }
     }
 
     /// The one that is there is needed for a while.
     pub(super) fn for_now(failure: Failure) -> Self {
-        Self { failure, is_final: false, conflicts: false, is_for_now: true }
+        Self { failure, is_final: false, conflicts: false }
     }
 
     pub(super) fn of_call(method: &str, error: &CallError) -> Self {
@@ -54,7 +52,7 @@ impl Rejection {
             CallError::Refused(object) => intake::refusal(&format!("{method} failed: "), object),
             CallError::Fault(fault) => Failure { message: fault.to_string(), help: None },
         };
-        Self { failure, is_final: false, conflicts: false, is_for_now: false }
+        Self { failure, is_final: false, conflicts: false }
     }
 }
 
@@ -238,6 +236,8 @@ impl Engine {
             .flatten()
             .chain(self.confirming.deadline().or(self.confirming.retry.at).filter(|_| !self.awaits_first_look))
             .chain(self.drift_due())
+            .chain(self.unwritten.again)
+            .chain(self.config_unread.as_ref().map(|unread| unread.again))
             .min();
         next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
     }
@@ -278,16 +278,16 @@ impl Engine {
         let process = |engine: &Self| engine.plugins.get(name)?.live.as_ref().map(|live| live.process.instance());
         let before = process(self);
         if self.plugins.get(name).is_some_and(|managed| managed.last_error.is_some()) {
-            self.look_again();
+            self.look_again(name);
+        }
+        // One that did not come up beside the process at work may do so now.
+        if let Some(newest) = self.plugins.get_mut(name).and_then(|managed| managed.waiting_build.take()) {
+            self.take_candidate(newest.seen_now());
         }
         let has_just_started = process(self).is_some_and(|instance| Some(instance) != before);
         let Some(managed) = self.plugins.get_mut(name) else {
-            let object = ErrorObject::new(code::NO_SUCH_PLUGIN, format!("there is no plugin {name:?}"));
-            let known: Vec<_> = self.plugins.keys().map(String::as_str).collect();
-            return Err(object.help(match known.is_empty() {
-                true => "no plugins were found: sysconfigctl plugins says where they are looked for".to_owned(),
-                false => format!("plugins are: {}", known.join(", ")),
-            }));
+            self.publish();
+            return Err(self.board.no_such_plugin(name));
         };
         managed.backoff = super::backoff::Backoff::default();
         if managed.candidate.is_none() {
@@ -298,12 +298,17 @@ impl Engine {
         if has_just_started {
             return self.status_of(name);
         }
-        if let Some(live) = managed.live.take() {
+        self.restart_process(name);
+        self.status_of(name)
+    }
+
+    /// Another process of the build at work.
+    pub(super) fn restart_process(&mut self, name: &str) {
+        if let Some(live) = self.plugins.get_mut(name).and_then(|managed| managed.live.take()) {
             // Unlike a reload there is no new process yet, and two of one build must not work side by side.
             live.process.stop(self.config.settings.plugins.deadlines.stop);
         }
         self.start_again(name, "restart");
-        self.status_of(name)
     }
 
     fn status_of(&self, name: &str) -> Result<PluginStatus, ErrorObject> {

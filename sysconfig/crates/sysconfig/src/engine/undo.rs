@@ -16,6 +16,7 @@ use sysconfig_protocol::{ErrorObject, Outcome, Severity, Step};
 use super::cycle::{Mode, applied, failure};
 use super::queue::{Command, Event};
 use super::retry::Retry;
+use super::unwritten::Part;
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::plugin::CallError;
@@ -235,9 +236,8 @@ impl Engine {
         let part = self.assignment.parts.get(plugin);
         let held = part.map(|part| self.fingerprints.of(part)).unwrap_or_default();
         self.confirming.state.held.insert(plugin.to_owned(), held);
-        if let Err(error) = self.applied.forget(plugin) {
-            self.log.warn(SELF, self.state_failure(&error).message);
-        }
+        let written = self.applied.withdraw(plugin);
+        self.note_written(Part::Applied, written);
     }
 
     fn undo_step(&mut self, noted: &RevocableStep) -> AppliedStep {
@@ -265,13 +265,12 @@ impl Engine {
     fn resolve(&mut self, plugin: &str, step: &Step, note: &str, which: impl Fn(&InDoubt) -> bool) {
         let step = step.redacted();
         let is_it = |doubt: &InDoubt| doubt.plugin == plugin && doubt.step == step && which(doubt);
-        for doubt in self.in_doubt.iter().filter(|doubt| is_it(doubt)) {
-            let Some(sequence) = doubt.sequence else { continue };
-            if let Err(error) = self.journal.result(sequence, StepResult::Unknown, Some(note.to_owned())) {
-                self.log.warn(SELF, self.state_failure(&error).message);
-            }
-        }
+        let doubts = self.in_doubt.iter().filter(|doubt| is_it(doubt));
+        let open: Vec<_> = doubts.filter_map(|doubt| doubt.sequence).collect();
         self.in_doubt.retain(|doubt| !is_it(doubt));
+        for sequence in open {
+            self.journal_result(sequence, StepResult::Unknown, Some(note.to_owned()));
+        }
     }
 
     /// Takes a step back, with a line of the journal before and after, also where there is nobody who could.
@@ -290,10 +289,7 @@ impl Engine {
             let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
             self.in_doubt.push(InDoubt { sequence, plugin, undo: true, step, at_unix_ms, is_inherited: false });
         } else {
-            let message = error.as_ref().map(|error| error.message.clone());
-            if let Err(error) = self.journal.result(sequence, result, message) {
-                self.log.warn(SELF, self.state_failure(&error).message);
-            }
+            self.journal_result(sequence, result, error.as_ref().map(|error| error.message.clone()));
         }
         (result, error)
     }

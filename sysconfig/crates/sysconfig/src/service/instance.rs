@@ -3,10 +3,12 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
+use sysconfig_protocol::admin::DEFAULT_SOCKET;
 
 /// The daemon cannot have its directories for itself.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +51,24 @@ pub enum InstanceError {
 }
 
 impl InstanceError {
+    /// Whether the file system takes nothing, which is no reason for a daemon to end: what needs the state is refused then.
+    fn is_of_full_or_read_only_disk(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+        match self {
+            Self::Directory { source, .. } | Self::Lock { source, .. } => {
+                matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+            }
+            Self::ForeignDirectory { .. } | Self::RunsAlready { .. } => false,
+        }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::RunsAlready { .. } => Some(
                 "stop it first (svcadm disable -t svc:/system/installer/sysconfig:default, systemctl stop sysconfig): two daemons \
-                 on one machine undo each other's work, also with directories of their own",
+                 on one machine undo each other's work, also with directories of their own. One that has nothing to do with the \
+                 machine, as in a test, is started with --beside-service",
             ),
             Self::Directory { .. } => Some("run as root, or name other directories with --run-dir and --state-dir"),
             Self::ForeignDirectory { .. } | Self::Lock { .. } => None,
@@ -121,9 +135,13 @@ pub fn prepare_directory(path: &Path) -> Result<(), InstanceError> {
         _ => (),
     }
     let metadata = std::fs::metadata(path).map_err(error)?;
+    let is_private = metadata.permissions().mode() & 0o7777 == 0o700;
     let ours = rustix::process::geteuid().as_raw();
     if metadata.uid() != ours {
         return Err(InstanceError::ForeignDirectory { path: path.to_owned(), owner: metadata.uid() });
+    }
+    if is_private {
+        return Ok(());
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(error)
 }
@@ -144,14 +162,61 @@ pub fn lock_directory(directory: &Path) -> Result<InstanceLock, InstanceError> {
     match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => (),
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
-            let mut text = String::new();
-            let holder = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(InstanceError::RunsAlready { path, holder });
+            return Err(InstanceError::RunsAlready { holder: holder(&mut file), path });
         }
         Err(errno) => return Err(lock_error(errno.into())),
     }
-    // The number is only for the message of a second daemon.
-    let noted = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    noted.map_err(lock_error)?;
+    // The number is only for the message of a second daemon, and a full disk is no reason to do without one.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(InstanceLock { _file: file })
+}
+
+/// Prepares and locks the state directory, as far as a full or read-only disk allows that; what does not work of it is
+/// answered.
+///
+/// # Errors
+///
+/// When another daemon has it, or it cannot be used for other reasons.
+pub fn take_state_directory(directory: &Path) -> Result<(Option<InstanceLock>, Option<InstanceError>), InstanceError> {
+    match prepare_directory(directory).and_then(|()| lock_directory(directory)) {
+        Ok(lock) => Ok((Some(lock), None)),
+        Err(error) if error.is_of_full_or_read_only_disk() => Ok((lock_to_read(directory)?, Some(error))),
+        Err(error) => Err(error),
+    }
+}
+
+/// A lock that another daemon's is in the way of, where none can be had that keeps the next one out. None without a file.
+fn lock_to_read(directory: &Path) -> Result<Option<InstanceLock>, InstanceError> {
+    let path = directory.join("lock");
+    let Ok(mut file) = File::open(&path) else { return Ok(None) };
+    match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
+            Err(InstanceError::RunsAlready { holder: holder(&mut file), path })
+        }
+        // Whatever else it says: there is nothing to be had.
+        _ => Ok(Some(InstanceLock { _file: file })),
+    }
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())
+}
+
+/// Refuses to be a second daemon on a machine whose service's daemon answers, whatever directories it would have: the two
+/// would undo each other's work.
+///
+/// # Errors
+///
+/// When the service's daemon runs, and `run_directory` is not its.
+pub fn refuse_beside_service(run_directory: &Path) -> Result<(), InstanceError> {
+    let socket = Path::new(DEFAULT_SOCKET);
+    let Some(directory) = socket.parent().filter(|directory| *directory != run_directory) else { return Ok(()) };
+    match UnixStream::connect(socket) {
+        Err(_) => Ok(()),
+        Ok(_) => {
+            let holder = File::open(directory.join("lock")).ok().and_then(|mut file| holder(&mut file));
+            Err(InstanceError::RunsAlready { path: directory.to_owned(), holder })
+        }
+    }
 }

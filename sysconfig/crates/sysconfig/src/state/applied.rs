@@ -21,7 +21,8 @@ struct Contents {
 /// what a newer one of the same version wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AppliedPart {
-    /// Keyed hash of the plugin's part of the configuration, see [`super::fingerprint`].
+    /// Keyed hash of the plugin's part of the configuration, see [`super::fingerprint`]. Empty where the part was taken
+    /// back since, and only the claims are remembered.
     pub config: String,
     /// BLAKE3 hash of the plugin's file.
     pub plugin_hash: String,
@@ -34,6 +35,12 @@ pub struct AppliedPart {
     /// When.
     #[serde(default)]
     pub at_unix_ms: u64,
+}
+
+impl AppliedPart {
+    fn is_in_force(&self) -> bool {
+        !self.config.is_empty()
+    }
 }
 
 /// The applied state, in memory and on disk.
@@ -61,13 +68,25 @@ impl Applied {
         self.plugins.get(plugin)
     }
 
-    /// Forgets that a plugin's part was in force, and stores that.
+    /// When a plugin's part was last brought in line; none where it was taken back since.
+    pub fn at(&self, plugin: &str) -> Option<u64> {
+        self.get(plugin).filter(|part| part.is_in_force()).map(|part| part.at_unix_ms)
+    }
+
+    /// Takes down that a plugin's part was taken back, and stores that. Its keys stay its own: a stray file that claims
+    /// them gets no better right by it.
     ///
     /// # Errors
     ///
     /// When it cannot be stored; memory has it nevertheless.
-    pub fn forget(&mut self, plugin: &str) -> Result<(), StateError> {
-        if self.plugins.remove(plugin).is_none() { Ok(()) } else { self.store() }
+    pub fn withdraw(&mut self, plugin: &str) -> Result<(), StateError> {
+        match self.plugins.get_mut(plugin).filter(|part| part.is_in_force()) {
+            None => Ok(()),
+            Some(part) => {
+                part.config.clear();
+                self.store()
+            }
+        }
     }
 
     /// Records that a plugin's part is in force, and stores it.
@@ -80,7 +99,12 @@ impl Applied {
         self.store()
     }
 
-    fn store(&self) -> Result<(), StateError> {
+    /// Stores what memory has.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    pub fn store(&self) -> Result<(), StateError> {
         let contents = Contents { version: VERSION, plugins: self.plugins.clone() };
         let mut json = serde_json::to_vec_pretty(&contents).expect("the state has text keys only, so it serialises");
         json.push(b'\n');
@@ -114,6 +138,20 @@ mod tests {
         assert_eq!(again.get("hostname"), Some(&part()));
         assert_eq!(again.get("dns"), None);
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_the_claims() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut applied, _) = Applied::load(directory.path()).unwrap();
+        applied.record("hostname", part()).unwrap();
+        assert_eq!(applied.at("hostname"), Some(7));
+        applied.withdraw("hostname").unwrap();
+        applied.withdraw("dns").unwrap();
+        let (again, _) = Applied::load(directory.path()).unwrap();
+        assert_eq!(again.at("hostname"), None);
+        assert_eq!(again.get("hostname").unwrap().claims, part().claims);
+        assert_eq!(again.get("dns"), None);
     }
 
     #[test]

@@ -75,11 +75,12 @@ pub struct Unreadable {
     kept: Kept,
 }
 
-/// The journal, open for appending.
+/// The journal, open for appending as soon as its file system allows that.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    /// None where it could not be opened yet.
+    file: Option<File>,
     next_sequence: u64,
     /// How long the file is without a line that failed and could not be taken away again.
     whole: Option<u64>,
@@ -131,13 +132,46 @@ impl Journal {
         let before = std::fs::read(old_path(&path)).map_or(0, |bytes| replay(&bytes).last_sequence);
         let journal = Self {
             path,
-            file,
+            file: Some(file),
             next_sequence: last_sequence.max(before) + 1,
             whole: None,
             #[cfg(test)]
             room: None,
         };
         Ok((journal, in_doubt, unreadable))
+    }
+
+    /// The journal of a directory that cannot be written, as far as it can be read. Every line tries to open it anew.
+    pub fn closed(directory: &Path) -> (Self, Vec<InDoubt>) {
+        let path = directory.join("journal.jsonl");
+        let Replay { in_doubt, last_sequence, .. } = replay(&std::fs::read(&path).unwrap_or_default());
+        let journal = Self {
+            path,
+            file: None,
+            next_sequence: last_sequence + 1,
+            whole: None,
+            #[cfg(test)]
+            room: None,
+        };
+        (journal, in_doubt)
+    }
+
+    /// Opens it where that was not possible before.
+    ///
+    /// # Errors
+    ///
+    /// When it is not possible yet.
+    pub fn ensure_open(&mut self) -> Result<(), StateError> {
+        if self.file.is_none() {
+            let (opened, ..) = Self::open(self.path.parent().unwrap_or(Path::new("/")))?;
+            self.next_sequence = self.next_sequence.max(opened.next_sequence);
+            self.file = opened.file;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self) -> std::io::Result<&mut File> {
+        self.file.as_mut().ok_or_else(|| std::io::Error::other("it is not open"))
     }
 
     /// Records that a step is about to be carried out; the answer's [`Journal::result`] needs the returned number.
@@ -159,6 +193,7 @@ impl Journal {
     }
 
     fn begin(&mut self, plugin: &str, plan: &str, step: &Step, undo: bool) -> Result<u64, StateError> {
+        self.ensure_open()?;
         // Without room for a second file the journal goes on growing: a step, or its undoing, does not wait for that.
         drop(self.rotate_when_large());
         let sequence = self.next_sequence;
@@ -182,9 +217,10 @@ impl Journal {
     fn append(&mut self, line: &Line) -> Result<(), StateError> {
         let mut bytes = serde_json::to_vec(line).expect("lines have text keys only, so they serialise");
         bytes.push(b'\n');
+        self.ensure_open()?;
         self.take_away_piece()
             .and_then(|()| {
-                self.whole = Some(self.file.metadata()?.len());
+                self.whole = Some(self.file()?.metadata()?.len());
                 self.write(&bytes)
             })
             .inspect(|()| self.whole = None)
@@ -194,7 +230,7 @@ impl Journal {
 
     fn take_away_piece(&mut self) -> std::io::Result<()> {
         if let Some(whole) = self.whole {
-            self.file.set_len(whole)?;
+            self.file()?.set_len(whole)?;
             self.whole = None;
         }
         Ok(())
@@ -203,16 +239,18 @@ impl Journal {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         #[cfg(test)]
         if let Some(room) = self.room.filter(|room| *room < bytes.len()) {
-            self.file.write_all(&bytes[..room])?;
+            self.file()?.write_all(&bytes[..room])?;
             return Err(std::io::ErrorKind::StorageFull.into());
         }
-        self.file.write_all(bytes)?;
-        self.file.sync_data()
+        let file = self.file()?;
+        file.write_all(bytes)?;
+        file.sync_data()
     }
 
     /// Starts a new file between two steps.
     fn rotate_when_large(&mut self) -> Result<(), StateError> {
-        let size = self.file.metadata().map_err(|source| StateError::new("rotate", &self.path, source))?.len();
+        let metadata = self.file().and_then(|file| file.metadata());
+        let size = metadata.map_err(|source| StateError::new("rotate", &self.path, source))?.len();
         if size < ROTATE_BYTES {
             return Ok(());
         }
@@ -237,7 +275,7 @@ impl Journal {
         file.write_all(&open_intents(&bytes)).and_then(|()| file.sync_all()).map_err(error)?;
         between();
         std::fs::rename(&new, &self.path).map_err(error)?;
-        self.file = file;
+        self.file = Some(file);
         between();
         sync_directory(&self.path).map_err(|source| StateError::new("rotate", &self.path, source))
     }

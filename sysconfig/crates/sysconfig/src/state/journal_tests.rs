@@ -184,3 +184,51 @@ fn every_cut_of_the_journal_can_be_opened() {
         assert!(in_doubt.iter().any(|step| step.step.id == "2"), "cut after {cut} bytes, next is {next}");
     }
 }
+
+/// A journal that has no room for a second file goes on growing, and is begun anew when there is room.
+#[test]
+fn a_rotation_without_room_keeps_nobody_from_his_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let (mut journal, ..) = Journal::open(directory.path()).unwrap();
+    let mut large = step("large");
+    large.summary = "x".repeat(usize::try_from(ROTATE_BYTES).unwrap());
+    let doubtful = journal.intent("x", "digest", &large).unwrap();
+    for obstacle in ["journal.jsonl.old.new", "journal.jsonl.old", "journal.jsonl.new"] {
+        std::fs::create_dir(path(obstacle)).unwrap();
+        // Nobody can take it away to make room.
+        std::fs::write(path(obstacle).join("file"), "").unwrap();
+        let before = std::fs::metadata(path("journal.jsonl")).unwrap().len();
+        let sequence = journal.intent("x", "digest", &step("small")).unwrap();
+        journal.result(sequence, StepResult::Changed, None).unwrap();
+        assert!(std::fs::metadata(path("journal.jsonl")).unwrap().len() > before, "{obstacle}");
+        std::fs::remove_dir_all(path(obstacle)).unwrap();
+        drop(std::fs::remove_file(path("journal.jsonl.old")));
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "{obstacle}: nothing takes up room");
+    }
+    let steps = history(directory.path(), 10).unwrap().len();
+    journal.result(doubtful, StepResult::Changed, None).unwrap();
+    journal.intent("x", "digest", &step("last")).unwrap();
+    assert!(std::fs::metadata(path("journal.jsonl")).unwrap().len() < 4096);
+    assert_eq!(history(directory.path(), 10).unwrap().len(), steps + 1);
+}
+
+/// The disk was read-only when the daemon started.
+#[test]
+fn a_journal_that_could_not_be_opened_is_opened_by_the_first_line_that_can_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut journal, ..) = Journal::open(directory.path()).unwrap();
+    journal.intent("x", "digest", &step("1")).unwrap();
+    drop(journal);
+    let (mut journal, in_doubt) = Journal::closed(directory.path());
+    assert_eq!(in_doubt.len(), 1);
+    let path = directory.path().join("journal.jsonl");
+    std::fs::rename(&path, directory.path().join("aside")).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    journal.intent("x", "digest", &step("2")).unwrap_err();
+    std::fs::remove_dir(&path).unwrap();
+    std::fs::rename(directory.path().join("aside"), &path).unwrap();
+    let second = journal.intent("x", "digest", &step("2")).unwrap();
+    let numbers: Vec<_> = history(directory.path(), 10).unwrap().iter().map(|step| step.sequence).collect();
+    assert_eq!((numbers, second), (vec![1, 2], 2));
+}

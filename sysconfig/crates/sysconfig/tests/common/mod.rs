@@ -111,6 +111,7 @@ impl Bench {
         [("config", "sysconfig.toml"), ("config-dir", "conf.d"), ("state-dir", "state"), ("run-dir", "run")]
             .into_iter()
             .flat_map(|(option, name)| [format!("--{option}"), self.path(name).display().to_string()])
+            .chain(["--beside-service".to_owned()])
             .collect()
     }
 

@@ -79,14 +79,21 @@ fn plan_and_apply_and_reload_fail_when_anything_in_them_failed() {
 
     let (ran, _) = with_answer(value(apply_report()), &["apply"]);
     assert_eq!(ran.code, 1);
-    let rejected = ReloadReport { accepted: false, changed: false, error: Some("line 3: no".into()), apply: None };
+    let rejected = ReloadReport {
+        accepted: false,
+        changed: false,
+        error: Some("line 3: no".into()),
+        problems: Vec::new(),
+        apply: None,
+    };
     let (ran, _) = with_answer(value(rejected), &["reload"]);
     assert_eq!(ran.code, 1);
     assert!(ran.out.contains("line 3: no"), "{}", ran.out);
-    let same = ReloadReport { accepted: true, changed: false, error: None, apply: None };
+    let same = ReloadReport { accepted: true, changed: false, error: None, problems: Vec::new(), apply: None };
     let (ran, _) = with_answer(value(same), &["reload"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "The configuration is the same as before.\n"));
-    let broken = ReloadReport { accepted: true, changed: true, error: None, apply: Some(apply_report()) };
+    let broken =
+        ReloadReport { accepted: true, changed: true, error: None, problems: Vec::new(), apply: Some(apply_report()) };
     let (ran, _) = with_answer(value(broken), &["reload"]);
     assert_eq!(ran.code, 1);
 }

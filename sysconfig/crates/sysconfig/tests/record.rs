@@ -1,0 +1,173 @@
+//! A state directory that cannot be written: told, and no reason to end.
+
+mod common;
+
+use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
+use common::{Bench, Daemon};
+use plugin_testing::namespace::{self, sh};
+use serde_json::json;
+use sysconfig_protocol::admin::{Health, Ping, PluginState, StepResult, UndoChange};
+
+fn is_told(daemon: &Daemon<'_>, what: &str) -> bool {
+    daemon.problems().iter().any(|problem| problem.starts_with(&format!("state: {what}")))
+}
+
+/// It was told for ever, and never written, when the same was found in force again.
+#[test]
+fn what_is_in_force_is_written_down_as_soon_as_it_can_be() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    let before = bench.text("state/applied.json");
+    std::fs::create_dir(bench.path("state/applied.json.new")).unwrap();
+    want(&bench, "new");
+    for _ in 0..2 {
+        assert!(daemon.apply().is_success());
+        assert!(is_told(&daemon, "what is in force is not remembered: cannot write"), "{:?}", daemon.problems());
+        assert_eq!((daemon.status().health, texts(&bench)), (Health::Ok, both("new")));
+    }
+    assert_eq!(bench.text("state/applied.json"), before);
+    std::fs::remove_dir(bench.path("state/applied.json.new")).unwrap();
+    daemon.wait_for("its end", |daemon| daemon.problems().is_empty());
+    assert_ne!(bench.text("state/applied.json"), before);
+    daemon.stop();
+}
+
+/// It was in the log only, and the next daemon applied what had been undone.
+#[test]
+fn what_was_undone_is_written_down_as_soon_as_it_can_be() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    std::fs::create_dir(bench.path("state/confirmation.json.new")).unwrap();
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    assert!(is_told(&daemon, "which changes wait for their confirmation"), "{:?}", daemon.problems());
+    std::fs::remove_dir(bench.path("state/confirmation.json.new")).unwrap();
+    daemon.wait_for("its end", |daemon| !is_told(daemon, "which changes"));
+    daemon.kill();
+    let daemon = bench.start();
+    assert_eq!(texts(&bench), both("old"), "{:?}", daemon.problems());
+    daemon.stop();
+}
+
+/// The daemon ended, and its service went into maintenance.
+#[test]
+fn privileged_a_full_or_read_only_state_directory_ends_nobody() {
+    namespace::run("full or read-only", &[], &[], &[]);
+}
+
+/// Two daemons on one machine undo each other's work, whatever directories they have.
+#[test]
+fn privileged_a_daemon_by_hand_refuses_while_the_service_runs() {
+    namespace::run("beside the service", &[], &[], &[]);
+}
+
+#[test]
+#[ignore = "started by the other tests, in namespaces of its own"]
+fn other_process() {
+    match namespace::scenario().as_deref() {
+        Some("full or read-only") => {
+            full_from_the_start();
+            for is_full in [true, false] {
+                later(is_full);
+            }
+        }
+        Some("beside the service") => beside_the_service(),
+        _ => (),
+    }
+}
+
+/// The state directory is a small file system.
+fn small_disk(bench: &Bench) {
+    let state = bench.path("state");
+    std::fs::create_dir_all(&state).unwrap();
+    sh(&format!("mount -t tmpfs -o size=32m,mode=700 tmpfs {}", state.display()));
+}
+
+fn fill(bench: &Bench) {
+    sh(&format!("cat /dev/zero > {} 2>/dev/null || true", bench.path("state/filler").display()));
+}
+
+fn full_from_the_start() {
+    let bench = Bench::new();
+    small_disk(&bench);
+    fill(&bench);
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    assert!(daemon.problems().iter().any(|problem| problem.starts_with("state: ")), "{:?}", daemon.problems());
+    assert_eq!(daemon.plugin("a").state, PluginState::Backoff);
+    assert_eq!(bench.text("a"), None);
+    std::fs::remove_file(bench.path("state/filler")).unwrap();
+    daemon.wait_for("the plugin", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    daemon.wait_for("health", |daemon| daemon.problems().is_empty());
+    daemon.stop();
+}
+
+fn later(is_full: bool) {
+    let bench = Bench::new();
+    small_disk(&bench);
+    two_plugins(&bench).stop();
+    let state = bench.path("state").display().to_string();
+    if is_full {
+        fill(&bench);
+        // A journal that ends a page, so that the next line needs another one.
+        sh(&format!("cd {state} && cat /dev/zero >> filler 2>/dev/null || true"));
+    } else {
+        sh(&format!("mount -o remount,ro {state}"));
+    }
+    want(&bench, "new");
+    let daemon = bench.start();
+    assert!(daemon.request(&Ping {}).is_ok());
+    let report = daemon.apply();
+    if !is_full {
+        assert!(is_told(&daemon, "what came of steps is not remembered"), "{:?}", daemon.problems());
+        let step = &report.plugins[0].steps[0];
+        assert_eq!(step.result, StepResult::Failed, "{report:?}");
+        let error = step.error.clone().unwrap();
+        assert!(error.message.contains("Read-only file system") && error.help.is_some(), "{error:?}");
+        assert_eq!(texts(&bench), both("old"), "nothing is done that cannot be taken down first");
+        assert_eq!(daemon.status().health, Health::Degraded);
+    }
+    match is_full {
+        true => std::fs::remove_file(bench.path("state/filler")).unwrap(),
+        false => drop(sh(&format!("mount -o remount,rw {state}"))),
+    }
+    assert!(daemon.apply().is_success());
+    assert_eq!(texts(&bench), both("new"));
+    daemon.wait_for("the end of it", |daemon| daemon.problems().is_empty());
+    daemon.stop();
+}
+
+fn beside_the_service() {
+    sh("mkdir -p /var/run/sysconfig && mount -t tmpfs -o mode=700 tmpfs /var/run/sysconfig");
+    let (service, by_hand) = (Bench::new(), Bench::new());
+    let command = |bench: &Bench, run_directory: &str| {
+        let mut arguments = bench.arguments();
+        arguments.retain(|argument| argument != "--beside-service");
+        let at = arguments.iter().position(|argument| argument == "--run-dir").unwrap();
+        arguments[at + 1] = run_directory.to_owned();
+        let mut command = common::program(std::path::Path::new(env!("CARGO_BIN_EXE_sysconfig")));
+        command.args(arguments).stderr(std::process::Stdio::piped());
+        command
+    };
+    let mut child = command(&service, "/var/run/sysconfig").spawn().unwrap();
+    let give_up = std::time::Instant::now() + common::PATIENCE;
+    while std::os::unix::net::UnixStream::connect("/var/run/sysconfig/sysconfig.sock").is_err() {
+        assert!(std::time::Instant::now() < give_up, "the service's daemon does not come");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let output = command(&by_hand, by_hand.path("run").to_str().unwrap()).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("runs already as process {}", child.id())), "{said}");
+    assert!(said.contains("--beside-service"), "{said}");
+    by_hand.start().stop();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut child = command(&by_hand, by_hand.path("run").to_str().unwrap()).spawn().unwrap();
+    let log = std::io::BufReader::new(child.stderr.take().unwrap());
+    assert!(std::io::BufRead::lines(log).any(|line| line.unwrap().contains("ready: ")), "its socket is nobody's");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

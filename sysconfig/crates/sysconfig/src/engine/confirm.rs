@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, Problem};
+use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, PluginApply, Problem};
 use sysconfig_protocol::describe::capability;
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
@@ -165,6 +165,33 @@ impl Engine {
         }
         self.store_confirmation();
         report
+    }
+
+    /// What a step of the change has found to be done, as which link is the first with a signal, is part of it. Later it would be
+    /// carried out without a note, and nothing would take it back.
+    pub(super) fn finish_revocable(
+        &mut self,
+        name: &str,
+        allow_destructive: bool,
+        mut result: PluginApply,
+    ) -> PluginApply {
+        const ROUNDS: usize = 3;
+        for _ in 0..ROUNDS {
+            if !self.confirming.is_applying || !self.wants_a_new_look(name) {
+                break;
+            }
+            let part = self.plan_part(name);
+            if let Some(managed) = self.plugins.get_mut(name) {
+                managed.unacted_news = None;
+            }
+            if part.is_nothing() {
+                break;
+            }
+            let mut next = self.carry_out(part, allow_destructive);
+            next.steps.splice(0..0, std::mem::take(&mut result.steps));
+            result = next;
+        }
+        result
     }
 
     /// Notes a step before it is carried out, when it belongs to a change that is to be confirmed. Without the note

@@ -56,6 +56,11 @@ impl Part {
         Digest(fingerprints.of(&self.steps))
     }
 
+    /// Whether nothing is to be done, and nothing speaks against it.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.steps.is_empty() && self.error.is_none()
+    }
+
     /// The part with no step carried out.
     fn not_run(self) -> PluginApply {
         let Self { plugin, steps, diagnostics, error } = self;
@@ -170,7 +175,8 @@ impl Engine {
                     if let Some(managed) = self.plugins.get_mut(name) {
                         managed.unacted_news = None;
                     }
-                    self.carry_out(part, allow_destructive)
+                    let result = self.carry_out(part, allow_destructive);
+                    self.finish_revocable(name, allow_destructive, result)
                 }
                 Mode::Plan | Mode::Apply { .. } => part.not_run(),
             };
@@ -201,7 +207,7 @@ impl Engine {
     }
 
     /// Observes and plans one plugin's part.
-    fn plan_part(&mut self, name: &str) -> Part {
+    pub(super) fn plan_part(&mut self, name: &str) -> Part {
         if self.yields_to_undoing() {
             let help = Some("ask again when it is undone".to_owned());
             let message = "the time of the change that waits is over, and it is undone first".to_owned();
@@ -246,7 +252,7 @@ impl Engine {
     }
 
     /// Carries out the steps of one plugin, up to the first that does not work, and verifies.
-    fn carry_out(&mut self, part: Part, allow_destructive: bool) -> PluginApply {
+    pub(super) fn carry_out(&mut self, part: Part, allow_destructive: bool) -> PluginApply {
         let digest = part.digest(&self.fingerprints);
         let Part { plugin, steps, mut diagnostics, mut error } = part;
         let mut results: Vec<AppliedStep> = Vec::new();
@@ -284,8 +290,7 @@ impl Engine {
             return Ok((found, Vec::new()));
         }
         // One that has told itself to look anew, as when a step has found what there is to do, is planned for with that.
-        self.take_waiting_events();
-        if self.news_for(name).iter().any(|(_, event)| event.source.as_deref() == Some(name)) {
+        if self.wants_a_new_look(name) {
             return Ok((found, Vec::new()));
         }
         let planned = self.call(name, &MakePlan { state }, deadline).map_err(|error| failure("plan", &error))?;

@@ -201,6 +201,12 @@ impl Engine {
         self.book.news(&description.events, &managed.heard)
     }
 
+    /// Whether a plugin has told itself something, so that it is asked to look at the machine anew.
+    pub(super) fn wants_a_new_look(&mut self, name: &str) -> bool {
+        self.take_waiting_events();
+        self.news_for(name).iter().any(|(_, event)| event.source.as_deref() == Some(name))
+    }
+
     /// Tells a plugin what it has not heard yet. Part of every cycle, before the plugin observes.
     pub(super) fn tell_news(&mut self, name: &str) -> Result<(), Failure> {
         self.take_waiting_events();

@@ -13,7 +13,7 @@ pub use entry::{open_to_others, remove_entry};
 use crate::Root;
 use rustix::io::Errno;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -266,10 +266,20 @@ fn write_new(path: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result
     file.sync_all()
 }
 
+/// The old content is put back when the new one cannot be written, as on a disk that is full.
 fn write_in_place(target: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).truncate(true).open(target)?;
-    file.write_all(content)?;
-    file.sync_all()
+    let before = fs::read(target)?;
+    let mut file = OpenOptions::new().write(true).open(target)?;
+    let mut write = |content: &[u8]| -> io::Result<()> {
+        file.rewind()?;
+        file.write_all(content)?;
+        file.set_len(content.len() as u64)?;
+        file.sync_all()
+    };
+    write(content).inspect_err(|_| {
+        // The first error is the one to report. What was there fits.
+        let _ = write(&before);
+    })
 }
 
 /// Makes a rename or removal in the directory of `path` survive a power failure.

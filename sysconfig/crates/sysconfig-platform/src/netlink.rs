@@ -9,7 +9,7 @@
 mod convert;
 
 use crate::network::Route;
-use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack};
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute};
 use convert::Raw;
 use ipnet::IpNet;
 use netlink_packet_core::{
@@ -147,6 +147,14 @@ impl NetworkStack for RouteNetlink {
         Ok(routes)
     }
 
+    fn other_routes(&self) -> io::Result<Vec<OtherRoute>> {
+        let mut routes = Vec::new();
+        for family in [netlink_packet_route::AddressFamily::Inet, netlink_packet_route::AddressFamily::Inet6] {
+            routes.extend(dump(&convert::all_routes(family))?.iter().filter_map(convert::other_route));
+        }
+        Ok(routes)
+    }
+
     fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
         change(convert::switch_link(index, up), 0)
     }
@@ -234,7 +242,12 @@ mod tests {
             let mut answers = Answers { messages: Vec::new(), is_whole: true };
             drop(take_datagram(&damaged, &mut answers));
             for answer in &answers.messages {
-                drop((convert::link(answer), convert::address(answer), convert::route(answer)));
+                drop((
+                    convert::link(answer),
+                    convert::address(answer),
+                    convert::route(answer),
+                    convert::other_route(answer),
+                ));
             }
         });
     }

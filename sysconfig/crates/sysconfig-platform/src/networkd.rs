@@ -6,7 +6,7 @@
 
 use crate::mac::MacAddress;
 use crate::network::Route;
-use crate::{CommandError, Host, Invocation, systemd};
+use crate::{CommandError, FileError, Host, Invocation, files, lease, systemd};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,25 @@ const MARK: &str = "# Written by sysconfig from network.interface; changes made 
 
 /// Stands before the size of packets that a link had without us.
 const BEFORE: &str = "# Without it the link has MTUBytes=";
+
+/// The keys with which a file joins a link to others, which networkd makes for that (systemd.network(5)).
+const JOINS: [&str; 15] = [
+    "VLAN",
+    "MACVLAN",
+    "MACVTAP",
+    "IPVLAN",
+    "IPVTAP",
+    "VXLAN",
+    "Tunnel",
+    "Xfrm",
+    "L2TP",
+    "MACsec",
+    "IPoIB",
+    "VRF",
+    "Bridge",
+    "Bond",
+    "BatmanAdvanced",
+];
 
 /// The least size of packets with IPv6 (RFC 8200).
 const SMALLEST_OF_IPV6: u32 = 1280;
@@ -134,6 +153,37 @@ impl NetworkFile {
         }
         text
     }
+}
+
+/// A line with which somebody else's file joins a link to others, and that file: with ours in its place they would not be made at the
+/// next boot. Nothing for a line that a file beside ours has, too.
+///
+/// # Errors
+/// [`FileError`].
+pub fn join_of_others(host: &Host, link: &str, index: u32) -> Result<Option<(String, String)>, FileError> {
+    let state = files::read_text(&host.root, format!("{}/{index}", lease::LINKS))?.unwrap_or_default();
+    let of = |key: &str| state.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim_matches('"'));
+    let Some(file) = of("NETWORK_FILE=").filter(|file| *file != path(link)) else { return Ok(None) };
+    let beside = format!("{}.d", path(link));
+    let names = std::fs::read_dir(host.root.locate(&beside)).into_iter().flatten().flatten();
+    let mut ours = Vec::new();
+    for name in names.map(|entry| entry.file_name()) {
+        ours.extend(joins(host, &format!("{beside}/{}", name.to_string_lossy()))?);
+    }
+    let others = of("NETWORK_FILE_DROPINS=").unwrap_or_default().split([' ', ':']).filter(|file| !file.is_empty());
+    for file in std::iter::once(file).chain(others) {
+        if let Some(line) = joins(host, file)?.into_iter().find(|line| !ours.contains(line)) {
+            return Ok(Some((file.to_owned(), line)));
+        }
+    }
+    Ok(None)
+}
+
+fn joins(host: &Host, file: &str) -> Result<Vec<String>, FileError> {
+    let content = files::read_text(&host.root, file)?.unwrap_or_default();
+    let pairs = content.lines().filter_map(|line| line.split_once('='));
+    let joins = pairs.map(|(key, value)| (key.trim(), value.trim()));
+    Ok(joins.filter(|(key, _)| JOINS.contains(key)).map(|(key, value)| format!("{key}={value}")).collect())
 }
 
 /// The command that asks what a unit is at: its state, and whether the manager is about to start or end it.

@@ -75,6 +75,19 @@ pub struct LinuxRoute {
     pub advertised: bool,
 }
 
+/// A route of the main table that does not lead over one gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherRoute {
+    /// Its destination.
+    pub to: IpNet,
+    /// The number of the link, where it leads over one.
+    pub index: Option<u32>,
+    /// The priority.
+    pub metric: u32,
+    /// What `ip route` calls it, as `blackhole`; nothing for one that leads somewhere.
+    pub kind: String,
+}
+
 impl LinuxRoute {
     /// The priority of a route of ours: for IPv4 that of routes without one, for IPv6 before those that routers advertise (1024),
     /// because the kernel takes only one of each priority for a destination.
@@ -116,6 +129,11 @@ pub trait NetworkStack: fmt::Debug + Send + Sync {
     /// # Errors
     /// The kernel's.
     fn routes(&self) -> io::Result<Vec<LinuxRoute>>;
+    /// The other routes of the main table, but for those to the networks of links, which the kernel makes.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn other_routes(&self) -> io::Result<Vec<OtherRoute>>;
     /// Switches a link on or off.
     ///
     /// # Errors
@@ -167,6 +185,9 @@ impl NetworkStack for NoStack {
     fn routes(&self) -> io::Result<Vec<LinuxRoute>> {
         unsupported()
     }
+    fn other_routes(&self) -> io::Result<Vec<OtherRoute>> {
+        unsupported()
+    }
     fn set_up(&self, _: u32, _: bool) -> io::Result<()> {
         unsupported()
     }
@@ -212,6 +233,14 @@ impl Host {
     /// [`NetworkError::Kernel`].
     pub fn routes(&self) -> Result<Vec<LinuxRoute>, NetworkError> {
         self.stack.routes().map_err(NetworkError::kernel("list the routes"))
+    }
+
+    /// The routes of a Linux machine that do not lead over one gateway.
+    ///
+    /// # Errors
+    /// [`NetworkError::Kernel`].
+    pub fn other_routes(&self) -> Result<Vec<OtherRoute>, NetworkError> {
+        self.stack.other_routes().map_err(NetworkError::kernel("list the routes"))
     }
 
     /// The network stack of a Linux machine, to change it.

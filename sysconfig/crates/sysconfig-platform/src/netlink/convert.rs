@@ -4,7 +4,7 @@ mod kinds;
 
 use crate::mac::MacAddress;
 use crate::network::{Route, everything};
-use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute};
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, OtherRoute};
 use ipnet::IpNet;
 use kinds::Kinds;
 use netlink_packet_core::{
@@ -15,7 +15,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressFlags, AddressHeader, AddressScope};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::route::{RouteHeader, RouteProtocol, RouteScope, RouteType};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A message of route netlink: header and attributes, unread.
 #[derive(Clone, Debug)]
@@ -244,6 +244,41 @@ pub(super) fn route(message: &Raw) -> Option<LinuxRoute> {
     let is_main = table == u32::from(RouteHeader::RT_TABLE_MAIN);
     let advertised = header.protocol == RouteProtocol::Ra;
     is_main.then_some(LinuxRoute { route: Route { to: to.trunc(), via }, index: index?, metric, advertised })
+}
+
+/// A route that [`route`] passes over, unless the kernel has made it for an address.
+pub(super) fn other_route(message: &Raw) -> Option<OtherRoute> {
+    if message.kind != libc::RTM_NEWROUTE || route(message).is_some() {
+        return None;
+    }
+    let header = RouteHeader::parse(&message.body).ok()?;
+    let kind = match header.kind {
+        RouteType::Unicast => "",
+        RouteType::BlackHole => "blackhole",
+        RouteType::Unreachable => "unreachable",
+        RouteType::Prohibit => "prohibit",
+        RouteType::Throw => "throw",
+        _ => return None,
+    };
+    let mut table = u32::from(header.table);
+    let (mut to, mut index, mut metric) = (None, None, 0);
+    for attribute in message.attributes(&header) {
+        let value = attribute.value();
+        match attribute.kind() {
+            libc::RTA_TABLE => table = number(value)?,
+            libc::RTA_DST => to = Some(ip(value)?),
+            libc::RTA_OIF => index = Some(number(value)?),
+            libc::RTA_PRIORITY => metric = number(value)?,
+            _ => {}
+        }
+    }
+    let any = match header.address_family {
+        AddressFamily::Inet => everything(Ipv4Addr::UNSPECIFIED.into()),
+        _ => everything(Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let to = to.map_or(Some(any), |to| IpNet::new(to, header.destination_prefix_length).ok())?;
+    let is_it = table == u32::from(RouteHeader::RT_TABLE_MAIN) && header.protocol != RouteProtocol::Kernel;
+    is_it.then(|| OtherRoute { to: to.trunc(), index, metric, kind: kind.to_owned() })
 }
 
 /// `kind` is `RTM_NEWROUTE` or `RTM_DELROUTE`.

@@ -1,7 +1,7 @@
 //! Other programs that manage a link.
 
 use crate::error::file_error;
-use sysconfig_platform::{FileError, Host, dhcpcd, files, processes};
+use sysconfig_platform::{FileError, Host, dhcpcd, files, networkd, processes};
 use sysconfig_plugin::PluginError;
 
 /// Refuses a link that another program manages, because the two would undo each other's work.
@@ -12,6 +12,20 @@ pub(super) fn refuse_other(host: &Host, link: &str, index: u32) -> Result<(), Pl
         Some((who, how)) => {
             let message = format!("{link} is managed by {who}, and a link has one manager");
             Err(PluginError::new(message).help(how))
+        }
+    }
+}
+
+/// Refuses to put our file in the place of one that joins the link to others.
+pub(super) fn refuse_lost_join(host: &Host, link: &str, index: u32) -> Result<(), PluginError> {
+    let found = networkd::join_of_others(host, link, index);
+    match found.map_err(|error| file_error("cannot find out how systemd-networkd configures the links", error))? {
+        None => Ok(()),
+        Some((file, line)) => {
+            let message = format!("{file} says {line} of {link}, and the file of sysconfig would take its place");
+            let help =
+                format!("write [Network] and {line} into {}.d/links.conf, and apply again", networkd::path(link));
+            Err(PluginError::new(message).help(help))
         }
     }
 }

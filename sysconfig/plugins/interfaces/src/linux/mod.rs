@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::dhcpcd::{self, Family};
 use sysconfig_platform::route::BoundRoute;
-use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute};
+use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute, OtherRoute};
 use sysconfig_platform::{FileError, Host, IpNet, files, networkd};
 use sysconfig_plugin::{Context, PluginError};
 
@@ -30,6 +30,7 @@ pub struct State {
     links: Vec<LinuxLink>,
     addresses: Vec<LinuxAddress>,
     routes: Vec<LinuxRoute>,
+    other_routes: Vec<OtherRoute>,
     /// Whether systemd-networkd runs the links.
     has_networkd: bool,
     /// Our files for networkd, by link.
@@ -91,6 +92,7 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         links: host.links().map_err(failed)?,
         addresses: host.addresses().map_err(failed)?,
         routes: host.routes().map_err(failed)?,
+        other_routes: host.other_routes().map_err(failed)?,
         has_networkd,
         files: our_files(host).map_err(unreadable)?,
         clients: BTreeMap::new(),
@@ -128,6 +130,9 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
     for selected in &present {
         let index = state.link(&selected.link).map_or(0, |link| link.index);
         manager::refuse_other(host, &selected.link, index)?;
+        if state.has_networkd {
+            manager::refuse_lost_join(host, &selected.link, index)?;
+        }
     }
     state.addresses = duplicate::checked(host, context, state.addresses, |known| {
         let link = state.links.iter().find(|link| link.index == known.index && link.running);
@@ -215,21 +220,19 @@ pub(crate) fn ipv6_fault(link: &str, mtu: u32, is_off: bool) -> Option<(String, 
     })
 }
 
-/// The same of a link of this machine. systemd-networkd switches IPv6 on, and makes packets large enough, where its files want it.
+/// The same of a link of this machine. systemd-networkd switches IPv6 on where its files want it.
 pub(crate) fn ipv6_fault_of(
     host: &Host,
     link: &LinuxLink,
     mtu: Option<u32>,
 ) -> Result<Option<(String, &'static str)>, PluginError> {
     let failed = |error| file_error("cannot look at the links", error);
-    if is_in_charge(host)? {
-        return Ok(None);
-    }
+    let is_off = is_set(host, &link.name, "disable_ipv6").map_err(failed)? && !is_in_charge(host)?;
     let mtu = match mtu {
         Some(mtu) => mtu,
         None => Record::load(host).map_err(failed)?.mtus.get(&link.name).copied().unwrap_or(link.mtu),
     };
-    Ok(ipv6_fault(&link.name, mtu, is_set(host, &link.name, "disable_ipv6").map_err(failed)?))
+    Ok(ipv6_fault(&link.name, mtu, is_off))
 }
 
 fn is_in_charge(host: &Host) -> Result<bool, PluginError> {

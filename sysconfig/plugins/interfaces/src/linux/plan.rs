@@ -4,6 +4,7 @@ mod ipv6;
 mod told;
 mod waits;
 
+use super::SMALLEST_OF_IPV6;
 use super::State;
 use super::change::{Change, Expected, is_over};
 use crate::config::{Config, Wanted};
@@ -11,7 +12,7 @@ use crate::select::{Selected, Selection};
 use crate::steps::{Waiting, absences, choice, endings, look};
 use std::collections::BTreeSet;
 use sysconfig_platform::dhcpcd::{self, Family};
-use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute, is_link_local, is_on_link};
+use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute, OtherRoute, is_link_local, is_on_link};
 use sysconfig_platform::{IpNet, Route, lease, networkd};
 use sysconfig_plugin::{PlannedStep, PluginError, Risk};
 
@@ -171,7 +172,9 @@ impl Planner<'_> {
         for (name, previous) in &self.state.record.mtus {
             let Some(link) = self.state.link(name) else { continue };
             let is_wanted = self.selection.of(name).is_some_and(|wanted| wanted.mtu.is_some());
-            if !is_wanted && link.mtu != *previous {
+            let is_planned =
+                self.steps.iter().any(|step| matches!(&step.change, Change::SetMtu { link, .. } if link == name));
+            if !is_wanted && !is_planned && link.mtu != *previous {
                 self.steps.push(set_mtu(link, *previous, false));
             }
         }
@@ -204,7 +207,7 @@ impl Planner<'_> {
                 && !is_deleted(known)
                 && !self.removed.iter().any(|net| net.contains(&known.route.via))
         });
-        let Some(known) = other else { return Ok(()) };
+        let Some(known) = other else { return self.refuse_other_route(link, route) };
         let over = self.state.links.iter().find(|link| link.index == known.index).map_or("?", |link| &link.name);
         let message =
             format!("the route {route} is wanted over {}, and there is {} over {over}", link.name, known.route);
@@ -212,6 +215,19 @@ impl Planner<'_> {
         let via = known.route.via;
         Err(PluginError::new(message)
             .help(format!("if it is not needed: ip {family}route del {to} via {via} dev {over}")))
+    }
+
+    /// The same of one that leads over no gateway, or over several, or nowhere.
+    fn refuse_other_route(&self, link: &LinuxLink, route: &Route) -> Result<(), PluginError> {
+        let is_it = |known: &&OtherRoute| known.to == route.to && known.metric == LinuxRoute::metric_of(route);
+        let Some(known) = self.state.other_routes.iter().find(is_it) else { return Ok(()) };
+        let over = known.index.and_then(|index| self.state.links.iter().find(|link| link.index == index));
+        let over = over.map(|over| format!(" dev {}", over.name)).unwrap_or_default();
+        let kind = if known.kind.is_empty() { String::new() } else { format!("{} ", known.kind) };
+        let shown = format!("{kind}{}{over}", known.to);
+        let message = format!("the route {route} is wanted over {}, and there is {shown}", link.name);
+        let family = if route.via.is_ipv6() { "-6 " } else { "" };
+        Err(PluginError::new(message).help(format!("if it is not needed: ip {family}route del {shown}")))
     }
 
     fn kernel(&mut self, selected: &Selected) -> Result<(), PluginError> {
@@ -239,6 +255,9 @@ impl Planner<'_> {
     fn listen(&mut self, selected: &Selected) {
         let wanted = selected.wanted.addrconf && !selected.wanted.dhcp6;
         let Some(present) = self.state.accept_ra.get(&selected.link).copied() else { return };
+        if self.mtu_in_the_end(selected) < SMALLEST_OF_IPV6 {
+            return;
+        }
         // Where packets are forwarded, only 2 means to listen.
         let least = if self.state.forwarding.contains(&selected.link) { 2 } else { 1 };
         let serves = if wanted { present >= least } else { present == 0 };

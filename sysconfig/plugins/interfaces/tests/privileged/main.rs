@@ -45,6 +45,7 @@ fn other_process() {
         ("duplicate", ipv6::duplicate),
         ("another_default_route", routes::another_default_route),
         ("advertised_router", routes::beside_an_advertised_router),
+        ("without_a_gateway", routes::without_a_gateway),
         ("examples", examples::with_dhcpcd),
         ("confirmation", daemon::the_connection_comes_back),
         ("no_lease_of_the_daemon", daemon::a_lease_that_never_comes_blocks_nothing),
@@ -112,6 +113,7 @@ privileged! {
     privileged_duplicate_ipv6_address => "duplicate";
     privileged_default_route_of_somebody_else => "another_default_route";
     privileged_configured_router_beside_an_advertised_one => "advertised_router";
+    privileged_routes_without_a_gateway => "without_a_gateway";
     privileged_examples_of_the_document => "examples";
     privileged_unconfirmed_change_is_undone => "confirmation";
     privileged_networkd_unconfirmed_change_is_undone => "confirmation_with_networkd";

@@ -241,7 +241,7 @@ pub(crate) fn undone() {
     assert_eq!(harness.plan().unwrap(), []);
 }
 
-/// networkd makes packets large enough for IPv6 unless there is none, and switches it on where its files want it.
+/// networkd makes packets large enough for IPv6 unless it is told that there is none, and switches it on where its files want it.
 pub(crate) fn ipv6_and_small_packets() {
     build_with_networkd();
     let mut harness = plugin();

@@ -63,3 +63,27 @@ pub(crate) fn beside_an_advertised_router() {
     let routes = sh("ip -6 route show default");
     assert!(!routes.contains("proto static") && routes.contains("proto ra"), "{routes}");
 }
+
+/// Routes that lead over no gateway, or over several, or nowhere.
+pub(crate) fn without_a_gateway() {
+    build();
+    sh("ip link add other0 type veth peer name other1
+        ip addr add 198.51.100.7/24 dev other0
+        ip link set other0 up; ip link set other1 up");
+    let mut harness = plugin();
+    for route in
+        ["default dev other0", "default nexthop via 198.51.100.1 nexthop via 198.51.100.2", "blackhole default"]
+    {
+        sh(&format!("ip route add {route}"));
+        harness.configure(config(GATEWAY));
+        let error = harness.plan().unwrap_err();
+        assert!(
+            error.message.starts_with("the route default via 192.0.2.1 is wanted over eth0, and there is "),
+            "{route}"
+        );
+        let help = error.data.and_then(|data| data.help).unwrap();
+        sh(help.strip_prefix("if it is not needed: ").unwrap());
+        assert_eq!(sh("ip route show default"), "", "{help}");
+    }
+    converge(&mut harness, GATEWAY);
+}

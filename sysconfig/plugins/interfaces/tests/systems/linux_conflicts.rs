@@ -4,7 +4,7 @@ use crate::linux::{DHCP, machine, shown, with_networkd};
 use crate::support::Fixture;
 use sysconfig_platform::Route;
 use sysconfig_platform::fake::linux::Machine;
-use sysconfig_platform::stack::{LinuxAddress, LinuxRoute};
+use sysconfig_platform::stack::{LinuxAddress, LinuxRoute, OtherRoute};
 
 /// The interface `link` with one address.
 fn fixed(link: &str, address: &str) -> String {
@@ -218,11 +218,11 @@ fn a_link_without_ipv6_is_told_before_anything_is_done() {
     };
     let small = |fixture: &Fixture<Machine>| fixture.machine.network(|network| network.links[0].mtu = 1000);
     type Interference<'a> = &'a dyn Fn(&Fixture<Machine>);
-    let cases: [(Interference<'_>, &str); 2] = [
-        (&off, "IPv6 is switched off there: net.ipv6.conf.eth0.disable_ipv6 is 1"),
-        (&small, "eth0 has an MTU of 1000, and there is no IPv6 with less than 1280"),
+    let cases: [(Interference<'_>, bool, &str); 2] = [
+        (&off, true, "IPv6 is switched off there: net.ipv6.conf.eth0.disable_ipv6 is 1"),
+        (&small, false, "eth0 has an MTU of 1000, and there is no IPv6 with less than 1280"),
     ];
-    for (interfere, reason) in cases {
+    for (interfere, networkd_mends, reason) in cases {
         for wish in ["2001:db8::5/64", "addrconf", "dhcp6"] {
             let text = fixed("eth0", &format!("192.0.2.10/24\", \"{wish}"));
             let mut fixture = machine();
@@ -233,15 +233,37 @@ fn a_link_without_ipv6_is_told_before_anything_is_done() {
             assert_eq!(shown(&fixture), [""; 0], "nothing was changed");
             let found = fixture.harness.check(crate::support::config(&text)).unwrap();
             assert_eq!((&*found[0].key, &*found[0].message), ("network.interface[0].addresses", reason));
-            // networkd switches it on, and makes packets large enough.
+            // networkd switches it on.
             let mut fixture = with_networkd();
             interfere(&fixture);
             let found = fixture.harness.check(crate::support::config(&text)).unwrap();
-            assert_eq!(found, []);
+            assert_eq!(found.is_empty(), networkd_mends, "{found:?}");
         }
     }
     let mut fixture = machine();
     small(&fixture);
     fixture.converge(&(fixed("eth0", "2001:db8::5/64") + "mtu = 1400\n"));
     assert_eq!(shown(&fixture), ["eth0 2001:db8::5/64"]);
+}
+
+/// They lead over no gateway, and are in the way all the same.
+#[test]
+fn a_route_without_a_gateway_to_the_same_place_is_refused_by_name() {
+    for (kind, over_eth1, shown_as) in
+        [("", true, "0.0.0.0/0 dev eth1"), ("", false, "0.0.0.0/0"), ("blackhole", false, "blackhole 0.0.0.0/0")]
+    {
+        let mut fixture = machine();
+        fixture.machine.network(|network| {
+            let index = over_eth1.then_some(network.links[1].index);
+            let to = "0.0.0.0/0".parse().unwrap();
+            network.other_routes.push(OtherRoute { to, index, metric: 0, kind: kind.to_owned() });
+        });
+        let text = format!("{}gateway = \"192.0.2.1\"\n", fixed("eth0", "192.0.2.10/24"));
+        let (message, help) = fixture.fail(&text);
+        assert_eq!(message, format!("the route default via 192.0.2.1 is wanted over eth0, and there is {shown_as}"));
+        assert_eq!(help, format!("if it is not needed: ip route del {shown_as}"));
+        assert_eq!(shown(&fixture), [""; 0], "nothing was changed");
+        fixture.machine.network(|network| network.other_routes[0].metric = 100);
+        fixture.converge(&text);
+    }
 }

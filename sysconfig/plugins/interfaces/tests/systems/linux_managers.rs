@@ -1,6 +1,6 @@
 //! Links that other programs manage.
 
-use crate::linux::{STATIC, machine, shown};
+use crate::linux::{DHCP, STATIC, machine, shown, with_networkd};
 use std::fs;
 
 #[test]
@@ -59,4 +59,35 @@ fn a_link_that_another_manager_leaves_alone_is_configured() {
     fs::File::open(fixture.root.locate("/etc/dhcpcd.conf")).unwrap().set_modified(later).unwrap();
     let (message, help) = fixture.fail(STATIC);
     assert!(message.starts_with("eth0 is managed by a dhcpcd") && help.contains("started again"), "{message}: {help}");
+}
+
+/// With our file in the place of that one, the VLAN would not be made at the next boot.
+#[test]
+fn a_file_that_makes_other_links_is_not_replaced() {
+    let mut fixture = with_networkd();
+    let write = |path: &str, content: &str| {
+        let path = fixture.root.locate(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    let index = fixture.machine.network(|network| network.links[0].index);
+    write(
+        &format!("/run/systemd/netif/links/{index}"),
+        "ADMIN_STATE=configured\nNETWORK_FILE=/run/systemd/network/10-netplan-eth0.network\n\
+         NETWORK_FILE_DROPINS=\"/etc/systemd/network/10-netplan-eth0.network.d/vlan.conf\"\n",
+    );
+    write("/run/systemd/network/10-netplan-eth0.network", "[Match]\nName=eth0\n\n[Network]\nDHCP=ipv4\n");
+    write("/etc/systemd/network/10-netplan-eth0.network.d/vlan.conf", "[Network]\nVLAN = vlan10\n");
+    let beside = "/etc/systemd/network/05-sysconfig-eth0.network.d/links.conf";
+    let (message, help) = fixture.fail(DHCP);
+    assert_eq!(
+        message,
+        "/etc/systemd/network/10-netplan-eth0.network.d/vlan.conf says VLAN=vlan10 of eth0, and the file of sysconfig would \
+         take its place"
+    );
+    assert_eq!(help, format!("write [Network] and VLAN=vlan10 into {beside}, and apply again"));
+    let path = fixture.root.locate(beside);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, "[Network]\nVLAN=vlan10\n").unwrap();
+    fixture.converge(DHCP);
 }

@@ -5,7 +5,7 @@ mod networkd;
 use super::super::{failed, lock, printed};
 use super::Machine;
 use crate::network::Route;
-use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, is_on_link};
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute, is_on_link};
 use crate::{Completed, IpNet, Root};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +33,8 @@ pub struct Network {
     pub addresses: Vec<LinuxAddress>,
     /// The routes.
     pub routes: Vec<LinuxRoute>,
+    /// The routes that do not lead over one gateway.
+    pub other_routes: Vec<OtherRoute>,
     /// The DHCP servers by link.
     pub servers: BTreeMap<String, Server>,
     /// The DHCPv6 servers by link.
@@ -145,7 +147,8 @@ impl Network {
     fn put_route(&mut self, index: u32, route: Route, metric: u32) -> io::Result<()> {
         let is_other = |known: &LinuxRoute| known.index != index || known.route.via != route.via;
         let mut same = self.routes.iter().filter(|known| known.route.to == route.to && known.metric == metric);
-        match same.any(is_other) {
+        let is_in_the_way = |known: &OtherRoute| known.to == route.to && known.metric == metric;
+        match same.any(is_other) || self.other_routes.iter().any(is_in_the_way) {
             true => errno(Errno::EXIST),
             false => self.append_route(index, route, metric),
         }
@@ -288,6 +291,10 @@ impl NetworkStack for Machine {
 
     fn routes(&self) -> io::Result<Vec<LinuxRoute>> {
         Ok(lock(&self.inner).network.routes.clone())
+    }
+
+    fn other_routes(&self) -> io::Result<Vec<OtherRoute>> {
+        Ok(lock(&self.inner).network.other_routes.clone())
     }
 
     fn set_up(&self, index: u32, up: bool) -> io::Result<()> {

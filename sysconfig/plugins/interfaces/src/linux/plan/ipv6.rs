@@ -1,6 +1,6 @@
 //! Links that have no IPv6, or would lose it.
 
-use super::Planner;
+use super::{Planner, set_mtu};
 use crate::linux::{SMALLEST_OF_IPV6, ipv6_fault};
 use crate::select::Selected;
 use sysconfig_platform::stack::{LinuxAddress, LinuxLink, is_link_local};
@@ -9,15 +9,30 @@ use sysconfig_plugin::PluginError;
 impl Planner<'_> {
     /// The step would fail, and all that are behind it would not be carried out.
     pub(super) fn refuse_without_ipv6(&self, selected: &Selected, link: &LinuxLink) -> Result<(), PluginError> {
-        let Selected { wanted, .. } = selected;
-        let given_back = self.state.record.mtus.get(&link.name).copied();
-        let mtu = wanted.mtu.or(given_back).unwrap_or(link.mtu);
-        let is_off = self.state.without_ipv6.contains(&link.name);
-        match ipv6_fault(&link.name, mtu, is_off).filter(|_| wanted.wants_v6()) {
+        // networkd switches it on.
+        let is_off = self.state.without_ipv6.contains(&link.name) && !self.state.has_networkd;
+        let fault = ipv6_fault(&link.name, self.mtu_in_the_end(selected), is_off);
+        match fault.filter(|_| selected.wanted.wants_v6()) {
             Some((reason, help)) => {
                 Err(PluginError::new(format!("cannot configure IPv6 on {}: {reason}", link.name)).help(help))
             }
             None => Ok(()),
+        }
+    }
+
+    /// The size of packets that a link has when all is done.
+    pub(super) fn mtu_in_the_end(&self, Selected { link, wanted }: &Selected) -> u32 {
+        let given_back = self.state.record.mtus.get(link).copied();
+        let present = || self.state.link(link).map(|link| link.mtu);
+        wanted.mtu.or(given_back).or_else(present).unwrap_or(SMALLEST_OF_IPV6)
+    }
+
+    /// networkd finds no IPv6 on a link whose packets are too small for it, and makes them larger too late.
+    pub(super) fn enlarge_for_ipv6(&mut self, selected: &Selected) {
+        let Some(link) = self.state.link(&selected.link) else { return };
+        if selected.wanted.wants_v6() && link.mtu < SMALLEST_OF_IPV6 {
+            let mtu = self.mtu_in_the_end(selected);
+            self.steps.push(set_mtu(link, mtu, selected.wanted.mtu.is_some()));
         }
     }
 

@@ -13,6 +13,7 @@ impl Planner<'_> {
         let (link, wanted) = (&selected.link, &selected.wanted);
         self.refuse_what_networkd_would(selected)?;
         refuse_pattern(link)?;
+        self.enlarge_for_ipv6(selected);
         let file = NetworkFile {
             link: link.clone(),
             mac: wanted.mac,
@@ -98,6 +99,7 @@ impl Planner<'_> {
     /// another link by a file of ours goes with that file.
     fn refuse_what_networkd_would(&self, selected: &Selected) -> Result<(), PluginError> {
         let Some(link) = self.state.link(&selected.link) else { return Ok(()) };
+        self.refuse_without_ipv6(selected, link)?;
         if let Some(mtu) = selected.wanted.mtu.filter(|mtu| *mtu != link.mtu) {
             refuse_size(link, mtu)?;
         }

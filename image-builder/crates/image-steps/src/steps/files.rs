@@ -188,25 +188,35 @@ pub(super) fn assemble_files(
     state: &mut ImageState,
     context: &Context<'_>,
 ) -> Result<(), StepError> {
-    let at = path(&step.dir)?;
-    let (at, found) = state.root.lookup(&at, Follow::Yes).map_err(tree("read", &step.dir))?;
+    let prefix = step.prefix.as_deref().unwrap_or_default().as_bytes();
+    join_files((&step.dir, &step.output), |name| name.starts_with(prefix), state, context)
+}
+
+/// The same with the files of the names that are wanted.
+pub(super) fn join_files(
+    (dir, output_path): (&str, &str),
+    wants: impl Fn(&[u8]) -> bool,
+    state: &mut ImageState,
+    context: &Context<'_>,
+) -> Result<(), StepError> {
+    let at = path(dir)?;
+    let (at, found) = state.root.lookup(&at, Follow::Yes).map_err(tree("read", dir))?;
     let wrong = StepError::WrongKind { path: at.clone(), found: found.kind.name(), wanted: "a directory" };
     let files = state.root.read_dir(&at).ok_or(wrong)?;
-    let prefix = step.prefix.as_deref().unwrap_or_default().as_bytes();
-    let output = state.root.resolve(&path(&step.output)?, Follow::No).map_err(tree("write", &step.output))?.path;
+    let output = state.root.resolve(&path(output_path)?, Follow::No).map_err(tree("write", output_path))?.path;
     let mut text = Vec::new();
     for (name, node) in files {
         let is_output = at.join(name).is_ok_and(|child| child == output);
-        let Some(content) = node.content().filter(|_| name.starts_with(prefix) && !is_output) else { continue };
-        let bytes = context.store.read_blob(content.blob()).map_err(store("read", &step.dir))?;
+        let Some(content) = node.content().filter(|_| wants(name) && !is_output) else { continue };
+        let bytes = context.store.read_blob(content.blob()).map_err(store("read", dir))?;
         let trimmed = bytes.trim_ascii();
         if !trimmed.is_empty() {
             text.extend_from_slice(trimmed);
             text.push(b'\n');
         }
     }
-    let content = context.store.put_bytes(&text).map_err(store("store", &step.output))?;
-    put(&mut state.root, &step.output, Node::regular(content, written(0, 0, 0o644)))
+    let content = context.store.put_bytes(&text).map_err(store("store", output_path))?;
+    put(&mut state.root, output_path, Node::regular(content, written(0, 0, 0o644)))
 }
 
 /// Fails with the template's own advice when the image lacks something.

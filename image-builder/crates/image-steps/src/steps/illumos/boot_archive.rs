@@ -8,7 +8,7 @@ use super::cpio::CpioWriter;
 use crate::output::hex;
 use crate::state::{ImageState, written};
 use crate::steps::error::{store, tree};
-use crate::steps::files::{assemble_files, tree_content};
+use crate::steps::files::{join_files, tree_content};
 use crate::steps::{Context, StepError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -17,7 +17,6 @@ use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 use std::collections::BTreeMap;
 use std::io::{self, Seek, SeekFrom, Write};
-use template::AssembleFiles;
 use zfs_format::nvlist::NvList;
 
 /// The lists of what goes into the archive; the second is the administrator's, and may be missing.
@@ -97,13 +96,14 @@ fn remove_stale(root: &mut Tree) -> Result<(), StepError> {
 
 fn join_system_pieces(state: &mut ImageState, context: &Context<'_>) -> Result<(), StepError> {
     let directory = ImagePath::new(SYSTEM_PIECES).expect("a constant path");
+    // bootadm joins no others: an editor's backup in the kernel's settings would be undone, and the machine started twice.
+    let is_piece = |name: &[u8]| !name.starts_with(b".");
     let mut pieces = state.root.read_dir(&directory).into_iter().flatten();
-    if !pieces.any(|(name, node)| !name.starts_with(b".") && node.content().is_some()) {
+    if !pieces.any(|(name, node)| is_piece(name) && node.content().is_some()) {
         return Ok(());
     }
     drop(pieces);
-    let join = AssembleFiles { dir: SYSTEM_PIECES.to_owned(), output: SYSTEM_JOINED.to_owned(), prefix: None };
-    assemble_files(&join, state, context)
+    join_files((SYSTEM_PIECES, SYSTEM_JOINED), is_piece, state, context)
 }
 
 /// What the file lists name and what the image has, by path.

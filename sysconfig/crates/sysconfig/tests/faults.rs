@@ -17,7 +17,7 @@ fn every_fault_is_told_and_disturbs_nobody() {
     let bench = Bench::new();
     bench.install("good", &json!({}));
     hostile::install_faults(&bench);
-    bench.configure_with("[plugins.deadlines]\nstart = \"500ms\"\nstop = \"500ms\"", &bench.wants("good", "fine"));
+    bench.configure_with("[plugins.deadlines]\nstart = \"3s\"\nstop = \"500ms\"", &bench.wants("good", "fine"));
     let daemon = bench.start();
     assert_eq!(bench.text("good").as_deref(), Some("fine"));
     for (name, _, words) in FAULTS {
@@ -137,12 +137,13 @@ done
 sleep 500
 "#;
     bench.install_bytes("slow", script.as_bytes());
-    bench.configure_with("[plugins.deadlines]\nobserve = \"300ms\"\nstop = \"300ms\"", "[test]\nslow = 1\n");
+    // After the deadline it has time to tell what it was sent.
+    bench.configure_with("[plugins.deadlines]\nobserve = \"300ms\"\nstop = \"5s\"", "[test]\nslow = 1\n");
     let daemon = bench.start();
     let error = daemon.plugin("slow").last_error.unwrap();
     assert_eq!(error, "did not answer observe within 0.3 s");
-    let log = daemon.log();
-    assert!(log.contains(r#"plugin slow: got {"jsonrpc":"2.0","method":"cancel","params":{"id":4}}"#), "{log}");
+    let cancel = r#"plugin slow: got {"jsonrpc":"2.0","method":"cancel","params":{"id":4}}"#;
+    daemon.wait_for("the cancellation", |daemon| daemon.log().contains(cancel));
     daemon.stop();
 }
 

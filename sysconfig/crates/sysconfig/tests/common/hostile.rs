@@ -8,7 +8,7 @@ use super::Bench;
 
 /// Shell plugins that read the first request and then do something wrong, with the words that tell it.
 pub(crate) const FAULTS: [(&str, &str, &str); 20] = [
-    ("silent", "sleep 600", "did not answer hello within 0.5 s"),
+    ("silent", "sleep 600", "did not answer hello within 3 s"),
     ("garbage", "echo '{}' >&3; sleep 600", "not the protocol: not a JSON-RPC"),
     ("spills", "echo 'password: hunter2' >&3; sleep 600", "line 1 column 1, in 17 bytes of text"),
     ("badlog", r#"echo '{"jsonrpc":"2.0","method":"log","params":{"level":"hunter2"}}' >&3; sleep 600"#, "of JSON"),
@@ -21,8 +21,8 @@ pub(crate) const FAULTS: [(&str, &str, &str); 20] = [
     ("wrongid", r#"echo '{"jsonrpc":"2.0","id":77,"result":{}}' >&3; sleep 600"#, "answered request 77 instead of 1"),
     ("shape", r#"echo '{"jsonrpc":"2.0","id":1,"result":[]}' >&3; sleep 600"#, "an answer of the wrong shape"),
     ("half", r#"printf '{"jsonrpc":"2.0",' >&3; exit 3"#, "ended unexpectedly (exit status 3)"),
-    ("stalls", r#"printf '{"jsonrpc":"2.0",' >&3; sleep 600"#, "did not answer hello within 0.5 s"),
-    ("deaf", "trap '' TERM; sleep 600 & while :; do sleep 1; done", "did not answer hello within 0.5 s"),
+    ("stalls", r#"printf '{"jsonrpc":"2.0",' >&3; sleep 600"#, "did not answer hello within 3 s"),
+    ("deaf", "trap '' TERM; sleep 600 & while :; do sleep 1; done", "did not answer hello within 3 s"),
     ("long", "head -c 10000000 /dev/zero >&3; sleep 600", "a line longer than 4194304 bytes"),
     ("asks", r#"echo '{"jsonrpc":"2.0","id":1,"method":"hello"}' >&3; sleep 600"#, "must not send requests"),
     (

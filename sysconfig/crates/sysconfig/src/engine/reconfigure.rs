@@ -78,16 +78,23 @@ impl Engine {
 
     fn read_files(&mut self) -> Result<Vec<SourceFile>, ConfigErrors> {
         let patience = self.config.settings.plugins.deadlines.answer;
-        let pending = Pending::begin(&self.sources, Reading::STRICT.is_strict)?;
         self.board.set_activity(reading_files());
-        let read = pending.wait(patience);
+        // What hangs still is not joined by another one; what it comes back with is of another moment.
+        let hanging = self.config_unread.take().filter(|unread| unread.pending.wait(patience).is_none());
+        let begun = match hanging {
+            Some(unread) => Ok((unread.pending, None)),
+            None => Pending::begin(&self.sources, Reading::STRICT.is_strict).map(|pending| {
+                let read = pending.wait(patience);
+                (pending, read)
+            }),
+        };
         self.board.set_activity(Activity::Idle);
+        let (pending, read) = begun?;
         let Some(Contents { fingerprint, files }) = read else {
             let silence = pending.silence(patience);
             self.config_unread = Some(Unread::new(pending, &silence));
             return Err(silence);
         };
-        self.config_unread = None;
         self.board.set_config_seen(fingerprint);
         files
     }

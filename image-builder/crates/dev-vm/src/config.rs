@@ -4,6 +4,7 @@ use crate::accelerator::Accelerator;
 use crate::directory::{VmDirectory, write_file};
 use crate::error::StateError;
 use crate::firmware::Firmware;
+use crate::hypervisor::Hypervisor;
 use crate::image::ImageIdentity;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,10 @@ pub struct Share {
 pub struct RunRecord {
     /// [`FORMAT`].
     pub format: u32,
-    /// The exact argument vector of the hypervisor.
+    /// What runs, or ran, the machine. Earlier versions wrote a record under QEMU only.
+    #[serde(default)]
+    pub hypervisor: Hypervisor,
+    /// The exact argument vector of the hypervisor; for libvirt, that of the program which has started it.
     pub argv: Vec<String>,
     /// How the guest's code is executed.
     pub accelerator: Accelerator,

@@ -2,8 +2,11 @@
 
 use crate::Vm;
 use crate::error::GuestError;
+use crate::hypervisor::Hypervisor;
+use crate::libvirt::CONNECTION;
 use crate::lock::RunLock;
 use crate::socket;
+use process_runner::Command;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcsetattr};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -23,7 +26,11 @@ impl Vm {
     /// # Errors
     /// [`GuestError::ConsoleBusy`], [`GuestError::Console`], [`GuestError::State`].
     pub fn console(&self) -> Result<(), GuestError> {
-        self.running_record()?;
+        if self.running_record()?.hypervisor == Hypervisor::Libvirt {
+            let virsh =
+                Command::new("virsh").args(["--connect", CONNECTION, "--quiet", "console", &self.domain_name()]);
+            return virsh.run_interactive().map(drop).map_err(GuestError::Ask);
+        }
         // QEMU takes one connection at a time and lets a second one hang.
         let lock = RunLock::try_acquire(&self.directory.console_lock())?;
         let _lock = lock.ok_or(GuestError::ConsoleBusy)?;

@@ -15,6 +15,8 @@ const MACHINES: &str = "vm";
 pub(crate) mod file {
     pub(crate) const OVERLAY: &str = "overlay.qcow2";
     pub(crate) const RAW_DISK: &str = "disk.raw";
+    pub(crate) const RAW_DISK_ORIGIN: &str = "disk.json";
+    pub(crate) const DOMAIN: &str = "domain.xml";
     pub(crate) const FIRMWARE_VARIABLES: &str = "firmware-vars.fd";
     pub(crate) const QMP_SOCKET: &str = "qmp.sock";
     pub(crate) const SERIAL_SOCKET: &str = "serial.sock";
@@ -118,6 +120,24 @@ impl VmDirectory {
     #[must_use]
     pub fn raw_disk(&self) -> PathBuf {
         self.path.join(file::RAW_DISK)
+    }
+
+    /// What that disk is a copy of.
+    #[must_use]
+    pub fn raw_disk_origin(&self) -> PathBuf {
+        self.path.join(file::RAW_DISK_ORIGIN)
+    }
+
+    /// What libvirt was last told; there since the machine was handed to it for the first time.
+    #[must_use]
+    pub fn domain(&self) -> PathBuf {
+        self.path.join(file::DOMAIN)
+    }
+
+    /// A name of this machine that no other has: that of its private directory, in the form of a uuid of one's own making.
+    pub(crate) fn uuid(&self) -> String {
+        let name = self.private.path().file_name().unwrap_or_default().to_string_lossy();
+        format!("{}-{}-8{}-8{}-{}", &name[..8], &name[8..12], &name[13..16], &name[17..20], &name[20..32])
     }
 
     /// The firmware's variables.

@@ -1,9 +1,12 @@
 //! `down`: asks the guest to power off, and insists when it does not.
 
 use crate::Vm;
+use crate::config::RunRecord;
 use crate::error::{ControlError, StateError};
+use crate::hypervisor::Hypervisor;
 use crate::lock;
 use crate::qmp::Qmp;
+use process_runner::Command;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -31,7 +34,7 @@ pub enum Stopped {
     WasNotRunning,
     /// The guest powered off by itself.
     PoweredOff,
-    /// QEMU was told to end; what the guest had not written is lost.
+    /// The hypervisor was told to end; what the guest had not written is lost.
     Quit,
     /// QEMU was killed, because it did not answer.
     Killed,
@@ -48,6 +51,13 @@ impl Vm {
         if !self.is_running()? {
             return Ok(Stopped::WasNotRunning);
         }
+        if self.runs_in_libvirt()? {
+            return self.down_in_libvirt(options);
+        }
+        let record = RunRecord::load(&self.directory)?;
+        if let Some(record) = record.filter(|record| record.hypervisor.is_bhyve()) {
+            return self.down_in_bhyve(&record, options);
+        }
         if !options.force && self.power_off(options.timeout)? {
             return Ok(Stopped::PoweredOff);
         }
@@ -57,12 +67,28 @@ impl Vm {
         self.kill()
     }
 
-    /// Whether the machine runs: whether its process holds the lock.
+    /// Whether the machine runs: whether its process holds the lock, or libvirt says so.
     ///
     /// # Errors
-    /// [`StateError::Io`].
+    /// [`StateError::Io`], [`StateError::Libvirt`].
     pub fn is_running(&self) -> Result<bool, StateError> {
-        lock::is_held(&self.directory.run_lock())
+        Ok(lock::is_held(&self.directory.run_lock())? || self.runs_in_libvirt()?)
+    }
+
+    /// Switches the machine off. Its process is root's, and of its guest bhyve knows no more than that it runs.
+    fn down_in_bhyve(&self, record: &RunRecord, options: DownOptions) -> Result<Stopped, ControlError> {
+        let (hypervisor, name) = (record.hypervisor, self.directory.name().clone());
+        if !options.force {
+            return Err(ControlError::OnlyFromInside { name });
+        }
+        let machine = record.argv.last().map_or("", String::as_str);
+        let off = Command::new("bhyvectl").arg(format!("--vm={machine}")).arg("--force-poweroff").deadline(ANSWER);
+        let asked = off.run();
+        if lock::wait_until_free(&self.directory.run_lock(), INSIST)? {
+            return Ok(Stopped::Quit);
+        }
+        asked.map_err(|source| ControlError::Foreign { hypervisor, source })?;
+        Err(ControlError::Unkillable { pid: None })
     }
 
     /// Presses the power button until the machine stops or the time is over.
@@ -105,11 +131,14 @@ impl Vm {
         Err(ControlError::Unkillable { pid: pid.map(Pid::as_raw_pid) })
     }
 
-    /// The hypervisor's process, while it runs.
+    /// QEMU's process, while it runs.
     ///
-    /// The file is removed before each start, so while the lock is held the number in it is the holder's.
+    /// The file is removed before each start, so while a QEMU holds the lock the number in it is the holder's. The others
+    /// write none.
     pub(crate) fn hypervisor_pid(&self) -> Result<Option<Pid>, StateError> {
-        if !self.is_running()? {
+        let record = RunRecord::load(&self.directory)?;
+        let is_qemu = record.is_some_and(|record| record.hypervisor == Hypervisor::Qemu);
+        if !is_qemu || !lock::is_held(&self.directory.run_lock())? {
             return Ok(None);
         }
         let path = self.directory.hypervisor_pid();

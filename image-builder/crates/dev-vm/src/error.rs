@@ -1,11 +1,12 @@
 //! The errors of each family of operations, with their hints.
 
+mod control;
+
 use crate::accelerator::ProbeError;
 use crate::firmware::FirmwareError;
 use crate::hypervisor::{DescribeError, Hypervisor};
 use crate::image::ImageError;
 use crate::name::VmName;
-use crate::qmp::QmpError;
 use miette::Diagnostic;
 use process_runner::CommandError;
 use std::ffi::OsString;
@@ -13,6 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
+
+pub use control::{ControlError, GuestError};
 
 /// The machine's directory could not be read or changed, or says that the verb does not fit now.
 #[derive(Debug, Error, Diagnostic)]
@@ -74,6 +77,23 @@ pub enum StateError {
     NotRunning {
         /// The machine.
         name: VmName,
+    },
+    /// The verb needs a way into the machine.
+    #[error("bhyve runs the machine `{name}`, and nothing leads into it but its console")]
+    #[diagnostic(help("its console is the terminal of `dev-vm up`: log in there as root"))]
+    OnTerminal {
+        /// The machine.
+        name: VmName,
+    },
+    /// libvirt does not say whether it runs the machine.
+    #[error("cannot ask libvirt whether it runs the machine")]
+    #[diagnostic(help("where libvirt is not used any more, remove {}", domain.display()))]
+    Libvirt {
+        /// What says that libvirt may run it.
+        domain: PathBuf,
+        /// The program's own words.
+        #[source]
+        source: CommandError,
     },
     /// The verb needs a stopped machine.
     #[error("the machine `{name}` is running, so {what} cannot be done")]
@@ -174,7 +194,9 @@ pub enum LaunchError {
     },
     /// The machine runs already.
     #[error("the machine `{name}` runs already")]
-    #[diagnostic(help("`dev-vm ssh` enters it; `dev-vm down` stops it, and the next `up` takes new settings"))]
+    #[diagnostic(help(
+        "`dev-vm status` tells how it is; `dev-vm down` stops it, and the next `up` takes new settings"
+    ))]
     AlreadyRunning {
         /// The machine.
         name: VmName,
@@ -258,9 +280,24 @@ pub enum LaunchError {
         #[source]
         source: CommandError,
     },
+    /// libvirt knows another machine by the name.
+    #[error("libvirt knows another machine by the name {domain}")]
+    #[diagnostic(help(
+        "if it is one of yours, and an earlier version's, `virsh -c qemu:///session undefine --nvram {domain}` forgets it, and no disk; `--name` gives this one another name"
+    ))]
+    NameTaken {
+        /// The name.
+        domain: String,
+        /// The program's own words.
+        #[source]
+        source: CommandError,
+    },
     /// bhyve ended with a status that is no ordinary end.
     #[error("bhyve ended with exit status {status} ({meaning})")]
+    #[diagnostic(help("if no other bhyve runs {name}, `bhyvectl --vm={name} --destroy` removes what is left of it"))]
     Bhyve {
+        /// What bhyve calls the machine.
+        name: String,
         /// The status.
         status: i32,
         /// What bhyve(8) says of it.
@@ -276,83 +313,4 @@ pub(crate) fn qemu_package_hint() -> &'static str {
      `apt-get install qemu-system-x86 ovmf openssh-client` (Debian), \
      `dnf install qemu-system-x86 edk2-ovmf openssh-clients` (Fedora), \
      `pkg install qemu edk2-qemu-x64` (FreeBSD)"
-}
-
-/// A running machine could not be controlled.
-#[derive(Debug, Error, Diagnostic)]
-pub enum ControlError {
-    /// See [`StateError`].
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    State(#[from] StateError),
-    /// See [`QmpError`].
-    #[error("cannot control the machine")]
-    Qmp(#[from] QmpError),
-    /// The process outlived even being killed.
-    #[error("the machine's process does not end{}", pid.map_or(String::new(), |pid| format!(" (process {pid})")))]
-    Unkillable {
-        /// The hypervisor's process, when it is known.
-        pid: Option<i32>,
-    },
-}
-
-/// The guest could not be reached, or a program inside or towards it failed.
-#[derive(Debug, Error, Diagnostic)]
-pub enum GuestError {
-    /// See [`StateError`].
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    State(#[from] StateError),
-    /// See [`ControlError`].
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Control(#[from] ControlError),
-    /// `ssh` is missing or could not be run.
-    #[error("cannot run ssh")]
-    #[diagnostic(help("ssh comes with the package openssh-client"))]
-    Ssh(#[source] CommandError),
-    /// A debugger on the host is missing or could not be run.
-    #[error("cannot run gdb")]
-    #[diagnostic(help("install the package gdb on the host, or paste the command above elsewhere"))]
-    Gdb(#[source] CommandError),
-    /// No process of that plugin was found in the guest.
-    #[error("no process of the plugin `{plugin}` runs in the guest")]
-    #[diagnostic(help("`dev-vm exec -- sysconfigctl plugins` lists the plugins"))]
-    NoPlugin {
-        /// The plugin.
-        plugin: String,
-    },
-    /// The guest has no program that can attach to a process.
-    #[error("the guest has neither gdbserver nor gdb nor mdb")]
-    #[diagnostic(help("`dev-vm exec -- apt-get install -y gdbserver` (Debian guest)"))]
-    NoDebugger,
-    /// The guest could not be asked something.
-    #[error("cannot ask the guest")]
-    Ask(#[source] CommandError),
-    /// Talking to the serial console failed.
-    #[error("cannot {operation} the serial console")]
-    Console {
-        /// What was tried.
-        operation: &'static str,
-        /// The reason given by the system.
-        #[source]
-        source: io::Error,
-    },
-    /// Somebody is attached to the serial console.
-    #[error("somebody else is attached to the serial console")]
-    #[diagnostic(help("`dev-vm logs -f` follows it without being attached"))]
-    ConsoleBusy,
-    /// Nobody waits for the guest any more.
-    #[error("stopped waiting; the machine goes on booting")]
-    #[diagnostic(help("{}", STILL_BOOTING))]
-    Interrupted,
-    /// The guest did not come back after a restart.
-    #[error("the guest was not ready again {} s after the restart was asked for", after.as_secs())]
-    #[diagnostic(help("`dev-vm logs` shows the console"))]
-    NotBack {
-        /// How long it was given.
-        after: Duration,
-        /// The last lines of the console.
-        console: Vec<String>,
-    },
 }

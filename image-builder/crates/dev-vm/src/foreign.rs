@@ -3,28 +3,27 @@
 //! bhyve runs in the foreground with the guest's console on the terminal, and is started again for as long as the
 //! guest asks for that. libvirt is handed the domain, and what it writes of the console is watched as QEMU's log is.
 
-use crate::Vm;
 use crate::accelerator::{self, Accelerator};
-use crate::config::Config;
+use crate::config::{Config, FORMAT, RunRecord};
 use crate::console_log;
 use crate::directory::write_file;
 use crate::error::{LaunchError, StateError};
 use crate::hypervisor::{Description, Hypervisor, bhyve_command, bhyve_unmet, command_line, libvirt_domain};
 use crate::image::DiskFormat;
+use crate::launch::Stopped;
+use crate::libvirt::CONNECTION;
 use crate::lock::RunLock;
 use crate::options::{Progress, UpOptions};
 use crate::ready::ReadyWatch;
 use crate::up::Ready;
-use crate::{keys, port};
-use process_runner::{Command, CommandError};
-use std::fs::{self, File};
-use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use crate::{Vm, keys, port, raw_disk};
+use process_runner::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The user's own libvirt, which needs no privileges.
-const CONNECTION: &str = "qemu:///session";
 const POLL: Duration = Duration::from_millis(250);
+/// bhyve's exit status for an error of its own: it could not make the machine, or not go on with it.
+const BHYVE_REFUSES: i32 = 4;
 
 /// How a machine under another hypervisor goes on.
 #[derive(Debug)]
@@ -35,8 +34,6 @@ pub enum Foreign {
     Running {
         /// How far it is.
         ready: Ready,
-        /// Commands for what the other verbs do under QEMU: enter, console, stop.
-        commands: [String; 3],
     },
 }
 
@@ -60,22 +57,31 @@ impl Vm {
         if !unmet.is_empty() {
             return Err(LaunchError::Unmet { hypervisor, unmet });
         }
-        let already_running = || LaunchError::AlreadyRunning { name: self.directory().name().clone() };
         self.directory().create()?;
-        // Held while bhyve runs, by us: the disk has one user.
-        let _lock = RunLock::try_acquire(&self.directory().run_lock())?.ok_or_else(already_running)?;
+        let Stopped { run_lock, operation } = self.lock_stopped()?.ok_or_else(|| self.already_running())?;
+        self.remove_stale_files()?;
         let before = Config::load(self.directory())?;
-        self.settings(options, before.as_ref())?.0.store(self.directory())?;
-        copy_image(&description, options.recreate, progress)?;
+        let (config, image) = self.settings(options, before.as_ref())?;
+        self.warn_of_exposure(config.share.as_ref(), progress);
+        raw_disk::prepare(self.directory(), &image, options.recreate, progress)?;
+        config.store(self.directory())?;
+        self.record_foreign(hypervisor, argv.clone(), &description)?;
+        // From here on others may look at the machine, and stop it.
+        drop(operation);
         progress.note("the console is this terminal; log in as root, and `poweroff` ends the machine");
-        run_bhyve(hypervisor, &argv)
+        let ended = run_bhyve(hypervisor, &argv, &run_lock);
+        if let Err(LaunchError::Foreign { .. } | LaunchError::Bhyve { status: BHYVE_REFUSES, .. }) = ended {
+            // What went wrong with the start is what counts.
+            let _ = self.take_back_settings(&config, before);
+        }
+        ended
     }
 
     /// The machine in the hypervisor's own terms.
     pub(crate) fn print_for(&self, hypervisor: Hypervisor, options: &UpOptions) -> Result<String, LaunchError> {
         let description = self.description(hypervisor, options)?;
         if hypervisor == Hypervisor::Libvirt {
-            return Ok(libvirt_domain(&description));
+            return Ok(libvirt_domain(&description)?);
         }
         let argv = bhyve_command(hypervisor, &description, &self.host().bhyve)?;
         let (image, disk) = (description.image.as_os_str(), description.disk.as_os_str());
@@ -111,6 +117,7 @@ impl Vm {
             share: config.share,
             ssh_port: port::free_port(config.ssh_port).map_err(LaunchError::Port)?,
             public_key,
+            uuid: self.directory().uuid(),
             console_log: self.directory().console_log(),
         })
     }
@@ -124,107 +131,119 @@ impl Vm {
     }
 
     fn up_with_libvirt(&self, options: &UpOptions, progress: &mut dyn Progress) -> Result<Foreign, LaunchError> {
+        let description = self.description(Hypervisor::Libvirt, options)?;
+        let domain = libvirt_domain(&description)?;
+        let locks = self.lock_stopped()?.ok_or_else(|| self.already_running())?;
+        self.remove_stale_files()?;
+        self.finish_interrupted_snapshot()?;
         let before = Config::load(self.directory())?;
         let (mut config, image) = self.settings(options, before.as_ref())?;
-        let description = self.description(Hypervisor::Libvirt, options)?;
+        self.warn_of_exposure(config.share.as_ref(), progress);
         self.prepare_overlay(&mut config, &image, options, progress)?;
         config.ssh_port = Some(description.ssh_port);
         config.store(self.directory())?;
-        let log = &description.console_log;
-        let offset = console_log::length(log).map_err(|error| StateError::io("read", log, error))?;
-        let file = self.directory().path().join("domain.xml");
-        write_file(&file, libvirt_domain(&description).as_bytes())?;
+        let argv = ["virsh", "--connect", CONNECTION, "start", &self.domain_name()].map(str::to_owned).to_vec();
+        let record = self.record_foreign(Hypervisor::Libvirt, argv, &description)?;
+        write_file(&self.directory().domain(), domain.as_bytes())?;
         let started = Instant::now();
-        virsh(&["define", "--validate", &file.to_string_lossy()])?;
-        let domain = format!("dev-vm-{}", description.name);
-        virsh(&["start", &domain])?;
-        progress.note(&format!("libvirt runs {domain}"));
+        if let Err(error) = self.start_in_libvirt() {
+            // What went wrong with the start is what counts.
+            let _ = self.take_back_settings(&config, before);
+            return Err(error);
+        }
+        // From here on libvirt says that the machine runs.
+        drop(locks);
+        progress.note(&format!("libvirt runs {}", self.domain_name()));
         let mut ready = Ready { after: None, ssh_port: description.ssh_port, services: Vec::new() };
         if let Some(timeout) = options.timeout {
-            let watch = ReadyWatch::new(log, offset, description.share.is_some());
-            ready.services = wait_for(watch, (log, offset), (started, timeout), progress)?;
+            ready.services = self.wait_for(record, (started, timeout), progress)?;
             ready.after = Some(started.elapsed());
         }
-        let key = process_runner::shell_quote(self.directory().ssh_key().as_os_str());
-        let commands = [
-            format!("ssh -i {key} -p {} root@127.0.0.1", ready.ssh_port),
-            format!("virsh -c {CONNECTION} console {domain}"),
-            format!("virsh -c {CONNECTION} shutdown {domain}"),
-        ];
-        Ok(Foreign::Running { ready, commands })
+        Ok(Foreign::Running { ready })
+    }
+
+    fn already_running(&self) -> LaunchError {
+        LaunchError::AlreadyRunning { name: self.directory().name().clone() }
+    }
+
+    /// Writes down what is about to be started, and by whom.
+    fn record_foreign(
+        &self,
+        hypervisor: Hypervisor,
+        argv: Vec<String>,
+        description: &Description,
+    ) -> Result<RunRecord, StateError> {
+        let log = &description.console_log;
+        let record = RunRecord {
+            format: FORMAT,
+            hypervisor,
+            argv,
+            accelerator: description.accelerator,
+            accelerator_reason: format!("what {hypervisor} is told"),
+            ssh_port: description.ssh_port,
+            console_offset: console_log::length(log).map_err(|error| StateError::io("read", log, error))?,
+            ready_after_seconds: None,
+        };
+        record.store(self.directory())?;
+        Ok(record)
+    }
+
+    /// Waits for the guest's word on the console.
+    fn wait_for(
+        &self,
+        mut record: RunRecord,
+        (started, timeout): (Instant, Duration),
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<crate::Service>, LaunchError> {
+        let (log, offset) = (self.directory().console_log(), record.console_offset);
+        let mut watch = ReadyWatch::new(&log, offset, self.has_share()?);
+        let console = || console_log::tail(&log, offset, console_log::TAIL_LINES).unwrap_or_default();
+        loop {
+            // First the machine, then the log: what it wrote last is read after it ended.
+            let runs = self.runs_in_libvirt()?;
+            let (seen, after) = (watch.poll(), started.elapsed());
+            if let Some(services) = seen.map_err(|error| StateError::io("read", &log, error))? {
+                record.ready_after_seconds = Some(after.as_secs_f64());
+                record.store(self.directory())?;
+                return Ok(services);
+            }
+            if !runs {
+                let ending = "libvirt does not run it any more".to_owned();
+                return Err(LaunchError::Died { ending, after, said: Vec::new(), console: console() });
+            }
+            if after >= timeout {
+                return Err(LaunchError::NotReady { after: timeout, console: console() });
+            }
+            if progress.waiting(after).is_break() {
+                return Err(LaunchError::Interrupted);
+            }
+            std::thread::sleep(POLL);
+        }
     }
 }
 
-/// bhyve has no overlays: what the guest writes to is a copy, made once.
-fn copy_image(description: &Description, recreate: bool, progress: &mut dyn Progress) -> Result<(), StateError> {
-    let disk = &description.disk;
-    if disk.exists() && !recreate {
-        return Ok(());
-    }
-    progress.note(&format!("copying {} to {}", description.image.display(), disk.display()));
-    let partial = PathBuf::from(format!("{}.new", disk.display()));
-    let copied = File::create(&partial).and_then(|mut to| {
-        std::io::copy(&mut File::open(&description.image)?, &mut to)?;
-        to.sync_all()?;
-        fs::rename(&partial, disk)
-    });
-    copied.map_err(|error| StateError::io("copy the image to", disk, error))
-}
-
-/// Runs bhyve until the guest is powered off.
-fn run_bhyve(hypervisor: Hypervisor, argv: &[String]) -> Result<Foreign, LaunchError> {
+/// Runs bhyve until the guest is powered off. It inherits the lock: where we are killed it goes on, and still has it.
+fn run_bhyve(hypervisor: Hypervisor, argv: &[String], run_lock: &RunLock) -> Result<Foreign, LaunchError> {
     let failed = |source| LaunchError::Foreign { hypervisor, source };
     let name = argv.last().map_or("", String::as_str);
     let destroy = || Command::new("bhyvectl").arg(format!("--vm={name}")).arg("--destroy").run();
+    let hand_over = |error| StateError::io("hand over the lock to", Path::new(&argv[0]), error);
+    let command = Command::new(&argv[0]).args(&argv[1..]);
     loop {
-        let status = Command::new(&argv[0]).args(&argv[1..]).run_interactive().map_err(failed)?;
+        let status = run_lock.inherited_by(|| command.run_interactive()).map_err(hand_over)?.map_err(failed)?;
+        if status == BHYVE_REFUSES {
+            // Nothing was made, or the name is that of a machine which another bhyve runs: it is not ours to destroy.
+            let (name, meaning) = (name.to_owned(), "an error of bhyve's own, which it has told above");
+            return Err(LaunchError::Bhyve { name, status, meaning });
+        }
         // What is left of a machine keeps its name from being used again. None is left after some failures.
         let _ = destroy();
         let meaning = match status {
             0 => continue,
             1 | 2 => return Ok(Foreign::Ended),
             3 => "triple fault",
-            4 => "an error of bhyve's own, which it has told above",
             _ => "unknown",
         };
-        return Err(LaunchError::Bhyve { status, meaning });
-    }
-}
-
-fn virsh(arguments: &[&str]) -> Result<(), LaunchError> {
-    let command = Command::new("virsh").args(["--connect", CONNECTION, "--quiet"]).args(arguments);
-    command.deadline(Duration::from_secs(120)).run().map(drop).map_err(why_libvirt_fails)
-}
-
-/// Some libvirts refuse the network's back end, whether passt is installed or not, and name nothing else.
-fn why_libvirt_fails(source: CommandError) -> LaunchError {
-    let hypervisor = Hypervisor::Libvirt;
-    if !source.to_string().contains("'passt'") {
-        return LaunchError::Foreign { hypervisor, source };
-    }
-    let needs = "the machine's network needs passt, and a libvirt that was built for it, as Debian 12's was not";
-    LaunchError::Unmet { hypervisor, unmet: vec![format!("{needs} (`--hypervisor qemu` needs neither): {source}")] }
-}
-
-/// Waits for the guest's word on the console.
-fn wait_for(
-    mut watch: ReadyWatch,
-    (log, offset): (&Path, u64),
-    (started, timeout): (Instant, Duration),
-    progress: &mut dyn Progress,
-) -> Result<Vec<crate::Service>, LaunchError> {
-    loop {
-        let seen = watch.poll().map_err(|error| StateError::io("read", log, error))?;
-        if let Some(services) = seen {
-            return Ok(services);
-        }
-        if started.elapsed() >= timeout {
-            let console = console_log::tail(log, offset, console_log::TAIL_LINES).unwrap_or_default();
-            return Err(LaunchError::NotReady { after: timeout, console });
-        }
-        if let ControlFlow::Break(()) = progress.waiting(started.elapsed()) {
-            return Err(LaunchError::Interrupted);
-        }
-        std::thread::sleep(POLL);
+        return Err(LaunchError::Bhyve { name: name.to_owned(), status, meaning });
     }
 }

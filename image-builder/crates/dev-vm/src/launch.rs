@@ -36,16 +36,19 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct Stopped {
     pub(crate) run_lock: RunLock,
-    operation: OperationLock,
+    pub(crate) operation: OperationLock,
 }
 
 impl Vm {
-    /// Takes both locks; `None` when the machine runs.
+    /// Takes both locks; `None` when the machine runs, also under libvirt, which holds none.
     pub(crate) fn lock_stopped(&self) -> Result<Option<Stopped>, StateError> {
         let operation = self.lock_operation()?;
         let Some(run_lock) = RunLock::try_acquire(&self.directory.run_lock())? else {
             return Ok(None);
         };
+        if self.runs_in_libvirt()? {
+            return Ok(None);
+        }
         self.directory.hide_secrets()?;
         Ok(Some(Stopped { run_lock, operation }))
     }
@@ -97,11 +100,11 @@ impl Vm {
     ///
     /// Settings are written down before the machine starts, so that a killed dev-vm leaves no machine that is not
     /// known. Those that the hypervisor refuses must not stay: the next `up` would fail with them, too.
-    pub(crate) fn take_back_settings(&self, prepared: &Prepared) -> Result<(), StateError> {
-        let Some(before) = prepared.before.clone() else {
+    pub(crate) fn take_back_settings(&self, refused: &Config, before: Option<Config>) -> Result<(), StateError> {
+        let Some(before) = before else {
             return remove_file(&self.directory.config());
         };
-        let Config { image, overlay_of, firmware, ssh_port, .. } = prepared.config.clone();
+        let Config { image, overlay_of, firmware, ssh_port, .. } = refused.clone();
         Config { image, overlay_of, firmware, ssh_port, ..before }.store(&self.directory)
     }
 
@@ -156,7 +159,7 @@ impl Vm {
     }
 
     /// Says so when what is kept from guests lies in what is shown to them.
-    fn warn_of_exposure(&self, share: Option<&Share>, progress: &mut dyn Progress) {
+    pub(crate) fn warn_of_exposure(&self, share: Option<&Share>, progress: &mut dyn Progress) {
         let private = self.directory.private();
         if let Some(share) = share.filter(|share| private.starts_with(&share.path)) {
             progress.note(&format!(

@@ -10,7 +10,7 @@
 //! How the parts talk:
 //! * [`Vm`] is one machine; each verb is a method in a module of its own.
 //! * Whether a machine runs is decided by a lock that the hypervisor's process
-//!   inherits ([`lock`]), never by a process number read from a file: a killed
+//!   inherits ([`lock`]), or by libvirt where that was handed the machine, never by a process number read from a file: a killed
 //!   hypervisor, or a killed `dev-vm`, leaves nothing behind that could be
 //!   mistaken for a running machine.
 //! * [`qemu`] turns a [`qemu::Machine`] into an argument vector and does
@@ -37,6 +37,7 @@ pub mod hypervisor;
 pub mod image;
 mod keys;
 mod launch;
+mod libvirt;
 pub mod lock;
 mod logs;
 pub mod name;
@@ -50,6 +51,7 @@ pub mod qcow2;
 pub mod qemu;
 pub mod qmp;
 pub mod quote;
+mod raw_disk;
 pub mod ready;
 mod reboot;
 mod reset;

@@ -1,9 +1,9 @@
 //! `reset`: throws away everything that the guest ever wrote.
 
-use crate::Vm;
 use crate::config::Config;
 use crate::error::{LaunchError, StateError};
 use crate::image::ImageIdentity;
+use crate::{Vm, raw_disk};
 
 impl Vm {
     /// Makes the machine start from its image again. Its settings, key and snapshots stay.
@@ -17,6 +17,7 @@ impl Vm {
             what: "throwing its disk away",
         })?;
         self.finish_interrupted_snapshot()?;
+        raw_disk::remove(&self.directory)?;
         let Some(mut config) = Config::load(&self.directory)? else {
             return Ok(());
         };

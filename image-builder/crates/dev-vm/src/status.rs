@@ -1,12 +1,13 @@
 //! `status` and `list`: what can be known about a machine without disturbing it.
 
-use crate::Vm;
 use crate::accelerator::Accelerator;
 use crate::config::{Config, RunRecord, Share};
 use crate::error::StateError;
+use crate::hypervisor::Hypervisor;
 use crate::image::ImageIdentity;
 use crate::qmp::Qmp;
 use crate::ready::{ReadyWatch, Service};
+use crate::{Vm, raw_disk};
 use rustix::process::Pid;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub enum State {
     Booting,
     /// It runs and the guest said that it is ready.
     Ready,
+    /// It runs, and nobody but its terminal hears its guest.
+    Running,
 }
 
 impl State {
@@ -35,6 +38,7 @@ impl State {
             Self::Stopped => "stopped",
             Self::Booting => "booting",
             Self::Ready => "ready",
+            Self::Running => "running",
         }
     }
 }
@@ -46,6 +50,8 @@ pub struct Status {
     pub name: String,
     /// How far it is.
     pub state: State,
+    /// What runs it, or ran it last.
+    pub hypervisor: Option<Hypervisor>,
     /// Its directory.
     pub directory: PathBuf,
     /// The directory with its settings and its key, which no guest is to see.
@@ -92,7 +98,9 @@ impl Vm {
         let config = Config::load(&self.directory)?.ok_or_else(missing)?;
         let record = RunRecord::load(&self.directory)?;
         let (state, services) = self.state(record.as_ref(), config.share.is_some())?;
-        let image_changed = match (&config.overlay_of, ImageIdentity::of(&config.image)) {
+        let is_bhyve = record.as_ref().is_some_and(|record| record.hypervisor.is_bhyve());
+        let made_on = if is_bhyve { raw_disk::origin(&self.directory)? } else { config.overlay_of };
+        let image_changed = match (&made_on, ImageIdentity::of(&config.image)) {
             (Some(made_on), Ok(now)) => made_on.change_to(&now),
             (Some(_), Err(error)) => Some(error.to_string()),
             (None, _) => None,
@@ -100,6 +108,7 @@ impl Vm {
         Ok(Status {
             name: self.directory.name().to_string(),
             state,
+            hypervisor: record.as_ref().map(|record| record.hypervisor),
             directory: self.directory.path().to_owned(),
             private_directory: self.directory.private().to_owned(),
             pid: self.hypervisor_pid()?.map(Pid::as_raw_pid),
@@ -110,8 +119,8 @@ impl Vm {
             memory_mib: config.memory_mib,
             cpus: config.cpus,
             share: config.share,
-            accelerator: record.as_ref().map(|record| record.accelerator),
-            accelerator_reason: record.as_ref().map(|record| record.accelerator_reason.clone()),
+            accelerator: record.as_ref().filter(|_| !is_bhyve).map(|record| record.accelerator),
+            accelerator_reason: record.as_ref().filter(|_| !is_bhyve).map(|record| record.accelerator_reason.clone()),
             ready_after_seconds: record.and_then(|record| record.ready_after_seconds),
             services,
             console_log: self.directory.console_log(),
@@ -128,10 +137,18 @@ impl Vm {
         if !self.is_running()? {
             return Ok((State::Stopped, Vec::new()));
         }
-        // Without the file a start is just being prepared, and the record is that of the last boot.
-        let Some(record) = record.filter(|_| self.directory.hypervisor_pid().exists()) else {
+        let Some(record) = record else {
             return Ok((State::Booting, Vec::new()));
         };
+        let is_started = match record.hypervisor {
+            // Without the file a start is just being prepared, and the record is that of the last boot.
+            Hypervisor::Qemu => self.directory.hypervisor_pid().exists(),
+            Hypervisor::Libvirt => self.runs_in_libvirt()?,
+            Hypervisor::BhyveIllumos | Hypervisor::BhyveFreebsd => return Ok((State::Running, Vec::new())),
+        };
+        if !is_started {
+            return Ok((State::Booting, Vec::new()));
+        }
         let log = self.directory.console_log();
         // Not from the record alone: whoever would have written it may have been interrupted.
         let seen = ReadyWatch::new(&log, record.console_offset, has_share)
@@ -157,6 +174,10 @@ impl Vm {
         if !self.is_running()? {
             return Err(not_running());
         }
-        RunRecord::load(&self.directory)?.ok_or_else(not_running)
+        let record = RunRecord::load(&self.directory)?.ok_or_else(not_running)?;
+        if record.hypervisor.is_bhyve() {
+            return Err(StateError::OnTerminal { name: self.directory.name().clone() });
+        }
+        Ok(record)
     }
 }

@@ -4,6 +4,7 @@ use crate::Vm;
 use crate::config::{FORMAT, RunRecord};
 use crate::console_log::{self, TAIL_LINES};
 use crate::error::{LaunchError, StateError};
+use crate::hypervisor::Hypervisor;
 use crate::launch::Prepared;
 use crate::options::{Progress, UpOptions};
 use crate::port;
@@ -56,7 +57,7 @@ impl Vm {
             Ok(started) => started,
             Err(error) => {
                 // What went wrong with the start is what counts.
-                let _ = self.take_back_settings(&prepared);
+                let _ = self.take_back_settings(&prepared.config, prepared.before.clone());
                 return Err(error);
             }
         };
@@ -99,6 +100,7 @@ impl Vm {
         };
         let record = RunRecord {
             format: FORMAT,
+            hypervisor: Hypervisor::Qemu,
             argv: prepared.machine.argv(),
             accelerator: prepared.acceleration.accelerator,
             accelerator_reason: prepared.acceleration.reason.clone(),

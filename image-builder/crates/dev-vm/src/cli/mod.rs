@@ -97,6 +97,8 @@ fn dispatch(arguments: Arguments) -> Result<u8, Failure> {
     }
 }
 
+const VERBS: &str = "`dev-vm ssh` enters it, `dev-vm console` attaches to its console, `dev-vm down` stops it";
+
 fn start(vm: &Vm, up: UpArguments) -> Result<u8, Failure> {
     let json = up.json;
     let options = up.into_options(default_share());
@@ -106,7 +108,7 @@ fn start(vm: &Vm, up: UpArguments) -> Result<u8, Failure> {
         None => say("started; `dev-vm wait` waits until it is ready"),
     }
     let code = output::tell_services(&ready.services);
-    say("`dev-vm ssh` enters it, `dev-vm console` attaches to its console, `dev-vm down` stops it");
+    say(VERBS);
     if json {
         write_json(&vm.status()?);
     }
@@ -124,12 +126,12 @@ fn start_with(vm: &Vm, hypervisor: Hypervisor, up: UpArguments) -> Result<u8, Fa
             }
             Ok(exit::OK)
         }
-        Foreign::Running { ready, commands: [enter, console, stop] } => {
+        Foreign::Running { ready } => {
             match ready.after {
                 Some(after) => say(&format!("ready after {:.1} s", after.as_secs_f64())),
                 None => say("started"),
             }
-            say(&format!("enter it:    {enter}\nits console: {console}\nstop it:     {stop}"));
+            say(VERBS);
             if json {
                 let (port, after) = (ready.ssh_port, ready.after.map(|after| after.as_secs_f64()));
                 write_json(
@@ -170,7 +172,7 @@ fn status(vm: &Vm, json: bool) -> Result<u8, Failure> {
     }
     Ok(match status.state {
         State::Stopped => exit::NOT_RUNNING,
-        State::Booting | State::Ready => exit::OK,
+        State::Booting | State::Ready | State::Running => exit::OK,
     })
 }
 

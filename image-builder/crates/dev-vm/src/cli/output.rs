@@ -1,6 +1,7 @@
 //! Words and exit statuses. Results go to standard output, everything else to standard error.
 
 use dev_vm::accelerator::ProbeError;
+use dev_vm::hypervisor::Hypervisor;
 use dev_vm::image::ImageError;
 use dev_vm::{
     ControlError, GuestError, LaunchError, Progress, Service, SnapshotInfo, State, StateError, Status, VmName,
@@ -285,6 +286,9 @@ pub(super) fn status_text(status: &Status) -> String {
         let word = |service: &Service| format!("{} {}", service.name, service.state);
         let words: Vec<String> = status.services.iter().map(word).collect();
         line("services", format!("{} (when it became ready)", words.join(", ")));
+    }
+    if let Some(hypervisor) = status.hypervisor.filter(|hypervisor| *hypervisor != Hypervisor::Qemu) {
+        line("hypervisor", hypervisor.to_string());
     }
     if let Some(unusual) = status.run_state.as_ref().filter(|state| *state != "running") {
         line("processors", unusual.clone());

@@ -12,6 +12,7 @@ use crate::image::DiskFormat;
 use crate::name::VmName;
 use miette::Diagnostic;
 use process_runner::shell_quote;
+use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,9 +26,11 @@ pub(crate) use libvirt::domain as libvirt_domain;
 pub const MOUNT_TAG: &str = "repo";
 
 /// The programs that could run a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Hypervisor {
     /// QEMU.
+    #[default]
     Qemu,
     /// bhyve as illumos has it.
     BhyveIllumos,
@@ -43,6 +46,12 @@ impl Hypervisor {
 
     /// The bhyve of the host; where there is none, that of illumos.
     pub const BHYVE_HERE: Self = if cfg!(target_os = "freebsd") { Self::BhyveFreebsd } else { Self::BhyveIllumos };
+
+    /// Whether its machines have their console on a terminal of their own, so that nothing else can hear or enter them.
+    #[must_use]
+    pub fn is_bhyve(self) -> bool {
+        matches!(self, Self::BhyveIllumos | Self::BhyveFreebsd)
+    }
 
     /// The name in options.
     #[must_use]
@@ -99,6 +108,8 @@ pub struct Description {
     pub ssh_port: u16,
     /// The public half of the machine's key, one line.
     pub public_key: String,
+    /// What libvirt knows the machine by, beside its name.
+    pub uuid: String,
     /// Where the serial console is written down.
     pub console_log: PathBuf,
 }
@@ -118,6 +129,13 @@ pub enum DescribeError {
     #[error("bhyve cannot be told of {}, because it would read a variable in its path", path.display())]
     #[diagnostic(help("move it to a path without a per cent sign"))]
     Reference {
+        /// The path.
+        path: PathBuf,
+    },
+    /// XML has no words for control characters, and takes a tab or line feed in an attribute for a space.
+    #[error("libvirt cannot be told of {path:?}, because there is a control character in its path")]
+    #[diagnostic(help("move it to a path without one"))]
+    Control {
         /// The path.
         path: PathBuf,
     },
@@ -171,6 +189,7 @@ pub(crate) mod tests {
             share: Some(Share { path: "/home/me/installer".into(), writable: false }),
             ssh_port: 2222,
             public_key: "ssh-ed25519 AAAA dev-vm\n".to_owned(),
+            uuid: "01234567-89ab-8def-8123-456789abcdef".to_owned(),
             console_log: "/home/me/images/vm/dev/console.log".into(),
         }
     }

@@ -79,7 +79,9 @@ fn up_runs_bhyve_until_the_guest_powers_off() {
         assert!(text(&up).contains(expected), "{}", text(&up));
         let starts = fs::read_to_string(root.join("starts")).unwrap();
         assert!(starts.lines().count() == 3 && starts.contains("-c 3 "), "{starts}");
-        assert_eq!(fs::read_to_string(root.join("ends")).unwrap(), "--vm=dev-vm-dev --destroy\n".repeat(3));
+        // After an error of its own it may be another's machine that has the name.
+        let destroyed = if status == 4 { 2 } else { 3 };
+        assert_eq!(fs::read_to_string(root.join("ends")).unwrap(), "--vm=dev-vm-dev --destroy\n".repeat(destroyed));
         assert_eq!(fs::read(scene.machine("dev").join("disk.raw")).unwrap(), fs::read(scene.image()).unwrap());
     }
     assert_eq!(scene.status("dev")["cpus"], 3, "settings are remembered");
@@ -96,7 +98,7 @@ fn up_hands_the_machine_to_libvirt() {
          *start*) printf 'dev-vm: ready sysconfig=online\\n' >>\"$(sed -n \"s/.*<log file='\\([^']*\\)'.*/\\1/p\" domain.xml)\" ;;\nesac\n",
     );
     let up = text(&scene.expect(0, Mode::Ready, &["up", "--hypervisor", "libvirt", "--share", ".", "--accel", "tcg"]));
-    assert!(up.contains("ready after") && up.contains("virsh -c qemu:///session console dev-vm-dev"), "{up}");
+    assert!(up.contains("ready after") && up.contains("`dev-vm down` stops it"), "{up}");
     let asked = fs::read_to_string(root.join("virsh")).unwrap();
     assert!(
         asked.contains("--connect qemu:///session --quiet define --validate ") && asked.contains("start dev-vm-dev")

@@ -3,8 +3,10 @@
 //! The program under test is the real `dev-vm`. The emulator is this test
 //! binary, started by a script of the right name; see `fake_qemu`.
 
+mod bhyve;
 mod fake_qemu;
 mod hypervisors;
+mod libvirt;
 mod scene;
 mod settings;
 

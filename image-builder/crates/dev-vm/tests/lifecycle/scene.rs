@@ -150,6 +150,12 @@ impl Scene {
         self.command(mode, arguments).spawn_detached(&log).unwrap()
     }
 
+    /// The same, with a variable more.
+    pub(crate) fn start_with_variable(&self, (name, value): (&str, &str), arguments: &[&str]) -> Detached {
+        let log = File::create(self.root().join("started.log")).unwrap();
+        self.command(Mode::Ready, arguments).env(name, value).spawn_detached(&log).unwrap()
+    }
+
     /// What the program of [`Scene::start`] wrote.
     pub(crate) fn started_output(&self) -> String {
         fs::read_to_string(self.root().join("started.log")).unwrap()

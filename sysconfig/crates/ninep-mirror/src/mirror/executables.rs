@@ -52,6 +52,7 @@ fn existing(session: &mut Session, reached: Vec<Option<SharePath>>) -> Result<Ve
         let Some(path) = &directory else { continue };
         match attributes(session, path) {
             Ok(Some(attributes)) if attributes.file_kind() == FileKind::Directory => existing.push(directory),
+            Ok(None) if link_on_the_way(session, path)?.is_some() => existing.push(directory),
             Ok(_) => {}
             // Nobody knows. The look into it will find the same and tell it.
             Err(error) if error.leaves_session_usable() => existing.push(directory),
@@ -82,6 +83,25 @@ fn step(
     Ok(names.iter().filter(fits).filter_map(|name| SharePath::entry(directory, name).ok()).collect())
 }
 
+/// The first link among the directories on the way to a path.
+///
+/// Servers differ in what they say of a walk through one: bhyve's and diod follow it, QEMU's answers `ELOOP`, others
+/// `ENOTDIR`, which is what they say where nothing is, too. But what is behind a link is not gone.
+fn link_on_the_way(session: &mut Session, path: &SharePath) -> Result<Option<SharePath>, MirrorError> {
+    let mut way = None;
+    for name in path.names() {
+        let Ok(here) = SharePath::entry(way.as_ref(), name) else { return Ok(None) };
+        match attributes(session, &here) {
+            Ok(Some(attributes)) if attributes.file_kind() == FileKind::Link => return Ok(Some(here)),
+            Ok(Some(_)) => way = Some(here),
+            Ok(None) => return Ok(None),
+            Err(error) if error.leaves_session_usable() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(None)
+}
+
 /// Lists the directories.
 pub(super) fn find(
     session: &mut Session,
@@ -89,17 +109,26 @@ pub(super) fn find(
     wants: impl Fn(&SharePath) -> bool,
     limits: &Limits,
 ) -> Result<Found, MirrorError> {
+    let told = |link: &SharePath| {
+        format!("{link} is a link, which is not followed; cargo has to build in the checkout itself")
+    };
     let mut found = Found::default();
     for directory in directories {
-        match list(session, directory.as_ref(), limits.entries) {
-            Ok(names) => {
-                let paths =
-                    names.into_iter().flatten().filter_map(|name| SharePath::entry(directory.as_ref(), &name).ok());
+        let reason = match (list(session, directory.as_ref(), limits.entries), directory) {
+            (Ok(Some(names)), _) => {
+                let paths = names.into_iter().filter_map(|name| SharePath::entry(directory.as_ref(), &name).ok());
                 found.candidates.extend(paths.filter(&wants));
+                None
             }
-            Err(error) if error.leaves_session_usable() => found.unlisted.push((directory.clone(), error.to_string())),
-            Err(error) => return Err(error.into()),
-        }
+            (Ok(None), None) => None,
+            (Ok(None), Some(path)) => link_on_the_way(session, path)?.map(|link| told(&link)),
+            (Err(error), _) if !error.leaves_session_usable() => return Err(error.into()),
+            (Err(error), None) => Some(error.to_string()),
+            (Err(error), Some(path)) => {
+                Some(link_on_the_way(session, path)?.map_or_else(|| error.to_string(), |link| told(&link)))
+            }
+        };
+        found.unlisted.extend(reason.map(|reason| (directory.clone(), reason)));
         if found.candidates.len() > limits.entries {
             return Err(MirrorError::Limit { what: "executables", limit: limits.entries });
         }

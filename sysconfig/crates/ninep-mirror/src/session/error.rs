@@ -108,6 +108,7 @@ fn error_name(code: u32) -> String {
         21 => "is a directory",
         22 => "invalid argument",
         30 => "read-only file system",
+        40 => "a link on the way, or too many of them",
         _ => return format!("error {code} of Linux"),
     };
     format!("error {code}, {name}")

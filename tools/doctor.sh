@@ -117,7 +117,13 @@ look_at_programs() {
 		if [ -x "$path" ]; then verdict ok "$built" "$path"; else verdict odd "$built" "not built yet" "$program builds it"; fi
 	done
 	if [ -h "$here/sysconfig/target" ]; then
-		verdict WRONG "build directory" "$here/sysconfig/target is a link, and what it leads to is not in the share" "put a directory there, and build again"
+		# An absolute link leads elsewhere in the guest, also one into the checkout.
+		case $(readlink "$here/sysconfig/target"):$(cd "$here/sysconfig/target" 2>/dev/null && pwd -P)/ in
+		/*) outside=1 ;;
+		*:"$(cd "$here" && pwd -P)"/*) outside='' ;;
+		*) outside=1 ;;
+		esac
+		[ -z "$outside" ] || verdict WRONG "build directory" "$here/sysconfig/target is a link, and what it leads to is not in the share" "put a directory there, and build again"
 	fi
 	directory=$here/sysconfig/target/release
 	[ "$guest" != openindiana ] || [ "$system" = SunOS ] || directory=$illumos_build

@@ -10,6 +10,22 @@ pub fn soak() -> bool {
     std::env::var("SOAK").as_deref() == Ok("1")
 }
 
+/// What the processor has worked for this thread, which what others do meanwhile is not in; none where the system does not
+/// tell, which is a [`lack`](crate::lack).
+#[cfg(target_os = "linux")]
+pub fn processor_time() -> Option<Duration> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Some(Duration::new(time.tv_sec.try_into().ok()?, time.tv_nsec.try_into().ok()?))
+}
+
+/// What the processor has worked for this thread, which what others do meanwhile is not in; none where the system does not
+/// tell, which is a [`lack`](crate::lack).
+#[cfg(not(target_os = "linux"))]
+pub fn processor_time() -> Option<Duration> {
+    crate::lack("this system does not tell the processor time of a thread");
+    None
+}
+
 /// Calls `round` with random numbers of the seeds 0, 1, 2 … as often as `rounds` says.
 ///
 /// With `FUZZ_SECONDS=N` it goes on for N seconds instead, from the seed `FUZZ_START`. A failure prints its seed, and

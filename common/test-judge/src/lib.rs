@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use documents::wrong_in_documents;
-pub use effort::{fuzz, soak};
+pub use effort::{fuzz, processor_time, soak};
 pub use process_runner::Output;
 use process_runner::{Command, CommandError};
 pub use random::Random;

@@ -3,7 +3,7 @@
 #![expect(clippy::print_stderr, reason = "warnings of the command line")]
 
 use super::{redo, request};
-use crate::arguments::Build;
+use crate::arguments::{Build, LocationArguments};
 use crate::failure::Failure;
 use crate::inspect::print_lines;
 use crate::report;
@@ -17,7 +17,7 @@ use std::path::Path;
 /// `image-builder build`.
 pub(crate) fn build(arguments: &Build) -> Result<(), Failure> {
     let mut request = request(&arguments.location.dataset, &arguments.template)?;
-    arguments.report.as_deref().map_or(Ok(()), refuse_impossible_page)?;
+    arguments.report.as_deref().map_or(Ok(()), |page| refuse_impossible_page(page, &arguments.location))?;
     request.no_deps = arguments.no_deps;
     request.refresh = arguments.refresh;
     request.client_keys.clone_from(&arguments.client_keys.keys);
@@ -38,10 +38,12 @@ pub(crate) fn build(arguments: &Build) -> Result<(), Failure> {
     print_lines(|output| tell(output, arguments, &request, &built))
 }
 
-/// A page that cannot be written is told before the build, and not after it.
-fn refuse_impossible_page(page: &Path) -> Result<(), Failure> {
+/// A page that cannot be written is told before the build, and not after it. Directories of the workspace are made by the build.
+fn refuse_impossible_page(page: &Path, location: &LocationArguments) -> Result<(), Failure> {
     let directory = page.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !directory.is_dir() {
+    let workspace = Path::new(&location.dataset);
+    let is_made = directory == workspace || directory == workspace.join("output");
+    if !directory.is_dir() && !is_made {
         return Err(Failure::NoDirectory { option: "--report", path: directory.to_owned() });
     }
     if page.is_dir() {

@@ -13,11 +13,11 @@ pub(super) const IMAGE_DIRECTORY: &str = "var/pkg";
 /// What is the client's there: names that packages cannot have.
 const OWN: [&str; 14] = [
     "cache",
-    "config",
     "gui_cache",
     "history",
     "index",
     "license",
+    "linked",
     "lock",
     "lost+found",
     "modified",

@@ -28,7 +28,7 @@ mod worker;
 mod zpl;
 
 /// Changes when the same description and content give other bytes than before.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 pub use error::{SpecError, WriteError};
 pub use limits::available_bytes;

@@ -41,7 +41,7 @@ impl IndexedTable {
 
     /// All lines.
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().flatten().map(String::as_str)
+        self.lines.iter().flatten().map(String::as_str).inspect(|_| self.count())
     }
 
     /// The lines with a key, in order.
@@ -84,6 +84,7 @@ impl IndexedTable {
     /// Replaces all lines for which `change` has another text.
     pub(super) fn rewrite(&mut self, change: impl Fn(&str) -> Option<String>) {
         for place in 0..self.lines.len() {
+            self.count();
             if let Some(new) = self.lines[place].as_deref().and_then(&change) {
                 self.set(place, new);
             }

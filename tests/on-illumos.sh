@@ -155,6 +155,23 @@ exclusive() {
 # plugin NAME FIELD: a word of its row.
 plugin() { sysconfigctl plugins | awk -v name="$1" -v field="$2" '$1 == name { print field == "file" ? $NF : $field }'; }
 
+# stands COMMAND...: while the mirror does not go on. It keeps what the host has, so a file that was changed here would be
+# put back before the daemon has seen it, or after, as chance has it.
+stands() {
+	mirror=$(pgrep -x ninep-mirror) || { echo "no mirror runs" && return 1; }
+	echo "$mirror" >"$scratch/stopped"
+	# There may be several, as words.
+	# shellcheck disable=SC2086
+	pstop $mirror && "$@"
+	result=$?
+	resume
+	return "$result"
+}
+resume() {
+	[ ! -f "$scratch/stopped" ] || xargs prun <"$scratch/stopped"
+	rm -f "$scratch/stopped"
+}
+
 # Another file of the same program, and then the old one again. Both take their place by a rename, as the mirror does it.
 hot_reload() {
 	file=$(plugin dns file) before=$(plugin dns 5)
@@ -212,6 +229,7 @@ key_is_in() {
 
 # Whatever was looked at last, nothing of this stays.
 leave() {
+	resume
 	[ ! -f "$extra" ] || unconfigure
 	! zfs list "$volume" >/dev/null 2>&1 || zfs destroy "$volume"
 	! zpool list "$pool" >/dev/null 2>&1 || zpool destroy "$pool"
@@ -261,7 +279,7 @@ if [ -f "$stamp" ]; then
 	claim share-fresh fresh
 	claim share-exclusive exclusive
 	claim smf-refresh-share refreshes
-	claim daemon-hot-reload hot_reload
+	claim daemon-hot-reload stands hot_reload
 else
 	unknown share-fresh "there is no mirror"
 	unknown share-exclusive "there is no mirror"

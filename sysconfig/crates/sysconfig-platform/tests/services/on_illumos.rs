@@ -33,7 +33,8 @@ refresh-*sysconfig*)
 esac
 "#;
 
-/// The process of a plugin is another one when its file is.
+/// The process of a plugin is another one when its file is. By the time that somebody looks again, a mirror that goes on
+/// has put back what the host has.
 const SYSCONFIGCTL: &str = r#"
 case $1 in
 plugins)
@@ -41,6 +42,7 @@ plugins)
     set -- $(cksum "$file")
     echo "NAME  STATE    VERSION  BUILD  PID  CLAIMS       FILE"
     echo "dns   running  0.1.0    abc    $1   network.dns  $file"
+    [ -e DIR/stands ] || cp DIR/built "$file"
     ;;
 config) echo "FILE: faulty, say the plugins: this machine has no link nosuch0" ;;
 status) cat DIR/rejected ;;
@@ -91,6 +93,9 @@ fn healthy(guest: &Guest) {
         ("zpool", ZPOOL),
         ("zfs", "case $1 in list) [ -s DIR/volume ] ;; destroy) : >DIR/volume ;; esac"),
         ("swap", "cat DIR/swap"),
+        ("pgrep", "[ \"$*\" = '-x ninep-mirror' ] && echo 4711"),
+        ("pstop", "[ \"$*\" = 4711 ] && : >DIR/stands"),
+        ("prun", "[ \"$*\" = 4711 ] && rm DIR/stands"),
         ("su", "echo 'the daemon refuses: user 1 may not administer this system'; exit 1"),
     ] {
         guest.command(name, &body.replace("DIR", directory));
@@ -102,6 +107,7 @@ fn healthy(guest: &Guest) {
         ("repo/.ninep-mirror/stamp", "round\n"),
         ("repo/sysconfig/Cargo.toml", ""),
         ("repo/sysconfig/target/release/sysconfig-plugin-dns", "a build"),
+        ("built", "a build"),
         ("restarts", "once\n"),
         ("rejected", ""),
         ("swap", ""),
@@ -142,6 +148,7 @@ fn a_healthy_guest_holds_every_claim_that_the_status_names() {
     with_each_guest(|guest| {
         let (code, said) = guest.run(&[]);
         assert_eq!((code, claims(&said, "FAIL")), (Some(0), BTreeSet::new()), "{said}");
+        assert!(!guest.path("stands").exists(), "the mirror goes on");
         let named: BTreeSet<_> = STATUS
             .split('`')
             .skip(1)
@@ -159,7 +166,7 @@ fn a_healthy_guest_holds_every_claim_that_the_status_names() {
 #[test]
 fn what_does_not_hold_is_found() {
     let says = |says: &str| format!("#!/bin/sh\necho '{says}'\n");
-    let cases: [(&str, String, &[&str]); 20] = [
+    let cases: [(&str, String, &[&str]); 21] = [
         (
             "bin/zpool",
             "#!/bin/sh\n[ \"$*\" != 'list on-illumos' ] || exit 1\necho something else\n".to_owned(),
@@ -192,6 +199,7 @@ fn what_does_not_hold_is_found() {
         ("usr/lib/ninep-mirror", "#!/bin/sh\nexit 0\n".to_owned(), &["share-exclusive"]),
         ("usr/lib/ninep-mirror", "#!/bin/sh\necho 'there is no device'\nexit 3\n".to_owned(), &["share-exclusive"]),
         ("bin/sleep", "#!/bin/sh\n".to_owned(), &["share-fresh"]),
+        ("bin/pstop", "#!/bin/sh\necho 'pstop: permission denied'\nexit 1\n".to_owned(), &["daemon-hot-reload"]),
         (
             "bin/sysconfigctl",
             "#!/bin/sh\necho dns running 0.1 abc 77 network.dns $REPO/sysconfig/target/release/sysconfig-plugin-dns\n"

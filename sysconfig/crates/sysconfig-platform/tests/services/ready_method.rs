@@ -42,10 +42,15 @@ fn the_machines_key_is_let_in_once() {
 #[test]
 fn keys_that_are_there_stay() {
     with_each_guest(|guest| {
-        guest.write("root/.ssh/authorized_keys", "ssh-rsa BBBB mine\n");
         firmware(guest, &format!("io.systemd.credential.binary:ssh.authorized_keys.root={ENCODED}"));
-        assert_eq!(guest.run(&[]).0, Some(0));
-        assert_eq!(guest.text("root/.ssh/authorized_keys"), "ssh-rsa BBBB mine\nssh-ed25519 AAAA dev-vm\n");
+        // Also where an editor has left the last line without an end.
+        for mine in ["ssh-rsa BBBB mine\n", "ssh-rsa BBBB mine"] {
+            guest.write("root/.ssh/authorized_keys", mine);
+            assert_eq!(guest.run(&[]).0, Some(0));
+            assert_eq!(guest.text("root/.ssh/authorized_keys"), "ssh-rsa BBBB mine\nssh-ed25519 AAAA dev-vm\n");
+        }
+        guest.write("root/.ssh/authorized_keys", "ssh-ed25519 AAAA dev-vm");
+        assert_eq!(guest.run(&[]), (Some(0), String::new()), "it is there");
     });
 }
 

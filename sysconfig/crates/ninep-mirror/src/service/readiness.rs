@@ -42,13 +42,23 @@ pub(super) fn start_and_wait(arguments: impl Iterator<Item = OsString>, time: Du
     drop(command);
     ours.set_read_timeout(Some(time))?;
     let mut answer = [0; 1];
-    match ours.read(&mut answer) {
+    match uninterrupted(&mut ours, &mut answer) {
         Ok(1) if answer == *READY => Ok(0),
         Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
             end(&mut mirror)?;
             Ok(1)
         }
         _ => Ok(exit_code(mirror.wait()?.code())),
+    }
+}
+
+/// A read that signals do not end, as a stop and a continuation of this process do.
+fn uninterrupted(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 
@@ -61,4 +71,26 @@ fn end(mirror: &mut Child) -> io::Result<()> {
     rustix::process::kill_process(Pid::from_child(mirror), Signal::TERM)?;
     mirror.wait()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wait that a signal had ended was taken for the end of the mirror.
+    #[test]
+    fn a_signal_is_no_answer() {
+        struct Stopped(bool);
+        impl Read for Stopped {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, false) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+                buffer[..1].copy_from_slice(READY);
+                Ok(1)
+            }
+        }
+        let mut answer = [0];
+        assert_eq!((uninterrupted(&mut Stopped(true), &mut answer).unwrap(), answer), (1, *READY));
+    }
 }

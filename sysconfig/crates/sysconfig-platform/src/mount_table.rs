@@ -107,6 +107,14 @@ fn mountinfo_line(line: &str) -> Option<Mount> {
     })
 }
 
+/// Whether something of the type `asked` is shown as one of the type `shown`: what a program serves through FUSE has that before its
+/// name, or has lost its name.
+#[must_use]
+pub fn is_type(asked: &str, shown: &str) -> bool {
+    let through_fuse = shown.strip_prefix("fuse.") == Some(asked);
+    asked == shown || through_fuse || (shown == "fuseblk" && ["ntfs", "ntfs-3g"].contains(&asked))
+}
+
 /// Options as they stand in one column; `-` and `defaults` say that there are none.
 #[must_use]
 pub fn split_options(column: &str) -> Vec<String> {
@@ -224,6 +232,21 @@ mod tests {
         assert_eq!(place_of(&mounts, "/srv/x"), mounts[2].place);
         assert_eq!(place_of(&mounts, "/mnt/bind/y"), Some(("254:0".to_owned(), "/srv/x/y".to_owned())));
         assert_eq!(place_of(&mounts, "/"), Some(("254:0".to_owned(), "/".to_owned())));
+    }
+
+    #[test]
+    fn types_by_other_names() {
+        for (asked, shown, answer) in [
+            ("ext4", "ext4", true),
+            ("glusterfs", "fuse.glusterfs", true),
+            ("fuse.sshfs", "fuse.sshfs", true),
+            ("ntfs", "fuseblk", true),
+            ("ntfs", "ntfs3", false),
+            ("ext4", "fuseblk", false),
+            ("ext4", "ext3", false),
+        ] {
+            assert_eq!(is_type(asked, shown), answer, "{asked} as {shown}");
+        }
     }
 
     #[test]

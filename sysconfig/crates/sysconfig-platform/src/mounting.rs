@@ -2,11 +2,19 @@
 //! a system call does not.
 
 use crate::mount_table::{self, Mount};
+use crate::places::is_remote;
 use crate::storage::StorageError;
 use crate::{CommandError, Host, Invocation, System, files, swap};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long mounting and unmounting may take: a journal is replayed, or what was not written yet goes to a slow disk, and no
+/// signal ends that. The daemon gives a step a little more.
+const PATIENCE: Duration = Duration::from_secs(240);
+/// How long a server may take to agree to a mount.
+const SERVERS_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A mount as it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +50,7 @@ pub fn mount_command(system: System, request: &MountRequest, remount: bool) -> I
         options.insert(0, "remount".to_owned());
     }
     // Words of the boot table that mean nothing now.
-    options.retain(|option| !(is_for_boot_only(option)));
+    options.retain(|option| !is_for_boot_only(option));
     if !options.is_empty() {
         args.extend(["-o".to_owned(), options.join(",")]);
     }
@@ -51,14 +59,17 @@ pub fn mount_command(system: System, request: &MountRequest, remount: bool) -> I
         System::Illumos => "/usr/sbin/mount",
         System::Linux => "/usr/bin/mount",
     };
-    Invocation::new(program, args)
+    let deadline = if is_remote(&request.fstype) { SERVERS_PATIENCE } else { PATIENCE };
+    Invocation { deadline, ..Invocation::new(program, args) }
 }
 
-/// Options that only what reads the boot table looks at.
+/// Options that only what reads the boot table looks at. Others that no kernel knows, mount(8) acts on: `users` forbids programs,
+/// `x-mount.subdir` shows another directory.
 #[must_use]
 pub fn is_for_boot_only(option: &str) -> bool {
-    let words = ["auto", "noauto", "nofail", "_netdev", "defaults", "user", "users", "nouser", "owner", "group"];
-    words.contains(&option) || option.starts_with("x-") || option.starts_with("comment=")
+    let words = ["auto", "noauto", "nofail", "_netdev", "defaults"];
+    let beginnings = ["x-systemd.", "x-initrd.", "x-gvfs-", "comment="];
+    words.contains(&option) || beginnings.iter().any(|beginning| option.starts_with(beginning))
 }
 
 /// The command that unmounts. Never by force: who still writes would lose data.
@@ -68,7 +79,7 @@ pub fn unmount_command(system: System, mount_point: &str) -> Invocation {
         System::Illumos => "/usr/sbin/umount",
         System::Linux => "/usr/bin/umount",
     };
-    Invocation::new(program, [mount_point])
+    Invocation { deadline: PATIENCE, ..Invocation::new(program, [mount_point]) }
 }
 
 /// Mounts, or changes the options of what is mounted.
@@ -134,6 +145,16 @@ pub fn others(host: &Host, mount_point: &str) -> Vec<String> {
     let swap = swap.map(|area| format!("the swap file {}", area.path));
     let loops = loops.map(|(device, file)| format!("{device}, behind which {file} lies"));
     swap.chain(loops).chain(mounts.map(|mount| format!("what is mounted at {}", mount.mount_point))).collect()
+}
+
+/// The first of some places that is used, and what uses it: processes, and what lies or is mounted in it.
+#[must_use]
+pub fn users<'a>(host: &Host, places: &[&'a str]) -> Option<(&'a str, String)> {
+    let users = |place: &&str| -> Vec<String> {
+        holders(host, place).iter().map(ToString::to_string).chain(others(host, place)).collect()
+    };
+    let used = places.iter().map(|place| (*place, users(place))).find(|(_, users)| !users.is_empty());
+    used.map(|(place, users)| (place, users.join(", ")))
 }
 
 /// The loop devices, with the files behind them.

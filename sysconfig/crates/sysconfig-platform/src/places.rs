@@ -3,12 +3,13 @@
 //! The tables of mounts show a mount point with all its links followed. Whoever follows them, or looks into a directory, waits
 //! for the server of whatever is mounted on the way; so that is asked first, by a program that is given up after a while.
 
-use crate::mount_table::{Mount, is_below};
-use crate::mounting::mounted_at;
+use crate::mount_table::Mount;
+use crate::mounting::{self, MountPoint};
 use crate::storage::StorageError;
-use crate::{Host, Invocation};
+use crate::{CommandError, Host, Invocation};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 /// Types of which a look waits for somebody else: a server, or an automounter.
@@ -29,21 +30,31 @@ pub fn is_remote(fstype: &str) -> bool {
     REMOTE.contains(&fstype) || fstype.starts_with("fuse.")
 }
 
+/// Who has what is mounted, as far as its name tells: the machine in `server:/path` and `//server/share`.
+fn server(device: &str) -> &str {
+    let windows = device.strip_prefix("//").and_then(|rest| rest.split_once('/')).map(|(server, _)| server);
+    windows.or_else(|| device.rsplit_once(":/").map(|(server, _)| server)).unwrap_or(device)
+}
+
 /// Paths of a machine with certain mounts.
 #[derive(Debug)]
 pub struct Places<'a> {
     host: &'a Host,
-    mounts: &'a [Mount],
+    /// What is seen at each mount point: the last one there. Tables of containers are long, and every look goes by this.
+    seen: BTreeMap<&'a str, &'a Mount>,
     asks: bool,
     /// Whether servers have answered, by mount point.
     answers: RefCell<BTreeMap<&'a str, bool>>,
+    /// Servers that were waited for in vain: what else they have is not waited for once more.
+    away: RefCell<BTreeSet<&'a str>>,
 }
 
 impl<'a> Places<'a> {
     /// Paths that are looked at wherever a server answers.
     #[must_use]
     pub fn new(host: &'a Host, mounts: &'a [Mount]) -> Self {
-        Self { host, mounts, asks: true, answers: RefCell::default() }
+        let seen = mounts.iter().map(|mount| (mount.mount_point.as_str(), mount)).collect();
+        Self { host, seen, asks: true, answers: RefCell::default(), away: RefCell::default() }
     }
 
     /// Paths that are looked at only where nobody else has to answer.
@@ -56,8 +67,8 @@ impl<'a> Places<'a> {
     /// and so does what cannot be followed.
     #[must_use]
     pub fn resolve(&self, path: &str) -> String {
-        let stops = |candidate: &std::path::Path, is_last: bool| {
-            let mount = candidate.to_str().and_then(|candidate| mounted_at(self.mounts, candidate));
+        let stops = |candidate: &Path, is_last: bool| {
+            let mount = candidate.to_str().and_then(|candidate| self.seen.get(candidate).copied());
             // What is mounted at the place itself is no link.
             mount.is_some_and(|mount| may_wait(mount) && (is_last || !self.has_answered(mount)))
         };
@@ -68,23 +79,41 @@ impl<'a> Places<'a> {
     /// The mount above a path whose server does not answer, if there is one: whoever looked at the path would wait for it.
     #[must_use]
     pub fn silent(&self, path: &str) -> Option<&'a Mount> {
-        let above = self.mounts.iter().filter(|mount| is_below(path, &mount.mount_point));
-        let seen = above.filter(|mount| mounted_at(self.mounts, &mount.mount_point) == Some(mount));
-        seen.filter(|mount| may_wait(mount)).find(|mount| !self.has_answered(mount))
+        let above: Vec<&'a Mount> = Path::new(path)
+            .ancestors()
+            .skip(1)
+            .filter_map(|above| self.seen.get(above.to_str()?).copied())
+            .filter(|mount| may_wait(mount))
+            .collect();
+        // Who looks at one that lies in another one waits for both.
+        above.into_iter().rev().find(|mount| !self.has_answered(mount))
+    }
+
+    /// The mount whose server does not answer, so that whoever unmounts this one waits for it: it itself, or one above.
+    #[must_use]
+    pub fn holding_up(&self, mount: &'a Mount) -> Option<&'a Mount> {
+        let itself = || (may_wait(mount) && !self.has_answered(mount)).then_some(mount);
+        self.silent(&mount.mount_point).or_else(itself)
     }
 
     fn has_answered(&self, mount: &'a Mount) -> bool {
-        if !self.asks {
+        if !self.asks || self.away.borrow().contains(server(&mount.device)) {
             return false;
         }
         *self.answers.borrow_mut().entry(&mount.mount_point).or_insert_with(|| {
             let directory = format!("{}/.", mount.mount_point);
             let ask = Invocation { deadline: PATIENCE, ..Invocation::new("/usr/bin/ls", ["-d", &directory]) };
-            match self.host.run_any(&ask) {
-                Ok(answer) => answer.code == 0,
-                // Nobody can ask, so whoever looks has to take the risk.
-                Err(error) => error.is_not_found(),
+            let answer = self.host.run_any(&ask);
+            // The words are those of a mount that is given up by itself.
+            let is_away = match &answer {
+                Ok(answer) => answer.code != 0 && answer.stderr.contains("timed out"),
+                Err(error) => matches!(error, CommandError::Deadline { .. }),
+            };
+            if is_away {
+                self.away.borrow_mut().insert(server(&mount.device));
             }
+            // Where nobody can ask, whoever looks has to take the risk.
+            answer.map_or_else(|error| error.is_not_found(), |answer| answer.code == 0)
         })
     }
 }
@@ -102,6 +131,25 @@ impl Places<'_> {
                 said: format!("it lies in {}, and {} does not answer", mount.mount_point, mount.device),
             }),
         }
+    }
+
+    /// Why nothing can be mounted at a path without hiding what is there. What `moves` away from it is in nobody's way.
+    ///
+    /// # Errors
+    /// [`StorageError`] when that cannot be looked at.
+    pub fn obstacle(&self, path: &str, moves: &dyn Fn(&Mount) -> bool) -> Result<Option<String>, StorageError> {
+        self.check(path)?;
+        let path = self.resolve(path);
+        match self.seen.get(path.as_str()) {
+            Some(mount) if moves(mount) => return Ok(None),
+            Some(mount) => return Ok(Some(format!("{} is mounted there", mount.device))),
+            None => {}
+        }
+        Ok(match mounting::mount_point(self.host, &path)? {
+            MountPoint::Missing | MountPoint::Empty => None,
+            MountPoint::Filled => Some("the directory is not empty".to_owned()),
+            MountPoint::NoDirectory => Some("it is no directory".to_owned()),
+        })
     }
 }
 
@@ -141,5 +189,27 @@ mod tests {
             let error = Places::new(&host, &mounts).check("/mnt/nfs/y").unwrap_err();
             assert!(error.to_string().contains("it lies in /mnt/nfs, and server:/x does not answer"), "{error}");
         }
+    }
+
+    /// A server that is away is waited for once, whatever it has; one that lost a share still has the others.
+    #[test]
+    fn each_server_is_waited_for_once() {
+        let (_root, host, machine) = Machine::start(System::Linux);
+        machine.storage(|storage| {
+            for (device, point) in [("server:/a", "/a"), ("server:/b", "/b"), ("other:/c", "/c"), ("//smb/x", "/x")] {
+                storage.add_mount(device, point, if device.starts_with('/') { "cifs" } else { "nfs" }, &[]);
+                storage.away.insert(device.to_owned());
+            }
+            storage.away.remove("other:/c");
+        });
+        let mounts = crate::mount_table::mounts(&host).unwrap();
+        let places = Places::new(&host, &mounts);
+        let silent = |path: &str| places.silent(path).map(|mount| mount.device.as_str());
+        assert_eq!(silent("/a/one"), Some("server:/a"));
+        assert_eq!(silent("/b/one"), Some("server:/b"));
+        assert_eq!(silent("/a/two"), Some("server:/a"));
+        assert_eq!((silent("/c/one"), silent("/x/one")), (None, Some("//smb/x")));
+        let asked: Vec<_> = machine.commands().into_iter().filter(|line| line.contains("ls -d")).collect();
+        assert_eq!(asked.len(), 3, "{asked:?}");
     }
 }

@@ -3,6 +3,7 @@
 use crate::storage::StorageError;
 use crate::{Host, Invocation, System, files};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Linux' list.
 pub const PROC_SWAPS: &str = "/proc/swaps";
@@ -91,17 +92,17 @@ pub fn add(host: &Host, path: &str, priority: Option<i32>) -> Result<(), Storage
     change(host, format!("use {path} as swap"), &invocation, path, true)
 }
 
-/// Takes an area out of use, which moves what is in it elsewhere, and looks whether it is out.
+/// Takes an area out of use, which moves what is in it elsewhere, and looks whether it is out. What is not done within that time is
+/// given up, and the area stays in use.
 ///
 /// # Errors
 /// [`StorageError`]; mostly because there is not enough memory for what is in it.
-pub fn remove(host: &Host, path: &str) -> Result<(), StorageError> {
+pub fn remove(host: &Host, path: &str, within: Duration) -> Result<(), StorageError> {
     let mut invocation = match host.system() {
         System::Illumos => Invocation::new("/usr/sbin/swap", ["-d", path]),
         System::Linux => Invocation::new("/usr/sbin/swapoff", [path]),
     };
-    // A full area on a slow disk takes its time.
-    invocation.deadline = std::time::Duration::from_secs(300);
+    invocation.deadline = within;
     change(host, format!("stop using {path} as swap"), &invocation, path, false)
 }
 

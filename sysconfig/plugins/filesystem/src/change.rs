@@ -214,13 +214,9 @@ fn busy_error(host: &Host, places: &[&str], error: StorageError) -> PluginError 
     if places.is_empty() || !mounting::is_busy(&error) {
         return storage_error(error);
     }
-    let users = |place: &&str| -> Vec<String> {
-        mounting::holders(host, place).iter().map(ToString::to_string).chain(mounting::others(host, place)).collect()
-    };
-    let used = places.iter().map(|place| (*place, users(place))).find(|(_, users)| !users.is_empty());
-    let (place, message) = match used {
+    let (place, message) = match mounting::users(host, places) {
         None => (places[0], format!("{error}: {} is busy", places[0])),
-        Some((place, users)) => (place, format!("{error}: {place} is used by {}", users.join(", "))),
+        Some((place, users)) => (place, format!("{error}: {place} is used by {users}")),
     };
     PluginError::new(message).help(format!("end what uses {place}, or make it leave the directory, and apply again"))
 }

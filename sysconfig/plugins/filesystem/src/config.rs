@@ -129,7 +129,11 @@ impl MountEntry {
     pub(crate) fn row(&self, system: System) -> BootRow {
         let is_bind = system == System::Linux && self.fstype == "bind";
         let options = is_bind.then(|| "bind".to_owned()).into_iter().chain(self.options.iter().cloned());
-        let raw = self.device.strip_prefix("/dev/dsk/").map(|name| format!("/dev/rdsk/{name}"));
+        let raw = |beginning: &str| {
+            let name = self.device.strip_prefix(&format!("{beginning}/dsk/"))?;
+            Some(format!("{beginning}/rdsk/{name}"))
+        };
+        let raw = raw("/dev").or_else(|| raw("/dev/zvol"));
         BootRow {
             device: self.device.clone(),
             raw_device: raw.filter(|_| system == System::Illumos),

@@ -3,7 +3,6 @@
 //!
 //! * `config`, `validate`: what can be written, and what is wrong with it;
 //! * `options`, `properties`: whether what is there is what is wanted;
-//! * `followers`: what moves along with a dataset;
 //! * `order`: what has to be there before what;
 //! * `state`: looking at the machine;
 //! * `plan`: what is to be done, or is not and why;
@@ -17,7 +16,6 @@
 
 mod change;
 mod config;
-mod followers;
 mod options;
 mod order;
 mod plan;

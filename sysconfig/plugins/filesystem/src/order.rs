@@ -2,6 +2,7 @@
 //! their legacy mounts, and directories before what shows them in a second place.
 
 use crate::config::{Config, DatasetEntry, MountEntry};
+use std::collections::BTreeSet;
 use sysconfig_platform::mount_table::is_below;
 
 /// A dataset or mount of the configuration.
@@ -60,18 +61,20 @@ pub(crate) fn sort<'a>(
     units: &[Unit<'a>],
     needs: impl Fn(Unit<'_>, Unit<'_>) -> bool,
 ) -> (Vec<Unit<'a>>, Vec<Unit<'a>>) {
+    // Each pair is asked about once; what has come is taken off what the others still need.
+    let mut needed: Vec<BTreeSet<usize>> = (0..units.len())
+        .map(|at| (0..units.len()).filter(|other| *other != at && needs(units[at], units[*other])).collect())
+        .collect();
     let mut left: Vec<usize> = (0..units.len()).collect();
     let mut sorted = Vec::new();
-    loop {
-        let is_free = |at: &usize| !left.iter().any(|other| other != at && needs(units[*at], units[*other]));
-        match left.iter().copied().find(is_free) {
-            Some(next) => {
-                left.retain(|at| *at != next);
-                sorted.push(units[next]);
-            }
-            None => return (sorted, left.into_iter().map(|at| units[at]).collect()),
+    while let Some(at) = left.iter().position(|at| needed[*at].is_empty()) {
+        let next = left.remove(at);
+        sorted.push(units[next]);
+        for needs in &mut needed {
+            needs.remove(&next);
         }
     }
+    (sorted, left.into_iter().map(|at| units[at]).collect())
 }
 
 /// Where a unit is mounted as far as the configuration says so.

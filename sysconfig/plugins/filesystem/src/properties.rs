@@ -1,8 +1,8 @@
 //! Whether a dataset has the properties that are wanted.
 
 use sysconfig_platform::storage::parse_size;
-use sysconfig_platform::zfs::Properties;
 use sysconfig_platform::zfs::property::same_dataset_value;
+use sysconfig_platform::zfs::{self, Properties};
 
 /// The property in which stands which properties this plugin has set, so that one that leaves the configuration can be
 /// given back.
@@ -53,8 +53,6 @@ pub(crate) const NOT_SETTABLE: &[&str] = &[
 
 /// Properties in bytes, of which `none` is 0.
 const SIZES: &[&str] = &["quota", "refquota", "reservation", "refreservation", "recordsize", "special_small_blocks"];
-/// Properties that a child does not inherit, and that are taken back by `none`.
-const NOT_INHERITED: &[&str] = &["quota", "refquota", "reservation", "refreservation"];
 /// Counts, of which `none` is the largest number.
 const COUNTS: &[&str] = &["filesystem_limit", "snapshot_limit"];
 
@@ -95,9 +93,9 @@ pub(crate) fn is_so(present: &Properties, property: &str, wanted: &str) -> bool 
     same_dataset_value(property, &normal(wanted), &normal(&present.value)) && (!is_users || present.is_local())
 }
 
-/// How a property is given back.
+/// Whether a dataset has a property from the one above when nobody has set it.
 pub(crate) fn is_inherited(property: &str) -> bool {
-    !NOT_INHERITED.contains(&property)
+    zfs::unset_word(property).is_none()
 }
 
 /// The list that stands in [`SET_BY_US`].

@@ -3,8 +3,8 @@
 mod places;
 
 use crate::config::Config;
-use crate::followers::{Follower, followers};
 use crate::order::Unit;
+use crate::plan;
 use crate::record::{self, Record};
 use crate::storage_error;
 pub(crate) use places::holds_something;
@@ -14,8 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::mount_table::{self, Mount};
 use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
-use sysconfig_platform::places::Places;
+use sysconfig_platform::places::{Places, may_wait};
 use sysconfig_platform::zfs::family::{self, Relative, Snapshot};
+use sysconfig_platform::zfs::followers::{Follower, followers};
 use sysconfig_platform::zfs::{self, Dataset, Kind, OWNER, Properties, Property, Source};
 use sysconfig_platform::{Host, StorageError, System, files};
 use sysconfig_plugin::PluginError;
@@ -57,6 +58,9 @@ pub struct State {
     pub(crate) leads_to: BTreeMap<String, BTreeSet<String>>,
     /// The mount points of file systems in memory that are ours and hold something.
     pub(crate) holding: BTreeSet<String>,
+    /// The mount points of ours that would go, and what does not answer: whoever unmounts them waits for its server.
+    #[serde(default)]
+    pub(crate) silent: BTreeMap<String, String>,
     /// The names under which devices are listed, where they differ from the configured ones.
     pub(crate) identities: BTreeMap<String, String>,
     /// Linux: what a bind mount of a directory must show.
@@ -88,7 +92,7 @@ impl State {
             _ if is_nfs(fstype) => {
                 is_nfs(&mount.fstype) && mount.device.trim_end_matches('/') == device.trim_end_matches('/')
             }
-            _ => mount.fstype == fstype && self.identity(&mount.device) == self.identity(device),
+            _ => mount_table::is_type(fstype, &mount.fstype) && self.identity(&mount.device) == self.identity(device),
         }
     }
 
@@ -204,6 +208,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
         unseen: BTreeMap::new(),
         leads_to: BTreeMap::new(),
         holding: BTreeSet::new(),
+        silent: BTreeMap::new(),
         identities: BTreeMap::new(),
         places: BTreeMap::new(),
     };
@@ -218,6 +223,14 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let places = Places::new(host, &mounts);
     follow_links(host, config, &places, &mut state);
     look_at_devices(host, config, &places, &mut state);
+    // What cannot be unmounted for this reason is not kept for what it may hold.
+    if state.mounts.iter().any(|mount| may_wait(mount) && state.is_ours(mount)) {
+        let going = plan::going(config, &state);
+        let going = mounts.iter().filter(|mount| going.contains(&mount.mount_point));
+        let silent =
+            going.filter_map(|mount| Some((mount.mount_point.clone(), places.holding_up(mount)?.device.clone())));
+        state.silent = silent.collect();
+    }
     let ours_in_memory = state.mounts.iter().filter(|mount| is_in_memory(&mount.fstype) && state.is_ours(mount));
     let is_unknown = |point: &str| places.silent(point).is_some();
     let holds = |point: &str| is_unknown(point) || holds_something(host, point, &state.mounts);

@@ -159,6 +159,10 @@ fn type_fault(key: &str, fstype: &str, system: System) -> Option<Diagnostic> {
     let key = format!("{key}.type");
     let is_word =
         !fstype.is_empty() && fstype.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if fstype == "auto" {
+        let help = "write the type that blkid, or fstyp on illumos, names";
+        return Some(Diagnostic::error(key, "what is mounted with the type auto is shown with its own").help(help));
+    }
     if !is_word || fstype == "swap" {
         return Some(Diagnostic::error(key, format!("{fstype:?} is no type of file system that can be mounted")));
     }

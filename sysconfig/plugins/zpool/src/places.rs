@@ -5,8 +5,9 @@
 
 use crate::error::zfs_error;
 use sysconfig_platform::mount_table::{self, Mount, is_below};
-use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
-use sysconfig_platform::zfs::{self, Kind, Properties, Source};
+use sysconfig_platform::places::Places;
+use sysconfig_platform::zfs::followers::{self, Obstacle};
+use sysconfig_platform::zfs::{self, Kind, Properties};
 use sysconfig_platform::{Host, StorageError};
 use sysconfig_plugin::PluginError;
 
@@ -28,16 +29,7 @@ pub(crate) fn obstacle(
     dataset: &str,
     place: &str,
 ) -> Result<Option<String>, StorageError> {
-    match mounted_at(mounts, place) {
-        Some(mount) if mount.device == dataset => return Ok(None),
-        Some(other) => return Ok(Some(format!("{} is mounted there", other.device))),
-        None => {}
-    }
-    Ok(match mounting::mount_point(host, place)? {
-        MountPoint::Missing | MountPoint::Empty => None,
-        MountPoint::Filled => Some("the directory is not empty".to_owned()),
-        MountPoint::NoDirectory => Some("it is no directory".to_owned()),
-    })
+    Places::new(host, mounts).obstacle(place, &|mount| mount.device == dataset)
 }
 
 /// A file system that ZFS mounts by itself.
@@ -46,12 +38,10 @@ struct Automatic {
     place: String,
     is_mounted: bool,
     is_shared: bool,
-    /// Whether its place is below that of the root dataset because nobody has set another one.
-    follows_root: bool,
 }
 
 impl Automatic {
-    fn of(pool: &str, name: String, properties: &Properties) -> Option<Self> {
+    fn of(name: String, properties: &Properties) -> Option<Self> {
         let is = |property: &str, wanted: &str| properties.get(property).is_some_and(|found| found.value == wanted);
         let place = properties.get("mountpoint").filter(|found| found.value.starts_with('/'))?;
         if !is("canmount", "on") || is("zoned", "on") || is("keystatus", "unavailable") {
@@ -63,11 +53,6 @@ impl Automatic {
         Some(Self {
             is_mounted: is("mounted", "yes"),
             is_shared: shares("sharenfs") || shares("sharesmb"),
-            follows_root: match &place.source {
-                Source::Default => true,
-                Source::Inherited(from) => from == pool,
-                _ => false,
-            },
             place: place.value.clone(),
             name,
         })
@@ -83,7 +68,7 @@ fn automatic(host: &Host, pool: &str) -> Result<Vec<Automatic>, StorageError> {
     let mut found = Vec::new();
     for names in names.chunks(AT_ONCE) {
         let properties = zfs::properties(host, names)?.into_iter();
-        found.extend(properties.filter_map(|(name, properties)| Automatic::of(pool, name, &properties)));
+        found.extend(properties.filter_map(|(name, properties)| Automatic::of(name, &properties)));
     }
     found.sort_by(|one, other| (&one.place, &one.name).cmp(&(&other.place, &other.name)));
     Ok(found)
@@ -91,9 +76,15 @@ fn automatic(host: &Host, pool: &str) -> Result<Vec<Automatic>, StorageError> {
 
 /// Mounts what a pool that was imported without mounting anything would have mounted; whether there was anything to do.
 ///
+/// Each is noted before.
+///
 /// # Errors
 /// What could not be mounted, and why; everything else is.
-pub(crate) fn mount_all(host: &Host, pool: &str) -> Result<bool, PluginError> {
+pub(crate) fn mount_all(
+    host: &Host,
+    pool: &str,
+    note: impl Fn(&str) -> Result<(), PluginError>,
+) -> Result<bool, PluginError> {
     let operation = format!("cannot mount all file systems of the pool {pool}, which is imported");
     let failed = |error| zfs_error(&operation, error);
     let mut left: Vec<(String, String)> = Vec::new();
@@ -109,6 +100,7 @@ pub(crate) fn mount_all(host: &Host, pool: &str) -> Result<bool, PluginError> {
             Some(why) => Err(why),
             None => {
                 changed = true;
+                note(&one.name)?;
                 let shared = |()| if one.is_shared { zfs::share(host, &one.name) } else { Ok(()) };
                 zfs::mount(host, &one.name).and_then(shared).map_err(|error| error.to_string())
             }
@@ -135,20 +127,18 @@ pub(crate) fn check_move(host: &Host, pool: &str, to: &str, operation: &str) -> 
         return Ok(());
     }
     let failed = |error| zfs_error(operation, error);
+    let refused = |name: &str, place: &str, why: &str| {
+        let why = format!("{name} would be mounted at {place}: {why}");
+        Err(PluginError::new(operation).source(why).help(HELP))
+    };
+    let root = zfs::properties_of(host, pool).map_err(failed)?.unwrap_or_default();
+    let comes = Automatic::of(pool.to_owned(), &root).is_some();
     let mounts = mounts(host).map_err(failed)?;
-    let mut places: Vec<String> = Vec::new();
-    for one in automatic(host, pool).map_err(failed)?.iter().filter(|one| one.name == pool || one.follows_root) {
-        let place = format!("{}{}", to.trim_end_matches('/'), &one.name[pool.len()..]);
-        let place = if place.is_empty() { "/".to_owned() } else { place };
-        // What lies in a file system that moves, moves with it.
-        if places.iter().any(|above| is_below(&place, above)) {
-            continue;
-        }
-        if let Some(why) = obstacle(host, &mounts, &one.name, &place).map_err(failed)? {
-            let why = format!("{} would be mounted at {place}: {why}", one.name);
-            return Err(PluginError::new(operation).source(why).help(HELP));
-        }
-        places.push(place);
+    if let Some(why) = obstacle(host, &mounts, pool, to).map_err(failed)?.filter(|_| comes) {
+        return refused(pool, to, &why);
     }
-    Ok(())
+    match followers::in_the_way(host, pool, to, comes).map_err(failed)? {
+        Some(Obstacle { name, place, why }) => refused(&name, &place, &why),
+        None => Ok(()),
+    }
 }

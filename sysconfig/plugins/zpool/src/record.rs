@@ -20,6 +20,8 @@ pub(crate) struct Record {
     given: BTreeMap<String, Given>,
     /// Pools, by guid, that were imported, and whose file systems are still to be mounted.
     pub(crate) to_mount: BTreeSet<u64>,
+    /// What was mounted of pools, by guid, since they were imported, in order.
+    pub(crate) mounted: BTreeMap<u64, Vec<String>>,
 }
 
 /// What became of a device.
@@ -47,6 +49,18 @@ impl Record {
         }
         files::make_directory(&host.root, DIRECTORY)?;
         files::replace(&host.root, PATH, &record::write(&record)).map(drop)
+    }
+
+    /// Notes that a pool is about to be imported.
+    pub(crate) fn begin_import(&mut self, guid: u64) {
+        self.mounted.remove(&guid);
+        self.to_mount.insert(guid);
+    }
+
+    /// Forgets a pool that is not imported.
+    pub(crate) fn let_go(&mut self, guid: u64) {
+        self.mounted.remove(&guid);
+        self.to_mount.remove(&guid);
     }
 
     /// Notes blank devices that are about to be given to a pool. What may be called otherwise after a reboot is not known then.

@@ -5,8 +5,10 @@ use crate::error::zfs_error;
 use crate::places;
 use crate::record::Record;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::device::{self, Device, Names};
+use sysconfig_platform::mount_table::Mount;
+use sysconfig_platform::places::Places;
 use sysconfig_platform::zfs::{self, Properties};
 use sysconfig_platform::zpool::{self, Importable, Layout, PoolStatus, Vdev};
 use sysconfig_platform::{Host, StorageError, System};
@@ -27,6 +29,9 @@ pub struct State {
     pub(crate) record: Record,
     /// Why the root dataset of a configured pool, by name, cannot be mounted where it belongs.
     pub(crate) occupied: BTreeMap<String, String>,
+    /// Why a configured pool, by name, could not be looked for.
+    #[serde(default)]
+    pub(crate) unsearched: BTreeMap<String, String>,
 }
 
 /// An imported pool.
@@ -87,8 +92,9 @@ impl State {
 pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError> {
     let failed = |error| zfs_error("cannot look at the pools", error);
     let mut pools = Vec::new();
+    let mounts = places::mounts(host).map_err(failed)?;
     for status in zpool::statuses(host).map_err(failed)? {
-        pools.extend(active(host, config, status)?);
+        pools.extend(active(host, config, &mounts, status)?);
     }
     let remembered = StorageError::file("look at what is remembered");
     let mut state = State {
@@ -98,13 +104,11 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
         devices: Vec::new(),
         record: Record::load(host).map_err(remembered).map_err(failed)?,
         occupied: BTreeMap::new(),
+        unsearched: BTreeMap::new(),
     };
-    for (_, path) in config.pools.iter().flat_map(crate::config::Pool::devices) {
-        if state.device(path).is_none() {
-            state.devices.push(device::look(host, path));
-        }
-    }
-    let mounts = places::mounts(host).map_err(failed)?;
+    let paths: BTreeSet<&str> =
+        config.pools.iter().flat_map(crate::config::Pool::devices).map(|(_, path)| path).collect();
+    state.devices = device::look_at_all(host, paths);
     for pool in &config.pools {
         let place = pool.root_place().filter(|place| place.starts_with('/'));
         // One that cannot be looked at is not free, and concerns no other pool.
@@ -114,11 +118,20 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
         state.occupied.extend(place.and_then(obstacle).map(|why| (pool.name.clone(), why)));
     }
     let mut searched: Vec<Vec<String>> = Vec::new();
+    let places = Places::new(host, &mounts);
     for pool in &config.pools {
         if state.pool(&pool.name).is_some() {
             continue;
         }
         let directories = pool.search_directories();
+        let silent = |directory: &String| {
+            let mount = places.silent(&format!("{directory}/_"))?;
+            Some(format!("{} does not answer, which has what is in {directory}", mount.device))
+        };
+        if let Some(why) = directories.iter().find_map(silent) {
+            state.unsearched.insert(pool.name.clone(), why);
+            continue;
+        }
         if !searched.contains(&directories) {
             for found in zpool::importable(host, &directories).map_err(failed)? {
                 let members = members(host, &found.layout);
@@ -133,7 +146,12 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
 }
 
 /// `None` when somebody exported the pool just now.
-fn active(host: &Host, config: &Config, status: PoolStatus) -> Result<Option<ActivePool>, PluginError> {
+fn active(
+    host: &Host,
+    config: &Config,
+    mounts: &[Mount],
+    status: PoolStatus,
+) -> Result<Option<ActivePool>, PluginError> {
     let failed = |error| zfs_error(&format!("cannot look at the pool {}", status.name), error);
     let Some(properties) = zpool::properties(host, &status.name).map_err(failed)? else { return Ok(None) };
     let guid = properties.get("guid").and_then(|property| property.value.parse().ok());
@@ -146,7 +164,6 @@ fn active(host: &Host, config: &Config, status: PoolStatus) -> Result<Option<Act
         false => Properties::new(),
     };
     let members = members(host, &status.layout);
-    let mounts = places::mounts(host).map_err(failed)?;
     let is_of_it = |device: &str| device.split('/').next() == Some(status.name.as_str());
     let holds_root =
         mounts.iter().any(|mount| mount.mount_point == "/" && mount.fstype == "zfs" && is_of_it(&mount.device));

@@ -3,7 +3,8 @@
 //! A pool that was given a whole disk keeps its data in the first slice or partition, which is what the status
 //! shows: `c1t0d0` becomes `/dev/dsk/c1t0d0s0`, `/dev/sdb` becomes `/dev/sdb1`.
 
-use crate::{Host, System};
+use crate::places::Places;
+use crate::{Host, System, files, mount_table};
 use serde::{Deserialize, Serialize};
 
 /// What a device is called.
@@ -87,8 +88,12 @@ fn disk_and_part(name: &str) -> Option<(&str, &str)> {
 }
 
 fn file(host: &Host, path: &str) -> Names {
-    let resolved = host.root.resolve(path).map(|resolved| resolved.display().to_string());
-    Names { own: resolved.unwrap_or_else(|_| path.to_owned()), disk: None, any_disk: None }
+    let resolved = match path.starts_with("/dev/") {
+        true => host.root.resolve(path).ok().map(|resolved| resolved.display().to_string()),
+        // Elsewhere it may lie where whoever follows links waits for a server.
+        false => mount_table::mounts(host).ok().map(|mounts| Places::new(host, &mounts).resolve(path)),
+    };
+    Names { own: resolved.unwrap_or_else(|| path.to_owned()), disk: None, any_disk: None }
 }
 
 fn linux(host: &Host, path: &str) -> Names {
@@ -98,7 +103,7 @@ fn linux(host: &Host, path: &str) -> Names {
     let stable = path.strip_prefix("/dev/disk/").filter(|_| names.own.starts_with("/dev/disk/"));
     let part = match stable {
         Some(_) => name.rsplit_once("-part").map(|(disk, part)| (disk.to_owned(), part.to_owned())),
-        None => kernel_partition(name),
+        None => kernel_partition(name).or_else(|| mapped_partition(host, name)),
     };
     let of = |disk: &str| Some(format!("/dev/{disk}"));
     match part {
@@ -123,6 +128,29 @@ fn kernel_partition(name: &str) -> Option<(String, String)> {
             .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_lowercase()))
     });
     letters.then(|| (before.to_owned(), number.to_owned()))
+}
+
+/// Disk and number of a partition that the device mapper has made of a disk with several paths: `kpartx` and `multipath` call it
+/// `partN-` and the name of the disk.
+fn mapped_partition(host: &Host, name: &str) -> Option<(String, String)> {
+    let number = mapped_number(host, name)?;
+    match &others(host, name, "slaves")[..] {
+        [disk] => Some((disk.clone(), number)),
+        _ => None,
+    }
+}
+
+fn mapped_number(host: &Host, name: &str) -> Option<String> {
+    let uuid = files::read_text(&host.root, format!("/sys/block/{name}/dm/uuid")).ok().flatten()?;
+    let number = uuid.strip_prefix("part")?.split_once('-')?.0;
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| number.to_owned())
+}
+
+/// What a device lies on (`slaves`), or what lies on it (`holders`).
+fn others(host: &Host, name: &str, which: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(host.root.locate(format!("/sys/block/{name}/{which}"))).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
 /// Below `/dev`, what names a device by what it is, or by where it is attached; with the names of illumos.
@@ -170,6 +198,12 @@ pub(super) fn label_places(host: &Host, path: &str) -> Vec<String> {
     }
     match host.system() {
         System::Illumos => vec![format!("/dev/rdsk/{}s0", names.own)],
+        System::Linux if names.own.starts_with("/dev/dm-") => {
+            let name = &names.own["/dev/".len()..];
+            let is_first = |other: &String| mapped_number(host, other).as_deref() == Some("1");
+            let first = others(host, name, "holders").into_iter().find(is_first).map(|first| format!("/dev/{first}"));
+            first.into_iter().chain([path.to_owned()]).collect()
+        }
         System::Linux => {
             let separator = if names.own.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
             let partition = format!("{}{separator}1", names.own);

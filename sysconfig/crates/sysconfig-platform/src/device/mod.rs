@@ -17,13 +17,15 @@ pub use part::Part;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) use table::zfs_table;
 
-use crate::{Host, Invocation, System};
+use crate::places::Places;
+use crate::{Host, Invocation, System, mount_table};
 use content::{Ends, REGION};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use usage::Users;
 
 /// A device as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,8 +110,19 @@ impl Device {
 /// Looks at a device.
 #[must_use]
 pub fn look(host: &Host, path: &str) -> Device {
+    look_with(host, path, &Users::new(host))
+}
+
+/// Looks at several devices; who uses them is asked about once.
+#[must_use]
+pub fn look_at_all<'a>(host: &Host, paths: impl IntoIterator<Item = &'a str>) -> Vec<Device> {
+    let users = Users::new(host);
+    paths.into_iter().map(|path| look_with(host, path, &users)).collect()
+}
+
+fn look_with(host: &Host, path: &str, users: &Users<'_>) -> Device {
     let names = names(host, path);
-    let presence = match read(host, path) {
+    let presence = match read(host, path, users) {
         Ok(Some(content)) => Presence::Read(content),
         Ok(None) => Presence::Absent,
         Err(error) => Presence::Unreadable(error.to_string()),
@@ -150,7 +163,7 @@ pub fn member_bytes(host: &Host, path: &str) -> Option<u64> {
     open_first(host, &identity::places(host, path)).ok()?.map(|(_, bytes)| bytes)
 }
 
-fn read(host: &Host, path: &str) -> io::Result<Option<Content>> {
+fn read(host: &Host, path: &str, users: &Users<'_>) -> io::Result<Option<Content>> {
     let Some((mut file, bytes)) = open_first(host, &identity::places(host, path))? else { return Ok(None) };
     // What is below /dev is a device, also where a simulated one is a file.
     let is_file = file.metadata()?.is_file() && !path.starts_with("/dev/");
@@ -162,8 +175,8 @@ fn read(host: &Host, path: &str) -> io::Result<Option<Content>> {
         return Err(io::Error::other("its size cannot be found out"));
     }
     let whole = read_at(&mut file, 0, bytes)?;
-    let parts = part::look(host, path, &mut file, &whole)?;
     let findings = whole.findings();
+    let parts = part::look(host, path, &mut file, &whole, &findings)?;
     let is_table = |finding: &Finding| finding.what.ends_with("GUID partition table");
     let label = member_label(host, path);
     Ok(Some(Content {
@@ -178,7 +191,7 @@ fn read(host: &Host, path: &str) -> io::Result<Option<Content>> {
         findings,
         fingerprint: parts.fingerprints.iter().fold(whole.fingerprint(), |all, part| content::join(&all, part)),
         parts: parts.held,
-        used: usage::used(host, path)?,
+        used: usage::used(users, path)?,
     }))
 }
 
@@ -257,6 +270,11 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 fn locate(host: &Host, path: &str) -> io::Result<PathBuf> {
+    if !path.starts_with("/dev/") {
+        // A file may lie where whoever looks waits for a server.
+        let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
+        Places::new(host, &mounts).check(path).map_err(io::Error::other)?;
+    }
     host.root.resolve(path).map(|resolved| host.root.locate(resolved)).map_err(io::Error::other)
 }
 

@@ -34,28 +34,35 @@ pub(super) struct Parts {
 
 /// illumos: how many slices a disk can have nodes of.
 const SLICES: u32 = 16;
+/// How many partitions of a table are looked into. Nobody has more, and each costs as much as a disk.
+const MOST: usize = 32;
 /// Of a table of slices, the one that is the whole disk by custom.
 const WHOLE_SLICE: u32 = 2;
 
 /// Looks into each partition, and on illumos into each slice, of what has a table.
-pub(super) fn look(host: &Host, path: &str, file: &mut File, whole: &Read) -> io::Result<Parts> {
-    let is = |what: &str| whole.findings().iter().any(|finding| finding.what.ends_with(what));
-    let entries = match () {
-        () if is("GUID partition table") => table::guid_entries(&whole.head, whole.bytes),
-        () => table::boot_sector_entries(&whole.head, whole.bytes).into_iter().filter(|_| is("boot sector")).collect(),
+pub(super) fn look(host: &Host, path: &str, file: &mut File, whole: &Read, findings: &[Finding]) -> io::Result<Parts> {
+    let is = |what: &str| findings.iter().any(|finding| finding.what.ends_with(what));
+    let has_guids = is("GUID partition table");
+    // A boot sector may have a table whatever else is known of the disk, as that of an image that is a disk and a disc.
+    let entries = match has_guids {
+        true => table::guid_entries(&whole.head, whole.bytes),
+        false => table::boot_sector_entries(&whole.head, whole.bytes),
     };
     let mut parts = Parts { is_of_zfs: table::is_of_zfs(&whole.head, &entries), ..Parts::default() };
-    for Entry { number, at, bytes, .. } in &entries {
+    for Entry { number, at, bytes, .. } in entries.iter().take(MOST) {
         let name = match host.system() {
-            System::Illumos if is("GUID partition table") => format!("slice {}", number - 1),
+            System::Illumos if has_guids => format!("slice {}", number - 1),
             _ => format!("partition {number}"),
         };
         let read = read_at(file, *at, *bytes)?;
         parts.add(name, &read, label::read_at(file, *at, *bytes)?);
     }
-    if host.system() == System::Illumos
-        && !is("GUID partition table")
-        && (is("boot sector") || is("Solaris disk label"))
+    if let more @ 1.. = entries.len().saturating_sub(MOST) {
+        let what = "what was not looked at".to_owned();
+        let findings = vec![Finding { what, at: entries[MOST].at }];
+        parts.held.push(Part { name: format!("{more} more partitions"), label: None, findings });
+    }
+    if host.system() == System::Illumos && !has_guids && (!entries.is_empty() || is("boot sector") || is("disk label"))
     {
         slices(host, path, &mut parts)?;
     }
@@ -95,6 +102,12 @@ impl Parts {
 }
 
 impl Part {
+    /// Whether it is the first one, which a disk that is given to a pool as a whole has for its data.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        ["partition 1", "slice 0"].contains(&self.name.as_str())
+    }
+
     /// What it holds, for people; nothing when that is only the label that is told of the whole.
     pub(super) fn description(&self, of_whole: Option<&Label>) -> Option<String> {
         let label = self.label.as_ref();

@@ -79,6 +79,9 @@ pub(super) fn boot_sector_entries(head: &[u8], bytes: u64) -> Vec<Entry> {
         (raw[0] & 0x7f == 0 && raw[4] != 0 && raw[4] != 0xee).then_some(())?;
         Entry::within(index + 1, sectors(8)? * 512, sectors(12)? * 512, bytes)
     };
+    // Boot sectors of file systems end alike, and have code where a table would be, which hardly looks like one.
+    let looks_right = |index: usize| head.get(446 + 16 * index).is_some_and(|status| status & 0x7f == 0);
+    let is_table = is_table && (0..4).all(looks_right);
     (0..4).filter(|_| is_table).filter_map(entry).collect()
 }
 

@@ -2,7 +2,10 @@
 
 use super::{identity::names, locate};
 use crate::mount_table::{self, Mount, holding};
-use crate::{Host, Invocation, System, files, swap};
+use crate::places::may_wait;
+use crate::swap::{self, SwapArea};
+use crate::{Host, Invocation, System, files};
+use std::cell::OnceCell;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
@@ -13,9 +16,48 @@ const BLOCK_DEVICES: &str = "/sys/block";
 /// illumos: the driver of lofi(4D), which a zone need not have.
 const LOFI: &str = "/dev/lofictl";
 
+/// What the kernel says of all users, asked about once however many devices there are.
+#[derive(Debug)]
+pub(super) struct Users<'a> {
+    host: &'a Host,
+    mounts: OnceCell<Vec<Mount>>,
+    areas: OnceCell<Vec<SwapArea>>,
+    made: OnceCell<MadeOfFiles>,
+}
+
+/// What is in a cell, found out when it is asked for first.
+fn once<T>(cell: &OnceCell<T>, find_out: impl FnOnce() -> io::Result<T>) -> io::Result<&T> {
+    match cell.get() {
+        Some(found) => Ok(found),
+        None => find_out().map(|found| cell.get_or_init(|| found)),
+    }
+}
+
+impl<'a> Users<'a> {
+    pub(super) fn new(host: &'a Host) -> Self {
+        Self { host, mounts: OnceCell::new(), areas: OnceCell::new(), made: OnceCell::new() }
+    }
+
+    fn mounts(&self) -> io::Result<&[Mount]> {
+        once(&self.mounts, || mount_table::mounts(self.host).map_err(io::Error::other)).map(Vec::as_slice)
+    }
+
+    fn areas(&self) -> io::Result<&[SwapArea]> {
+        once(&self.areas, || swap::areas(self.host).map_err(io::Error::other)).map(Vec::as_slice)
+    }
+
+    fn made(&self) -> io::Result<&MadeOfFiles> {
+        once(&self.made, || match self.host.system() {
+            System::Linux => loop_devices(self.host),
+            System::Illumos => lofi_devices(self.host),
+        })
+    }
+}
+
 /// What uses a device or file: on Linux whoever opens a device exclusively, on illumos the mount table and the list of swap
 /// areas; of a file on both the devices that are made of it, and swap.
-pub(super) fn used(host: &Host, path: &str) -> io::Result<Option<String>> {
+pub(super) fn used(users: &Users<'_>, path: &str) -> io::Result<Option<String>> {
+    let host = users.host;
     let located = locate(host, path)?;
     // On illumos a whole disk need not have a node of its own name.
     let metadata = match fs::metadata(&located) {
@@ -27,10 +69,10 @@ pub(super) fn used(host: &Host, path: &str) -> io::Result<Option<String>> {
     let by_kernel = match host.system() {
         System::Linux if is_block_device => return used_exclusively(&located),
         System::Linux => None,
-        System::Illumos => used_on_illumos(host, path)?,
+        System::Illumos => used_on_illumos(users, path)?,
     };
     match metadata.filter(|metadata| by_kernel.is_none() && metadata.is_file()) {
-        Some(metadata) => used_file(host, path, &metadata),
+        Some(metadata) => used_file(users, path, &metadata),
         None => Ok(by_kernel),
     }
 }
@@ -46,39 +88,35 @@ fn used_exclusively(located: &Path) -> io::Result<Option<String>> {
 }
 
 /// By the mount table and the list of swap areas; whether a pool has it, who is asked about pools has to see to.
-fn used_on_illumos(host: &Host, path: &str) -> io::Result<Option<String>> {
+fn used_on_illumos(users: &Users<'_>, path: &str) -> io::Result<Option<String>> {
+    let host = users.host;
     let own = names(host, path);
     // Another path may lie where looking at it waits for a server.
     let overlaps =
         |device: &str| device == path || (device.starts_with("/dev/") && own.overlaps_disk(&names(host, device)));
-    let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
+    let mounts = users.mounts()?;
     if let Some(Mount { device, mount_point, .. }) = mounts.iter().find(|mount| overlaps(&mount.device)) {
         return Ok(Some(format!("{device} is mounted on {mount_point}")));
     }
-    let areas = swap::areas(host).map_err(io::Error::other)?;
-    let area = areas.iter().find(|area| overlaps(&area.path));
+    let area = users.areas()?.iter().find(|area| overlaps(&area.path));
     Ok(area.map(|area| format!("{} is swap", area.path)))
 }
 
 /// A file by whatever name: what is mounted is not the file but a device that is made of it.
-fn used_file(host: &Host, path: &str, metadata: &Metadata) -> io::Result<Option<String>> {
-    let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
+fn used_file(users: &Users<'_>, path: &str, metadata: &Metadata) -> io::Result<Option<String>> {
+    let host = users.host;
+    let mounts = users.mounts()?;
     let is_it = |other: &str| {
         // Looking there could wait for a server for ever, and then the name has to do.
-        let is_remote = holding(&mounts, other).is_some_and(|mount| mount.fstype.starts_with("nfs"));
+        let is_remote = holding(mounts, other).is_some_and(may_wait);
         let other_file = || fs::metadata(locate(host, other).ok()?).ok();
         let is_same = |other: Metadata| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino());
         other == path || (!is_remote && other_file().is_some_and(is_same))
     };
-    let made = match host.system() {
-        System::Linux => loop_devices(host)?,
-        System::Illumos => lofi_devices(host)?,
-    };
-    if let Some((device, _)) = made.into_iter().find(|(_, files)| files.iter().any(|file| is_it(file))) {
+    if let Some((device, _)) = users.made()?.iter().find(|(_, files)| files.iter().any(|file| is_it(file))) {
         return Ok(Some(format!("{device} is made of it")));
     }
-    let areas = swap::areas(host).map_err(io::Error::other)?;
-    let area = areas.into_iter().find(|area| !area.path.starts_with("/dev/") && is_it(&area.path));
+    let area = users.areas()?.iter().find(|area| !area.path.starts_with("/dev/") && is_it(&area.path));
     Ok(area.map(|area| format!("it is swap, as {}", area.path)))
 }
 
@@ -150,9 +188,9 @@ mod tests {
             fs::hard_link(host.root.locate("/srv/disk"), host.root.locate("/srv/too")).unwrap();
             let device = if system == System::Linux { "/dev/loop1" } else { "/dev/lofi/1" };
             let said = Some(format!("{device} is made of it"));
-            assert_eq!(used(&host, "/srv/disk").unwrap(), said);
-            assert_eq!(used(&host, "/srv/too").unwrap(), said);
-            assert_eq!(used(&host, "/srv/other").unwrap(), None);
+            assert_eq!(used(&Users::new(&host), "/srv/disk").unwrap(), said);
+            assert_eq!(used(&Users::new(&host), "/srv/too").unwrap(), said);
+            assert_eq!(used(&Users::new(&host), "/srv/other").unwrap(), None);
         }
     }
 }

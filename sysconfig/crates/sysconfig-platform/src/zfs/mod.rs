@@ -2,6 +2,7 @@
 //! which illumos has not.
 
 pub mod family;
+pub mod followers;
 pub mod property;
 
 use crate::storage::StorageError;
@@ -227,6 +228,35 @@ pub fn mount_points(host: &Host, name: &str) -> Result<BTreeMap<String, Property
     let args = ["get", "-Hp", "-r", "-t", "filesystem", "-o", "name,property,value,source", "mountpoint", name];
     let found = property::parse(&operation, &run(host, args, &operation)?.stdout)?.into_iter();
     Ok(found.filter_map(|(name, mut all)| Some((name, all.remove("mountpoint")?))).collect())
+}
+
+/// What no dataset has from the one above, so that `zfs inherit` refuses it, with the word that stands for nobody having set it
+/// (zfsprops(7)).
+const OF_ITS_OWN: &[(&str, &str)] = &[
+    ("canmount", "on"),
+    ("filesystem_limit", "none"),
+    ("quota", "none"),
+    ("refquota", "none"),
+    ("refreservation", "none"),
+    ("reservation", "none"),
+    ("snapshot_limit", "none"),
+];
+
+/// The word for a property that nobody has set, where that is not the value of the dataset above.
+#[must_use]
+pub fn unset_word(property: &str) -> Option<&'static str> {
+    OF_ITS_OWN.iter().find(|(name, _)| *name == property).map(|(_, word)| *word)
+}
+
+/// Gives a property back the value that it has without being set.
+///
+/// # Errors
+/// [`StorageError::Command`].
+pub fn give_back(host: &Host, name: &str, property: &str) -> Result<(), StorageError> {
+    match unset_word(property) {
+        Some(word) => set(host, name, property, word),
+        None => inherit(host, name, property),
+    }
 }
 
 /// Mounts a file system at its mount point; being mounted already is success.

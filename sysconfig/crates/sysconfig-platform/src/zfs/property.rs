@@ -28,14 +28,15 @@ pub enum Source {
 }
 
 impl Source {
-    fn parse(text: &str) -> Self {
-        match text {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
             "local" => Self::Local,
             "default" => Self::Default,
             "temporary" => Self::Temporary,
             "received" => Self::Received,
-            _ => text.strip_prefix("inherited from ").map_or(Self::None, |above| Self::Inherited(above.to_owned())),
-        }
+            "-" | "none" => Self::None,
+            _ => Self::Inherited(text.strip_prefix("inherited from ")?.to_owned()),
+        })
     }
 }
 
@@ -58,24 +59,38 @@ impl Property {
 
 /// Reads rows of name, property, value and source, with tabs between; answers the properties of each name.
 ///
+/// A value of a user's own may hold tabs and line feeds, which are printed as they are. What comes first of a property counts:
+/// ZFS prints its own properties before those of users.
+///
 /// # Errors
 /// [`StorageError::Answer`] for a row with fewer columns.
 pub fn parse(operation: &str, output: &str) -> Result<BTreeMap<String, Properties>, StorageError> {
     let mut all: BTreeMap<String, Properties> = BTreeMap::new();
-    for row in output.lines() {
-        // A value of the user's own may hold tabs; the other columns cannot.
-        let columns = row.split_once('\t').and_then(|(name, rest)| {
-            let (property, rest) = rest.split_once('\t')?;
-            let (value, source) = rest.rsplit_once('\t')?;
-            Some((name, property, value, source))
-        });
-        let Some((name, property, value, source)) = columns else {
-            return Err(StorageError::Answer { operation: operation.to_owned(), answer: row.to_owned() });
-        };
-        let found = Property { value: value.to_owned(), source: Source::parse(source) };
-        all.entry(name.to_owned()).or_default().insert(property.to_owned(), found);
+    let mut begun = String::new();
+    for line in output.lines() {
+        let begins = line.matches('\t').count() >= 2;
+        if begun.is_empty() && !begins && !all.is_empty() {
+            // The rest of a value, whose first lines looked like a whole row.
+            continue;
+        }
+        begun = if begun.is_empty() { line.to_owned() } else { format!("{begun}\n{line}") };
+        let Some((name, property, found)) = row(&begun) else { continue };
+        all.entry(name.to_owned()).or_default().entry(property.to_owned()).or_insert(found);
+        begun.clear();
     }
-    Ok(all)
+    match begun.is_empty() {
+        true => Ok(all),
+        false => Err(StorageError::Answer { operation: operation.to_owned(), answer: begun }),
+    }
+}
+
+fn row(text: &str) -> Option<(&str, &str, Property)> {
+    let (name, rest) = text.split_once('\t')?;
+    let (property, rest) = rest.split_once('\t')?;
+    let (value, source) = rest.rsplit_once('\t')?;
+    let is_word = !name.contains('\n') && !property.contains('\n');
+    is_word.then_some(())?;
+    Some((name, property, Property { value: value.to_owned(), source: Source::parse(source)? }))
 }
 
 /// Whether two values mean the same: as written, or as sizes.
@@ -202,6 +217,19 @@ mod tests {
         }
         assert_eq!((read_out("compression", "gzip-6"), read_out("acltype", "noacl")), ("gzip", "off"));
         assert_eq!((read_out("atime", "on"), read_out("org:x", "secure")), ("on", "secure"));
+    }
+
+    /// Whoever may set a property of a user's may write anything into it, and nobody else is to be held up by that.
+    #[test]
+    fn a_value_in_several_lines() {
+        let text = "tank\tused\t5\t-\ntank\tnote:x\ta\n\tb\n\nc\tlocal\ntank\tnote:y\tlooks\tlocal\nwhole\tlocal\n\
+                    tank\tused\t6\tlocal\ntank/a\tused\t7\t-\n";
+        let all = parse("look", text).unwrap();
+        let value = |name: &str, property: &str| all[name][property].value.clone();
+        assert_eq!((value("tank", "note:x"), value("tank", "note:y")), ("a\n\tb\n\nc".into(), "looks".into()));
+        assert_eq!((value("tank", "used"), value("tank/a", "used")), ("5".into(), "7".into()));
+        assert!(parse("look", "odd\ntank\tused\t5\t-\n").is_err());
+        assert!(parse("look", "tank\tused\t5\t-\ntank\tnote:x\ta\n").is_err());
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! Steps about datasets.
 
 use super::{busy_error, remember};
-use crate::followers::followers;
-use crate::properties::{AT_CREATION_ONLY, OWNER_NAME, SET_BY_US, is_inherited, is_so, list};
+use crate::properties::{AT_CREATION_ONLY, OWNER_NAME, SET_BY_US, is_so, list};
 use crate::storage_error;
 use std::collections::BTreeMap;
+use sysconfig_platform::Host;
 use sysconfig_platform::mount_table::{self, Mount};
-use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
 use sysconfig_platform::places::Places;
 use sysconfig_platform::storage::parse_size;
+use sysconfig_platform::zfs::followers::{self, Obstacle};
 use sysconfig_platform::zfs::{self, OWNER, Properties, Property};
-use sysconfig_platform::{Host, StorageError};
 use sysconfig_plugin::{Context, Outcome, PluginError};
+
+/// What can be done about a place that is not free.
+const NOT_FREE: &str = "move away what is there, or choose another mountpoint";
 
 /// The properties of a dataset, when it is there.
 pub(super) fn present(host: &Host, name: &str) -> Result<Option<Properties>, PluginError> {
@@ -76,13 +78,10 @@ fn is_it(present: &Properties, guid: Option<&str>) -> bool {
 /// zfsprops(7)), and what was hidden when this was planned may be in sight now.
 pub(super) fn check_place(host: &Host, name: &str, to: Option<&str>) -> Result<(), PluginError> {
     let Some(to) = to else { return Ok(()) };
-    let refuse = |what: String| {
-        let message = format!("cannot mount {name} at {to}: {what}");
-        Err(PluginError::new(message).help("move away what is there, or choose another mountpoint"))
-    };
     let mounts = mounts(host)?;
-    match obstacle(host, &mounts, to, &|mount| mount.device == name)? {
-        Some(why) => refuse(why),
+    let obstacle = Places::new(host, &mounts).obstacle(to, &|mount| mount.device == name).map_err(storage_error)?;
+    match obstacle {
+        Some(why) => Err(PluginError::new(format!("cannot mount {name} at {to}: {why}")).help(NOT_FREE)),
         None => Ok(()),
     }
 }
@@ -96,48 +95,17 @@ pub(super) fn check_followers(
     is_mounted: bool,
 ) -> Result<(), PluginError> {
     let Some(base) = base else { return Ok(()) };
-    let mounts = mounts(host)?;
-    let followers = followers(name, &zfs::mount_points(host, name).map_err(storage_error)?, &mounts);
-    let moves = |mount: &Mount| mount.device == name || followers.iter().any(|one| one.name == mount.device);
-    let mut above: Vec<String> = is_mounted.then(|| base.to_owned()).into_iter().collect();
-    for one in &followers {
-        let to = one.destination(name, base);
-        if to == one.place || above.iter().any(|above| mount_table::is_below(&to, above)) {
-            continue;
+    match followers::in_the_way(host, name, base, is_mounted).map_err(storage_error)? {
+        Some(Obstacle { name: other, place, why }) => {
+            let message = format!("cannot move {name} to {base}: {other} would come along to {place}: {why}");
+            Err(PluginError::new(message).help(NOT_FREE))
         }
-        if let Some(why) = obstacle(host, &mounts, &to, &moves)? {
-            let message = format!("cannot move {name} to {base}: {} would come along to {to}: {why}", one.name);
-            return Err(PluginError::new(message).help("move away what is there, or choose another mountpoint"));
-        }
-        above.push(to);
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn mounts(host: &Host) -> Result<Vec<Mount>, PluginError> {
     mount_table::mounts(host).map_err(|source| super::file_error("look at the mounts", source))
-}
-
-/// Why nothing can be mounted at a place; what moves away from it is in nobody's way.
-fn obstacle(
-    host: &Host,
-    mounts: &[Mount],
-    place: &str,
-    moves: &dyn Fn(&Mount) -> bool,
-) -> Result<Option<String>, PluginError> {
-    let places = Places::new(host, mounts);
-    places.check(place).map_err(storage_error)?;
-    let place = places.resolve(place);
-    match mounted_at(mounts, &place) {
-        Some(mount) if moves(mount) => return Ok(None),
-        Some(mount) => return Ok(Some(format!("{} is mounted there now", mount.device))),
-        None => {}
-    }
-    Ok(match mounting::mount_point(host, &place).map_err(storage_error)? {
-        MountPoint::Missing | MountPoint::Empty => None,
-        MountPoint::Filled => Some("the directory is not empty".to_owned()),
-        MountPoint::NoDirectory => Some("it is no directory".to_owned()),
-    })
 }
 
 pub(super) fn set(
@@ -162,7 +130,7 @@ pub(super) fn set(
     for (property, value) in all {
         match value {
             Some(value) => zfs::set(host, name, property, value).map_err(busy)?,
-            None => give_back(host, name, property).map_err(busy)?,
+            None => zfs::give_back(host, name, property).map_err(busy)?,
         }
     }
     zfs::set(host, name, SET_BY_US, ours).map_err(storage_error)?;
@@ -199,13 +167,6 @@ fn bytes(value: Option<&str>) -> u64 {
     value.and_then(parse_size).unwrap_or_default()
 }
 
-fn give_back(host: &Host, name: &str, property: &str) -> Result<(), StorageError> {
-    match is_inherited(property) {
-        true => zfs::inherit(host, name, property),
-        false => zfs::set(host, name, property, "none"),
-    }
-}
-
 /// What a step has done to the properties of a dataset.
 pub(super) struct Done<'a> {
     pub(super) name: &'a str,
@@ -229,7 +190,7 @@ impl Done<'_> {
             _ if [OWNER, SET_BY_US].contains(&property) => true,
             Some(value) => is_local && is_so(present, property, value),
             None if self.unset.iter().any(|unset| unset == property) => {
-                !is_local || (!is_inherited(property) && is_so(present, property, "none"))
+                !is_local || zfs::unset_word(property).is_some_and(|word| is_so(present, property, word))
             }
             None => false,
         }
@@ -284,7 +245,7 @@ pub(super) fn restore(host: &Host, done: &Done<'_>) -> Result<Outcome, PluginErr
         let given = match value {
             Some(value) => zfs::set(host, name, property, value),
             None if done.received.contains_key(*property) => zfs::inherit_received(host, name, property),
-            None => give_back(host, name, property),
+            None => zfs::give_back(host, name, property),
         };
         given.map_err(|error| busy_error(host, place.as_slice(), error))?;
     }

@@ -10,7 +10,7 @@ use sysconfig_platform::boot_table::{self, BootRow, Subject};
 use sysconfig_platform::mount_table::{self, Mount};
 use sysconfig_platform::mounting::{self, MountPoint, MountRequest, mounted_at};
 use sysconfig_platform::places::Places;
-use sysconfig_platform::{Host, System, files};
+use sysconfig_platform::{CommandError, Host, StorageError, System, files};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
 /// How often unmounting is tried: who looks into a directory in passing is gone soon.
@@ -39,7 +39,7 @@ fn is_it(host: &Host, mounts: &[Mount], mount: &Mount, request: &MountRequest) -
             is_nfs(&mount.fstype) && mount.device.trim_end_matches('/') == request.device.trim_end_matches('/')
         }
         _ => {
-            mount.fstype == request.fstype
+            mount_table::is_type(&request.fstype, &mount.fstype)
                 && mounting::identity(host, &mount.device) == mounting::identity(host, &request.device)
         }
     }
@@ -88,14 +88,11 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
         files::make_directory(&host.root, point).map_err(|source| file_error("make the mount point", source))?;
     }
     let mounted = wait_for_device(host, request, context).and_then(|()| mounting::mount(host, request, false));
-    if let Err(error) = mounted {
-        clean_up(host, point)?;
-        return Err(storage_error(error));
-    }
     let before = mounts;
     let mounts = table(host)?;
-    match mounted_at(&mounts, point) {
-        Some(mount) if is_it(host, &mounts, mount, request) => {
+    match (mounted_at(&mounts, point), mounted) {
+        // What the program says is only a claim.
+        (Some(mount), _) if is_it(host, &mounts, mount, request) => {
             let seen = Seen::of(mount, &boot(host));
             remember(host, |record| {
                 if let Some(ours) = record.mounts.get_mut(point) {
@@ -104,20 +101,38 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
             })?;
             Ok(Outcome::Changed)
         }
-        other => {
+        (_, Err(error)) => {
+            // The kernel may still be at it, and what it mounts then is ours.
+            if !is_late(&error) {
+                clean_up(host, point)?;
+            }
+            Err(storage_error(error))
+        }
+        (other, Ok(())) => {
+            let differs = |mount: &&Mount| mount.fstype != request.fstype;
             let there = other.map_or("nothing", |mount| mount.device.as_str());
-            let message = format!("{point} shows {there}, although {} was mounted", request.device);
+            let of_type = other.filter(differs).map(|mount| format!(" of type {}", mount.fstype)).unwrap_or_default();
+            let message = format!("{point} shows {there}{of_type}, although {} was mounted", request.device);
             take_away(host, &before, &mounts, request)?;
             clean_up(host, point)?;
-            Err(PluginError::new(message).help("plan and apply again"))
+            let help = match other.filter(differs) {
+                Some(mount) => format!("write type = {:?}, or plan and apply again", mount.fstype),
+                None => "plan and apply again".to_owned(),
+            };
+            Err(PluginError::new(message).help(help))
         }
     }
 }
 
+/// Whether something was given up because it took too long.
+fn is_late(error: &StorageError) -> bool {
+    matches!(error, StorageError::Command { source: CommandError::Deadline { .. }, .. })
+}
+
 /// Unmounts what has come to be mounted in another place than it should: the next apply would mount it once more.
 fn take_away(host: &Host, before: &[Mount], now: &[Mount], request: &MountRequest) -> Result<(), PluginError> {
-    let new: Vec<&Mount> =
-        now.iter().filter(|mount| !before.contains(mount) && is_it(host, now, mount, request)).collect();
+    let is_stray = |mount: &&Mount| mount.mount_point == request.mount_point || is_it(host, now, mount, request);
+    let new: Vec<&Mount> = now.iter().filter(|mount| !before.contains(mount)).filter(is_stray).collect();
     // Others mount, too, and what is in memory looks alike everywhere: of several nobody knows which one it is, and what holds
     // anything is somebody's.
     let [stray] = new[..] else { return Ok(()) };
@@ -127,11 +142,7 @@ fn take_away(host: &Host, before: &[Mount], now: &[Mount], request: &MountReques
 }
 
 /// Waits a little for a device that is not there yet.
-fn wait_for_device(
-    host: &Host,
-    request: &MountRequest,
-    context: &Context,
-) -> Result<(), sysconfig_platform::StorageError> {
+fn wait_for_device(host: &Host, request: &MountRequest, context: &Context) -> Result<(), StorageError> {
     let until = Instant::now() + context.remaining().map_or(PATIENCE, |left| left.min(PATIENCE));
     let is_there = || host.root.exists(&request.device).unwrap_or(true);
     // A wrong name would only cost time, so this is for what the system makes by itself.

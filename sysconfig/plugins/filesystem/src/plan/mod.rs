@@ -58,6 +58,14 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
     steps
 }
 
+/// The mount points of what would be unmounted if no server kept it from that.
+pub(crate) fn going(config: &Config, state: &State) -> BTreeSet<String> {
+    let (config, _) = without_doubles(state.resolve(config), state);
+    let stuck = Stuck::new();
+    let moves = moves::moves(&config, state, &stuck);
+    mounts::take_down(&config, state, &moves, &stuck, &mut Steps::default()).points
+}
+
 /// The configuration without the mounts for which another entry is first at the same place, and these.
 fn without_doubles(mut config: Config, state: &State) -> (Config, Vec<(String, String)>) {
     let datasets = config.datasets.iter().filter(|dataset| !dataset.absent && dataset.property("mountpoint").is_some());
@@ -94,14 +102,17 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
     let mut steps = Steps::default();
     let moves = moves::moves(config, state, stuck);
     let mut down = mounts::take_down(config, state, &moves, stuck, &mut steps);
-    let place = |unit: Unit<'_>| state.place(config, unit);
+    // Every unit is asked about with every other one, so what is known of each is found out once.
+    let units = order::units(config);
+    let places: BTreeMap<&str, Option<String>> =
+        units.iter().map(|unit| (unit.name(), state.place(config, *unit))).collect();
+    let place = |unit: Unit<'_>| places.get(unit.name()).cloned().flatten();
+    let present = present(&units, &moves, state);
     // Where a dataset is that moves, and in it, something else can come only after it.
     let is_in_the_way = |one: Unit<'_>, other: Unit<'_>| match (place(one), other) {
         (Some(mine), Unit::Dataset(dataset)) if place(other).as_ref() != Some(&mine) && one.name() != dataset.name => {
-            let moving = moves.iter().find(|one| one.name == dataset.name);
-            let is_there = |point: &str| point == mine || (moving.is_some() && is_below(&mine, point));
-            let is_its = |mount: &Mount| mount.device == dataset.name || moving.is_some_and(|one| one.moves(mount));
-            state.mounts.iter().any(|mount| is_its(mount) && is_there(&mount.mount_point))
+            let (moves, points) = &present[dataset.name.as_str()];
+            points.iter().any(|point| *point == mine || (*moves && is_below(&mine, point)))
         }
         _ => false,
     };
@@ -110,7 +121,7 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
     };
     // A place that is still hidden may turn out to be taken, which holds up no others.
     let is_hidden = |unit: &Unit<'_>| place(*unit).is_some_and(|place| down.hides(&place, state));
-    let (hidden, seen): (Vec<_>, Vec<_>) = order::units(config).into_iter().partition(is_hidden);
+    let (hidden, seen): (Vec<_>, Vec<_>) = units.iter().copied().partition(is_hidden);
     // A server that is away holds up those only that need what it has.
     let is_risky = |unit: &Unit<'_>| match unit {
         Unit::Mount(mount) => is_remote(&mount.fstype) && mounted_at(&state.mounts, &mount.mountpoint).is_none(),
@@ -147,6 +158,26 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
     destroy::destroy(config, &down, state, &mut steps);
     let found = found_stuck(&left, &moves, &down, stuck, &steps);
     (steps, found)
+}
+
+/// Where each dataset is mounted, and what moves along with it; and whether it moves.
+fn present<'a>(units: &[Unit<'a>], moves: &[Move], state: &'a State) -> BTreeMap<&'a str, (bool, Vec<&'a str>)> {
+    let mut by_device: BTreeMap<&str, Vec<&Mount>> = BTreeMap::new();
+    for mount in &state.mounts {
+        by_device.entry(&mount.device).or_default().push(mount);
+    }
+    let of = |device: &str| by_device.get(device).into_iter().flatten();
+    let datasets = units.iter().filter_map(|unit| match unit {
+        Unit::Dataset(dataset) => Some(dataset.name.as_str()),
+        Unit::Mount(_) => None,
+    });
+    let known = datasets.map(|name| {
+        let moving = moves.iter().find(|one| one.name == name);
+        let along = moving.into_iter().flat_map(Move::along).flat_map(&of);
+        let points = of(name).chain(along).map(|mount| mount.mount_point.as_str()).collect();
+        (name, (moving.is_some(), points))
+    });
+    known.collect()
 }
 
 /// What has made others make room, and then is left alone.

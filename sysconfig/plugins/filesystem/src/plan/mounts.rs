@@ -12,6 +12,7 @@ use sysconfig_platform::System;
 use sysconfig_platform::boot_table::BootRow;
 use sysconfig_platform::mount_table::{Mount, is_below};
 use sysconfig_platform::mounting::{MountPoint, MountRequest, mounted_at};
+use sysconfig_platform::places::is_remote;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// Types whose options can be changed while they are mounted.
@@ -26,7 +27,7 @@ const AUTOFS: &str = "autofs";
 /// What is unmounted, and what cannot be and why.
 #[derive(Default)]
 pub(super) struct Down {
-    points: BTreeSet<String>,
+    pub(super) points: BTreeSet<String>,
     /// Those of them that have to go before a dataset moves.
     room: BTreeSet<String>,
     /// Those of them in whose place something else comes.
@@ -80,11 +81,18 @@ pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &
     let mut room = down.room.clone();
     room.extend(ours.iter().filter(|one| is_in_the_way(one, config, state)).map(|one| one.request.mount_point.clone()));
     // What lies deeper goes first.
-    for one in ours.iter().rev() {
+    let (removed, late): (Vec<_>, Vec<_>) = ours.into_iter().rev().partition(|one| {
         let point = &one.request.mount_point;
-        let makes_room = room.iter().any(|above| above == point || is_below(point, above));
-        if makes_room { &mut steps.removals } else { &mut steps.late }.push(unmount(one));
-    }
+        room.iter().any(|above| above == point || is_below(point, above))
+    });
+    steps.removals.extend(removed.into_iter().map(unmount));
+    // A server may go away just then, which holds up what comes behind it.
+    let waits = |one: &OurMount| {
+        let is_in = |other: &OurMount| is_below(&other.request.mount_point, &one.request.mount_point);
+        late.iter().any(|other| is_remote(&other.request.fstype) && (other.request == one.request || is_in(other)))
+    };
+    let (with_servers, local): (Vec<&OurMount>, Vec<_>) = late.iter().copied().partition(|one| waits(one));
+    steps.late.extend(local.into_iter().chain(with_servers).map(unmount));
     down
 }
 
@@ -169,6 +177,12 @@ impl Down {
             return;
         }
         let here = || state.mounts.iter().filter(|mount| mount.mount_point == point);
+        let silent = |mount: &Mount| state.silent.get_key_value(&mount.mount_point);
+        if let Some((place, device)) = here().chain(below()).find_map(silent) {
+            let why = format!("{device} does not answer, and whoever unmounts {place} waits for it");
+            self.blocked.insert(point.to_owned(), (why, "bring its server back, or unmount it by hand"));
+            return;
+        }
         if let Some(holding) = here().chain(below()).find(|mount| state.holding.contains(&mount.mount_point)) {
             let place = &holding.mount_point;
             let why = format!("what is in {place} is in memory only, and would be lost by unmounting it");
@@ -203,7 +217,15 @@ fn has_to_go(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
 fn is_remountable(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
     let system = state.system();
     let can = REMOUNTABLE.iter().any(|(of, types)| *of == system && types.contains(&entry.fstype.as_str()));
-    can && !left_over(entry, mount, state).any(|option| option.contains('='))
+    can && shows_it(entry, mount, state) && !left_over(entry, mount, state).any(|option| option.contains('='))
+}
+
+/// Whether it is the wanted part of a file system that is seen: of Btrfs an option tells, and another part is another mount.
+fn shows_it(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
+    let parts: Vec<String> = entry.options.iter().filter(|option| option.starts_with("subvol")).cloned().collect();
+    let (system, fstype, options) = (state.system(), entry.fstype.as_str(), mount.options.as_slice());
+    let past = Past { applied: None, shown: None };
+    parts.is_empty() || Shown { system, fstype, options, past, ids: &state.ids }.has_all(&parts)
 }
 
 /// The options of an earlier configuration that are still in force.

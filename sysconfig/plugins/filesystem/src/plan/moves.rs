@@ -23,6 +23,11 @@ impl Move {
         !self.moves(mount) && self.places.iter().any(is_in)
     }
 
+    /// The datasets that come along.
+    pub(super) fn along(&self) -> impl Iterator<Item = &str> {
+        self.along.iter().map(String::as_str)
+    }
+
     /// Whether a mount is of the dataset, or of one that comes along.
     pub(super) fn moves(&self, mount: &Mount) -> bool {
         mount.fstype == "zfs" && (mount.device == self.name || self.along.contains(&mount.device))

@@ -70,9 +70,10 @@ pub(super) fn ensure(entry: &MountEntry, state: &State, steps: &mut Steps) -> bo
     if previous.as_ref().is_some_and(|row| is_row(row, &wanted)) {
         return true;
     }
-    if previous.is_some() && !is_ours && !entry.adopt {
+    if let Some(row) = previous.as_ref().filter(|_| !is_ours && !entry.adopt) {
         let help = format!("change the row in {table} by hand, or write adopt = true");
-        steps.leave(point, format!("its row in {table} differs, and is not ours"), help);
+        let says = row.format(state.system()).replace('\t', " ");
+        steps.leave(point, format!("its row in {table} differs, and is not ours: {says}"), help);
         return true;
     }
     let from = previous.as_ref().map(|row| row.format(state.system()));

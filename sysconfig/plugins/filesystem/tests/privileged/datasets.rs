@@ -71,6 +71,15 @@ pub(crate) fn life() {
     sh("! grep -q /run/mounted/data /proc/self/mountinfo; again zfs unmount tank/data/in");
     assert_eq!(converge(&mut harness, &moved), ["mount tank/data/in at /run/mounted/in"]);
 
+    // What no dataset has from another one cannot be inherited; and users write what they like into properties of their own.
+    sh("zfs set note:x='a
+b' tank/data");
+    let kept = moved.replace("casesensitivity", "canmount = \"noauto\", casesensitivity");
+    settle(&mut harness, &kept);
+    assert_eq!(property("canmount", "tank/data"), "noauto local");
+    settle(&mut harness, &moved);
+    assert_eq!(property("canmount", "tank/data"), "on local");
+
     // A child is not lost with its parent, and what is named is destroyed.
     let absent = data("absent = true\nallow-destructive = true");
     harness.configure(config(&absent));

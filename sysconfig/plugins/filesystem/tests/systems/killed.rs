@@ -30,6 +30,12 @@ impl Way {
     }
 }
 
+fn linux_with_server() -> Fixture {
+    let fixture = linux();
+    fixture.machine.storage(|storage| storage.shares.extend(["server:/one".to_owned(), "server:/two".to_owned()]));
+    fixture
+}
+
 const NOTHING: &str = "[storage]\nmount = []\n";
 const TMPFS: &str =
     "[[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/scratch\"\ntype = \"tmpfs\"\noptions = [\"size=512m\"]\n";
@@ -43,6 +49,15 @@ const PLACED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mou
 const CHANGED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\", quota = \"1 GiB\", atime = false }\n\
     [[storage.dataset]]\nname = \"tank/a/l\"\nproperties = { mountpoint = \"legacy\", readonly = true }\n\
     [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/srv/legacy\"\ntype = \"tmpfs\"\n";
+const HOME: &str = "[[storage.dataset]]\nname = \"tank/home\"\nproperties = { mountpoint = \"/srv\", canmount = \"on\" }\n\
+    [[storage.dataset]]\nname = \"tank/home/a\"\nproperties = { quota = \"1 GiB\" }\n\
+    [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/srv/a/in\"\ntype = \"tmpfs\"\n";
+const MOVED: &str = "[[storage.dataset]]\nname = \"tank/home\"\nproperties = { mountpoint = \"/home\" }\n\
+    [[storage.dataset]]\nname = \"tank/home/a\"\n\
+    [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/home/a/in\"\ntype = \"tmpfs\"\n";
+const DISK: &str = "[[storage.mount]]\ndevice = \"server:/one\"\nmountpoint = \"/scratch\"\ntype = \"nfs\"\n";
+const OTHER_DISK: &str = "[[storage.mount]]\ndevice = \"server:/two\"\nmountpoint = \"/scratch\"\ntype = \"nfs\"\n\
+    options = [\"ro\"]\n";
 const GONE: &str = "[[storage.dataset]]\nname = \"tank/a\"\nabsent = true\nallow-destructive = true\n\
     [[storage.dataset]]\nname = \"tank/a/l\"\nabsent = true\nallow-destructive = true\n\
     [storage]\nmount = []\n";
@@ -58,6 +73,11 @@ const WAYS: &[Way] = &[
     way(linux_with_zfs, NESTED, CHANGED),
     way(linux, TMPFS, BIND),
     way(linux, BIND, LARGER),
+    // A file system moves with what comes along and what lies in it, and loses what no other one gives it.
+    way(illumos_with_tank, HOME, MOVED),
+    way(linux_with_zfs, HOME, MOVED),
+    // The mount, and its row, which is edited in its place.
+    way(linux_with_server, DISK, OTHER_DISK),
     // With snapshots, which go one by one.
     Way { meanwhile: snapshots, ..way(illumos_with_tank, NESTED, GONE) },
     Way { meanwhile: snapshots, ..way(linux_with_zfs, NESTED, GONE) },

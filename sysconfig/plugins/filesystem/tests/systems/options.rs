@@ -1,6 +1,6 @@
 //! Options that the table shows in other words than they were given, and options that go.
 
-use crate::support::{Fixture, linux, summaries};
+use crate::support::{Fixture, illumos_with_tank, linux, linux_with_zfs, summaries};
 use sysconfig_platform::fake::storage::Storage;
 
 fn entry(device: &str, point: &str, fstype: &str, options: &str) -> String {
@@ -112,4 +112,36 @@ fn what_is_mounted_on_demand_counts_as_mounted() {
     assert!(summaries(&steps)[0].contains("systemd-1 of type autofs is mounted there, and is not ours"), "{steps:?}");
     let done = fixture.converge("[storage]\nmount = []\n");
     assert_eq!(done, ["forget the mount at /mnt/nfs, which is gone", "no longer mount /mnt/nfs at boot"]);
+}
+
+fn value(fixture: &Fixture, property: &str, dataset: &str) -> String {
+    let row = fixture.machine.type_in(&format!("zfs get -Hp -o name,property,value,source {property} {dataset}"));
+    row.split('\t').nth(2).unwrap_or_default().to_owned()
+}
+
+/// What no dataset has from the one above cannot be inherited, which ZFS refuses.
+#[test]
+fn what_is_no_longer_configured_is_given_back_whether_or_not_it_is_inherited() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        let text = |properties: &str| {
+            format!(
+                "[[storage.dataset]]\nname = \"tank/data\"\nproperties = {{ mountpoint = \"/data\", {properties} }}\n"
+            )
+        };
+        let all = "canmount = \"noauto\", quota = \"1 GiB\", reservation = \"1 MiB\", compression = \"gzip\"";
+        fixture.converge(&text(""));
+        fixture.converge(&text(all));
+        fixture.converge(&text(""));
+        let now = ["canmount", "quota", "reservation", "compression"].map(|one| value(&fixture, one, "tank/data"));
+        assert_eq!(now, ["on", "0", "0", "off"]);
+        // The same backwards, from where nobody had set anything.
+        fixture.machine.type_in("zfs create -o mountpoint=/other tank/other");
+        let other = |rest: &str| text(rest).replace("data", "other") + "adopt = true\n";
+        fixture.harness.configure(crate::support::config(&other("canmount = \"noauto\", quota = \"1 GiB\"")));
+        let steps = fixture.harness.converge().unwrap().steps;
+        for (step, _) in steps.iter().rev() {
+            fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+        }
+        assert_eq!(["canmount", "quota"].map(|one| value(&fixture, one, "tank/other")), ["on", "0"]);
+    }
 }

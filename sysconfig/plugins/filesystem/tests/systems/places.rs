@@ -146,3 +146,52 @@ fn a_row_about_the_same_place_in_other_words_is_not_doubled() {
         }
     }
 }
+
+/// Whoever unmounts what a dead server has waits for it, and what is to go with it, or after it, waits with him.
+#[test]
+fn a_server_that_is_away_holds_up_no_unmounting_and_no_destruction() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        let entry = |device: &str, point: &str, fstype: &str| {
+            format!(
+                "[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"{point}\"\ntype = \"{fstype}\"\npersistent = false\n"
+            )
+        };
+        let dataset = "[[storage.dataset]]\nname = \"tank/old\"\nproperties = { mountpoint = \"/old\" }\n";
+        let (first, second) = (entry("server:/x", "/a", "nfs"), entry("server:/y", "/old/b", "nfs"));
+        let (below, beside) = (entry("swap", "/a/in", "tmpfs"), entry("swap", "/z", "tmpfs"));
+        fixture.machine.storage(|storage| {
+            storage.shares.extend(["server:/x".to_owned(), "server:/y".to_owned()]);
+        });
+        fixture.converge(&format!("{dataset}{first}{second}{below}{beside}"));
+        fixture.machine.storage(|storage| storage.away.extend(["server:/x".to_owned(), "server:/y".to_owned()]));
+        let gone = "[[storage.dataset]]\nname = \"tank/old\"\nabsent = true\nallow-destructive = true\n";
+        let steps = fixture.plan(&format!("{gone}{NOTHING}"));
+        let waits = |device: &str, point: &str| {
+            format!("leave {point} alone: {device} does not answer, and whoever unmounts {point} waits for it")
+        };
+        assert_eq!(
+            summaries(&steps),
+            [
+                "unmount /z, where swap is",
+                &waits("server:/x", "/a"),
+                &waits("server:/x", "/a/in"),
+                &waits("server:/y", "/old/b"),
+                "leave tank/old alone: server:/y is mounted in it at /old/b",
+            ]
+        );
+        // Nor is another dataset kept that has nothing to do with it.
+        let others = gone.replace("tank/old", "tank/other");
+        fixture.machine.type_in("zfs create -o mountpoint=none tank/other");
+        fixture.machine.type_in("zfs set sysconfig:owner=filesystem tank/other");
+        let (message, help) = fixture.fail(&format!("{others}{dataset}{NOTHING}"));
+        assert!(message.contains("server:/x does not answer") && help.contains("bring its server back"), "{message}");
+        let left = fixture.machine.storage(|storage| storage.datasets.contains_key("tank/other"));
+        assert!(!left && !fixture.mounted().iter().any(|line| line.contains(" /z ")), "{:?}", fixture.mounted());
+        // One whose options are to change has to be unmounted as well.
+        let changed = first.replace("persistent", "options = [\"ro\"]\npersistent");
+        let steps = fixture.plan(&format!("{changed}{second}{below}"));
+        assert!(summaries(&steps).contains(&waits("server:/x", "/a").as_str()), "{:?}", summaries(&steps));
+        fixture.machine.storage(|storage| storage.away.clear());
+        fixture.converge_up_to(&format!("{gone}{NOTHING}"), sysconfig_plugin::Risk::Destructive);
+    }
+}

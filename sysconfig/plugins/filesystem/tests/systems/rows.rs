@@ -38,7 +38,8 @@ fn a_row_of_somebody_elses_that_differs_is_changed_on_request_only() {
     let path = fixture.host.root.locate("/etc/fstab");
     std::fs::write(&path, "swap /tmp tmpfs size=1g 0 0\n").unwrap();
     let steps = fixture.plan(TMP);
-    assert_eq!(summaries(&steps)[1], "leave /tmp alone: its row in /etc/fstab differs, and is not ours");
+    let left = "leave /tmp alone: its row in /etc/fstab differs, and is not ours: swap /tmp tmpfs size=1g 0 0";
+    assert_eq!(summaries(&steps)[1], left);
     fixture.converge_up_to(&format!("{TMP}adopt = true\n"), Risk::Disruptive);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "swap\t/tmp\ttmpfs\tsize=512m\t0\t0\n");
     std::fs::write(&path, "a /tmp tmpfs size=512m 0 0\nb /tmp tmpfs size=512m 0 0\n").unwrap();
@@ -71,7 +72,8 @@ fn a_row_that_somebody_puts_in_the_place_of_ours_is_his() {
         let ours = with.lines().last().unwrap().to_owned() + "\n";
         let changed = with.replace(&ours, theirs);
         std::fs::write(&path, &changed).unwrap();
-        let left = format!("leave /tmp alone: its row in {table} differs, and is not ours");
+        let says = theirs.trim_end().replace('\t', " ");
+        let left = format!("leave /tmp alone: its row in {table} differs, and is not ours: {says}");
         assert_eq!(summaries(&fixture.plan(TMP)), [left]);
         let gone = fixture.converge("[storage]\nmount = []\n");
         assert_eq!(gone[0], "forget the row of /tmp, which somebody has changed, and which stays");

@@ -2,7 +2,9 @@
 //! because it may have been interrupted before.
 
 pub(crate) mod file;
+mod row;
 pub(crate) mod seen;
+mod usage;
 mod volume;
 
 pub use seen::Seen;
@@ -12,7 +14,7 @@ use crate::record::{Ours, Record};
 use crate::storage_error;
 use seen::remember_left;
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::boot_table::{self, BootRow, Subject};
+use sysconfig_platform::boot_table::BootRow;
 use sysconfig_platform::files::Written;
 use sysconfig_platform::{Host, StorageError, System, swap, zfs};
 use sysconfig_plugin::{Context, Outcome, PluginError};
@@ -102,6 +104,13 @@ pub enum Change {
         /// The file beside which it is.
         path: String,
     },
+    /// Know what is ours by another of its names.
+    Rename {
+        /// The name so far.
+        from: String,
+        /// The name from now on.
+        to: String,
+    },
     /// Strike out of the record.
     Forget {
         /// What.
@@ -168,12 +177,13 @@ impl Change {
             Self::File { path, bytes } => file::create(host, path, *bytes, context),
             Self::Format { target, seen } => format(host, target, seen),
             Self::Resize { target, seen, to, priority, .. } => resize(host, target, seen, *to, *priority, context),
-            Self::Use { target, seen, priority } => start(host, target, seen, *priority),
-            Self::Stop { target, .. } => stop(host, target.path()),
-            Self::Row { path, row, previous, .. } => set_row(host, path, row.as_deref(), previous.as_deref()),
+            Self::Use { target, seen, priority } => usage::start(host, target, seen, *priority),
+            Self::Stop { target, .. } => usage::stop(host, target.path(), context),
+            Self::Row { path, row, previous, .. } => row::set_row(host, path, row.as_deref(), previous.as_deref()),
             Self::Delete { target, seen } => delete(host, target, seen),
             Self::ThrowKeyAway => volume::throw_key_away(host),
             Self::TidyUp { path } => file::tidy_up(host, path),
+            Self::Rename { from, to } => rename(host, from, to),
             Self::Forget { path } => {
                 remember(host, path, Ours::stop)?;
                 Ok(Outcome::Changed)
@@ -195,15 +205,16 @@ impl Change {
                 let seen = if matches!(target, Target::File { .. }) { Seen::Ours } else { seen.without_content() };
                 resize(host, target, &seen, *from, *priority, context)
             }
-            Self::Use { target, .. } => stop(host, target.path()),
-            Self::Stop { target, seen, priority } => start(host, target, seen, *priority),
+            Self::Use { target, .. } => usage::stop(host, target.path(), context),
+            Self::Stop { target, seen, priority } => usage::start(host, target, seen, *priority),
             Self::Row { path, row, previous, was_ours } => {
-                let written = write_row(host, row.as_deref(), previous.as_deref())?;
+                let written = row::write_row(host, row.as_deref(), previous.as_deref())?;
                 remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
                 Ok(written)
             }
             Self::Volume { name, replaces: Some(_), .. } => Err(gone(name)),
             Self::Delete { target, .. } => Err(gone(target.path())),
+            Self::Rename { from, to } => rename(host, to, from),
             // A header on what nobody uses is no harm, and what was there before it is gone.
             Self::Format { .. }
             | Self::ThrowKeyAway
@@ -216,7 +227,7 @@ impl Change {
 
 /// Destroys what a step has made, unless somebody has put something there since.
 fn unmake(host: &Host, target: &Target) -> Result<Outcome, PluginError> {
-    if what(host, target)?.is_some() {
+    if usage::what(host, target)?.is_some() {
         Seen::Ours.check(host, target).map_err(|error| {
             PluginError::unsupported(format!("{} is kept: {error}", target.path()))
                 .help("if nothing on it is needed, destroy it by hand")
@@ -232,6 +243,19 @@ fn gone(what: &str) -> PluginError {
 fn remember(host: &Host, path: &str, change: impl FnOnce(&mut Ours)) -> Result<(), PluginError> {
     let updated = Record::update(host, |record| change(record.areas.entry(path.to_owned()).or_default()));
     updated.map_err(|source| file_error("remember what is done", source))
+}
+
+/// Notes what is known of an area under another of its names.
+fn rename(host: &Host, from: &str, to: &str) -> Result<Outcome, PluginError> {
+    let mut outcome = Outcome::AlreadySo;
+    let updated = Record::update(host, |record| {
+        if let Some(ours) = record.areas.remove(from) {
+            record.areas.insert(to.to_owned(), ours);
+            outcome = Outcome::Changed;
+        }
+    });
+    updated.map_err(|source| file_error("remember what is done", source))?;
+    Ok(outcome)
 }
 
 fn file_error(operation: &str, source: sysconfig_platform::FileError) -> PluginError {
@@ -272,7 +296,7 @@ fn resize(
         // While the old one is still in use, because this is what fails when there is no room.
         file::prepare(host, path, to, context)?;
     }
-    let was_used = stop_if_used(host, path).inspect_err(|_| {
+    let was_used = usage::stop_if_used(host, path, context).inspect_err(|_| {
         if let Target::File { .. } = target {
             // The first error is the one to report; what is left behind all the same, the next plan sees.
             let _ = file::tidy_up(host, path);
@@ -285,7 +309,7 @@ fn resize(
     };
     let resized = resized.and_then(|()| remember_left(host, path, path));
     let added = match was_used {
-        true => swap::add(host, path, usable(priority))
+        true => swap::add(host, path, usage::usable(priority))
             .map_err(storage_error)
             .and_then(|()| remember(host, path, |ours| ours.left = None)),
         false => Ok(()),
@@ -295,99 +319,6 @@ fn resize(
         (Err(error), Ok(())) | (Ok(()), Err(error)) => Err(error),
         (Err(error), Err(_)) => Err(error.help(format!("{path} is no longer in use: use it again, or apply again"))),
     }
-}
-
-/// The priority that can be asked for; the kernel gives others itself.
-fn usable(priority: Option<i32>) -> Option<i32> {
-    priority.filter(|priority| *priority >= 0)
-}
-
-fn start(host: &Host, target: &Target, seen: &Seen, priority: Option<i32>) -> Result<Outcome, PluginError> {
-    let path = target.path();
-    let is_used = swap::is_used(host, path).map_err(storage_error)?;
-    if !is_used {
-        if let Target::Volume { .. } = target {
-            zfs::wait_for_node(host, path, None).map_err(storage_error)?;
-        }
-        // The record tells what was left there, so this comes before it is changed.
-        seen.check(host, target)?;
-    }
-    let what = what(host, target)?;
-    let mut was = Ours::default();
-    remember(host, path, |ours| {
-        was = ours.clone();
-        (ours.used, ours.what, ours.left) = (true, what, None);
-    })?;
-    if is_used {
-        return Ok(Outcome::AlreadySo);
-    }
-    let added = swap::add(host, path, usable(priority)).map_err(storage_error);
-    if added.is_err() {
-        // What was never in use is not known to be swap. The first error is the one to report.
-        let _ = remember(host, path, |ours| (ours.used, ours.what, ours.left) = (was.used, was.what, was.left));
-    }
-    added.map(|()| Outcome::Changed)
-}
-
-/// Tells what is at a path from what may be there later.
-fn what(host: &Host, target: &Target) -> Result<Option<String>, PluginError> {
-    match target {
-        Target::Volume { name, .. } => {
-            Ok(seen::volume(host, name)?.as_ref().and_then(|present| seen::guid_of(present).cloned()))
-        }
-        Target::File { path } => Ok(file::what(host, path)),
-        Target::Device { .. } => Ok(None),
-    }
-}
-
-fn stop(host: &Host, path: &str) -> Result<Outcome, PluginError> {
-    let stopped = stop_if_used(host, path)?;
-    // Only this will tell that nobody has put it to another use. It is out of use also where it cannot be read.
-    let left = stopped.then(|| crate::state::read(host, path).ok().flatten()).flatten();
-    remember(host, path, |ours| {
-        ours.stop();
-        ours.left = left.map(|content| content.fingerprint).or(ours.left.take());
-    })?;
-    Ok(if stopped { Outcome::Changed } else { Outcome::AlreadySo })
-}
-
-fn stop_if_used(host: &Host, path: &str) -> Result<bool, PluginError> {
-    if !swap::is_used(host, path).map_err(storage_error)? {
-        return Ok(false);
-    }
-    swap::remove(host, path).map_err(|error| {
-        storage_error(error)
-            .help("what is in it has to go elsewhere; end what needs much memory, or add other swap first")
-    })?;
-    Ok(true)
-}
-
-/// Sets the row of what is at a path, which the table may call otherwise, instead of the one that was there.
-fn set_row(host: &Host, path: &str, row: Option<&BootRow>, previous: Option<&BootRow>) -> Result<Outcome, PluginError> {
-    if row.is_none() {
-        let written = write_row(host, previous, None)?;
-        remember(host, path, |ours| ours.row = false)?;
-        return Ok(written);
-    }
-    // A row for what does not work would be tried at every boot.
-    if !swap::is_used(host, path).map_err(storage_error)? {
-        let message = format!("{path} is not in use, so no row for it is written");
-        return Err(PluginError::new(message).help("plan and apply again"));
-    }
-    let mut was_ours = false;
-    remember(host, path, |ours| (was_ours, ours.row) = (ours.row, true))?;
-    let written = write_row(host, previous, row);
-    if written.is_err() {
-        // What is there is whose it was before. The first error is the one to report.
-        let _ = remember(host, path, |ours| ours.row = was_ours);
-    }
-    written
-}
-
-fn write_row(host: &Host, previous: Option<&BootRow>, row: Option<&BootRow>) -> Result<Outcome, PluginError> {
-    let Some(about) = row.or(previous) else { return Ok(Outcome::AlreadySo) };
-    let written = boot_table::set_row(host, Subject::Swap(&about.device), previous, row);
-    written.map(outcome).map_err(storage_error)
 }
 
 fn delete(host: &Host, target: &Target, seen: &Seen) -> Result<Outcome, PluginError> {

@@ -1,7 +1,8 @@
 //! Steps about volumes.
 
 use super::seen::{Seen, guid_of, is_ours, meanwhile, volume};
-use super::{Target, file_error, remember, stop_if_used};
+use super::usage::stop_if_used;
+use super::{Target, file_error, remember};
 use crate::state::{KEY_FILE, KEY_PROPERTY, OWNER_NAME, THROWN_AWAY};
 use crate::storage_error;
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ pub(super) fn create(
             (true, Some(seen)) => {
                 seen.check(host, &Target::Volume { name: name.to_owned(), path: path.clone() })?;
                 refuse_snapshots(host, name)?;
-                stop_if_used(host, &path)?;
+                stop_if_used(host, &path, context)?;
                 zfs::destroy(host, name).map_err(storage_error)?;
             }
             // An interrupted step; whether everything is as wanted the next plan tells.

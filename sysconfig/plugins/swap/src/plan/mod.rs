@@ -13,6 +13,7 @@ use crate::change::{Change, Seen, Target};
 use crate::config::{Area, Backing, Config};
 use crate::rule::{Measures, Rule};
 use crate::state::{FoundKind, KEY_FILE, State};
+use std::collections::BTreeMap;
 use sysconfig_platform::{System, swap, zfs};
 use sysconfig_plugin::{PlannedStep, Risk};
 use take_over::{is_ours, not_ours, seen};
@@ -69,6 +70,7 @@ impl Steps {
 
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
     let mut steps = Steps::default();
+    let state = &named_as_configured(config, state, &mut steps);
     if state.has_key {
         let summary = "throw away the key of an encrypted volume, which an interrupted run has left behind";
         let change = Change::ThrowKeyAway;
@@ -84,14 +86,40 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
             usage::drop_area(path, state, &mut steps);
         }
     }
+    let mut seen: BTreeMap<&str, String> = BTreeMap::new();
     for area in &config.areas {
         let path = area.path(state.system());
+        if let Some(first) = seen.insert(&state.found(&path).identity, path.clone()) {
+            let why = format!("it is another name of {first}, which is configured as well");
+            steps.leave(&path, why, "leave one of them out");
+            continue;
+        }
         match area.absent {
             true => delete(area, &path, state, &mut steps),
             false => ensure(area, &path, state, &mut steps),
         }
     }
     [steps.leftovers, steps.changes, steps.removals, steps.destructive, steps.left].concat()
+}
+
+/// What was found, with what is ours known by the names in the configuration: a device has several, and one that is configured by
+/// another name has not left the configuration.
+fn named_as_configured(config: &Config, state: &State, steps: &mut Steps) -> State {
+    let mut named = state.clone();
+    let configured: Vec<String> = config.areas.iter().map(|area| area.path(state.system())).collect();
+    for (path, ours) in state.record.areas.iter().filter(|(path, _)| !configured.contains(path)) {
+        let identity = &state.found(path).identity;
+        let is_it = |other: &&String| {
+            state.found(other).identity == *identity && !state.record.areas.contains_key(other.as_str())
+        };
+        let Some(name) = configured.iter().find(is_it) else { continue };
+        named.record.areas.remove(path);
+        named.record.areas.insert(name.clone(), ours.clone());
+        let change = Change::Rename { from: path.clone(), to: name.clone() };
+        let summary = format!("know {path} by its other name {name}");
+        steps.leftovers.push(PlannedStep::new("rename", name, summary, Risk::Safe, change));
+    }
+    named
 }
 
 /// What is no longer configured and kept nevertheless.

@@ -116,9 +116,10 @@ pub(super) fn ensure_row(area: &Area, path: &str, risk: Risk, state: &State, ste
     if previous.as_ref().is_some_and(is_good) {
         return;
     }
-    if previous.is_some() && !row_is_ours && !area.adopt {
+    if let Some(row) = previous.as_ref().filter(|_| !row_is_ours && !area.adopt) {
         let help = format!("change the row in {table} by hand, or write adopt = true");
-        return steps.leave(path, format!("its row in {table} differs, and is not ours"), help);
+        let says = row.format(state.system()).replace('\t', " ");
+        return steps.leave(path, format!("its row in {table} differs, and is not ours: {says}"), help);
     }
     let from = previous.as_ref().map(|row| row.format(state.system()));
     let to = wanted.format(state.system());

@@ -1,13 +1,13 @@
 //! The plugin's process ends in the middle of everything that takes more than one command; then another one goes on.
 
-use crate::support::{Fixture, illumos, linux, linux_with_zfs};
+use crate::support::{Fixture, illumos, linux, linux_with_links, linux_with_zfs};
 use plugin_testing::killed;
 use std::collections::BTreeSet;
 use sysconfig_plugin::Risk;
 use sysconfig_plugin_swap::{Change, SwapPlugin};
 
 // The operations of the plugin: who adds one adds it here, and then a way that kills it.
-plugin_testing::operations!(Change, besides Leave: Volume File Format Resize Use Stop Row Delete ThrowKeyAway TidyUp Forget);
+plugin_testing::operations!(Change, besides Leave: Volume File Format Resize Use Stop Row Delete ThrowKeyAway TidyUp Rename Forget);
 
 /// A way from one configuration to another, and what somebody does in between.
 struct Way {
@@ -60,6 +60,8 @@ const FLEETING: &str = "[[storage.swap]]\nfile = \"/var/swap\"\nsize = \"64 MiB\
 const GONE_FILE: &str = "[[storage.swap]]\nfile = \"/var/swap\"\nabsent = true\nallow-destructive = true\n";
 const SLICE: &str = "[[storage.swap]]\ndevice = \"/dev/dsk/c1t0d0s1\"\nallow-destructive = true\n";
 const PARTITION: &str = "[[storage.swap]]\ndevice = \"/dev/disk/by-partlabel/swap\"\nallow-destructive = true\n";
+const BY_ID: &str = "[[storage.swap]]\ndevice = \"/dev/disk/by-id/x\"\n";
+const BY_PARTUUID: &str = "[[storage.swap]]\ndevice = \"/dev/disk/by-partuuid/y\"\n";
 const GONE: &str = "[[storage.swap]]\nvolume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n";
 
 const WAYS: &[Way] = &[
@@ -77,6 +79,7 @@ const WAYS: &[Way] = &[
     way(linux, FILE, GONE_FILE, &[]),
     way(linux_with_zfs, VOLUME, GONE, &[]),
     way(linux_with_partition, NOTHING, PARTITION, &["/dev/disk/by-partlabel/swap 64"]),
+    way(linux_with_links, BY_ID, BY_PARTUUID, &["/dev/disk/by-id/x 64"]),
     way(linux, FILE, PREFERRED, &["/var/swap 64"]),
     way(illumos_with_ufs, NOTHING, FILE, &["/var/swap 64"]),
     way(illumos_with_ufs, FILE, SMALLER_FILE, &["/var/swap 32"]),

@@ -19,7 +19,10 @@ fn rows_of_others() {
     assert!(same.read("/etc/fstab").ends_with("/dev/sdb1   none swap   sw,pri=5  0 0\n"));
     let mut other = setup("/dev/sdb1 none swap sw 0 0\n");
     let steps = other.plan(text);
-    assert_eq!(summaries(&steps)[1], "leave /dev/sdb1 alone: its row in /etc/fstab differs, and is not ours");
+    assert_eq!(
+        summaries(&steps)[1],
+        "leave /dev/sdb1 alone: its row in /etc/fstab differs, and is not ours: /dev/sdb1 none swap sw 0 0"
+    );
     other.converge(&format!("{text}adopt = true\n"));
     assert!(other.read("/etc/fstab").ends_with("/dev/sdb1\tnone\tswap\tpri=5\t0\t0\n"));
     // Only the priority can be configured, so only that is compared, and changed.
@@ -76,4 +79,25 @@ fn what_others_mount_from_elsewhere_is_not_looked_at() {
     fixture.machine.storage(|storage| storage.add_row("/mnt/nfs/x /srv none bind 0 0\n"));
     let done = fixture.converge("[[storage.swap]]\ndevice = \"/dev/sdb1\"\n");
     assert_eq!(done, ["use /dev/sdb1 as swap", "use /dev/sdb1 as swap at boot"]);
+}
+
+/// The plugin itself says that `/dev/sdb1` should be called otherwise; who does so has not given it up.
+#[test]
+fn what_is_configured_by_another_name_stays_in_use() {
+    let mut fixture = crate::support::linux_with_links();
+    let text = |name: &str| format!("[[storage.swap]]\ndevice = \"{name}\"\n");
+    fixture.converge(&text("/dev/sdb1"));
+    let (used, table) = (fixture.used(), fixture.read("/etc/fstab"));
+    for name in ["/dev/disk/by-id/x", "/dev/disk/by-partuuid/y"] {
+        let done = fixture.converge(&text(name));
+        assert!(done.len() == 1 && done[0].ends_with(&format!("by its other name {name}")), "{done:?}");
+        assert_eq!((fixture.used(), fixture.read("/etc/fstab")), (used.clone(), table.clone()));
+    }
+    let both = format!("{}{}", text("/dev/disk/by-id/x"), text("/dev/disk/by-partuuid/y"));
+    let (message, _) = fixture.fail(&both);
+    assert!(message.contains("is another name of /dev/disk/by-"), "{message}");
+    assert_eq!(fixture.used(), used);
+    // It is ours still, and goes when it leaves.
+    fixture.converge("[storage]\nswap = []\n");
+    assert_eq!((fixture.used(), fixture.read("/etc/fstab").contains("swap")), (Vec::new(), false));
 }

@@ -34,3 +34,15 @@ pub(crate) fn linux_with_zfs() -> Fixture {
     });
     fixture
 }
+
+/// A Linux with a partition that bears the header of a swap area, and has several names.
+pub(crate) fn linux_with_links() -> Fixture {
+    let fixture = linux();
+    fixture.machine.storage(|storage| storage.add_device("/dev/sdb1", 64 << 20, Some("swap")));
+    for name in ["by-id/x", "by-partuuid/y"] {
+        let link = fixture.host.root.locate(format!("/dev/disk/{name}"));
+        std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("../../sdb1", link).unwrap();
+    }
+    fixture
+}

@@ -71,11 +71,11 @@ fn import(
         }
         return Ok(Outcome::AlreadySo);
     }
-    remember(host, &operation, |record| record.to_mount.extend([guid]))?;
+    remember(host, &operation, |record| record.begin_import(guid))?;
     let imported = run(host, &zpool::import_pool(host, directories, guid, old.map(|_| pool)), &operation);
     if imported.is_err() {
         // Who imports it later mounts what they like. The first error is the one to report.
-        let _ = remember(host, &operation, |record| record.to_mount.retain(|pool| *pool != guid));
+        let _ = remember(host, &operation, |record| record.let_go(guid));
     }
     imported?;
     the_pool(host, (pool, guid), &operation).map(|_| Outcome::Changed)
@@ -85,7 +85,10 @@ fn import(
 fn mount_all(host: &Host, which: Which<'_>) -> Result<Outcome, PluginError> {
     let operation = format!("cannot mount the file systems of the pool {}", which.0);
     the_pool(host, which, &operation)?;
-    let has_changed = places::mount_all(host, which.0)?;
+    let note = |name: &str| {
+        remember(host, &operation, |record| record.mounted.entry(which.1).or_default().push(name.to_owned()))
+    };
+    let has_changed = places::mount_all(host, which.0, note)?;
     remember(host, &operation, |record| record.to_mount.retain(|pool| *pool != which.1))?;
     Ok(if has_changed { Outcome::Changed } else { Outcome::AlreadySo })
 }
@@ -232,8 +235,8 @@ fn check(host: &Host, devices: &[Approved], operation: &str) -> Result<(), Plugi
     let changed =
         |why: String| PluginError::new(operation).source(why).help("plan anew, and look at what is there now");
     let statuses = zpool::statuses(host).map_err(|error| zfs_error(operation, error))?;
-    for approved in devices {
-        let now = device::look(host, &approved.path);
+    let looks = device::look_at_all(host, devices.iter().map(|device| device.path.as_str()));
+    for (approved, now) in devices.iter().zip(looks) {
         let Presence::Read(content) = &now.presence else {
             return Err(changed(format!("{} can no longer be read", approved.path)));
         };

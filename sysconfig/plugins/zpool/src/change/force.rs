@@ -115,12 +115,16 @@ fn is_planned_content(host: &Host, device: &Approved, path: &str) -> bool {
     let (part, whole) = (device::look(host, path), device::look(host, &device.path));
     let (Some(part), Some(whole)) = (part.content(), whole.content()) else { return false };
     let mut found = part.recognised().peekable();
-    named.same(&own) && found.peek().is_some() && found.all(|finding| whole.findings.contains(finding))
+    // What the plan has told of the first partition, it has told in that one's own places.
+    let first = whole.parts.iter().filter(|part| part.is_first()).flat_map(|part| &part.findings);
+    let named_as_lost: Vec<_> = whole.findings.iter().chain(first).collect();
+    named.same(&own) && found.peek().is_some() && found.all(|finding| named_as_lost.contains(&finding))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::FileExt;
     use sysconfig_platform::System;
     use sysconfig_platform::fake::Machine;
 
@@ -205,6 +209,38 @@ mod tests {
         machine.storage(|storage| storage.relabel("/dev/dsk/c1t0d0s0", 1));
         let unnamed = [approved("/dev/dsk/c1t0d0", Some("a GUID partition table"), None)];
         assert!(!super::is_permitted(&host, &unnamed, &line("s0", "old")));
+    }
+
+    /// The plan has told what the first partition holds, so two permissions are for that as well.
+    #[test]
+    fn what_the_plan_has_named_in_the_first_partition_is_gone_over() {
+        let (_root, host, machine) = Machine::start(System::Linux);
+        machine.storage(|storage| {
+            storage.add_file("/dev/sdb", 128 << 20);
+            storage.add_file("/dev/sdb1", 64 << 20);
+            storage.add_file("/dev/sdb9", 8 << 20);
+        });
+        let put = |path: &str, at: u64, bytes: &[u8]| {
+            let file = std::fs::OpenOptions::new().write(true).open(host.root.locate(path)).unwrap();
+            file.write_all_at(bytes, at).unwrap();
+        };
+        let (number, size) = (1_u32.to_le_bytes(), 128_u32.to_le_bytes());
+        let (table, first, last) = (2_u64.to_le_bytes(), 256_u64.to_le_bytes(), 131_071_u64.to_le_bytes());
+        let header: [(u64, &[u8]); 4] = [(512, b"EFI PART"), (584, &table), (592, &number), (596, &size)];
+        let entry: [(u64, &[u8]); 3] = [(1024, &[1; 16]), (1056, &first), (1064, &last)];
+        header.into_iter().chain(entry).for_each(|(at, bytes)| put("/dev/sdb", at, bytes));
+        for (path, from) in [("/dev/sdb", 256 << 9), ("/dev/sdb1", 0), ("/dev/sdb9", 0)] {
+            put(path, from + 1024 + 56, &[0x53, 0xef]);
+        }
+        let holds = device::look(&host, "/dev/sdb").content().and_then(device::Content::description);
+        assert!(holds.as_ref().is_some_and(|holds| holds.contains("in partition 1 an ext2")), "{holds:?}");
+        let devices = [approved("/dev/sdb", holds.as_deref(), None)];
+        let line = |part: &str| format!("/dev/sdb{part} contains a filesystem of type 'ext4'");
+        assert!(is_permitted(&host, &devices, &line("1")));
+        assert!(!is_permitted(&host, &devices, &line("9")));
+        put("/dev/sdb1", 1024 + 56, &[0; 2]);
+        put("/dev/sdb1", 0, b"XFSB");
+        assert!(!is_permitted(&host, &devices, &line("1")), "it holds something else than the plan has told");
     }
 
     #[test]

@@ -3,10 +3,14 @@
 use super::apply::{member, remember, run, status, the_pool, value};
 use super::{Approved, Change, Role, Target};
 use crate::error::zfs_error;
-use sysconfig_platform::Host;
+use crate::places;
+use crate::record::Record;
 use sysconfig_platform::device;
+use sysconfig_platform::mount_table::Mount;
+use sysconfig_platform::mounting;
 use sysconfig_platform::zfs::{self, Property, Source};
 use sysconfig_platform::zpool;
+use sysconfig_platform::{Host, StorageError};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
 impl Change {
@@ -29,10 +33,11 @@ impl Change {
             Self::Mount { pool, guid, .. } => {
                 let operation = format!("cannot unmount the root dataset of the pool {pool}");
                 the_pool(host, (pool, *guid), &operation)?;
-                zfs::unmount(host, pool).map(|()| Outcome::Changed).map_err(|error| zfs_error(&operation, error))
+                let unmounted = zfs::unmount(host, pool).map(|()| Outcome::Changed);
+                unmounted.map_err(|error| busy_error(host, pool, &operation, error))
             }
-            // The export unmounts what the import has brought.
-            Self::MountAll { .. } | Self::Online { .. } | Self::Refuse { .. } => Ok(Outcome::AlreadySo),
+            Self::MountAll { pool, guid } => unmount_all(host, (pool, *guid)),
+            Self::Online { .. } | Self::Refuse { .. } => Ok(Outcome::AlreadySo),
             Self::Add { pool, .. } => {
                 Err(PluginError::unsupported(format!("a vdev of the pool {pool} cannot be taken away")))
             }
@@ -52,7 +57,48 @@ fn export_created(host: &Host, pool: &str, devices: &[Approved]) -> Result<Outco
     if !devices.iter().all(|device| member(host, &status, &device.path).is_some()) {
         return Err(PluginError::new(operation).source("another pool of this name is imported"));
     }
-    run(host, &zpool::export(host, pool), &operation).map(|()| Outcome::Changed)
+    export(host, pool, &operation).map(|()| Outcome::Changed)
+}
+
+/// Lets go of a pool; who uses what it has mounted is named.
+fn export(host: &Host, pool: &str, operation: &str) -> Result<(), PluginError> {
+    let exported =
+        host.run(&zpool::export(host, pool)).map_err(StorageError::command(format!("export the pool {pool}")));
+    exported.map(drop).map_err(|error| busy_error(host, pool, operation, error))
+}
+
+/// A failure to unmount what a pool has, with what uses it.
+fn busy_error(host: &Host, pool: &str, operation: &str, error: StorageError) -> PluginError {
+    if !mounting::is_busy(&error) {
+        return zfs_error(operation, error);
+    }
+    let mounts = places::mounts(host).unwrap_or_default();
+    let is_its = |mount: &&Mount| mount.fstype == "zfs" && mount.device.split('/').next() == Some(pool);
+    let places: Vec<&str> = mounts.iter().filter(is_its).map(|mount| mount.mount_point.as_str()).collect();
+    match mounting::users(host, &places) {
+        None => zfs_error(operation, error),
+        Some((place, users)) => PluginError::new(format!("{operation}: {place} is used by {users}"))
+            .source(error)
+            .help(format!("end what uses {place}, or make it leave the directory, and try again")),
+    }
+}
+
+/// Unmounts what was mounted after an import, which may have been made by an earlier apply and stays then.
+fn unmount_all(host: &Host, which: (&str, u64)) -> Result<Outcome, PluginError> {
+    let operation = format!("cannot unmount the file systems of the pool {}", which.0);
+    the_pool(host, which, &operation)?;
+    let record = Record::load(host).map_err(StorageError::file("look at what is remembered"));
+    let record = record.map_err(|error| zfs_error(&operation, error))?;
+    let Some(mounted) = record.mounted.get(&which.1) else { return Ok(Outcome::AlreadySo) };
+    for name in mounted.iter().rev() {
+        zfs::unmount(host, name).map_err(|error| busy_error(host, which.0, &operation, error))?;
+    }
+    // They were not mounted before, and are still to be.
+    remember(host, &operation, |record| {
+        record.mounted.remove(&which.1);
+        record.to_mount.insert(which.1);
+    })?;
+    Ok(Outcome::Changed)
 }
 
 fn export_imported(host: &Host, pool: &str, guid: u64, old_name: Option<&str>) -> Result<Outcome, PluginError> {
@@ -62,8 +108,8 @@ fn export_imported(host: &Host, pool: &str, guid: u64, old_name: Option<&str>) -
     if !is_it {
         return Ok(Outcome::AlreadySo);
     }
-    run(host, &zpool::export(host, pool), &operation)?;
-    remember(host, &operation, |record| record.to_mount.retain(|pool| *pool != guid))?;
+    export(host, pool, &operation)?;
+    remember(host, &operation, |record| record.let_go(guid))?;
     match old_name {
         None => Ok(Outcome::Changed),
         Some(old) => Err(PluginError::unsupported(format!("the pool {pool} was called {old}, and keeps its new name"))),
@@ -131,8 +177,9 @@ fn put_back(
         (Target::Pool, _) => {
             return run(host, &zpool::set(host, property, old, which.0), &operation).map(|()| Outcome::Changed);
         }
-        (Target::Root, Source::Local | Source::Received) => zfs::set(host, which.0, property, old),
-        (Target::Root, _) => zfs::inherit(host, which.0, property),
+        (Target::Root, Source::Local) => zfs::set(host, which.0, property, old),
+        (Target::Root, Source::Received) => zfs::inherit_received(host, which.0, property),
+        (Target::Root, _) => zfs::give_back(host, which.0, property),
     };
     done.map(|()| Outcome::Changed).map_err(|error| zfs_error(&operation, error))
 }

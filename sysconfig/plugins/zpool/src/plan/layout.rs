@@ -142,7 +142,9 @@ impl Difference<'_> {
                 _ => {
                     let others = taken.iter().zip(&tops).filter(|(taken, _)| !**taken);
                     let others: Vec<_> = others.map(|(_, top)| top.describe()).collect();
-                    self.new_vdev(vdev, role, &others, shapes.first().copied());
+                    // ZFS itself holds a new one against the others only where these are alike.
+                    let shape = shapes.first().filter(|first| shapes.iter().all(|shape| shape == *first));
+                    self.new_vdev(vdev, role, &others, shape.copied());
                 }
             }
         }
@@ -151,7 +153,7 @@ impl Difference<'_> {
         }
     }
 
-    /// `others` are vdevs of the pool that nobody configured, and `shape` is what those that it keeps look like.
+    /// `others` are vdevs of the pool that nobody configured, and `shape` is what those that it keeps look like, if they are alike.
     fn new_vdev(&mut self, vdev: &WantedVdev, role: Role, others: &[String], shape: Option<(Kind, usize)>) {
         if role == Role::Data && !others.is_empty() {
             // Whether it is to be added or to take a place is a guess, and a vdev that was added stays.

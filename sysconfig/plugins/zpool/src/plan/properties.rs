@@ -5,8 +5,8 @@ use crate::change::{Change, Target};
 use crate::config::{Pool, Scalar};
 use crate::state::{ActivePool, State};
 use sysconfig_platform::storage::parse_size;
-use sysconfig_platform::zfs::Property;
 use sysconfig_platform::zfs::property::{same_dataset_value, same_pool_value};
+use sysconfig_platform::zfs::{Property, Source};
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// Of pools: what counts when devices are added only, so that a present value says nothing.
@@ -56,7 +56,11 @@ pub(super) fn of_root(pool: &Pool, active: &ActivePool, state: &State, plan: &mu
             _ if name == "mountpoint" && is_automatic(pool, active) && state.occupied.contains_key(&pool.name) => {
                 plan.refusals.extend(no_place(pool, state));
             }
-            _ => plan.steps.push(set(Target::Root, pool, active.guid, name, present, &wanted)),
+            _ => {
+                let unset = Property { value: "-".to_owned(), source: Source::None };
+                let present = Some(present.unwrap_or(&unset));
+                plan.steps.push(set(Target::Root, pool, active.guid, name, present, &wanted));
+            }
         }
     }
 }

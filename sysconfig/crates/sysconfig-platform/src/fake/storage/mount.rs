@@ -291,7 +291,11 @@ impl Storage {
                 System::Linux => failed(32, format!("umount: {point}: target is busy.\n")),
             };
         }
-        let is_in_memory = mounted_at(&self.mounts, point).is_some_and(|mount| mount.fstype == "tmpfs");
+        let seen = mounted_at(&self.mounts, point);
+        if seen.is_some_and(|mount| self.away.contains(&mount.device)) {
+            return failed(1, format!("umount: {point}: Connection timed out\n"));
+        }
+        let is_in_memory = seen.is_some_and(|mount| mount.fstype == "tmpfs");
         self.drop_mount(point);
         // What was made below it lay in what was mounted, and went with that.
         if !is_in_memory {

@@ -201,10 +201,12 @@ impl Storage {
 
     pub(super) fn swapoff(&mut self, args: &[&str]) -> Completed {
         let [path] = args else { return failed(1, "swapoff: bad usage\n") };
-        if !self.swaps.iter().any(|area| area.path == *path) {
+        // The kernel knows it by any of its names.
+        let is_it = |area: &&UsedSwap| self.resolved(&area.path) == self.resolved(path);
+        let Some(used) = self.swaps.iter().find(is_it).map(|area| area.path.clone()) else {
             return failed(4, format!("swapoff: {path}: swapoff failed: Invalid argument\n"));
-        }
-        self.stop_swap(path, 2, &format!("swapoff: {path}: swapoff failed: Cannot allocate memory\n"))
+        };
+        self.stop_swap(&used, 2, &format!("swapoff: {path}: swapoff failed: Cannot allocate memory\n"))
     }
 
     pub(super) fn proc_swaps(&self) -> String {

@@ -50,7 +50,9 @@ impl Storage {
     }
 
     fn uniform(&self, vdevs: &Vdevs, present: &[(Kind, usize)]) -> Result<(), Refused> {
-        let mut shapes: Vec<(Kind, usize)> = present.to_vec();
+        // A pool whose vdevs are unlike each other takes any (`check_replication` in zpool_vdev.c).
+        let is_alike = present.iter().all(|shape| *shape == present[0]);
+        let mut shapes: Vec<(Kind, usize)> = if is_alike { present.to_vec() } else { Vec::new() };
         for (kind, devices) in &vdevs.data {
             shapes.push((*kind, devices.len()));
             let sizes: Vec<u64> = devices.iter().filter_map(|path| self.size(path)).collect();

@@ -262,11 +262,13 @@ impl Storage {
         if !self.datasets.contains_key(name) {
             return failed(1, format!("cannot open '{name}': dataset does not exist\n"));
         }
-        if properties::find(self.system, property).is_some_and(|known| !known.inherits) && property != "canmount" {
-            return failed(
-                1,
-                format!("'{property}' property cannot be inherited\nuse 'zfs set {property}=none' to clear\n"),
-            );
+        // With -S it is taken as well, zfs-inherit(8).
+        if properties::find(self.system, property).is_some_and(|known| !known.inherits) && !as_received {
+            let advice = match property {
+                "canmount" => String::new(),
+                _ => format!("use 'zfs set {property}=none' to clear\n"),
+            };
+            return failed(1, format!("'{property}' property cannot be inherited\n{advice}"));
         }
         self.change(name, property, |dataset| {
             dataset.properties.remove(property);

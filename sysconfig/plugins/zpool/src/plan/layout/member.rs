@@ -194,6 +194,7 @@ mod tests {
             devices,
             record: crate::record::Record::default(),
             occupied: std::collections::BTreeMap::new(),
+            unsearched: std::collections::BTreeMap::new(),
         };
         let actual = Actual { name: "tank", guid: 7, layout: &status.layout, members: &members };
         let plan = difference(&pool, &actual, &state);

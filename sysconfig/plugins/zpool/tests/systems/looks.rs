@@ -1,0 +1,78 @@
+//! Looking at the machine: what it costs, and what it does not wait for.
+
+use crate::support::{DISK, Fixture, SYSTEMS, summaries, tank};
+use sysconfig_platform::System;
+
+/// Each disk is read, but nobody is asked anything for each of them.
+#[test]
+fn many_disks_take_no_more_commands_than_few() {
+    for system in SYSTEMS {
+        let mut counts = Vec::new();
+        for number in [2, 12] {
+            let mut fixture = Fixture::start(system);
+            let disks: Vec<String> = (0..number).map(|at| format!("/srv/disks/{at}")).collect();
+            fixture.machine.storage(|storage| disks.iter().for_each(|disk| storage.add_file(disk, DISK)));
+            let list = disks.iter().map(|disk| format!("\"{disk}\"")).collect::<Vec<_>>().join(", ");
+            let before = fixture.machine.commands().len();
+            let steps = fixture.plan(&tank(&format!("vdevs = [{{ raidz1 = [{list}] }}]")));
+            assert_eq!(steps.len(), 1);
+            counts.push(fixture.machine.commands().len() - before);
+        }
+        assert_eq!(counts[0], counts[1], "{system}");
+    }
+}
+
+/// The file of one pool lies on a server that is away: the others are seen to all the same.
+#[test]
+fn a_server_that_is_away_holds_up_no_other_pool() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.storage(|storage| {
+            storage.add_file("/srv/one", DISK);
+            storage.add_file("/mnt/nfs/two", DISK);
+            storage.add_mount("server:/x", "/mnt/nfs", "nfs", &[]);
+            storage.away.insert("server:/x".to_owned());
+        });
+        let other = tank("vdevs = [\"/mnt/nfs/two\"]").replace("tank", "other");
+        let third = "[[storage.pool]]\nname = \"third\"\nguid = \"7\"\nsearch = [\"/mnt/nfs\"]\n";
+        let placed = tank("vdevs = [\"/srv/one\"]\nroot-properties = { mountpoint = \"/mnt/nfs/place\" }");
+        let steps = fixture.plan(&format!("{other}{third}{placed}"));
+        let silent = |what: &str| format!("cannot look at {what}: it lies in /mnt/nfs, and server:/x does not answer");
+        assert_eq!(
+            summaries(&steps),
+            [
+                "not done: pool other: it cannot be looked for: server:/x does not answer, which has what is in /mnt/nfs".to_owned(),
+                "not done: pool third: it cannot be looked for: server:/x does not answer, which has what is in /mnt/nfs".to_owned(),
+                format!(
+                    "not done: pool tank: its root dataset cannot be mounted at /mnt/nfs/place: {}",
+                    silent("/mnt/nfs/place")
+                ),
+            ]
+        );
+        let steps = fixture.plan(&format!("{other}{third}{}", tank("vdevs = [\"/srv/one\"]")));
+        assert_eq!(summaries(&steps)[0], "create the pool tank of /srv/one");
+        fixture.harness.apply(&steps[0]).unwrap();
+    }
+}
+
+/// A table may say that there are a thousand partitions, each as large as the disk.
+#[test]
+fn a_hostile_table_is_looked_into_for_a_while_only() {
+    let mut fixture = Fixture::start(System::Illumos);
+    fixture.machine.storage(|storage| {
+        storage.scribble("/dev/dsk/c0t0d0", 512, b"EFI PART");
+        let (first, count, size) = (2_u64.to_le_bytes(), 1024_u32.to_le_bytes(), 128_u32.to_le_bytes());
+        for (at, bytes) in [(72, &first[..]), (80, &count), (84, &size)] {
+            storage.scribble("/dev/dsk/c0t0d0", 512 + at, bytes);
+        }
+        for at in 0..1024 {
+            let mut entry = [1; 48];
+            entry[32..40].copy_from_slice(&1_u64.to_le_bytes());
+            entry[40..].copy_from_slice(&(DISK / 512 - 1).to_le_bytes());
+            storage.scribble("/dev/dsk/c0t0d0", 1024 + 128 * at, &entry);
+        }
+    });
+    let refusals = fixture.refusals(&tank("vdevs = [\"c#0t0d0\"]"));
+    assert_eq!(refusals[0].matches("in slice ").count(), 32, "{refusals:?}");
+    assert!(refusals[0].contains("in 992 more partitions what was not looked at"), "{refusals:?}");
+}

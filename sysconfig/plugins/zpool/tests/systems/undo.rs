@@ -1,0 +1,68 @@
+//! What was changed and not confirmed: it is taken back as far as that loses nothing.
+
+use crate::support::{Fixture, SYSTEMS, config, disk, tank};
+
+fn value(fixture: &Fixture, property: &str) -> String {
+    let row = fixture.machine.type_in("zfs get -Hp -o name,property,value,source all tank");
+    let rows = row.lines().map(|row| row.split('\t').collect::<Vec<_>>());
+    rows.filter(|row| row[1] == property).map(|row| row[2].to_owned()).collect()
+}
+
+/// Nobody had set them, and what no dataset has from another one, ZFS does not let inherit.
+#[test]
+fn properties_of_the_root_dataset_that_nobody_had_set() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        let plain = format!("vdevs = [\"{}\"]", disk(system, 0));
+        fixture.converge(&tank(&plain));
+        let wished = "quota = \"64M\", canmount = \"noauto\", atime = \"off\", \"org.example:x\" = \"1\"";
+        let wished = tank(&format!("{plain}\nroot-properties = {{ {wished} }}"));
+        let properties = ["quota", "canmount", "atime", "org.example:x"];
+        let look = |fixture: &Fixture| properties.map(|property| value(fixture, property));
+        let before = look(&fixture);
+        let steps = fixture.plan(&wished);
+        fixture.converge(&wished);
+        assert_ne!(look(&fixture), before);
+        for step in steps.iter().rev() {
+            fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+        }
+        assert_eq!(look(&fixture), before);
+    }
+}
+
+/// The import was an earlier apply's, which was ended before it came to that, and stays.
+#[test]
+fn what_was_mounted_later_than_the_import_is_unmounted() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.type_in(&format!("zpool create -m /data tank {}", disk(system, 0)));
+        fixture.machine.type_in("zfs create tank/a");
+        fixture.machine.type_in("zfs unmount tank/a");
+        fixture.machine.type_in("zpool export tank");
+        let text = tank(&format!("vdevs = [\"{}\"]", disk(system, 0)));
+        let import = fixture.plan(&text).remove(0);
+        assert_eq!(import.action, "import");
+        fixture.harness.apply(&import).unwrap();
+        let steps = fixture.plan(&text);
+        assert_eq!(
+            steps.iter().map(|step| step.summary.as_str()).collect::<Vec<_>>(),
+            ["mount the file systems of the pool tank"]
+        );
+        fixture.harness.apply(&steps[0]).unwrap();
+        let mounted = |fixture: &Fixture| value(fixture, "mounted");
+        assert_eq!(mounted(&fixture), "yes");
+        // Whoever uses it keeps it, and is named.
+        fixture.machine.storage(|storage| storage.set_users("/data", &[(99, "sleep")]));
+        let error = fixture.harness.undo(&steps[0]).unwrap_err();
+        assert!(error.message.contains("/data is used by sleep (process 99)"), "{error:?}");
+        fixture.machine.storage(|storage| storage.set_users("/data", &[]));
+        for outcome in [sysconfig_plugin::Outcome::Changed, sysconfig_plugin::Outcome::AlreadySo] {
+            assert_eq!(fixture.harness.undo(&steps[0]), Ok(outcome));
+            assert_eq!(mounted(&fixture), "no");
+        }
+        // The next apply is to mount it.
+        fixture.harness.configure(config(&text));
+        fixture.converge(&text);
+        assert_eq!(mounted(&fixture), "yes");
+    }
+}

@@ -60,7 +60,7 @@ const FLEETING: &str = "[[storage.swap]]\nfile = \"/var/swap\"\nsize = \"64 MiB\
 const GONE_FILE: &str = "[[storage.swap]]\nfile = \"/var/swap\"\nabsent = true\nallow-destructive = true\n";
 const SLICE: &str = "[[storage.swap]]\ndevice = \"/dev/dsk/c1t0d0s1\"\nallow-destructive = true\n";
 const PARTITION: &str = "[[storage.swap]]\ndevice = \"/dev/disk/by-partlabel/swap\"\nallow-destructive = true\n";
-const BY_ID: &str = "[[storage.swap]]\ndevice = \"/dev/disk/by-id/x\"\n";
+const BY_KERNEL: &str = "[[storage.swap]]\ndevice = \"/dev/sdb1\"\n";
 const BY_PARTUUID: &str = "[[storage.swap]]\ndevice = \"/dev/disk/by-partuuid/y\"\n";
 const GONE: &str = "[[storage.swap]]\nvolume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n";
 
@@ -79,7 +79,7 @@ const WAYS: &[Way] = &[
     way(linux, FILE, GONE_FILE, &[]),
     way(linux_with_zfs, VOLUME, GONE, &[]),
     way(linux_with_partition, NOTHING, PARTITION, &["/dev/disk/by-partlabel/swap 64"]),
-    way(linux_with_links, BY_ID, BY_PARTUUID, &["/dev/disk/by-id/x 64"]),
+    way(linux_with_links, BY_KERNEL, BY_PARTUUID, &["/dev/sdb1 64"]),
     way(linux, FILE, PREFERRED, &["/var/swap 64"]),
     way(illumos_with_ufs, NOTHING, FILE, &["/var/swap 64"]),
     way(illumos_with_ufs, FILE, SMALLER_FILE, &["/var/swap 32"]),
@@ -145,5 +145,5 @@ fn after_a_kill_anywhere_the_next_apply_converges() {
         });
         killed.extend(changes.iter().filter_map(operation));
     }
-    killed::all_were_killed(OPERATIONS, &["Row", "ThrowKeyAway", "TidyUp", "Forget"], &killed);
+    killed::all_were_killed(OPERATIONS, &["Row", "ThrowKeyAway", "TidyUp", "Forget", "Rename"], &killed);
 }

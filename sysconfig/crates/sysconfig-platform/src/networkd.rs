@@ -181,7 +181,15 @@ pub fn join_of_others(host: &Host, link: &str, index: u32) -> Result<Option<(Str
 
 fn joins(host: &Host, file: &str) -> Result<Vec<String>, FileError> {
     let content = files::read_text(&host.root, file)?.unwrap_or_default();
-    let pairs = content.lines().filter_map(|line| line.split_once('='));
+    // `VLAN=` of a [BridgeVLAN] joins nothing.
+    let mut is_network = false;
+    let of_network = content.lines().map(str::trim).filter(|line| {
+        if line.starts_with('[') {
+            is_network = *line == "[Network]";
+        }
+        is_network
+    });
+    let pairs = of_network.filter_map(|line| line.split_once('='));
     let joins = pairs.map(|(key, value)| (key.trim(), value.trim()));
     Ok(joins.filter(|(key, _)| JOINS.contains(key)).map(|(key, value)| format!("{key}={value}")).collect())
 }

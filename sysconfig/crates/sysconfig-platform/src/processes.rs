@@ -38,13 +38,38 @@ pub struct Client {
     pub name: &'static str,
     /// The number of its process.
     pub pid: u32,
+    /// Whether it tells its leases to another script than the usual one.
+    pub has_own_script: bool,
 }
 
-/// The client that runs on a link, if there is one, in this network namespace: what runs in a container has other links.
-///
-/// # Errors
-/// [`FileError`] when the root cannot be looked into. A process that ends meanwhile is none.
-pub fn dhcp_client_on(host: &Host, link: &str) -> Result<Option<Client>, FileError> {
+/// A process of a DHCP client.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pid: u32,
+    /// Each with a zero behind it.
+    arguments: String,
+}
+
+impl Running {
+    /// The client, if it manages that link.
+    #[must_use]
+    pub fn on(&self, link: &str) -> Option<Client> {
+        let name = client_on(&self.arguments, link)?;
+        Some(Client { name, pid: self.pid, has_own_script: has_own_script(name, &self.arguments) })
+    }
+}
+
+/// The client that runs on a link, if there is one.
+#[must_use]
+pub fn dhcp_client_on(host: &Host, link: &str) -> Option<Client> {
+    dhcp_clients(host).iter().find_map(|running| running.on(link))
+}
+
+/// The clients that run in this network namespace: what runs in a container has other links. A process that ends meanwhile
+/// is none. All processes are looked at, so whoever asks about several links does that once.
+#[must_use]
+pub fn dhcp_clients(host: &Host) -> Vec<Running> {
+    let mut found = Vec::new();
     let namespace = |process: &str| std::fs::read_link(host.root.locate(format!("/proc/{process}/ns/net"))).ok();
     let own = namespace("self");
     for entry in std::fs::read_dir(host.root.locate("/proc")).into_iter().flatten().flatten() {
@@ -55,21 +80,24 @@ pub fn dhcp_client_on(host: &Host, link: &str) -> Result<Option<Client>, FileErr
             continue;
         }
         let Ok(Some(arguments)) = files::read_text(&host.root, format!("/proc/{pid}/cmdline")) else { continue };
-        let Some(name) = client_on(&arguments, link) else { continue };
         let other = namespace(&pid.to_string());
         if own.is_none() || other.is_none() || own == other {
-            return Ok(Some(Client { name, pid }));
+            found.push(Running { pid, arguments });
         }
     }
-    Ok(None)
+    found
 }
 
 /// Whether a client writes `/etc/resolv.conf` with each lease, as both do unless they are told not to: dhclient by a hook that has
-/// a function of its own for it (dhclient-script(8)), and udhcpc's script by a variable.
+/// a function of its own for it (dhclient-script(8)), and udhcpc's script by a variable. Another script, as that of NetworkManager,
+/// reads neither.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn writes_resolv_conf(host: &Host, client: Client) -> Result<bool, FileError> {
+    if client.has_own_script {
+        return Ok(false);
+    }
     let says = |path: &str, words: &[&str]| -> Result<bool, FileError> {
         let content = files::read_text(&host.root, path)?.unwrap_or_default();
         let mut lines = content.lines().map(str::trim);
@@ -105,6 +133,18 @@ fn client_on(arguments: &str, link: &str) -> Option<&'static str> {
         "udhcpc" | "udhcpc6" => (of_udhcpc(&words) == link).then_some("udhcpc"),
         _ => None,
     }
+}
+
+/// Whether a client is told a script that is not the one that is installed with it: `-sf` of dhclient, `-s` of udhcpc.
+fn has_own_script(client: &str, arguments: &str) -> bool {
+    let (options, usual): (&[&str], _) = match client {
+        "dhclient" => (&["-sf"], "dhclient-script"),
+        _ => (&["-s", "--script"], "default.script"),
+    };
+    let words: Vec<&str> = arguments.split('\0').collect();
+    let behind = words.windows(2).find(|pair| options.contains(&pair[0])).map(|pair| pair[1]);
+    let script = behind.or_else(|| words.iter().find_map(|word| word.strip_prefix("--script=")));
+    script.is_some_and(|script| script.rsplit('/').next() != Some(usual))
 }
 
 /// dhclient is told links by name; without any it takes all that can be broadcast over.
@@ -155,6 +195,21 @@ mod tests {
         ] {
             let words = arguments.replace(' ', "\0") + "\0";
             assert_eq!((client_on(&words, "eth0"), client_on(&words, "eth1")), (on_eth0, on_eth1), "{arguments}");
+        }
+    }
+
+    #[test]
+    fn scripts_that_are_not_the_usual_ones() {
+        for (client, arguments, expected) in [
+            ("dhclient", "dhclient eth0", false),
+            ("dhclient", "dhclient -sf /sbin/dhclient-script eth0", false),
+            ("dhclient", "dhclient -sf /usr/libexec/nm-dhcp-helper eth0", true),
+            ("dhclient", "dhclient -s 192.0.2.1 eth0", false),
+            ("udhcpc", "udhcpc -s /usr/share/udhcpc/default.script", false),
+            ("udhcpc", "udhcpc -i eth0 -s /bin/true", true),
+            ("udhcpc", "udhcpc --script=/bin/true", true),
+        ] {
+            assert_eq!(has_own_script(client, &arguments.replace(' ', "\0")), expected, "{arguments}");
         }
     }
 

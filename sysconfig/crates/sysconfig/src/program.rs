@@ -90,9 +90,16 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
         Err(error) => return give_up(&log, error.as_ref(), None),
     };
     let read = match early.or_else(|| first.wait(&log, &board, &stop)) {
-        None => return ExitCode::SUCCESS,
         Some(Ok(read)) => read,
-        Some(Err(errors)) => return refuse(&log, &errors),
+        // Whoever waits for the engine is told that there will be none.
+        None => {
+            drop(receiver);
+            return ExitCode::SUCCESS;
+        }
+        Some(Err(errors)) => {
+            drop(receiver);
+            return refuse(&log, &errors);
+        }
     };
     board.set_config_seen(read.1.clone());
     let common = Common { arguments, log: &log, board, stop, readiness, events: (sender, receiver) };

@@ -102,8 +102,6 @@ fn a_plugin_that_tells_itself_something_new_with_every_look_is_slowed_down() {
     bench.configure(&bench.wants("a", "text"));
     let daemon = bench.start();
     daemon.wait_for("the brake", |daemon| daemon.log().contains("events come too fast"));
-    let cycles = daemon.log().matches("cycle (event news of plugin a)").count();
-    assert!(cycles <= 10, "{cycles} cycles");
     assert_eq!(bench.text("a").as_deref(), Some("text"));
     assert_eq!(daemon.log().matches("plugin a: changed").count(), 1, "{}", daemon.log());
     assert_eq!(daemon.status().health, Health::Ok, "{:?}", daemon.problems());

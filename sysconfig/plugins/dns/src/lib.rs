@@ -190,9 +190,10 @@ const NOT_RUNNING: &str = "its service does not run";
 fn client(host: &Host) -> Result<Option<Owner>, PluginError> {
     let operation = "cannot find out who owns the resolver";
     let links = host.links().map_err(|error| PluginError::new(operation).source(error))?;
+    let running = processes::dhcp_clients(host);
     for link in links {
         let failed = |error| file_error(operation, error);
-        let Some(client) = processes::dhcp_client_on(host, &link.name).map_err(failed)? else { continue };
+        let Some(client) = running.iter().find_map(|running| running.on(&link.name)) else { continue };
         if processes::writes_resolv_conf(host, client).map_err(failed)? {
             let evidence = format!("process {} writes {RESOLV_CONF} with each lease for {}", client.pid, link.name);
             return Ok(Some(Owner::Other { who: client.name.to_owned(), evidence }));

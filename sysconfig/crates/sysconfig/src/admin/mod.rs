@@ -15,7 +15,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use answering::Answering;
@@ -84,10 +84,7 @@ pub struct AdminSocket {
 impl Drop for AdminSocket {
     fn drop(&mut self) {
         self.answering.wait(LAST_ANSWERS);
-        // Left behind, it would only be replaced by the next daemon; somebody else's is not ours to remove.
-        if self.place.is_ours() {
-            drop(std::fs::remove_file(&self.place.path));
-        }
+        self.place.leave();
     }
 }
 
@@ -95,12 +92,24 @@ impl Drop for AdminSocket {
 #[derive(Debug)]
 struct Place {
     path: PathBuf,
-    bound: Mutex<Option<(u64, u64)>>,
+    bound: Mutex<Bound>,
+}
+
+/// Device and inode of the socket's file, while there is one.
+#[derive(Debug, Default)]
+struct Bound {
+    file: Option<(u64, u64)>,
+    /// The process ends, and binds no more.
+    is_over: bool,
 }
 
 impl Place {
     /// Listens there, whatever file was in its place before.
     fn bind(&self) -> Result<UnixListener, AdminError> {
+        let mut bound = self.bound();
+        if bound.is_over {
+            return Err(AdminError { path: self.path.clone(), source: ErrorKind::Interrupted.into() });
+        }
         let error = |source| AdminError { path: self.path.clone(), source };
         match std::fs::remove_file(&self.path) {
             Err(source) if source.kind() != ErrorKind::NotFound => return Err(error(source)),
@@ -110,8 +119,22 @@ impl Place {
         std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(0o600)).map_err(error)?;
         // Whoever connects may have gone before he is accepted.
         listener.set_nonblocking(true).map_err(error)?;
-        *self.bound.lock().unwrap_or_else(PoisonError::into_inner) = self.identity();
+        bound.file = self.identity();
         Ok(listener)
+    }
+
+    /// Removes the file, for good. Left behind, it would only be replaced by the next daemon; somebody else's is not ours
+    /// to remove.
+    fn leave(&self) {
+        let mut bound = self.bound();
+        bound.is_over = true;
+        if bound.file.is_some() && self.identity() == bound.file {
+            drop(std::fs::remove_file(&self.path));
+        }
+    }
+
+    fn bound(&self) -> MutexGuard<'_, Bound> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn identity(&self) -> Option<(u64, u64)> {
@@ -119,8 +142,8 @@ impl Place {
     }
 
     fn is_ours(&self) -> bool {
-        let bound = *self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        bound.is_some() && self.identity() == bound
+        let bound = self.bound();
+        bound.is_over || bound.file.is_some() && self.identity() == bound.file
     }
 }
 
@@ -131,7 +154,7 @@ impl Place {
 ///
 /// When the socket or the thread cannot be made.
 pub fn listen(run_directory: &Path, desk: Desk) -> Result<AdminSocket, AdminError> {
-    let place = Arc::new(Place { path: run_directory.join(SOCKET_NAME), bound: Mutex::new(None) });
+    let place = Arc::new(Place { path: run_directory.join(SOCKET_NAME), bound: Mutex::default() });
     let listener = place.bind()?;
     let watched = place.clone();
     let answering = Answering::default();

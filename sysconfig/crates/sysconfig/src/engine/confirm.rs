@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, PluginApply, Problem};
+use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, PluginApply, Problem, StepResult};
 use sysconfig_protocol::describe::capability;
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
@@ -190,6 +190,11 @@ impl Engine {
             let mut next = self.carry_out(part, allow_destructive);
             next.steps.splice(0..0, std::mem::take(&mut result.steps));
             result = next;
+            let went_well =
+                result.steps.iter().all(|step| matches!(step.result, StepResult::Changed | StepResult::AlreadySo));
+            if result.error.is_some() || !went_well {
+                break;
+            }
         }
         result
     }
@@ -274,7 +279,12 @@ impl Engine {
 
     pub(super) fn store_confirmation(&mut self) {
         let written = self.confirming.state.store();
+        // A new key comes behind what is held because of it: whoever finds no key the next time holds it again.
+        let kept = written.is_ok().then(|| self.fingerprints.keep(&self.state_directory));
         self.note_written(Part::Confirmation, written);
+        if let Some(kept) = kept {
+            self.note_written(Part::Key, kept);
+        }
     }
 
     pub(super) fn nothing_to_confirm(&self) -> ErrorObject {

@@ -207,7 +207,7 @@ impl Engine {
         } = parts;
         let (sender, receiver) = events;
         let store = Arc::new(CopyStore::open(&state_directory)?);
-        let (fingerprints, damaged_key) = Fingerprints::load(&state_directory)?;
+        let (mut fingerprints, damaged_key) = Fingerprints::load(&state_directory)?;
         let (applied, damaged) = Applied::load(&state_directory)?;
         let (mut confirmation, lost) = Confirmation::load(&state_directory)?;
         let mut unwritten = Vec::new();

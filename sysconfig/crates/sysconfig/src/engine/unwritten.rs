@@ -43,6 +43,12 @@ pub(super) struct Unwritten {
     pub(super) again: Option<Instant>,
 }
 
+impl Unwritten {
+    fn lacks(&self, part: Part) -> bool {
+        self.parts.iter().any(|(other, _)| *other == part)
+    }
+}
+
 impl Engine {
     /// Takes down whether a part of the record could be written.
     pub(super) fn note_written(&mut self, part: Part, written: Result<(), StateError>) {
@@ -87,6 +93,8 @@ impl Engine {
         }
         for (part, _) in self.unwritten.parts.clone() {
             match part {
+                // It comes behind that.
+                Part::Key if self.unwritten.lacks(Part::Confirmation) => (),
                 Part::Key => {
                     let written = self.fingerprints.keep(&self.state_directory);
                     self.note_written(part, written);
@@ -95,12 +103,7 @@ impl Engine {
                     let written = self.applied.store();
                     self.note_written(part, written);
                 }
-                Part::Confirmation => {
-                    self.store_confirmation();
-                    // A new key comes behind it.
-                    let written = self.fingerprints.keep(&self.state_directory);
-                    self.note_written(Part::Key, written);
-                }
+                Part::Confirmation => self.store_confirmation(),
                 Part::Journal => self.write_results(),
             }
         }

@@ -55,19 +55,21 @@ impl Fingerprints {
         Ok((Self { key, is_new: true }, damaged))
     }
 
-    /// Stores a new key.
+    /// Stores a new key, once.
     ///
     /// # Errors
     ///
     /// When the file cannot be written.
-    pub fn keep(&self, directory: &Path) -> Result<(), StateError> {
+    pub fn keep(&mut self, directory: &Path) -> Result<(), StateError> {
         if !self.is_new {
             return Ok(());
         }
         let contents = Contents { version: VERSION, key: self.key };
         let mut json = serde_json::to_vec(&contents).expect("the key has text keys only, so it serialises");
         json.push(b'\n');
-        replace_file(&directory.join("key.json"), &json)
+        replace_file(&directory.join("key.json"), &json)?;
+        self.is_new = false;
+        Ok(())
     }
 
     /// The keyed BLAKE3 hash of a value, as lowercase hexadecimal.
@@ -87,7 +89,7 @@ mod tests {
     fn hashes_are_the_directorys_own_and_survive_a_restart() {
         let [one, other] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let load = |directory: &tempfile::TempDir| {
-            let (fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
+            let (mut fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
             fingerprints.keep(directory.path()).unwrap();
             fingerprints
         };
@@ -104,7 +106,7 @@ mod tests {
     fn a_damaged_key_is_kept_aside_and_told() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("key.json"), "{\"version\":1,\"key\":[1,2,3]}").unwrap();
-        let (fingerprints, damaged) = Fingerprints::load(directory.path()).unwrap();
+        let (mut fingerprints, damaged) = Fingerprints::load(directory.path()).unwrap();
         assert!(damaged.is_some() && directory.path().join("key.json.damaged").exists());
         fingerprints.keep(directory.path()).unwrap();
         let (again, damaged) = Fingerprints::load(directory.path()).unwrap();

@@ -283,7 +283,7 @@ mod tests {
                 std::fs::write(directory.path().join(name), bytes).unwrap();
             }
             Applied::load(directory.path()).unwrap();
-            let (fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
+            let (mut fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
             fingerprints.keep(directory.path()).unwrap();
             assert_eq!(Fingerprints::load(directory.path()).unwrap().0.of(&1), fingerprints.of(&1));
             Confirmation::load(directory.path()).unwrap();

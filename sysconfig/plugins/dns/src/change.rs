@@ -164,6 +164,7 @@ fn restore_settings(
     let written = files::set(&host.root, target.path(), previous).map_err(failed)?;
     if target == Target::ResolvedDropIn {
         reload_resolved(host)?;
+        untold::strike_out(host)?;
     }
     Ok(outcome(written))
 }

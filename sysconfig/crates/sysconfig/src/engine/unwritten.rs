@@ -9,6 +9,7 @@ use sysconfig_protocol::Severity;
 use sysconfig_protocol::admin::{Failure, Problem, StepResult};
 
 use super::{Engine, SELF};
+use crate::service::instance::prepare_directory;
 use crate::state::StateError;
 
 /// Between two tries to write what could not be written.
@@ -77,6 +78,9 @@ impl Engine {
 
     fn write_results(&mut self) {
         let mut written = self.journal.ensure_open();
+        if let Some(unreadable) = self.journal.take_unreadable() {
+            self.remember_unreadable(&unreadable);
+        }
         while let (Ok(()), Some((sequence, result, message))) = (&written, self.unwritten.results.first().cloned()) {
             written = self.journal.result(sequence, result, message);
             if written.is_ok() {
@@ -90,6 +94,10 @@ impl Engine {
     pub(super) fn write_when_due(&mut self) {
         if self.unwritten.again.is_none_or(|at| at > Instant::now()) {
             return;
+        }
+        // It may not have been there when the daemon began, on a disk that took nothing. What is wrong with it the parts tell.
+        if !self.state_directory.is_dir() {
+            drop(prepare_directory(&self.state_directory));
         }
         for (part, _) in self.unwritten.parts.clone() {
             match part {

@@ -84,6 +84,8 @@ pub struct Journal {
     next_sequence: u64,
     /// How long the file is without a line that failed and could not be taken away again.
     whole: Option<u64>,
+    /// What could not be read when it was opened late, until somebody takes it to tell it.
+    unreadable: Option<Unreadable>,
     /// What the disk takes before it is full, in tests.
     #[cfg(test)]
     room: Option<usize>,
@@ -135,6 +137,7 @@ impl Journal {
             file: Some(file),
             next_sequence: last_sequence.max(before) + 1,
             whole: None,
+            unreadable: None,
             #[cfg(test)]
             room: None,
         };
@@ -150,6 +153,7 @@ impl Journal {
             file: None,
             next_sequence: last_sequence + 1,
             whole: None,
+            unreadable: None,
             #[cfg(test)]
             room: None,
         };
@@ -163,11 +167,17 @@ impl Journal {
     /// When it is not possible yet.
     pub fn ensure_open(&mut self) -> Result<(), StateError> {
         if self.file.is_none() {
-            let (opened, ..) = Self::open(self.path.parent().unwrap_or(Path::new("/")))?;
+            let (opened, _, unreadable) = Self::open(self.path.parent().unwrap_or(Path::new("/")))?;
             self.next_sequence = self.next_sequence.max(opened.next_sequence);
             self.file = opened.file;
+            self.unreadable = self.unreadable.take().or(unreadable);
         }
         Ok(())
+    }
+
+    /// What could not be read when it was opened late, once: it is not in the file any more.
+    pub fn take_unreadable(&mut self) -> Option<Unreadable> {
+        self.unreadable.take()
     }
 
     fn file(&mut self) -> std::io::Result<&mut File> {

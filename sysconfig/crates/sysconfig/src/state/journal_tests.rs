@@ -226,9 +226,13 @@ fn a_journal_that_could_not_be_opened_is_opened_by_the_first_line_that_can_be_wr
     std::fs::rename(&path, directory.path().join("aside")).unwrap();
     std::fs::create_dir(&path).unwrap();
     journal.intent("x", "digest", &step("2")).unwrap_err();
+    assert!(journal.take_unreadable().is_none());
     std::fs::remove_dir(&path).unwrap();
     std::fs::rename(directory.path().join("aside"), &path).unwrap();
+    std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"nonsense\n").unwrap();
     let second = journal.intent("x", "digest", &step("2")).unwrap();
+    assert!(journal.take_unreadable().is_some_and(|told| told.to_string().starts_with("1 line of the journal")));
+    assert!(journal.take_unreadable().is_none(), "once");
     let numbers: Vec<_> = history(directory.path(), 10).unwrap().iter().map(|step| step.sequence).collect();
     assert_eq!((numbers, second), (vec![1, 2], 2));
 }

@@ -59,8 +59,12 @@ pub fn mount_command(system: System, request: &MountRequest, remount: bool) -> I
         System::Illumos => "/usr/sbin/mount",
         System::Linux => "/usr/bin/mount",
     };
-    let deadline = if is_remote(&request.fstype) { SERVERS_PATIENCE } else { PATIENCE };
-    Invocation { deadline, ..Invocation::new(program, args) }
+    Invocation { deadline: patience(&request.fstype), ..Invocation::new(program, args) }
+}
+
+/// How long it may take until something of a type is mounted or unmounted.
+fn patience(fstype: &str) -> Duration {
+    if is_remote(fstype) { SERVERS_PATIENCE } else { PATIENCE }
 }
 
 /// Options that only what reads the boot table looks at. Others that no kernel knows, mount(8) acts on: `users` forbids programs,
@@ -74,12 +78,12 @@ pub fn is_for_boot_only(option: &str) -> bool {
 
 /// The command that unmounts. Never by force: who still writes would lose data.
 #[must_use]
-pub fn unmount_command(system: System, mount_point: &str) -> Invocation {
+pub fn unmount_command(system: System, mount_point: &str, fstype: &str) -> Invocation {
     let program = match system {
         System::Illumos => "/usr/sbin/umount",
         System::Linux => "/usr/bin/umount",
     };
-    Invocation { deadline: PATIENCE, ..Invocation::new(program, [mount_point]) }
+    Invocation { deadline: patience(fstype), ..Invocation::new(program, [mount_point]) }
 }
 
 /// Mounts, or changes the options of what is mounted.
@@ -92,13 +96,13 @@ pub fn mount(host: &Host, request: &MountRequest, remount: bool) -> Result<(), S
     host.run(&mount_command(host.system(), request, remount)).map_err(StorageError::command(operation)).map(drop)
 }
 
-/// Unmounts.
+/// Unmounts what is of the type `fstype`.
 ///
 /// # Errors
 /// [`StorageError::Command`]; [`is_busy`] tells whether somebody uses it.
-pub fn unmount(host: &Host, mount_point: &str) -> Result<(), StorageError> {
+pub fn unmount(host: &Host, mount_point: &str, fstype: &str) -> Result<(), StorageError> {
     let operation = format!("unmount {mount_point}");
-    host.run(&unmount_command(host.system(), mount_point)).map_err(StorageError::command(operation)).map(drop)
+    host.run(&unmount_command(host.system(), mount_point, fstype)).map_err(StorageError::command(operation)).map(drop)
 }
 
 /// Whether something failed because somebody uses the file system.

@@ -30,10 +30,11 @@ pub fn is_remote(fstype: &str) -> bool {
     REMOTE.contains(&fstype) || fstype.starts_with("fuse.")
 }
 
-/// Who has what is mounted, as far as its name tells: the machine in `server:/path` and `//server/share`.
-fn server(device: &str) -> &str {
+/// Who has what is mounted, where its name tells: the machine in `server:/path` and `//server/share`. Other names say nothing:
+/// all automounts of systemd have the same.
+fn server(device: &str) -> Option<&str> {
     let windows = device.strip_prefix("//").and_then(|rest| rest.split_once('/')).map(|(server, _)| server);
-    windows.or_else(|| device.rsplit_once(":/").map(|(server, _)| server)).unwrap_or(device)
+    windows.or_else(|| device.rsplit_once(":/").map(|(server, _)| server))
 }
 
 /// Paths of a machine with certain mounts.
@@ -97,7 +98,8 @@ impl<'a> Places<'a> {
     }
 
     fn has_answered(&self, mount: &'a Mount) -> bool {
-        if !self.asks || self.away.borrow().contains(server(&mount.device)) {
+        let server = server(&mount.device);
+        if !self.asks || server.is_some_and(|server| self.away.borrow().contains(server)) {
             return false;
         }
         *self.answers.borrow_mut().entry(&mount.mount_point).or_insert_with(|| {
@@ -110,7 +112,7 @@ impl<'a> Places<'a> {
                 Err(error) => matches!(error, CommandError::Deadline { .. }),
             };
             if is_away {
-                self.away.borrow_mut().insert(server(&mount.device));
+                self.away.borrow_mut().extend(server);
             }
             // Where nobody can ask, whoever looks has to take the risk.
             answer.map_or_else(|error| error.is_not_found(), |answer| answer.code == 0)
@@ -209,7 +211,19 @@ mod tests {
         assert_eq!(silent("/b/one"), Some("server:/b"));
         assert_eq!(silent("/a/two"), Some("server:/a"));
         assert_eq!((silent("/c/one"), silent("/x/one")), (None, Some("//smb/x")));
-        let asked: Vec<_> = machine.commands().into_iter().filter(|line| line.contains("ls -d")).collect();
-        assert_eq!(asked.len(), 3, "{asked:?}");
+        let asked = || machine.commands().into_iter().filter(|line| line.contains("ls -d")).count();
+        assert_eq!(asked(), 3);
+
+        // Automounts have one name, and that of one says nothing of another.
+        machine.storage(|storage| {
+            for point in ["/m/a", "/m/b"] {
+                storage.add_mount("systemd-1", point, "autofs", &[]);
+            }
+            storage.away.insert("systemd-1".to_owned());
+        });
+        let mounts = crate::mount_table::mounts(&host).unwrap();
+        let places = Places::new(&host, &mounts);
+        assert!(["/m/a/x", "/m/b/x", "/m/b/y"].iter().all(|path| places.silent(path).is_some()));
+        assert_eq!(asked(), 3 + 2);
     }
 }

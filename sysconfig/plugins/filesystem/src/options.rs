@@ -62,7 +62,8 @@ impl Shown<'_> {
         self.past.applied.is_some_and(|applied| applied.iter().any(|other| other == option))
     }
 
-    fn is_so(&self, option: &str) -> bool {
+    /// Whether it has this one option.
+    pub(crate) fn is_so(&self, option: &str) -> bool {
         if is_no_option(option) {
             return true;
         }

@@ -271,7 +271,7 @@ pub(super) fn mount(host: &Host, name: &str, to: Option<&str>) -> Result<Outcome
 pub(super) fn unmount(host: &Host, name: &str, context: &Context) -> Result<Outcome, PluginError> {
     let mounts = mounts(host)?;
     match mounts.iter().rev().find(|mount| mount.device == name && mount.fstype == "zfs") {
-        Some(mount) => super::mounts::unmount_at(host, &mount.mount_point, context).map(|()| Outcome::Changed),
+        Some(mount) => super::mounts::unmount_at(host, (&mount.mount_point, "zfs"), context).map(|()| Outcome::Changed),
         None => Ok(Outcome::AlreadySo),
     }
 }

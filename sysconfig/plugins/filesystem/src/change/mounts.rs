@@ -138,7 +138,11 @@ fn take_away(host: &Host, before: &[Mount], now: &[Mount], request: &MountReques
     let [stray] = new[..] else { return Ok(()) };
     let is_somebodys = is_in_memory(&stray.fstype)
         && mounting::mount_point(host, &stray.mount_point).map_err(storage_error)? != MountPoint::Empty;
-    if is_somebodys { Ok(()) } else { mounting::unmount(host, &stray.mount_point).map_err(storage_error) }
+    if is_somebodys {
+        Ok(())
+    } else {
+        mounting::unmount(host, &stray.mount_point, &stray.fstype).map_err(storage_error)
+    }
 }
 
 /// Waits a little for a device that is not there yet.
@@ -258,7 +262,7 @@ pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) ->
                 && (!is_in_memory(&mount.fstype) || mount.device == request.device) =>
         {
             refuse_loss(host, &mounts, mount)?;
-            unmount_at(host, point, context)?;
+            unmount_at(host, (point, &mount.fstype), context)?;
             Outcome::Changed
         }
         Some(mount) => {
@@ -281,10 +285,10 @@ fn refuse_loss(host: &Host, mounts: &[Mount], mount: &Mount) -> Result<(), Plugi
 }
 
 /// Unmounts, patiently but never by force.
-pub(super) fn unmount_at(host: &Host, point: &str, context: &Context) -> Result<(), PluginError> {
+pub(super) fn unmount_at(host: &Host, (point, fstype): (&str, &str), context: &Context) -> Result<(), PluginError> {
     let mut tries = 1;
     loop {
-        match mounting::unmount(host, point) {
+        match mounting::unmount(host, point, fstype) {
             Ok(()) => return Ok(()),
             Err(error) if mounting::is_busy(&error) && tries < TRIES && !context.is_cancelled() => {
                 tries += 1;
@@ -295,10 +299,9 @@ pub(super) fn unmount_at(host: &Host, point: &str, context: &Context) -> Result<
     }
 }
 
+/// Forgets a mount that is gone, and the directory that was made for it.
 pub(super) fn forget(host: &Host, point: &str) -> Result<Outcome, PluginError> {
-    remember(host, |record| {
-        record.mounts.remove(point);
-    })?;
+    clean_up(host, point)?;
     Ok(Outcome::Changed)
 }
 

@@ -222,10 +222,10 @@ fn is_remountable(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
 
 /// Whether it is the wanted part of a file system that is seen: of Btrfs an option tells, and another part is another mount.
 fn shows_it(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
-    let parts: Vec<String> = entry.options.iter().filter(|option| option.starts_with("subvol")).cloned().collect();
     let (system, fstype, options) = (state.system(), entry.fstype.as_str(), mount.options.as_slice());
     let past = Past { applied: None, shown: None };
-    parts.is_empty() || Shown { system, fstype, options, past, ids: &state.ids }.has_all(&parts)
+    let shown = Shown { system, fstype, options, past, ids: &state.ids };
+    entry.options.iter().filter(|option| option.starts_with("subvol")).all(|option| shown.is_so(option))
 }
 
 /// The options of an earlier configuration that are still in force.

@@ -145,3 +145,17 @@ fn what_is_no_longer_configured_is_given_back_whether_or_not_it_is_inherited() {
         assert_eq!(["canmount", "quota"].map(|one| value(&fixture, one, "tank/other")), ["on", "0"]);
     }
 }
+
+/// What is read-only was taken for another part of the file system, and had to be unmounted for other options.
+#[test]
+fn a_part_of_btrfs_that_is_read_only_gets_other_options_where_it_is() {
+    let mut fixture = linux();
+    fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-id/a", 1 << 30, Some("btrfs")));
+    let part = |options: &str| entry("/dev/disk/by-id/a", "/srv", "btrfs", &format!("\"subvol=/data\"{options}"));
+    fixture.converge(&part(", \"ro\""));
+    for options in [", \"ro\", \"noatime\"", ", \"noatime\""] {
+        let done = fixture.converge(&part(options));
+        assert!(done.iter().all(|step| !step.contains("unmount")) && !done.is_empty(), "{options}: {done:?}");
+    }
+    assert!(fixture.mounted().join("\n").contains("noatime"), "{:?}", fixture.mounted());
+}

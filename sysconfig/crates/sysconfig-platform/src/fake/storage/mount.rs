@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// What illumos has programs for below `/usr/lib/fs`.
 const ILLUMOS_TYPES: &[&str] = &["zfs", "ufs", "nfs", "tmpfs", "lofs", "pcfs", "hsfs", "udfs", "smbfs", "ctfs", "fd"];
 /// What the simulated Linux' kernel knows.
-const LINUX_TYPES: &[&str] = &["zfs", "ext4", "xfs", "nfs", "tmpfs", "vfat", "iso9660", "squashfs"];
+const LINUX_TYPES: &[&str] = &["zfs", "ext4", "xfs", "btrfs", "nfs", "tmpfs", "vfat", "iso9660", "squashfs"];
 /// Options about times of access.
 const TIMES: &[&str] = &["noatime", "relatime", "strictatime", "atime"];
 const USAGE: &str = "Usage:\nmount [-v | -p]\nmount [-F FSType] [-o options] [-O] [-g] special mount_point\n";

@@ -4,6 +4,7 @@
 //! lock is a `flock` of `WORKSPACE/lock`, which the kernel frees when its holder dies, however it dies; the file's
 //! content is only there to name the holder.
 
+use crate::debian;
 use crate::leftovers;
 use crate::target;
 use crate::workspace::{Workspace, WorkspaceError};
@@ -155,6 +156,7 @@ impl Drop for WorkspaceLock {
 pub fn abandon(grace: Duration) {
     process_runner::end_all(grace);
     target::end_placing();
+    debian::end_making();
     for workspace in held().iter() {
         // What cannot be removed now is removed by the next run.
         let _ = leftovers::remove_unfinished(workspace);

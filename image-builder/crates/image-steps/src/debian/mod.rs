@@ -19,4 +19,4 @@ pub(crate) use architecture::unsupported;
 pub use bootstrap::Bootstrap;
 pub use error::BootstrapError;
 pub use lock::{Lock, LockedPackage};
-pub(crate) use scratch::remove_leftovers;
+pub(crate) use scratch::{end_making, remove_leftovers};

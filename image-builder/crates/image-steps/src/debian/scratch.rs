@@ -9,12 +9,16 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use workspace_location::find_program;
 
 const PREFIX: &str = "image-builder-";
 /// Removing a root of a gigabyte takes seconds.
 const REMOVAL_DEADLINE: Duration = Duration::from_secs(300);
+
+/// Whether this process ends. Held while a directory is made: one that came behind the last look for them would stay.
+static IS_OVER: Mutex<bool> = Mutex::new(false);
 
 /// The directory, which is removed with the value.
 #[derive(Debug)]
@@ -25,7 +29,14 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// Makes the directory, for everybody to read, and below it `tmp`, for everybody to write.
+    ///
+    /// # Errors
+    /// It cannot be made, or the process is [ending](end_making).
     pub(super) fn new(debian: &Path) -> io::Result<Self> {
+        let is_over = is_over();
+        if *is_over {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let links = links(debian);
         DirBuilder::new().recursive(true).mode(0o700).create(&links)?;
         let make = |path: &Path| {
@@ -60,6 +71,15 @@ impl Drop for Scratch {
         // What cannot be removed now is removed by the next run.
         let _ = remove(&self.link);
     }
+}
+
+fn is_over() -> MutexGuard<'static, bool> {
+    IS_OVER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets this process make no more of them; one that is being made is waited for.
+pub(crate) fn end_making() {
+    *is_over() = true;
 }
 
 /// Removes the directories of runs that were killed, as far as that is possible.

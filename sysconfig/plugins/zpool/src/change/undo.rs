@@ -90,14 +90,12 @@ fn unmount_all(host: &Host, which: (&str, u64)) -> Result<Outcome, PluginError> 
     let record = Record::load(host).map_err(StorageError::file("look at what is remembered"));
     let record = record.map_err(|error| zfs_error(&operation, error))?;
     let Some(mounted) = record.mounted.get(&which.1) else { return Ok(Outcome::AlreadySo) };
+    // They were not mounted before, and are still to be: also those that are unmounted when this ends on the way.
+    remember(host, &operation, |record| drop(record.to_mount.insert(which.1)))?;
     for name in mounted.iter().rev() {
         zfs::unmount(host, name).map_err(|error| busy_error(host, which.0, &operation, error))?;
     }
-    // They were not mounted before, and are still to be.
-    remember(host, &operation, |record| {
-        record.mounted.remove(&which.1);
-        record.to_mount.insert(which.1);
-    })?;
+    remember(host, &operation, |record| drop(record.mounted.remove(&which.1)))?;
     Ok(Outcome::Changed)
 }
 

@@ -1,6 +1,8 @@
 //! What was changed and not confirmed: it is taken back as far as that loses nothing.
 
-use crate::support::{Fixture, SYSTEMS, config, disk, tank};
+use crate::support::{Fixture, SYSTEMS, config, disk, summaries, tank};
+use sysconfig_platform::System;
+use sysconfig_protocol::Step;
 
 fn value(fixture: &Fixture, property: &str) -> String {
     let row = fixture.machine.type_in("zfs get -Hp -o name,property,value,source all tank");
@@ -64,5 +66,47 @@ fn what_was_mounted_later_than_the_import_is_unmounted() {
         fixture.harness.configure(config(&text));
         fixture.converge(&text);
         assert_eq!(mounted(&fixture), "yes");
+    }
+}
+
+/// A pool on the first disk with these file systems, imported and with nothing mounted; what is configured.
+fn imported(system: System, datasets: &[&str]) -> (Fixture, String) {
+    let mut fixture = Fixture::start(system);
+    fixture.machine.type_in(&format!("zpool create tank {}", disk(system, 0)));
+    for dataset in datasets {
+        fixture.machine.type_in(&format!("zfs create {dataset}"));
+    }
+    fixture.machine.type_in("zpool export tank");
+    let text = tank(&format!("vdevs = [\"{}\"]", disk(system, 0)));
+    let import = fixture.plan(&text).remove(0);
+    fixture.harness.apply(&import).unwrap();
+    (fixture, text)
+}
+
+/// The step that mounts what the pool has, and nothing else planned.
+fn mounting(fixture: &mut Fixture, text: &str) -> Step {
+    let mut steps = fixture.plan(text);
+    assert_eq!(summaries(&steps), ["mount the file systems of the pool tank"]);
+    steps.remove(0)
+}
+
+fn mounted(fixture: &Fixture) -> Vec<String> {
+    let all = fixture.machine.storage(|storage| storage.mounted());
+    let its = all.iter().filter_map(|mount| mount.split(' ').next()).filter(|device| device.starts_with("tank"));
+    its.map(str::to_owned).collect()
+}
+
+/// The last one was unmounted already: the next apply mounts it again.
+#[test]
+fn an_undo_that_somebody_stops_is_mended_by_the_next_apply() {
+    for system in SYSTEMS {
+        let (mut fixture, text) = imported(system, &["tank/a", "tank/b"]);
+        let step = mounting(&mut fixture, &text);
+        fixture.harness.apply(&step).unwrap();
+        fixture.machine.storage(|storage| storage.set_users("/tank/a", &[(99, "sleep")]));
+        fixture.harness.undo(&step).unwrap_err();
+        assert_eq!(mounted(&fixture), ["tank", "tank/a"]);
+        fixture.converge(&text);
+        assert_eq!(mounted(&fixture), ["tank", "tank/a", "tank/b"]);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Record {
     given: BTreeMap<String, Given>,
     /// Pools, by guid, that were imported, and whose file systems are still to be mounted.
     pub(crate) to_mount: BTreeSet<u64>,
-    /// What was mounted of pools, by guid, since they were imported, in order.
+    /// What the last apply that had any to mount has mounted of pools, by guid, in order.
     pub(crate) mounted: BTreeMap<u64, Vec<String>>,
 }
 
@@ -55,6 +55,14 @@ impl Record {
     pub(crate) fn begin_import(&mut self, guid: u64) {
         self.mounted.remove(&guid);
         self.to_mount.insert(guid);
+    }
+
+    /// Forgets what an earlier apply has mounted of a pool. When nothing is to be mounted, it is this very step that was carried out
+    /// already, and what it has mounted stays known.
+    pub(crate) fn begin_mounting(&mut self, guid: u64) {
+        if self.to_mount.contains(&guid) {
+            self.mounted.remove(&guid);
+        }
     }
 
     /// Forgets a pool that is not imported.

@@ -85,6 +85,7 @@ fn import(
 fn mount_all(host: &Host, which: Which<'_>) -> Result<Outcome, PluginError> {
     let operation = format!("cannot mount the file systems of the pool {}", which.0);
     the_pool(host, which, &operation)?;
+    remember(host, &operation, |record| record.begin_mounting(which.1))?;
     let note = |name: &str| {
         remember(host, &operation, |record| record.mounted.entry(which.1).or_default().push(name.to_owned()))
     };

@@ -83,7 +83,7 @@ fn busy_error(host: &Host, pool: &str, operation: &str, error: StorageError) -> 
     }
 }
 
-/// Unmounts what was mounted after an import, which may have been made by an earlier apply and stays then.
+/// Unmounts what one apply has mounted after an import, which may have been made by an earlier one and stays then.
 fn unmount_all(host: &Host, which: (&str, u64)) -> Result<Outcome, PluginError> {
     let operation = format!("cannot unmount the file systems of the pool {}", which.0);
     the_pool(host, which, &operation)?;
@@ -93,7 +93,11 @@ fn unmount_all(host: &Host, which: (&str, u64)) -> Result<Outcome, PluginError> 
     // They were not mounted before, and are still to be: also those that are unmounted when this ends on the way.
     remember(host, &operation, |record| drop(record.to_mount.insert(which.1)))?;
     for name in mounted.iter().rev() {
-        zfs::unmount(host, name).map_err(|error| busy_error(host, which.0, &operation, error))?;
+        match zfs::unmount(host, name) {
+            // Somebody has destroyed it since, or given it another name.
+            Err(error) if error.said().contains("dataset does not exist") => {}
+            done => done.map_err(|error| busy_error(host, which.0, &operation, error))?,
+        }
     }
     remember(host, &operation, |record| drop(record.mounted.remove(&which.1)))?;
     Ok(Outcome::Changed)

@@ -2,6 +2,7 @@
 
 use crate::support::{Fixture, SYSTEMS, config, disk, summaries, tank};
 use sysconfig_platform::System;
+use sysconfig_plugin::Outcome;
 use sysconfig_protocol::Step;
 
 fn value(fixture: &Fixture, property: &str) -> String {
@@ -58,7 +59,7 @@ fn what_was_mounted_later_than_the_import_is_unmounted() {
         let error = fixture.harness.undo(&steps[0]).unwrap_err();
         assert!(error.message.contains("/data is used by sleep (process 99)"), "{error:?}");
         fixture.machine.storage(|storage| storage.set_users("/data", &[]));
-        for outcome in [sysconfig_plugin::Outcome::Changed, sysconfig_plugin::Outcome::AlreadySo] {
+        for outcome in [Outcome::Changed, Outcome::AlreadySo] {
             assert_eq!(fixture.harness.undo(&steps[0]), Ok(outcome));
             assert_eq!(mounted(&fixture), "no");
         }
@@ -108,5 +109,40 @@ fn an_undo_that_somebody_stops_is_mended_by_the_next_apply() {
         assert_eq!(mounted(&fixture), ["tank", "tank/a"]);
         fixture.converge(&text);
         assert_eq!(mounted(&fixture), ["tank", "tank/a", "tank/b"]);
+    }
+}
+
+/// What an earlier apply has mounted, and somebody works in since, is not the later one's to unmount.
+#[test]
+fn an_undo_unmounts_what_its_own_apply_has_mounted() {
+    for system in SYSTEMS {
+        let (mut fixture, text) = imported(system, &["tank/a", "tank/b"]);
+        let step = mounting(&mut fixture, &text);
+        fixture.machine.type_in("zfs set mountpoint=/srv tank/b");
+        let theirs = fixture.host.root.locate("/srv/theirs");
+        std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+        std::fs::write(&theirs, "x").unwrap();
+        fixture.harness.apply(&step).unwrap_err();
+        std::fs::remove_file(&theirs).unwrap();
+        let step = mounting(&mut fixture, &text);
+        fixture.harness.apply(&step).unwrap();
+        // The daemon that was killed then carries it out once more.
+        assert_eq!(fixture.harness.apply(&step), Ok(Outcome::AlreadySo));
+        assert_eq!(mounted(&fixture), ["tank", "tank/a", "tank/b"]);
+        assert_eq!(fixture.harness.undo(&step), Ok(Outcome::Changed));
+        assert_eq!(mounted(&fixture), ["tank", "tank/a"]);
+    }
+}
+
+/// What was mounted and is gone since needs no unmounting.
+#[test]
+fn an_undo_passes_over_what_is_gone() {
+    for system in SYSTEMS {
+        let (mut fixture, text) = imported(system, &["tank/a", "tank/b"]);
+        let step = mounting(&mut fixture, &text);
+        fixture.harness.apply(&step).unwrap();
+        fixture.machine.type_in("zfs destroy tank/b");
+        assert_eq!(fixture.harness.undo(&step), Ok(Outcome::Changed));
+        assert_eq!(mounted(&fixture), [""; 0]);
     }
 }

@@ -57,6 +57,12 @@ impl Automatic {
             name,
         })
     }
+
+    /// Why it cannot be mounted now; `servers` remembers which of them do not answer.
+    fn obstacle(&self, host: &Host, servers: &Places<'_>) -> Result<Option<String>, StorageError> {
+        servers.check(&self.place)?;
+        obstacle(host, &mounts(host)?, &self.name, &self.place)
+    }
 }
 
 /// The file systems of a pool that are mounted by themselves, those above before those below.
@@ -87,14 +93,19 @@ pub(crate) fn mount_all(
 ) -> Result<bool, PluginError> {
     let operation = format!("cannot mount all file systems of the pool {pool}, which is imported");
     let failed = |error| zfs_error(&operation, error);
+    let told = |error: StorageError| PluginError::from_error(error).to_error_object().chain();
     let mut left: Vec<(String, String)> = Vec::new();
     let mut changed = false;
+    // The table changes on the way, but a server that is away is waited for once.
+    let before = mounts(host).map_err(failed)?;
+    let servers = Places::new(host, &before);
     for one in automatic(host, pool).map_err(failed)?.iter().filter(|one| !one.is_mounted) {
         // Its directory would be made in what is in the way of the one above.
         let above = left.iter().find(|(place, _)| is_below(&one.place, place));
         let why = match above {
             Some((place, _)) => Some(format!("{place} is not free")),
-            None => obstacle(host, &mounts(host).map_err(failed)?, &one.name, &one.place).map_err(failed)?,
+            // One that cannot be looked at keeps no other unmounted.
+            None => one.obstacle(host, &servers).unwrap_or_else(|error| Some(told(error))),
         };
         let done = match why {
             Some(why) => Err(why),
@@ -102,7 +113,7 @@ pub(crate) fn mount_all(
                 changed = true;
                 note(&one.name)?;
                 let shared = |()| if one.is_shared { zfs::share(host, &one.name) } else { Ok(()) };
-                zfs::mount(host, &one.name).and_then(shared).map_err(|error| error.to_string())
+                zfs::mount(host, &one.name).and_then(shared).map_err(told)
             }
         };
         if let Err(why) = done {

@@ -1,6 +1,6 @@
 //! Looking at the machine: what it costs, and what it does not wait for.
 
-use crate::support::{DISK, Fixture, SYSTEMS, summaries, tank};
+use crate::support::{DISK, Fixture, SYSTEMS, disk, summaries, tank};
 use sysconfig_platform::System;
 
 /// Each disk is read, but nobody is asked anything for each of them.
@@ -75,4 +75,39 @@ fn a_hostile_table_is_looked_into_for_a_while_only() {
     let refusals = fixture.refusals(&tank("vdevs = [\"c#0t0d0\"]"));
     assert_eq!(refusals[0].matches("in slice ").count(), 32, "{refusals:?}");
     assert!(refusals[0].contains("in 992 more partitions what was not looked at"), "{refusals:?}");
+}
+
+/// One file system is to lie in what a server has that is away: those behind it are mounted all the same, and the server is waited
+/// for once.
+#[test]
+fn a_server_that_is_away_keeps_no_other_file_system_unmounted() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.type_in(&format!("zpool create tank {}", disk(system, 0)));
+        for line in ["mountpoint=/mnt/nfs/a tank/a", "mountpoint=/mnt/nfs/b tank/b", "mountpoint=/srv tank/c"] {
+            fixture.machine.type_in(&format!("zfs create -o {line}"));
+        }
+        fixture.machine.type_in("zpool export tank");
+        fixture.machine.storage(|storage| {
+            storage.add_mount("server:/x", "/mnt/nfs", "nfs", &[]);
+            storage.away.insert("server:/x".to_owned());
+        });
+        let text = tank(&format!("vdevs = [\"{}\"]", disk(system, 0)));
+        let steps = fixture.plan(&text);
+        fixture.harness.apply(&steps[0]).unwrap();
+        let before = fixture.machine.commands().len();
+        let error = fixture.harness.apply(&steps[1]).unwrap_err();
+        let silent = |name: &str| {
+            let place = format!("/mnt/nfs/{name}");
+            let why = "it lies in /mnt/nfs, and server:/x does not answer";
+            format!("tank/{name} at {place}: cannot look at {place}: {why}")
+        };
+        let said = format!("{}; {}", silent("a"), silent("b"));
+        assert!(error.chain().contains(&said), "{}", error.chain());
+        let mounted = fixture.machine.storage(|storage| storage.mounted());
+        let is_mounted = |name: &str| mounted.iter().any(|mount| mount.starts_with(&format!("{name} ")));
+        assert_eq!(["tank", "tank/a", "tank/b", "tank/c"].map(is_mounted), [true, false, false, true], "{mounted:?}");
+        let asked = fixture.machine.commands().split_off(before);
+        assert_eq!(asked.iter().filter(|line| line.contains("ls -d")).count(), 1, "{asked:?}");
+    }
 }

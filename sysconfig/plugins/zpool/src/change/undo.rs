@@ -91,7 +91,7 @@ fn unmount_all(host: &Host, which: (&str, u64)) -> Result<Outcome, PluginError> 
     let record = record.map_err(|error| zfs_error(&operation, error))?;
     let Some(mounted) = record.mounted.get(&which.1) else { return Ok(Outcome::AlreadySo) };
     // They were not mounted before, and are still to be: also those that are unmounted when this ends on the way.
-    remember(host, &operation, |record| drop(record.to_mount.insert(which.1)))?;
+    remember(host, &operation, |record| record.to_mount.extend([which.1]))?;
     for name in mounted.iter().rev() {
         match zfs::unmount(host, name) {
             // Somebody has destroyed it since, or given it another name.

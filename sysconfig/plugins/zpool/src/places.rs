@@ -40,18 +40,27 @@ struct Automatic {
     is_shared: bool,
 }
 
+fn is(properties: &Properties, property: &str, wanted: &str) -> bool {
+    properties.get(property).is_some_and(|found| found.value == wanted)
+}
+
+/// Whether ZFS mounts a file system by itself where it has a mount point.
+fn is_automatic(properties: &Properties) -> bool {
+    let is = |property, wanted| is(properties, property, wanted);
+    is("canmount", "on") && !is("zoned", "on") && !is("keystatus", "unavailable")
+}
+
 impl Automatic {
     fn of(name: String, properties: &Properties) -> Option<Self> {
-        let is = |property: &str, wanted: &str| properties.get(property).is_some_and(|found| found.value == wanted);
         let place = properties.get("mountpoint").filter(|found| found.value.starts_with('/'))?;
-        if !is("canmount", "on") || is("zoned", "on") || is("keystatus", "unavailable") {
+        if !is_automatic(properties) {
             return None;
         }
         let shares = |property: &str| {
             properties.get(property).is_some_and(|found| !["off", "-"].contains(&found.value.as_str()))
         };
         Some(Self {
-            is_mounted: is("mounted", "yes"),
+            is_mounted: is(properties, "mounted", "yes"),
             is_shared: shares("sharenfs") || shares("sharesmb"),
             place: place.value.clone(),
             name,
@@ -65,17 +74,23 @@ impl Automatic {
     }
 }
 
-/// The file systems of a pool that are mounted by themselves, those above before those below.
-fn automatic(host: &Host, pool: &str) -> Result<Vec<Automatic>, StorageError> {
+/// The file systems of a pool, with their properties.
+fn filesystems(host: &Host, pool: &str) -> Result<Vec<(String, Properties)>, StorageError> {
     let below = format!("{pool}/");
     let is_its = |name: &str| name == pool || name.starts_with(&below);
     let all = zfs::datasets(host)?.into_iter().filter(|one| one.kind == Kind::Filesystem && is_its(&one.name));
     let names: Vec<_> = all.map(|one| one.name).collect();
     let mut found = Vec::new();
     for names in names.chunks(AT_ONCE) {
-        let properties = zfs::properties(host, names)?.into_iter();
-        found.extend(properties.filter_map(|(name, properties)| Automatic::of(name, &properties)));
+        found.extend(zfs::properties(host, names)?);
     }
+    Ok(found)
+}
+
+/// Those that are mounted by themselves, those above before those below.
+fn automatic(host: &Host, pool: &str) -> Result<Vec<Automatic>, StorageError> {
+    let all = filesystems(host, pool)?.into_iter();
+    let mut found: Vec<_> = all.filter_map(|(name, properties)| Automatic::of(name, &properties)).collect();
     found.sort_by(|one, other| (&one.place, &one.name).cmp(&(&other.place, &other.name)));
     Ok(found)
 }
@@ -142,13 +157,21 @@ pub(crate) fn check_move(host: &Host, pool: &str, to: &str, operation: &str) -> 
         let why = format!("{name} would be mounted at {place}: {why}");
         Err(PluginError::new(operation).source(why).help(HELP))
     };
-    let root = zfs::properties_of(host, pool).map_err(failed)?.unwrap_or_default();
-    let comes = Automatic::of(pool.to_owned(), &root).is_some();
+    let all = filesystems(host, pool).map_err(failed)?;
+    let is_mounted = |properties| is(properties, "mounted", "yes");
+    // Where it had no mount point, it gets one now.
+    let comes = all.iter().any(|(name, root)| name == pool && (is_mounted(root) || is_automatic(root)));
     let mounts = mounts(host).map_err(failed)?;
-    if let Some(why) = obstacle(host, &mounts, pool, to).map_err(failed)?.filter(|_| comes) {
+    if let Some(why) = comes.then(|| obstacle(host, &mounts, pool, to)).transpose().map_err(failed)?.flatten() {
         return refused(pool, to, &why);
     }
-    match followers::in_the_way(host, pool, to, comes).map_err(failed)? {
+    let follows = |name: &str, properties: &Properties| {
+        properties.get("mountpoint").is_some_and(|point| followers::follows(pool, name, point))
+    };
+    let unmounted = all.iter().filter(|(_, properties)| is_automatic(properties) && !is_mounted(properties));
+    let unmounted = unmounted.filter(|(name, properties)| follows(name, properties));
+    let unmounted: Vec<String> = unmounted.map(|(name, _)| name.clone()).collect();
+    match followers::in_the_way_with(host, pool, to, comes, &unmounted).map_err(failed)? {
         Some(Obstacle { name, place, why }) => refused(&name, &place, &why),
         None => Ok(()),
     }

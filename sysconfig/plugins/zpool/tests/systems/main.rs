@@ -6,6 +6,7 @@ mod creation;
 mod killed;
 mod looks;
 mod matrix;
+mod places;
 mod refusals;
 mod shapes;
 mod support;

@@ -114,8 +114,8 @@ impl Storage {
         self.mounts.iter().any(|mount| mount.device == name && mount.mount_point == point).then_some(point)
     }
 
-    /// The mounted file systems whose mount point depends on that of `name`, with where they are.
-    fn moving(&self, name: &str) -> Vec<(String, String)> {
+    /// The datasets whose mount point depends on that of `name`, those above before those below.
+    fn following(&self, name: &str) -> Vec<String> {
         let inherits = |other: &str| {
             let (_, source) = self.property(other, "mountpoint")?;
             // From a dataset in between, it does not move with this one.
@@ -126,8 +126,13 @@ impl Storage {
         let below = |other: &&String| {
             *other == name || (other.starts_with(&format!("{name}/")) && inherits(other) == Some(true))
         };
-        let places = self.datasets.keys().filter(below);
-        places.filter_map(|other| Some((other.clone(), self.automatic_place(other)?))).collect()
+        self.datasets.keys().filter(below).cloned().collect()
+    }
+
+    /// Those of them that are mounted, with where they are.
+    fn moving(&self, name: &str) -> Vec<(String, String)> {
+        let following = self.following(name).into_iter();
+        following.filter_map(|other| self.automatic_place(&other).map(|place| (other, place))).collect()
     }
 
     /// Whether something is mounted below a place that does not move with it.
@@ -140,7 +145,7 @@ impl Storage {
     /// Changes properties, and takes mounts along.
     pub(super) fn change(&mut self, name: &str, property: &str, change: impl FnOnce(&mut FakeDataset)) -> Completed {
         // Of canmount only `off` does something at once: it unmounts. Both take along, and mount again, what inherits its
-        // place, and a mount point mounts what had none.
+        // place, and a mount point mounts what had none, with all that follows (`cl_waslegacy` in libzfs).
         let had_none =
             property == "mountpoint" && self.property(name, "mountpoint").is_some_and(|(at, _)| !at.starts_with('/'));
         let before = match property {
@@ -170,8 +175,9 @@ impl Storage {
         for (other, _) in &before {
             said += &self.try_mount(other).err().unwrap_or_default();
         }
-        if had_none {
-            said += &self.try_mount(name).err().unwrap_or_default();
+        let had_none = if had_none { self.following(name) } else { Vec::new() };
+        for other in &had_none {
+            said += &self.try_mount(other).err().unwrap_or_default();
         }
         match said.is_empty() {
             true => printed(""),

@@ -95,13 +95,27 @@ pub(super) fn check_followers(
     is_mounted: bool,
 ) -> Result<(), PluginError> {
     let Some(base) = base else { return Ok(()) };
-    match followers::in_the_way(host, name, base, is_mounted).map_err(storage_error)? {
+    let unmounted = unmounted_followers(host, name)?;
+    match followers::in_the_way_with(host, name, base, is_mounted, &unmounted).map_err(storage_error)? {
         Some(Obstacle { name: other, place, why }) => {
             let message = format!("cannot move {name} to {base}: {other} would come along to {place}: {why}");
             Err(PluginError::new(message).help(NOT_FREE))
         }
         None => Ok(()),
     }
+}
+
+/// Those that are not mounted and would be, at once or with the next `zfs mount -a`.
+fn unmounted_followers(host: &Host, name: &str) -> Result<Vec<String>, PluginError> {
+    let points = zfs::mount_points(host, name).map_err(storage_error)?;
+    let follow = points.into_iter().filter(|(other, point)| followers::follows(name, other, point));
+    let names: Vec<String> = follow.map(|(other, _)| other).collect();
+    let all = zfs::properties(host, &names).map_err(storage_error)?;
+    let is = |properties: &Properties, property: &str, value: &str| {
+        properties.get(property).is_some_and(|known| known.value == value)
+    };
+    let waits = |properties: &Properties| is(properties, "canmount", "on") && !is(properties, "mounted", "yes");
+    Ok(all.into_iter().filter(|(_, properties)| waits(properties)).map(|(other, _)| other).collect())
 }
 
 fn mounts(host: &Host) -> Result<Vec<Mount>, PluginError> {

@@ -264,3 +264,30 @@ fn only_what_has_its_mount_point_from_it_comes_along() {
         assert!(fixture.mounted().iter().any(|line| line.starts_with("tank/home/bob/deep on /bob/deep ")));
     }
 }
+
+/// ZFS mounts at once what follows a file system that had no mount point, over whatever is there.
+#[test]
+fn what_follows_unmounted_is_not_mounted_over_what_is_there() {
+    for start in BOTH {
+        let mut fixture = start();
+        for command in
+            ["zfs create -o canmount=off -o mountpoint=none tank/a", "zfs create tank/a/b", "zfs create tank/a/c"]
+        {
+            fixture.machine.type_in(command);
+        }
+        let theirs = fixture.host.root.locate("/srv/c/theirs");
+        std::fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+        std::fs::write(&theirs, "x").unwrap();
+        let wanted = "[[storage.dataset]]\nname = \"tank/a\"\nadopt = true\nproperties = { mountpoint = \"/srv\" }\n";
+        let steps = fixture.plan(wanted);
+        let errors = steps.iter().filter_map(|step| Some(fixture.harness.apply(step).err()?.chain()));
+        let told = errors.collect::<Vec<_>>().join("\n");
+        assert!(told.contains("tank/a/c would come along to /srv/c: the directory is not empty"), "{told}");
+        let mounted = fixture.mounted().join("\n");
+        assert!(theirs.exists() && !mounted.contains("/srv"), "{mounted}");
+        std::fs::remove_file(&theirs).unwrap();
+        fixture.converge(wanted);
+        let mounted = fixture.mounted().join("\n");
+        assert!(mounted.contains("tank/a/b on /srv/b") && mounted.contains("tank/a/c on /srv/c"), "{mounted}");
+    }
+}

@@ -3,10 +3,12 @@
 
 pub mod family;
 pub mod followers;
+mod get;
 pub mod property;
 
 use crate::storage::StorageError;
 use crate::{Completed, Host, Invocation, System};
+pub use get::{mount_points, properties, properties_of, where_set};
 pub use property::{Properties, Property, Source};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -95,71 +97,6 @@ pub fn parse_list(text: &str) -> Vec<Dataset> {
     text.lines().filter_map(line).collect()
 }
 
-/// All properties of some datasets, which must exist.
-///
-/// # Errors
-/// [`StorageError::Command`].
-pub fn properties(host: &Host, names: &[String]) -> Result<BTreeMap<String, Properties>, StorageError> {
-    if names.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let operation = format!("read the properties of {}", names.join(", "));
-    let mut found = property::parse(&operation, &run(host, get("all", names), &operation)?.stdout)?;
-    if found.values().any(|properties| !properties.contains_key(GUID)) {
-        // Some versions do not count it among all.
-        for (name, properties) in guids(host, names, &operation)? {
-            found.entry(name).or_default().extend(properties);
-        }
-    }
-    Ok(found)
-}
-
-fn get<'a>(property: &'a str, names: &'a [String]) -> Vec<&'a str> {
-    let args = ["get", "-Hp", "-o", "name,property,value,source", property];
-    args.into_iter().chain(names.iter().map(String::as_str)).collect()
-}
-
-/// The guids of some datasets; nothing where ZFS is so old that it does not know them. Whatever else fails leaves open which
-/// datasets these are, and so is no answer.
-fn guids(host: &Host, names: &[String], operation: &str) -> Result<BTreeMap<String, Properties>, StorageError> {
-    let invocation = invocation(host, "zfs", get(GUID, names));
-    let answer = host.run_any(&invocation).map_err(StorageError::command(operation))?;
-    // Behind these words comes the whole usage, so that they are not among the last ones.
-    if answer.code != 0 && answer.stderr.contains("invalid property") {
-        return Ok(BTreeMap::new());
-    }
-    property::parse(operation, &answer.success(&invocation).map_err(StorageError::command(operation))?.stdout)
-}
-
-/// All properties of one dataset; none when there is no such dataset, or no ZFS.
-///
-/// # Errors
-/// [`StorageError`].
-pub fn properties_of(host: &Host, name: &str) -> Result<Option<Properties>, StorageError> {
-    match properties(host, &[name.to_owned()]) {
-        Ok(mut all) => Ok(Some(all.remove(name).unwrap_or_default())),
-        Err(error) if error.said().contains("dataset does not exist") => Ok(None),
-        Err(error) if host.system() == System::Linux && is_without_zfs(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The datasets on which `property` is set itself, with its value.
-///
-/// # Errors
-/// [`StorageError::Command`].
-pub fn where_set(host: &Host, property: &str) -> Result<BTreeMap<String, String>, StorageError> {
-    let args = ["get", "-Hp", "-s", "local", "-t", "filesystem,volume", "-o", "name,property,value,source", property];
-    let operation = format!("look for {property}");
-    let answer = match run(host, args, &operation) {
-        Err(error) if host.system() == System::Linux && is_without_zfs(&error) => return Ok(BTreeMap::new()),
-        Err(error) if error.said().contains("no datasets available") => return Ok(BTreeMap::new()),
-        answer => answer?,
-    };
-    let found = property::parse(&operation, &answer.stdout)?.into_iter();
-    Ok(found.filter_map(|(name, mut all)| Some((name, all.remove(property)?.value))).collect())
-}
-
 /// A volume that is to be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VolumeSize {
@@ -217,17 +154,6 @@ pub fn inherit(host: &Host, name: &str, property: &str) -> Result<(), StorageErr
 pub fn inherit_received(host: &Host, name: &str, property: &str) -> Result<(), StorageError> {
     let args = ["inherit", "-S", property, name];
     run(host, args, &format!("give {name} the {property} back that it was received with")).map(drop)
-}
-
-/// The mount points of a file system and of all below it, with where each has it from.
-///
-/// # Errors
-/// [`StorageError`].
-pub fn mount_points(host: &Host, name: &str) -> Result<BTreeMap<String, Property>, StorageError> {
-    let operation = format!("read the mount points of {name}");
-    let args = ["get", "-Hp", "-r", "-t", "filesystem", "-o", "name,property,value,source", "mountpoint", name];
-    let found = property::parse(&operation, &run(host, args, &operation)?.stdout)?.into_iter();
-    Ok(found.filter_map(|(name, mut all)| Some((name, all.remove("mountpoint")?))).collect())
 }
 
 /// What no dataset has from the one above, so that `zfs inherit` refuses it, with the word that stands for nobody having set it

@@ -4,6 +4,7 @@ use crate::StorageError;
 use crate::storage::parse_size;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use zfs_format::property::{Kind, dataset_properties};
 
 /// Properties by name.
@@ -65,21 +66,42 @@ impl Property {
 /// # Errors
 /// [`StorageError::Answer`] for a row with fewer columns.
 pub fn parse(operation: &str, output: &str) -> Result<BTreeMap<String, Properties>, StorageError> {
-    let mut all: BTreeMap<String, Properties> = BTreeMap::new();
+    parse_rows(operation, output).map(|rows| rows.all)
+}
+
+/// What rows say.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// The properties of each name.
+    pub all: BTreeMap<String, Properties>,
+    /// Whether a row came twice, or something that is none was passed over: a value that looks like rows may be of anybody.
+    pub is_doubtful: bool,
+}
+
+/// As [`parse`], and tells whether that can be believed of each name.
+///
+/// # Errors
+/// [`StorageError::Answer`] for a row with fewer columns.
+pub fn parse_rows(operation: &str, output: &str) -> Result<Rows, StorageError> {
+    let mut rows = Rows::default();
     let mut begun = String::new();
     for line in output.lines() {
         let begins = line.matches('\t').count() >= 2;
-        if begun.is_empty() && !begins && !all.is_empty() {
+        if begun.is_empty() && !begins && !rows.all.is_empty() {
             // The rest of a value, whose first lines looked like a whole row.
+            rows.is_doubtful = true;
             continue;
         }
         begun = if begun.is_empty() { line.to_owned() } else { format!("{begun}\n{line}") };
         let Some((name, property, found)) = row(&begun) else { continue };
-        all.entry(name.to_owned()).or_default().entry(property.to_owned()).or_insert(found);
+        match rows.all.entry(name.to_owned()).or_default().entry(property.to_owned()) {
+            Entry::Vacant(place) => drop(place.insert(found)),
+            Entry::Occupied(_) => rows.is_doubtful = true,
+        }
         begun.clear();
     }
     match begun.is_empty() {
-        true => Ok(all),
+        true => Ok(rows),
         false => Err(StorageError::Answer { operation: operation.to_owned(), answer: begun }),
     }
 }

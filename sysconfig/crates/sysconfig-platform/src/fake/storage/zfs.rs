@@ -144,6 +144,12 @@ impl Storage {
                 let args: Vec<&str> = ["-o", *columns, *property].into_iter().chain(names).collect();
                 return self.get(&args);
             }
+            ["-s", "local", "-t", "filesystem,volume", "-o", "name", property] => {
+                let is_set = |name: &&String| self.property(name, property).is_some_and(|(_, from)| from == "local");
+                return printed(
+                    self.datasets.keys().filter(is_set).map(|name| format!("{name}\n")).collect::<String>(),
+                );
+            }
             ["-s", "local", "-t", "filesystem,volume", rest @ ..] => (true, rest),
             rest => (false, rest),
         };

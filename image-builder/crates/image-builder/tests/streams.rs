@@ -62,8 +62,8 @@ fn a_report_that_cannot_be_written_is_told_before_the_build() {
         assert!(!scene.path("work").exists(), "it was built");
     }
     // The build makes the workspace.
-    scene.good("build -d ./work -g g -n fat --report ./work/output/page.html");
-    assert!(scene.read("work/output/page.html").contains("<html"));
+    scene.good("build -d ./fresh -g g -n fat --report ./fresh/output/page.html");
+    assert!(scene.read("fresh/output/page.html").contains("<html"));
 }
 
 /// It was said that it is no archive.

@@ -36,7 +36,7 @@ const CONFIG: &str = "var/pkg/pkg5.image";
 const STATE: &str = "var/pkg/state";
 const PUBLISHERS: &str = "var/pkg/publisher";
 /// Directories below [`PKG`] that every image has, whether there is something in them or not.
-const DIRECTORIES: [&str; 9] = [
+pub(crate) const DIRECTORIES: [&str; 9] = [
     "cache/index",
     "cache/publisher",
     "cache/tmp",

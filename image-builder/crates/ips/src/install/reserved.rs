@@ -5,6 +5,7 @@ use image_tree::ImagePath;
 use super::error::InstallError;
 use super::execute::image_path;
 use super::objects::{Delivered, Objects};
+use crate::image::DIRECTORIES;
 use crate::manifest::ActionKind;
 
 /// Where an image keeps what it knows of itself.
@@ -28,22 +29,8 @@ const OWN: [&str; 14] = [
     "tmp",
 ];
 
-/// Directories among them that every image has, and that packages may deliver, too.
-const SHARED: [&str; 13] = [
-    "cache",
-    "cache/index",
-    "cache/publisher",
-    "cache/tmp",
-    "gui_cache",
-    "history",
-    "license",
-    "lost+found",
-    "publisher",
-    "ssl",
-    "state",
-    "state/installed",
-    "state/known",
-];
+/// Where it keeps what it knows of packages.
+const STATES: [&str; 2] = ["state/installed", "state/known"];
 
 /// Refuses what would come over the metadata of the image, or lead away from it. What a package has delivered before is
 /// left to whoever installed it.
@@ -68,7 +55,14 @@ fn is_refused(own: &ImagePath, path: &ImagePath, is_dir: bool) -> bool {
     if below.is_root() {
         return !is_dir;
     }
-    let is_one_of = |names: &[&str], path: &[u8]| names.iter().any(|name| name.as_bytes() == path);
     let first = below.components().next().unwrap_or_default();
-    is_one_of(&OWN, first) && !(is_dir && is_one_of(&SHARED, below.relative_bytes()))
+    OWN.iter().any(|name| name.as_bytes() == first) && !(is_dir && is_shared(below.relative_bytes()))
+}
+
+/// Whether it is a directory that every image has, or one above: packages may deliver those, too.
+fn is_shared(below: &[u8]) -> bool {
+    DIRECTORIES.iter().chain(&STATES).any(|directory| {
+        let rest = directory.as_bytes().strip_prefix(below);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    })
 }

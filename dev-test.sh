@@ -122,6 +122,17 @@ install_judges() {
 	fi
 }
 
+# A full disk fails in a hundred places, none of which says so: asked once, before. In GiB, where the programs are built
+# and where tests put what they make; "docs/testing.md" says what takes it.
+check_space() {
+	for place in "$here" "${TMPDIR:-/tmp}"; do
+		free=$(df -Pk -- "$place" | awk 'END { print int($4 / 1048576) }') || return
+		[ "$free" -ge "$1" ] && continue
+		say "$place has $free GiB free, and the tests want $1: free some, or put TMPDIR and CARGO_TARGET_DIR elsewhere"
+		return 1
+	done
+}
+
 find_zdb() { ZDB=$(tools/zfs-judges) && export ZDB; }
 
 # A whole ZFS in user space, for the tests of pools that are privileged. What was unpacked serves again.

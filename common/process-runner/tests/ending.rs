@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 const ROLE: &str = "PROCESS_RUNNER_TEST_ROLE";
 const DIRECTORY: &str = "PROCESS_RUNNER_TEST_DIRECTORY";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Says who it and its child are, and tidies up when it is asked to end; for a minute at most.
 const TIDY: &str = "trap 'echo tidied >tidied; exit 1' TERM; sleep 60 & echo $$ $! >pids.new; mv pids.new pids; wait";

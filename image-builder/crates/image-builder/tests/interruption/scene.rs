@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const TOOLS: [(&str, &str); 6] = [
     ("apt-get", include_str!("tools/apt-get")),
     ("mmdebstrap", include_str!("tools/mmdebstrap")),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::guest::{Guest, with_each_shell};
 
 /// Long enough for a loaded machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const MIRROR: &str = "usr/lib/ninep-mirror";
 

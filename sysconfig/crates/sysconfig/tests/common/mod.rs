@@ -20,7 +20,7 @@ use sysconfig_protocol::admin::{
 use sysconfig_protocol::{Call, ErrorObject, Id, MAX_LINE_BYTES, Message, Request};
 
 /// Longer than anything takes on a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Directories of a daemon that is not started yet.
 pub(crate) struct Bench {

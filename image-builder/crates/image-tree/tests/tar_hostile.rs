@@ -182,7 +182,11 @@ fn missing_parents_are_made() {
 #[test]
 fn links_to_nothing_are_errors() {
     let none = failure(&archive(&[entry(b'1', b"a").link(b"none")]));
-    assert!(none.ends_with("cannot place the entry: /none does not exist in the image"), "{none}");
+    assert!(none.ends_with("a hard link to /none, which is not there: no entry before it has it"), "{none}");
+    let itself = failure(&archive(&[entry(b'1', b"./a").link(b"a")]));
+    assert!(itself.contains("a hard link to /a, which is not there: that is the link itself, and no"), "{itself}");
+    // GNU tar archives a file so that it is asked for twice.
+    assert_eq!(paths(&tree(&[entry(b'0', b"a"), entry(b'1', b"a").link(b"a")])), ["/", "/a"]);
     let directory = failure(&archive(&[entry(b'5', b"d"), entry(b'1', b"a").link(b"d")]));
     assert!(directory.ends_with("cannot place the entry: /d is a directory"), "{directory}");
     let empty = failure(&archive(&[entry(b'2', b"a")]));
@@ -257,6 +261,16 @@ fn impossible_names_are_errors() {
         named(&[&b"x"[..], &b"/yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy".repeat(100)].concat())
             .contains("more than 4095")
     );
+}
+
+/// It was said that the root can only be a directory, which nobody had asked for.
+#[test]
+fn what_has_no_name_is_told() {
+    for (type_flag, what) in [(b'0', "regular file"), (b'2', "symbolic link"), (b'6', "fifo"), (b'1', "hard link")] {
+        let nameless = failure(&archive(&[entry(b'0', b"ok"), entry(type_flag, b"").link(b"ok")]));
+        assert_eq!(nameless, format!("cannot read archive entry 2 (``, at byte 512): a {what} without a name"));
+    }
+    assert_eq!(paths(&tree(&[entry(b'5', b"")])), ["/"]);
 }
 
 #[test]

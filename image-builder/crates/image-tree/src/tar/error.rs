@@ -62,6 +62,21 @@ pub enum TarErrorKind {
     /// The name, or the name that a hard link points to, cannot be in an image.
     #[error("impossible name")]
     Path(#[source] PathError),
+    /// Only a directory can be at the root, which is what no name means.
+    #[error("a {0} without a name")]
+    NoName(&'static str),
+    /// What a hard link points to is not there, neither in the archive before it nor where it is unpacked.
+    #[error("a hard link to {target}, which is not there: {}", if *.is_itself {
+        "that is the link itself, and no entry before it has what it is a name of"
+    } else {
+        "no entry before it has it"
+    })]
+    LinkTarget {
+        /// Where the link points.
+        target: ImagePath,
+        /// It points to itself.
+        is_itself: bool,
+    },
     /// The entry cannot be placed in the tree.
     #[error("cannot place the entry")]
     Tree(#[source] TreeError),

@@ -14,7 +14,7 @@ use super::sparse::{EXTENTS_MAX, PaxSparse, SparseMap, read_map};
 use crate::node::{Content, Metadata, Node, NodeKind, XATTR_BYTES_MAX};
 use crate::path::ImagePath;
 use crate::store::{Appender, Store, StoreError};
-use crate::tree::{Follow, Tree};
+use crate::tree::{Follow, Tree, TreeError};
 
 /// The largest extended header that is accepted. What `write_tar` makes of one node has room in it: values, and names with what
 /// stands beside them.
@@ -318,6 +318,9 @@ impl Reader<'_, '_, '_> {
     }
 
     fn put(&mut self, block: &Block, overrides: Overrides, kind: NodeKind) -> Result<(), TarErrorKind> {
+        if self.name().is_empty() && kind != NodeKind::Directory {
+            return Err(TarErrorKind::NoName(kind.name()));
+        }
         let path = ImagePath::from_relative(self.name()).map_err(TarErrorKind::Path)?;
         self.inherited_bytes += self.global.xattr_weight();
         if self.inherited_bytes > INHERITED_BYTES_MAX {
@@ -336,8 +339,14 @@ impl Reader<'_, '_, '_> {
         if unsigned(block, header::SIZE, "size")? > 0 {
             self.sized_link = Some((self.name().to_vec(), self.offset));
         }
+        if self.name().is_empty() {
+            return Err(TarErrorKind::NoName("hard link"));
+        }
         let path = ImagePath::from_relative(self.name()).map_err(TarErrorKind::Path)?;
         let target = ImagePath::from_relative(link_name(block, overrides)).map_err(TarErrorKind::Path)?;
+        if let Err(TreeError::NotFound { .. }) = self.unpacked.tree.lookup(&target, Follow::No) {
+            return Err(TarErrorKind::LinkTarget { is_itself: target == path, target });
+        }
         super::place::hard_link(&mut self.unpacked.tree, &target, &path).map_err(TarErrorKind::Tree)
     }
 

@@ -116,7 +116,7 @@ pub(crate) struct Man {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// A raw or qcow2 image, with a partition table or as a bare pool.
+    /// A raw or qcow2 image, with a partition table or as a bare pool, or a tar archive.
     #[arg(value_name = "IMAGE")]
     pub(crate) image: PathBuf,
     /// Print the findings as JSON.
@@ -126,7 +126,7 @@ pub(crate) struct Verify {
 
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// The image, and the dataset that PATH is in [default: the one that boots].
+    /// The image or tar archive, and the dataset that PATH is in [default: the one that boots].
     #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
     pub(crate) image: OsString,
     /// A file or directory in the dataset; without one, and without DATASET, partitions and datasets are listed.
@@ -142,7 +142,7 @@ pub(crate) struct Ls {
 
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
-    /// The image, and the dataset that PATH is in [default: the one that boots].
+    /// The image or tar archive, and the dataset that PATH is in [default: the one that boots].
     #[arg(value_name = "IMAGE[:DATASET[@SNAPSHOT]]")]
     pub(crate) image: OsString,
     /// A regular file in the dataset; links are followed inside it.

@@ -1,9 +1,11 @@
-//! Archives, as `diff` reads them.
+//! Archives: what they are told by, how they are read, and how `diff` compares them.
 
 use super::InspectError;
 use super::difference::Difference;
 use super::long::{shown, time_text};
-use image_tree::{Change, ChangeKind, Field, ImagePath, Node, NodeKind, ReadTarOptions, Store, Tree, diff, read_tar};
+use image_tree::{
+    Change, ChangeKind, Field, ImagePath, Node, NodeKind, ReadTarOptions, Store, Tree, Unpacked, diff, read_tar,
+};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
@@ -16,15 +18,27 @@ pub(super) fn read(path: &Path) -> Result<Option<Tree>, InspectError> {
     if !is_archive(path) {
         return Ok(None);
     }
-    let failed = |source| InspectError::Read { path: path.to_owned(), source };
-    // Contents are compared by their hashes, and not kept.
-    let nowhere = tempfile::tempdir().map_err(failed)?;
-    let wrong =
-        |source: Box<dyn std::error::Error + Send + Sync>| InspectError::Archive { path: path.to_owned(), source };
-    let store = Store::open_dry(nowhere.path().join("store")).map_err(|error| wrong(error.into()))?;
-    let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(failed)?);
-    let unpacked = read_tar(file, &store, ReadTarOptions::default()).map_err(|error| wrong(error.into()))?;
-    Ok(Some(unpacked.tree))
+    look_into(path).map(|unpacked| Some(unpacked.tree))
+}
+
+/// Reads an archive whose contents nobody wants: they are hashed, and not kept.
+///
+/// # Errors
+/// When it cannot be read, or is damaged.
+pub(super) fn look_into(path: &Path) -> Result<Unpacked, InspectError> {
+    let nowhere = tempfile::tempdir().map_err(|source| InspectError::Read { path: path.to_owned(), source })?;
+    let store = Store::open_dry(nowhere.path().join("store"));
+    unpack(path, &store.map_err(|error| InspectError::archive(path, error))?)
+}
+
+/// Reads an archive into a store.
+///
+/// # Errors
+/// As for [`look_into`].
+pub(super) fn unpack(path: &Path, store: &Store) -> Result<Unpacked, InspectError> {
+    let file = File::open(path).map_err(|source| InspectError::Read { path: path.to_owned(), source })?;
+    let file = BufReader::with_capacity(1 << 20, file);
+    read_tar(file, store, ReadTarOptions::default()).map_err(|error| InspectError::archive(path, error))
 }
 
 /// By the magic of ustar and its successors (POSIX.1-2017, pax), or that of gzip (RFC 1952, 2.3.1).

@@ -3,7 +3,7 @@
 use super::image::Image;
 use super::long::shown;
 use super::place::Place;
-use super::{InspectError, print};
+use super::{InspectError, archive_files, is_archive, print};
 use crate::arguments::Cat;
 use crate::failure::Failure;
 use std::os::unix::ffi::OsStrExt;
@@ -14,6 +14,9 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// `image-builder cat`.
 pub(crate) fn cat(arguments: &Cat) -> Result<(), Failure> {
     let place = Place::parse(&arguments.image);
+    if is_archive(&place.image) {
+        return archive_files::cat(&place, arguments);
+    }
     let image = Image::open_in_spite_of_damage(&place)?;
     let pool = image.pool()?;
     let dataset = image.dataset(&pool, place.dataset.as_deref())?;

@@ -2,7 +2,7 @@
 
 use disk_image::OpenImageError;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use zfs_image::reader::ReadError;
 
 /// An image, or something in it, cannot be read.
@@ -37,6 +37,15 @@ pub(crate) enum InspectError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("{what} in archive {}", path.display())]
+    InArchive {
+        path: PathBuf,
+        what: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{} is an archive, which has no dataset {dataset}", path.display())]
+    NoDatasets { path: PathBuf, dataset: String },
     #[error("{} is an archive, and {} is none", archive.display(), other.display())]
     Unlike { archive: PathBuf, other: PathBuf },
     #[error("cannot read {}", path.display())]
@@ -53,6 +62,11 @@ pub(crate) enum InspectError {
 }
 
 impl InspectError {
+    /// An archive cannot be read.
+    pub(crate) fn archive(path: &Path, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Archive { path: path.to_owned(), source: Box::new(source) }
+    }
+
     /// Whether the image is there and damaged, and not merely something else than was expected.
     pub(crate) fn is_damage(&self) -> bool {
         matches!(self, Self::Table { .. }) || self.is_cut_short()
@@ -79,6 +93,10 @@ impl InspectError {
             Self::Inside { source: ReadError::NotFound(_), path, .. } => {
                 Some(format!("`image-builder ls {}` lists the datasets", path.display()))
             }
+            Self::NoDatasets { path, .. } => {
+                Some(format!("`image-builder ls {} PATH` is all there is", path.display()))
+            }
+            Self::InArchive { path, .. } => Some(format!("`image-builder ls -R {}` lists all of it", path.display())),
             Self::Directory { .. } => Some("`image-builder ls` lists it".to_owned()),
             _ => None,
         }

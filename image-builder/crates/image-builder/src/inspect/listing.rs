@@ -4,8 +4,8 @@ use super::image::Image;
 use super::long::{Long, shown};
 use super::overview::overview;
 use super::place::Place;
-use super::print;
 use super::walk::{Found, join, sorted_entries, walk_below};
+use super::{archive_files, is_archive, print};
 use crate::arguments::Ls;
 use crate::failure::Failure;
 use serde_json::json;
@@ -15,6 +15,9 @@ use zfs_image::reader::{File, FileSystem, ReadError};
 /// `image-builder ls`.
 pub(crate) fn ls(arguments: &Ls) -> Result<(), Failure> {
     let place = Place::parse(&arguments.image);
+    if is_archive(&place.image) {
+        return archive_files::ls(&place, arguments);
+    }
     let image = Image::open_in_spite_of_damage(&place)?;
     if arguments.path.is_none() && place.dataset.is_none() && !arguments.recursive {
         return overview(&image, arguments.json);

@@ -1,10 +1,12 @@
 //! One file as a line of `ls -l`, and as JSON.
 
 use image_steps::put_name;
-use image_tree::format_acl;
+use image_tree::{AclEntry, Node, NodeKind, format_acl};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use zfs_image::reader::{File, FileSystem, ReadError};
 
 /// The letters of `ls -l` for type and permissions.
@@ -75,25 +77,89 @@ pub(crate) fn shown(name: &[u8]) -> String {
 
 /// A file with what is beside its attributes.
 pub(crate) struct Long<'a> {
-    name: &'a [u8],
-    file: &'a File,
+    name: Cow<'a, [u8]>,
+    /// In a pool; files of archives have none.
+    object: Option<u64>,
+    mode: u64,
+    links: u64,
+    uid: u64,
+    gid: u64,
+    size: u64,
+    mtime: (i64, u32),
+    /// Major and minor number of a device.
+    device: Option<(u64, u64)>,
     /// Where a symbolic link leads.
     target: Option<Vec<u8>>,
+    /// Its access control list, unless that says no more than the mode.
+    acl: Result<Option<Arc<[AclEntry]>>, ReadError>,
     /// The names of its extended attributes, with their bytes. What is wrong with them, `verify` tells.
     xattrs: Result<BTreeMap<Vec<u8>, u64>, ReadError>,
 }
 
 impl<'a> Long<'a> {
-    pub(crate) fn read(files: &FileSystem<'_>, name: &'a [u8], file: &'a File) -> Result<Self, ReadError> {
-        let target = if file.is_symlink() { Some(files.read_link(file)?) } else { None };
-        Ok(Self { name, file, target, xattrs: files.xattr_sizes(file) })
+    pub(crate) fn read(files: &FileSystem<'_>, name: &'a [u8], file: &File) -> Result<Self, ReadError> {
+        let znode = &file.znode;
+        Ok(Self {
+            name: name.into(),
+            object: Some(file.object),
+            mode: znode.mode,
+            links: znode.links,
+            uid: znode.uid,
+            gid: znode.gid,
+            size: znode.size,
+            mtime: (znode.mtime.secs, znode.mtime.nanos),
+            device: znode.rdev.map(|device| (device >> 32, device & 0xffff_ffff)),
+            target: if file.is_symlink() { Some(files.read_link(file)?) } else { None },
+            acl: file.acl(),
+            xattrs: files.xattr_sizes(file),
+        })
+    }
+
+    /// What is in a tree. A directory has no size there.
+    pub(crate) fn of_node(name: Vec<u8>, node: &Node, links: u64) -> Self {
+        let (metadata, mut size, mut device, mut target) = (&node.metadata, 0, None, None);
+        let kind = match &node.kind {
+            NodeKind::Directory => 0o040_000,
+            NodeKind::Fifo => 0o010_000,
+            NodeKind::Regular(content) => {
+                size = content.len();
+                0o100_000
+            }
+            NodeKind::Symlink(to) => {
+                size = to.len() as u64;
+                target = Some(to.to_vec());
+                0o120_000
+            }
+            NodeKind::CharDevice { major, minor } => {
+                device = Some((u64::from(*major), u64::from(*minor)));
+                0o020_000
+            }
+            NodeKind::BlockDevice { major, minor } => {
+                device = Some((u64::from(*major), u64::from(*minor)));
+                0o060_000
+            }
+        };
+        Self {
+            name: name.into(),
+            object: None,
+            mode: kind | u64::from(metadata.mode),
+            links,
+            uid: metadata.uid.into(),
+            gid: metadata.gid.into(),
+            size,
+            mtime: (metadata.mtime.secs, metadata.mtime.nanos),
+            device,
+            target,
+            acl: Ok(metadata.acl.clone()),
+            xattrs: Ok(metadata.xattrs.iter().map(|(name, value)| (name.clone(), value.len() as u64)).collect()),
+        }
     }
 
     /// What stands behind the mode, as illumos' `ls -@` has it: attributes hide a list.
     fn mark(&self) -> char {
         if !matches!(&self.xattrs, Ok(xattrs) if xattrs.is_empty()) {
             '@'
-        } else if matches!(self.file.acl(), Ok(None)) {
+        } else if matches!(self.acl, Ok(None)) {
             ' '
         } else {
             '+'
@@ -102,20 +168,19 @@ impl<'a> Long<'a> {
 
     /// A line of `ls -l`.
     pub(crate) fn line(&self) -> String {
-        let znode = &self.file.znode;
-        let size = match znode.rdev {
-            Some(device) => format!("{}, {}", device >> 32, device & 0xffff_ffff),
-            None => znode.size.to_string(),
+        let size = match self.device {
+            Some((major, minor)) => format!("{major}, {minor}"),
+            None => self.size.to_string(),
         };
         let mut line = format!(
             "{}{}{:>3} {:>5} {:>5} {size:>12} {} {}",
-            mode_text(znode.mode),
+            mode_text(self.mode),
             self.mark(),
-            znode.links,
-            znode.uid,
-            znode.gid,
-            time_text(znode.mtime.secs),
-            shown(self.name)
+            self.links,
+            self.uid,
+            self.gid,
+            time_text(self.mtime.0),
+            shown(&self.name)
         );
         if let Some(target) = &self.target {
             line.push_str(" -> ");
@@ -126,25 +191,26 @@ impl<'a> Long<'a> {
 
     /// The same for machines.
     pub(crate) fn value(&self) -> Value {
-        let znode = &self.file.znode;
         let mut value = Map::new();
-        put_name(&mut value, "path", self.name);
+        put_name(&mut value, "path", &self.name);
         if let Some(target) = &self.target {
             put_name(&mut value, "target", target);
         }
         let mut put = |key: &str, one: Value| value.insert(key.to_owned(), one);
-        put("object", json!(self.file.object));
-        put("mode", json!(format!("{:06o}", znode.mode)));
-        put("links", json!(znode.links));
-        put("uid", json!(znode.uid));
-        put("gid", json!(znode.gid));
-        put("size", json!(znode.size));
-        put("mtime", json!({ "secs": znode.mtime.secs, "nanos": znode.mtime.nanos }));
-        if let Ok(Some(acl)) = self.file.acl() {
-            put("acl", json!(format_acl(&acl)));
+        if let Some(object) = self.object {
+            put("object", json!(object));
         }
-        if let Some(device) = znode.rdev {
-            put("device", json!({ "major": device >> 32, "minor": device & 0xffff_ffff }));
+        put("mode", json!(format!("{:06o}", self.mode)));
+        put("links", json!(self.links));
+        put("uid", json!(self.uid));
+        put("gid", json!(self.gid));
+        put("size", json!(self.size));
+        put("mtime", json!({ "secs": self.mtime.0, "nanos": self.mtime.1 }));
+        if let Ok(Some(acl)) = &self.acl {
+            put("acl", json!(format_acl(acl)));
+        }
+        if let Some((major, minor)) = self.device {
+            put("device", json!({ "major": major, "minor": minor }));
         }
         if let Some(xattrs) = self.xattrs.as_ref().ok().filter(|xattrs| !xattrs.is_empty()) {
             put("xattrs", xattrs.iter().map(|(name, bytes)| xattr_value(name, *bytes)).collect());

@@ -1,10 +1,11 @@
 //! Looking into finished images: `ls`, `cat`, `diff`, `verify`.
 //!
-//! Images are raw or qcow2 files, with a partition table or as a bare pool. Inside, ZFS pools are read by our own
+//! Images are raw or qcow2 files, with a partition table or as a bare pool, or tar archives. Inside, ZFS pools are read by our own
 //! reader; of other partitions only the boot loaders are read, and each verb says so.
 
 mod about;
 mod archive;
+mod archive_files;
 mod boot;
 mod boot_walk;
 mod compare;

@@ -5,11 +5,12 @@ use super::boot_walk;
 use super::image::Image;
 use super::long::shown;
 use super::place::Place;
-use super::{InspectError, print};
+use super::{InspectError, archive_files, is_archive, print};
 use crate::arguments::Verify;
 use crate::failure::Failure;
 use disk_image::gpt::GptError;
 use serde_json::json;
+use std::path::Path;
 use zfs_image::reader::{Pool, Verification, VerifyOptions};
 
 /// What was found, in words.
@@ -22,14 +23,11 @@ pub(super) struct Findings {
 
 /// `image-builder verify`.
 pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {
-    let place = Place { image: arguments.image.clone(), dataset: None };
-    let image = Image::open(&place)?;
     let mut findings = Findings::default();
-    check_table(&image, &mut findings);
-    if image.table.is_none() && !image.damage.is_empty() {
-        findings.unread.push("partitions: nobody knows where they are".to_owned());
+    if is_archive(&arguments.image) {
+        archive_files::check(&arguments.image, &mut findings)?;
     } else {
-        check_parts(&image, &mut findings)?;
+        check_image(&arguments.image, &mut findings)?;
     }
     print(|output| {
         if arguments.json {
@@ -42,8 +40,18 @@ pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {
     })?;
     match findings.bad.len() {
         0 => Ok(()),
-        problems => Err(Failure::Damaged { image: image.path, problems }),
+        problems => Err(Failure::Damaged { image: arguments.image.clone(), problems }),
     }
+}
+
+fn check_image(path: &Path, findings: &mut Findings) -> Result<(), InspectError> {
+    let image = Image::open(&Place { image: path.to_owned(), dataset: None })?;
+    check_table(&image, findings);
+    if image.table.is_none() && !image.damage.is_empty() {
+        findings.unread.push("partitions: nobody knows where they are".to_owned());
+        return Ok(());
+    }
+    check_parts(&image, findings)
 }
 
 fn check_table(image: &Image, findings: &mut Findings) {

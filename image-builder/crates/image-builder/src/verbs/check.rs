@@ -165,7 +165,7 @@ fn tell(finding: &mut Finding, told: &mut Told) -> Result<(), Failure> {
         eprintln!("{:?}", Report::new(warning));
     }
     print_lines(|output| {
-        writeln!(output, "{}: {steps} steps, good", finding.subject)?;
+        writeln!(output, "{}: {steps} step{}, good", finding.subject, if steps == 1 { "" } else { "s" })?;
         for diagnostic in each_once(&finding.not_here) {
             let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
             writeln!(output, "    cannot be built here: {}{place}", diagnostic.message())?;

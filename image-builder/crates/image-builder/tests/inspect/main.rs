@@ -3,6 +3,7 @@
 #[path = "../../../image-steps/tests/illumos_root/mod.rs"]
 mod illumos_root;
 
+mod archives;
 mod booting;
 mod contents;
 mod damage;

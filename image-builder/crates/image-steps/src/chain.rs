@@ -43,12 +43,31 @@ fn circle(chain: &[Link]) -> EngineError {
     EngineError::Step(Box::new(diagnostic.help(help)))
 }
 
+/// More templates than these on one way do not fit on the stack of a thread, and have no use that anybody knows of.
+pub(crate) const CHAIN_MAX: usize = 128;
+
+/// The way is too long to go on to `subject`, which is needed at `place`.
+pub(crate) fn too_long(subject: &str, place: Option<&Origin>) -> BuildError {
+    let message = format!("{subject} would be template {} on a way of templates that need each other", CHAIN_MAX + 1);
+    let mut diagnostic = Diagnostic::error("build::chain-too-long", message);
+    if let Some(place) = place {
+        diagnostic = diagnostic.at(place, "needed here");
+    }
+    let help = format!(
+        "{CHAIN_MAX} are possible: make one template of several, or build one after the other, each with `--no-deps`"
+    );
+    EngineError::Step(Box::new(diagnostic.help(help))).into()
+}
+
 /// Begins the template that is the last link of the chain.
 ///
 /// # Errors
-/// When it is on the chain already.
+/// When it is on the chain already, or the chain is too long.
 pub(crate) fn enter(chain: &[Link]) -> Result<(), BuildError> {
     let Some((last, before)) = chain.split_last() else { return Ok(()) };
+    if chain.len() > CHAIN_MAX {
+        return Err(too_long(&last.subject, last.taken.as_ref().map(|(_, place)| place)));
+    }
     let begin = before.iter().position(|earlier| earlier.subject == last.subject);
     begin.map_or(Ok(()), |begin| Err(circle(&chain[begin..]).into()))
 }

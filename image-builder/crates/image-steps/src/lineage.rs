@@ -1,5 +1,6 @@
 //! Which step made what, and which removed it: for the manifest of an image, and for the difference of two.
 
+use crate::chain::CHAIN_MAX;
 use image_tree::{BlobHash, ChangeKind, ImagePath, Store, StoreError, Tree, diff};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,7 +61,9 @@ impl Archives {
 
     fn follow(&mut self, lineage: &[LineageStep], way: &mut Vec<String>, store: &Store) -> Result<(), StoreError> {
         for hash in lineage.iter().filter_map(|step| step.unpacked.as_ref()) {
-            if self.0.contains_key(hash) || way.contains(hash) {
+            // Archives of archives may have been packed for years. What came so long before them is of no interest, and reading
+            // all of it would need a deep stack.
+            if self.0.contains_key(hash) || way.contains(hash) || way.len() == CHAIN_MAX {
                 continue;
             }
             let bytes = store.record_get(ARCHIVE, hash.as_bytes())?;

@@ -1,7 +1,7 @@
 //! Which templates make what another one takes.
 
 use crate::build::BuildError;
-use crate::chain::Link;
+use crate::chain::{CHAIN_MAX, Link, too_long};
 use crate::engine::EngineError;
 use crate::inputs::{MadeBy, made_by};
 use crate::request::load_with;
@@ -59,7 +59,7 @@ impl Session<'_> {
         let mut providers: BTreeMap<(String, String), Provider> = BTreeMap::new();
         let (group, name) = chain.last().and_then(|link| link.subject.split_once('/')).unwrap_or_default();
         for (wanted, place) in wants(template, group, name) {
-            let Some(provider) = self.provider(&wanted, &place, features)? else { continue };
+            let Some(provider) = self.provider(&wanted, &place, features, chain.len())? else { continue };
             let key = (provider.group.clone(), provider.name.clone());
             let takes = &mut providers.entry(key).or_insert(provider).takes;
             let name = match wanted {
@@ -73,8 +73,15 @@ impl Session<'_> {
         Ok(providers.into_values().collect())
     }
 
-    /// The template that has to be built for what is wanted; none if what is there is taken as it is.
-    fn provider(&self, wanted: &Wanted, place: &Origin, features: &Features) -> Result<Option<Provider>, BuildError> {
+    /// The template that has to be built for what is wanted, after so many on the way to it; none if what is there is taken
+    /// as it is.
+    fn provider(
+        &self,
+        wanted: &Wanted,
+        place: &Origin,
+        features: &Features,
+        depth: usize,
+    ) -> Result<Option<Provider>, BuildError> {
         if self.request.no_deps {
             return self.require_present(wanted, place, None).map(|()| None);
         }
@@ -87,7 +94,7 @@ impl Session<'_> {
             Found::Several(names) => return Err(self.ambiguous(wanted, place, &names)),
             Found::One(provider) => *provider,
         };
-        if let Some(reason) = self.impossible(&provider)? {
+        if let Some(reason) = self.impossible(&provider, depth)? {
             // It cannot run here, so what is there counts, wherever it came from.
             return self.require_present(wanted, place, Some((&provider, &reason))).map(|()| None);
         }
@@ -229,20 +236,23 @@ impl Session<'_> {
     }
 
     /// Why a template cannot be built here: because of one of its own steps, or because it takes something that is not
-    /// there from a template that cannot. Found out once in a run for each.
-    fn impossible(&self, provider: &Provider) -> Result<Option<String>, BuildError> {
+    /// there from a template that cannot. Found out once in a run for each. There are `depth` templates on the way to it.
+    fn impossible(&self, provider: &Provider, depth: usize) -> Result<Option<String>, BuildError> {
         let key = (format!("{}/{}", provider.group, provider.name), provider.features.to_directives());
         if let Some(known) = self.impossible.borrow().get(&key) {
             return Ok(known.clone());
         }
+        if depth >= CHAIN_MAX {
+            return Err(too_long(&key.0, Some(&provider.place)));
+        }
         // In a circle nothing is; building it tells of that.
         self.impossible.borrow_mut().insert(key.clone(), None);
-        let reason = self.why_impossible(provider)?;
+        let reason = self.why_impossible(provider, depth)?;
         self.impossible.borrow_mut().insert(key, reason.clone());
         Ok(reason)
     }
 
-    fn why_impossible(&self, provider: &Provider) -> Result<Option<String>, BuildError> {
+    fn why_impossible(&self, provider: &Provider, depth: usize) -> Result<Option<String>, BuildError> {
         let target = target::unsupported(&provider.template.target).map(|diagnostic| diagnostic.message().to_owned());
         if let Some(reason) = steps::unsupported(&provider.template, self.request.svccfg.is_some()).or(target) {
             return Ok(Some(reason));
@@ -252,7 +262,7 @@ impl Session<'_> {
                 continue;
             }
             let Found::One(before) = self.find_provider(&wanted, &place, &provider.features)? else { continue };
-            if let Some(reason) = self.impossible(&before)? {
+            if let Some(reason) = self.impossible(&before, depth + 1)? {
                 return Ok(Some(format!("it needs {}/{}, and {reason}", before.group, before.name)));
             }
         }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use image_steps::{Progress, Silent, plan};
+use image_steps::{Progress, Silent, build, plan};
 use std::sync::Arc;
 use support::Bench;
 use test_judge::processor_time;
@@ -34,8 +34,28 @@ fn a_plan_of_a_chain_looks_at_each_stage_once() {
         };
         (0..5).map(once).min().flatten()
     };
-    let (Some(short), Some(long)) = (cost(10), cost(150)) else { return };
+    let (Some(short), Some(long)) = (cost(8), cost(120)) else { return };
     // Fifteen times as long a chain; with a look at all before each it would be 225 times as much. Caches that others empty
     // make a difference, too.
-    assert!(long < 75 * short, "{short:?} for 10 stages and {long:?} for 150");
+    assert!(long < 75 * short, "{short:?} for 8 stages and {long:?} for 120");
+}
+
+/// The stack of a thread is at its end after a few hundred.
+#[test]
+fn a_way_of_too_many_templates_is_refused_and_not_followed() {
+    const MAX: usize = 128;
+    let bench = chain(2 * MAX);
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
+    let longest = format!("t{}", MAX - 1);
+    assert_eq!(plan(&bench.request(&longest), &progress).expect("a plan").len(), MAX);
+    let told = bench.failure(&format!("t{MAX}"));
+    assert!(told.contains("g/t0 would be template 129 on a way of templates that need each other"), "{told}");
+    assert!(told.contains("build one after the other, each with `--no-deps`"), "{told}");
+    let told = bench.failure(&format!("t{}", 2 * MAX - 1));
+    assert!(told.contains(&format!("g/t{} would be template 129", MAX - 1)), "{told}");
+    build(&bench.request(&longest), &progress).expect("it builds");
+    // What is there changes nothing of that: all of it would be looked at again.
+    assert!(bench.failure(&format!("t{MAX}")).contains("template 129"));
+    let alone = image_steps::BuildRequest { no_deps: true, ..bench.request(&format!("t{MAX}")) };
+    build(&alone, &progress).expect("what it needs is there");
 }

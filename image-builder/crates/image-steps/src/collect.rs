@@ -2,7 +2,8 @@
 
 use crate::build::BuildError;
 use crate::engine::{ENDS, cache, recorded};
-use crate::history::History;
+use crate::evidence::EVIDENCE;
+use crate::history::{History, OutputKey};
 use crate::inputs::MADE;
 use crate::lineage::{ARCHIVE, Lineage};
 use crate::lock::WorkspaceLock;
@@ -11,6 +12,7 @@ use crate::progress::Progress;
 use crate::session::open_store;
 use crate::snapshot::{LINEAGE, SNAPSHOT, Snapshot};
 use crate::state::SavedState;
+use crate::target::TARGET;
 use crate::workspace::{Location, Workspace, WorkspaceError};
 use image_tree::{GcRoots, Record, Store, StoreError};
 use serde::Serialize;
@@ -60,6 +62,12 @@ fn bytes(store: &Store) -> Result<u64, BuildError> {
 
 /// Removes the records of steps that are in no history; answers what the others, snapshots among them, need.
 fn forget_steps(store: &Store, collected: &mut Collected) -> Result<GcRoots, StoreError> {
+    History::forget_other_versions(store)?;
+    for namespace in [EVIDENCE, TARGET] {
+        for record in store.records(namespace)?.iter().filter(|record| !OutputKey::is_one(&record.key)) {
+            store.record_remove(namespace, &record.key)?;
+        }
+    }
     let needed = History::all_keys(store)?;
     let mut roots = GcRoots::default();
     let mut keep = |state: &SavedState, store: &Store| {

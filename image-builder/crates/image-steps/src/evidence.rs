@@ -32,6 +32,8 @@ pub const MANIFEST_SUFFIX: &str = ".manifest.jsonl";
 pub const EVIDENCE_SUFFIX: &str = ".evidence.json";
 /// What the checksum of a file is called: the file's name, a dot, and this.
 pub(crate) const SHA256_SUFFIX: &str = "sha256";
+/// Where it is kept which files the evidence of an output is of.
+pub(crate) const EVIDENCE: &str = "evidence";
 /// Changes when the same output would get other evidence.
 const VERSION: u32 = 3;
 
@@ -97,7 +99,7 @@ struct Written {
 
 impl Written {
     fn read(context: &Context<'_>) -> Option<Self> {
-        let bytes = context.store.record_get("evidence", context.output_key().as_bytes()).ok().flatten()?;
+        let bytes = context.store.record_get(EVIDENCE, context.output_key().as_bytes()).ok().flatten()?;
         serde_json::from_slice(&bytes).ok()
     }
 
@@ -168,7 +170,7 @@ impl Subject<'_> {
         put(&path, &text)?;
         sync_parent(&path).map_err(|source| EvidenceError::File { operation: "make durable", path, source })?;
         let written = serde_json::to_vec(&self.written(context)?).expect("numbers are JSON");
-        context.store.record_put("evidence", context.output_key().as_bytes(), &written).map_err(EvidenceError::Store)
+        context.store.record_put(EVIDENCE, context.output_key().as_bytes(), &written).map_err(EvidenceError::Store)
     }
 
     fn write_manifest(&self, tree: &Tree, traced: &Traced<'_>, context: &Context<'_>) -> Result<(), EvidenceError> {

@@ -3,7 +3,7 @@
 use crate::engine::ENGINE_VERSION;
 use crate::inputs::Input;
 use crate::state::SavedState;
-use image_tree::{Store, StoreError};
+use image_tree::{Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -54,6 +54,11 @@ impl OutputKey {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether a record's key is one. Earlier versions had the output's name alone.
+    pub(crate) fn is_one(key: &[u8]) -> bool {
+        key.contains(&0)
     }
 }
 
@@ -186,6 +191,37 @@ impl History {
         self.size.as_ref()
     }
 
+    /// Forgets what earlier versions have left that no build of this one can find: what they remembered by the name of the
+    /// output alone, and keys of steps, which have the version in them. Of a build that came to its end it is kept that
+    /// there was one, for `plan` to say so.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub(crate) fn forget_other_versions(store: &Store) -> Result<(), StoreError> {
+        for namespace in [FINISHED, UNFINISHED] {
+            for record in store.records(namespace)? {
+                let is_known = read_record(&record).is_some_and(|history| history.is_of_this_version());
+                let is_told = namespace == FINISHED && OutputKey::is_one(&record.key);
+                if !is_known && !is_told {
+                    store.record_remove(namespace, &record.key)?;
+                }
+            }
+        }
+        for (namespace, of) in [(FINISHED_CHAIN, FINISHED), (UNFINISHED_CHAIN, UNFINISHED), (UNDER_WAY, UNFINISHED)] {
+            for record in store.records(namespace)? {
+                let history = read(of, &OutputKey(record.key.clone()), store);
+                if !history.is_some_and(|history| history.is_of_this_version()) {
+                    store.record_remove(namespace, &record.key)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_of_this_version(&self) -> bool {
+        self.version == ENGINE_VERSION
+    }
+
     /// The keys of all that the newest finished build of every output is made of, and later ones that are not: their own
     /// steps, and those of all templates before them as they were then.
     ///
@@ -193,7 +229,7 @@ impl History {
     /// When the store cannot be read.
     pub(crate) fn all_keys(store: &Store) -> Result<Keys, StoreError> {
         let histories = store.records(FINISHED)?.into_iter().chain(store.records(UNFINISHED)?);
-        let histories = histories.filter_map(|record| serde_json::from_slice::<Self>(&record.value).ok());
+        let histories = histories.filter_map(|record| read_record(&record)).filter(Self::is_of_this_version);
         let mut keys = Keys(histories.flat_map(|history| history.steps.into_iter().map(|step| step.key)).collect());
         for namespace in [UNDER_WAY, FINISHED_CHAIN, UNFINISHED_CHAIN] {
             for record in store.records(namespace)? {
@@ -209,7 +245,7 @@ impl History {
     /// When the store cannot be read.
     pub(crate) fn all_inputs(store: &Store) -> Result<BTreeSet<String>, StoreError> {
         let histories = store.records(FINISHED)?.into_iter().chain(store.records(UNFINISHED)?);
-        let histories = histories.filter_map(|record| serde_json::from_slice::<Self>(&record.value).ok());
+        let histories = histories.filter_map(|record| read_record(&record));
         Ok(histories.flat_map(|history| history.inputs()).map(|input| input.hash).collect())
     }
 
@@ -229,7 +265,7 @@ impl History {
     /// Why the result of the last of these steps is not known, though that of the one before it is. The steps begin with
     /// the state `start`.
     pub(crate) fn why(&self, now: &[Now<'_>], start: &str) -> String {
-        if self.version != ENGINE_VERSION {
+        if !self.is_of_this_version() {
             return "the last build was done by another version of image-builder".to_owned();
         }
         let (common, last) = (self.common(now), now.len() - 1);
@@ -334,6 +370,10 @@ fn write_chain(namespace: &str, chain: &Keys, output: &OutputKey, store: &Store)
         return Ok(());
     }
     store.record_put(namespace, &output.0, &value)
+}
+
+fn read_record(record: &Record) -> Option<History> {
+    serde_json::from_slice(&record.value).ok()
 }
 
 fn read(namespace: &str, output: &OutputKey, store: &Store) -> Option<History> {

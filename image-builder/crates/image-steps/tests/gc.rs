@@ -3,6 +3,7 @@
 mod support;
 
 use image_steps::{Progress, Silent, StepState, build, collect, plan};
+use image_tree::Store;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -101,6 +102,39 @@ fn a_long_build_that_is_killed_keeps_all_that_it_has_done() {
     kill(&bench, &killed);
     tidy_up(&bench);
     assert_eq!(cached(&bench, &killed).into_iter().filter(|cached| *cached).count(), 601);
+}
+
+/// Records of earlier versions lay there until `clean`: of outputs by their names alone, and of steps under keys that
+/// have the version in them.
+#[test]
+fn what_earlier_versions_remembered_is_forgotten() {
+    let bench = Bench::new();
+    let of = steps(&[DIR, &contents("/etc/a", "a")]);
+    bench.template("t", &of).build("t").expect("it builds");
+    let store = || Store::open(bench.path("work/store")).expect("the store");
+    let count = |namespace: &str| store().records(namespace).expect("records").len();
+    let put = |namespace: &str, key: &[u8], value: &[u8]| store().record_put(namespace, key, value).expect("written");
+    let history = store().records("history").expect("records").remove(0);
+    let old = String::from_utf8(history.value).expect("JSON").replace("image-steps ", "image-steps 0.");
+    for namespace in ["history", "history-chain", "history-unfinished", "target", "evidence"] {
+        put(namespace, b"g-t", old.as_bytes());
+    }
+    tidy_up(&bench);
+    assert_eq!(cached(&bench, &of), [true; 2]);
+    for (namespace, left) in [("history", 1), ("history-chain", 0), ("history-unfinished", 0), ("target", 0)] {
+        assert_eq!(count(namespace), left, "{namespace}");
+    }
+    assert_eq!((count("evidence"), count("step")), (0, 2));
+    // A step that only a build of an earlier version is made of has a key that no step has any more.
+    put("history", &history.key, old.as_bytes());
+    put("history-chain", &history.key, &[7; 32]);
+    put("history-unfinished", &history.key, old.as_bytes());
+    tidy_up(&bench);
+    assert_eq!((count("step"), count("history-chain"), count("history-unfinished")), (0, 0, 0));
+    let progress: Arc<dyn Progress> = Arc::new(Silent);
+    let planned = plan(&bench.request("t"), &progress).expect("a plan");
+    let why = planned[0].steps[0].why.as_deref();
+    assert_eq!(why, Some("the last build was done by another version of image-builder"));
 }
 
 /// Builds `name`, with a feature or without one; answers the steps that ran.

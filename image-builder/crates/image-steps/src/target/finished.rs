@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The namespace of these records in the store.
-const NAMESPACE: &str = "target";
+pub(crate) const TARGET: &str = "target";
 
 /// Whose image it is: the template that makes it, and what it is called without an extension, which is what its kind decides.
 pub(super) struct Name {
@@ -34,7 +34,7 @@ impl Name {
             let is_other = name.template != self.template && name.key() == record.key;
             Some((name, is_other.then(|| serde_json::from_slice(&record.value).ok())??))
         };
-        store.records(NAMESPACE).unwrap_or_default().into_iter().filter_map(other).collect()
+        store.records(TARGET).unwrap_or_default().into_iter().filter_map(other).collect()
     }
 
     /// What it is called with an extension; the stem may have dots.
@@ -85,7 +85,7 @@ pub(super) struct Finished {
 impl Finished {
     /// The image of that name, as it was when it was written last; nothing when none was.
     pub(super) fn read(name: &Name, store: &Store) -> Self {
-        let bytes = store.record_get(NAMESPACE, &name.key()).ok().flatten();
+        let bytes = store.record_get(TARGET, &name.key()).ok().flatten();
         bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
@@ -105,7 +105,7 @@ impl Finished {
     pub(super) fn write(&self, name: &Name, store: &Store) -> Result<(), TargetError> {
         let value = serde_json::to_vec(self).expect("text and numbers are JSON");
         let remember = |source| TargetError::Remember { path: name.stem.clone(), source };
-        store.record_put(NAMESPACE, &name.key(), &value).map_err(remember)
+        store.record_put(TARGET, &name.key(), &value).map_err(remember)
     }
 
     /// What tells its files from others, in their order.

@@ -20,6 +20,7 @@ pub(crate) use check::problems;
 pub use datasets::DatasetError;
 use disk_image::illumos::IllumosDiskError;
 use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
+pub(crate) use finished::TARGET;
 use finished::{Finished, Name, Recipe};
 use forms::{Before, Forms};
 pub(crate) use forms::{COMPLETE, WRITING, end_placing, put_in_place};

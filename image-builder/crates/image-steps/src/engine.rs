@@ -29,7 +29,7 @@ use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else. Since 10, mediators, overlays, hard links and
 /// directories that go are kept in an image as the packaging system's own client keeps them.
-pub(crate) const ENGINE_VERSION: &str = "image-steps 10";
+pub(crate) const ENGINE_VERSION: &str = "image-steps 11";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]

@@ -165,6 +165,27 @@ fn other_programs_read_every_node_back() {
     assert!(listing.contains(&format!("{long}2")), "{listing}");
 }
 
+/// As with `-cache-inodes` of mkisofs: the names of one file lead to one content.
+#[test]
+fn hard_links_share_their_content() {
+    let mut scene = Scene::new();
+    scene.file("/one", &bytes(5000, 1), (0, 0), 0o644).file("/other", &bytes(5000, 2), (0, 0), 0o644);
+    let path = |text: &str| ImagePath::new(text).expect("a path");
+    scene.tree.hard_link(&path("/one"), &path("/two")).expect("a link");
+    scene.image(&options()).expect("an image");
+    let Some(listing) = approve("isoinfo", "genisoimage", &["-R", "-l", "-i", text(&scene.iso())]) else { return };
+    let line = |name: &str| -> Vec<&str> {
+        let found = listing.lines().find(|line| line.split_whitespace().last() == Some(name)).expect(name);
+        found.split_whitespace().collect()
+    };
+    // Mode, names, owner, group, bytes; then where the content is, in brackets.
+    let place = |name: &str| listing.lines().find(|line| line.ends_with(&format!(" {name} "))).map(str::to_owned);
+    let content = |name: &str| place(name).and_then(|line| Some(line.split_once('[')?.1.split_once(']')?.0.to_owned()));
+    assert_eq!((line("one")[1], line("two")[1], line("other")[1]), ("2", "2", "1"), "{listing}");
+    assert!(content("one").is_some() && content("one") == content("two"), "{listing}");
+    assert_ne!(content("one"), content("other"), "{listing}");
+}
+
 #[test]
 fn the_volume_descriptor_is_as_others_read_it() {
     let mut scene = Scene::new();

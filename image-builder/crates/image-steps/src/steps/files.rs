@@ -209,7 +209,7 @@ pub(super) fn join_files(
         let is_output = at.join(name).is_ok_and(|child| child == output);
         let Some(content) = node.content().filter(|_| wants(name) && !is_output) else { continue };
         let bytes = context.store.read_blob(content.blob()).map_err(store("read", dir))?;
-        let trimmed = bytes.trim_ascii();
+        let trimmed = std::str::from_utf8(&bytes).map_or(bytes.trim_ascii(), |text| text.trim().as_bytes());
         if !trimmed.is_empty() {
             text.extend_from_slice(trimmed);
             text.push(b'\n');

@@ -101,7 +101,8 @@ impl Lines {
     }
 }
 
-fn counted(steps: usize) -> String {
+/// So many steps, in words.
+pub(crate) fn counted(steps: usize) -> String {
     format!("{steps} {}", if steps == 1 { "step" } else { "steps" })
 }
 

@@ -251,6 +251,9 @@ fn findings_are_for_machines_too() {
     let ufs = template("g/ufs");
     assert_eq!((ufs["good"].clone(), ufs["not_possible_here"].as_array().map(Vec::len)), (true.into(), Some(1)));
     let said = scene.run("check -g g -n ufs").stdout_text();
+    let one = r#"{ "dataset": { "name": "d" }, "steps": [ { "t": "remove_files", "pattern": "*.h" } ] }"#;
+    scene.write("templates/g/one.json", one);
+    assert_eq!(scene.run("check -g g -n one").stdout_text(), "g/one: 1 step, good\n");
     assert!(said.contains("g/ufs: 0 steps, good") && said.contains("`ufs` cannot be written yet"), "{said}");
 }
 

@@ -27,8 +27,8 @@ use image_tree::{ImagePath, LoadError, StoreError};
 use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
 
-/// Changes when a step would turn the same inputs into something else. Since 10, mediators, overlays, hard links and
-/// directories that go are kept in an image as the packaging system's own client keeps them.
+/// Changes when a step would turn the same inputs into something else. Since 11, `assemble_files` trims all white space that
+/// Unicode has.
 pub(crate) const ENGINE_VERSION: &str = "image-steps 11";
 
 /// A build stopped.

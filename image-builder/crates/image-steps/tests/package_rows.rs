@@ -116,3 +116,13 @@ fn origins_and_mirrors_take_the_place_of_those_before() {
     assert_eq!(of_q(&[&lists, &set(r#""uri": "http://c/""#)]), ["origins = ['http://c/']", several[1]]);
     assert_eq!(of_q(&[&lists, &set(r#""mirror_uri": "http://o/""#)]), [several[0], "mirrors = ['http://o/']"]);
 }
+
+/// Public templates give a publisher mirrors that has an origin only with a feature.
+#[test]
+fn a_publisher_with_nothing_but_mirrors_is_in_nobodys_way() {
+    let (bench, publishers) = scene();
+    let mirrored = r#"{ "t": "pkg_set_publisher", "publisher": "extra", "mirror_uri": "http://127.0.0.1:1/extra/" }"#;
+    image(&bench, &publishers, &[mirrored, APP]).expect("it builds");
+    assert!(has(&bench, "/opt/app"));
+    assert!(bench.text("out.tar", "/var/pkg/pkg5.image").contains("mirrors = ['http://127.0.0.1:1/extra/']"));
+}

@@ -149,6 +149,28 @@ fn a_link_among_the_source_files_is_an_error_and_not_passed_over() {
 }
 
 #[test]
+fn certificates_are_found_as_source_files_are() {
+    let approve = |name: &str| format!(r#"{{ "t": "pkg_approve_ca_cert", "publisher": "p", "certfile": "{name}" }}"#);
+    let load_with = |name: &str| {
+        let files = MemoryFiles::new()
+            .file("t/g/main.json", main_with(&approve(name)))
+            .file("t/g/files/both.pem", "")
+            .file("t/files/both.pem", "")
+            .file("t/files/global.pem", "");
+        load(&request(), &files)
+    };
+    for (name, path) in [("both.pem", "t/g/files/both.pem"), ("global.pem", "t/files/global.pem")] {
+        match &load_with(name).expect("loads").steps[0].step {
+            Step::PkgApproveCaCert(step) => assert_eq!(step.path, PathBuf::from(path)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let error = load_with("files/global.pem").expect_err("it is below `files/` in any case");
+    assert_eq!(codes(&error), ["template::file-not-found"]);
+    assert!(error.list()[0].help_text().is_some_and(|help| help.contains("write `global.pem`")), "{error:?}");
+}
+
+#[test]
 fn a_linked_include_is_passed_over_with_a_warning() {
     let files = MemoryFiles::new()
         .file("t/g/main.json", main_with(&include("x")))

@@ -2,6 +2,7 @@
 
 use super::rows::{ROW, rows};
 use super::{duration, escaped, rectangle, words};
+use crate::terminal::counted;
 use image_steps::TemplateRun;
 
 const WIDTH: f64 = 250.0;
@@ -109,7 +110,7 @@ fn draw_box(run: &TemplateRun, place: Place, drawing: &mut String) {
     let class = if is_busy { "node busy" } else { "node" };
     drawing.push_str(&rectangle([x, y, WIDTH, height], class, &run.template));
     drawing.push_str(&words(x + 12.0, y + 20.0, WIDTH - 24.0, "name", &run.template));
-    let below = format!("{}: {done} of {} steps done, {}", run.target, run.steps.len(), duration(run.seconds));
+    let below = format!("{}: {done} of {} done, {}", run.target, counted(run.steps.len()), duration(run.seconds));
     drawing.push_str(&words(x + 12.0, y + 37.0, WIDTH - 24.0, "dim", &below));
     let rows = rows(run);
     let middle = |index: usize| y + HEAD + (index as f64 + 0.5) * ROW;

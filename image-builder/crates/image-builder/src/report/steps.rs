@@ -1,6 +1,7 @@
 //! Every step of every template, in a table.
 
 use super::{duration, escaped};
+use crate::terminal::counted;
 use image_steps::TemplateRun;
 use std::fmt::Write as _;
 
@@ -9,8 +10,8 @@ pub(super) fn table(runs: &[TemplateRun]) -> String {
     for run in runs.iter().rev() {
         let done = run.steps.iter().filter(|step| !step.cached).count();
         let open = if done > 0 { " open" } else { "" };
-        let (template, steps, seconds) = (escaped(&run.template), run.steps.len(), duration(run.seconds));
-        write!(text, "<details{open}><summary>{template}: {done} of {steps} steps done, {seconds}</summary><table>")
+        let (template, steps, seconds) = (escaped(&run.template), counted(run.steps.len()), duration(run.seconds));
+        write!(text, "<details{open}><summary>{template}: {done} of {steps} done, {seconds}</summary><table>")
             .expect("writing to a string");
         for (number, step) in run.steps.iter().enumerate() {
             let (class, state) = if step.cached { (" class=\"was-cached\"", "cached") } else { ("", "done") };

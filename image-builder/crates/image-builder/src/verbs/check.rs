@@ -7,6 +7,7 @@ use crate::arguments::Check;
 use crate::failure::Failure;
 use crate::inspect::print_lines;
 use crate::places::Places;
+use crate::terminal::counted;
 use image_steps::{BuildError, BuildRequest, Neighbour};
 use miette::Report;
 use serde_json::{Value, json};
@@ -165,7 +166,7 @@ fn tell(finding: &mut Finding, told: &mut Told) -> Result<(), Failure> {
         eprintln!("{:?}", Report::new(warning));
     }
     print_lines(|output| {
-        writeln!(output, "{}: {steps} step{}, good", finding.subject, if steps == 1 { "" } else { "s" })?;
+        writeln!(output, "{}: {}, good", finding.subject, counted(steps))?;
         for diagnostic in each_once(&finding.not_here) {
             let place = diagnostic.origin().map(|origin| format!(" ({origin})")).unwrap_or_default();
             writeln!(output, "    cannot be built here: {}{place}", diagnostic.message())?;

@@ -84,7 +84,7 @@ fn print_graph(output: &mut dyn Write, planned: &[PlannedTemplate]) -> io::Resul
         let state = match (to_do, image) {
             (0, false) => "nothing to do".to_owned(),
             (0, true) => "writes the image".to_owned(),
-            (count, _) => format!("{count} of {} steps", template.steps.len()),
+            (count, _) => format!("{count} of {}", terminal::counted(template.steps.len())),
         };
         writeln!(output, "  {}. {}: {state}", number + 1, template.subject)?;
         for need in &template.needs {

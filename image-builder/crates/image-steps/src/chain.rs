@@ -44,7 +44,7 @@ fn circle(chain: &[Link]) -> EngineError {
 }
 
 /// More templates than these on one way do not fit on the stack of a thread, and have no use that anybody knows of.
-pub(crate) const CHAIN_MAX: usize = 128;
+pub(crate) const CHAIN_MAX: usize = 100;
 
 /// The way is too long to go on to `subject`, which is needed at `place`.
 pub(crate) fn too_long(subject: &str, place: Option<&Origin>) -> BuildError {

@@ -4,10 +4,11 @@ mod common;
 
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::{Duration, Instant};
 
 use common::server::{T_GETATTR, T_LOPEN, T_READ, T_READDIR, T_WALK};
 use common::share::{Content, Sent};
-use common::{Bench, RELEASE, path, round};
+use common::{Bench, PATIENCE, RELEASE, path, round};
 use ninep_mirror::mirror::MirrorError;
 
 fn keys(bench: &Bench) -> Vec<String> {
@@ -246,6 +247,37 @@ fn another_share_or_an_empty_one_changes_nothing() {
     let error = round(&mut mirror, &mut session).unwrap_err();
     assert!(matches!(error, MirrorError::WrongShare { .. }), "{error}");
     assert_eq!(bench.files(), before);
+    // Between two passes only the executables are looked at.
+    mirror.look_at_executables(&mut session).unwrap();
+    let give_up = Instant::now() + PATIENCE;
+    let error = loop {
+        assert!(Instant::now() < give_up, "the second look does not come");
+        match mirror.settle(&mut session) {
+            Ok(()) => std::thread::sleep(Duration::from_millis(2)),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, MirrorError::WrongShare { .. }), "{error}");
+    assert_eq!(bench.files(), before);
+}
+
+#[test]
+fn a_destination_that_is_taken_away_ends_the_round() {
+    for own_only in [false, true] {
+        let bench = Bench::with_files();
+        let (mut mirror, mut session) = (bench.mirror(), bench.session());
+        round(&mut mirror, &mut session).unwrap();
+        let taken = bench.destination().join(if own_only { ".ninep-mirror" } else { "" });
+        std::fs::rename(&taken, bench.directory.path().join("taken")).unwrap();
+        std::fs::create_dir(&taken).unwrap();
+        let error = round(&mut mirror, &mut session).unwrap_err();
+        assert!(error.to_string().ends_with("repo was removed or replaced while the mirror ran"), "{error}");
+        assert!(mirror.is_destination_gone());
+        drop(mirror);
+        bench.round();
+        assert!(!bench.mirror().is_destination_gone(), "another start makes it anew");
+        assert_eq!(bench.files()["README.md"], "read me");
+    }
 }
 
 #[test]
@@ -357,9 +389,17 @@ fn a_damaged_index_leaves_what_is_known() {
     let (mut mirror, mut session) = (bench.mirror(), bench.session());
     round(&mut mirror, &mut session).unwrap();
     let before = bench.files();
+    let index = bench.share.host().nodes[".git/index"].clone();
     bench.share.file(".git/index", "DIRC and then nothing");
-    round(&mut mirror, &mut session).unwrap();
+    bench.log.take();
+    assert_eq!(round(&mut mirror, &mut session).unwrap().problems, 1);
     assert_eq!(bench.files(), before);
+    let told = bench.log.take();
+    assert!(told.len() == 1 && told[0].starts_with("problem: .git/index: "), "{told:?}");
+    assert_eq!(round(&mut mirror, &mut session).unwrap().problems, 1, "as long as it is so");
+    assert_eq!(bench.log.take(), [""; 0], "and it is told once");
+    bench.share.host().nodes.insert(".git/index".to_owned(), index);
+    assert_eq!(round(&mut mirror, &mut session).unwrap().problems, 0);
 }
 
 #[test]

@@ -70,6 +70,17 @@ impl Destination {
         &self.path
     }
 
+    /// Whether its path leads elsewhere by now, or nowhere, or its own directory is another.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let is_same = |now: Result<Stat, Errno>, held: &OwnedFd| match (now, rustix::fs::fstat(held)) {
+            (Ok(now), Ok(held)) => (now.st_dev, now.st_ino) == (held.st_dev, held.st_ino),
+            _ => false,
+        };
+        let own = rustix::fs::statat(&self.root, OWN_DIRECTORY, AtFlags::SYMLINK_NOFOLLOW);
+        !(is_same(rustix::fs::stat(&self.path), &self.root) && is_same(own, &self.own))
+    }
+
     /// Whether the copy of this version is in place, as far as size, time and kind tell. It is not after somebody
     /// changed it, or when the machine went down before its content was on the disk.
     #[must_use]

@@ -69,6 +69,12 @@ pub enum DestinationError {
         /// The destination.
         path: PathBuf,
     },
+    /// Somebody took the destination away; what is written to it now, nobody finds.
+    #[error("{} was removed or replaced while the mirror ran", path.display())]
+    Gone {
+        /// The destination.
+        path: PathBuf,
+    },
     /// The file that says what belongs to the mirror makes no sense.
     #[error("{} makes no sense", path.display())]
     Damaged {
@@ -87,7 +93,7 @@ impl DestinationError {
             Self::Io { source, .. } => {
                 matches!(Errno::from_io_error(source), Some(Errno::NAMETOOLONG | Errno::ILSEQ | Errno::INVAL))
             }
-            Self::Busy { .. } | Self::Damaged { .. } => false,
+            Self::Busy { .. } | Self::Gone { .. } | Self::Damaged { .. } => false,
         }
     }
 }

@@ -60,24 +60,34 @@ impl Listing {
     }
 }
 
-/// Finds out what is wanted; `None` when `known` still holds.
+/// What is wanted now.
+pub(super) enum Refreshed {
+    /// This.
+    Fresh(Listing),
+    /// What is known already.
+    AsKnown,
+    /// What is known already, because nobody can say, for this reason.
+    Unknown(String),
+}
+
+/// Finds out what is wanted.
 pub(super) fn refresh(
     session: &mut Session,
     rules: &Rules,
     limits: &Limits,
     tracked_only: bool,
     known: Option<&Listing>,
-) -> Result<Option<Listing>, MirrorError> {
+) -> Result<Refreshed, MirrorError> {
     let reason = if tracked_only {
         let known_index = match known {
             Some(Listing { source: Source::Index(version), .. }) => Some(version),
             _ => None,
         };
         match from_index(session, rules, limits, known_index)? {
-            FromIndex::Fresh(listing) => return Ok(Some(listing)),
-            FromIndex::AsKnown => return Ok(None),
+            FromIndex::Fresh(listing) => return Ok(Refreshed::Fresh(listing)),
+            FromIndex::AsKnown => return Ok(Refreshed::AsKnown),
             // It is being replaced, or damaged; what was tracked before is a better guess than everything.
-            FromIndex::Unusable(_) if known_index.is_some() => return Ok(None),
+            FromIndex::Unusable(reason) if known_index.is_some() => return Ok(Refreshed::Unknown(reason)),
             FromIndex::Unusable(reason) | FromIndex::Nothing(reason) => reason,
         }
     } else {
@@ -85,7 +95,7 @@ pub(super) fn refresh(
     };
     let mut walk = everything::Walk::new(rules, limits, Source::Everything(reason));
     walk.run(session)?;
-    Ok(Some(walk.into_listing()))
+    Ok(Refreshed::Fresh(walk.into_listing()))
 }
 
 /// What git's index says.

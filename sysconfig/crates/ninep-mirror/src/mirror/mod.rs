@@ -34,7 +34,7 @@ use crate::report::{Event, Report, Round};
 use crate::selection::Rules;
 use crate::session::Session;
 use crate::stop::Stop;
-use listing::{Listing, Source};
+use listing::{Listing, Refreshed, Source};
 use pending::PendingChanges;
 use problems::Problems;
 
@@ -135,6 +135,12 @@ impl Mirror {
         self.report.event(event);
     }
 
+    /// Whether the destination was taken away.
+    #[must_use]
+    pub fn is_destination_gone(&self) -> bool {
+        self.destination.is_gone()
+    }
+
     /// Whether the share holds what it must hold.
     ///
     /// # Errors
@@ -152,15 +158,22 @@ impl Mirror {
     ///
     /// # Errors
     ///
-    /// When the server fails, or this is not the share that is expected.
+    /// When the server fails, this is not the share that is expected, or the destination is not there any more.
     pub fn begin_pass(&mut self, session: &mut Session) -> Result<(), MirrorError> {
         let started = Instant::now();
+        if self.destination.is_gone() {
+            return Err(DestinationError::Gone { path: self.destination.path().to_owned() }.into());
+        }
         Self::check_share(session, self.plan.expected.as_ref())?;
         let Plan { rules, limits, tracked_only, .. } = &self.plan;
         let fresh = listing::refresh(session, rules, limits, *tracked_only, self.listing.as_ref())?;
         self.directories = executables::directories(session, &rules.executables, limits)?;
-        if let Some(fresh) = fresh {
-            self.take_listing(fresh);
+        match fresh {
+            Refreshed::Fresh(listing) => self.take_listing(listing),
+            Refreshed::AsKnown => {}
+            Refreshed::Unknown(reason) => {
+                self.problem(None, &format!("{reason}: new files are not seen, and those tracked before are kept in step"));
+            }
         }
         self.pass = Some(Pass { started, next: 0, all_seen: None });
         self.see_unwanted();

@@ -182,6 +182,8 @@ impl Mirror {
         match self.wanted_version(session, path)? {
             Some(seen) => self.pending.retry(path, Some(seen)),
             None => {
+                // It may be gone because the whole share is.
+                Self::check_share(session, self.plan.expected.as_ref())?;
                 self.pending.drop(path);
                 self.remove(path)?;
                 self.solved(path);

@@ -217,7 +217,9 @@ impl<D: Driver> Runner<D> {
                     MirrorError::WrongShare { .. } => Outcome::NoShare,
                     _ => Outcome::Failed,
                 };
-                self.failed(&error, self.pace.once.then_some(outcome))
+                // Another start makes the destination anew.
+                let is_gone = self.mirror.is_destination_gone();
+                self.failed(&error, (self.pace.once || is_gone).then_some(outcome))
             }
         }
     }

@@ -32,9 +32,10 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
     };
     planner.steps.extend(choice(&selection, &state.record, choose));
     planner.stale_files();
+    let first = planner.steps.len();
     planner.stale_clients();
-    planner.stale_routes();
     planner.stale_addresses();
+    planner.stale_routes(first);
     if state.has_networkd {
         for selected in &selection.present {
             planner.networkd(selected)?;
@@ -122,13 +123,19 @@ impl Planner<'_> {
         }
     }
 
-    fn stale_routes(&mut self) {
+    /// The routes of ours that go, before the step `first`, which takes away the first address: with that the kernel takes its
+    /// routes off, and says nothing. Those that stay wanted are taken away and added again around it, so that whoever
+    /// undoes the steps has the address back before its routes.
+    fn stale_routes(&mut self, first: usize) {
+        let mut deletions = Vec::new();
         // One with another priority is somebody else's, such as a DHCP client's.
         for known in self.state.routes.iter().filter(|known| known.may_be_ours()) {
             let route = known.route;
             let Some(link) = self.state.links.iter().find(|link| link.index == known.index) else { continue };
             let is_ours = self.state.record.routes.iter().any(|ours| ours.route == route && is_over(ours, &link.name));
-            if !is_ours || self.of_kernel(&link.name).is_some_and(|wanted| wanted.routes.contains(&route)) {
+            let is_wanted = self.of_kernel(&link.name).is_some_and(|wanted| wanted.routes.contains(&route));
+            let goes = if is_wanted { self.is_cut(link, &route) } else { is_ours };
+            if !goes {
                 continue;
             }
             let change = Change::DeleteRoute { link: link.name.clone(), route };
@@ -139,8 +146,9 @@ impl Planner<'_> {
                 Risk::Disruptive,
                 change,
             );
-            self.steps.push(step.field("gateway", route.via.to_string(), None::<String>));
+            deletions.push(step.field("gateway", route.via.to_string(), None::<String>));
         }
+        self.steps.splice(first..first, deletions);
     }
 
     fn stale_addresses(&mut self) {
@@ -333,11 +341,10 @@ impl Planner<'_> {
     fn routes(&mut self, selected: &Selected, link: &LinuxLink) -> Result<(), PluginError> {
         for route in &selected.wanted.routes {
             let is_there = self.has_route(link, route);
-            let staying = self.staying(link);
-            let is_cut = self.removed.iter().any(|net| net.contains(&route.via)) && !is_on_link(route.via, &staying);
-            if is_there && link.up && !is_cut {
+            if is_there && link.up && !self.is_cut(link, route) {
                 continue;
             }
+            let staying = self.staying(link);
             let is_reachable = is_on_link(route.via, &selected.wanted.statics) || is_on_link(route.via, &staying);
             if !is_reachable && selected.wanted.optional {
                 // Its lease need not come. When it does, the plugin hears of it.
@@ -356,6 +363,11 @@ impl Planner<'_> {
             if is_reachable { self.steps.push(step) } else { self.after_leases.push(step) }
         }
         Ok(())
+    }
+
+    /// Whether the last address goes that leads to the gateway of a route.
+    fn is_cut(&self, link: &LinuxLink, route: &Route) -> bool {
+        self.removed.iter().any(|net| net.contains(&route.via)) && !is_on_link(route.via, &self.staying(link))
     }
 
     /// The networks of addresses that are on a link before the steps, and after them.

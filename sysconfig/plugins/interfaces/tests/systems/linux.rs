@@ -5,6 +5,7 @@ use std::fs;
 use sysconfig_platform::fake::linux::Machine;
 use sysconfig_platform::fake::linux::network::{Network, Server};
 use sysconfig_platform::stack::LinuxAddress;
+use sysconfig_plugin::Outcome;
 
 pub(crate) fn machine() -> Fixture<Machine> {
     let fixture = Fixture::new(Machine::start());
@@ -265,6 +266,43 @@ fn every_step_can_be_undone() {
             fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
         }
         assert_eq!(shown(&fixture), before);
+    }
+}
+
+/// With the last address of its network the kernel takes a route off, which no step had said: undoing brought the address
+/// back, and the machine could not be reached from elsewhere.
+#[test]
+fn what_is_undone_has_its_routes_again() {
+    let server = |fixture: &Fixture<Machine>| {
+        fixture.machine.network(|network| network.servers.get_mut("eth0").unwrap().router = None);
+    };
+    let wanted = |addresses: &str| {
+        format!("{}routes = [{{ to = \"10.77.0.0/16\", via = \"10.0.2.9\" }}]\n", with_router(addresses))
+    };
+    let addresses = ["[\"10.0.2.5/24\"]", "[\"10.0.2.6/24\"]", "[\"dhcp\"]"];
+    for (before, after) in [(0, 1), (0, 2), (2, 0)] {
+        let mut fixture = machine();
+        server(&fixture);
+        fixture.converge(&wanted(addresses[before]));
+        let look = |fixture: &Fixture<Machine>| {
+            let mut routes: Vec<_> = fixture.machine.network(|network| network.routes.clone());
+            routes.retain(|known| known.may_be_ours());
+            routes.sort_by_key(|known| known.route.to_string());
+            (shown(fixture), routes)
+        };
+        let present = look(&fixture);
+        assert_eq!(present.1.len(), 2);
+        fixture.harness.configure(config(&wanted(addresses[after])));
+        let steps = fixture.harness.converge().unwrap().steps;
+        assert_ne!(look(&fixture), present);
+        assert_eq!(look(&fixture).1, present.1, "the same routes, over another address");
+        for (step, outcome) in steps.iter().rev() {
+            // As the daemon does it: what was so already is not undone.
+            if *outcome == Outcome::Changed {
+                fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+            }
+        }
+        assert_eq!(look(&fixture), present, "{} to {}", addresses[before], addresses[after]);
     }
 }
 

@@ -11,10 +11,11 @@ mod entry;
 pub use entry::{open_to_others, remove_entry};
 
 use crate::Root;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// The mode of a file that did not exist before: system configuration that everybody may read.
@@ -82,6 +83,9 @@ impl FileError {
         | Self::Remove { source, .. }
         | Self::MakeDirectory { source, .. }) = self;
         match source.kind() {
+            io::ErrorKind::PermissionDenied if rustix::process::geteuid().is_root() => Some(
+                "even root may not: see that neither the file nor its directory is immutable (`lsattr -d`, `chattr -i`), and who serves its file system",
+            ),
             io::ErrorKind::PermissionDenied => Some("changing the system's files needs root"),
             io::ErrorKind::ReadOnlyFilesystem => Some("the file system is mounted read-only"),
             io::ErrorKind::StorageFull => Some("make room on the file system"),
@@ -116,11 +120,26 @@ impl Written {
 /// [`FileError::Resolve`] and [`FileError::Read`].
 pub fn read(root: &Root, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>, FileError> {
     let resolved = root.resolve(&path)?;
-    match fs::read(root.locate(resolved)) {
+    match contents(&root.locate(resolved)) {
         Ok(content) => Ok(Some(content)),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(FileError::Read { path: path.as_ref().to_owned(), source }),
     }
+}
+
+/// What a file holds. A pipe would keep whoever opens it until somebody writes, and a device may have no end; one that is
+/// empty, as the `/dev/null` behind a link that masks a file, is an empty file.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let kind = file.metadata()?.file_type();
+    let mut content = Vec::new();
+    if kind.is_file() || kind.is_dir() {
+        file.read_to_end(&mut content)?;
+    } else if !kind.is_char_device() || file.read(&mut [0])? > 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(content)
 }
 
 /// Reads a whole file as text; bytes that are not UTF-8 are replaced, so this is for looking only.
@@ -389,6 +408,23 @@ mod tests {
         assert_eq!(read_utf8(&root, "/etc/a").unwrap_err().to_string(), "cannot read /etc/a");
         assert!(set(&root, "/etc/a", None).unwrap().has_changed());
         assert!(!set(&root, "/etc/a", None).unwrap().has_changed());
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once_and_a_mask_is_empty() {
+        let (directory, root) = root();
+        let etc = directory.path().join("etc");
+        rustix::fs::mkfifoat(rustix::fs::CWD, etc.join("pipe"), Mode::RUSR).unwrap();
+        for (link, target) in [("endless", "/dev/zero"), ("mask", "/dev/null")] {
+            symlink(target, etc.join(link)).unwrap();
+        }
+        // Links are followed inside the root, so the real devices are only seen by the function itself.
+        assert_eq!(contents(&etc.join("mask")).unwrap(), b"");
+        for path in [etc.join("endless"), etc.join("pipe")] {
+            assert_eq!(contents(&path).unwrap_err().to_string(), "it is not a regular file");
+        }
+        assert_eq!(read(&root, "/etc/pipe").unwrap_err().to_string(), "cannot read /etc/pipe");
+        assert_eq!(contents(&etc).unwrap_err().raw_os_error(), Some(Errno::ISDIR.raw_os_error()));
     }
 
     #[test]

@@ -72,9 +72,13 @@ impl Fingerprints {
         Ok(())
     }
 
-    /// The keyed BLAKE3 hash of a value, as lowercase hexadecimal.
+    /// The keyed BLAKE3 hash of a value, as lowercase hexadecimal. The members of an object count in the order of their names:
+    /// many languages write them in another order each time, and what says the same is the same.
     pub fn of(&self, value: &impl Serialize) -> String {
-        let json = serde_json::to_vec(value).expect("values of the protocol have text keys only, so they serialise");
+        let text_keys = "values of the protocol have text keys only, so they serialise";
+        let mut value = serde_json::to_value(value).expect(text_keys);
+        value.sort_all_objects();
+        let json = serde_json::to_vec(&value).expect(text_keys);
         blake3::keyed_hash(&self.key, &json).to_hex().to_string()
     }
 }
@@ -100,6 +104,15 @@ mod tests {
         assert_ne!(hash, blake3::hash(b"\"hunter2\"").to_hex().to_string(), "nobody can try passwords without the key");
         let mode = std::fs::metadata(one.path().join("key.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn the_order_of_members_makes_no_difference_and_that_of_lists_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let (fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
+        let hash = |json: &str| fingerprints.of(&serde_json::from_str::<serde_json::Value>(json).unwrap());
+        assert_eq!(hash(r#"[{"a":1,"b":{"c":2,"d":3}}]"#), hash(r#"[{"b":{"d":3,"c":2},"a":1}]"#));
+        assert_ne!(hash("[1,2]"), hash("[2,1]"));
     }
 
     #[test]

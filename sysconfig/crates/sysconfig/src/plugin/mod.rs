@@ -5,6 +5,7 @@
 //! word and no fault.
 
 mod fault;
+mod interpreter;
 mod output;
 mod process;
 mod reader;

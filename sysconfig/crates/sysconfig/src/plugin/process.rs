@@ -20,6 +20,7 @@ use sysconfig_protocol::method::{Cancel, Notice, Shutdown};
 use sysconfig_protocol::{Call, Id, Message, Notification, PLUGIN_FD_VARIABLE, Request, Response, shape};
 
 use super::fault::{CallError, Fault, StartError};
+use super::interpreter;
 use super::output::PluginLog;
 use super::reader::{EventRate, Reader, Reporter};
 use crate::log::Log;
@@ -103,7 +104,8 @@ impl Launcher {
         let (output, printing) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).map_err(|errno| error(errno.into()))?;
         stream.set_write_timeout(Some(SLICE)).map_err(error)?;
         let reading = stream.try_clone().map_err(error)?;
-        let child = spawn(executable, &self.input, OwnedFd::from(theirs), printing).map_err(error)?;
+        let child = spawn(executable, &self.input, OwnedFd::from(theirs), printing)
+            .map_err(|source| error(interpreter::explain(executable, source)))?;
         let (sender, responses) = sync_channel(RESPONSES);
         let process = PluginProcess {
             instance,

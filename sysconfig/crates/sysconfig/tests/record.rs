@@ -6,7 +6,7 @@ use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use common::{Bench, Daemon};
 use plugin_testing::namespace::{self, sh};
 use serde_json::json;
-use sysconfig_protocol::admin::{Health, Ping, PluginState, StepResult, UndoChange};
+use sysconfig_protocol::admin::{Health, History, Ping, PluginRestart, PluginState, StepResult, UndoChange};
 
 fn is_told(daemon: &Daemon<'_>, what: &str) -> bool {
     daemon.problems().iter().any(|problem| problem.starts_with(&format!("state: {what}")))
@@ -47,6 +47,27 @@ fn what_was_undone_is_written_down_as_soon_as_it_can_be() {
     daemon.kill();
     let daemon = bench.start();
     assert_eq!(texts(&bench), both("old"), "{:?}", daemon.problems());
+    daemon.stop();
+}
+
+/// Steps were taken down in a file that nobody could find, and a plugin that ended never ran again.
+#[test]
+fn a_record_that_is_removed_at_run_time_is_made_anew() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    let key = bench.text("state/key.json");
+    std::fs::remove_dir_all(bench.path("state")).unwrap();
+    want(&bench, "new");
+    assert!(daemon.apply().is_success());
+    assert_eq!((texts(&bench), bench.text("state/key.json")), (both("new"), key));
+    let past = daemon.request(&History::default()).unwrap();
+    assert_eq!(past.steps.len(), 2, "those of this apply: {past:?}");
+    assert!(past.steps.iter().all(|step| step.result == Some(StepResult::Changed)), "{past:?}");
+    assert!(bench.text("state/applied.json").is_some_and(|applied| applied.contains("config")));
+    std::fs::remove_dir_all(bench.path("state")).unwrap();
+    let name = daemon.status().plugins[0].name.clone();
+    let restarted = daemon.request(&PluginRestart { name }).unwrap();
+    assert_eq!(restarted.state, PluginState::Running, "{restarted:?}");
     daemon.stop();
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -28,12 +28,42 @@ pub struct StoreError {
 }
 
 /// A copy that is in use.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct PrivateCopy {
     /// The copy.
     pub path: PathBuf,
     /// BLAKE3 hash of its contents, 64 lowercase hexadecimal digits.
     pub hash: String,
+    /// Open as long as anybody may start it: somebody may remove the file, and the one that it is a copy of is another by then.
+    contents: File,
+}
+
+impl PartialEq for PrivateCopy {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, &self.hash) == (&other.path, &other.hash)
+    }
+}
+
+impl Eq for PrivateCopy {}
+
+impl PrivateCopy {
+    /// Writes the file again where it was removed, with the directories that it is in.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written, or its contents were lost, too.
+    pub fn restore(&self) -> Result<(), StoreError> {
+        let Some(directory) = self.path.parent().filter(|_| !self.path.exists()) else { return Ok(()) };
+        let lost = |source| StoreError { operation: "read what is left of", path: self.path.clone(), source };
+        let mut held = &self.contents;
+        let mut contents = Vec::new();
+        held.rewind().and_then(|()| held.read_to_end(&mut contents)).map_err(lost)?;
+        if blake3::hash(&contents).to_hex().as_str() != self.hash {
+            return Err(lost(io::ErrorKind::InvalidData.into()));
+        }
+        prepare(directory, &self.path)?;
+        write_copy(directory, &self.path, &contents)
+    }
 }
 
 /// The copies.
@@ -62,13 +92,13 @@ impl CopyStore {
     /// hashed, not trusted.
     pub fn find(&self, file_name: &str, hash: &str) -> Option<Arc<PrivateCopy>> {
         let path = self.directory.join(hash).join(file_name);
-        let found = File::open(&path).and_then(hash_of).ok()?;
-        if found != hash {
+        let contents = File::open(&path).ok()?;
+        if hash_of(&contents).ok()? != hash {
             return None;
         }
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         // It may have been collected just now.
-        path.exists().then(|| hold(&mut in_use, path, hash))
+        path.exists().then(|| hold(&mut in_use, path, hash, contents))
     }
 
     /// Copies a file's contents, which are not in the store yet.
@@ -82,15 +112,11 @@ impl CopyStore {
         let path = directory.join(file_name);
         // Several may be read at the same time; they are written, and collected, one by one.
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
-        for directory in [&self.directory, &directory] {
-            prepare_directory(directory).map_err(|source| StoreError {
-                operation: "make the directory of",
-                path: path.clone(),
-                source: io::Error::other(chain(&source)),
-            })?;
-        }
+        prepare(&directory, &path)?;
         write_copy(&directory, &path, contents)?;
-        Ok(hold(&mut in_use, path, &hash))
+        let error = |source| StoreError { operation: "open", path: path.clone(), source };
+        let contents = File::open(&path).map_err(error)?;
+        Ok(hold(&mut in_use, path, &hash, contents))
     }
 
     /// Removes every copy that nobody holds. What cannot be removed is tried again the next time.
@@ -108,11 +134,16 @@ impl CopyStore {
 }
 
 /// The copy as everybody shares it who needs it now.
-fn hold(in_use: &mut HashMap<PathBuf, Weak<PrivateCopy>>, path: PathBuf, hash: &str) -> Arc<PrivateCopy> {
+fn hold(
+    in_use: &mut HashMap<PathBuf, Weak<PrivateCopy>>,
+    path: PathBuf,
+    hash: &str,
+    contents: File,
+) -> Arc<PrivateCopy> {
     if let Some(copy) = in_use.get(&path).and_then(Weak::upgrade) {
         return copy;
     }
-    let copy = Arc::new(PrivateCopy { path: path.clone(), hash: hash.to_owned() });
+    let copy = Arc::new(PrivateCopy { path: path.clone(), hash: hash.to_owned(), contents });
     in_use.insert(path, Arc::downgrade(&copy));
     copy
 }
@@ -122,6 +153,16 @@ pub(super) fn hash_of(contents: impl Read) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(contents)?;
     Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Makes the directory of a copy where it is missing, and the two above it, the state directory and that of all copies.
+fn prepare(directory: &Path, path: &Path) -> Result<(), StoreError> {
+    let missing: Vec<_> = directory.ancestors().take(3).collect();
+    missing.into_iter().rev().try_for_each(prepare_directory).map_err(|source| StoreError {
+        operation: "make the directory of",
+        path: path.to_owned(),
+        source: io::Error::other(chain(&source)),
+    })
 }
 
 /// Writes beside and renames, so that the final name never holds half a file.
@@ -168,5 +209,25 @@ mod tests {
         let mended = store.put("sysconfig-plugin-x", b"#!/bin/sh\nexit\n").unwrap();
         assert!(Arc::ptr_eq(&two, &mended));
         assert_eq!(std::fs::read(&mended.path).unwrap(), b"#!/bin/sh\nexit\n");
+    }
+
+    #[test]
+    fn a_copy_that_somebody_removed_is_written_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        prepare_directory(&state).unwrap();
+        let store = CopyStore::open(&state).unwrap();
+        let copy = store.put("sysconfig-plugin-x", b"#!/bin/sh\n").unwrap();
+        for _ in 0..2 {
+            std::fs::remove_dir_all(&state).unwrap();
+            copy.restore().unwrap();
+            assert_eq!(std::fs::read(&copy.path).unwrap(), b"#!/bin/sh\n");
+            let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+            assert_eq!((mode(&copy.path), mode(&state)), (COPY_MODE, 0o700));
+        }
+        std::fs::set_permissions(&copy.path, Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&copy.path, b"other").unwrap();
+        copy.restore().unwrap();
+        assert_eq!(std::fs::read(&copy.path).unwrap(), b"other", "what is there is not its business");
     }
 }

@@ -299,6 +299,7 @@ impl Engine {
 
     fn carry_out_step(&mut self, plugin: &str, plan: &Digest, step: &Step, allow_destructive: bool) -> AppliedStep {
         let subject = subject(plugin);
+        self.see_to_record();
         let forbidden = self.forbids(plugin, step, allow_destructive);
         if let Err(failure) = forbidden.map_or_else(|| self.note_revocable(plugin, plan, step), Err) {
             self.log.warn(&subject, format!("not done: {}: {}", step.summary, failure.message));

@@ -341,6 +341,7 @@ fn greet_all(
 
 /// Starts a process and says hello to it.
 pub(super) fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Result<Greeted, Rejection> {
+    candidate.copy.restore().map_err(|error| Rejection::retry(chain(&error)))?;
     let mut process =
         launcher.start(&candidate.name, &candidate.copy.path).map_err(|error| Rejection::retry(chain(&error)))?;
     let hello = Hello { protocol: ProtocolRange::SUPPORTED, daemon: env!("CARGO_PKG_VERSION").to_owned() };

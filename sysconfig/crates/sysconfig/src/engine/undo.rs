@@ -276,6 +276,7 @@ impl Engine {
     /// Takes a step back, with a line of the journal before and after, also where there is nobody who could.
     fn try_to_undo(&mut self, noted: &RevocableStep) -> (StepResult, Option<Failure>) {
         let RevocableStep { plugin, plan, step, .. } = noted;
+        self.see_to_record();
         let sequence = match self.journal.undo_intent(plugin, &plan.0, step) {
             Ok(sequence) => sequence,
             Err(error) => return (StepResult::Failed, Some(self.state_failure(&error))),

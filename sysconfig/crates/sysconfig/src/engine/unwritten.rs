@@ -90,6 +90,22 @@ impl Engine {
         self.note_written(Part::Journal, written);
     }
 
+    /// Writes all of the record again where somebody has removed or replaced it while the daemon runs: a step needs one that
+    /// is found.
+    pub(super) fn see_to_record(&mut self) {
+        if self.journal.is_in_place() {
+            return;
+        }
+        let directory = self.state_directory.display();
+        self.log.warn(SELF, format!("the record in {directory} was removed or replaced, and is made anew"));
+        self.journal.let_go();
+        drop(prepare_directory(&self.state_directory));
+        self.fingerprints.is_new = true;
+        self.store_confirmation();
+        let written = self.applied.store();
+        self.note_written(Part::Applied, written);
+    }
+
     /// Tries again what could not be written, when its time has come.
     pub(super) fn write_when_due(&mut self) {
         if self.unwritten.again.is_none_or(|at| at > Instant::now()) {

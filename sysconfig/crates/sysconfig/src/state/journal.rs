@@ -4,9 +4,9 @@
 //! first line and not the second is *in doubt*: the daemon or the machine stopped in between. Nothing is repeated
 //! from the journal; the daemon observes, and the journal says what to look at.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -173,6 +173,22 @@ impl Journal {
             self.unreadable = self.unreadable.take().or(unreadable);
         }
         Ok(())
+    }
+
+    /// Whether its lines are where somebody finds them: of a directory that was removed or replaced meanwhile only a file
+    /// without a name is left.
+    pub fn is_in_place(&self) -> bool {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let Some(file) = &self.file else { return true };
+        match (file.metadata(), std::fs::metadata(&self.path)) {
+            (Ok(open), Ok(named)) => identity(open) == identity(named),
+            _ => false,
+        }
+    }
+
+    /// The next line opens it anew.
+    pub fn let_go(&mut self) {
+        (self.file, self.whole) = (None, None);
     }
 
     /// What could not be read when it was opened late, once: it is not in the file any more.

@@ -14,6 +14,6 @@ mod watch;
 
 pub use abi::System;
 pub use finding::{Candidate, Finding, FindingKey};
-pub use scan::{Scanner, Search};
+pub use scan::{Scanner, Search, plugin_name};
 pub use store::{CopyStore, PrivateCopy, StoreError};
 pub use watch::{Attention, FirstLook, Watch, watch};

@@ -433,7 +433,7 @@ impl Unusable {
 }
 
 /// The plugin that a file name stands for. Names with a dot (`.d` files of Cargo, temporary files) are none.
-fn plugin_name(file_name: &str) -> Option<String> {
+pub fn plugin_name(file_name: &str) -> Option<String> {
     let name = file_name.strip_prefix(PLUGIN_FILE_PREFIX)?;
     let is_name =
         !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');

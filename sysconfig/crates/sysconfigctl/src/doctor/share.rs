@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
+use sysconfig::discovery::plugin_name;
+use sysconfig_protocol::PLUGIN_FILE_PREFIX;
 
 use super::patience::{TO_ANSWER, answers, within};
 use super::{Check, Verdict};
@@ -79,14 +81,29 @@ fn look_at(directory: &Path, mounts: &str, now: u64) -> Vec<Check> {
             Check::wrong(&what, format!("it cannot be read: {error}"))
                 .help("name another one with [plugins] path, or see that its file system is mounted"),
         ),
-        Ok(_) => match mount_of(directory, mounts) {
-            Some((point, kind)) => checks.push(Check::fine(&what, format!("on {point}, type {kind}"))),
-            None => checks.push(Check::fine(&what, "it is there")),
-        },
+        Ok(entries) => {
+            checks.push(match mount_of(directory, mounts) {
+                Some((point, kind)) => Check::fine(&what, format!("on {point}, type {kind}")),
+                None => Check::fine(&what, "it is there"),
+            });
+            let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+            checks.extend(names.filter_map(|name| misnamed(&name)));
+        }
     }
     let stamp = directory.ancestors().map(|above| above.join(".ninep-mirror/stamp")).find(|stamp| stamp.exists());
     checks.extend(stamp.map(|stamp| mirror(&stamp, now)));
     checks
+}
+
+/// Of a file that is named nearly like a plugin, and so is none, nobody else says anything.
+fn misnamed(file_name: &str) -> Option<Check> {
+    let is_meant = file_name.starts_with(PLUGIN_FILE_PREFIX) && !file_name.contains('.');
+    let is_none = is_meant && plugin_name(file_name).is_none();
+    is_none.then(|| {
+        let found = format!("the file {file_name:?} is no plugin because of its name");
+        let help = format!("rename it: what follows {PLUGIN_FILE_PREFIX} consists of a-z, 0-9 and -");
+        Check::new("plugin file", Verdict::Odd, found).help(help)
+    })
 }
 
 /// The mount point and type of the file system that holds a directory.
@@ -115,6 +132,12 @@ fn mirror(stamp: &Path, now: u64) -> Check {
     let Ok(Stamp { time_unix_ms, files, problems }) = serde_json::from_str(&text) else {
         return Check::new(what, Verdict::Unknown, format!("{} makes no sense", stamp.display()));
     };
+    if time_unix_ms > now.saturating_add(STALE_MS) {
+        let ahead = duration(time_unix_ms - now);
+        let found = format!("{files} files; its last round is {ahead} ahead of the clock, so nobody knows how old it is");
+        let help = "see that the clock is right, and look again: a mirror at work makes a round every few seconds";
+        return Check::new(what, Verdict::Odd, found).help(help);
+    }
     let age = now.saturating_sub(time_unix_ms);
     let found = format!("{files} files, last round {} ago, {problems} problems", duration(age));
     match (age > STALE_MS, problems) {
@@ -151,6 +174,20 @@ mod tests {
         assert!(check.found.contains("the server of its file system is gone"), "{check:?}");
     }
 
+    #[test]
+    fn a_file_that_its_name_keeps_from_being_a_plugin_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["my_plugin", "Upper", "fine-1", "fine-1.d"] {
+            std::fs::write(directory.path().join(format!("sysconfig-plugin-{name}")), "").unwrap();
+        }
+        let checks = look_at(directory.path(), "", 0);
+        let mut odd: Vec<_> =
+            checks.iter().filter(|check| check.verdict == Verdict::Odd).map(|check| &*check.found).collect();
+        odd.sort_unstable();
+        let told = |name: &str| format!("the file \"sysconfig-plugin-{name}\" is no plugin because of its name");
+        assert_eq!(odd, [told("Upper"), told("my_plugin")]);
+    }
+
     /// A look at a share that goes away meanwhile; a pipe that nobody writes to stands for it.
     #[test]
     fn a_look_that_does_not_end_is_given_up() {
@@ -177,6 +214,8 @@ mod tests {
         assert_eq!(verdict(999_000, 0), Verdict::Fine);
         assert_eq!(verdict(999_000, 2), Verdict::Odd);
         assert_eq!(verdict(900_000, 0), Verdict::Wrong);
+        assert_eq!(verdict(1_001_000, 0), Verdict::Fine);
+        assert_eq!(verdict(2_000_000, 0), Verdict::Odd, "a clock that was set back makes an old stamp no young one");
         std::fs::write(&stamp, "").unwrap();
         assert_eq!(mirror(&stamp, 0).verdict, Verdict::Unknown);
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sysconfig_protocol::method::ClaimedConfig;
 
 use super::settings::OWN_TABLES;
-use super::tree::{Entry, Kind, Origin, Table};
+use super::tree::{Entry, Kind, Origin, Table, dotted};
 
 /// The description of the machine, handed out to its owners.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -46,7 +46,7 @@ pub fn assign(machine: &Table, claims: &[(String, String)]) -> Assignment {
 
 fn walk(table: &Table, prefix: &str, claims: &[(String, String)], assignment: &mut Assignment) {
     for (key, entry) in table {
-        let dotted = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let dotted = dotted(prefix, key);
         if let Some((plugin, claim)) = claims.iter().find(|(_, claim)| *claim == dotted) {
             let part = assignment.parts.entry(plugin.clone()).or_default();
             part.insert(claim.clone(), entry.node.to_json());
@@ -62,9 +62,10 @@ fn walk(table: &Table, prefix: &str, claims: &[(String, String)], assignment: &m
 
 fn unowned(key: String, entry: &Entry, claims: &[(String, String)]) -> Unowned {
     let candidates = claims.iter().map(|(_, claim)| claim.as_str());
-    // The whole key is compared, and also as much of it as the claim has segments: below a claimed table it is the
+    // What is no table has nothing below it that could be claimed. Elsewhere the whole key is compared, and also as much of it as the claim has segments: below a claimed table it is the
     // table's name that was misspelled.
-    let nearest = nearest(&key, candidates.clone()).or_else(|| {
+    let below = candidates.clone().find(|claim| is_within(claim, &key));
+    let nearest = below.or_else(|| nearest(&key, candidates.clone())).or_else(|| {
         candidates.clone().find(|claim| {
             let depth = claim.split('.').count();
             let head = key.split('.').take(depth).collect::<Vec<_>>().join(".");

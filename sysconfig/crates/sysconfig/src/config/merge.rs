@@ -1,7 +1,7 @@
 //! Merging of several files into one tree.
 
 use super::error::{ConfigError, ConfigErrors};
-use super::tree::{Entry, Kind, Table};
+use super::tree::{Entry, Kind, Table, dotted};
 use super::{SourceFile, collect};
 
 /// Merges the files' tables key by key. Tables that occur in several files are joined; any other key that occurs
@@ -17,7 +17,7 @@ pub(super) fn merge(files: &[SourceFile], tables: Vec<Table>) -> Result<Table, C
 
 fn merge_into(target: &mut Table, source: Table, prefix: &str, files: &[SourceFile], errors: &mut Vec<ConfigError>) {
     for (key, entry) in source {
-        let dotted = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        let dotted = dotted(prefix, &key);
         let Some(present) = target.get_mut(&key) else {
             target.insert(key, entry);
             continue;

@@ -27,7 +27,7 @@ pub use read::{Contents, Pending, Reading, read};
 pub use schema::own_schema;
 pub(crate) use settings::OWN_TABLES;
 pub use settings::{DaemonSettings, Deadlines, LogOutput, LoggingSettings, PluginSettings, Settings, parse_duration};
-pub use tree::{Entry, Kind, Node, Origin, Table};
+pub use tree::{Entry, Kind, Node, Origin, Table, dotted, quoted};
 pub use watch::{ConfigWatch, Fingerprint};
 
 use sysconfig_protocol::admin::Place;

@@ -9,7 +9,7 @@ use sysconfig_protocol::Level;
 use super::SourceFile;
 use super::assign::nearest;
 use super::error::{ConfigError, ConfigErrors};
-use super::tree::{Entry, Kind, Node, Table};
+use super::tree::{Entry, Kind, Node, Table, dotted};
 
 /// The tables that are the daemon's own.
 pub(crate) const OWN_TABLES: [&str; 3] = ["daemon", "plugins", "logging"];
@@ -325,7 +325,7 @@ impl<'a> Fields<'a> {
         for (key, entry) in self.table {
             let help = suggestion(&key, &self.known);
             let file = &self.files[entry.key.file];
-            let dotted = format!("{}.{key}", self.name);
+            let dotted = dotted(&self.name, &key);
             self.errors.push(ConfigError::unknown_key(file, entry.key.span, dotted, Some(help)));
         }
     }

@@ -122,6 +122,25 @@ fn parts_go_to_their_owners_and_the_rest_is_named() {
 }
 
 #[test]
+fn a_quoted_key_with_dots_is_not_the_key_below_tables() {
+    let config = good(&["\"system.hostname\" = 1\nnetwork = []\n[system]\nhostname = 2\n\"\" = 3\n"]);
+    let claims = [("hostname", "system.hostname"), ("dns", "network.dns")];
+    let claims = claims.map(|(plugin, key)| (plugin.to_owned(), key.to_owned()));
+    let assignment = assign(&config.machine, &claims);
+    assert_eq!(json!(assignment.parts), json!({ "hostname": { "system.hostname": 2 } }));
+    let unowned: Vec<_> = assignment.unowned.iter().map(|key| (key.key.as_str(), key.nearest.as_deref())).collect();
+    assert_eq!(
+        unowned,
+        [
+            ("network", Some("network.dns")),
+            ("system.\"\"", None),
+            ("\"system.hostname\"", Some("system.hostname"))
+        ],
+        "what is no table is told with a key that is to be in one"
+    );
+}
+
+#[test]
 fn claims_overlap_by_segments_and_not_by_letters() {
     for (one, other, expected) in [
         ("system.hostname", "system.hostname", true),

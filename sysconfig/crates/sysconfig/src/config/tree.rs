@@ -119,6 +119,17 @@ fn node(index: usize, file: &SourceFile, value: Spanned<DeValue<'_>>) -> Result<
     Ok(Node { origin: Origin { file: index, span }, kind })
 }
 
+/// The key of an entry of the table at `prefix`, dotted, and quoted where TOML wants it: `a."b.c"` is another key than `a.b.c`.
+pub fn dotted(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { quoted(key) } else { format!("{prefix}.{}", quoted(key)) }
+}
+
+/// A key as TOML wants it.
+pub fn quoted(key: &str) -> String {
+    let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if is_bare { key.to_owned() } else { Value::from(key).to_string() }
+}
+
 /// Where `key` (dotted, list items as `[0]`) is written, or the nearest key above it that is.
 pub(super) fn find_origin(root: &Table, key: &str) -> Option<Origin> {
     let mut table = root;

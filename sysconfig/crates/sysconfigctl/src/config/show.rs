@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
-use sysconfig::config::{Entry, Kind, Reading, SourceFile, Sources, Table, load_merged};
+use sysconfig::config::{Entry, Kind, Reading, SourceFile, Sources, Table, dotted, load_merged, quoted};
 use sysconfig_protocol::admin::Place;
 
 use crate::command::Failure;
@@ -26,7 +26,7 @@ pub(super) fn show(sources: &Sources) -> Result<BTreeMap<String, Shown>, Failure
 
 fn collect(table: &Table, prefix: &str, files: &[SourceFile], keys: &mut BTreeMap<String, Shown>) {
     for (key, Entry { key: origin, node }) in table {
-        let dotted = if prefix.is_empty() { bare(key) } else { format!("{prefix}.{}", bare(key)) };
+        let dotted = dotted(prefix, key);
         match &node.kind {
             Kind::Table(inner) if !inner.is_empty() => collect(inner, &dotted, files, keys),
             _ => {
@@ -35,12 +35,6 @@ fn collect(table: &Table, prefix: &str, files: &[SourceFile], keys: &mut BTreeMa
             }
         }
     }
-}
-
-/// A key as TOML wants it.
-fn bare(key: &str) -> String {
-    let is_bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-    if is_bare { key.to_owned() } else { Value::from(key).to_string() }
 }
 
 /// The keys as TOML, one a line; their places are comments behind them.
@@ -59,7 +53,7 @@ fn toml_value(value: &Value) -> String {
     match value {
         Value::Array(items) => format!("[{}]", list(&mut items.iter().map(toml_value))),
         Value::Object(members) => {
-            let mut members = members.iter().map(|(key, value)| format!("{} = {}", bare(key), toml_value(value)));
+            let mut members = members.iter().map(|(key, value)| format!("{} = {}", quoted(key), toml_value(value)));
             format!("{{ {} }}", list(&mut members))
         }
         scalar => scalar.to_string(),

@@ -38,10 +38,20 @@ fn read_as<T: Serialize + DeserializeOwned>(value: &Value) {
     let ours = shape::from_value::<T>(value.clone()).ok();
     let written = |typed: Option<T>| typed.map(|typed| serde_json::to_value(typed).unwrap());
     let (theirs, ours) = (written(theirs), written(ours));
-    assert_eq!(theirs, ours, "{} of {value}", std::any::type_name::<T>());
+    // Theirs takes a list for a struct.
+    let is_refused_list = ours.is_none() && has_list(value);
+    assert!(theirs == ours || is_refused_list, "{} of {value}: {theirs:?}, {ours:?}", std::any::type_name::<T>());
     if let Some(written) = ours {
         let again = shape::from_value::<T>(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(again).unwrap(), written);
+    }
+}
+
+fn has_list(value: &Value) -> bool {
+    match value {
+        Value::Array(_) => true,
+        Value::Object(members) => members.values().any(has_list),
+        _ => false,
     }
 }
 

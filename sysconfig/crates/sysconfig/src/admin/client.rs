@@ -13,7 +13,7 @@ use sysconfig_protocol::admin::{
     Status, UndoChange,
 };
 use sysconfig_protocol::envelope::code;
-use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, MAX_LINE_BYTES, Message, Request, Response};
+use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, MAX_LINE_BYTES, Message, Request, Response, shape};
 
 use super::answering::Answering;
 use super::fit::Fit;
@@ -217,7 +217,7 @@ fn history(request: &History, desk: &Desk) -> Result<HistoryReport, ErrorObject>
 
 fn read<T: DeserializeOwned>(params: Value) -> Result<T, ErrorObject> {
     let params = if params.is_null() { Value::Object(serde_json::Map::new()) } else { params };
-    serde_json::from_value(params).map_err(|error| {
+    shape::from_value(params).map_err(|error| {
         ErrorObject::new(code::INVALID_PARAMS, "parameters have an unexpected shape").causes(vec![error.to_string()])
     })
 }

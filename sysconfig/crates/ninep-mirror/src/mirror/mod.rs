@@ -172,7 +172,10 @@ impl Mirror {
             Refreshed::Fresh(listing) => self.take_listing(listing),
             Refreshed::AsKnown => {}
             Refreshed::Unknown(reason) => {
-                self.problem(None, &format!("{reason}: new files are not seen, and those tracked before are kept in step"));
+                self.problem(
+                    None,
+                    &format!("{reason}: new files are not seen, and those tracked before are kept in step"),
+                );
             }
         }
         self.pass = Some(Pass { started, next: 0, all_seen: None });

@@ -131,11 +131,7 @@ fn a_quoted_key_with_dots_is_not_the_key_below_tables() {
     let unowned: Vec<_> = assignment.unowned.iter().map(|key| (key.key.as_str(), key.nearest.as_deref())).collect();
     assert_eq!(
         unowned,
-        [
-            ("network", Some("network.dns")),
-            ("system.\"\"", None),
-            ("\"system.hostname\"", Some("system.hostname"))
-        ],
+        [("network", Some("network.dns")), ("system.\"\"", None), ("\"system.hostname\"", Some("system.hostname"))],
         "what is no table is told with a key that is to be in one"
     );
 }

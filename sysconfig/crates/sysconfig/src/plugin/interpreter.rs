@@ -29,7 +29,10 @@ fn fault(line: &str) -> Option<String> {
         return Some("its first line, #!, names no interpreter".to_owned());
     };
     if line.ends_with('\r') {
-        return Some("its first line ends with a carriage return, which counts as part of it: save it with line feeds alone".to_owned());
+        return Some(
+            "its first line ends with a carriage return, which counts as part of it: save it with line feeds alone"
+                .to_owned(),
+        );
     }
     match std::fs::metadata(interpreter) {
         Err(error) if error.kind() == ErrorKind::NotFound => {

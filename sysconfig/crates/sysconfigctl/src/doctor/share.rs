@@ -134,7 +134,8 @@ fn mirror(stamp: &Path, now: u64) -> Check {
     };
     if time_unix_ms > now.saturating_add(STALE_MS) {
         let ahead = duration(time_unix_ms - now);
-        let found = format!("{files} files; its last round is {ahead} ahead of the clock, so nobody knows how old it is");
+        let found =
+            format!("{files} files; its last round is {ahead} ahead of the clock, so nobody knows how old it is");
         let help = "see that the clock is right, and look again: a mirror at work makes a round every few seconds";
         return Check::new(what, Verdict::Odd, found).help(help);
     }

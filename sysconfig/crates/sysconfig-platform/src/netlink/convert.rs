@@ -1,10 +1,10 @@
 //! Between the messages of route netlink and the plugins' words.
 
 mod kinds;
+mod routes;
 
 use crate::mac::MacAddress;
-use crate::network::{Route, everything};
-use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, OtherRoute};
+use crate::stack::{LinuxAddress, LinuxLink};
 use ipnet::IpNet;
 use kinds::Kinds;
 use netlink_packet_core::{
@@ -14,8 +14,9 @@ use netlink_packet_core::{
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressFlags, AddressHeader, AddressScope};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
-use netlink_packet_route::route::{RouteHeader, RouteProtocol, RouteScope, RouteType};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use netlink_packet_route::route::RouteHeader;
+pub(super) use routes::{other_route, route, route_message};
+use std::net::IpAddr;
 
 /// A message of route netlink: header and attributes, unread.
 #[derive(Clone, Debug)]
@@ -215,99 +216,12 @@ pub(super) fn address_message(kind: u16, index: u32, address: IpNet) -> Raw {
     Raw::new(kind, &header, &attributes)
 }
 
-pub(super) fn route(message: &Raw) -> Option<LinuxRoute> {
-    if message.kind != libc::RTM_NEWROUTE {
-        return None;
-    }
-    let header = RouteHeader::parse(&message.body).ok()?;
-    if header.kind != RouteType::Unicast {
-        return None;
-    }
-    let mut table = u32::from(header.table);
-    let (mut to, mut via, mut index, mut metric) = (None, None, None, 0);
-    for attribute in message.attributes(&header) {
-        let value = attribute.value();
-        match attribute.kind() {
-            libc::RTA_TABLE => table = number(value)?,
-            libc::RTA_DST => to = Some(ip(value)?),
-            libc::RTA_GATEWAY => via = Some(ip(value)?),
-            libc::RTA_OIF => index = Some(number(value)?),
-            libc::RTA_PRIORITY => metric = number(value)?,
-            _ => {}
-        }
-    }
-    let via = via?;
-    let to = match to {
-        Some(to) => IpNet::new(to, header.destination_prefix_length).ok()?,
-        None => everything(via),
-    };
-    let is_main = table == u32::from(RouteHeader::RT_TABLE_MAIN);
-    let advertised = header.protocol == RouteProtocol::Ra;
-    is_main.then_some(LinuxRoute { route: Route { to: to.trunc(), via }, index: index?, metric, advertised })
-}
-
-/// A route that [`route`] passes over, unless the kernel has made it for an address.
-pub(super) fn other_route(message: &Raw) -> Option<OtherRoute> {
-    if message.kind != libc::RTM_NEWROUTE || route(message).is_some() {
-        return None;
-    }
-    let header = RouteHeader::parse(&message.body).ok()?;
-    let kind = match header.kind {
-        RouteType::Unicast => "",
-        RouteType::BlackHole => "blackhole",
-        RouteType::Unreachable => "unreachable",
-        RouteType::Prohibit => "prohibit",
-        RouteType::Throw => "throw",
-        _ => return None,
-    };
-    let mut table = u32::from(header.table);
-    let (mut to, mut index, mut metric) = (None, None, 0);
-    for attribute in message.attributes(&header) {
-        let value = attribute.value();
-        match attribute.kind() {
-            libc::RTA_TABLE => table = number(value)?,
-            libc::RTA_DST => to = Some(ip(value)?),
-            libc::RTA_OIF => index = Some(number(value)?),
-            libc::RTA_PRIORITY => metric = number(value)?,
-            _ => {}
-        }
-    }
-    let any = match header.address_family {
-        AddressFamily::Inet => everything(Ipv4Addr::UNSPECIFIED.into()),
-        _ => everything(Ipv6Addr::UNSPECIFIED.into()),
-    };
-    let to = to.map_or(Some(any), |to| IpNet::new(to, header.destination_prefix_length).ok())?;
-    let is_it = table == u32::from(RouteHeader::RT_TABLE_MAIN) && header.protocol != RouteProtocol::Kernel;
-    is_it.then(|| OtherRoute { to: to.trunc(), index, metric, kind: kind.to_owned() })
-}
-
-/// `kind` is `RTM_NEWROUTE` or `RTM_DELROUTE`.
-pub(super) fn route_message(kind: u16, index: u32, route: &Route) -> Raw {
-    let header = RouteHeader {
-        address_family: family_of(route.via),
-        destination_prefix_length: route.to.prefix_len(),
-        table: RouteHeader::RT_TABLE_MAIN,
-        protocol: RouteProtocol::Static,
-        scope: RouteScope::Universe,
-        kind: RouteType::Unicast,
-        ..RouteHeader::default()
-    };
-    let mut attributes = Vec::new();
-    if !route.is_default() {
-        attributes.push(address_attribute(libc::RTA_DST, route.to.network()));
-    }
-    attributes.push(address_attribute(libc::RTA_GATEWAY, route.via));
-    attributes.push(number_attribute(libc::RTA_OIF, index));
-    let metric = LinuxRoute::metric_of(route);
-    if metric != 0 {
-        attributes.push(number_attribute(libc::RTA_PRIORITY, metric));
-    }
-    Raw::new(kind, &header, &attributes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::Route;
+    use crate::stack::LinuxRoute;
+    use netlink_packet_route::route::{RouteProtocol, RouteType};
 
     #[test]
     fn addresses_and_routes_are_read_back() {

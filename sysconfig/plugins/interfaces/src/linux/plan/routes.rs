@@ -1,0 +1,120 @@
+//! Routes: those that go, and those that come unless another one is in the way.
+
+use super::{Planner, Step};
+use crate::linux::change::{Change, is_over};
+use crate::select::Selected;
+use sysconfig_platform::stack::{LinuxLink, LinuxRoute, OtherRoute, is_on_link};
+use sysconfig_platform::{IpNet, Route};
+use sysconfig_plugin::{PluginError, Risk};
+
+impl Planner<'_> {
+    /// The routes of ours that go, before the step `first`, which takes away the first address: with that the kernel takes its
+    /// routes off, and says nothing. Those that stay wanted are taken away and added again around it, so that whoever
+    /// undoes the steps has the address back before its routes.
+    pub(super) fn stale_routes(&mut self, first: usize) {
+        let mut deletions = Vec::new();
+        // One with another priority is somebody else's, such as a DHCP client's.
+        for known in self.state.routes.iter().filter(|known| known.may_be_ours()) {
+            let route = known.route;
+            let Some(link) = self.state.links.iter().find(|link| link.index == known.index) else { continue };
+            let is_ours = self.state.record.routes.iter().any(|ours| ours.route == route && is_over(ours, &link.name));
+            let is_wanted = self.of_kernel(&link.name).is_some_and(|wanted| wanted.routes.contains(&route));
+            let goes = if is_wanted { self.is_cut(link, &route) } else { is_ours };
+            if !goes {
+                continue;
+            }
+            let change = Change::DeleteRoute { link: link.name.clone(), route };
+            let step = Step::new(
+                "delete",
+                format!("route {}", route.to),
+                format!("delete the route {route}"),
+                Risk::Disruptive,
+                change,
+            );
+            deletions.push(step.field("gateway", route.via.to_string(), None::<String>));
+        }
+        self.steps.splice(first..first, deletions);
+    }
+
+    /// Whether there is a route; one that is advertised ends by itself, unless networkd keeps it.
+    pub(super) fn has_route(&self, link: &LinuxLink, route: &Route) -> bool {
+        let serves = |known: &LinuxRoute| known.is_plain() && (!known.advertised || self.state.has_networkd);
+        let mut routes = self.state.routes.iter();
+        routes.any(|known| known.route == *route && known.index == link.index && serves(known))
+    }
+
+    /// The kernel takes one route of each priority to a destination. One that somebody else has set is theirs to delete.
+    fn refuse_route_in_the_way(&self, link: &LinuxLink, route: &Route) -> Result<(), PluginError> {
+        let is_deleted = |known: &LinuxRoute| {
+            self.steps.iter().any(|step| match &step.change {
+                Change::DeleteRoute { link, route } => *route == known.route && self.index(link) == Some(known.index),
+                _ => false,
+            })
+        };
+        let mut others = self.state.routes.iter().filter(|known| known.route.to == route.to && known.may_be_ours());
+        let other = others.find(|known| {
+            (known.route != *route || known.index != link.index)
+                && !is_deleted(known)
+                && !self.removed.iter().any(|net| net.contains(&known.route.via))
+        });
+        let Some(known) = other else { return self.refuse_other_route(link, route) };
+        let over = self.state.links.iter().find(|link| link.index == known.index).map_or("?", |link| &link.name);
+        let message =
+            format!("the route {route} is wanted over {}, and there is {} over {over}", link.name, known.route);
+        let (family, to) = (if route.via.is_ipv6() { "-6 " } else { "" }, known.route.to);
+        let via = known.route.via;
+        Err(PluginError::new(message)
+            .help(format!("if it is not needed: ip {family}route del {to} via {via} dev {over}")))
+    }
+
+    /// The same of one that leads over no gateway, or over several, or nowhere.
+    fn refuse_other_route(&self, link: &LinuxLink, route: &Route) -> Result<(), PluginError> {
+        let is_it = |known: &&OtherRoute| known.to == route.to && known.metric == LinuxRoute::metric_of(route);
+        let Some(known) = self.state.other_routes.iter().find(is_it) else { return Ok(()) };
+        let over = known.index.and_then(|index| self.state.links.iter().find(|link| link.index == index));
+        let over = over.map(|over| format!(" dev {}", over.name)).unwrap_or_default();
+        let kind = if known.kind.is_empty() { String::new() } else { format!("{} ", known.kind) };
+        let shown = format!("{kind}{}{over}", known.to);
+        let message = format!("the route {route} is wanted over {}, and there is {shown}", link.name);
+        let family = if route.via.is_ipv6() { "-6 " } else { "" };
+        Err(PluginError::new(message).help(format!("if it is not needed: ip {family}route del {shown}")))
+    }
+
+    pub(super) fn routes(&mut self, selected: &Selected, link: &LinuxLink) -> Result<(), PluginError> {
+        for route in &selected.wanted.routes {
+            let is_there = self.has_route(link, route);
+            if is_there && link.up && !self.is_cut(link, route) {
+                continue;
+            }
+            let staying = self.staying(link);
+            let is_reachable = is_on_link(route.via, &selected.wanted.statics) || is_on_link(route.via, &staying);
+            if !is_reachable && selected.wanted.optional {
+                // Its lease need not come. When it does, the plugin hears of it.
+                continue;
+            }
+            self.refuse_route_in_the_way(link, route)?;
+            let change = Change::AddRoute { link: link.name.clone(), route: *route };
+            let step = Step::new(
+                "add",
+                format!("route {}", route.to),
+                format!("add the route {route}"),
+                Risk::Disruptive,
+                change,
+            );
+            let step = step.field("gateway", None::<String>, route.via.to_string());
+            if is_reachable { self.steps.push(step) } else { self.after_leases.push(step) }
+        }
+        Ok(())
+    }
+
+    /// Whether the last address goes that leads to the gateway of a route.
+    fn is_cut(&self, link: &LinuxLink, route: &Route) -> bool {
+        self.removed.iter().any(|net| net.contains(&route.via)) && !is_on_link(route.via, &self.staying(link))
+    }
+
+    /// The networks of addresses that are on a link before the steps, and after them.
+    fn staying(&self, link: &LinuxLink) -> Vec<IpNet> {
+        let here = self.state.addresses.iter().filter(|known| known.index == link.index);
+        here.map(|known| known.address).filter(|address| !self.removed.contains(address)).collect()
+    }
+}

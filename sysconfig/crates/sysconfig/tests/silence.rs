@@ -281,6 +281,13 @@ fn start_of_an_image() {
     assert_eq!(said, "installed --smf\n");
     assert!(told.contains(&format!("{} does not answer", repository.display())), "{told}");
     drop(share);
+    // A build that is being worked on may do anything.
+    for (wrong, status) in [("sleep 600", 137), ("exit 3", 3)] {
+        std::fs::write(&built, format!("#!/bin/sh\nexec {wrong}\n").replace("exec exit", "exit")).unwrap();
+        let [said, told] = starts();
+        assert_eq!(said, "installed --smf\n");
+        assert!(told.contains(&format!("{} does not run here: exit status {status}", built.display())), "{told}");
+    }
     std::fs::remove_file(built).unwrap();
     let [said, told] = starts();
     assert!(said == "installed --smf\n" && told.contains("no "), "{told}");

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::MAX_LINE_BYTES;
+use crate::admin::Problem;
 
 /// Error codes: those of JSON-RPC 2.0, and ours from the range that it leaves to implementations.
 pub mod code {
@@ -111,6 +112,9 @@ pub struct ErrorData {
     /// What the reader can do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// The faults of the configuration files that are why, each with its place (admin socket).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
 }
 
 impl ErrorObject {
@@ -123,6 +127,13 @@ impl ErrorObject {
     #[must_use]
     pub fn causes(mut self, causes: Vec<String>) -> Self {
         self.data.get_or_insert_default().causes = causes;
+        self
+    }
+
+    /// Adds the faults of the configuration that are why.
+    #[must_use]
+    pub fn problems(mut self, problems: Vec<Problem>) -> Self {
+        self.data.get_or_insert_default().problems = problems;
         self
     }
 

@@ -31,7 +31,7 @@ fn id() -> impl Strategy<Value = Id> {
 
 fn error_object() -> impl Strategy<Value = ErrorObject> {
     let data = (prop::collection::vec(any::<String>(), 0..3), prop::option::of(any::<String>()))
-        .prop_map(|(causes, help)| ErrorData { causes, help });
+        .prop_map(|(causes, help)| ErrorData { causes, help, problems: Vec::new() });
     (any::<i64>(), any::<String>(), prop::option::of(data)).prop_map(|(code, message, data)| ErrorObject {
         code,
         message,

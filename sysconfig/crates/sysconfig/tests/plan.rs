@@ -224,6 +224,40 @@ fn the_files_are_planned_for_while_a_change_waits_too() {
     daemon.stop();
 }
 
+/// An apply told the faults of the files as a text, and a reload as objects.
+#[test]
+fn an_apply_that_the_files_keep_from_anything_tells_each_fault_with_its_place() {
+    let bench = Bench::new();
+    let write = start(&bench, "");
+    write("one");
+    let daemon = bench.start();
+    let main = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    let last = main.lines().count();
+    for (wrong, line) in [
+        (format!("{main}[daemon]\nnonsense = 1\n"), last + 2),
+        (format!("{main}[test.c\n"), last + 1),
+        // What a plugin says.
+        (main.replace("text = \"z\"", "text = \"forbidden\""), last),
+    ] {
+        std::fs::write(bench.path("new"), wrong).unwrap();
+        std::fs::rename(bench.path("new"), bench.path("sysconfig.toml")).unwrap();
+        let refusals = [false, true].map(|dry_run| {
+            let refusal = daemon.request(&Apply { dry_run, ..Apply::default() }).unwrap_err();
+            assert_eq!(refusal.code, code::FAILED);
+            refusal.data.unwrap()
+        });
+        let reload = daemon.request(&Reload {}).unwrap();
+        assert!(!reload.accepted && !reload.problems.is_empty(), "{reload:?}");
+        for data in refusals {
+            assert_eq!((&data.problems, &data.causes), (&reload.problems, &Vec::new()));
+            let place = data.problems[0].place.as_ref().unwrap();
+            assert_eq!((&*place.file, place.line), (bench.path("sysconfig.toml").to_str().unwrap(), line), "{data:?}");
+        }
+    }
+    assert_eq!(text(&bench), "one");
+    daemon.stop();
+}
+
 /// "Everything configured is in force" was believed, not known.
 #[test]
 fn files_that_nobody_has_read_since_they_changed_are_told() {

@@ -237,6 +237,7 @@ fn configuration() {
     assert!(plan.problems.iter().any(|problem| problem.message.contains("no answer within 1 s")), "{plan:?}");
     let refusal = daemon.request(&Apply::default()).unwrap_err();
     assert!(refusal.message.contains("files cannot be read"), "{refusal:?}");
+    assert!(refusal.data.unwrap().problems[0].message.contains("no answer within 1 s"));
     // More often than there may be looks that hang.
     for _ in 0..10 {
         assert!(daemon.plan().problems.iter().any(|problem| problem.message.contains("no answer within 1 s")));

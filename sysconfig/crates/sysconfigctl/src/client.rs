@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use sysconfig_protocol::admin::Problem;
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, ErrorObject, Id, LineDecoder, Message, Request};
 
@@ -90,6 +91,15 @@ impl ClientError {
                 help.or_else(|| refusal_help(error.code).map(str::to_owned))
             }
             _ => None,
+        }
+    }
+
+    /// The faults of the configuration that the daemon has read.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Refused(ErrorObject { data: Some(data), .. }) => &data.problems,
+            _ => &[],
         }
     }
 

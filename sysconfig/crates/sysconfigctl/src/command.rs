@@ -289,7 +289,7 @@ fn report(error: &ClientError, json: bool, err: &mut dyn Write) -> io::Result<()
             ClientError::Refused(refusal) => Some(refusal.code),
             _ => None,
         };
-        return write_error(err, &error.to_string(), code, &error.causes(), error.help().as_deref(), &[]);
+        return write_error(err, &error.to_string(), code, &error.causes(), error.help().as_deref(), error.problems());
     }
     writeln!(err, "sysconfigctl: {}", render::clean(&error.to_string()))?;
     for cause in error.causes() {
@@ -298,7 +298,9 @@ fn report(error: &ClientError, json: bool, err: &mut dyn Write) -> io::Result<()
     if let Some(help) = error.help() {
         writeln!(err, "  help: {}", render::clean(&help))?;
     }
-    Ok(())
+    let mut problems = String::new();
+    render::push_problems(&mut problems, error.problems());
+    err.write_all(problems.as_bytes())
 }
 
 fn now() -> u64 {

@@ -94,12 +94,12 @@ impl Engine {
         if !request.dry_run {
             self.nothing_waits()?;
         }
-        let mut proposal = self.read_again().map_err(|Rejected { report, is_unread, .. }| {
+        let mut proposal = self.read_again().map_err(|Rejected { problems, is_unread, .. }| {
             let (message, help) = match is_unread {
                 true => ("the configuration files cannot be read, so nothing was done", "sysconfigctl doctor"),
                 false => ("the configuration files have faults, so nothing was done", "mend the files and try again"),
             };
-            ErrorObject::new(code::FAILED, message).causes(vec![report]).help(help)
+            ErrorObject::new(code::FAILED, message).problems(problems).help(help)
         })?;
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
             return Ok(self.begin_apply(proposal, request, BTreeMap::new()));

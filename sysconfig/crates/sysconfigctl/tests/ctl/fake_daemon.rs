@@ -2,9 +2,9 @@
 
 use crate::support::{Daemon, Ran, apply_report, busy_status, plan_report, plugins_report, sysconfigctl, undo_report};
 use serde_json::{Value, json};
-use sysconfig_protocol::admin::{Apply, ReloadReport};
+use sysconfig_protocol::admin::{Apply, Place, Problem, ReloadReport};
 use sysconfig_protocol::envelope::code;
-use sysconfig_protocol::{Digest, ErrorObject};
+use sysconfig_protocol::{Digest, ErrorObject, Severity};
 
 /// Runs the program against a daemon that gives this answer; also returns what the daemon was asked.
 fn with_answer(answer: Result<Value, ErrorObject>, arguments: &[&str]) -> (Ran, Vec<(String, Value)>) {
@@ -125,6 +125,31 @@ fn a_refusal_shows_causes_and_help() {
     let bare = ErrorObject::new(code::PLAN_CHANGED, "the plan has changed");
     let (ran, _) = with_answer(Err(bare), &["apply", "--plan", "00"]);
     assert!(ran.err.contains("sysconfigctl plan"), "there is advice of our own: {}", ran.err);
+}
+
+/// Their places were in a text among the causes.
+#[test]
+fn a_refusal_because_of_the_files_tells_each_fault_with_its_place() {
+    let fault = Problem {
+        subject: "config".to_owned(),
+        message: "unknown key logging.levle".to_owned(),
+        help: Some("did you mean level?".to_owned()),
+        place: Some(Place { file: "/etc/sysconfig.toml".to_owned(), line: 3, column: 5 }),
+        severity: Severity::Error,
+    };
+    let refusal = ErrorObject::new(code::FAILED, "the configuration files have faults, so nothing was done")
+        .problems(vec![fault.clone()])
+        .help("mend the files and try again");
+    let (ran, _) = with_answer(Err(refusal.clone()), &["--json", "apply"]);
+    let error: Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!(error["error"]["problems"], json!([fault]));
+    assert_eq!((&error["error"]["causes"], ran.code), (&json!([]), 1));
+    let (ran, _) = with_answer(Err(refusal), &["apply"]);
+    assert_eq!(
+        ran.err,
+        "sysconfigctl: the configuration files have faults, so nothing was done\n  help: mend the files and try again\n\n\
+         error: config: unknown key logging.levle\n  at /etc/sysconfig.toml:3:5\n  help: did you mean level?\n"
+    );
 }
 
 /// A daemon takes so many connections at once, and sees a moment later that one of them has ended.

@@ -14,11 +14,12 @@ use sysconfig_protocol::{ProtocolRange, Severity};
 use crate::admin::{self, Desk, Lookout};
 use crate::board::Board;
 use crate::config::{self, ConfigErrors, Configuration, Contents, Fingerprint, Pending, Reading, Sources};
-use crate::engine::{Engine, Event, Parts, Turns, reading_files};
+use crate::engine::{Engine, EngineError, Event, Parts, Turns, reading_files};
 use crate::log::{Log, SYSTEM_CONSOLE};
 use crate::options::Arguments;
 use crate::plugin::Stop;
-use crate::service::instance::{self, InstanceError};
+use crate::service::instance::{self, InstanceError, InstanceLock};
+use crate::service::lease::StateLease;
 use crate::service::readiness::{self, Readiness, Role};
 use crate::service::signals;
 use crate::text::chain;
@@ -79,7 +80,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
     if let Some(Err(errors)) = &early {
         return refuse(&log, errors);
     }
-    let locks = match take_directories(arguments, &log) {
+    let (run_lock, state) = match take_directories(arguments, &log) {
         Ok(locks) => locks,
         Err(error) => return give_up(&log, &error, error.help()),
     };
@@ -102,12 +103,15 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
         }
     };
     board.set_config_seen(read.1.clone());
-    let common = Common { arguments, log: &log, board, stop, readiness, events: (sender, receiver) };
+    let common = Common { arguments, log: &log, state, board, stop, readiness, events: (sender, receiver) };
     let result = run_engine(common, read);
-    drop((socket, locks));
+    drop((socket, run_lock));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => give_up(&log, error.as_ref(), None),
+        Err(error) => {
+            let help = error.downcast_ref().and_then(EngineError::help);
+            give_up(&log, error.as_ref(), help)
+        }
     }
 }
 
@@ -115,6 +119,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
 struct Common<'a> {
     arguments: &'a Arguments,
     log: &'a Log,
+    state: StateLease,
     board: Board,
     stop: Stop,
     readiness: Readiness,
@@ -122,7 +127,7 @@ struct Common<'a> {
 }
 
 fn run_engine(common: Common<'_>, (config, config_seen): (Configuration, Fingerprint)) -> Result<(), Box<dyn Error>> {
-    let Common { arguments, log, board, stop, readiness, events } = common;
+    let Common { arguments, log, state, board, stop, readiness, events } = common;
     // The engine does so again, and tells what is wrong.
     drop(log.configure(&config.settings.logging));
     let plugin_input = await_former_plugins(arguments, &config, log)?;
@@ -131,7 +136,7 @@ fn run_engine(common: Common<'_>, (config, config_seen): (Configuration, Fingerp
         config,
         config_seen,
         plugin_path: arguments.plugin_path.clone(),
-        state_directory: arguments.state_dir.clone(),
+        state,
         log: log.clone(),
         board,
         readiness,
@@ -197,18 +202,18 @@ fn unread(report: String) -> Problem {
 }
 
 /// The locks of both directories: two daemons must share neither.
-fn take_directories(arguments: &Arguments, log: &Log) -> Result<Vec<instance::InstanceLock>, InstanceError> {
+fn take_directories(arguments: &Arguments, log: &Log) -> Result<(InstanceLock, StateLease), InstanceError> {
     if !arguments.beside_service {
         instance::refuse_beside_service(&arguments.run_dir)?;
     }
     instance::prepare_directory(&arguments.run_dir)?;
     let run = instance::lock_directory(&arguments.run_dir)?;
-    let (state, trouble) = instance::take_state_directory(&arguments.state_dir)?;
+    let (state, trouble) = StateLease::take(&arguments.state_dir)?;
     if let Some(trouble) = trouble {
         // What that keeps from being done is in the status.
         log.error(SELF, format!("going on without a state directory that can be written: {}", chain(&trouble)));
     }
-    Ok(state.into_iter().chain([run]).collect())
+    Ok((run, state))
 }
 
 /// A daemon that was killed may have left plugins in the middle of a step.

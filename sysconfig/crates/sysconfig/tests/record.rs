@@ -77,6 +77,53 @@ fn privileged_a_full_or_read_only_state_directory_ends_nobody() {
     namespace::run("full or read-only", &[], &[], &[]);
 }
 
+/// Neither could lock what is not there, and each wrote over the other's record when it came.
+#[test]
+fn privileged_of_two_daemons_without_a_state_directory_one_stays() {
+    namespace::run("two without a directory", &[], &[], &[]);
+}
+
+/// A step of an earlier daemon that was in doubt was never told.
+#[test]
+fn a_step_in_doubt_is_told_as_soon_as_the_journal_can_be_read() {
+    for is_damaged in [false, true] {
+        let bench = Bench::new();
+        two_plugins(&bench).stop();
+        let (path, aside) = (bench.path("state/journal.jsonl"), bench.path("aside"));
+        let mut lines = bench.text("state/journal.jsonl").unwrap();
+        let intent = lines.lines().find(|line| line.contains("\"intent\"")).unwrap();
+        let open = intent.replace("\"sequence\":1,", "\"sequence\":77,");
+        assert_ne!(open, intent);
+        lines = format!("{lines}{open}\n{}", if is_damaged { "nonsense\n" } else { "" });
+        std::fs::write(&aside, lines).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        want(&bench, "new");
+        let daemon = bench.start();
+        let unknown = "whether a step of the daemon before is in doubt is not known: cannot read";
+        assert!(is_told(&daemon, unknown), "{:?}", daemon.problems());
+        let report = daemon.apply();
+        assert_eq!(report.plugins[0].steps[0].result, StepResult::Failed, "{report:?}");
+        assert_eq!(texts(&bench), both("old"));
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
+        daemon.wait_for("the journal", |daemon| !is_told(daemon, unknown));
+        let problems = daemon.problems();
+        let doubts = problems.iter().filter(|problem| problem.contains("nobody knows whether this step was done"));
+        assert_eq!(doubts.count(), 1, "{problems:?}");
+        assert_eq!(is_told(&daemon, "1 line of the journal makes no sense"), is_damaged, "{problems:?}");
+        assert!(daemon.apply().is_success());
+        assert_eq!(texts(&bench), both("new"));
+        let problems = daemon.problems();
+        assert_eq!(problems.len(), usize::from(is_damaged), "{problems:?}");
+        assert_eq!(bench.open_steps(), Vec::<String>::new(), "what was in doubt is resolved in the journal as well");
+        daemon.stop();
+        let daemon = bench.start();
+        assert_eq!(daemon.problems(), Vec::<String>::new());
+        daemon.stop();
+    }
+}
+
 /// Two daemons on one machine undo each other's work, whatever directories they have.
 #[test]
 fn privileged_a_daemon_by_hand_refuses_while_the_service_runs() {
@@ -94,6 +141,7 @@ fn other_process() {
             }
         }
         Some("beside the service") => beside_the_service(),
+        Some("two without a directory") => two_without_a_directory(),
         _ => (),
     }
 }
@@ -158,6 +206,40 @@ fn later(is_full: bool) {
     assert_eq!(texts(&bench), both("new"));
     daemon.wait_for("the end of it", |daemon| daemon.problems().is_empty());
     daemon.stop();
+}
+
+fn two_without_a_directory() {
+    let (mut one, mut other) = (Bench::new(), Bench::new());
+    let disk = one.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    sh(&format!("mount -t tmpfs -o ro,mode=755 tmpfs {}", disk.display()));
+    (one.state, other.state) = (disk.join("state"), disk.join("state"));
+    let (mut first, mut second) = (one.start(), other.start());
+    for daemon in [&first, &second] {
+        assert!(is_told(daemon, "what came of steps is not remembered"), "{:?}", daemon.problems());
+    }
+    sh(&format!("mount -o remount,rw {}", disk.display()));
+    // Whoever comes first has it; nobody says which.
+    let give_up = std::time::Instant::now() + common::PATIENCE;
+    let ended = loop {
+        assert!(std::time::Instant::now() < give_up, "nobody ends: {}{}", one.log(), other.log());
+        let left = [first.ended(), second.ended()];
+        if left.iter().any(Option::is_some) {
+            break left;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    let (gone, stays) = match ended {
+        [Some(status), None] => (status, second),
+        [None, Some(status)] => (status, first),
+        both => panic!("nobody is left: {both:?}"),
+    };
+    assert_eq!(gone.code(), Some(1));
+    let said = format!("{}{}", one.log(), other.log());
+    assert!(said.contains("another sysconfig runs already as process"), "{said}");
+    stays.wait_for("health", |daemon| daemon.problems().is_empty());
+    assert!(disk.join("state/journal.jsonl").exists());
+    stays.stop();
 }
 
 fn beside_the_service() {

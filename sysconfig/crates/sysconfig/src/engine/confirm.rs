@@ -15,7 +15,6 @@ use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
 use super::cycle::Mode;
 use super::retry::Retry;
 use super::undo::can_succeed;
-use super::unwritten::Part;
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::state::confirmation::{Confirmation, Pending, RevocableStep};
@@ -215,7 +214,7 @@ impl Engine {
         if let Some(pending) = &mut self.confirming.state.pending {
             pending.steps.push(RevocableStep { plugin, plan, step, data_withheld: false });
         }
-        self.confirming.state.store().map_err(|error| {
+        self.write_confirmation().map_err(|error| {
             let failure = self.state_failure(&error);
             self.forget_revocable();
             failure
@@ -237,7 +236,7 @@ impl Engine {
             return Err(ErrorObject::new(code::NOTHING_TO_CONFIRM, message).help("sysconfigctl status"));
         }
         let Some(pending) = self.confirming.state.pending.take() else { return Err(self.nothing_to_confirm()) };
-        if let Err(error) = self.confirming.state.store() {
+        if let Err(error) = self.write_confirmation() {
             // As long as the disk says that it waits, the next daemon would undo what was said to stay.
             self.confirming.state.pending = Some(pending);
             let failure = self.state_failure(&error);
@@ -275,16 +274,6 @@ impl Engine {
     pub(super) fn tell_confirmation(&self, message: String) {
         self.log.warn(SELF, &message);
         self.board.note(HappeningKind::Confirmation, None, message);
-    }
-
-    pub(super) fn store_confirmation(&mut self) {
-        let written = self.confirming.state.store();
-        // A new key comes behind what is held because of it: whoever finds no key the next time holds it again.
-        let kept = written.is_ok().then(|| self.fingerprints.keep(&self.state_directory));
-        self.note_written(Part::Confirmation, written);
-        if let Some(kept) = kept {
-            self.note_written(Part::Key, kept);
-        }
     }
 
     pub(super) fn nothing_to_confirm(&self) -> ErrorObject {

@@ -4,12 +4,13 @@
 //! changed files, words and deaths of plugins, signals. So no two cycles overlap, a plugin is never exchanged in
 //! the middle of one, and there is no lock around the machine's state. Whoever must not wait reads the [`Board`].
 //!
+//! * `assembly`: what an engine is made of;
 //! * `queue`: everything that can happen; `latest`: what waits elsewhere until it is asked for;
 //! * `commands`: what administrators ask for;
 //! * `start`: bringing plugins up, at the beginning and after a fault;
 //! * `findings`: what is watched, and what becomes of files that come, change and go;
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
-//! * `cycle`: observe → plan → apply → verify;
+//! * `cycle`: observe → plan, and what follows; `carry_out`: apply → verify;
 //! * `record`: what is taken down of that;
 //! * `destruction`: who allows what cannot be brought back;
 //! * `confirm`: changes that are undone unless somebody confirms them;
@@ -24,7 +25,9 @@
 //! * `report`: what goes onto the board;
 //! * `ending`: the end of one process, and of all.
 
+mod assembly;
 mod backoff;
+mod carry_out;
 mod commands;
 mod confirm;
 mod cycle;
@@ -49,12 +52,12 @@ mod start;
 mod undo;
 mod unwritten;
 
+pub use assembly::{EngineError, Parts};
 pub use queue::{Answer, Command, Event, Reply, Turn, Turns};
 pub(crate) use reconfigure::reading_files;
 pub(crate) use report::{unowned_problem, within};
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -69,64 +72,21 @@ use crate::clock;
 use crate::config::{Assignment, Configuration, Fingerprint, Sources};
 use crate::discovery::{CopyStore, Finding, FindingKey, Watch};
 use crate::log::Log;
-use crate::plugin::{CallError, Fault, Launcher, Report, Stop};
+use crate::plugin::{CallError, Fault, Launcher, Stop};
 use crate::service::instance::InstanceError;
+use crate::service::lease::StateLease;
 use crate::service::readiness::Readiness;
 use crate::service::signals;
 use crate::state::applied::Applied;
-use crate::state::confirmation::Confirmation;
 use crate::state::fingerprint::Fingerprints;
 use crate::state::journal::{InDoubt, Journal};
-use crate::state::{Damaged, StateError};
 use confirm::Confirming;
 use events::{EventBook, Subject};
 use latest::Latest;
 use managed::Managed;
 use proposal::Trial;
 use reconfigure::Unread;
-use unwritten::{Part, Unwritten};
-
-/// What the engine is made of.
-#[derive(Debug)]
-pub struct Parts {
-    /// Where the configuration is read from.
-    pub sources: Sources,
-    /// The configuration as it was read.
-    pub config: Configuration,
-    /// The files as they were before they were read.
-    pub config_seen: Fingerprint,
-    /// Takes the place of `[plugins] path` when it is not empty.
-    pub plugin_path: Vec<PathBuf>,
-    /// The state directory.
-    pub state_directory: PathBuf,
-    /// The log.
-    pub log: Log,
-    /// The status.
-    pub board: Board,
-    /// Whom to tell when ready.
-    pub readiness: Readiness,
-    /// The standard input of plugins; see [`crate::service::instance::await_former_plugins`].
-    pub plugin_input: File,
-    /// Ends calls in progress when the daemon is to end.
-    pub stop: Stop,
-    /// The queue's ends.
-    pub events: (Sender<Event>, Receiver<Event>),
-}
-
-/// The engine cannot start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EngineError {
-    /// The store of private copies is not usable.
-    #[error("cannot open the store of plugin copies")]
-    Store(#[from] InstanceError),
-    /// The state is not usable.
-    #[error("cannot open the state")]
-    State(#[from] StateError),
-    /// A thread cannot be started.
-    #[error("cannot start a thread")]
-    Thread(#[source] std::io::Error),
-}
+use unwritten::Unwritten;
 
 /// See the module.
 #[derive(Debug)]
@@ -140,7 +100,9 @@ pub struct Engine {
     config_rejected: Option<String>,
     /// The files are being read still, because their file system does not answer.
     config_unread: Option<Unread>,
-    state_directory: PathBuf,
+    state: StateLease,
+    /// Another daemon has taken the state directory, so this one ends.
+    dispossessed: Option<InstanceError>,
     unwritten: Unwritten,
     /// Why the log does not go where it is to go.
     log_trouble: Option<String>,
@@ -186,117 +148,11 @@ pub struct Engine {
 const SELF: &str = "sysconfig";
 
 impl Engine {
-    /// Puts the engine together; nothing runs yet.
-    ///
-    /// # Errors
-    ///
-    /// When the state directory cannot be used.
-    pub fn new(parts: Parts) -> Result<Self, EngineError> {
-        let Parts {
-            sources,
-            config,
-            config_seen,
-            plugin_path,
-            state_directory,
-            log,
-            board,
-            readiness,
-            plugin_input,
-            stop,
-            events,
-        } = parts;
-        let (sender, receiver) = events;
-        let store = Arc::new(CopyStore::open(&state_directory)?);
-        let (mut fingerprints, damaged_key) = Fingerprints::load(&state_directory)?;
-        let (applied, damaged) = Applied::load(&state_directory)?;
-        let (mut confirmation, lost) = Confirmation::load(&state_directory)?;
-        let mut unwritten = Vec::new();
-        if fingerprints.is_new {
-            let held = confirmation.hold_whatever_is_configured();
-            // Whoever is interrupted before this finds no key the next time, and holds them again.
-            let kept = if held.is_ok() { fingerprints.keep(&state_directory) } else { Ok(()) };
-            unwritten.extend([(Part::Confirmation, held), (Part::Key, kept)]);
-        }
-        let (journal, in_doubt, unreadable) = match Journal::open(&state_directory) {
-            Ok(opened) => opened,
-            Err(error) => {
-                unwritten.push((Part::Journal, Err(error)));
-                let (journal, in_doubt) = Journal::closed(&state_directory);
-                (journal, in_doubt, None)
-            }
-        };
-        let said = Latest::new();
-        let (reports, words) = (sender.clone(), said.clone());
-        let reporter = move |report| match report {
-            Report::Event { plugin, event } => {
-                if words.put((plugin, event.topic.clone()), event) {
-                    drop(reports.send(Event::Said));
-                }
-            }
-            Report::Ended { plugin, instance, fault } => drop(reports.send(Event::Ended { plugin, instance, fault })),
-        };
-        let launcher =
-            Launcher::new(log.clone(), plugin_input, stop.clone(), config.settings.plugins.deadlines.stop, reporter);
-        let mut engine = Self {
-            sources,
-            plugin_path,
-            config,
-            config_seen,
-            config_loaded_unix_ms: clock::unix_ms(),
-            config_rejected: None,
-            config_unread: None,
-            state_directory,
-            unwritten: Unwritten::default(),
-            log_trouble: None,
-            proposed_steps: None,
-            trial: Trial::default(),
-            assignment: Assignment::default(),
-            plugins: BTreeMap::new(),
-            launcher,
-            store,
-            watch: None,
-            awaits_first_look: true,
-            fingerprints,
-            applied,
-            journal,
-            in_doubt,
-            book: EventBook::default(),
-            confirming: Confirming::new(confirmation),
-            lasting_problems: Vec::new(),
-            missing_directories: BTreeMap::new(),
-            last_cycle: None,
-            farewells: Vec::new(),
-            log,
-            board,
-            readiness,
-            is_ready: false,
-            stop,
-            sender,
-            events: receiver,
-            backlog: VecDeque::new(),
-            said,
-            found: Latest::new(),
-        };
-        for (part, written) in unwritten {
-            engine.note_written(part, written);
-        }
-        if lost.as_ref().is_some_and(Damaged::is_kept) {
-            engine.store_confirmation();
-        }
-        for damaged in damaged.into_iter().chain(lost).chain(damaged_key) {
-            engine.remember_damage(&damaged);
-        }
-        if let Some(unreadable) = unreadable {
-            engine.remember_unreadable(&unreadable);
-        }
-        Ok(engine)
-    }
-
     /// Starts everything, does the first cycle, reports readiness, and serves until the daemon is to end.
     ///
     /// # Errors
     ///
-    /// When a thread cannot be started.
+    /// When a thread cannot be started, or another daemon has taken the state directory.
     pub fn run(mut self) -> Result<(), EngineError> {
         self.reopen_log();
         self.publish_search();
@@ -334,7 +190,7 @@ impl Engine {
             self.publish();
         }
         self.shut_down();
-        Ok(())
+        self.dispossessed.map_or(Ok(()), |error| Err(EngineError::Dispossessed(error)))
     }
 
     fn next_event(&mut self) -> Result<Event, RecvTimeoutError> {
@@ -390,20 +246,6 @@ impl Engine {
     fn claims(&self) -> Vec<(String, String)> {
         let owners = self.plugins.iter().filter(|(_, managed)| managed.owns_claims());
         owners.flat_map(|(name, managed)| managed.claims().into_iter().map(|key| (name.clone(), key))).collect()
-    }
-
-    /// The plugins that have something to do, in the order in which they do it.
-    fn configured_in_order(&self) -> Vec<String> {
-        let orders = self.assignment.parts.keys().map(|name| {
-            let description = self.plugins.get(name).and_then(|managed| managed.description.as_ref());
-            (name.clone(), description.map(|description| description.order.clone()).unwrap_or_default())
-        });
-        let sorted = order::sort(&orders.collect());
-        if !sorted.circle.is_empty() {
-            let names = sorted.circle.join(", ");
-            self.log.warn(SELF, format!("plugins {names} want to come before each other; they come by name"));
-        }
-        sorted.names
     }
 
     /// The names of the plugins that run.

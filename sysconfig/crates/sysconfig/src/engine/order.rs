@@ -4,18 +4,36 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sysconfig_protocol::Order;
 
+use super::{Engine, SELF};
+
 /// The plugins in order, and those that cannot be put in order because they wait for each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Sorted {
+struct Sorted {
     /// All plugins. Those of a circle come last, by name.
-    pub(super) names: Vec<String>,
+    names: Vec<String>,
     /// The plugins of a circle, or behind one.
-    pub(super) circle: Vec<String>,
+    circle: Vec<String>,
+}
+
+impl Engine {
+    /// The plugins that have something to do, in the order in which they do it.
+    pub(super) fn configured_in_order(&self) -> Vec<String> {
+        let orders = self.assignment.parts.keys().map(|name| {
+            let description = self.plugins.get(name).and_then(|managed| managed.description.as_ref());
+            (name.clone(), description.map(|description| description.order.clone()).unwrap_or_default())
+        });
+        let sorted = sort(&orders.collect());
+        if !sorted.circle.is_empty() {
+            let names = sorted.circle.join(", ");
+            self.log.warn(SELF, format!("plugins {names} want to come before each other; they come by name"));
+        }
+        sorted.names
+    }
 }
 
 /// Sorts so that every plugin comes after those it wants to come after, otherwise by name. Names that no plugin has
 /// are ignored.
-pub(super) fn sort(plugins: &BTreeMap<String, Order>) -> Sorted {
+fn sort(plugins: &BTreeMap<String, Order>) -> Sorted {
     let mut waits_for: BTreeMap<&str, BTreeSet<&str>> =
         plugins.keys().map(|name| (name.as_str(), BTreeSet::new())).collect();
     for (name, order) in plugins {

@@ -6,7 +6,7 @@ use sysconfig_protocol::admin::{AppliedStep, ApplyReport, CycleReport, Happening
 
 use super::cycle::{Mode, REQUEST};
 use super::exchange::keys;
-use super::{Engine, SELF, subject, unwritten};
+use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::state::applied::AppliedPart;
 
@@ -77,8 +77,8 @@ impl Engine {
         if !has_changed && self.applied.get(name).is_some_and(is_known) {
             return;
         }
-        let written = self.applied.record(name, part);
-        self.note_written(unwritten::Part::Applied, written);
+        self.applied.record(name, part);
+        self.store_applied();
     }
 
     pub(super) fn note_cycle(&mut self, started: Started, applied: bool, report: &ApplyReport) {

@@ -13,10 +13,10 @@ use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::Undo;
 use sysconfig_protocol::{ErrorObject, Outcome, Severity, Step};
 
-use super::cycle::{Mode, applied, failure};
+use super::carry_out::applied;
+use super::cycle::{Mode, failure};
 use super::queue::{Command, Event};
 use super::retry::Retry;
-use super::unwritten::Part;
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::plugin::CallError;
@@ -236,8 +236,9 @@ impl Engine {
         let part = self.assignment.parts.get(plugin);
         let held = part.map(|part| self.fingerprints.of(part)).unwrap_or_default();
         self.confirming.state.held.insert(plugin.to_owned(), held);
-        let written = self.applied.withdraw(plugin);
-        self.note_written(Part::Applied, written);
+        if self.applied.withdraw(plugin) {
+            self.store_applied();
+        }
     }
 
     fn undo_step(&mut self, noted: &RevocableStep) -> AppliedStep {
@@ -277,9 +278,9 @@ impl Engine {
     fn try_to_undo(&mut self, noted: &RevocableStep) -> (StepResult, Option<Failure>) {
         let RevocableStep { plugin, plan, step, .. } = noted;
         self.see_to_record();
-        let sequence = match self.journal.undo_intent(plugin, &plan.0, step) {
+        let sequence = match self.journal_intent(plugin, plan, step, true) {
             Ok(sequence) => sequence,
-            Err(error) => return (StepResult::Failed, Some(self.state_failure(&error))),
+            Err(error) => return (StepResult::Failed, Some(error)),
         };
         let (result, error) = match self.cannot_undo(noted) {
             Some(message) => (StepResult::Failed, Some(Failure { message, help: None })),

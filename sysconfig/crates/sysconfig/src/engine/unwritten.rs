@@ -5,12 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-use sysconfig_protocol::Severity;
 use sysconfig_protocol::admin::{Failure, Problem, StepResult};
+use sysconfig_protocol::{Digest, Severity, Step};
 
 use super::{Engine, SELF};
-use crate::service::instance::prepare_directory;
 use crate::state::StateError;
+use crate::state::journal::Found;
+use crate::text::chain;
 
 /// Between two tries to write what could not be written.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -76,11 +77,85 @@ impl Engine {
         self.write_results();
     }
 
-    fn write_results(&mut self) {
-        let mut written = self.journal.ensure_open();
-        if let Some(unreadable) = self.journal.take_unreadable() {
+    /// Writes down that a step is about to be carried out, or taken back; the result needs the number.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be stored. The step must not be carried out then.
+    pub(super) fn journal_intent(
+        &mut self,
+        plugin: &str,
+        plan: &Digest,
+        step: &Step,
+        undo: bool,
+    ) -> Result<u64, Failure> {
+        let opened = self.open_journal();
+        let sequence = opened.and_then(|()| match undo {
+            true => self.journal.undo_intent(plugin, &plan.0, step),
+            false => self.journal.intent(plugin, &plan.0, step),
+        });
+        sequence.map_err(|error| self.state_failure(&error))
+    }
+
+    /// Whether the state may be written. Where another daemon got it first, this one ends, as it would have at its start.
+    fn hold_state(&mut self) -> Result<(), StateError> {
+        self.state.ensure().map_err(|error| {
+            let source = std::io::Error::other(chain(&error));
+            let failed = StateError::new("use", self.state.directory(), source);
+            if !error.is_of_full_or_read_only_disk() {
+                self.dispossessed = Some(error);
+                self.stop.request();
+            }
+            failed
+        })
+    }
+
+    /// What earlier daemons have left in doubt is told as soon as it can be read.
+    fn open_journal(&mut self) -> Result<(), StateError> {
+        let opened = self.hold_state().and_then(|()| self.journal.ensure_open());
+        if opened.is_err() {
+            self.journal.read_closed();
+        }
+        let Found { in_doubt, unreadable } = self.journal.take_found();
+        self.in_doubt.extend(in_doubt);
+        if let Some(unreadable) = unreadable {
             self.remember_unreadable(&unreadable);
         }
+        opened
+    }
+
+    pub(super) fn state_failure(&self, error: &StateError) -> Failure {
+        Failure { message: chain(error), help: Some("see that the disk has room, and is not read-only".to_owned()) }
+    }
+
+    pub(super) fn store_applied(&mut self) {
+        let written = self.hold_state().and_then(|()| self.applied.store());
+        self.note_written(Part::Applied, written);
+    }
+
+    pub(super) fn store_confirmation(&mut self) {
+        let written = self.write_confirmation();
+        // A new key comes behind what is held because of it: whoever finds no key the next time holds it again.
+        let is_keys_turn = written.is_ok();
+        self.note_written(Part::Confirmation, written);
+        if is_keys_turn {
+            self.keep_key();
+        }
+    }
+
+    pub(super) fn write_confirmation(&mut self) -> Result<(), StateError> {
+        self.hold_state().and_then(|()| self.confirming.state.store())
+    }
+
+    pub(super) fn keep_key(&mut self) {
+        if self.fingerprints.is_new {
+            let kept = self.hold_state().and_then(|()| self.fingerprints.keep(self.state.directory()));
+            self.note_written(Part::Key, kept);
+        }
+    }
+
+    pub(super) fn write_results(&mut self) {
+        let mut written = self.open_journal();
         while let (Ok(()), Some((sequence, result, message))) = (&written, self.unwritten.results.first().cloned()) {
             written = self.journal.result(sequence, result, message);
             if written.is_ok() {
@@ -96,14 +171,13 @@ impl Engine {
         if self.journal.is_in_place() {
             return;
         }
-        let directory = self.state_directory.display();
+        let directory = self.state.directory().display();
         self.log.warn(SELF, format!("the record in {directory} was removed or replaced, and is made anew"));
         self.journal.let_go();
-        drop(prepare_directory(&self.state_directory));
+        self.state.let_go();
         self.fingerprints.is_new = true;
         self.store_confirmation();
-        let written = self.applied.store();
-        self.note_written(Part::Applied, written);
+        self.store_applied();
     }
 
     /// Tries again what could not be written, when its time has come.
@@ -111,22 +185,12 @@ impl Engine {
         if self.unwritten.again.is_none_or(|at| at > Instant::now()) {
             return;
         }
-        // It may not have been there when the daemon began, on a disk that took nothing. What is wrong with it the parts tell.
-        if !self.state_directory.is_dir() {
-            drop(prepare_directory(&self.state_directory));
-        }
         for (part, _) in self.unwritten.parts.clone() {
             match part {
                 // It comes behind that.
                 Part::Key if self.unwritten.lacks(Part::Confirmation) => (),
-                Part::Key => {
-                    let written = self.fingerprints.keep(&self.state_directory);
-                    self.note_written(part, written);
-                }
-                Part::Applied => {
-                    let written = self.applied.store();
-                    self.note_written(part, written);
-                }
+                Part::Key => self.keep_key(),
+                Part::Applied => self.store_applied(),
                 Part::Confirmation => self.store_confirmation(),
                 Part::Journal => self.write_results(),
             }
@@ -134,12 +198,20 @@ impl Engine {
     }
 
     pub(super) fn unwritten_problems(&self) -> impl Iterator<Item = Problem> {
-        self.unwritten.parts.iter().map(|(part, failure)| Problem {
+        let problem = |message, help| Problem {
             subject: "state".to_owned(),
-            message: format!("{}: {}", part.meaning(), failure.message),
-            help: failure.help.clone(),
+            message,
+            help,
             place: None,
             severity: Severity::Warning,
-        })
+        };
+        let unread = self.journal.unread().map(|error| {
+            let message = format!("whether a step of the daemon before is in doubt is not known: {}", chain(error));
+            problem(message, Some("it is read as soon as it can be; until then: sysconfigctl plan".to_owned()))
+        });
+        let lacking = move |(part, failure): &(Part, Failure)| {
+            problem(format!("{}: {}", part.meaning(), failure.message), failure.help.clone())
+        };
+        self.unwritten.parts.iter().map(lacking).chain(unread)
     }
 }

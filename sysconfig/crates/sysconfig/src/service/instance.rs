@@ -40,6 +40,12 @@ pub enum InstanceError {
         #[source]
         source: std::io::Error,
     },
+    /// Another daemon has used the directory while this one could not lock it.
+    #[error("another sysconfig has written into {} while this one could not", path.display())]
+    Overtaken {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Another daemon runs with the same directory.
     #[error("another sysconfig runs already{}, with {}", holder.map(|pid| format!(" as process {pid}")).unwrap_or_default(), path.display())]
     RunsAlready {
@@ -52,13 +58,13 @@ pub enum InstanceError {
 
 impl InstanceError {
     /// Whether the file system takes nothing, which is no reason for a daemon to end: what needs the state is refused then.
-    fn is_of_full_or_read_only_disk(&self) -> bool {
+    pub fn is_of_full_or_read_only_disk(&self) -> bool {
         use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
         match self {
             Self::Directory { source, .. } | Self::Lock { source, .. } => {
                 matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
             }
-            Self::ForeignDirectory { .. } | Self::RunsAlready { .. } => false,
+            Self::ForeignDirectory { .. } | Self::Overtaken { .. } | Self::RunsAlready { .. } => false,
         }
     }
 
@@ -70,6 +76,7 @@ impl InstanceError {
                  on one machine undo each other's work, also with directories of their own. One that has nothing to do with the \
                  machine, as in a test, is started with --beside-service",
             ),
+            Self::Overtaken { .. } => Some("start it again: it reads anew what is there"),
             Self::Directory { .. } => Some("run as root, or name other directories with --run-dir and --state-dir"),
             Self::ForeignDirectory { .. } | Self::Lock { .. } => None,
         }
@@ -171,22 +178,8 @@ pub fn lock_directory(directory: &Path) -> Result<InstanceLock, InstanceError> {
     Ok(InstanceLock { _file: file })
 }
 
-/// Prepares and locks the state directory, as far as a full or read-only disk allows that; what does not work of it is
-/// answered.
-///
-/// # Errors
-///
-/// When another daemon has it, or it cannot be used for other reasons.
-pub fn take_state_directory(directory: &Path) -> Result<(Option<InstanceLock>, Option<InstanceError>), InstanceError> {
-    match prepare_directory(directory).and_then(|()| lock_directory(directory)) {
-        Ok(lock) => Ok((Some(lock), None)),
-        Err(error) if error.is_of_full_or_read_only_disk() => Ok((lock_to_read(directory)?, Some(error))),
-        Err(error) => Err(error),
-    }
-}
-
 /// A lock that another daemon's is in the way of, where none can be had that keeps the next one out. None without a file.
-fn lock_to_read(directory: &Path) -> Result<Option<InstanceLock>, InstanceError> {
+pub(super) fn lock_to_read(directory: &Path) -> Result<Option<InstanceLock>, InstanceError> {
     let path = directory.join("lock");
     let Ok(mut file) = File::open(&path) else { return Ok(None) };
     match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aside, Damaged, StateError, load_json, replace_file};
 
+/// The file's name.
+pub(super) const FILE: &str = "applied.json";
 /// The version of the file's format that this code writes.
 const VERSION: u32 = 1;
 
@@ -58,7 +60,7 @@ impl Applied {
     ///
     /// When the file is there and cannot be read.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
-        let path = directory.join("applied.json");
+        let path = directory.join(FILE);
         let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved)?;
         Ok((Self { path, plugins: contents.map(|contents| contents.plugins).unwrap_or_default() }, damaged))
     }
@@ -73,30 +75,16 @@ impl Applied {
         self.get(plugin).filter(|part| part.is_in_force()).map(|part| part.at_unix_ms)
     }
 
-    /// Takes down that a plugin's part was taken back, and stores that. Its keys stay its own: a stray file that claims
-    /// them gets no better right by it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be stored; memory has it nevertheless.
-    pub fn withdraw(&mut self, plugin: &str) -> Result<(), StateError> {
-        match self.plugins.get_mut(plugin).filter(|part| part.is_in_force()) {
-            None => Ok(()),
-            Some(part) => {
-                part.config.clear();
-                self.store()
-            }
-        }
+    /// Remembers that a plugin's part was taken back, and answers whether that is news, to be [stored](Self::store). Its
+    /// keys stay its own: a stray file that claims them gets no better right by it.
+    pub fn withdraw(&mut self, plugin: &str) -> bool {
+        let part = self.plugins.get_mut(plugin).filter(|part| part.is_in_force());
+        part.map(|part| part.config.clear()).is_some()
     }
 
-    /// Records that a plugin's part is in force, and stores it.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be stored; memory has it nevertheless.
-    pub fn record(&mut self, plugin: &str, part: AppliedPart) -> Result<(), StateError> {
+    /// Remembers that a plugin's part is in force, which is to be [stored](Self::store).
+    pub fn record(&mut self, plugin: &str, part: AppliedPart) {
         self.plugins.insert(plugin.to_owned(), part);
-        self.store()
     }
 
     /// Stores what memory has.
@@ -132,7 +120,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut applied, damaged) = Applied::load(directory.path()).unwrap();
         assert!(damaged.is_none());
-        applied.record("hostname", part()).unwrap();
+        applied.record("hostname", part());
+        applied.store().unwrap();
         let (again, damaged) = Applied::load(directory.path()).unwrap();
         assert!(damaged.is_none());
         assert_eq!(again.get("hostname"), Some(&part()));
@@ -144,10 +133,10 @@ mod tests {
     fn what_is_taken_back_leaves_the_claims() {
         let directory = tempfile::tempdir().unwrap();
         let (mut applied, _) = Applied::load(directory.path()).unwrap();
-        applied.record("hostname", part()).unwrap();
+        applied.record("hostname", part());
         assert_eq!(applied.at("hostname"), Some(7));
-        applied.withdraw("hostname").unwrap();
-        applied.withdraw("dns").unwrap();
+        assert!(applied.withdraw("hostname") && !applied.withdraw("hostname") && !applied.withdraw("dns"));
+        applied.store().unwrap();
         let (again, _) = Applied::load(directory.path()).unwrap();
         assert_eq!(again.at("hostname"), None);
         assert_eq!(again.get("hostname").unwrap().claims, part().claims);

@@ -128,17 +128,10 @@ impl Confirmation {
     }
 
     /// The hashes cannot be compared with any more: what was undone stays so until a request comes, because it may be what
-    /// cut the machine off.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be stored; memory has it nevertheless.
-    pub fn hold_whatever_is_configured(&mut self) -> Result<(), StateError> {
-        if self.held.is_empty() {
-            return Ok(());
-        }
+    /// cut the machine off. Whether there is anything, which is to be [stored](Self::store) then.
+    pub fn hold_whatever_is_configured(&mut self) -> bool {
         self.held.values_mut().for_each(String::clear);
-        self.store()
+        !self.held.is_empty()
     }
 
     /// Stores what memory has; nothing to say is no file.

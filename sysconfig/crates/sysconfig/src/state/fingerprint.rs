@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aside, Damaged, StateError, load_json, replace_file};
 
+/// The file's name.
+pub(super) const FILE: &str = "key.json";
 /// The version of the file's format that this code writes.
 const VERSION: u32 = 1;
 
@@ -44,7 +46,7 @@ impl Fingerprints {
     ///
     /// When the file cannot be read, or the system has no random numbers.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
-        let path = directory.join("key.json");
+        let path = directory.join(FILE);
         let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved)?;
         if let Some(Contents { key, .. }) = contents {
             return Ok((Self { key, is_new: false }, damaged));
@@ -67,7 +69,7 @@ impl Fingerprints {
         let contents = Contents { version: VERSION, key: self.key };
         let mut json = serde_json::to_vec(&contents).expect("the key has text keys only, so it serialises");
         json.push(b'\n');
-        replace_file(&directory.join("key.json"), &json)?;
+        replace_file(&directory.join(FILE), &json)?;
         self.is_new = false;
         Ok(())
     }

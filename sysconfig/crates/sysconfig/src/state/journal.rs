@@ -4,18 +4,24 @@
 //! first line and not the second is *in doubt*: the daemon or the machine stopped in between. Nothing is repeated
 //! from the journal; the daemon observes, and the journal says what to look at.
 
+mod replay;
+
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sysconfig_protocol::Step;
-use sysconfig_protocol::admin::{PastStep, StepResult};
+use sysconfig_protocol::admin::StepResult;
 
 use super::{Kept, StateError, replace_file, sync_directory};
 use crate::clock;
+pub use replay::history;
+use replay::{Replay, open_intents, replay, take_out_unreadable};
 
+/// The file's name.
+pub(super) const FILE: &str = "journal.jsonl";
 /// Size from which the journal is started anew; the one before is kept.
 const ROTATE_BYTES: u64 = 1024 * 1024;
 
@@ -75,6 +81,15 @@ pub struct Unreadable {
     kept: Kept,
 }
 
+/// What an earlier daemon's journal tells.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The steps in doubt.
+    pub in_doubt: Vec<InDoubt>,
+    /// Lines that make no sense; they are not in the file any more.
+    pub unreadable: Option<Unreadable>,
+}
+
 /// The journal, open for appending as soon as its file system allows that.
 #[derive(Debug)]
 pub struct Journal {
@@ -84,8 +99,12 @@ pub struct Journal {
     next_sequence: u64,
     /// How long the file is without a line that failed and could not be taken away again.
     whole: Option<u64>,
-    /// What could not be read when it was opened late, until somebody takes it to tell it.
-    unreadable: Option<Unreadable>,
+    /// Whether the steps that it held in doubt are known.
+    is_read: bool,
+    /// Why they are not.
+    unread: Option<StateError>,
+    /// What was found in it, until somebody takes it to tell it.
+    found: Found,
     /// What the disk takes before it is full, in tests.
     #[cfg(test)]
     room: Option<usize>,
@@ -102,7 +121,7 @@ impl Journal {
     ///
     /// When the file cannot be read or written.
     pub fn open(directory: &Path) -> Result<(Self, Vec<InDoubt>, Option<Unreadable>), StateError> {
-        let path = directory.join("journal.jsonl");
+        let path = directory.join(FILE);
         let error = |source| StateError::new("open", &path, source);
         let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(error);
         let mut file = open()?;
@@ -137,27 +156,28 @@ impl Journal {
             file: Some(file),
             next_sequence: last_sequence.max(before) + 1,
             whole: None,
-            unreadable: None,
+            is_read: true,
+            unread: None,
+            found: Found::default(),
             #[cfg(test)]
             room: None,
         };
         Ok((journal, in_doubt, unreadable))
     }
 
-    /// The journal of a directory that cannot be written, as far as it can be read. Every line tries to open it anew.
-    pub fn closed(directory: &Path) -> (Self, Vec<InDoubt>) {
-        let path = directory.join("journal.jsonl");
-        let Replay { in_doubt, last_sequence, .. } = replay(&std::fs::read(&path).unwrap_or_default());
-        let journal = Self {
-            path,
+    /// The journal of a directory, which nobody has looked at yet. Every line tries to open it.
+    pub fn closed(directory: &Path) -> Self {
+        Self {
+            path: directory.join(FILE),
             file: None,
-            next_sequence: last_sequence + 1,
+            next_sequence: 1,
             whole: None,
-            unreadable: None,
+            is_read: false,
+            unread: None,
+            found: Found::default(),
             #[cfg(test)]
             room: None,
-        };
-        (journal, in_doubt)
+        }
     }
 
     /// Opens it where that was not possible before.
@@ -167,10 +187,14 @@ impl Journal {
     /// When it is not possible yet.
     pub fn ensure_open(&mut self) -> Result<(), StateError> {
         if self.file.is_none() {
-            let (opened, _, unreadable) = Self::open(self.path.parent().unwrap_or(Path::new("/")))?;
+            let (opened, in_doubt, unreadable) = Self::open(self.path.parent().unwrap_or(Path::new("/")))?;
             self.next_sequence = self.next_sequence.max(opened.next_sequence);
             self.file = opened.file;
-            self.unreadable = self.unreadable.take().or(unreadable);
+            // Some of those that are known may be resolved, with a result that waits to be written.
+            let in_doubt = if self.is_read { Vec::new() } else { in_doubt };
+            self.found.in_doubt.extend(in_doubt);
+            self.found.unreadable = unreadable;
+            (self.is_read, self.unread) = (true, None);
         }
         Ok(())
     }
@@ -191,9 +215,30 @@ impl Journal {
         (self.file, self.whole) = (None, None);
     }
 
-    /// What could not be read when it was opened late, once: it is not in the file any more.
-    pub fn take_unreadable(&mut self) -> Option<Unreadable> {
-        self.unreadable.take()
+    /// Finds what is in doubt where the file cannot be opened to be written, if it can be read.
+    pub fn read_closed(&mut self) {
+        if self.is_read {
+            return;
+        }
+        match std::fs::read(&self.path) {
+            Ok(bytes) => {
+                self.found.in_doubt.extend(replay(&bytes).in_doubt);
+                (self.is_read, self.unread) = (true, None);
+            }
+            // A directory that is not there may be on a file system that is not mounted yet.
+            Err(error) if error.kind() == ErrorKind::NotFound => self.unread = None,
+            Err(source) => self.unread = Some(StateError::new("read", &self.path, source)),
+        }
+    }
+
+    /// Why nobody knows which steps an earlier daemon has left in doubt.
+    pub fn unread(&self) -> Option<&StateError> {
+        self.unread.as_ref()
+    }
+
+    /// What it turned out to hold, once.
+    pub fn take_found(&mut self) -> Found {
+        std::mem::take(&mut self.found)
     }
 
     fn file(&mut self) -> std::io::Result<&mut File> {
@@ -293,7 +338,7 @@ impl Journal {
         between();
         let new = self.path.with_extension("jsonl.new");
         match std::fs::remove_file(&new) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(error(source)),
+            Err(source) if source.kind() != ErrorKind::NotFound => return Err(error(source)),
             _ => (),
         }
         let mut file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&new).map_err(error)?;
@@ -310,94 +355,6 @@ impl Journal {
 /// The journal before the last rotation.
 fn old_path(path: &Path) -> PathBuf {
     path.with_extension("jsonl.old")
-}
-
-/// The newest steps of the journal in a directory, also those of the file before the last rotation, the oldest first.
-///
-/// # Errors
-///
-/// When a file is there and cannot be read.
-pub fn history(directory: &Path, limit: usize) -> Result<Vec<PastStep>, StateError> {
-    let mut steps: Vec<PastStep> = Vec::new();
-    for name in ["journal.jsonl.old", "journal.jsonl"] {
-        let path = directory.join(name);
-        match std::fs::read(&path) {
-            Ok(bytes) => bytes.split(|byte| *byte == b'\n').for_each(|line| take_line(&mut steps, line)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
-            Err(source) => return Err(StateError::new("read", &path, source)),
-        }
-    }
-    steps.drain(..steps.len().saturating_sub(limit));
-    Ok(steps)
-}
-
-fn take_line(steps: &mut Vec<PastStep>, line: &[u8]) {
-    match serde_json::from_slice(line) {
-        Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
-            // A step that was in doubt at a rotation is in both files.
-            let is_known = |known: &PastStep| known.sequence == sequence && known.at_unix_ms == at_unix_ms;
-            if steps.iter().any(is_known) {
-                return;
-            }
-            let (duration_ms, result, error) = (None, None, None);
-            steps.push(PastStep { sequence, at_unix_ms, duration_ms, plugin, undo, step: *step, result, error });
-        }
-        Ok(Line::Result { sequence, at_unix_ms, result, error }) => {
-            // Sequence numbers go on after a rotation, and a result is close behind its intent.
-            if let Some(step) = steps.iter_mut().rev().find(|step| step.sequence == sequence) {
-                step.duration_ms = Some(at_unix_ms.saturating_sub(step.at_unix_ms));
-                step.result = Some(result);
-                step.error = error;
-            }
-        }
-        Err(_) => (),
-    }
-}
-
-/// The lines of the steps without a result.
-fn open_intents(bytes: &[u8]) -> Vec<u8> {
-    let open: Vec<_> = replay(bytes).in_doubt.into_iter().filter_map(|step| step.sequence).collect();
-    let is_open = |line: &&[u8]| matches!(serde_json::from_slice(line), Ok(Line::Intent { sequence, .. }) if open.contains(&sequence));
-    let lines = bytes.split(|byte| *byte == b'\n').filter(is_open);
-    lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
-}
-
-/// Leaves of a journal the lines that can be read. The answer is where all of it is kept: it is there before a line is
-/// taken out, whenever this is interrupted.
-fn take_out_unreadable(path: &Path, bytes: &[u8]) -> Result<PathBuf, StateError> {
-    let kept = path.with_extension("jsonl.damaged");
-    replace_file(&kept, bytes)?;
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| serde_json::from_slice::<Line>(line).is_ok());
-    let readable: Vec<u8> = lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
-    replace_file(path, &readable)?;
-    Ok(kept)
-}
-
-/// What a journal says.
-struct Replay {
-    /// The steps without a result.
-    in_doubt: Vec<InDoubt>,
-    last_sequence: u64,
-    /// How many lines cannot be read.
-    unreadable: usize,
-}
-
-fn replay(bytes: &[u8]) -> Replay {
-    let mut open: Vec<(u64, InDoubt)> = Vec::new();
-    let (mut last, mut unreadable) = (0, 0);
-    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        match serde_json::from_slice(line) {
-            Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
-                last = last.max(sequence);
-                let (open_as, step) = (Some(sequence), *step);
-                let doubt = InDoubt { sequence: open_as, plugin, undo, step, at_unix_ms, is_inherited: true };
-                open.push((sequence, doubt));
-            }
-            Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
-            Err(_) => unreadable += 1,
-        }
-    }
-    Replay { in_doubt: open.into_iter().map(|(_, step)| step).collect(), last_sequence: last, unreadable }
 }
 
 #[cfg(test)]

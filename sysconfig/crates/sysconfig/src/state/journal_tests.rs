@@ -220,19 +220,55 @@ fn a_journal_that_could_not_be_opened_is_opened_by_the_first_line_that_can_be_wr
     let (mut journal, ..) = Journal::open(directory.path()).unwrap();
     journal.intent("x", "digest", &step("1")).unwrap();
     drop(journal);
-    let (mut journal, in_doubt) = Journal::closed(directory.path());
-    assert_eq!(in_doubt.len(), 1);
+    let mut journal = Journal::closed(directory.path());
+    for doubts in [1, 0] {
+        journal.read_closed();
+        assert_eq!(journal.take_found().in_doubt.len(), doubts, "each doubt is told once");
+    }
     let path = directory.path().join("journal.jsonl");
     std::fs::rename(&path, directory.path().join("aside")).unwrap();
     std::fs::create_dir(&path).unwrap();
     journal.intent("x", "digest", &step("2")).unwrap_err();
-    assert!(journal.take_unreadable().is_none());
+    assert!(journal.take_found().unreadable.is_none());
     std::fs::remove_dir(&path).unwrap();
     std::fs::rename(directory.path().join("aside"), &path).unwrap();
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"nonsense\n").unwrap();
     let second = journal.intent("x", "digest", &step("2")).unwrap();
-    assert!(journal.take_unreadable().is_some_and(|told| told.to_string().starts_with("1 line of the journal")));
-    assert!(journal.take_unreadable().is_none(), "once");
+    let Found { in_doubt, unreadable } = journal.take_found();
+    assert!(unreadable.unwrap().to_string().starts_with("1 line of the journal") && in_doubt.is_empty());
+    assert!(journal.take_found().unreadable.is_none(), "once");
     let numbers: Vec<_> = history(directory.path(), 10).unwrap().iter().map(|step| step.sequence).collect();
     assert_eq!((numbers, second), (vec![1, 2], 2));
+}
+
+/// It is a file of a disk that fails, or of another user, when the daemon starts.
+#[test]
+fn what_is_in_doubt_in_a_journal_that_could_not_be_read_is_told_when_it_can_be() {
+    for can_be_written in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        let (mut journal, ..) = Journal::open(directory.path()).unwrap();
+        journal.intent("x", "digest", &step("1")).unwrap();
+        drop(journal);
+        std::fs::rename(&path, directory.path().join("aside")).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        let mut journal = Journal::closed(directory.path());
+        journal.ensure_open().unwrap_err();
+        for _ in 0..2 {
+            journal.read_closed();
+            assert!(journal.unread().unwrap().to_string().starts_with("cannot read "), "nobody knows of no doubt");
+            assert!(journal.take_found().in_doubt.is_empty());
+        }
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::rename(directory.path().join("aside"), &path).unwrap();
+        match can_be_written {
+            true => journal.ensure_open().unwrap(),
+            false => journal.read_closed(),
+        }
+        assert!(journal.unread().is_none());
+        let in_doubt = journal.take_found().in_doubt;
+        assert_eq!((in_doubt.len(), in_doubt[0].sequence, in_doubt[0].is_inherited), (1, Some(1), true));
+        assert_eq!(journal.intent("x", "digest", &step("2")).unwrap(), 2, "numbers go on");
+        assert!(journal.take_found().in_doubt.is_empty(), "once, and what this daemon begins is not an earlier one's");
+    }
 }

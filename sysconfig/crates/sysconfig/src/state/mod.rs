@@ -23,6 +23,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+/// The files of the state directory that say what was done.
+pub(crate) const FILES: [&str; 4] = [applied::FILE, confirmation::FILE, fingerprint::FILE, journal::FILE];
+
 /// State cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}", path.display())]
@@ -34,7 +37,7 @@ pub struct StateError {
 }
 
 impl StateError {
-    fn new(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
+    pub(crate) fn new(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self { operation, path: path.to_owned(), source }
     }
 }
@@ -205,7 +208,8 @@ mod tests {
             claims: Vec::new(),
             at_unix_ms: 7,
         };
-        applied.record("x", part).unwrap();
+        applied.record("x", part);
+        applied.store().unwrap();
         Fingerprints::load(directory).unwrap().0.keep(directory).unwrap();
         let (mut journal, ..) = Journal::open(directory).unwrap();
         for _ in 0..3 {

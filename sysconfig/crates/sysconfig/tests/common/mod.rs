@@ -25,11 +25,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// Directories of a daemon that is not started yet.
 pub(crate) struct Bench {
     pub(crate) directory: tempfile::TempDir,
+    pub(crate) state: PathBuf,
 }
 
 impl Bench {
     pub(crate) fn new() -> Self {
-        let bench = Self { directory: tempfile::tempdir().unwrap() };
+        let bench = Self { directory: tempfile::tempdir().unwrap(), state: PathBuf::from("state") };
         for name in ["plugins", "deps", "conf.d"] {
             std::fs::create_dir(bench.path(name)).unwrap();
             std::fs::set_permissions(bench.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -108,7 +109,8 @@ impl Bench {
 
     /// The daemon's command line.
     pub(crate) fn arguments(&self) -> Vec<String> {
-        [("config", "sysconfig.toml"), ("config-dir", "conf.d"), ("state-dir", "state"), ("run-dir", "run")]
+        let state = self.state.to_str().unwrap();
+        [("config", "sysconfig.toml"), ("config-dir", "conf.d"), ("state-dir", state), ("run-dir", "run")]
             .into_iter()
             .flat_map(|(option, name)| [format!("--{option}"), self.path(name).display().to_string()])
             .chain(["--beside-service".to_owned()])
@@ -327,6 +329,13 @@ impl Daemon<'_> {
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        let status = self.child.as_mut()?.try_wait().unwrap()?;
+        self.child = None;
+        Some(status)
     }
 
     pub(crate) fn wait(&mut self) -> ExitStatus {

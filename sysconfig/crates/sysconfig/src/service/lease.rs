@@ -1,0 +1,94 @@
+//! Whose the state directory is.
+//!
+//! A daemon that finds a full or read-only disk at its start goes on without the lock that keeps others away, and nothing
+//! that it could write there is written before it has one. What it has read may have been changed by another daemon until
+//! then; such a daemon ends, because what it remembers is not true.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::instance::{InstanceError, InstanceLock, lock_directory, lock_to_read, prepare_directory};
+use crate::state;
+
+/// The state directory, as far as it is this daemon's.
+#[derive(Debug)]
+pub struct StateLease {
+    directory: PathBuf,
+    hold: Hold,
+}
+
+#[derive(Debug)]
+enum Hold {
+    /// No other daemon reads or writes it.
+    Whole { _lock: InstanceLock },
+    /// Nothing may be written. The lock, where there is one, shows another daemon that somebody is here.
+    ToRead { lock: Option<InstanceLock>, found: Vec<Option<Identity>> },
+}
+
+/// Tells a file from one that was written since.
+type Identity = (u64, u64, u64, i64, i64);
+
+impl StateLease {
+    /// Prepares and locks the directory, as far as a full or read-only disk allows that; what does not work of it is
+    /// answered. It is taken before anything is read from it.
+    ///
+    /// # Errors
+    ///
+    /// When another daemon has it, or it cannot be used for other reasons.
+    pub fn take(directory: &Path) -> Result<(Self, Option<InstanceError>), InstanceError> {
+        let (hold, trouble) = match prepare_directory(directory).and_then(|()| lock_directory(directory)) {
+            Ok(lock) => (Hold::Whole { _lock: lock }, None),
+            Err(error) if error.is_of_full_or_read_only_disk() => {
+                let lock = lock_to_read(directory)?;
+                (Hold::ToRead { lock, found: identities(directory) }, Some(error))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok((Self { directory: directory.to_owned(), hold }, trouble))
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Lets go of a directory that somebody has removed or replaced: what is there now is to be [taken](Self::ensure) first.
+    pub fn let_go(&mut self) {
+        self.hold = Hold::ToRead { lock: None, found: identities(&self.directory) };
+    }
+
+    /// Takes the whole of it where that was not possible before; without, nothing is to be written.
+    ///
+    /// # Errors
+    ///
+    /// When that is [not possible yet](InstanceError::is_of_full_or_read_only_disk), or when it has become another
+    /// daemon's, which is a reason to end.
+    pub fn ensure(&mut self) -> Result<(), InstanceError> {
+        let Hold::ToRead { lock, found } = &mut self.hold else { return Ok(()) };
+        // A record lock ends as soon as any descriptor of its file is closed, so the old one goes before the new one comes.
+        drop(lock.take());
+        let (taken, trouble) = Self::take(&self.directory)?;
+        match taken.hold {
+            Hold::ToRead { lock: read, .. } => {
+                *lock = read;
+                trouble.map_or(Ok(()), Err)
+            }
+            Hold::Whole { .. } if identities(&self.directory) != *found => {
+                Err(InstanceError::Overtaken { path: self.directory.clone() })
+            }
+            whole @ Hold::Whole { .. } => {
+                self.hold = whole;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What tells whether any file of the state was written.
+fn identities(directory: &Path) -> Vec<Option<Identity>> {
+    let identity = |name: &&str| {
+        let metadata = std::fs::metadata(directory.join(name)).ok()?;
+        Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
+    };
+    state::FILES.iter().map(identity).collect()
+}

@@ -1,0 +1,97 @@
+//! What the lines of a journal say together.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use sysconfig_protocol::admin::PastStep;
+
+use super::{FILE, InDoubt, Line, old_path};
+use crate::state::{StateError, replace_file};
+
+/// The newest steps of the journal in a directory, also those of the file before the last rotation, the oldest first.
+///
+/// # Errors
+///
+/// When a file is there and cannot be read.
+pub fn history(directory: &Path, limit: usize) -> Result<Vec<PastStep>, StateError> {
+    let mut steps: Vec<PastStep> = Vec::new();
+    let path = directory.join(FILE);
+    for path in [old_path(&path), path] {
+        match std::fs::read(&path) {
+            Ok(bytes) => bytes.split(|byte| *byte == b'\n').for_each(|line| take_line(&mut steps, line)),
+            Err(error) if error.kind() == ErrorKind::NotFound => (),
+            Err(source) => return Err(StateError::new("read", &path, source)),
+        }
+    }
+    steps.drain(..steps.len().saturating_sub(limit));
+    Ok(steps)
+}
+
+fn take_line(steps: &mut Vec<PastStep>, line: &[u8]) {
+    match serde_json::from_slice(line) {
+        Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
+            // A step that was in doubt at a rotation is in both files.
+            let is_known = |known: &PastStep| known.sequence == sequence && known.at_unix_ms == at_unix_ms;
+            if steps.iter().any(is_known) {
+                return;
+            }
+            let (duration_ms, result, error) = (None, None, None);
+            steps.push(PastStep { sequence, at_unix_ms, duration_ms, plugin, undo, step: *step, result, error });
+        }
+        Ok(Line::Result { sequence, at_unix_ms, result, error }) => {
+            // Sequence numbers go on after a rotation, and a result is close behind its intent.
+            if let Some(step) = steps.iter_mut().rev().find(|step| step.sequence == sequence) {
+                step.duration_ms = Some(at_unix_ms.saturating_sub(step.at_unix_ms));
+                step.result = Some(result);
+                step.error = error;
+            }
+        }
+        Err(_) => (),
+    }
+}
+
+/// The lines of the steps without a result.
+pub(super) fn open_intents(bytes: &[u8]) -> Vec<u8> {
+    let open: Vec<_> = replay(bytes).in_doubt.into_iter().filter_map(|step| step.sequence).collect();
+    let is_open = |line: &&[u8]| matches!(serde_json::from_slice(line), Ok(Line::Intent { sequence, .. }) if open.contains(&sequence));
+    let lines = bytes.split(|byte| *byte == b'\n').filter(is_open);
+    lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
+}
+
+/// Leaves of a journal the lines that can be read. The answer is where all of it is kept: it is there before a line is
+/// taken out, whenever this is interrupted.
+pub(super) fn take_out_unreadable(path: &Path, bytes: &[u8]) -> Result<PathBuf, StateError> {
+    let kept = path.with_extension("jsonl.damaged");
+    replace_file(&kept, bytes)?;
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| serde_json::from_slice::<Line>(line).is_ok());
+    let readable: Vec<u8> = lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
+    replace_file(path, &readable)?;
+    Ok(kept)
+}
+
+/// What a journal says.
+pub(super) struct Replay {
+    /// The steps without a result.
+    pub(super) in_doubt: Vec<InDoubt>,
+    pub(super) last_sequence: u64,
+    /// How many lines cannot be read.
+    pub(super) unreadable: usize,
+}
+
+pub(super) fn replay(bytes: &[u8]) -> Replay {
+    let mut open: Vec<(u64, InDoubt)> = Vec::new();
+    let (mut last, mut unreadable) = (0, 0);
+    for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
+                last = last.max(sequence);
+                let (open_as, step) = (Some(sequence), *step);
+                let doubt = InDoubt { sequence: open_as, plugin, undo, step, at_unix_ms, is_inherited: true };
+                open.push((sequence, doubt));
+            }
+            Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
+            Err(_) => unreadable += 1,
+        }
+    }
+    Replay { in_doubt: open.into_iter().map(|(_, step)| step).collect(), last_sequence: last, unreadable }
+}

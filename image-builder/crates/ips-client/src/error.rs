@@ -10,7 +10,7 @@ use ips::resolve::ResolveError;
 
 use crate::http::HttpError;
 use crate::repository::RepositoryError;
-use crate::signature::SignatureError;
+use crate::signature::{PolicyError, SignatureError};
 
 /// Something that was asked of the client is not possible.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,9 @@ pub enum ClientError {
         #[source]
         source: SignatureError,
     },
+    /// What the image demands of signatures is not known.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// What a dependency names is impossible.
     #[error("{package} depends optionally on something impossible")]
     Dependency {
@@ -136,6 +139,12 @@ impl ClientError {
                 }
                 _ => None,
             },
+            Self::Policy(error) => {
+                let step = if error.publisher.is_some() { "pkg_set_publisher" } else { "pkg_set_property" };
+                Some(format!(
+                    "set it with {step} before this step to one of ignore, verify, require-signatures and require-names"
+                ))
+            }
             Self::Signature { .. } => Some(
                 "approve the certificate of its authority with pkg_approve_ca_cert, or have signatures ignored: the \
                  signature-policy of the image (pkg_set_property) and the signature_policy of the publisher \

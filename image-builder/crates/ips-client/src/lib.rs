@@ -36,4 +36,4 @@ pub use operation::Wish;
 pub use payload_fetch::Missing;
 pub use progress::{Listener, Silent};
 pub use repository::RepositoryError;
-pub use signature::{Policy, SignatureError};
+pub use signature::{Policy, PolicyError, SignatureError};

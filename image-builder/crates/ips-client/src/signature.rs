@@ -35,6 +35,8 @@ const NAMES_PROPERTY: &str = "signature-required-names";
 const ANCHORS: &str = "etc/certs/CA";
 /// The longest certificate that is read, in bytes.
 const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
+/// How many characters of an unknown policy are told.
+const POLICY_CHARACTERS_SHOWN: usize = 100;
 /// 1.3.6.1.5.5.7.3.3, what a certificate may be used for: signing code.
 const CODE_SIGNING: &[u8] = &[43, 6, 1, 5, 5, 7, 3, 3];
 
@@ -54,28 +56,36 @@ pub enum Policy {
 impl Policy {
     /// The policy for the packages of a publisher: that of the image or that of the publisher, whichever is stricter. Each
     /// of them is `verify` unless it says something else, so that signatures are only ignored where both say so.
-    #[must_use]
-    pub fn of(config: &ImageConfig, publisher: &Publisher) -> Self {
+    ///
+    /// # Errors
+    /// One of them is a word that is no policy: whoever wrote it meant something, which may be stricter.
+    pub fn of(config: &ImageConfig, publisher: &Publisher) -> Result<Self, PolicyError> {
         let own = Self::read(config.publisher_property(publisher, PROPERTY), || {
             config.publisher_property_list(publisher, NAMES_PROPERTY)
         });
         let of_image = Self::read(config.property(PROPERTY), || config.property_list(NAMES_PROPERTY));
-        match (of_image, own) {
+        let of_image = of_image.map_err(|word| PolicyError { publisher: None, word })?;
+        let own = own.map_err(|word| PolicyError { publisher: Some(publisher.clone()), word })?;
+        Ok(match (of_image, own) {
             (Self::RequireNames(mut names), Self::RequireNames(own)) => {
                 names.extend(own);
                 Self::RequireNames(names)
             }
             (of_image, own) if own.strictness() > of_image.strictness() => own,
             (of_image, _) => of_image,
-        }
+        })
     }
 
-    fn read(text: Option<&str>, names: impl FnOnce() -> Vec<String>) -> Self {
+    /// # Errors
+    /// The word, if it is no policy.
+    fn read(text: Option<&str>, names: impl FnOnce() -> Vec<String>) -> Result<Self, String> {
         match text {
-            Some("ignore") => Self::Ignore,
-            Some("require-signatures") => Self::RequireSignatures,
-            Some("require-names") => Self::RequireNames(names()),
-            _ => Self::Verify,
+            Some("ignore") => Ok(Self::Ignore),
+            // The last three are how the client writes that nothing is set.
+            None | Some("verify" | "DEFAULT" | "None" | "") => Ok(Self::Verify),
+            Some("require-signatures") => Ok(Self::RequireSignatures),
+            Some("require-names") => Ok(Self::RequireNames(names())),
+            Some(word) => Err(word.escape_debug().take(POLICY_CHARACTERS_SHOWN).collect()),
         }
     }
 
@@ -87,6 +97,20 @@ impl Policy {
             Self::RequireNames(_) => 3,
         }
     }
+}
+
+/// An image demands something of packages that nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {PROPERTY} of {} is `{word}`, which is no policy", of_whom(publisher.as_ref()))]
+pub struct PolicyError {
+    /// The publisher whose policy it is; none for that of the image.
+    pub publisher: Option<Publisher>,
+    /// The word.
+    pub word: String,
+}
+
+fn of_whom(publisher: Option<&Publisher>) -> String {
+    publisher.map_or_else(|| "the image".to_owned(), |publisher| format!("publisher {publisher}"))
 }
 
 /// A package is not signed as the image demands.
@@ -146,7 +170,7 @@ impl Client<'_> {
     ) -> Result<(), ClientError> {
         for package in packages {
             let publisher = &package.id.publisher;
-            let policy = Policy::of(config, publisher);
+            let policy = Policy::of(config, publisher)?;
             if policy == Policy::Ignore {
                 continue;
             }

@@ -219,6 +219,26 @@ fn the_stricter_of_two_policies_counts() {
     ] {
         let text = format!("[image]\nversion = 4\n[property]\n{of_image}\n[authority_p]\nprefix = p\n{of_publisher}\n");
         let config = ImageConfig::parse(&text).unwrap();
-        assert_eq!(Policy::of(&config, &"p".parse().unwrap()), expected, "{text}");
+        assert_eq!(Policy::of(&config, &"p".parse().unwrap()), Ok(expected), "{text}");
+    }
+}
+
+/// A word that nobody knows may be a stricter policy of a newer client, or a slip in one: nothing is taken for it.
+#[test]
+fn an_unknown_policy_is_refused_by_its_name() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut publication = Publication::new(scratch.path());
+    let actions: Vec<(Action, Option<&[u8]>)> = ACTIONS.lines().map(|line| (line.parse().unwrap(), None)).collect();
+    publication.publish(&FMRI.parse().unwrap(), &actions).unwrap();
+    publication.finish(OperationTime::from_unix_seconds(1)).unwrap();
+    for (property, of, step) in [
+        ("signature-policy", "the image", "pkg_set_property"),
+        ("p:signature-policy", "publisher p", "pkg_set_publisher"),
+    ] {
+        install(scratch.path(), &[(property, "DEFAULT")], &[]).unwrap();
+        let error = install(scratch.path(), &[(property, "require-signature")], &[]).unwrap_err();
+        let expected = format!("the signature-policy of {of} is `require-signature`, which is no policy");
+        assert_eq!(error.to_string(), expected);
+        assert!(error.help().unwrap().contains(step), "{:?}", error.help());
     }
 }

@@ -221,6 +221,22 @@ fn a_plan_goes_on_where_steps_are_not_done_yet() {
     let new: Vec<Vec<String>> = asked("regrouped").unwrap().into_iter().map(|step| step.new).collect();
     assert_eq!((new.len(), new[0].contains(&"helper@1-1".to_owned()), new[1].len()), (2, true, 0), "{new:?}");
 
+    // Where a manifest does not say how large a file is, no sum is all of it.
+    let unsized_scene = Scene::new();
+    let manifests = unsized_scene.bench.path("repository/publisher/p/pkg/app");
+    let manifest = fs::read_dir(manifests).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&manifest).unwrap().replace(" pkg.size=", " of=").replace(" pkg.csize=", " with=");
+    fs::write(manifest, text).unwrap();
+    fs::remove_dir_all(unsized_scene.bench.path("repository/publisher/p/catalog")).unwrap();
+    let both = [&create(&unsized_scene.uri), no_pages, &install(r#""app""#, ""), PACK];
+    unsized_scene.bench.template("image", &steps(&both));
+    let planned = plan_asking(&unsized_scene.bench.request("image"), &silent).unwrap().pop().unwrap();
+    assert_eq!(planned.size.basis, SizeBasis::AtLeast);
+    let packages = planned.steps.into_iter().find_map(|step| step.packages.filter(|packages| !packages.new.is_empty()));
+    let packages = packages.unwrap();
+    assert_eq!((packages.size_unknown, packages.fetch_unknown), (1, 1), "{packages:?}");
+    assert!(packages.size_bytes > 0 && packages.fetch_bytes > 0, "the base is known: {packages:?}");
+
     // With the manifests gone, other packages are still chosen over those that are not installed yet.
     fs::remove_dir_all(scene.bench.path("work/store/records/ips-manifest")).unwrap();
     let planned = scene.planned("image");

@@ -34,6 +34,6 @@ pub use http::{ClientKey, Network};
 pub use kept::kept_contents;
 pub use operation::Wish;
 pub use payload_fetch::Missing;
-pub use progress::{Listener, Silent};
+pub use progress::{Amount, Listener, Silent};
 pub use repository::RepositoryError;
 pub use signature::{Policy, PolicyError, SignatureError};

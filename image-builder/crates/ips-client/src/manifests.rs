@@ -12,7 +12,7 @@ use ips::manifest::{FileHash, to_hex};
 use crate::client::{Client, publisher_of, twice};
 use crate::error::ClientError;
 use crate::parallel;
-use crate::progress::Count;
+use crate::progress::{Amount, Count};
 use crate::repository::{RepositoryError, Source};
 
 /// The records of the store that lead from an FMRI to the blob of its manifest.
@@ -49,7 +49,7 @@ impl Client<'_> {
         let missing: Vec<(usize, &WantedManifest)> =
             wanted.iter().enumerate().filter(|(at, _)| texts[*at].is_none()).collect();
         if !missing.is_empty() {
-            let count = Count::new(self.listener.as_ref(), "fetching manifests:", (missing.len(), 0));
+            let count = Count::new(self.listener.as_ref(), "fetching manifests:", (missing.len(), Amount::default()));
             let fetched = parallel::for_each(&missing, self.network.connections, |(_, one)| {
                 let file = count.begin(0);
                 let text = self.fetch_manifest(config, one)?;

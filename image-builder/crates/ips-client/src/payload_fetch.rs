@@ -10,7 +10,7 @@ use ips::manifest::Payload;
 use crate::client::{Client, publisher_of, twice};
 use crate::error::ClientError;
 use crate::parallel;
-use crate::progress::{Count, shown_bytes};
+use crate::progress::{Amount, Count, shown_bytes};
 use crate::repository::Payloads;
 
 /// What has to be fetched for an installation.
@@ -18,8 +18,8 @@ use crate::repository::Payloads;
 pub struct Missing {
     /// How many files.
     pub files: usize,
-    /// How many bytes they have, packed.
-    pub bytes: u64,
+    /// How many bytes they have: packed, or unpacked where the manifest does not say that.
+    pub amount: Amount,
     /// How many packages they are of.
     pub packages: usize,
 }
@@ -27,7 +27,7 @@ pub struct Missing {
 struct Wanted<'p> {
     package: &'p Package,
     payload: Payload<'p>,
-    bytes: u64,
+    bytes: Option<u64>,
 }
 
 impl Client<'_> {
@@ -36,7 +36,7 @@ impl Client<'_> {
     pub fn missing(&self, config: &ImageConfig, packages: &[&Package]) -> Missing {
         let wanted = self.wanted(config, packages);
         let of: BTreeSet<_> = wanted.iter().map(|one| &one.package.id).collect();
-        Missing { files: wanted.len(), bytes: wanted.iter().map(|one| one.bytes).sum(), packages: of.len() }
+        Missing { files: wanted.len(), amount: wanted.iter().map(|one| one.bytes).collect(), packages: of.len() }
     }
 
     /// Each content once.
@@ -45,7 +45,8 @@ impl Client<'_> {
         let mut wanted: BTreeMap<String, Wanted<'p>> = BTreeMap::new();
         for package in packages.iter().copied() {
             for payload in payloads.missing(package, &config.variants, &config.facets) {
-                let bytes = payload.compressed_size().ok().flatten().unwrap_or_default();
+                let packed = payload.compressed_size().ok().flatten();
+                let bytes = packed.or_else(|| payload.size().ok().flatten());
                 // What the manifest says nothing usable of is refused when it is fetched.
                 let key = payload.strongest_hash().map_or_else(|_| package.id.to_string(), |hash| hash.to_string());
                 wanted.entry(key).or_insert(Wanted { package, payload, bytes });
@@ -61,10 +62,10 @@ impl Client<'_> {
             return Ok(());
         }
         self.announce(config, &wanted);
-        let bytes = wanted.iter().map(|one| one.bytes).sum();
-        let count = Count::new(self.listener.as_ref(), "fetching files:", (wanted.len(), bytes));
+        let amount = wanted.iter().map(|one| one.bytes).collect();
+        let count = Count::new(self.listener.as_ref(), "fetching files:", (wanted.len(), amount));
         let fetched = parallel::for_each(&wanted, self.network.connections, |one| {
-            let file = count.begin(one.bytes);
+            let file = count.begin(one.bytes.unwrap_or_default());
             self.fetch_payload(config, one, &|bytes| file.came(bytes))?;
             file.finish();
             Ok(())
@@ -75,21 +76,21 @@ impl Client<'_> {
     }
 
     fn announce(&self, config: &ImageConfig, wanted: &[Wanted<'_>]) {
-        let mut of: BTreeMap<&str, (BTreeSet<&PackageId>, usize, u64)> = BTreeMap::new();
+        let mut of: BTreeMap<&str, (BTreeSet<&PackageId>, usize, Amount)> = BTreeMap::new();
         for one in wanted {
-            let (packages, files, bytes) = of.entry(one.package.id.publisher.as_str()).or_default();
+            let (packages, files, amount) = of.entry(one.package.id.publisher.as_str()).or_default();
             packages.insert(&one.package.id);
             *files += 1;
-            *bytes += one.bytes;
+            amount.add(one.bytes);
         }
-        for (publisher, (packages, files, bytes)) in of {
+        for (publisher, (packages, files, amount)) in of {
             let known = config.publishers.iter().find(|known| known.name.as_str() == publisher);
             let uris = known.map(sources).unwrap_or_default();
             let shown: Vec<String> = uris.iter().map(|uri| shown(uri)).collect();
             self.listener.message(&format!(
                 "fetching {files} files of {} packages of {publisher}, {}, from {}",
                 packages.len(),
-                shown_bytes(bytes),
+                amount.text(shown_bytes),
                 shown.join(", ")
             ));
         }

@@ -24,11 +24,47 @@ impl Listener for Silent {
     fn detail(&self, _text: &str) {}
 }
 
+/// How many bytes files have together, as far as that is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// The bytes of those of which it is known.
+    pub bytes: u64,
+    /// Of how many it is not known.
+    pub unknown: usize,
+}
+
+impl FromIterator<Option<u64>> for Amount {
+    fn from_iter<I: IntoIterator<Item = Option<u64>>>(sizes: I) -> Self {
+        let mut amount = Self::default();
+        sizes.into_iter().for_each(|size| amount.add(size));
+        amount
+    }
+}
+
+impl Amount {
+    pub(crate) fn add(&mut self, size: Option<u64>) {
+        match size {
+            // A size is only what a manifest says.
+            Some(bytes) => self.bytes = self.bytes.saturating_add(bytes),
+            None => self.unknown += 1,
+        }
+    }
+
+    /// As people read it; `shown` is how they read bytes.
+    pub fn text(&self, shown: impl Fn(u64) -> String) -> String {
+        match (self.bytes, self.unknown) {
+            (bytes, 0) => shown(bytes),
+            (0, _) => "size unknown".to_owned(),
+            (bytes, _) => format!("at least {}", shown(bytes)),
+        }
+    }
+}
+
 /// Counts files and bytes of several threads in one line.
 pub(crate) struct Count<'l> {
     listener: &'l dyn Listener,
     what: &'static str,
-    all: (usize, u64),
+    all: (usize, Amount),
     began: Instant,
     interval: Duration,
     done: Mutex<Done>,
@@ -53,7 +89,7 @@ pub(crate) struct Underway<'c, 'l> {
 
 impl<'l> Count<'l> {
     /// `all` is how many files and bytes there will be; no bytes if that is not known.
-    pub(crate) fn new(listener: &'l dyn Listener, what: &'static str, all: (usize, u64)) -> Self {
+    pub(crate) fn new(listener: &'l dyn Listener, what: &'static str, all: (usize, Amount)) -> Self {
         Self { listener, what, all, began: Instant::now(), interval: INTERVAL, done: Mutex::default() }
     }
 
@@ -74,14 +110,14 @@ impl<'l> Count<'l> {
     }
 
     fn text(&self, done: &Done) -> String {
-        let (all_files, all_bytes) = self.all;
+        let (all_files, amount) = self.all;
         let files = done.files;
-        if all_bytes == 0 {
+        if amount.bytes == 0 {
             return format!("{} {files} of {all_files}", self.what);
         }
         let milliseconds = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
         let speed = shown_bytes(done.bytes.saturating_mul(1000) / milliseconds);
-        let (bytes, all) = (shown_bytes(done.bytes), shown_bytes(all_bytes));
+        let (bytes, all) = (shown_bytes(done.bytes), amount.text(shown_bytes));
         format!("{} {files} of {all_files}, {bytes} of {all}, {speed}/s", self.what)
     }
 }
@@ -148,8 +184,8 @@ mod tests {
         }
     }
 
-    fn count(heard: &Heard, all: (usize, u64), interval: Duration) -> Count<'_> {
-        Count { interval, ..Count::new(heard, "fetching:", all) }
+    fn count(heard: &Heard, (files, bytes): (usize, u64), interval: Duration) -> Count<'_> {
+        Count { interval, ..Count::new(heard, "fetching:", (files, Amount { bytes, unknown: 0 })) }
     }
 
     #[test]
@@ -195,6 +231,20 @@ mod tests {
         let count = count(&heard, (1000, 0), Duration::from_secs(3600));
         (0..1000).for_each(|_| count.begin(0).finish());
         assert_eq!(*heard.0.lock().unwrap(), ["fetching: 1 of 1000", "fetching: 1000 of 1000"]);
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_zero() {
+        for (sizes, expected) in [
+            (&[][..], "0 bytes"),
+            (&[Some(0)], "0 bytes"),
+            (&[Some(7), Some(8)], "15 bytes"),
+            (&[None, None], "size unknown"),
+            (&[Some(7), None], "at least 7 bytes"),
+            (&[Some(u64::MAX), Some(1)], "17592186044415 MiB"),
+        ] {
+            assert_eq!(sizes.iter().copied().collect::<Amount>().text(shown_bytes), expected, "{sizes:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::terminal;
 use image_steps::{
     BuildRequest, EstimatedSize, InputSource, PlannedInput, PlannedPackages, PlannedTemplate, SizeBasis,
 };
+use ips_client::Amount;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -193,7 +194,8 @@ fn print_packages(output: &mut dyn Write, packages: &PlannedPackages) -> io::Res
         count => format!(", and those of {count} packages whose manifests are not here yet"),
     };
     if packages.fetch_files > 0 || packages.unknown > 0 {
-        let (files, bytes) = (packages.fetch_files, size(packages.fetch_bytes));
+        let amount = Amount { bytes: packages.fetch_bytes, unknown: packages.fetch_unknown };
+        let (files, bytes) = (packages.fetch_files, amount.text(size));
         writeln!(output, "          to fetch: {files} files, {bytes}{unknown}, from {publishers}")
     } else {
         writeln!(output, "          nothing has to be fetched")
@@ -206,18 +208,24 @@ fn print_all_packages(output: &mut dyn Write, planned: &[PlannedTemplate], is_as
     let all: Vec<&PlannedPackages> = steps.filter_map(|step| step.packages.as_ref()).collect();
     let (known, unknown): (Vec<&PlannedPackages>, Vec<_>) =
         all.into_iter().filter(|packages| packages.problem.is_none()).partition(|packages| packages.is_known);
-    let sum = |of: fn(&PlannedPackages) -> u64| known.iter().map(|packages| of(packages)).sum::<u64>();
+    let sum = |of: fn(&PlannedPackages) -> Amount| {
+        known.iter().map(|packages| of(packages)).fold(Amount::default(), |sum, amount| Amount {
+            bytes: sum.bytes.saturating_add(amount.bytes),
+            unknown: sum.unknown + amount.unknown,
+        })
+    };
     let without_manifest = known.iter().any(|packages| packages.unknown > 0);
     if !known.is_empty() {
         let new: usize = known.iter().map(|packages| packages.new.len()).sum();
         let files: usize = known.iter().map(|packages| packages.fetch_files).sum();
-        let (all, fetch) = (size(sum(|of| of.size_bytes)), size(sum(|of| of.fetch_bytes)));
+        let all = sum(|of| Amount { bytes: of.size_bytes, unknown: of.size_unknown + of.unknown }).text(size);
+        let fetch = sum(|of| Amount { bytes: of.fetch_bytes, unknown: of.fetch_unknown + of.unknown }).text(size);
         let at_least = if without_manifest { "at least " } else { "" };
         let from: BTreeSet<String> = known.iter().flat_map(|packages| origins(packages)).collect();
         let from = from.into_iter().collect::<Vec<_>>().join(", ");
         writeln!(
             output,
-            "\npackages: {new} new, with {at_least}{all} of files; to fetch: {at_least}{files} files, {fetch}, from {from}"
+            "\npackages: {new} new, with files of {all}; to fetch: {at_least}{files} files, {fetch}, from {from}"
         )?;
     }
     if !is_asked && (without_manifest || !unknown.is_empty()) {

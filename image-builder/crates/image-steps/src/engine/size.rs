@@ -3,7 +3,7 @@
 use super::plan::{Planned, PlannedStep};
 use crate::history::BuiltSize;
 use crate::state::{ImageState, SavedState};
-use crate::steps::{Context, input_files};
+use crate::steps::{Context, PlannedPackages, input_files};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -123,7 +123,8 @@ fn is_told(located: &LocatedStep, planned: &PlannedStep) -> bool {
     match located.step {
         Step::DebBootstrap(_) => false,
         Step::PkgInstall(_) | Step::Onu(_) => {
-            planned.packages.as_ref().is_some_and(|packages| packages.is_known && packages.unknown == 0)
+            let is_told = |it: &PlannedPackages| it.is_known && it.unknown == 0 && it.size_unknown == 0;
+            planned.packages.as_ref().is_some_and(is_told)
         }
         _ => true,
     }

@@ -208,3 +208,29 @@ fn addresses_with_passwords_are_not_told() {
     let text = format!("{} {error:?} {:?}", all_reasons(&error), scene.heard.0);
     assert!(text.contains("127.0.0.1:1") && !text.contains("secret"), "{text}");
 }
+
+/// A manifest without the words that begin so.
+fn without(text: &str, attribute: &str) -> String {
+    let line = |line: &str| {
+        let words: Vec<&str> = line.split(' ').filter(|word| !word.starts_with(attribute)).collect();
+        words.join(" ") + "\n"
+    };
+    text.lines().map(line).collect()
+}
+
+/// Old manifests and those of other tools say less of sizes: nobody is told that files are empty.
+#[test]
+fn what_manifests_do_not_say_of_sizes_is_no_zero() {
+    let scene = Scene::new();
+    let origin = scene.repository().display().to_string();
+    scene.change_manifest(|text| without(text, "pkg.csize="));
+    scene.install(&[&origin], &[]).unwrap();
+    // 3 MiB, and the small ones.
+    assert!(scene.heard("fetching 24 files of 1 packages of p, 3072 KiB, from"), "{:?}", scene.heard.0);
+    assert!(scene.heard("fetching files: 24 of 24, 3072 KiB of 3072 KiB, "), "{:?}", scene.heard.0);
+    scene.change_manifest(|text| without(text, "pkg.size="));
+    let scene = scene.anew();
+    scene.install(&[&origin], &[]).unwrap();
+    assert!(scene.heard("fetching 24 files of 1 packages of p, size unknown, from"), "{:?}", scene.heard.0);
+    assert!(scene.heard.0.lock().unwrap().iter().any(|line| line == "fetching files: 24 of 24"));
+}

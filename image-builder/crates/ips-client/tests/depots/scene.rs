@@ -71,6 +71,17 @@ impl Scene {
         self.published.path().join("repository")
     }
 
+    /// The repository with another manifest, of which its catalog is made anew.
+    pub(crate) fn change_manifest(&self, change: impl Fn(&str) -> String) {
+        let publisher = self.repository().join("publisher/p");
+        let path = std::fs::read_dir(publisher.join("pkg/app")).unwrap().next().unwrap().unwrap().path();
+        std::fs::write(&path, change(&std::fs::read_to_string(&path).unwrap())).unwrap();
+        let catalog = publisher.join("catalog");
+        if catalog.exists() {
+            std::fs::remove_dir_all(catalog).unwrap();
+        }
+    }
+
     pub(crate) fn client(&self) -> Client<'_> {
         self.client_of(3)
     }

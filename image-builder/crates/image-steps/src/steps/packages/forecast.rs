@@ -12,7 +12,7 @@ use ips::install::Package;
 use ips::lock::Lock;
 use ips::resolve::Solution;
 use ips_client::repository::Payloads;
-use ips_client::{ClientError, Wish};
+use ips_client::{Amount, ClientError, Wish};
 use template::Step;
 
 /// What is known of the image at a place in a template.
@@ -193,10 +193,11 @@ fn tell(
     let missing = context.packages.missing(config, &kept.iter().collect::<Vec<_>>());
     let delivered = kept.iter().flat_map(|package| &package.manifest.actions);
     let delivered = delivered.filter(|action| config.variants.allow(action) && config.facets.allow(action));
-    let sizes = delivered.filter_map(|action| action.payload()?.size().ok().flatten());
+    let size: Amount = delivered.filter_map(|action| Some(action.payload()?.size().ok().flatten())).collect();
     planned.is_known = true;
     planned.new = new.iter().map(|id| id.short()).collect();
-    planned.size_bytes = sizes.sum();
-    (planned.fetch_files, planned.fetch_bytes) = (missing.files, missing.bytes);
+    (planned.size_bytes, planned.size_unknown) = (size.bytes, size.unknown);
+    planned.fetch_files = missing.files;
+    (planned.fetch_bytes, planned.fetch_unknown) = (missing.amount.bytes, missing.amount.unknown);
     planned.unknown = new.len() - kept.len();
 }

@@ -13,10 +13,14 @@ pub struct PlannedPackages {
     pub new: Vec<String>,
     /// How many bytes the files of the new packages have, unpacked.
     pub size_bytes: u64,
+    /// Of how many files of the new packages their manifests do not say how large they are.
+    pub size_unknown: usize,
     /// How many files have to be fetched for them.
     pub fetch_files: usize,
-    /// How many bytes these files have, packed.
+    /// How many bytes these files have: packed, or unpacked where a manifest does not say that.
     pub fetch_bytes: u64,
+    /// Of how many of these files their manifests do not say how large they are.
+    pub fetch_unknown: usize,
     /// How many new packages are of unknown size, because not even their manifests are here.
     pub unknown: usize,
     /// The publishers, and where each is asked.

@@ -1,9 +1,14 @@
 //! Users and groups: `/etc/passwd`, `/etc/shadow`, `/etc/group` and `/etc/ftpd/ftpusers`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use super::error::InstallError;
 use super::execute::Run;
+use super::group_table::GroupTable;
+use super::indexed_table::IndexedTable;
 use super::objects::Delivered;
 use super::table::{Table, lowest_free};
 use crate::manifest::Action;
@@ -19,7 +24,6 @@ const LOCK: &str = "etc/.pwd.lock";
 /// How many fields the lines of the tables have.
 const PASSWD_FIELDS: usize = 7;
 const SHADOW_FIELDS: usize = 9;
-const GROUP_FIELDS: usize = 4;
 
 /// The fields of `/etc/shadow` after name and password, as attributes are called.
 const AGING: [&str; 7] = ["lastchg", "min", "max", "warn", "inactive", "expire", "flag"];
@@ -27,10 +31,10 @@ const AGING: [&str; 7] = ["lastchg", "min", "max", "warn", "inactive", "expire",
 /// The tables, as far as they are there.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    pub(super) passwd: Option<Table>,
-    shadow: Option<Table>,
-    pub(super) group: Option<Table>,
-    ftpusers: Option<Table>,
+    passwd: Option<IndexedTable>,
+    shadow: Option<IndexedTable>,
+    group: Option<GroupTable>,
+    ftpusers: Option<IndexedTable>,
     time: OperationTime,
     warnings: Vec<String>,
     is_locked: bool,
@@ -38,29 +42,38 @@ pub(super) struct Accounts {
 
 impl Accounts {
     pub(super) fn load(run: &Run<'_>) -> Result<Self, InstallError> {
-        Ok(Self {
-            passwd: run.read_table(PASSWD)?,
-            shadow: run.read_table(SHADOW)?,
-            group: run.read_table(GROUP)?,
-            ftpusers: run.read_table(FTPUSERS)?,
-            time: run.time(),
+        let tables = [PASSWD, SHADOW, GROUP, FTPUSERS].map(|path| run.read_table(path));
+        let [passwd, shadow, group, ftpusers] = tables;
+        Ok(Self::new([passwd?, shadow?, group?, ftpusers?], run.time()))
+    }
+
+    /// Of the tables of users, of passwords, of groups, and of those who may not use FTP.
+    fn new([passwd, shadow, group, ftpusers]: [Option<Table>; 4], time: OperationTime) -> Self {
+        Self {
+            passwd: passwd.map(|table| IndexedTable::new(&table, passwd_keys)),
+            shadow: shadow.map(|table| IndexedTable::new(&table, shadow_keys)),
+            group: group.map(|table| GroupTable::new(&table)),
+            ftpusers: ftpusers.map(|table| IndexedTable::new(&table, |line| vec![line.to_owned()])),
+            time,
             warnings: Vec::new(),
             is_locked: false,
-        })
+        }
     }
 
     /// The tables without which users and groups cannot be added, or else the one of those who may not use FTP.
     pub(super) fn missing(&self) -> Vec<String> {
-        let needed = [(PASSWD, &self.passwd), (SHADOW, &self.shadow), (GROUP, &self.group)];
-        let missing = needed.into_iter().filter(|(_, table)| table.is_none()).map(|(path, _)| path);
+        let needed = [(PASSWD, self.passwd.is_some()), (SHADOW, self.shadow.is_some()), (GROUP, self.group.is_some())];
+        let missing = needed.into_iter().filter(|(_, is_there)| !is_there).map(|(path, _)| path);
         let paths: Vec<&str> = missing.collect();
         let paths = if paths.is_empty() { vec![FTPUSERS] } else { paths };
         paths.into_iter().map(|path| format!("/{path}")).collect()
     }
 
     pub(super) fn store(self, run: &mut Run<'_>) -> Result<(), InstallError> {
-        let tables = [(PASSWD, self.passwd), (SHADOW, self.shadow), (GROUP, self.group), (FTPUSERS, self.ftpusers)];
-        for (path, table) in tables {
+        let group = self.group.map(GroupTable::into_table);
+        let [passwd, shadow, ftpusers] =
+            [self.passwd, self.shadow, self.ftpusers].map(|table| table.map(IndexedTable::into_table));
+        for (path, table) in [(PASSWD, passwd), (SHADOW, shadow), (GROUP, group), (FTPUSERS, ftpusers)] {
             run.write_table(path, table.as_ref())?;
         }
         if self.is_locked && !run.exists(LOCK) {
@@ -75,24 +88,20 @@ impl Accounts {
         let Some(table) = &mut self.group else { return Ok(false) };
         self.is_locked = true;
         let (name, gid) = (name_of(delivered, "group", "groupname")?, number(delivered, "gid")?);
-        let entry: Option<Vec<String>> = table.entry(name, GROUP_FIELDS).map(|entry| owned(&entry));
-        let gid = match (gid, &entry) {
+        let known = table.gid(name).map(str::to_owned);
+        let gid = match (gid, &known) {
             (Some(gid), _) => gid,
-            (None, Some(entry)) if !entry[2].is_empty() => return Ok(true),
+            (None, Some(known)) if !known.is_empty() => return Ok(true),
             // One that stands there without a number, because a user is in it, gets one now.
             (None, _) => {
-                let free = lowest_free(table.entries(GROUP_FIELDS).map(|entry| entry[2]));
+                let gids = table.gids();
+                let free = lowest_free(gids.iter().map(String::as_str));
                 free.ok_or_else(|| account_error(delivered, "group", name, "no number below 100 is free"))?.to_string()
             }
         };
-        match entry {
-            Some(entry) => {
-                table.set_entry(&[name, &entry[1], &gid, &entry[3]]);
-                if let Some(passwd) = self.passwd.as_mut().filter(|_| !entry[2].is_empty()) {
-                    renumber_group(passwd, &entry[2], &gid);
-                }
-            }
-            None => table.set_entry(&[name, "", &gid, ""]),
+        table.set(name, &gid, "");
+        if let Some((passwd, known)) = self.passwd.as_mut().zip(known.filter(|known| !known.is_empty())) {
+            renumber_group(passwd, &known, &gid);
         }
         Ok(true)
     }
@@ -114,27 +123,27 @@ impl Accounts {
         }
         self.is_locked = true;
         let main_group = action.required("group").map_err(|source| delivered.unusable(source))?;
-        let gid = group.entry(main_group, GROUP_FIELDS).map(|entry| entry[2].to_owned());
+        let gid = group.gid(main_group).map(str::to_owned);
         let gid =
             gid.ok_or_else(|| account_error(delivered, "user", name, &format!("there is no group `{main_group}`")))?;
         let uid = uid_of(delivered, name, passwd)?;
         let field = |attribute, default| safe(delivered, name, attribute, action.get(attribute).unwrap_or(default));
         let (gcos, home, shell) = (field("gcos-field", "& User")?, field("home-dir", "/")?, field("login-shell", "")?);
-        passwd.set_entry(&[name, "x", &uid, &gid, gcos, home, shell]);
-        let on_disk = shadow.entry(name, SHADOW_FIELDS).map(|entry| owned(&entry));
+        passwd.replace_first_or_push(&by_name(name), [name, "x", &uid, &gid, gcos, home, shell].join(":"));
+        let on_disk = shadow.with(&by_name(name)).next().map(fields);
         let entry = shadow_entry(delivered, name, old.map(|old| old.action), on_disk.as_deref(), self.time)?;
-        shadow.set_entry(&entry.iter().map(String::as_str).collect::<Vec<_>>());
+        shadow.replace_first_or_push(&by_name(name), entry.join(":"));
         let wanted: BTreeSet<&str> = action.values("group-list").collect();
-        set_groups(group, name, &wanted);
+        group.set_groups(name, &wanted);
         // A group that is not there gets an entry without a number, which is of no effect until it has one.
         for missing in wanted.iter().filter(|wanted| !wanted.is_empty()) {
             if !is_name(missing) {
                 let reason = format!("`{}` in `group-list` cannot be the name of a group", crate::text::shown(missing));
                 return Err(account_error(delivered, "user", name, &reason));
             }
-            if group.entry(missing, GROUP_FIELDS).is_none() {
+            if group.gid(missing).is_none() {
                 self.warnings.push(format!("user {name} is to be in group {missing}, which is not there"));
-                group.set_entry(&[missing, "", "", name]);
+                group.set(missing, "", name);
             }
         }
         if let Some(ftpusers) = &mut self.ftpusers {
@@ -148,7 +157,7 @@ impl Accounts {
     fn may_ftp(&self, name: &str, action: &Action, old: Option<&Action>) -> bool {
         let says = |action: &Action| action.get("ftpuser").map(|value| value == "true");
         says(action).unwrap_or_else(|| {
-            let is_listed = self.ftpusers.as_ref().is_some_and(|table| table.lines().any(|line| line == name));
+            let is_listed = self.ftpusers.as_ref().is_some_and(|table| table.with(name).next().is_some());
             let old = old.filter(|_| has_own_password(action));
             match old.map(|old| says(old).unwrap_or(true)) {
                 Some(may_before) if may_before == is_listed => !is_listed,
@@ -159,13 +168,11 @@ impl Accounts {
 
     pub(super) fn remove_user(&mut self, name: &str) {
         self.is_locked = true;
-        for (table, fields) in [(&mut self.passwd, PASSWD_FIELDS), (&mut self.shadow, SHADOW_FIELDS)] {
-            if let Some(table) = table {
-                table.remove_entry(name, fields);
-            }
+        for table in [&mut self.passwd, &mut self.shadow].into_iter().flatten() {
+            table.remove(&by_name(name), |_| true);
         }
         if let Some(group) = &mut self.group {
-            set_groups(group, name, &BTreeSet::new());
+            group.set_groups(name, &BTreeSet::new());
         }
         if let Some(ftpusers) = &mut self.ftpusers {
             set_ftp(ftpusers, name, true);
@@ -174,25 +181,44 @@ impl Accounts {
 
     pub(super) fn remove_group(&mut self, name: &str) {
         if let Some(group) = &mut self.group {
-            group.remove_entry(name, GROUP_FIELDS);
+            group.remove(name);
         }
     }
 }
 
-/// Users whose main group gets another number stay in it.
-fn renumber_group(passwd: &mut Table, old: &str, new: &str) {
-    passwd.rewrite(|line| {
-        let mut fields: Vec<&str> = line.split(':').collect();
-        let is_member = fields.len() == PASSWD_FIELDS && fields[3] == old && !line.starts_with(['+', '-']);
-        is_member.then(|| {
-            fields[3] = new;
-            fields.join(":")
-        })
-    });
+fn by_name(name: &str) -> String {
+    format!("name {name}")
 }
 
-fn owned(entry: &[&str]) -> Vec<String> {
-    entry.iter().map(|field| (*field).to_owned()).collect()
+fn by_gid(gid: &str) -> String {
+    format!("gid {gid}")
+}
+
+/// Lines with another number of fields, and those that refer to a name service, are found by nothing.
+fn passwd_keys(line: &str) -> Vec<String> {
+    let fields: Vec<&str> = line.split(':').collect();
+    if fields.len() != PASSWD_FIELDS || line.starts_with(['+', '-']) {
+        return Vec::new();
+    }
+    vec![by_name(fields[0]), by_gid(fields[3])]
+}
+
+fn shadow_keys(line: &str) -> Vec<String> {
+    let is_entry = line.split(':').count() == SHADOW_FIELDS && !line.starts_with(['+', '-']);
+    line.split(':').next().filter(|_| is_entry).map(by_name).into_iter().collect()
+}
+
+fn fields(line: &str) -> Vec<String> {
+    line.split(':').map(str::to_owned).collect()
+}
+
+/// Users whose main group gets another number stay in it.
+fn renumber_group(passwd: &mut IndexedTable, old: &str, new: &str) {
+    passwd.rewrite_with(&by_gid(old), |line| {
+        let mut fields = fields(line);
+        new.clone_into(&mut fields[3]);
+        Some(fields.join(":"))
+    });
 }
 
 fn account_error(delivered: Delivered<'_>, what: &'static str, name: &str, reason: &str) -> InstallError {
@@ -212,12 +238,13 @@ fn is_name(name: &str) -> bool {
 }
 
 /// The number that the manifest says, else the one that the user has, else the lowest that is free.
-fn uid_of(delivered: Delivered<'_>, name: &str, passwd: &Table) -> Result<String, InstallError> {
-    let known = passwd.entry(name, PASSWD_FIELDS).map(|entry| entry[2].to_owned());
+fn uid_of(delivered: Delivered<'_>, name: &str, passwd: &IndexedTable) -> Result<String, InstallError> {
+    let known = passwd.with(&by_name(name)).next().map(|line| fields(line).swap_remove(2));
     if let Some(uid) = number(delivered, "uid")?.or(known) {
         return Ok(uid);
     }
-    let free = lowest_free(passwd.entries(PASSWD_FIELDS).map(|entry| entry[2]));
+    let entries = passwd.lines().filter(|line| !passwd_keys(line).is_empty());
+    let free = lowest_free(entries.filter_map(|line| line.split(':').nth(2)));
     let free = free.ok_or_else(|| account_error(delivered, "user", name, "no number below 100 is free"))?;
     Ok(free.to_string())
 }
@@ -276,30 +303,11 @@ fn shadow_entry(
     Ok(entry)
 }
 
-/// Makes a user a member of exactly these groups (beside the main one).
-fn set_groups(group: &mut Table, name: &str, wanted: &BTreeSet<&str>) {
-    group.rewrite(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let [group_name, password, gid, members] = fields[..] else { return None };
-        if line.starts_with(['+', '-']) {
-            return None;
-        }
-        let is_member = members.split(',').any(|member| member == name);
-        let is_wanted = wanted.contains(group_name);
-        if is_member == is_wanted {
-            return None;
-        }
-        let others = members.split(',').filter(|member| *member != name && !member.is_empty());
-        let members: Vec<&str> = others.chain(is_wanted.then_some(name)).collect();
-        Some([group_name, password, gid, &members.join(",")].join(":"))
-    });
-}
-
 /// The table has the names of those who may not use FTP.
-fn set_ftp(ftpusers: &mut Table, name: &str, may: bool) {
+fn set_ftp(ftpusers: &mut IndexedTable, name: &str, may: bool) {
     if may {
-        ftpusers.remove(|line| line == name);
+        ftpusers.remove(name, |_| true);
     } else {
-        ftpusers.push_new(name.to_owned());
+        ftpusers.push_new(name, name.to_owned());
     }
 }

@@ -6,6 +6,7 @@ use image_tree::{Follow, ImagePath};
 
 use super::error::InstallError;
 use super::execute::{Run, tree_error};
+use super::hardlink_order::{Targets, affected, in_order};
 use super::objects::{Delivered, Objects};
 use crate::manifest::{Action, ActionKind, AttributeError};
 
@@ -15,48 +16,22 @@ impl Run<'_> {
     pub(super) fn install_hardlinks<'o>(
         &mut self,
         after: &'o Objects<'_>,
-        mut replaced: BTreeSet<&'o ImagePath>,
+        replaced: &BTreeSet<&'o ImagePath>,
     ) -> Result<(), InstallError> {
-        let mut unchanged = Vec::new();
-        let mut waiting: BTreeMap<&ImagePath, HardLink<'_>> = BTreeMap::new();
+        let mut links: BTreeMap<&ImagePath, HardLink<'_>> = BTreeMap::new();
         for (path, delivered) in after.paths.iter().filter(|(_, d)| d.action.kind() == ActionKind::Hardlink) {
             let target = hardlink_target(path, delivered.action).map_err(|source| delivered.unusable(source))?;
-            let link = HardLink { path, delivered: *delivered, target, is_new: replaced.contains(path) };
-            if link.is_new {
-                waiting.insert(path, link);
-            } else {
-                unchanged.push(link);
-            }
+            links.insert(path, HardLink { path, delivered: *delivered, target, is_new: replaced.contains(path) });
         }
-        loop {
-            // The way to a target may lead through symbolic links.
-            let is_replaced = |target: &ImagePath| {
-                let found = self.tree.lookup(target, Follow::No).ok();
-                replaced.contains(target) || found.is_some_and(|(target, _)| replaced.contains(&target))
-            };
-            let (again, rest): (Vec<_>, Vec<_>) =
-                unchanged.into_iter().partition(|link: &HardLink<'_>| is_replaced(&link.target));
-            unchanged = rest;
-            if again.is_empty() {
-                break;
-            }
-            replaced.extend(again.iter().map(|link| link.path));
-            waiting.extend(again.into_iter().map(|link| (link.path, link)));
+        let targets: Targets<'_> = links.iter().map(|(path, link)| (*path, &link.target)).collect();
+        // The way to a target may lead through symbolic links.
+        let resolve = |target: &ImagePath| self.tree.lookup(target, Follow::No).ok().map(|(found, _)| found);
+        let affected = affected(&targets, replaced, resolve);
+        let (order, circle) = in_order(&targets, &affected);
+        for link in order.iter().map(|path| &links[path]) {
+            self.install_hardlink(link).map_err(|error| error.of(link.delivered))?;
         }
-        while !waiting.is_empty() {
-            let is_ready = |link: &HardLink<'_>| !waiting.contains_key(&link.target);
-            let ready: Vec<&ImagePath> =
-                waiting.iter().filter(|(_, link)| is_ready(link)).map(|(path, _)| *path).collect();
-            if ready.is_empty() {
-                let (_, link) = waiting.pop_first().expect("it is not empty");
-                return Err(link.no_target());
-            }
-            for path in ready {
-                let link = waiting.remove(path).expect("it was just found there");
-                self.install_hardlink(&link).map_err(|error| error.of(link.delivered))?;
-            }
-        }
-        Ok(())
+        circle.map_or(Ok(()), |path| Err(links[path].no_target()))
     }
 
     fn install_hardlink(&mut self, link: &HardLink<'_>) -> Result<(), InstallError> {
@@ -67,7 +42,8 @@ impl Run<'_> {
             // A file that somebody removed and that is not made again takes no link along.
             return if link.is_new { Err(link.no_target()) } else { Ok(()) };
         };
-        let is_linked = self.tree.links(path).is_some_and(|links| links.paths().any(|other| *other == target));
+        let set_of = |path: &ImagePath| self.tree.links(path).map(|links| links.id());
+        let is_linked = set_of(path).is_some_and(|set| set_of(&target) == Some(set));
         if is_linked || target == *path {
             return Ok(());
         }

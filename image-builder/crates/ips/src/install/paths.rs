@@ -73,7 +73,7 @@ impl Run<'_> {
             let installed = self.install_file(path, delivered, old, moved.get(path));
             installed.map_err(|error| error.of(delivered))?;
         }
-        self.install_hardlinks(after, replaced)?;
+        self.install_hardlinks(after, &replaced)?;
         for (path, delivered, _) in changed(ActionKind::Link) {
             self.install_link(path, delivered).map_err(|error| error.of(delivered))?;
         }

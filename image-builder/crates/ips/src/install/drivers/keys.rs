@@ -1,6 +1,6 @@
 //! The tables of drivers, and what their lines are found by.
 
-use super::indexed_table::Keys;
+use crate::install::indexed_table::Keys;
 
 pub(super) const NAME_TO_MAJOR: &str = "etc/name_to_major";
 pub(super) const REM_NAME_TO_MAJOR: &str = "etc/rem_name_to_major";

@@ -1,6 +1,5 @@
 //! Device drivers: the tables that `add_drv` and `rem_drv` keep below `/etc`.
 
-mod indexed_table;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -9,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::error::InstallError;
 use super::execute::Run;
+use super::indexed_table::IndexedTable;
 use super::objects::Delivered;
 use super::table::Table;
 use crate::manifest::Action;
-use indexed_table::IndexedTable;
 use keys::{
     ALIASES, ALL, CLASSES, DEVICE_POLICY, DEVLINK, EXTRA_PRIVS, MINOR_PERM, NAME_TO_MAJOR, REM_NAME_TO_MAJOR, by_alias,
     by_class, by_device, by_driver, keys_of, words,

@@ -1,9 +1,9 @@
-//! Tables of drivers, whose lines are found by what they are about: a package may bring thousands of lines, and none of
+//! Tables whose lines are found by what they are about: a package may bring thousands of lines, and none of
 //! them is to be compared with all others.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::install::table::Table;
+use super::table::Table;
 
 /// What a line is found by.
 pub(super) type Keys = fn(&str) -> Vec<String>;
@@ -79,6 +79,23 @@ impl IndexedTable {
             self.push(line.to_owned());
         }
         places.into_iter().for_each(|place| self.set(place, line.to_owned()));
+    }
+
+    /// Puts `line` in the place of the first one with a key, or adds it if there is none.
+    pub(super) fn replace_first_or_push(&mut self, key: &str, line: String) {
+        match self.places.get(key).and_then(BTreeSet::first).copied() {
+            Some(place) => self.set(place, line),
+            None => self.push(line),
+        }
+    }
+
+    /// Replaces the lines with a key for which `change` has another text.
+    pub(super) fn rewrite_with(&mut self, key: &str, change: impl Fn(&str) -> Option<String>) {
+        for place in self.places_of(key) {
+            if let Some(new) = self.lines[place].as_deref().and_then(&change) {
+                self.set(place, new);
+            }
+        }
     }
 
     /// Replaces all lines for which `change` has another text.

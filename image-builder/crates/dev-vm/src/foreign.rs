@@ -144,9 +144,10 @@ impl Vm {
         config.store(self.directory())?;
         let argv = ["virsh", "--connect", CONNECTION, "start", &self.domain_name()].map(str::to_owned).to_vec();
         let record = self.record_foreign(Hypervisor::Libvirt, argv, &description)?;
+        let is_known = self.directory().domain().exists();
         write_file(&self.directory().domain(), domain.as_bytes())?;
         let started = Instant::now();
-        if let Err(error) = self.start_in_libvirt() {
+        if let Err(error) = self.start_in_libvirt(is_known) {
             // What went wrong with the start is what counts.
             let _ = self.take_back_settings(&config, before);
             return Err(error);

@@ -194,6 +194,8 @@ impl Vm {
         config.overlay_of = Some(image.clone());
         config.firmware = None;
         remove_file(&self.directory.firmware_variables())?;
+        // libvirt keeps variables of its own, and is told to throw them away when it is handed the machine anew.
+        remove_file(&self.directory.domain())?;
         remove_file(&self.directory.known_hosts())?;
         // Written at once: an overlay whose image is not known would have to be thrown away.
         Ok(config.store(&self.directory)?)

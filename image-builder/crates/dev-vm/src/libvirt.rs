@@ -37,12 +37,14 @@ impl Vm {
         }
     }
 
-    /// Hands the domain to libvirt and starts it.
-    pub(crate) fn start_in_libvirt(&self) -> Result<(), LaunchError> {
-        let file = self.directory().domain();
+    /// Hands the domain to libvirt and starts it. What an earlier machine of this name has left of the firmware's variables is
+    /// thrown away, unless this one `is_known` to libvirt (8.1.0, and the machine's network needs 9.0.0).
+    pub(crate) fn start_in_libvirt(&self, is_known: bool) -> Result<(), LaunchError> {
+        let (file, name) = (self.directory().domain(), self.domain_name());
+        let start: &[&str] = if is_known { &["start", &name] } else { &["start", "--reset-nvram", &name] };
         let begin = || {
             virsh(&["define", "--validate", &file.to_string_lossy()])?;
-            virsh(&["start", &self.domain_name()])
+            virsh(start)
         };
         begin().map(drop).map_err(|source| self.why_libvirt_fails(source))
     }

@@ -101,7 +101,8 @@ fn up_hands_the_machine_to_libvirt() {
     assert!(up.contains("ready after") && up.contains("`dev-vm down` stops it"), "{up}");
     let asked = fs::read_to_string(root.join("virsh")).unwrap();
     assert!(
-        asked.contains("--connect qemu:///session --quiet define --validate ") && asked.contains("start dev-vm-dev")
+        asked.contains("--connect qemu:///session --quiet define --validate ")
+            && asked.contains("start --reset-nvram dev-vm-dev")
     );
     let domain = root.join("domain.xml");
     assert!(fs::read_to_string(&domain).unwrap().contains("<domain type='qemu'>"));

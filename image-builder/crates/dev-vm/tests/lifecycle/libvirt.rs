@@ -10,6 +10,7 @@ const VIRSH: &str = r#"#!/bin/sh
 [ ! -e unreachable ] || { echo "error: failed to connect to the hypervisor" >&2; exit 1; }
 echo "$4" >>verbs
 shift 3
+echo "$@" >>asked
 case $1 in
 define)
 	uuid=$(sed -n 's|.*<uuid>\(.*\)</uuid>.*|\1|p' "$3")
@@ -22,6 +23,7 @@ define)
 start)
 	[ ! -e active ] || { echo "error: Domain is already active" >&2; exit 1; }
 	[ ! -e dies ] || exit 0
+	[ "$2" != --reset-nvram ] || shift
 	echo "$2" >active
 	log=$(sed -n "s/.*<log file='\([^']*\)'.*/\1/p" domain.xml)
 	printf 'dev-vm: ready sysconfig=online\n' >>"$log"
@@ -68,6 +70,25 @@ fn a_machine_is_started_again_and_reached_as_under_qemu() {
     assert!(down.contains("did not power off in time"), "{down}");
     scene.expect(0, Mode::Ready, &["up"]);
     assert_eq!(scene.status("dev")["hypervisor"], "qemu");
+}
+
+/// The firmware's variables are libvirt's own, and would outlive the disk that they were about.
+#[test]
+fn a_new_disk_comes_with_new_variables_of_the_firmware() {
+    let scene = scene();
+    for (verb, more) in [("up", &[][..]), ("up", &[]), ("up", &["--recreate"]), ("reset", &[]), ("up", &[])] {
+        match verb {
+            "up" => drop(up(&scene, 0, more)),
+            verb => drop(scene.expect(0, Mode::Ready, &[verb])),
+        }
+        if verb == "up" {
+            scene.expect(0, Mode::Ready, &["down"]);
+        }
+    }
+    let asked = fs::read_to_string(scene.root().join("asked")).unwrap();
+    let starts: Vec<&str> = asked.lines().filter(|line| line.starts_with("start ")).collect();
+    let (anew, again) = ("start --reset-nvram dev-vm-dev", "start dev-vm-dev");
+    assert_eq!(starts, [anew, again, anew, anew]);
 }
 
 /// libvirt holds no lock of ours: the disk was exchanged under the running machine.

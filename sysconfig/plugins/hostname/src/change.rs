@@ -16,6 +16,9 @@ pub enum Change {
         name: String,
         /// The name that was kept before.
         previous: Option<String>,
+        /// The file before, byte for byte, comments and all; none when there was none, or in what an older version has noted.
+        #[serde(default)]
+        previous_bytes: Option<Vec<u8>>,
     },
     /// Make these our rows of the hosts file.
     Rows {
@@ -50,10 +53,10 @@ impl Change {
 
     pub(crate) fn undo(&self, host: &Host) -> Result<Outcome, PluginError> {
         match self {
-            Self::Persist { previous: Some(previous), .. } => persist(host, previous),
-            Self::Persist { previous: None, .. } => {
+            Self::Persist { previous: Some(previous), previous_bytes: None, .. } => persist(host, previous),
+            Self::Persist { previous_bytes, .. } => {
                 let path = hostname::persistent_path(host.system());
-                files::remove(&host.root, path)
+                files::set(&host.root, path, previous_bytes.as_deref())
                     .map(outcome)
                     .map_err(|error| file_error("cannot take the kept host name back", error))
             }

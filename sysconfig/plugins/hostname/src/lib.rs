@@ -94,6 +94,8 @@ pub struct State {
     pub running: String,
     /// The name that is kept for the next boot.
     pub persistent: Option<String>,
+    /// The file that it stands in, byte for byte.
+    pub persistent_bytes: Option<Vec<u8>>,
     /// Our rows in the hosts file.
     pub own_rows: Vec<String>,
     /// The rows that would make the configured name resolvable; none when somebody else's row does.
@@ -128,6 +130,8 @@ impl Plugin for HostnamePlugin {
         let operation = "cannot look at the host name";
         let running = hostname::running(&self.host).map_err(|error| name_error(operation, error))?;
         let persistent = hostname::persistent(&self.host).map_err(|error| name_error(operation, error))?;
+        let kept = hostname::persistent_path(self.host.system());
+        let persistent_bytes = files::read(&self.host.root, kept).map_err(|error| file_error(operation, error))?;
         let file = files::read_text(&self.host.root, hosts::HOSTS).map_err(|error| file_error(operation, error))?;
         let file = file.unwrap_or_default();
         let wanted = self.wanted(&config.hostname)?;
@@ -135,14 +139,14 @@ impl Plugin for HostnamePlugin {
             Some(name) if hosts::foreign_address(&file, name).is_none() => hosts::own_rows(self.host.system(), name),
             _ => Vec::new(),
         };
-        Ok(State { wanted, running, persistent, own_rows: hosts::marked(&file), wanted_rows })
+        Ok(State { wanted, running, persistent, persistent_bytes, own_rows: hosts::marked(&file), wanted_rows })
     }
 
     fn plan(&self, _config: &Config, observed: &State) -> Result<Vec<PlannedStep<Change>>, PluginError> {
         let Some(name) = &observed.wanted else { return Ok(Vec::new()) };
         let mut steps = Vec::new();
         if observed.persistent.as_ref() != Some(name) {
-            steps.push(self.persist(name, observed.persistent.as_deref()));
+            steps.push(self.persist(name, observed));
         }
         if observed.own_rows != observed.wanted_rows {
             steps.push(rows(name, observed));
@@ -175,8 +179,13 @@ impl HostnamePlugin {
         Ok(leased.or_else(|| wanted.written().map(|(_, name)| name.to_owned())))
     }
 
-    fn persist(&self, name: &str, previous: Option<&str>) -> PlannedStep<Change> {
-        let change = Change::Persist { name: name.to_owned(), previous: previous.map(str::to_owned) };
+    fn persist(&self, name: &str, observed: &State) -> PlannedStep<Change> {
+        let previous = observed.persistent.as_deref();
+        let change = Change::Persist {
+            name: name.to_owned(),
+            previous: previous.map(str::to_owned),
+            previous_bytes: observed.persistent_bytes.clone(),
+        };
         let path = hostname::persistent_path(self.host.system());
         let summary = format!("keep the host name {name} for the next boot");
         PlannedStep::new("write", path, summary, Risk::Safe, change).field("hostname", previous, name)

@@ -133,6 +133,23 @@ fn every_step_can_be_undone() {
     assert_eq!(fixture.machine_name(), "one");
 }
 
+/// A file may say more than a name, or nothing, or something that is no UTF-8.
+#[test]
+fn undo_brings_the_kept_name_back_byte_for_byte() {
+    for before in [&b"# by the installer, B\xfcro 3\n\none\n# until May\n"[..], b"# none yet\n", b"", b"one"] {
+        let mut fixture = Fixture::new(linux::Machine::start());
+        let path = fixture.root.locate("/etc/hostname");
+        fs::write(&path, before).unwrap();
+        fixture.harness.configure(json!({ "system.hostname": "two" }));
+        let steps = fixture.harness.converge().unwrap().steps;
+        assert_eq!(fs::read(&path).unwrap(), b"two\n");
+        for (step, _) in steps.iter().rev() {
+            assert_eq!(fixture.harness.undo(step).unwrap(), Outcome::Changed);
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+    }
+}
+
 #[test]
 fn undoing_the_first_name_leaves_no_file() {
     let mut fixture = Fixture::new(linux::Machine::start());

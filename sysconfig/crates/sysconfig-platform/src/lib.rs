@@ -23,6 +23,7 @@ pub mod hostname;
 pub mod hosts;
 pub mod ipadm;
 pub mod lease;
+pub mod link_daemons;
 pub mod mac;
 pub mod memory;
 pub mod mount_table;

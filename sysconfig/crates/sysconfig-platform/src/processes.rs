@@ -1,4 +1,5 @@
-//! DHCP clients of Linux that leave no word of the links that they manage, found among the processes: dhclient and udhcpc.
+//! Programs of Linux that are found among the processes; and DHCP clients that leave no word of the links that they manage:
+//! dhclient and udhcpc.
 
 use crate::{FileError, Host, files};
 
@@ -42,7 +43,7 @@ pub struct Client {
     pub has_own_script: bool,
 }
 
-/// A process of a DHCP client.
+/// A process.
 #[derive(Clone, Debug)]
 pub struct Running {
     pid: u32,
@@ -51,7 +52,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// The client, if it manages that link.
+    /// Its arguments, the program first.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.arguments.split('\0').filter(|word| !word.is_empty())
+    }
+
+    /// The client of DHCP, if it manages that link.
     #[must_use]
     pub fn on(&self, link: &str) -> Option<Client> {
         let name = client_on(&self.arguments, link)?;
@@ -65,10 +71,16 @@ pub fn dhcp_client_on(host: &Host, link: &str) -> Option<Client> {
     dhcp_clients(host).iter().find_map(|running| running.on(link))
 }
 
-/// The clients that run in this network namespace: what runs in a container has other links. A process that ends meanwhile
-/// is none. All processes are looked at, so whoever asks about several links does that once.
+/// The clients that run. All processes are looked at, so whoever asks about several links does that once.
 #[must_use]
 pub fn dhcp_clients(host: &Host) -> Vec<Running> {
+    running(host, &["dhclient", "udhcpc", "udhcpc6", "busybox"])
+}
+
+/// The programs with these names that run in this network namespace: what runs in a container has other links. A process that
+/// ends meanwhile is none.
+#[must_use]
+pub fn running(host: &Host, names: &[&str]) -> Vec<Running> {
     let mut found = Vec::new();
     let namespace = |process: &str| std::fs::read_link(host.root.locate(format!("/proc/{process}/ns/net"))).ok();
     let own = namespace("self");
@@ -76,7 +88,7 @@ pub fn dhcp_clients(host: &Host) -> Vec<Running> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         // The short name, because the arguments of every process are much to read.
         let Ok(Some(name)) = files::read_text(&host.root, format!("/proc/{pid}/comm")) else { continue };
-        if !["dhclient", "udhcpc", "udhcpc6", "busybox"].contains(&name.trim()) {
+        if !names.contains(&name.trim()) {
             continue;
         }
         let Ok(Some(arguments)) = files::read_text(&host.root, format!("/proc/{pid}/cmdline")) else { continue };

@@ -1,7 +1,7 @@
 //! Other programs that manage a link.
 
 use crate::error::file_error;
-use sysconfig_platform::{FileError, Host, dhcpcd, files, networkd, processes};
+use sysconfig_platform::{FileError, Host, dhcpcd, files, link_daemons, networkd, processes};
 use sysconfig_plugin::PluginError;
 
 /// Refuses a link that another program manages, because the two would undo each other's work.
@@ -49,6 +49,20 @@ fn other(host: &Host, link: &str, index: u32) -> Result<Option<(&'static str, St
     if is_up {
         let how = format!("ifdown {link}, and take it out of /etc/network/interfaces");
         return Ok(Some(("ifupdown", how)));
+    }
+    if let Some(by) = link_daemons::wicked_holds(host, link)? {
+        let how = format!(
+            "wicked ifdown {link}, and write STARTMODE=off into /etc/sysconfig/network/ifcfg-{link}; {by} says that it is \
+             wicked's"
+        );
+        return Ok(Some(("wicked", how)));
+    }
+    if link_daemons::connman_holds(host, link)? {
+        let how = format!(
+            "add {link} to NetworkInterfaceBlacklist under [General] in {}, and start connman again",
+            link_daemons::CONNMAN_CONFIGURATION
+        );
+        return Ok(Some(("ConnMan", how)));
     }
     if dhcpcd::is_foreign(host, link)? {
         let how = format!(

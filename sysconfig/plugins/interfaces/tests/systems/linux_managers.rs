@@ -1,7 +1,15 @@
 //! Links that other programs manage.
 
 use crate::linux::{DHCP, STATIC, machine, shown, with_networkd};
+use crate::support::Fixture;
 use std::fs;
+use sysconfig_platform::fake::linux::Machine;
+
+fn write(fixture: &Fixture<Machine>, path: &str, content: &str) {
+    let path = fixture.root.locate(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
 
 #[test]
 fn a_link_has_one_manager() {
@@ -29,15 +37,57 @@ fn a_link_has_one_manager() {
     }
 }
 
+/// Daemons that say nowhere which links they have: what they read tells it, and only while they run.
+#[test]
+fn links_of_wicked_and_connman_are_refused_until_they_leave_them_alone() {
+    let taken = "eth0 is managed by";
+    let wicked = ("7", "wickedd", "/usr/sbin/wickedd\0--systemd\0--foreground\0");
+    let connman = ("7", "connmand", "/usr/sbin/connmand\0-n\0");
+    let ifcfg = "/etc/sysconfig/network/ifcfg-eth0";
+    let main = "/etc/connman/main.conf";
+    let nothing = ("/run/none", "");
+    for (process, file, says) in [
+        (wicked, (ifcfg, "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n"), Some(("wicked", "wicked ifdown eth0"))),
+        (wicked, (ifcfg, "BOOTPROTO=static\n"), Some(("wicked", "STARTMODE=off"))),
+        (wicked, ("/run/wicked/leaseinfo.eth0.static.ipv4", ""), Some(("wicked", "/run/wicked/leaseinfo.eth0"))),
+        (wicked, (ifcfg, "STARTMODE='off'\n"), None),
+        (wicked, ("/run/wicked/leaseinfo.eth01.dhcp.ipv4", ""), None),
+        (wicked, nothing, None),
+        (("7", "bash", "bash\0"), (ifcfg, "STARTMODE=auto\n"), None),
+        (connman, nothing, Some(("ConnMan", "NetworkInterfaceBlacklist"))),
+        (connman, (main, "[General]\nNetworkInterfaceBlacklist=veth,usb\n"), Some(("ConnMan", "eth0"))),
+        (connman, (main, "[General]\nNetworkInterfaceBlacklist = veth,eth\n"), None),
+        (("7", "connmand", "connmand\0-i\0wlan*\0"), nothing, None),
+        (("7", "connmand", "connmand\0--nodevice=usb0,eth?\0"), nothing, None),
+        (("7", "connmand", "connmand\0-I\0usb0\0"), nothing, Some(("ConnMan", "eth0"))),
+    ] {
+        let mut fixture = machine();
+        let (pid, name, arguments) = process;
+        let proc = format!("/proc/{pid}/");
+        for (path, content) in [(proc.clone() + "comm", format!("{name}\n")), (proc + "cmdline", arguments.to_owned())]
+        {
+            write(&fixture, &path, &content);
+        }
+        write(&fixture, file.0, file.1);
+        match says {
+            None => {
+                fixture.converge(STATIC);
+            }
+            Some((who, advice)) => {
+                let (message, help) = fixture.fail(STATIC);
+                assert!(message.starts_with(&format!("{taken} {who}")), "{message}");
+                assert!(help.contains(advice), "{help}");
+                assert_eq!(shown(&fixture), [""; 0], "nothing is changed");
+            }
+        }
+    }
+}
+
 /// What the advice says helps.
 #[test]
 fn a_link_that_another_manager_leaves_alone_is_configured() {
     let mut fixture = machine();
-    let write = |path: &str, content: &str| {
-        let path = fixture.root.locate(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    };
+    let write = |path: &str, content: &str| write(&fixture, path, content);
     write("/etc/dhcpcd.conf", "hostname\ndenyinterfaces eth0\n");
     write("/run/dhcpcd/pid", "1\n");
     write("/run/NetworkManager/devices/2", "[device]\nmanaged=false\n");
@@ -65,11 +115,7 @@ fn a_link_that_another_manager_leaves_alone_is_configured() {
 #[test]
 fn a_file_that_makes_other_links_is_not_replaced() {
     let mut fixture = with_networkd();
-    let write = |path: &str, content: &str| {
-        let path = fixture.root.locate(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
-    };
+    let write = |path: &str, content: &str| write(&fixture, path, content);
     let index = fixture.machine.network(|network| network.links[0].index);
     write(
         &format!("/run/systemd/netif/links/{index}"),

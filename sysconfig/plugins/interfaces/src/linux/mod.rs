@@ -43,6 +43,8 @@ pub struct State {
     forwarding: BTreeSet<String>,
     /// The links on which IPv6 is switched off.
     without_ipv6: BTreeSet<String>,
+    /// The links on which the kernel makes no addresses from router advertisements, whether it listens to them or not.
+    without_autoconf: BTreeSet<String>,
     record: Record,
 }
 
@@ -99,6 +101,7 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         accept_ra: BTreeMap::new(),
         forwarding: BTreeSet::new(),
         without_ipv6: BTreeSet::new(),
+        without_autoconf: BTreeSet::new(),
         record: Record::load(host).map_err(unreadable)?,
     };
     // It outlives a reboot, which the record does not.
@@ -114,6 +117,9 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         }
         if is_set(host, &link, "disable_ipv6").map_err(unreadable)? {
             state.without_ipv6.insert(link.clone());
+        }
+        if ipv6_value(host, &link, "autoconf").map_err(unreadable)?.is_some_and(|value| value == "0") {
+            state.without_autoconf.insert(link.clone());
         }
         if is_set(host, &link, "forwarding").map_err(unreadable)? {
             state.forwarding.insert(link.clone());
@@ -242,8 +248,12 @@ fn is_in_charge(host: &Host) -> Result<bool, PluginError> {
 
 /// Whether a value of the kernel's IPv6 is set for a link (Linux, `ip-sysctl`).
 fn is_set(host: &Host, link: &str, value: &str) -> Result<bool, FileError> {
+    Ok(ipv6_value(host, link, value)?.is_some_and(|value| value != "0"))
+}
+
+fn ipv6_value(host: &Host, link: &str, value: &str) -> Result<Option<String>, FileError> {
     let content = files::read_text(&host.root, format!("/proc/sys/net/ipv6/conf/{link}/{value}"))?;
-    Ok(content.is_some_and(|content| content.trim() != "0"))
+    Ok(content.map(|content| content.trim().to_owned()))
 }
 
 /// Whether the kernel makes addresses from router advertisements: 0 for no, 1 for yes unless it forwards packets, 2 for yes

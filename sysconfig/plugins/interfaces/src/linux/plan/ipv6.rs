@@ -16,8 +16,22 @@ impl Planner<'_> {
             Some((reason, help)) => {
                 Err(PluginError::new(format!("cannot configure IPv6 on {}: {reason}", link.name)).help(help))
             }
-            None => Ok(()),
+            None => self.refuse_without_autoconf(selected),
         }
+    }
+
+    /// Nothing would ever come of advertisements, and the plan would call that good. networkd and dhcpcd make addresses themselves.
+    fn refuse_without_autoconf(&self, Selected { link, wanted }: &Selected) -> Result<(), PluginError> {
+        let is_by_kernel = wanted.addrconf && !wanted.dhcp6 && !self.state.has_networkd;
+        if !is_by_kernel || !self.state.without_autoconf.contains(link) {
+            return Ok(());
+        }
+        let setting = format!("net.ipv6.conf.{link}.autoconf");
+        let message = format!(
+            "cannot configure addrconf on {link}: the kernel makes no addresses from advertisements of routers there: \
+             {setting} is 0"
+        );
+        Err(PluginError::new(message).help(format!("sysctl {setting}=1, also in /etc/sysctl.d; or leave addrconf out")))
     }
 
     /// The size of packets that a link has when all is done.

@@ -10,6 +10,7 @@ use crate::{CommandError, Host, Invocation};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Types of which a look waits for somebody else: a server, or an automounter.
@@ -37,6 +38,15 @@ fn server(device: &str) -> Option<&str> {
     windows.or_else(|| device.rsplit_once(":/").map(|(server, _)| server))
 }
 
+/// What servers have answered.
+#[derive(Debug, Default)]
+struct Answers {
+    /// Whether they have, by mount point.
+    answers: RefCell<BTreeMap<String, bool>>,
+    /// Those that were waited for in vain: what else they have is not waited for once more.
+    away: RefCell<BTreeSet<String>>,
+}
+
 /// Paths of a machine with certain mounts.
 #[derive(Debug)]
 pub struct Places<'a> {
@@ -44,18 +54,25 @@ pub struct Places<'a> {
     /// What is seen at each mount point: the last one there. Tables of containers are long, and every look goes by this.
     seen: BTreeMap<&'a str, &'a Mount>,
     asks: bool,
-    /// Whether servers have answered, by mount point.
-    answers: RefCell<BTreeMap<&'a str, bool>>,
-    /// Servers that were waited for in vain: what else they have is not waited for once more.
-    away: RefCell<BTreeSet<&'a str>>,
+    servers: Servers,
 }
+
+/// Servers that were asked whether they are there. Whoever looks at many things shares it, so that each is waited for once.
+#[derive(Clone, Debug, Default)]
+pub struct Servers(Rc<Answers>);
 
 impl<'a> Places<'a> {
     /// Paths that are looked at wherever a server answers.
     #[must_use]
     pub fn new(host: &'a Host, mounts: &'a [Mount]) -> Self {
+        Self::asking(host, mounts, &Servers::default())
+    }
+
+    /// As [`Self::new`]; servers that were asked before are not asked again.
+    #[must_use]
+    pub fn asking(host: &'a Host, mounts: &'a [Mount], servers: &Servers) -> Self {
         let seen = mounts.iter().map(|mount| (mount.mount_point.as_str(), mount)).collect();
-        Self { host, seen, asks: true, answers: RefCell::default(), away: RefCell::default() }
+        Self { host, seen, asks: true, servers: servers.clone() }
     }
 
     /// Paths that are looked at only where nobody else has to answer.
@@ -99,10 +116,11 @@ impl<'a> Places<'a> {
 
     fn has_answered(&self, mount: &'a Mount) -> bool {
         let server = server(&mount.device);
-        if !self.asks || server.is_some_and(|server| self.away.borrow().contains(server)) {
+        let Answers { answers, away } = &*self.servers.0;
+        if !self.asks || server.is_some_and(|server| away.borrow().contains(server)) {
             return false;
         }
-        *self.answers.borrow_mut().entry(&mount.mount_point).or_insert_with(|| {
+        *answers.borrow_mut().entry(mount.mount_point.clone()).or_insert_with(|| {
             let directory = format!("{}/.", mount.mount_point);
             let ask = Invocation { deadline: PATIENCE, ..Invocation::new("/usr/bin/ls", ["-d", &directory]) };
             let answer = self.host.run_any(&ask);
@@ -112,7 +130,7 @@ impl<'a> Places<'a> {
                 Err(error) => matches!(error, CommandError::Deadline { .. }),
             };
             if is_away {
-                self.away.borrow_mut().extend(server);
+                away.borrow_mut().extend(server.map(str::to_owned));
             }
             // Where nobody can ask, whoever looks has to take the risk.
             answer.map_or_else(|error| error.is_not_found(), |answer| answer.code == 0)

@@ -5,7 +5,7 @@
 
 use crate::error::zfs_error;
 use sysconfig_platform::mount_table::{self, Mount, is_below};
-use sysconfig_platform::places::Places;
+use sysconfig_platform::places::{Places, Servers};
 use sysconfig_platform::zfs::followers::{self, Obstacle};
 use sysconfig_platform::zfs::{self, Kind, Properties};
 use sysconfig_platform::{Host, StorageError};
@@ -23,13 +23,8 @@ pub(crate) fn mounts(host: &Host) -> Result<Vec<Mount>, StorageError> {
 }
 
 /// Why `dataset` cannot be mounted at a place without hiding what is there; nothing when it can, or is.
-pub(crate) fn obstacle(
-    host: &Host,
-    mounts: &[Mount],
-    dataset: &str,
-    place: &str,
-) -> Result<Option<String>, StorageError> {
-    Places::new(host, mounts).obstacle(place, &|mount| mount.device == dataset)
+pub(crate) fn obstacle(places: &Places<'_>, dataset: &str, place: &str) -> Result<Option<String>, StorageError> {
+    places.obstacle(place, &|mount| mount.device == dataset)
 }
 
 /// A file system that ZFS mounts by itself.
@@ -67,10 +62,9 @@ impl Automatic {
         })
     }
 
-    /// Why it cannot be mounted now; `servers` remembers which of them do not answer.
-    fn obstacle(&self, host: &Host, servers: &Places<'_>) -> Result<Option<String>, StorageError> {
-        servers.check(&self.place)?;
-        obstacle(host, &mounts(host)?, &self.name, &self.place)
+    /// Why it cannot be mounted now.
+    fn obstacle(&self, host: &Host, servers: &Servers) -> Result<Option<String>, StorageError> {
+        obstacle(&Places::asking(host, &mounts(host)?, servers), &self.name, &self.place)
     }
 }
 
@@ -112,8 +106,7 @@ pub(crate) fn mount_all(
     let mut left: Vec<(String, String)> = Vec::new();
     let mut changed = false;
     // The table changes on the way, but a server that is away is waited for once.
-    let before = mounts(host).map_err(failed)?;
-    let servers = Places::new(host, &before);
+    let servers = Servers::default();
     for one in automatic(host, pool).map_err(failed)?.iter().filter(|one| !one.is_mounted) {
         // Its directory would be made in what is in the way of the one above.
         let above = left.iter().find(|(place, _)| is_below(&one.place, place));
@@ -162,7 +155,9 @@ pub(crate) fn check_move(host: &Host, pool: &str, to: &str, operation: &str) -> 
     // Where it had no mount point, it gets one now.
     let comes = all.iter().any(|(name, root)| name == pool && (is_mounted(root) || is_automatic(root)));
     let mounts = mounts(host).map_err(failed)?;
-    if let Some(why) = comes.then(|| obstacle(host, &mounts, pool, to)).transpose().map_err(failed)?.flatten() {
+    if let Some(why) =
+        comes.then(|| obstacle(&Places::new(host, &mounts), pool, to)).transpose().map_err(failed)?.flatten()
+    {
         return refused(pool, to, &why);
     }
     let follows = |name: &str, properties: &Properties| {

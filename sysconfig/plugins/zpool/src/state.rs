@@ -6,9 +6,9 @@ use crate::places;
 use crate::record::Record;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use sysconfig_platform::device::{self, Device, Names};
+use sysconfig_platform::device::{Device, Looks, Names};
 use sysconfig_platform::mount_table::Mount;
-use sysconfig_platform::places::Places;
+use sysconfig_platform::places::{Places, Servers};
 use sysconfig_platform::zfs::{self, Properties};
 use sysconfig_platform::zpool::{self, Importable, Layout, PoolStatus, Vdev};
 use sysconfig_platform::{Host, StorageError, System};
@@ -93,8 +93,10 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
     let failed = |error| zfs_error("cannot look at the pools", error);
     let mut pools = Vec::new();
     let mounts = places::mounts(host).map_err(failed)?;
+    let servers = Servers::default();
+    let (places, looks) = (Places::asking(host, &mounts, &servers), Looks::asking(host, &servers));
     for status in zpool::statuses(host).map_err(failed)? {
-        pools.extend(active(host, config, &mounts, status)?);
+        pools.extend(active((host, &looks), config, &mounts, status)?);
     }
     let remembered = StorageError::file("look at what is remembered");
     let mut state = State {
@@ -108,17 +110,16 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
     };
     let paths: BTreeSet<&str> =
         config.pools.iter().flat_map(crate::config::Pool::devices).map(|(_, path)| path).collect();
-    state.devices = device::look_at_all(host, paths);
+    state.devices = paths.into_iter().map(|path| looks.look(path)).collect();
     for pool in &config.pools {
         let place = pool.root_place().filter(|place| place.starts_with('/'));
         // One that cannot be looked at is not free, and concerns no other pool.
         let obstacle = |place: String| {
-            places::obstacle(host, &mounts, &pool.name, &place).unwrap_or_else(|error| Some(error.to_string()))
+            places::obstacle(&places, &pool.name, &place).unwrap_or_else(|error| Some(error.to_string()))
         };
         state.occupied.extend(place.and_then(obstacle).map(|why| (pool.name.clone(), why)));
     }
     let mut searched: Vec<Vec<String>> = Vec::new();
-    let places = Places::new(host, &mounts);
     for pool in &config.pools {
         if state.pool(&pool.name).is_some() {
             continue;
@@ -134,7 +135,7 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
         }
         if !searched.contains(&directories) {
             for found in zpool::importable(host, &directories).map_err(failed)? {
-                let members = members(host, &found.layout);
+                let members = members(host, &looks, &found.layout);
                 if !state.importable.iter().any(|known| known.pool.guid == found.guid) {
                     state.importable.push(FoundPool { pool: found, members });
                 }
@@ -147,7 +148,7 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
 
 /// `None` when somebody exported the pool just now.
 fn active(
-    host: &Host,
+    (host, looks): (&Host, &Looks<'_>),
     config: &Config,
     mounts: &[Mount],
     status: PoolStatus,
@@ -163,25 +164,22 @@ fn active(
         true => zfs::properties_of(host, &status.name).map_err(failed)?.unwrap_or_default(),
         false => Properties::new(),
     };
-    let members = members(host, &status.layout);
+    let members = members(host, looks, &status.layout);
     let is_of_it = |device: &str| device.split('/').next() == Some(status.name.as_str());
     let holds_root =
         mounts.iter().any(|mount| mount.mount_point == "/" && mount.fstype == "zfs" && is_of_it(&mount.device));
     Ok(Some(ActivePool { status, guid, holds_root, properties, root, members }))
 }
 
-fn members(host: &Host, layout: &Layout) -> Members {
+fn members(host: &Host, looks: &Looks<'_>, layout: &Layout) -> Members {
     let member = |vdev: &Vdev| {
         let path = vdev.path().map(|path| absolute(host, path));
-        let label = path.as_ref().and_then(|path| device::member_label(host, path));
+        let label = path.as_ref().and_then(|path| looks.member_label(path));
         Member {
-            names: path.as_ref().map(|path| device::names(host, path)),
+            names: path.as_ref().map(|path| looks.names(path)),
             // A path under which something else is now does not make that a member.
             guid: vdev.shown_guid().or_else(|| label.map(|label| label.guid)),
-            bytes: path
-                .as_ref()
-                .filter(|_| vdev.shown_guid().is_none())
-                .and_then(|path| device::member_bytes(host, path)),
+            bytes: path.as_ref().filter(|_| vdev.shown_guid().is_none()).and_then(|path| looks.member_bytes(path)),
             lost: is_lost(vdev),
         }
     };

@@ -3,8 +3,8 @@
 //! A pool that was given a whole disk keeps its data in the first slice or partition, which is what the status
 //! shows: `c1t0d0` becomes `/dev/dsk/c1t0d0s0`, `/dev/sdb` becomes `/dev/sdb1`.
 
-use crate::places::Places;
-use crate::{Host, System, files, mount_table};
+use super::{Looks, Lun};
+use crate::{Host, System, files};
 use serde::{Deserialize, Serialize};
 
 /// What a device is called.
@@ -16,6 +16,9 @@ pub struct Names {
     pub disk: Option<String>,
     /// Any disk that it is a part of.
     pub any_disk: Option<String>,
+    /// Which one that is, by whatever path.
+    #[serde(default)]
+    pub lun: Option<Lun>,
 }
 
 impl Names {
@@ -23,7 +26,9 @@ impl Names {
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         let is_disk = |names: &Self| names.disk.as_deref() == Some(&names.own);
-        self.own == other.own || (self.disk.is_some() && self.disk == other.disk && (is_disk(self) || is_disk(other)))
+        self.own == other.own
+            || (self.disk.is_some() && self.disk == other.disk && (is_disk(self) || is_disk(other)))
+            || self.lun.as_ref().zip(other.lun.as_ref()).is_some_and(|(one, other)| one.same(other))
     }
 
     /// Whether they have any sector in common, as far as names tell. On illumos the slices of a disk lie in one of its fdisk
@@ -32,6 +37,7 @@ impl Names {
     pub fn overlaps_disk(&self, other: &Self) -> bool {
         let whole = |names: &Self| names.any_disk.as_deref() == Some(&names.own);
         self.own == other.own
+            || self.lun.as_ref().zip(other.lun.as_ref()).is_some_and(|(one, other)| one.overlaps(other))
             || (self.any_disk.is_some()
                 && self.any_disk == other.any_disk
                 && (whole(self) || whole(other) || self.may_contain(other) || other.may_contain(self)))
@@ -57,25 +63,29 @@ impl Names {
 /// The names of the device at a path.
 #[must_use]
 pub fn names(host: &Host, path: &str) -> Names {
-    match host.system() {
-        System::Illumos => illumos(host, path),
-        System::Linux => linux(host, path),
+    Looks::new(host).names(path)
+}
+
+pub(super) fn found(looks: &Looks<'_>, path: &str) -> Names {
+    match looks.host.system() {
+        System::Illumos => illumos(looks, path),
+        System::Linux => linux(looks, path),
     }
 }
 
-fn illumos(host: &Host, path: &str) -> Names {
+fn illumos(looks: &Looks<'_>, path: &str) -> Names {
     let directories = ["/dev/dsk/", "/dev/rdsk/"];
     let Some(name) = directories.iter().find_map(|directory| path.strip_prefix(directory)) else {
-        return file(host, path);
+        return file(looks, path);
     };
     match disk_and_part(name) {
         // Slice 2 is the whole disk by custom, and p0 by definition.
         Some((disk, part @ ("s0" | "p0" | "s2"))) => {
             let own = if part == "s0" { name } else { disk };
-            Names { own: own.to_owned(), disk: Some(disk.to_owned()), any_disk: Some(disk.to_owned()) }
+            Names { own: own.to_owned(), disk: Some(disk.to_owned()), any_disk: Some(disk.to_owned()), lun: None }
         }
-        Some((disk, _)) => Names { own: name.to_owned(), disk: None, any_disk: Some(disk.to_owned()) },
-        None => Names { own: name.to_owned(), disk: Some(name.to_owned()), any_disk: Some(name.to_owned()) },
+        Some((disk, _)) => Names { own: name.to_owned(), disk: None, any_disk: Some(disk.to_owned()), lun: None },
+        None => Names { own: name.to_owned(), disk: Some(name.to_owned()), any_disk: Some(name.to_owned()), lun: None },
     }
 }
 
@@ -87,17 +97,17 @@ fn disk_and_part(name: &str) -> Option<(&str, &str)> {
     (is_number && disk.starts_with('c') && disk.contains('d')).then_some((disk, part))
 }
 
-fn file(host: &Host, path: &str) -> Names {
+fn file(looks: &Looks<'_>, path: &str) -> Names {
     let resolved = match path.starts_with("/dev/") {
-        true => host.root.resolve(path).ok().map(|resolved| resolved.display().to_string()),
+        true => looks.host.root.resolve(path).ok().map(|resolved| resolved.display().to_string()),
         // Elsewhere it may lie where whoever follows links waits for a server.
-        false => mount_table::mounts(host).ok().map(|mounts| Places::new(host, &mounts).resolve(path)),
+        false => looks.places().ok().map(|places| places.resolve(path)),
     };
-    Names { own: resolved.unwrap_or_else(|| path.to_owned()), disk: None, any_disk: None }
+    Names { own: resolved.unwrap_or_else(|| path.to_owned()), disk: None, any_disk: None, lun: None }
 }
 
-fn linux(host: &Host, path: &str) -> Names {
-    let names = file(host, path);
+fn linux(looks: &Looks<'_>, path: &str) -> Names {
+    let (host, names) = (looks.host, file(looks, path));
     let Some(name) = names.own.strip_prefix("/dev/") else { return names };
     // The link of a disk that is gone is gone, too, and the name itself has to do.
     let stable = path.strip_prefix("/dev/disk/").filter(|_| names.own.starts_with("/dev/disk/"));
@@ -107,8 +117,13 @@ fn linux(host: &Host, path: &str) -> Names {
     };
     let of = |disk: &str| Some(format!("/dev/{disk}"));
     match part {
-        Some((disk, part)) => Names { disk: (part == "1").then(|| of(&disk)).flatten(), any_disk: of(&disk), ..names },
-        None => Names { disk: of(name), any_disk: of(name), ..names },
+        Some((disk, part)) => Names {
+            disk: (part == "1").then(|| of(&disk)).flatten(),
+            any_disk: of(&disk),
+            lun: part.parse().ok().and_then(|part| Lun::of(host, &disk, part)),
+            ..names
+        },
+        None => Names { disk: of(name), any_disk: of(name), lun: Lun::of(host, name, 0), ..names },
     }
 }
 
@@ -133,22 +148,20 @@ fn kernel_partition(name: &str) -> Option<(String, String)> {
 /// Disk and number of a partition that the device mapper has made of a disk with several paths: `kpartx` and `multipath` call it
 /// `partN-` and the name of the disk.
 fn mapped_partition(host: &Host, name: &str) -> Option<(String, String)> {
-    let number = mapped_number(host, name)?;
+    let number = mapped_number(host, name)?.to_string();
     match &others(host, name, "slaves")[..] {
         [disk] => Some((disk.clone(), number)),
         _ => None,
     }
 }
 
-fn mapped_number(host: &Host, name: &str) -> Option<String> {
+pub(super) fn mapped_number(host: &Host, name: &str) -> Option<u32> {
     let uuid = files::read_text(&host.root, format!("/sys/block/{name}/dm/uuid")).ok().flatten()?;
-    let number = uuid.strip_prefix("part")?.split_once('-')?.0;
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| number.to_owned())
+    uuid.strip_prefix("part")?.split_once('-')?.0.parse().ok()
 }
 
 /// What a device lies on (`slaves`), or what lies on it (`holders`).
-fn others(host: &Host, name: &str, which: &str) -> Vec<String> {
+pub(super) fn others(host: &Host, name: &str, which: &str) -> Vec<String> {
     let entries = std::fs::read_dir(host.root.locate(format!("/sys/block/{name}/{which}"))).into_iter().flatten();
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
@@ -191,8 +204,8 @@ pub(super) fn places(host: &Host, path: &str) -> Vec<String> {
 }
 
 /// Where the label of ZFS is: on a whole disk in the first slice or partition.
-pub(super) fn label_places(host: &Host, path: &str) -> Vec<String> {
-    let names = names(host, path);
+pub(super) fn label_places(looks: &Looks<'_>, path: &str) -> Vec<String> {
+    let (host, names) = (looks.host, looks.names(path));
     if names.disk.as_deref() != Some(&names.own) {
         return places(host, path);
     }
@@ -200,7 +213,7 @@ pub(super) fn label_places(host: &Host, path: &str) -> Vec<String> {
         System::Illumos => vec![format!("/dev/rdsk/{}s0", names.own)],
         System::Linux if names.own.starts_with("/dev/dm-") => {
             let name = &names.own["/dev/".len()..];
-            let is_first = |other: &String| mapped_number(host, other).as_deref() == Some("1");
+            let is_first = |other: &String| mapped_number(host, other) == Some(1);
             let first = others(host, name, "holders").into_iter().find(is_first).map(|first| format!("/dev/{first}"));
             first.into_iter().chain([path.to_owned()]).collect()
         }

@@ -178,7 +178,7 @@ mod tests {
             std::fs::create_dir_all(&directory).unwrap();
             std::fs::write(directory.join("c1t0d0s0"), vec![0; 2 << 20]).unwrap();
             std::fs::write(directory.join("c1t0d0s1"), label(whole_disk)).unwrap();
-            let guid = |path: &str| super::super::member_label(&host, path).map(|label| label.guid);
+            let guid = |path: &str| super::super::Looks::new(&host).member_label(path).map(|label| label.guid);
             assert_eq!(guid("/dev/dsk/c1t0d0"), expected, "{whole_disk}");
             assert_eq!(guid("/dev/dsk/c1t0d0s1"), Some(7), "by its own name it is what it is");
             assert_eq!(guid("/dev/dsk/c1t0d0s3"), None);

@@ -6,6 +6,8 @@
 mod content;
 mod identity;
 mod label;
+mod looks;
+mod lun;
 mod part;
 mod table;
 mod usage;
@@ -13,19 +15,19 @@ mod usage;
 pub use content::Finding;
 pub use identity::{Names, is_kernel_name, names};
 pub use label::{Label, LabelState};
+pub use looks::Looks;
+pub use lun::Lun;
 pub use part::Part;
 #[cfg(any(test, feature = "fake"))]
 pub(crate) use table::zfs_table;
 
-use crate::places::Places;
-use crate::{Host, Invocation, System, mount_table};
+use crate::{Host, Invocation, System};
 use content::{Ends, REGION};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek, SeekFrom};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use usage::Users;
 
 /// A device as it was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,89 +112,121 @@ impl Device {
 /// Looks at a device.
 #[must_use]
 pub fn look(host: &Host, path: &str) -> Device {
-    look_with(host, path, &Users::new(host))
+    Looks::new(host).look(path)
 }
 
-/// Looks at several devices; who uses them is asked about once.
-#[must_use]
-pub fn look_at_all<'a>(host: &Host, paths: impl IntoIterator<Item = &'a str>) -> Vec<Device> {
-    let users = Users::new(host);
-    paths.into_iter().map(|path| look_with(host, path, &users)).collect()
-}
-
-fn look_with(host: &Host, path: &str, users: &Users<'_>) -> Device {
-    let names = names(host, path);
-    let presence = match read(host, path, users) {
-        Ok(Some(content)) => Presence::Read(content),
-        Ok(None) => Presence::Absent,
-        Err(error) => Presence::Unreadable(error.to_string()),
-    };
-    Device { path: path.to_owned(), names, presence }
-}
-
-/// The label that ZFS has written on a member of a pool, where it can be read.
-#[must_use]
-pub fn member_label(host: &Host, path: &str) -> Option<Label> {
-    let first = open_first(host, &identity::label_places(host, path)).ok()?;
-    let first = first.and_then(|(mut file, bytes)| label::read(&mut file, bytes).ok().flatten());
-    first.or_else(|| boot_disk_label(host, path))
-}
-
-/// The label on a whole disk that illumos boots from: there the first slice is the EFI system partition, and data is in the
-/// second one (`zpool create -B` in zpool(8)).
-fn boot_disk_label(host: &Host, path: &str) -> Option<Label> {
-    let names = names(host, path);
-    let is_whole = names.any_disk.as_ref() == Some(&names.own);
-    if host.system() != System::Illumos || !is_whole || !path.starts_with("/dev/") {
-        return None;
+/// What uses a disk by another path than this one, which the kernel does not know: whoever mounted it by both would destroy what
+/// is on it.
+///
+/// # Errors
+/// When another path cannot be asked about.
+pub fn used_by_other_path(host: &Host, path: &str) -> io::Result<Option<String>> {
+    match host.system() {
+        System::Linux => usage::used_by_other_path(host, &names(host, path)),
+        System::Illumos => Ok(None),
     }
-    let (mut file, bytes) = open_first(host, &[format!("/dev/rdsk/{}s1", names.own)]).ok()??;
-    label::read_of_whole_disk(&mut file, bytes).ok().flatten()
 }
 
 /// The label that ZFS has written at this very path, and not on a part of it.
 #[must_use]
 pub fn label_at(host: &Host, path: &str) -> Option<Label> {
-    let (mut file, bytes) = open_first(host, &identity::places(host, path)).ok()??;
+    let looks = Looks::new(host);
+    let (mut file, bytes) = looks.open_first(&identity::places(host, path)).ok()??;
     label::read(&mut file, bytes).ok().flatten()
 }
 
-/// The size of a member of a pool in bytes, where it can be told.
-#[must_use]
-pub fn member_bytes(host: &Host, path: &str) -> Option<u64> {
-    open_first(host, &identity::places(host, path)).ok()?.map(|(_, bytes)| bytes)
-}
-
-fn read(host: &Host, path: &str, users: &Users<'_>) -> io::Result<Option<Content>> {
-    let Some((mut file, bytes)) = open_first(host, &identity::places(host, path))? else { return Ok(None) };
-    // What is below /dev is a device, also where a simulated one is a file.
-    let is_file = file.metadata()?.is_file() && !path.starts_with("/dev/");
-    let bytes = match bytes {
-        0 if !is_file => size_by_listing(host, path).unwrap_or(0),
-        bytes => bytes,
-    };
-    if bytes == 0 {
-        return Err(io::Error::other("its size cannot be found out"));
+impl Looks<'_> {
+    /// Looks at a device.
+    #[must_use]
+    pub fn look(&self, path: &str) -> Device {
+        let presence = match self.read(path) {
+            Ok(Some(content)) => Presence::Read(content),
+            Ok(None) => Presence::Absent,
+            Err(error) => Presence::Unreadable(error.to_string()),
+        };
+        Device { path: path.to_owned(), names: self.names(path), presence }
     }
-    let whole = read_at(&mut file, 0, bytes)?;
-    let findings = whole.findings();
-    let parts = part::look(host, path, &mut file, &whole, &findings)?;
-    let is_table = |finding: &Finding| finding.what.ends_with("GUID partition table");
-    let label = member_label(host, path);
-    Ok(Some(Content {
-        bytes,
-        is_file,
-        is_prepared: parts.is_of_zfs
-            && parts.held.is_empty()
-            && label.is_none()
-            && findings.iter().all(is_table)
-            && whole.samples.iter().all(|(_, sample)| sample.iter().all(|byte| *byte == 0)),
-        label,
-        findings,
-        fingerprint: parts.fingerprints.iter().fold(whole.fingerprint(), |all, part| content::join(&all, part)),
-        parts: parts.held,
-        used: usage::used(users, path)?,
-    }))
+
+    /// The names of the device at a path.
+    #[must_use]
+    pub fn names(&self, path: &str) -> Names {
+        identity::found(self, path)
+    }
+
+    /// The label that ZFS has written on a member of a pool, where it can be read.
+    #[must_use]
+    pub fn member_label(&self, path: &str) -> Option<Label> {
+        let first = self.open_first(&identity::label_places(self, path)).ok()?;
+        let first = first.and_then(|(mut file, bytes)| label::read(&mut file, bytes).ok().flatten());
+        first.or_else(|| self.boot_disk_label(path))
+    }
+
+    /// The label on a whole disk that illumos boots from: there the first slice is the EFI system partition, and data is in the
+    /// second one (`zpool create -B` in zpool(8)).
+    fn boot_disk_label(&self, path: &str) -> Option<Label> {
+        let names = self.names(path);
+        let is_whole = names.any_disk.as_ref() == Some(&names.own);
+        if self.host.system() != System::Illumos || !is_whole || !path.starts_with("/dev/") {
+            return None;
+        }
+        let (mut file, bytes) = self.open_first(&[format!("/dev/rdsk/{}s1", names.own)]).ok()??;
+        label::read_of_whole_disk(&mut file, bytes).ok().flatten()
+    }
+
+    /// The size of a member of a pool in bytes, where it can be told.
+    #[must_use]
+    pub fn member_bytes(&self, path: &str) -> Option<u64> {
+        self.open_first(&identity::places(self.host, path)).ok()?.map(|(_, bytes)| bytes)
+    }
+
+    fn read(&self, path: &str) -> io::Result<Option<Content>> {
+        let Some((mut file, bytes)) = self.open_first(&identity::places(self.host, path))? else { return Ok(None) };
+        // What is below /dev is a device, also where a simulated one is a file.
+        let is_file = file.metadata()?.is_file() && !path.starts_with("/dev/");
+        let bytes = match bytes {
+            0 if !is_file => size_by_listing(self.host, path).unwrap_or(0),
+            bytes => bytes,
+        };
+        if bytes == 0 {
+            return Err(io::Error::other("its size cannot be found out"));
+        }
+        let whole = read_at(&mut file, 0, bytes)?;
+        let findings = whole.findings();
+        let parts = part::look(self, path, &mut file, &whole, &findings)?;
+        let is_table = |finding: &Finding| finding.what.ends_with("GUID partition table");
+        let label = self.member_label(path);
+        Ok(Some(Content {
+            bytes,
+            is_file,
+            is_prepared: parts.is_of_zfs
+                && parts.held.is_empty()
+                && label.is_none()
+                && findings.iter().all(is_table)
+                && whole.samples.iter().all(|(_, sample)| sample.iter().all(|byte| *byte == 0)),
+            label,
+            findings,
+            fingerprint: parts.fingerprints.iter().fold(whole.fingerprint(), |all, part| content::join(&all, part)),
+            parts: parts.held,
+            used: usage::used(self, path)?,
+        }))
+    }
+
+    /// Opens the first of some places that exists; answers its size, 0 where the system does not say.
+    fn open_first(&self, places: &[String]) -> io::Result<Option<(File, u64)>> {
+        let mut first_error = None;
+        for place in places {
+            let located = locate(self, place)?;
+            match open_device(&located) {
+                Ok(mut file) => {
+                    let bytes = file.seek(SeekFrom::End(0)).unwrap_or(0);
+                    return Ok(Some((file, bytes)));
+                }
+                Err(error) if is_absent(&error) => {}
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        first_error.map_or(Ok(None), Err)
+    }
 }
 
 /// What was read of a device, or of a part of one.
@@ -235,23 +269,6 @@ fn region(file: &mut File, at: u64, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens the first of some places that exists; answers its size, 0 where the system does not say.
-fn open_first(host: &Host, places: &[String]) -> io::Result<Option<(File, u64)>> {
-    let mut first_error = None;
-    for place in places {
-        let located = locate(host, place)?;
-        match open_device(&located) {
-            Ok(mut file) => {
-                let bytes = file.seek(SeekFrom::End(0)).unwrap_or(0);
-                return Ok(Some((file, bytes)));
-            }
-            Err(error) if is_absent(&error) => {}
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    first_error.map_or(Ok(None), Err)
-}
-
 /// What is neither a file nor a device is refused before it is opened: a FIFO would block, and a tape would rewind.
 fn open_device(path: &Path) -> io::Result<File> {
     let is_device = |metadata: &Metadata| {
@@ -269,12 +286,12 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(6)
 }
 
-fn locate(host: &Host, path: &str) -> io::Result<PathBuf> {
+fn locate(looks: &Looks<'_>, path: &str) -> io::Result<PathBuf> {
     if !path.starts_with("/dev/") {
         // A file may lie where whoever looks waits for a server.
-        let mounts = mount_table::mounts(host).map_err(io::Error::other)?;
-        Places::new(host, &mounts).check(path).map_err(io::Error::other)?;
+        looks.places()?.check(path).map_err(io::Error::other)?;
     }
+    let host = looks.host;
     host.root.resolve(path).map(|resolved| host.root.locate(resolved)).map_err(io::Error::other)
 }
 

@@ -1,11 +1,10 @@
 //! What lies in the partitions and slices of a device.
 
 use super::content::{self, Finding};
-use super::identity::names;
 use super::label::{self, Label};
 use super::table::{self, Entry};
-use super::{Read, read_at};
-use crate::{Host, System};
+use super::{Looks, Read, read_at};
+use crate::System;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
@@ -40,7 +39,14 @@ const MOST: usize = 32;
 const WHOLE_SLICE: u32 = 2;
 
 /// Looks into each partition, and on illumos into each slice, of what has a table.
-pub(super) fn look(host: &Host, path: &str, file: &mut File, whole: &Read, findings: &[Finding]) -> io::Result<Parts> {
+pub(super) fn look(
+    looks: &Looks<'_>,
+    path: &str,
+    file: &mut File,
+    whole: &Read,
+    findings: &[Finding],
+) -> io::Result<Parts> {
+    let system = looks.host.system();
     let is = |what: &str| findings.iter().any(|finding| finding.what.ends_with(what));
     let has_guids = is("GUID partition table");
     // A boot sector may have a table whatever else is known of the disk, as that of an image that is a disk and a disc.
@@ -50,7 +56,7 @@ pub(super) fn look(host: &Host, path: &str, file: &mut File, whole: &Read, findi
     };
     let mut parts = Parts { is_of_zfs: table::is_of_zfs(&whole.head, &entries), ..Parts::default() };
     for Entry { number, at, bytes, .. } in entries.iter().take(MOST) {
-        let name = match host.system() {
+        let name = match system {
             System::Illumos if has_guids => format!("slice {}", number - 1),
             _ => format!("partition {number}"),
         };
@@ -62,22 +68,21 @@ pub(super) fn look(host: &Host, path: &str, file: &mut File, whole: &Read, findi
         let findings = vec![Finding { what, at: entries[MOST].at }];
         parts.held.push(Part { name: format!("{more} more partitions"), label: None, findings });
     }
-    if host.system() == System::Illumos && !has_guids && (!entries.is_empty() || is("boot sector") || is("disk label"))
-    {
-        slices(host, path, &mut parts)?;
+    if system == System::Illumos && !has_guids && (!entries.is_empty() || is("boot sector") || is("disk label")) {
+        slices(looks, path, &mut parts)?;
     }
     Ok(parts)
 }
 
 /// The slices of a disk without a GUID partition table lie where its own label says, so they are read through their nodes.
-fn slices(host: &Host, path: &str, parts: &mut Parts) -> io::Result<()> {
-    let names = names(host, path);
+fn slices(looks: &Looks<'_>, path: &str, parts: &mut Parts) -> io::Result<()> {
+    let names = looks.names(path);
     if !path.starts_with("/dev/") || names.any_disk.as_ref() != Some(&names.own) {
         return Ok(());
     }
     for number in (0..SLICES).filter(|number| *number != WHOLE_SLICE) {
         let node = format!("/dev/rdsk/{}s{number}", names.own);
-        let Some((mut file, bytes)) = super::open_first(host, &[node]).or_else(no_slice)? else { continue };
+        let Some((mut file, bytes)) = looks.open_first(&[node]).or_else(no_slice)? else { continue };
         if bytes > 0 {
             let read = read_at(&mut file, 0, bytes)?;
             parts.add(format!("slice {number}"), &read, label::read_at(&mut file, 0, bytes)?);

@@ -1,13 +1,11 @@
 //! Who uses a device or file, by what the kernel says.
 
-use super::{identity::names, locate};
-use crate::mount_table::{self, Mount, holding};
+use super::{Looks, Names, locate, lun};
+use crate::mount_table::{Mount, holding};
 use crate::places::may_wait;
-use crate::swap::{self, SwapArea};
 use crate::{Host, Invocation, System, files};
-use std::cell::OnceCell;
 use std::fs::{self, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -16,65 +14,51 @@ const BLOCK_DEVICES: &str = "/sys/block";
 /// illumos: the driver of lofi(4D), which a zone need not have.
 const LOFI: &str = "/dev/lofictl";
 
-/// What the kernel says of all users, asked about once however many devices there are.
-#[derive(Debug)]
-pub(super) struct Users<'a> {
-    host: &'a Host,
-    mounts: OnceCell<Vec<Mount>>,
-    areas: OnceCell<Vec<SwapArea>>,
-    made: OnceCell<MadeOfFiles>,
-}
-
-/// What is in a cell, found out when it is asked for first.
-fn once<T>(cell: &OnceCell<T>, find_out: impl FnOnce() -> io::Result<T>) -> io::Result<&T> {
-    match cell.get() {
-        Some(found) => Ok(found),
-        None => find_out().map(|found| cell.get_or_init(|| found)),
-    }
-}
-
-impl<'a> Users<'a> {
-    pub(super) fn new(host: &'a Host) -> Self {
-        Self { host, mounts: OnceCell::new(), areas: OnceCell::new(), made: OnceCell::new() }
-    }
-
-    fn mounts(&self) -> io::Result<&[Mount]> {
-        once(&self.mounts, || mount_table::mounts(self.host).map_err(io::Error::other)).map(Vec::as_slice)
-    }
-
-    fn areas(&self) -> io::Result<&[SwapArea]> {
-        once(&self.areas, || swap::areas(self.host).map_err(io::Error::other)).map(Vec::as_slice)
-    }
-
-    fn made(&self) -> io::Result<&MadeOfFiles> {
-        once(&self.made, || match self.host.system() {
-            System::Linux => loop_devices(self.host),
-            System::Illumos => lofi_devices(self.host),
-        })
-    }
-}
-
 /// What uses a device or file: on Linux whoever opens a device exclusively, on illumos the mount table and the list of swap
 /// areas; of a file on both the devices that are made of it, and swap.
-pub(super) fn used(users: &Users<'_>, path: &str) -> io::Result<Option<String>> {
-    let host = users.host;
-    let located = locate(host, path)?;
+pub(super) fn used(looks: &Looks<'_>, path: &str) -> io::Result<Option<String>> {
+    let host = looks.host;
+    let located = locate(looks, path)?;
     // On illumos a whole disk need not have a node of its own name.
     let metadata = match fs::metadata(&located) {
         Ok(metadata) => Some(metadata),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
     let is_block_device = metadata.as_ref().is_some_and(|metadata| metadata.file_type().is_block_device());
     let by_kernel = match host.system() {
-        System::Linux if is_block_device => return used_exclusively(&located),
+        System::Linux if is_block_device => return used_by_any_path(looks, path, &located),
         System::Linux => None,
-        System::Illumos => used_on_illumos(users, path)?,
+        System::Illumos => used_on_illumos(looks, path)?,
     };
     match metadata.filter(|metadata| by_kernel.is_none() && metadata.is_file()) {
-        Some(metadata) => used_file(users, path, &metadata),
+        Some(metadata) => used_file(looks, path, &metadata),
         None => Ok(by_kernel),
     }
+}
+
+/// The kernel does not know that several paths lead to one disk, so that what uses another one is asked about, too.
+fn used_by_any_path(looks: &Looks<'_>, path: &str, located: &Path) -> io::Result<Option<String>> {
+    let (host, names) = (looks.host, looks.names(path));
+    if let Some(used) = used_exclusively(located)? {
+        let instead = lun::map_instead(host, &names);
+        return Ok(Some(instead.map_or(used, |map| format!("it is one of the paths to {map}"))));
+    }
+    used_by_other_path(host, &names)
+}
+
+/// Whether something uses a disk by another path than this one.
+pub(super) fn used_by_other_path(host: &Host, names: &Names) -> io::Result<Option<String>> {
+    for other in lun::other_paths(host, names) {
+        match used_exclusively(&host.root.locate(&other)) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Some(format!("it is in use as {other}, which is another path to it"))),
+            // A path that is down has no node, or one that says so.
+            Err(error) if super::is_absent(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }
 
 /// On a block device of Linux, `O_EXCL` without `O_CREAT` fails while a file system, md, LVM or ZFS has it (open(2)).
@@ -82,52 +66,50 @@ fn used_exclusively(located: &Path) -> io::Result<Option<String>> {
     let exclusive = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or_default();
     match OpenOptions::new().read(true).custom_flags(exclusive).open(located) {
         Ok(_) => Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => Ok(Some("it is in use".to_owned())),
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(Some("it is in use".to_owned())),
         Err(error) => Err(error),
     }
 }
 
 /// By the mount table and the list of swap areas; whether a pool has it, who is asked about pools has to see to.
-fn used_on_illumos(users: &Users<'_>, path: &str) -> io::Result<Option<String>> {
-    let host = users.host;
-    let own = names(host, path);
+fn used_on_illumos(looks: &Looks<'_>, path: &str) -> io::Result<Option<String>> {
+    let own = looks.names(path);
     // Another path may lie where looking at it waits for a server.
     let overlaps =
-        |device: &str| device == path || (device.starts_with("/dev/") && own.overlaps_disk(&names(host, device)));
-    let mounts = users.mounts()?;
+        |device: &str| device == path || (device.starts_with("/dev/") && own.overlaps_disk(&looks.names(device)));
+    let mounts = looks.mounts()?;
     if let Some(Mount { device, mount_point, .. }) = mounts.iter().find(|mount| overlaps(&mount.device)) {
         return Ok(Some(format!("{device} is mounted on {mount_point}")));
     }
-    let area = users.areas()?.iter().find(|area| overlaps(&area.path));
+    let area = looks.areas()?.iter().find(|area| overlaps(&area.path));
     Ok(area.map(|area| format!("{} is swap", area.path)))
 }
 
 /// A file by whatever name: what is mounted is not the file but a device that is made of it.
-fn used_file(users: &Users<'_>, path: &str, metadata: &Metadata) -> io::Result<Option<String>> {
-    let host = users.host;
-    let mounts = users.mounts()?;
+fn used_file(looks: &Looks<'_>, path: &str, metadata: &Metadata) -> io::Result<Option<String>> {
+    let mounts = looks.mounts()?;
     let is_it = |other: &str| {
         // Looking there could wait for a server for ever, and then the name has to do.
         let is_remote = holding(mounts, other).is_some_and(may_wait);
-        let other_file = || fs::metadata(locate(host, other).ok()?).ok();
+        let other_file = || fs::metadata(locate(looks, other).ok()?).ok();
         let is_same = |other: Metadata| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino());
         other == path || (!is_remote && other_file().is_some_and(is_same))
     };
-    if let Some((device, _)) = users.made()?.iter().find(|(_, files)| files.iter().any(|file| is_it(file))) {
+    if let Some((device, _)) = looks.made()?.iter().find(|(_, files)| files.iter().any(|file| is_it(file))) {
         return Ok(Some(format!("{device} is made of it")));
     }
-    let area = users.areas()?.iter().find(|area| !area.path.starts_with("/dev/") && is_it(&area.path));
+    let area = looks.areas()?.iter().find(|area| !area.path.starts_with("/dev/") && is_it(&area.path));
     Ok(area.map(|area| format!("it is swap, as {}", area.path)))
 }
 
 /// Devices that are made of files, each with what the name of its file may be.
-type MadeOfFiles = Vec<(String, Vec<String>)>;
+pub(super) type MadeOfFiles = Vec<(String, Vec<String>)>;
 
 /// What the loop devices of Linux are made of.
-fn loop_devices(host: &Host) -> io::Result<MadeOfFiles> {
+pub(super) fn loop_devices(host: &Host) -> io::Result<MadeOfFiles> {
     let entries = match fs::read_dir(host.root.locate(BLOCK_DEVICES)) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut found = Vec::new();
@@ -141,7 +123,7 @@ fn loop_devices(host: &Host) -> io::Result<MadeOfFiles> {
 }
 
 /// What the devices of lofiadm(8) are made of.
-fn lofi_devices(host: &Host) -> io::Result<MadeOfFiles> {
+pub(super) fn lofi_devices(host: &Host) -> io::Result<MadeOfFiles> {
     if !host.root.exists(LOFI).map_err(io::Error::other)? {
         return Ok(Vec::new());
     }
@@ -188,9 +170,9 @@ mod tests {
             fs::hard_link(host.root.locate("/srv/disk"), host.root.locate("/srv/too")).unwrap();
             let device = if system == System::Linux { "/dev/loop1" } else { "/dev/lofi/1" };
             let said = Some(format!("{device} is made of it"));
-            assert_eq!(used(&Users::new(&host), "/srv/disk").unwrap(), said);
-            assert_eq!(used(&Users::new(&host), "/srv/too").unwrap(), said);
-            assert_eq!(used(&Users::new(&host), "/srv/other").unwrap(), None);
+            assert_eq!(used(&Looks::new(&host), "/srv/disk").unwrap(), said);
+            assert_eq!(used(&Looks::new(&host), "/srv/too").unwrap(), said);
+            assert_eq!(used(&Looks::new(&host), "/srv/other").unwrap(), None);
         }
     }
 }

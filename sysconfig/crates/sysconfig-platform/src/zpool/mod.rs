@@ -13,7 +13,7 @@ pub use layout::{Kind, Layout, Vdev};
 pub use status::{PoolStatus, parse_status, statuses};
 
 use crate::StorageError;
-use crate::device::{self, Names};
+use crate::device::{Looks, Names};
 use crate::zfs::{Properties, invocation, is_without_zfs, property};
 use crate::{Completed, Host, Invocation, System};
 
@@ -65,10 +65,11 @@ pub fn pool_of(host: &Host, names: &Names) -> Result<Option<String>, StorageErro
         Err(error) if host.system() == System::Linux && is_without_zfs(&error) => return Ok(None),
         statuses => statuses?,
     };
+    let looks = Looks::new(host);
     // One that was lost may be another device by now.
     let has = |vdev: &&Vdev| {
         let path = vdev.path().filter(|_| vdev.shown_guid().is_none());
-        path.is_some_and(|path| device::names(host, path).overlaps_disk(names))
+        path.is_some_and(|path| looks.names(path).overlaps_disk(names))
     };
     Ok(statuses.into_iter().find(|status| status.layout.devices().iter().any(has)).map(|status| status.name))
 }

@@ -7,6 +7,7 @@ use crate::state::{holds_something, ids, is_in_memory};
 use crate::storage_error;
 use std::time::{Duration, Instant};
 use sysconfig_platform::boot_table::{self, BootRow, Subject};
+use sysconfig_platform::device;
 use sysconfig_platform::mount_table::{self, Mount};
 use sysconfig_platform::mounting::{self, MountPoint, MountRequest, mounted_at};
 use sysconfig_platform::places::Places;
@@ -75,6 +76,7 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
             return Err(PluginError::new(format!("cannot mount {} at {point}: it is no directory", request.device)));
         }
     }
+    refuse_other_path(host, request)?;
     let makes_directory = at == MountPoint::Missing;
     let makes = if makes_directory { Some(topmost_missing(host, point)?) } else { None };
     remember(host, |record| {
@@ -121,6 +123,23 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
             };
             Err(PluginError::new(message).help(help))
         }
+    }
+}
+
+/// Refuses a disk that is in use by another path: the kernel would take it for two, and both would write on it.
+fn refuse_other_path(host: &Host, request: &MountRequest) -> Result<(), PluginError> {
+    let operation = format!("cannot mount {} at {}", request.device, request.mount_point);
+    let node = mounting::node(host, &request.device);
+    if !node.starts_with("/dev/") {
+        return Ok(());
+    }
+    match device::used_by_other_path(host, &node) {
+        Ok(None) => Ok(()),
+        Ok(Some(why)) => {
+            Err(PluginError::new(format!("{operation}: {why}"))
+                .help("mount it by the path that is in use, or end that"))
+        }
+        Err(error) => Err(PluginError::new(operation).source(error.to_string())),
     }
 }
 

@@ -18,7 +18,7 @@ use plugin_testing::{namespace, zfs_fuse};
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 11] = [
+    let scenarios: [(&str, fn()); 12] = [
         ("tmpfs", scenarios::tmpfs),
         ("bind", scenarios::bind),
         ("link", scenarios::link),
@@ -27,6 +27,7 @@ fn other_process() {
         ("vfat", || scenarios::disk("vfat", "mkfs.vfat")),
         ("iso9660", scenarios::iso),
         ("busy", scenarios::busy),
+        ("paths", scenarios::paths),
         ("datasets", datasets::life),
         ("foreign", datasets::what_is_not_ours),
         ("along", datasets::what_comes_along),
@@ -53,6 +54,11 @@ fn privileged_mount_point_behind_a_link_is_mounted_once() {
 #[test]
 fn privileged_options_that_the_kernel_shows_in_other_words() {
     namespace::run("spelling", &[], &[], &[]);
+}
+
+#[test]
+fn privileged_disk_that_is_in_use_by_another_path() {
+    namespace::run("paths", &[], &[("mkfs.ext4", "e2fsprogs"), ("losetup", "mount")], &[]);
 }
 
 #[test]

@@ -164,3 +164,39 @@ pub(crate) fn busy() {
     holder.join().unwrap();
     converge(&mut harness, NOTHING);
 }
+
+/// Loop devices, which the namespace does not take with it.
+struct Loops(Vec<String>);
+
+impl Drop for Loops {
+    fn drop(&mut self) {
+        for device in &self.0 {
+            // One that is still mounted goes with its mount.
+            let _ = Command::new("losetup").args(["-d", device]).run_any();
+        }
+    }
+}
+
+/// Two devices of one file are to the kernel two disks, as two paths to one disk are: mounted both, each would destroy what the
+/// other one has written.
+pub(crate) fn paths() {
+    needs_filesystem("ext4");
+    let mut harness = build();
+    sh("mkdir /mnt/w/one; truncate -s 64M /mnt/w/image; mkfs.ext4 -q /mnt/w/image");
+    let attach = || sh("losetup --find --show /mnt/w/image").trim().to_owned();
+    let loops = Loops(vec![attach(), attach()]);
+    let [one, other] = &loops.0[..] else { unreachable!() };
+    sh(&format!("mount {one} /mnt/w/one"));
+    let looked = sysconfig_platform::device::look(&sysconfig_platform::Host::current().unwrap(), other);
+    let said = format!("it is in use as {one}, which is another path to it");
+    assert_eq!(looked.content().and_then(|content| content.used.as_deref()), Some(said.as_str()));
+    let text = format!("[[storage.mount]]\ndevice = \"{other}\"\nmountpoint = \"/mnt/w/other\"\ntype = \"ext4\"\n");
+    harness.configure(config(&text));
+    let error = harness.converge().unwrap_err();
+    assert!(error.message.contains(&said), "{error:?}");
+    sh("! grep -q /mnt/w/other /proc/self/mountinfo; umount /mnt/w/one");
+    harness.converge().unwrap();
+    assert_eq!(sh("stat -f -c %T /mnt/w/other").trim(), "ext2/ext3");
+    harness.configure(config(NOTHING));
+    harness.converge().unwrap();
+}

@@ -6,7 +6,8 @@ use crate::places;
 use crate::plan::is_so;
 use crate::record::Record;
 use crate::state::{State, is_lost};
-use sysconfig_platform::device::{self, Presence};
+use sysconfig_platform::device::{Looks, Presence};
+use sysconfig_platform::places::Places;
 use sysconfig_platform::zpool::{self, Kind, PoolStatus, Vdev, Words};
 use sysconfig_platform::{Host, Invocation};
 use sysconfig_platform::{StorageError, zfs};
@@ -221,7 +222,7 @@ fn mount(host: &Host, which: Which<'_>, place: &str) -> Result<Outcome, PluginEr
         return Ok(Outcome::AlreadySo);
     }
     let mounts = places::mounts(host).map_err(failed)?;
-    if let Some(why) = places::obstacle(host, &mounts, which.0, place).map_err(failed)? {
+    if let Some(why) = places::obstacle(&Places::new(host, &mounts), which.0, place).map_err(failed)? {
         return Err(PluginError::new(operation.clone()).source(why).help(places::HELP));
     }
     zfs::mount(host, which.0).map_err(failed)?;
@@ -236,8 +237,9 @@ fn check(host: &Host, devices: &[Approved], operation: &str) -> Result<(), Plugi
     let changed =
         |why: String| PluginError::new(operation).source(why).help("plan anew, and look at what is there now");
     let statuses = zpool::statuses(host).map_err(|error| zfs_error(operation, error))?;
-    let looks = device::look_at_all(host, devices.iter().map(|device| device.path.as_str()));
-    for (approved, now) in devices.iter().zip(looks) {
+    let looks = Looks::new(host);
+    for approved in devices {
+        let now = looks.look(&approved.path);
         let Presence::Read(content) = &now.presence else {
             return Err(changed(format!("{} can no longer be read", approved.path)));
         };
@@ -254,7 +256,7 @@ fn check(host: &Host, devices: &[Approved], operation: &str) -> Result<(), Plugi
                 .iter()
                 .filter(|member| !is_lost(member))
                 .filter_map(|member| member.path())
-                .any(|path| device::names(host, path).overlaps_disk(&now.names))
+                .any(|path| looks.names(path).overlaps_disk(&now.names))
         });
         if let Some(owner) = owner {
             return Err(changed(format!("{} is part of the imported pool {}", approved.path, owner.name)));
@@ -303,9 +305,10 @@ fn has_role(host: &Host, status: &PoolStatus, role: Role, path: &str) -> bool {
 }
 
 fn at_path<'a>(host: &Host, devices: Vec<&'a Vdev>, path: &str) -> Option<&'a Vdev> {
-    let names = device::names(host, path);
+    let looks = Looks::new(host);
+    let names = looks.names(path);
     let is_it = |member: &&Vdev| {
-        member.shown_guid().is_none() && member.path().is_some_and(|path| device::names(host, path).same(&names))
+        member.shown_guid().is_none() && member.path().is_some_and(|path| looks.names(path).same(&names))
     };
     devices.into_iter().find(is_it)
 }

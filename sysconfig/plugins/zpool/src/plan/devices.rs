@@ -74,6 +74,12 @@ impl<'a> Devices<'a> {
         if let Some(used) = &content.used {
             return Err(Refusal::new(format!("{path} is in use: {used}"), "choose another device"));
         }
+        let is_other = |other: &&Device| other.path != device.path && other.names.overlaps_disk(&device.names);
+        if let Some(other) = self.state.devices.iter().find(is_other) {
+            let what =
+                format!("{path} is {}, which is configured as well, or has a part in common with it", other.path);
+            return Err(Refusal::new(what, "name each device once; several names and paths may lead to one"));
+        }
         let left = self.state.record.is_left(path, content);
         if let Some(label) = content.label.as_ref().filter(|label| self.guid == Some(label.pool_guid) && !left) {
             // Perhaps one that was lost and has come back, perhaps one of a pool that is to be imported.

@@ -22,21 +22,23 @@ fn many_disks_take_no_more_commands_than_few() {
     }
 }
 
-/// The file of one pool lies on a server that is away: the others are seen to all the same.
+/// The files of one pool lie on a server that is away: the others are seen to all the same, and whoever looks waits for it once.
 #[test]
 fn a_server_that_is_away_holds_up_no_other_pool() {
     for system in SYSTEMS {
         let mut fixture = Fixture::start(system);
         fixture.machine.storage(|storage| {
             storage.add_file("/srv/one", DISK);
-            storage.add_file("/mnt/nfs/two", DISK);
+            ["two", "three", "four"].iter().for_each(|name| storage.add_file(&format!("/mnt/nfs/{name}"), DISK));
             storage.add_mount("server:/x", "/mnt/nfs", "nfs", &[]);
             storage.away.insert("server:/x".to_owned());
         });
-        let other = tank("vdevs = [\"/mnt/nfs/two\"]").replace("tank", "other");
+        let files = "vdevs = [\"/mnt/nfs/two\", \"/mnt/nfs/three\"]\nspares = [\"/mnt/nfs/four\"]";
+        let other = tank(files).replace("tank", "other");
         let third = "[[storage.pool]]\nname = \"third\"\nguid = \"7\"\nsearch = [\"/mnt/nfs\"]\n";
         let placed = tank("vdevs = [\"/srv/one\"]\nroot-properties = { mountpoint = \"/mnt/nfs/place\" }");
         let steps = fixture.plan(&format!("{other}{third}{placed}"));
+        assert_eq!(fixture.machine.commands().iter().filter(|line| line.contains("ls -d")).count(), 1, "{system}");
         let silent = |what: &str| format!("cannot look at {what}: it lies in /mnt/nfs, and server:/x does not answer");
         assert_eq!(
             summaries(&steps),
@@ -110,4 +112,32 @@ fn a_server_that_is_away_keeps_no_other_file_system_unmounted() {
         let asked = fixture.machine.commands().split_off(before);
         assert_eq!(asked.iter().filter(|line| line.contains("ls -d")).count(), 1, "{asked:?}");
     }
+}
+
+/// One disk by two names, or by two paths: ZFS would write on it twice, and of paths not even the kernel knows it.
+#[test]
+fn a_disk_by_two_names_or_paths_is_given_to_no_pool_twice() {
+    let mut fixture = Fixture::linux();
+    let at = |path: &str| {
+        let path = fixture.host.root.locate(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    for (name, wwid) in [("sda", "naa.5000c500a"), ("sdb", "naa.5000c500a"), ("sdc", "naa.5000c500c")] {
+        fixture.machine.storage(|storage| storage.add_device(&format!("/dev/{name}"), DISK, None));
+        std::fs::write(at(&format!("/sys/block/{name}/device/wwid")), wwid).unwrap();
+    }
+    for (link, name) in [("by-id/a", "sda"), ("by-uuid/a", "sda"), ("by-path/b", "sdb"), ("by-path/c", "sdc")] {
+        std::os::unix::fs::symlink(format!("../../{name}"), at(&format!("/dev/disk/{link}"))).unwrap();
+    }
+    let mirror = |other: &str| format!("vdevs = [{{ mirror = [\"/dev/disk/by-id/a\", \"/dev/disk/{other}\"] }}]");
+    for other in ["by-uuid/a", "by-path/b"] {
+        let other_pool = tank(&format!("vdevs = [\"/dev/disk/{other}\"]")).replace("tank", "other");
+        for text in [tank(&mirror(other)), format!("{}{other_pool}", tank("vdevs = [\"/dev/disk/by-id/a\"]"))] {
+            let refusals = fixture.refusals(&text);
+            let said = format!("/dev/disk/by-id/a is /dev/disk/{other}, which is configured as well");
+            assert!(refusals.len() == 2 && refusals[0].contains(&said), "{refusals:?}");
+        }
+    }
+    assert_eq!(fixture.plan(&tank(&mirror("by-path/c"))).iter().filter(|step| step.action == "create").count(), 1);
 }

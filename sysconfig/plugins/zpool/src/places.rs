@@ -32,7 +32,6 @@ struct Automatic {
     name: String,
     place: String,
     is_mounted: bool,
-    is_shared: bool,
 }
 
 fn is(properties: &Properties, property: &str, wanted: &str) -> bool {
@@ -51,15 +50,7 @@ impl Automatic {
         if !is_automatic(properties) {
             return None;
         }
-        let shares = |property: &str| {
-            properties.get(property).is_some_and(|found| !["off", "-"].contains(&found.value.as_str()))
-        };
-        Some(Self {
-            is_mounted: is(properties, "mounted", "yes"),
-            is_shared: shares("sharenfs") || shares("sharesmb"),
-            place: place.value.clone(),
-            name,
-        })
+        Some(Self { is_mounted: is(properties, "mounted", "yes"), place: place.value.clone(), name })
     }
 
     /// Why it cannot be mounted now.
@@ -120,8 +111,7 @@ pub(crate) fn mount_all(
             None => {
                 changed = true;
                 note(&one.name)?;
-                let shared = |()| if one.is_shared { zfs::share(host, &one.name) } else { Ok(()) };
-                zfs::mount(host, &one.name).and_then(shared).map_err(told)
+                zfs::mount(host, &one.name).map_err(told)
             }
         };
         if let Err(why) = done {

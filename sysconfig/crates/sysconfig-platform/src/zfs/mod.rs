@@ -185,23 +185,23 @@ pub fn give_back(host: &Host, name: &str, property: &str) -> Result<(), StorageE
     }
 }
 
-/// Mounts a file system at its mount point; being mounted already is success.
+/// Mounts a file system at its mount point, and shares it where its properties say so, which `zfs mount` does not do by itself; being
+/// mounted and shared already is success.
 ///
 /// # Errors
 /// [`StorageError::Command`].
 pub fn mount(host: &Host, name: &str) -> Result<(), StorageError> {
     match run(host, ["mount", name], &format!("mount {name}")) {
-        Err(error) if error.said().contains("filesystem already mounted") => Ok(()),
-        answer => answer.map(drop),
+        Err(error) if error.said().contains("filesystem already mounted") => {}
+        answer => drop(answer?),
     }
+    let properties = properties_of(host, name)?.unwrap_or_default();
+    let shares = |property: &str| properties.get(property).is_some_and(|found| !["off", "-"].contains(&&*found.value));
+    if shares("sharenfs") || shares("sharesmb") { share(host, name) } else { Ok(()) }
 }
 
-/// Shares a file system as its properties say; being shared already is success.
-///
-/// # Errors
-/// [`StorageError::Command`].
-pub fn share(host: &Host, name: &str) -> Result<(), StorageError> {
-    match run(host, ["share", name], &format!("share {name}")) {
+fn share(host: &Host, name: &str) -> Result<(), StorageError> {
+    match run(host, ["share", name], &format!("share {name}, which is mounted")) {
         Err(error) if error.said().contains("already shared") => Ok(()),
         answer => answer.map(drop),
     }

@@ -367,3 +367,21 @@ fn what_somebody_puts_into_a_place_after_the_plan_is_not_covered() {
         }
     }
 }
+
+/// What is mounted again is shared again; `zfs mount` would leave that out.
+#[test]
+fn what_is_mounted_is_shared_as_its_properties_say() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        let text =
+            "[[storage.dataset]]\nname = \"tank/data\"\nproperties = { mountpoint = \"/data\", sharenfs = \"ro\" }\n";
+        let is_shared = |fixture: &Fixture| fixture.machine.storage(|storage| storage.shared.contains("tank/data"));
+        fixture.converge(text);
+        assert!(is_shared(&fixture));
+        fixture.machine.type_in("zfs unmount tank/data");
+        assert!(!is_shared(&fixture));
+        fixture.converge(text);
+        assert!(is_shared(&fixture));
+        fixture.converge(&text.replace(", sharenfs = \"ro\"", ""));
+        assert!(!is_shared(&fixture));
+    }
+}

@@ -199,3 +199,26 @@ fn an_imported_pool_is_mounted_where_it_is_configured_to_be() {
         assert_eq!(places(&fixture), ["/archive", "/archive/home"]);
     }
 }
+
+/// `zfs mount` shares nothing by itself, and `zpool import` would have.
+#[test]
+fn what_an_import_mounts_is_shared_as_its_properties_say() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.type_in(&format!("zpool create tank {}", disk(system, 0)));
+        for line in [
+            "zfs create -o sharenfs=on tank/nfs",
+            "zfs create tank/nfs/below",
+            "zfs create -o sharesmb=name=x tank/smb",
+            "zfs create -o sharenfs=on -o mountpoint=legacy tank/legacy",
+            "zfs create tank/own",
+            "zpool export tank",
+        ] {
+            fixture.machine.type_in(line);
+        }
+        let shared = |fixture: &Fixture| fixture.machine.storage(|storage| storage.shared.clone());
+        assert!(shared(&fixture).is_empty());
+        fixture.converge(&tank(&format!("vdevs = [\"{}\"]", disk(system, 0))));
+        assert_eq!(Vec::from_iter(shared(&fixture)), ["tank/nfs", "tank/nfs/below", "tank/smb"], "{system}");
+    }
+}

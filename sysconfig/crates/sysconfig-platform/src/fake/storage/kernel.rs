@@ -14,9 +14,13 @@ impl Storage {
             self.uncover(mount);
         }
         self.swaps.clear();
+        self.shared.clear();
         for dataset in self.datasets.values_mut() {
             dataset.mounted = false;
             dataset.has_key = false;
+        }
+        if self.units.is_some() {
+            self.start_systemd();
         }
         let names: Vec<String> = self.datasets.keys().cloned().collect();
         for name in names {
@@ -32,6 +36,25 @@ impl Storage {
             }
         }
         self.show();
+    }
+
+    /// Makes systemd the machine's init, or lets it read the boot table again.
+    ///
+    /// # Panics
+    /// When the root cannot be written.
+    pub fn start_systemd(&mut self) {
+        fs::create_dir_all(self.root.locate("/run/systemd/system")).expect("the root can be written");
+        let content = fs::read(self.root.locate(crate::boot_table::path(self.system))).unwrap_or_default();
+        let rows = crate::boot_table::parse(self.system, &content);
+        self.units = Some(rows.into_iter().filter_map(|row| Some((row.mount_point?, row.device))).collect());
+    }
+
+    /// systemd ends at once what is mounted at the place of a unit whose device is not there, whatever was mounted.
+    pub(super) fn end_by_systemd(&mut self, point: &str) {
+        let device = self.units.as_ref().and_then(|units| units.get(point));
+        if device.is_some_and(|device| device.starts_with("/dev/") && self.root.exists(device).is_ok_and(|is| !is)) {
+            self.drop_mount(point);
+        }
     }
 
     /// Shows what a test has changed.

@@ -72,6 +72,8 @@ pub struct Storage {
     pub suspended: bool,
     /// Datasets by name.
     pub datasets: BTreeMap<String, FakeDataset>,
+    /// Datasets that are shared.
+    pub shared: BTreeSet<String>,
     /// What is mounted.
     pub mounts: Vec<Mount>,
     /// Swap in use.
@@ -122,6 +124,8 @@ pub struct Storage {
     pub guid_refusal: Option<String>,
     /// Whether nothing is mounted at the moment, because the program that would do it is killed before.
     mounts_nothing: bool,
+    /// Linux: the units that systemd has made of the boot table, device by mount point, where it runs.
+    units: Option<BTreeMap<String, String>>,
     /// How many changing commands were run.
     pub changes: usize,
     boots: u32,
@@ -140,6 +144,7 @@ impl Storage {
             damaged: BTreeSet::new(),
             suspended: false,
             datasets: BTreeMap::new(),
+            shared: BTreeSet::new(),
             mounts: Vec::new(),
             swaps: Vec::new(),
             leaving: BTreeSet::new(),
@@ -165,6 +170,7 @@ impl Storage {
             files_then: None,
             guid_refusal: None,
             mounts_nothing: false,
+            units: None,
             changes: 0,
             boots: 0,
             next_device: 30,
@@ -262,6 +268,7 @@ impl Storage {
             let mount = self.mounts.remove(at);
             self.uncover(&mount);
             let device = mount.device;
+            self.shared.remove(&device);
             if let Some(dataset) = self.datasets.get_mut(&device) {
                 dataset.mounted = self.mounts.iter().any(|mount| mount.device == device);
             }
@@ -313,6 +320,10 @@ impl Storage {
             (_, "/usr/sbin/zpool") if self.has_zfs => self.zpool(args),
             (System::Illumos, "/usr/sbin/mount") => self.mount_illumos(args),
             (System::Linux, "/usr/bin/mount") => self.mount_linux(args),
+            (System::Linux, "/usr/bin/systemctl") if args == ["daemon-reload"] && self.units.is_some() => {
+                self.start_systemd();
+                super::printed("")
+            }
             (System::Illumos, "/usr/sbin/umount") | (System::Linux, "/usr/bin/umount") => self.umount(args),
             (_, "/usr/bin/ls") => self.ls(args),
             (System::Illumos, "/usr/sbin/fuser") => self.fuser(args),
@@ -337,13 +348,14 @@ fn is_change(program: &str, args: &[&str]) -> bool {
     let program = program.rsplit('/').next().unwrap_or(program);
     match (program, args.first().copied().unwrap_or_default()) {
         ("zfs", verb) => {
-            ["create", "set", "inherit", "mount", "unmount", "snapshot", "clone", "destroy"].contains(&verb)
+            ["create", "set", "inherit", "mount", "share", "unmount", "snapshot", "clone", "destroy"].contains(&verb)
         }
         // A dry run, and a list of what could be imported.
         ("zpool", _) if args.contains(&"-n") => false,
         ("zpool", "import") => !args[1..].chunks(2).all(|pair| pair[0] == "-d"),
         ("zpool", verb) => !["status", "list", "get"].contains(&verb),
         ("swap", verb) => ["-a", "-d"].contains(&verb),
+        ("systemctl", verb) => verb == "daemon-reload",
         (program, _) => ["mount", "umount", "mkfile", "fallocate", "mkswap", "swapon", "swapoff"].contains(&program),
     }
 }

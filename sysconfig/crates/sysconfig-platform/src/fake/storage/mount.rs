@@ -137,6 +137,7 @@ impl Storage {
             };
             let source = holding(&self.mounts, &source).cloned().expect("a place lies in a mount");
             self.push_mount(&source.device, &point, &source.fstype, asked.options, Some(place));
+            self.end_by_systemd(&point);
             return printed("");
         }
         let Some(fstype) = asked.fstype.clone().filter(|fstype| LINUX_TYPES.contains(&fstype.as_str())) else {
@@ -151,6 +152,7 @@ impl Storage {
         let options = self.as_shown(&fstype, &asked.options);
         let point = self.mounts_elsewhere.clone().unwrap_or(point);
         self.push_mount(&device, &point, &fstype, options, None);
+        self.end_by_systemd(&point);
         printed("")
     }
 

@@ -85,6 +85,8 @@ const KNOWN: &[Known] = &[
     known("secondarycache", "all", Values::OneOf(CACHE)),
     known("logbias", "latency", Values::OneOf(&["latency", "throughput"])),
     known("sync", "standard", Values::OneOf(&["standard", "always", "disabled"])),
+    of_filesystems(known("sharenfs", "off", Values::Text)),
+    of_filesystems(known("sharesmb", "off", Values::Text)),
     of_filesystems(known("snapdir", "hidden", Values::OneOf(&["hidden", "visible"]))),
     of_filesystems(fixed(own(known(
         "casesensitivity",

@@ -106,7 +106,7 @@ impl Storage {
             ["inherit", "-S", property, name] => self.inherit(property, name, true),
             ["inherit", property, name] => self.inherit(property, name, false),
             ["mount", name] => self.zfs_mount(name),
-            ["share", name] if self.datasets.contains_key(*name) => printed(""),
+            ["share", name] => self.zfs_share(name),
             ["unmount", name] if !name.starts_with('-') => self.zfs_unmount(name),
             ["snapshot", name] => self.snapshot(name),
             ["clone", snapshot, name] => self.clone_snapshot(snapshot, name),

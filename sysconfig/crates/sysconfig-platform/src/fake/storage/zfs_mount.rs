@@ -22,7 +22,33 @@ impl Storage {
         if dataset.kind != Kind::Filesystem || dataset.mounted || canmount != "on" || !point.starts_with('/') {
             return Ok(());
         }
-        self.mount_at(name, &point)
+        self.mount_at(name, &point)?;
+        self.share_or_not(name);
+        Ok(())
+    }
+
+    /// Shares what is mounted as its properties say, as whatever mounts does but `zfs mount`, or ends that.
+    fn share_or_not(&mut self, name: &str) {
+        let is_on = |property| self.property(name, property).is_some_and(|(value, _)| value != "off");
+        if self.automatic_place(name).is_some() && (is_on("sharenfs") || is_on("sharesmb")) {
+            self.shared.insert(name.to_owned());
+        } else {
+            self.shared.remove(name);
+        }
+    }
+
+    pub(super) fn zfs_share(&mut self, name: &str) -> Completed {
+        if !self.datasets.contains_key(name) {
+            return failed(1, format!("cannot open '{name}': dataset does not exist\n"));
+        }
+        if self.shared.contains(name) {
+            return failed(1, format!("cannot share '{name}': filesystem already shared\n"));
+        }
+        self.share_or_not(name);
+        match self.shared.contains(name) {
+            true => printed(""),
+            false => failed(1, format!("cannot share '{name}': legacy share\n")),
+        }
     }
 
     fn mount_at(&mut self, name: &str, point: &str) -> Result<(), String> {
@@ -178,6 +204,11 @@ impl Storage {
         let had_none = if had_none { self.following(name) } else { Vec::new() };
         for other in &had_none {
             said += &self.try_mount(other).err().unwrap_or_default();
+        }
+        if ["sharenfs", "sharesmb"].contains(&property) {
+            let is_its = |other: &&String| *other == name || other.starts_with(&format!("{name}/"));
+            let all: Vec<String> = self.datasets.keys().filter(is_its).cloned().collect();
+            all.iter().for_each(|other| self.share_or_not(other));
         }
         match said.is_empty() {
             true => printed(""),

@@ -1,6 +1,7 @@
 //! A plugin in a process of its own, on a machine that the test simulates: when the machine kills it in the middle of a command,
 //! or strace(1) before it changes a file, it ends as after `kill -9`, without another instruction.
 
+use crate::fixture::Fixture;
 use process_runner::Command;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,6 +30,46 @@ const BEGINS: &str = "begins: ";
 /// comes first, and the others with the soak tests.
 const DECISIVE: usize = 2;
 const CHANGES_OF_FILES: [&str; 5] = ["rename", "linkat", "unlink", "mkdir", "fsync"];
+
+/// A way from one configuration to another.
+#[derive(Debug)]
+pub struct Way<P> {
+    /// Where it begins.
+    pub machine: fn() -> Fixture<P>,
+    /// What is applied first.
+    pub from: &'static str,
+    /// What somebody does then.
+    pub meanwhile: fn(&Fixture<P>),
+    /// In the middle of whose application the process is killed.
+    pub to: &'static str,
+}
+
+impl<P: Plugin + Send + 'static> Way<P> {
+    /// One on which nobody does anything in between.
+    #[must_use]
+    pub const fn new(machine: fn() -> Fixture<P>, from: &'static str, to: &'static str) -> Self {
+        Self { machine, from, meanwhile: |_| (), to }
+    }
+
+    /// A machine at the beginning of the way.
+    #[must_use]
+    pub fn start(&self) -> Fixture<P> {
+        let mut fixture = (self.machine)();
+        fixture.converge(self.from);
+        (self.meanwhile)(&fixture);
+        fixture
+    }
+}
+
+/// Leaves what a process has noted that was killed between a change of the boot table and telling systemd of it.
+///
+/// # Panics
+/// When the machine cannot be written to.
+pub fn leave_untold<P>(fixture: &Fixture<P>) {
+    let at = |path: &str| fixture.host.root.locate(path);
+    let boot = std::fs::read(at("/proc/sys/kernel/random/boot_id")).expect("a boot has an id");
+    std::fs::write(at("/var/lib/sysconfig/fstab-untold"), boot).expect("the root can be written");
+}
 
 /// Where the process is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

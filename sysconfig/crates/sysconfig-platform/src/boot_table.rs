@@ -4,8 +4,10 @@
 //! rows that cannot be read stay as they are, byte for byte.
 
 mod edit;
+mod told;
 
 pub use edit::{edit, set_row};
+pub use told::{is_untold, missing_devices, tell};
 
 use crate::mount_table::{escape, split_options, unescape};
 use crate::{FileError, Host, Rows, System, files};
@@ -29,7 +31,28 @@ pub struct BootRow {
     pub at_boot: bool,
     /// Options, without those that say whether it is mounted at boot.
     pub options: Vec<String>,
+    /// The line of the table that it was read from.
+    #[serde(default)]
+    pub line: Line,
 }
+
+/// A line as somebody has written it, for whoever puts it back: with its spaces, comments, and columns that nobody reads. Rows
+/// that say the same are equal, however they are written.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Line {
+    /// None where it was never written, or is not UTF-8.
+    text: Option<String>,
+    /// The line behind it.
+    next: Option<String>,
+}
+
+impl PartialEq for Line {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Line {}
 
 /// What a row is about: two rows about the same get in each other's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +82,7 @@ impl BootRow {
             fsck_pass: 0,
             at_boot: system == System::Linux,
             options,
+            line: Line::default(),
         }
     }
 
@@ -114,6 +138,7 @@ impl BootRow {
                 _ => return None,
             },
             options: split_options(options),
+            line: Line::default(),
         })
     }
 
@@ -136,7 +161,13 @@ impl BootRow {
             fsck_pass: rest.get(1).map_or(Some(0), |pass| pass.parse().ok())?,
             at_boot,
             options,
+            line: Line::default(),
         })
+    }
+
+    /// The row as it was read, or else as [`Self::format`] writes it.
+    fn as_written(&self, system: System) -> String {
+        self.line.text.clone().unwrap_or_else(|| self.format(system))
     }
 
     /// Writes the row.
@@ -196,7 +227,14 @@ pub fn path(system: System) -> &'static str {
 /// The rows of a table's text.
 #[must_use]
 pub fn parse(system: System, content: &[u8]) -> Vec<BootRow> {
-    Rows::parse(content).texts().filter_map(|line| BootRow::parse(system, &line)).collect()
+    let lines: Vec<String> = Rows::parse(content).texts().collect();
+    let row = |(at, line): (usize, &String)| {
+        let row = BootRow::parse(system, line)?;
+        // What was no UTF-8 has lost its bytes.
+        let text = (!line.contains(char::REPLACEMENT_CHARACTER)).then(|| line.clone());
+        Some(BootRow { line: Line { text, next: lines.get(at + 1).cloned() }, ..row })
+    };
+    lines.iter().enumerate().filter_map(row).collect()
 }
 
 /// A mount point without the slash that may stand at its end.

@@ -24,3 +24,11 @@ pub fn reload_command(unit: &str) -> Invocation {
 pub fn reload(host: &Host, unit: &str) -> Result<(), CommandError> {
     host.run(&reload_command(unit)).map(drop)
 }
+
+/// Makes systemd read all units again, and make those anew that it makes of other files.
+///
+/// # Errors
+/// See [`Host::run`].
+pub fn daemon_reload(host: &Host) -> Result<(), CommandError> {
+    host.run(&Invocation::new("/usr/bin/systemctl", ["daemon-reload"])).map(drop)
+}

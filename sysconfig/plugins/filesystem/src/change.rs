@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::storage_error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use sysconfig_platform::boot_table::BootRow;
+use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::files::Written;
 use sysconfig_platform::mounting::{self, MountRequest};
 use sysconfig_platform::zfs::family::Snapshot;
@@ -116,6 +116,8 @@ pub enum Change {
         /// Whether that was ours.
         was_ours: bool,
     },
+    /// Tell systemd of the boot table, which an interrupted step has changed.
+    Tell {},
     /// Strike a mount out of the record.
     Forget {
         /// Where it was.
@@ -153,8 +155,9 @@ impl Change {
             Self::Unmount { request } => mounts::unmount(host, request, context),
             Self::Row { point, row, previous, .. } => {
                 let row = row.as_deref().map(|(row, request)| (row, request));
-                mounts::set_row(host, point, row, previous.as_deref())
+                told(host, mounts::set_row(host, point, row, previous.as_deref()))
             }
+            Self::Tell {} => boot_table::tell(host).map(outcome).map_err(storage_error),
             Self::Forget { point } => mounts::forget(host, point),
             Self::Leave { what, why, help } => {
                 Err(PluginError::new(format!("{what} was left alone: {why}")).help(help.clone()))
@@ -187,9 +190,9 @@ impl Change {
             Self::Unmount { request } => mounts::mount(host, request, context),
             Self::Row { point, row, previous, was_ours } => {
                 let row = row.as_deref().map(|(row, _)| row);
-                mounts::restore_row(host, point, row, previous.as_deref(), *was_ours)
+                told(host, mounts::restore_row(host, point, row, previous.as_deref(), *was_ours))
             }
-            Self::Forget { .. } | Self::Leave { .. } => Ok(Outcome::AlreadySo),
+            Self::Tell {} | Self::Forget { .. } | Self::Leave { .. } => Ok(Outcome::AlreadySo),
         }
     }
 }
@@ -207,6 +210,13 @@ fn outcome(written: Written) -> Outcome {
         Written::Changed => Outcome::Changed,
         Written::AlreadySo => Outcome::AlreadySo,
     }
+}
+
+/// Tells systemd what was done to the boot table. That comes last, so that whose the row is does not hang on it.
+fn told(host: &Host, done: Result<Outcome, PluginError>) -> Result<Outcome, PluginError> {
+    let outcome = done?;
+    boot_table::tell(host).map_err(storage_error)?;
+    Ok(outcome)
 }
 
 /// A failure to unmount, with what uses the places.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use sysconfig_platform::System;
-use sysconfig_platform::boot_table::BootRow;
+use sysconfig_platform::boot_table::{BootRow, Line};
 use sysconfig_platform::mounting::MountRequest;
 
 /// The configuration key of datasets.
@@ -142,6 +142,7 @@ impl MountEntry {
             fsck_pass: self.fsck_pass,
             at_boot: self.at_boot,
             options: options.collect(),
+            line: Line::default(),
         }
     }
 }

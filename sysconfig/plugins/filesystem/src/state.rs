@@ -29,6 +29,12 @@ pub struct State {
     pub(crate) rows: Vec<BootRow>,
     /// Rows of the boot table that cannot be read.
     pub(crate) unreadable: Vec<String>,
+    /// Devices of rows that are not there, so that systemd would unmount at once what else comes to their places.
+    #[serde(default)]
+    pub(crate) missing: Vec<String>,
+    /// Whether systemd may not have heard of the last change of the boot table.
+    #[serde(default)]
+    pub(crate) is_untold: bool,
     /// Where the paths of the configuration and of the rows are when their links are followed, as far as that is elsewhere. The
     /// table of mounts shows them so.
     pub(crate) resolved: BTreeMap<String, String>,
@@ -189,10 +195,13 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
 fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let file = |source| StorageError::File { operation: "look at the file systems".to_owned(), source };
     let table = files::read(&host.root, boot_table::path(host.system())).map_err(file)?.unwrap_or_default();
+    let rows = boot_table::parse(host.system(), &table);
     let mut state = State {
         system: host.system(),
         mounts: mount_table::mounts(host).map_err(file)?,
-        rows: boot_table::parse(host.system(), &table),
+        missing: boot_table::missing_devices(host, rows.iter().filter(|row| row.mount_point.is_some()))?,
+        is_untold: boot_table::is_untold(host)?,
+        rows,
         unreadable: boot_table::unreadable(host.system(), &table),
         record: Record::load(host).map_err(file)?,
         boot: record::boot(host),

@@ -53,6 +53,9 @@ pub struct State {
     pub(crate) record_is_damaged: bool,
     /// What there is at the names and paths of the configuration and the record.
     pub(crate) found: BTreeMap<String, Found>,
+    /// Whether systemd may not have heard of the last change of the boot table.
+    #[serde(default)]
+    pub(crate) is_untold: bool,
     /// Whether an interrupted step has left the key of an encrypted volume behind.
     pub(crate) has_key: bool,
     /// Files beside which an interrupted step has left one that is not whole.
@@ -203,6 +206,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
         record,
         record_is_damaged,
         found: BTreeMap::new(),
+        is_untold: boot_table::is_untold(host)?,
         has_key: host.root.exists(KEY_FILE).map_err(file)?,
         unfinished: Vec::new(),
         datasets: Vec::new(),

@@ -1,12 +1,13 @@
 //! Changing the table, row by row.
 
-use super::{BootRow, Subject, mentions, parse, path, unreadable};
+use super::{BootRow, Subject, mentions, parse, path, told, unreadable};
 use crate::mount_table::{self, is_below};
 use crate::places::Places;
 use crate::{Host, Rows, StorageError, System, files};
 
 /// The table with one row about `subject` instead of those that are there; without a new one they are taken out. A
-/// row that is new goes before the first whose mount point lies below its own: boot goes from top to bottom.
+/// row that is new goes before the first whose mount point lies below its own: boot goes from top to bottom. One that was read
+/// comes back as it was written, before the line that it stood before.
 #[must_use]
 pub fn edit(system: System, content: &[u8], subject: Subject<'_>, row: Option<&BootRow>) -> Vec<u8> {
     edit_as_seen(system, content, subject, row, &str::to_owned)
@@ -22,18 +23,21 @@ fn edit_as_seen(
 ) -> Vec<u8> {
     let parse = |line: &str| BootRow::parse(system, line);
     let mut rows = Rows::parse(content);
-    let new: Vec<String> = row.map(|row| row.format(system)).into_iter().collect();
+    let new: Vec<String> = row.map(|row| row.as_written(system)).into_iter().collect();
+    let next = row.and_then(|row| row.line.next.clone());
+    let next = next.filter(|next| rows.texts().filter(|line| line == next).count() == 1);
     let below = |line: &str| match (subject, parse(line).and_then(|row| row.mount_point)) {
         (Subject::Mount(above), Some(point)) => is_below(&place(&point), &place(above)),
         _ => false,
     };
-    rows.replace_before(|line| parse(line).is_some_and(|row| row.is_about(subject, place)), &new, below);
+    let comes_later = |line: &str| next.as_ref().map_or_else(|| below(line), |next| line == next);
+    rows.replace_before(|line| parse(line).is_some_and(|row| row.is_about(subject, place)), &new, comes_later);
     rows.into_bytes()
 }
 
 /// Edits the machine's table as [`edit`] does, and keeps a copy of what it was at first. `previous` is the row that was there
 /// when this was planned, and nothing else is changed or taken out. A mount point counts as the same wherever links lead
-/// there.
+/// there. systemd has to be told by [`super::tell`] afterwards.
 ///
 /// # Errors
 /// [`StorageError::NotSo`] when another row is there now, or several are, or one that cannot be read and may be about the same;
@@ -69,5 +73,7 @@ pub fn set_row(
         }
     }
     files::back_up_once(&host.root, path).map_err(failed)?;
-    files::replace(&host.root, path, &edit_as_seen(host.system(), &content, subject, row, &place)).map_err(failed)
+    told::begin(host)?;
+    let edited = edit_as_seen(host.system(), &content, subject, row, &place);
+    files::replace(&host.root, path, &edited).map_err(failed)
 }

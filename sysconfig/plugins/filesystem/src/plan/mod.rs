@@ -48,7 +48,7 @@ type Stuck = BTreeMap<String, (String, String)>;
 
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
     let (config, doubles) = without_doubles(state.resolve(config), state);
-    let mut steps = settle(&config, state);
+    let mut steps: Vec<Step> = rows::tell(state).into_iter().chain(settle(&config, state)).collect();
     for (place, device) in doubles {
         let mut left = Steps::default();
         let help = "leave one of them out; links that lead to the same place do not make it another one";

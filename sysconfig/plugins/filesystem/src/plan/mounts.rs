@@ -270,7 +270,7 @@ pub(super) fn ensure(entry: &MountEntry, down: &Down, state: &State, steps: &mut
             steps.leave(point, why, help);
             false
         }
-        Some(_) => mount_step(entry, Risk::Disruptive, steps),
+        Some(_) => mount_step(entry, Risk::Disruptive, state, steps),
         None => mount_if_free(entry, down, state, steps),
     };
     is_usable && rows::ensure(entry, state, steps)
@@ -298,14 +298,17 @@ fn mount_if_free(entry: &MountEntry, down: &Down, state: &State, steps: &mut Ste
             steps.leave(point, "it is no directory", "choose another mount point");
             false
         }
-        Some(MountPoint::Filled) => mount_step(entry, Risk::Disruptive, steps),
+        Some(MountPoint::Filled) => mount_step(entry, Risk::Disruptive, state, steps),
         // What was unmounted before comes back, so nobody notices more than that.
-        _ if down.points.contains(point) => mount_step(entry, Risk::Disruptive, steps),
-        _ => mount_step(entry, Risk::Safe, steps),
+        _ if down.points.contains(point) => mount_step(entry, Risk::Disruptive, state, steps),
+        _ => mount_step(entry, Risk::Safe, state, steps),
     }
 }
 
-fn mount_step(entry: &MountEntry, risk: Risk, steps: &mut Steps) -> bool {
+fn mount_step(entry: &MountEntry, risk: Risk, state: &State, steps: &mut Steps) -> bool {
+    if !rows::make_room(entry, state, steps) {
+        return false;
+    }
     let (point, options) = (&entry.mountpoint, entry.options.join(","));
     let summary = format!("mount {} at {point}", entry.device);
     let step = PlannedStep::new("mount", point, summary, risk, Change::Mount { request: entry.request() });

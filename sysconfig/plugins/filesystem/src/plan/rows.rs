@@ -1,12 +1,56 @@
 //! Plans about rows of the boot table.
 
-use super::Steps;
+use super::{Step, Steps};
 use crate::change::Change;
 use crate::config::MountEntry;
 use crate::options;
 use crate::state::State;
 use sysconfig_platform::boot_table::{self, BootRow, Subject};
 use sysconfig_plugin::{PlannedStep, Risk};
+
+/// systemd goes by the old table until it is told, so that comes first.
+pub(super) fn tell(state: &State) -> Option<Step> {
+    let table = boot_table::path(state.system());
+    let summary = format!("tell systemd of {table}, which an interrupted step has changed");
+    state.is_untold.then(|| PlannedStep::new("reload", table, summary, Risk::Safe, Change::Tell {}))
+}
+
+/// Takes a row out of which systemd would unmount what is to come in its place; whether there is none then.
+pub(super) fn make_room(entry: &MountEntry, state: &State, steps: &mut Steps) -> bool {
+    let point = &entry.mountpoint;
+    let [row] = state.rows_at(point)[..] else { return true };
+    if row.device == entry.device || !state.missing.contains(&row.device) {
+        return true;
+    }
+    let table = boot_table::path(state.system());
+    let is_ours = state.record.has_row(point, row);
+    let may_go = is_ours || (entry.adopt && entry.persistent);
+    if !may_go {
+        let says = row.format(state.system()).replace('\t', " ");
+        let why = format!(
+            "its row in {table} is not ours, and names a device that is not there, so that systemd would unmount anything \
+             else at once: {says}"
+        );
+        let help = format!("take that row out of {table}, then: systemctl daemon-reload; or write adopt = true");
+        steps.leave(point, why, help);
+        return false;
+    }
+    // Without a row of its own the other one goes before anything is mounted in any case.
+    if entry.persistent {
+        let change =
+            Change::Row { point: point.clone(), row: None, previous: Some(Box::new(row.clone())), was_ours: is_ours };
+        let summary = format!("no longer mount {} at {point} at boot, which is not there", row.device);
+        let step = PlannedStep::new("remove", table, summary, Risk::Safe, change);
+        steps.changes.push(step.field(point.clone(), Some(row.format(state.system())), None::<String>));
+    }
+    true
+}
+
+/// Whether a step before takes the row about a mount point out.
+fn is_taken_out(point: &str, steps: &Steps) -> bool {
+    let takes_out = |step: &Step| matches!(&step.change, Change::Row { point: other, row: None, .. } if other == point);
+    steps.changes.iter().any(takes_out)
+}
 
 /// Takes the row of ours about a mount point away.
 pub(super) fn remove(point: &str, state: &State, steps: &mut Steps) {
@@ -53,6 +97,7 @@ pub(super) fn ensure(entry: &MountEntry, state: &State, steps: &mut Steps) -> bo
     let table = boot_table::path(state.system());
     let previous = match state.rows_at(point)[..] {
         [] => None,
+        [_] if is_taken_out(point, steps) => None,
         [row] => Some(row.clone()),
         ref several => {
             steps.leave(point, several_rows(several.len(), table), one_row_only(table));

@@ -24,13 +24,14 @@ pub(crate) fn needs_filesystem(name: &str) {
     }
 }
 
-/// Private places take the place of what the plugin writes to.
+/// Private places take the place of what the plugin writes to, and the machine's systemd is not told of them.
 pub(crate) fn build() -> Harness {
     sh("mount -t tmpfs none /mnt
         mkdir -p /mnt/etc /mnt/w /var/lib/sysconfig
         mount -t tmpfs none /var/lib/sysconfig
         printf 'theirs  /theirs\\text4 ro 0 0 # mine\\n' > /mnt/etc/fstab
-        mount --bind /mnt/etc /etc");
+        mount --bind /mnt/etc /etc
+        [ ! -d /run/systemd ] || mount -t tmpfs none /run/systemd");
     Harness::start(FilesystemPlugin::new(Host::current().unwrap()))
 }
 

@@ -7,33 +7,34 @@ use sysconfig_plugin::Risk;
 use sysconfig_plugin_filesystem::{Change, FilesystemPlugin};
 
 // The operations of the plugin: who adds one adds it here, and then a way that kills it.
-plugin_testing::operations!(Change, besides Leave: Create Set MountDataset Destroy Mount Remount Unmount Row Forget);
+plugin_testing::operations!(Change, besides Leave: Create Set MountDataset Destroy Mount Remount Unmount Row Tell Forget);
 
-/// A way from one configuration to another, and what somebody does in between.
-struct Way {
-    machine: fn() -> Fixture,
-    from: &'static str,
-    meanwhile: fn(&Fixture),
-    to: &'static str,
-}
-
-const fn way(machine: fn() -> Fixture, from: &'static str, to: &'static str) -> Way {
-    Way { machine, from, meanwhile: |_| (), to }
-}
-
-impl Way {
-    fn start(&self) -> Fixture {
-        let mut fixture = (self.machine)();
-        fixture.converge(self.from);
-        (self.meanwhile)(&fixture);
-        fixture
-    }
-}
+type Way = killed::Way<FilesystemPlugin>;
 
 fn linux_with_server() -> Fixture {
     let fixture = linux();
     fixture.machine.storage(|storage| storage.shares.extend(["server:/one".to_owned(), "server:/two".to_owned()]));
     fixture
+}
+
+fn linux_with_systemd() -> Fixture {
+    let fixture = linux();
+    fixture.machine.storage(|storage| {
+        for name in ["one", "two"] {
+            storage.add_device(&format!("/dev/disk/by-uuid/{name}"), 64 << 20, Some("ext4"));
+        }
+        storage.start_systemd();
+    });
+    fixture
+}
+
+/// The disk of our row is replaced.
+fn lose_disk(fixture: &Fixture) {
+    std::fs::remove_file(fixture.host.root.locate("/dev/disk/by-uuid/one")).unwrap();
+    fixture.machine.storage(|storage| {
+        storage.devices.remove("/dev/disk/by-uuid/one");
+        storage.drop_mount("/scratch");
+    });
 }
 
 const NOTHING: &str = "[storage]\nmount = []\n";
@@ -55,6 +56,10 @@ const HOME: &str = "[[storage.dataset]]\nname = \"tank/home\"\nproperties = { mo
 const MOVED: &str = "[[storage.dataset]]\nname = \"tank/home\"\nproperties = { mountpoint = \"/home\" }\n\
     [[storage.dataset]]\nname = \"tank/home/a\"\n\
     [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/home/a/in\"\ntype = \"tmpfs\"\n";
+const EXT4: &str =
+    "[[storage.mount]]\ndevice = \"/dev/disk/by-uuid/one\"\nmountpoint = \"/scratch\"\ntype = \"ext4\"\n";
+const OTHER_EXT4: &str =
+    "[[storage.mount]]\ndevice = \"/dev/disk/by-uuid/two\"\nmountpoint = \"/scratch\"\ntype = \"ext4\"\n";
 const DISK: &str = "[[storage.mount]]\ndevice = \"server:/one\"\nmountpoint = \"/scratch\"\ntype = \"nfs\"\n";
 const OTHER_DISK: &str = "[[storage.mount]]\ndevice = \"server:/two\"\nmountpoint = \"/scratch\"\ntype = \"nfs\"\n\
     options = [\"ro\"]\n";
@@ -63,29 +68,32 @@ const GONE: &str = "[[storage.dataset]]\nname = \"tank/a\"\nabsent = true\nallow
     [storage]\nmount = []\n";
 
 const WAYS: &[Way] = &[
-    way(illumos_with_tank, NOTHING, TMPFS),
-    way(illumos_with_tank, TMPFS, LARGER),
-    way(illumos_with_tank, TMPFS, NOTHING),
-    way(illumos_with_tank, NOTHING, NESTED),
-    way(illumos_with_tank, NESTED, CHANGED),
-    way(illumos_with_tank, NESTED, GONE),
-    way(linux_with_zfs, NOTHING, NESTED),
-    way(linux_with_zfs, NESTED, CHANGED),
-    way(linux, TMPFS, BIND),
-    way(linux, BIND, LARGER),
+    Way::new(illumos_with_tank, NOTHING, TMPFS),
+    Way::new(illumos_with_tank, TMPFS, LARGER),
+    Way::new(illumos_with_tank, TMPFS, NOTHING),
+    Way::new(illumos_with_tank, NOTHING, NESTED),
+    Way::new(illumos_with_tank, NESTED, CHANGED),
+    Way::new(illumos_with_tank, NESTED, GONE),
+    Way::new(linux_with_zfs, NOTHING, NESTED),
+    Way::new(linux_with_zfs, NESTED, CHANGED),
+    Way::new(linux, TMPFS, BIND),
+    Way::new(linux, BIND, LARGER),
     // A file system moves with what comes along and what lies in it, and loses what no other one gives it.
-    way(illumos_with_tank, HOME, MOVED),
-    way(linux_with_zfs, HOME, MOVED),
+    Way::new(illumos_with_tank, HOME, MOVED),
+    Way::new(linux_with_zfs, HOME, MOVED),
     // The mount, and its row, which is edited in its place.
-    way(linux_with_server, DISK, OTHER_DISK),
+    Way::new(linux_with_server, DISK, OTHER_DISK),
+    // The row of a disk that is gone makes room, and systemd hears of each change.
+    Way { meanwhile: lose_disk, ..Way::new(linux_with_systemd, EXT4, OTHER_EXT4) },
+    Way { meanwhile: killed::leave_untold, ..Way::new(linux_with_systemd, EXT4, EXT4) },
     // With snapshots, which go one by one.
-    Way { meanwhile: snapshots, ..way(illumos_with_tank, NESTED, GONE) },
-    Way { meanwhile: snapshots, ..way(linux_with_zfs, NESTED, GONE) },
+    Way { meanwhile: snapshots, ..Way::new(illumos_with_tank, NESTED, GONE) },
+    Way { meanwhile: snapshots, ..Way::new(linux_with_zfs, NESTED, GONE) },
     // Somebody has unmounted what is of ZFS, and what is not.
-    Way { meanwhile: unmount, ..way(illumos_with_tank, PLACED, PLACED) },
+    Way { meanwhile: unmount, ..Way::new(illumos_with_tank, PLACED, PLACED) },
     Way {
         meanwhile: |fixture| fixture.machine.storage(|storage| storage.drop_mount("/scratch")),
-        ..way(linux, TMPFS, NOTHING)
+        ..Way::new(linux, TMPFS, NOTHING)
     },
 ];
 

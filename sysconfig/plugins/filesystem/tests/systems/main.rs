@@ -13,4 +13,5 @@ mod places;
 mod refusals;
 mod rows;
 mod support;
+mod systemd;
 mod types;

@@ -112,3 +112,27 @@ fn a_row_that_somebody_writes_after_the_plan_stays() {
         assert_eq!(fixture.read(table), before);
     }
 }
+
+/// With spaces, comments and columns that nobody reads, and in its place.
+#[test]
+fn a_row_comes_back_as_it_was_written() {
+    let mut fixture = linux();
+    let path = fixture.host.root.locate("/etc/fstab");
+    let adopted = format!("{TMP}adopt = true\n");
+    let written = "# mine\nswap  /tmp tmpfs  auto,defaults,size=1g 1 0  # mine, too\n\n# the end\n";
+    std::fs::write(&path, written).unwrap();
+    let undo = |fixture: &mut crate::support::Fixture, text: &str| {
+        fixture.harness.configure(crate::support::config(text));
+        let done = fixture.harness.converge().unwrap().steps;
+        assert_ne!(fixture.read("/etc/fstab"), written);
+        for (step, _) in done.iter().rev() {
+            fixture.harness.undo(step).unwrap();
+        }
+        assert_eq!(fixture.read("/etc/fstab"), written);
+    };
+    undo(&mut fixture, &adopted);
+    fixture.converge(&adopted);
+    // Ours by now, but somebody has given it another look.
+    std::fs::write(&path, written).unwrap();
+    undo(&mut fixture, "[storage]\nmount = []\n");
+}

@@ -14,7 +14,7 @@ use crate::record::{Ours, Record};
 use crate::storage_error;
 use seen::remember_left;
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::boot_table::BootRow;
+use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::files::Written;
 use sysconfig_platform::{Host, StorageError, System, swap, zfs};
 use sysconfig_plugin::{Context, Outcome, PluginError};
@@ -90,6 +90,8 @@ pub enum Change {
         /// Whether that was ours.
         was_ours: bool,
     },
+    /// Tell systemd of the boot table, which an interrupted step has changed.
+    Tell {},
     /// Destroy a volume or file.
     Delete {
         /// Which.
@@ -179,7 +181,11 @@ impl Change {
             Self::Resize { target, seen, to, priority, .. } => resize(host, target, seen, *to, *priority, context),
             Self::Use { target, seen, priority } => usage::start(host, target, seen, *priority),
             Self::Stop { target, .. } => usage::stop(host, target.path(), context),
-            Self::Row { path, row, previous, .. } => row::set_row(host, path, row.as_deref(), previous.as_deref()),
+            Self::Row { path, row, previous, .. } => {
+                let outcome = row::set_row(host, path, row.as_deref(), previous.as_deref())?;
+                tell(host).map(|_| outcome)
+            }
+            Self::Tell {} => tell(host),
             Self::Delete { target, seen } => delete(host, target, seen),
             Self::ThrowKeyAway => volume::throw_key_away(host),
             Self::TidyUp { path } => file::tidy_up(host, path),
@@ -210,13 +216,14 @@ impl Change {
             Self::Row { path, row, previous, was_ours } => {
                 let written = row::write_row(host, row.as_deref(), previous.as_deref())?;
                 remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
-                Ok(written)
+                tell(host).map(|_| written)
             }
             Self::Volume { name, replaces: Some(_), .. } => Err(gone(name)),
             Self::Delete { target, .. } => Err(gone(target.path())),
             Self::Rename { from, to } => rename(host, to, from),
             // A header on what nobody uses is no harm, and what was there before it is gone.
             Self::Format { .. }
+            | Self::Tell {}
             | Self::ThrowKeyAway
             | Self::TidyUp { .. }
             | Self::Forget { .. }
@@ -260,6 +267,11 @@ fn rename(host: &Host, from: &str, to: &str) -> Result<Outcome, PluginError> {
 
 fn file_error(operation: &str, source: sysconfig_platform::FileError) -> PluginError {
     storage_error(StorageError::File { operation: operation.to_owned(), source })
+}
+
+/// Tells systemd what was done to the boot table. That comes last, so that whose the row is does not hang on it.
+fn tell(host: &Host) -> Result<Outcome, PluginError> {
+    boot_table::tell(host).map(outcome).map_err(storage_error)
 }
 
 fn outcome(written: Written) -> Outcome {

@@ -14,7 +14,7 @@ use crate::config::{Area, Backing, Config};
 use crate::rule::{Measures, Rule};
 use crate::state::{FoundKind, KEY_FILE, State};
 use std::collections::BTreeMap;
-use sysconfig_platform::{System, swap, zfs};
+use sysconfig_platform::{System, boot_table, swap, zfs};
 use sysconfig_plugin::{PlannedStep, Risk};
 use take_over::{is_ours, not_ours, seen};
 
@@ -71,6 +71,11 @@ impl Steps {
 pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
     let mut steps = Steps::default();
     let state = &named_as_configured(config, state, &mut steps);
+    if state.is_untold {
+        let table = boot_table::path(state.system());
+        let summary = format!("tell systemd of {table}, which an interrupted step has changed");
+        steps.leftovers.push(PlannedStep::new("reload", table, summary, Risk::Safe, Change::Tell {}));
+    }
     if state.has_key {
         let summary = "throw away the key of an encrypted volume, which an interrupted run has left behind";
         let change = Change::ThrowKeyAway;

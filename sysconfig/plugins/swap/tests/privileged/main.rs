@@ -248,7 +248,8 @@ fn prepare(directory: &str) {
         "mkdir -p {directory}/etc /var/lib/sysconfig
         mount -t tmpfs none /var/lib/sysconfig
         printf 'theirs  none\\tswap sw 0 0 # mine\\n' > {directory}/etc/fstab
-        mount --bind {directory}/etc /etc"
+        mount --bind {directory}/etc /etc
+        [ ! -d /run/systemd ] || mount -t tmpfs none /run/systemd"
     ));
 }
 

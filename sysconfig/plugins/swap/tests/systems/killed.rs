@@ -7,28 +7,15 @@ use sysconfig_plugin::Risk;
 use sysconfig_plugin_swap::{Change, SwapPlugin};
 
 // The operations of the plugin: who adds one adds it here, and then a way that kills it.
-plugin_testing::operations!(Change, besides Leave: Volume File Format Resize Use Stop Row Delete ThrowKeyAway TidyUp Rename Forget);
+plugin_testing::operations!(Change, besides Leave: Volume File Format Resize Use Stop Row Tell Delete ThrowKeyAway TidyUp Rename Forget);
 
-/// A way from one configuration to another, and what somebody does in between.
-struct Way {
-    machine: fn() -> Fixture,
-    from: &'static str,
-    meanwhile: fn(&Fixture),
-    to: &'static str,
-    used: &'static [&'static str],
-}
+type Way = killed::Way<SwapPlugin>;
 
-const fn way(machine: fn() -> Fixture, from: &'static str, to: &'static str, used: &'static [&'static str]) -> Way {
-    Way { machine, from, meanwhile: |_| (), to, used }
-}
+/// A way, and the swap that is in use behind it.
+type Case = (Way, &'static [&'static str]);
 
-impl Way {
-    fn start(&self) -> Fixture {
-        let mut fixture = (self.machine)();
-        fixture.converge(self.from);
-        (self.meanwhile)(&fixture);
-        fixture
-    }
+const fn way(machine: fn() -> Fixture, from: &'static str, to: &'static str, used: &'static [&'static str]) -> Case {
+    (Way::new(machine, from, to), used)
 }
 
 /// With a place for files, and a slice that holds something.
@@ -38,6 +25,12 @@ fn illumos_with_ufs() -> Fixture {
         storage.add_mount("/dev/dsk/c2t0d0s0", "/var", "ufs", &["rw"]);
         storage.add_device("/dev/dsk/c1t0d0s1", 64 << 20, Some("ufs"));
     });
+    fixture
+}
+
+fn linux_with_systemd() -> Fixture {
+    let fixture = linux();
+    fixture.machine.storage(sysconfig_platform::fake::storage::Storage::start_systemd);
     fixture
 }
 
@@ -64,7 +57,7 @@ const BY_KERNEL: &str = "[[storage.swap]]\ndevice = \"/dev/sdb1\"\n";
 const BY_PARTUUID: &str = "[[storage.swap]]\ndevice = \"/dev/disk/by-partuuid/y\"\n";
 const GONE: &str = "[[storage.swap]]\nvolume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n";
 
-const WAYS: &[Way] = &[
+const WAYS: &[Case] = &[
     way(illumos, NOTHING, VOLUME, &["/dev/zvol/dsk/rpool/swap1 2048"]),
     way(illumos, VOLUME, LARGER, &["/dev/zvol/dsk/rpool/swap1 3072"]),
     way(illumos, LARGER, VOLUME, &["/dev/zvol/dsk/rpool/swap1 2048"]),
@@ -87,16 +80,21 @@ const WAYS: &[Way] = &[
     way(illumos_with_ufs, NOTHING, SLICE, &["/dev/dsk/c1t0d0s1 64"]),
     way(illumos, NOTHING, ENCRYPTED, &["/dev/zvol/dsk/rpool/swap1 2048"]),
     // The key is gone with the boot, and the volume is made anew.
-    Way {
-        meanwhile: |fixture| fixture.machine.storage(sysconfig_platform::fake::storage::Storage::reboot),
-        ..way(illumos, ENCRYPTED, ENCRYPTED, &["/dev/zvol/dsk/rpool/swap1 2048"])
-    },
+    (
+        Way {
+            meanwhile: |fixture| fixture.machine.storage(sysconfig_platform::fake::storage::Storage::reboot),
+            ..Way::new(illumos, ENCRYPTED, ENCRYPTED)
+        },
+        &["/dev/zvol/dsk/rpool/swap1 2048"],
+    ),
     // A run that was interrupted once has left a key behind.
-    Way { meanwhile: leave_key, ..way(illumos, VOLUME, VOLUME, &["/dev/zvol/dsk/rpool/swap1 2048"]) },
+    (Way { meanwhile: leave_key, ..Way::new(illumos, VOLUME, VOLUME) }, &["/dev/zvol/dsk/rpool/swap1 2048"]),
     // Another one has left a file that was not whole.
-    Way { meanwhile: leave_file, ..way(linux, FILE, FILE, &["/var/swap 64"]) },
+    (Way { meanwhile: leave_file, ..Way::new(linux, FILE, FILE) }, &["/var/swap 64"]),
+    // systemd is not known to have heard of a row.
+    (Way { meanwhile: killed::leave_untold, ..Way::new(linux_with_systemd, FILE, PREFERRED) }, &["/var/swap 64"]),
     // A reboot without a row has taken it out of use.
-    Way { meanwhile: stop_using, ..way(linux, FLEETING, NOTHING, &[]) },
+    (Way { meanwhile: stop_using, ..Way::new(linux, FLEETING, NOTHING) }, &[]),
 ];
 
 fn leave_key(fixture: &Fixture) {
@@ -123,7 +121,7 @@ fn killed_process() {
 #[test]
 fn after_a_kill_anywhere_the_next_apply_converges() {
     let mut killed = BTreeSet::new();
-    for (number, way) in WAYS.iter().enumerate() {
+    for (number, (way, used)) in WAYS.iter().enumerate() {
         let mut whole = way.start();
         whole.converge_up_to(way.to, Risk::Destructive);
         let rows = |fixture: &Fixture| (fixture.read("/etc/vfstab"), fixture.read("/etc/fstab"));
@@ -134,7 +132,7 @@ fn after_a_kill_anywhere_the_next_apply_converges() {
             let about = format!("way {number}, killed at {kill:?}");
             fixture.restart(way.to);
             fixture.converge_again(way.to);
-            let used: Vec<String> = way.used.iter().map(ToString::to_string).collect();
+            let used: Vec<String> = used.iter().map(ToString::to_string).collect();
             assert_eq!((fixture.used(), rows(&fixture)), (used, expected.clone()), "{about}");
             let key = fixture.host.root.locate("/var/run/sysconfig/swap-key");
             assert!(!key.exists(), "the key is thrown away, {about}");

@@ -1,0 +1,79 @@
+//! Telling systemd of the table. It makes a unit of each row when it starts and when it is told to, and goes by the old ones until
+//! then: it unmounts what comes to a place whose unit is of a device that is not there.
+
+use super::{BootRow, path};
+use crate::mounting::node;
+use crate::{Host, StorageError, System, files, systemd};
+
+/// Holds the boot in which the table was changed and systemd is not known to have heard of it; the next one reads the table.
+const UNTOLD: &str = "/var/lib/sysconfig/fstab-untold";
+/// Where Linux tells one boot from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+fn boot(host: &Host) -> Result<Vec<u8>, StorageError> {
+    let read = files::read(&host.root, BOOT_ID).map_err(StorageError::file("look which boot this is"))?;
+    Ok(read.unwrap_or_default())
+}
+
+/// Whether there is a systemd to tell.
+fn listens(host: &Host) -> Result<bool, StorageError> {
+    let runs = || systemd::is_running(&host.root).map_err(StorageError::file("look for systemd"));
+    Ok(host.system() == System::Linux && runs()?)
+}
+
+/// Whether systemd may not have heard of the last change of the table, because whoever made it has ended before.
+///
+/// # Errors
+/// [`StorageError::File`].
+pub fn is_untold(host: &Host) -> Result<bool, StorageError> {
+    if !listens(host)? {
+        return Ok(false);
+    }
+    let noted = files::read(&host.root, UNTOLD).map_err(StorageError::file("look what systemd was told"))?;
+    Ok(noted.is_some_and(|noted| boot(host).is_ok_and(|boot| boot == noted)))
+}
+
+/// Notes that the table is about to change.
+pub(super) fn begin(host: &Host) -> Result<(), StorageError> {
+    if !listens(host)? {
+        return Ok(());
+    }
+    let failed = || StorageError::file("note that systemd has to be told");
+    let directory = UNTOLD.rsplit_once('/').map_or("/", |(directory, _)| directory);
+    files::make_directory(&host.root, directory).map_err(failed())?;
+    files::replace(&host.root, UNTOLD, &boot(host)?).map(drop).map_err(failed())
+}
+
+/// Tells systemd of the table, where it may not have heard of it.
+///
+/// # Errors
+/// [`StorageError`].
+pub fn tell(host: &Host) -> Result<files::Written, StorageError> {
+    if !is_untold(host)? {
+        return Ok(files::Written::AlreadySo);
+    }
+    let operation = format!("tell systemd of {}, which is changed", path(host.system()));
+    systemd::daemon_reload(host).map_err(StorageError::command(operation))?;
+    files::remove(&host.root, UNTOLD).map_err(StorageError::file("note that systemd was told"))?;
+    Ok(files::Written::Changed)
+}
+
+/// The devices of rows for whose places systemd lets nothing else be mounted: they are not there.
+///
+/// # Errors
+/// [`StorageError::File`].
+pub fn missing_devices<'a>(
+    host: &Host,
+    rows: impl IntoIterator<Item = &'a BootRow>,
+) -> Result<Vec<String>, StorageError> {
+    if !listens(host)? {
+        return Ok(Vec::new());
+    }
+    let is_missing = |device: &&String| {
+        let node = node(host, device);
+        // What is not found keeps its name.
+        let is_tag = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="].iter().any(|tag| node.starts_with(tag));
+        is_tag || (node.starts_with("/dev/") && matches!(host.root.exists(&node), Ok(false)))
+    };
+    Ok(rows.into_iter().map(|row| &row.device).filter(is_missing).cloned().collect())
+}

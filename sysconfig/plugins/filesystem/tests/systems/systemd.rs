@@ -1,0 +1,105 @@
+//! systemd goes by the units that it has made of the boot table, until it is told of another one.
+
+use crate::support::{Fixture, linux, summaries};
+use std::os::unix::fs::symlink;
+
+const NOTHING: &str = "[storage]\nmount = []\n";
+
+fn disk(name: &str) -> String {
+    format!("[[storage.mount]]\ndevice = \"/dev/disk/by-uuid/{name}\"\nmountpoint = \"/data\"\ntype = \"ext4\"\n")
+}
+
+/// A machine with these rows and the disk `new`; that of `old` is gone.
+fn machine(rows: &str) -> Fixture {
+    let fixture = linux();
+    fixture.machine.storage(|storage| {
+        storage.add_row(rows);
+        storage.add_device("/dev/disk/by-uuid/new", 64 << 20, Some("ext4"));
+        storage.start_systemd();
+    });
+    fixture
+}
+
+fn reloads(fixture: &Fixture) -> usize {
+    fixture.machine.commands().iter().filter(|line| line.contains("daemon-reload")).count()
+}
+
+/// The disk of the old row was replaced: systemd would unmount the new one at once, because that of its unit is not there.
+#[test]
+fn the_row_of_a_disk_that_is_gone_makes_room_first() {
+    let old = "/dev/disk/by-uuid/old\t/data\text4\tdefaults\t0\t0\n";
+    let mut fixture = machine(old);
+    let before = fixture.read("/etc/fstab");
+    let (message, help) = fixture.fail(&disk("new"));
+    assert!(message.contains("names a device that is not there, so that systemd would unmount"), "{message}");
+    assert!(help.contains("systemctl daemon-reload"), "{help}");
+    assert_eq!((fixture.read("/etc/fstab"), fixture.mounted()), (before.clone(), Vec::new()));
+    let (adopted, mounted) =
+        (format!("{}adopt = true\n", disk("new")), "/dev/disk/by-uuid/new on /data ext4 (rw,relatime)");
+    fixture.harness.configure(crate::support::config(&adopted));
+    let done = fixture.harness.converge().unwrap().steps;
+    let said: Vec<_> = done.iter().map(|(step, _)| step.summary.as_str()).collect();
+    let gone = "no longer mount /dev/disk/by-uuid/old at /data at boot, which is not there";
+    assert_eq!(said, [gone, "mount /dev/disk/by-uuid/new at /data", "mount /data at boot"]);
+    assert_eq!(fixture.mounted(), [mounted]);
+    assert_eq!(fixture.read("/etc/fstab"), before.replace("/old", "/new"));
+    for (step, _) in done.iter().rev() {
+        fixture.harness.undo(step).unwrap();
+    }
+    assert_eq!((fixture.read("/etc/fstab"), fixture.mounted()), (before, Vec::new()));
+    assert_eq!(reloads(&fixture), 4, "once for each change of the table");
+}
+
+/// As above, and the row is ours.
+#[test]
+fn our_row_of_a_disk_that_is_gone_makes_room_first() {
+    let mut fixture = machine("");
+    fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-uuid/old", 64 << 20, Some("ext4")));
+    fixture.converge(&disk("old"));
+    std::fs::remove_file(fixture.host.root.locate("/dev/disk/by-uuid/old")).unwrap();
+    fixture.machine.storage(|storage| {
+        storage.devices.remove("/dev/disk/by-uuid/old");
+        storage.drop_mount("/data");
+    });
+    assert_eq!(fixture.converge(&disk("new")).len(), 3);
+    assert_eq!(fixture.mounted(), ["/dev/disk/by-uuid/new on /data ext4 (rw,relatime)"]);
+    fixture.converge(NOTHING);
+    assert_eq!(fixture.mounted(), [""; 0]);
+    assert!(!fixture.read("/etc/fstab").contains("/data"));
+}
+
+/// A row by UUID, LABEL or PARTUUID counts as one of a disk that is gone when udev has no such link.
+#[test]
+fn rows_by_tag_are_looked_up() {
+    for (tag, is_gone) in [("UUID=there", false), ("UUID=gone", true), ("LABEL=gone", true), ("PARTUUID=gone", true)] {
+        let mut fixture = machine(&format!("{tag} /data ext4 defaults 0 0\n"));
+        symlink("../../sdb1", fixture.host.root.locate("/dev/disk/by-uuid/there")).unwrap();
+        fixture.machine.storage(|storage| storage.add_device("/dev/sdb1", 64 << 20, Some("ext4")));
+        let steps = fixture.plan(&disk("new"));
+        let is_left = summaries(&steps)[0].contains("is not there, so that systemd would unmount");
+        assert_eq!(is_left, is_gone, "{tag}: {:?}", summaries(&steps));
+    }
+}
+
+/// The row stays ours, and systemd is told as soon as it listens, or reads the table itself.
+#[test]
+fn a_systemd_that_cannot_be_told_is_told_later() {
+    for restarts in [false, true] {
+        let mut fixture = linux();
+        fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-uuid/new", 64 << 20, Some("ext4")));
+        std::fs::create_dir_all(fixture.host.root.locate("/run/systemd/system")).unwrap();
+        let (message, _) = fixture.fail(&disk("new"));
+        assert!(message.contains("tell systemd of /etc/fstab, which is changed"), "{message}");
+        let told = "tell systemd of /etc/fstab, which an interrupted step has changed";
+        assert_eq!(summaries(&fixture.plan(&disk("new"))), [told]);
+        fixture.machine.storage(|storage| {
+            if restarts {
+                storage.reboot();
+            }
+            storage.start_systemd();
+        });
+        let expected: &[&str] = if restarts { &[] } else { &[told] };
+        assert_eq!(fixture.converge(&disk("new")), expected);
+        assert!(fixture.converge(NOTHING).contains(&"no longer mount /data at boot".to_owned()));
+    }
+}

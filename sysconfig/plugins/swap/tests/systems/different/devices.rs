@@ -1,7 +1,7 @@
 //! Slices and partitions.
 
 use super::OnLinux::{Same, Steps};
-use super::{Case, GIB, check_all, of};
+use super::{Case, GIB, OnLinux, Plan, check_all, of};
 use sysconfig_platform::System;
 use sysconfig_platform::fake::storage::Storage;
 use sysconfig_plugin::Risk;
@@ -13,6 +13,20 @@ fn slice(storage: &mut Storage, content: Option<&str>) {
     storage.add_device(&path, GIB, content);
 }
 
+fn slice_with_a_file_system(storage: &mut Storage) {
+    slice(storage, Some(if storage.system() == System::Illumos { "ufs" } else { "ext4" }));
+}
+
+fn row_of_swap(storage: &mut Storage) {
+    storage.add_row(&of(storage.system(), "/dev/dsk/c1t0d0s1 - - swap - no -\n"));
+}
+
+const HOLDS_UFS: Plan = &[(Risk::Safe, "leave /dev/dsk/c1t0d0s1 alone: it is not ours, and holds a UFS file system")];
+const HOLDS_EXT4: OnLinux = Steps(&[(
+    Risk::Safe,
+    "leave /dev/disk/by-partlabel/swap alone: it is not ours, and holds an ext2, ext3 or ext4 file system",
+)]);
+
 const CASES: &[Case] = &[
     Case {
         what: "a slice that nobody has said is free",
@@ -23,13 +37,10 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "a slice with a file system",
-        setup: |storage| slice(storage, Some(if storage.system() == System::Illumos { "ufs" } else { "ext4" })),
+        setup: slice_with_a_file_system,
         config: SLICE,
-        plan: &[(Risk::Safe, "leave /dev/dsk/c1t0d0s1 alone: it is not ours, and holds a UFS file system")],
-        linux: Steps(&[(
-            Risk::Safe,
-            "leave /dev/disk/by-partlabel/swap alone: it is not ours, and holds an ext2, ext3 or ext4 file system",
-        )]),
+        plan: HOLDS_UFS,
+        linux: HOLDS_EXT4,
     },
     Case {
         what: "a slice with a file system that may be lost",
@@ -51,21 +62,18 @@ const CASES: &[Case] = &[
     Case {
         what: "a slice with a file system, of which a row says that it is swap",
         setup: |storage| {
-            slice(storage, Some(if storage.system() == System::Illumos { "ufs" } else { "ext4" }));
-            storage.add_row(&of(storage.system(), "/dev/dsk/c1t0d0s1 - - swap - no -\n"));
+            slice_with_a_file_system(storage);
+            row_of_swap(storage);
         },
         config: SLICE,
-        plan: &[(Risk::Safe, "leave /dev/dsk/c1t0d0s1 alone: it is not ours, and holds a UFS file system")],
-        linux: Steps(&[(
-            Risk::Safe,
-            "leave /dev/disk/by-partlabel/swap alone: it is not ours, and holds an ext2, ext3 or ext4 file system",
-        )]),
+        plan: HOLDS_UFS,
+        linux: HOLDS_EXT4,
     },
     Case {
         what: "a blank slice, of which a row says that it is swap",
         setup: |storage| {
             slice(storage, None);
-            storage.add_row(&of(storage.system(), "/dev/dsk/c1t0d0s1 - - swap - no -\n"));
+            row_of_swap(storage);
         },
         config: SLICE,
         plan: &[(Risk::Safe, "use /dev/dsk/c1t0d0s1 as swap")],

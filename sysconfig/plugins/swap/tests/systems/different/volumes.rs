@@ -1,7 +1,7 @@
 //! Volumes.
 
 use super::OnLinux::{None as Unknown, Same, Steps};
-use super::{Case, GIB, check_all};
+use super::{Case, GIB, Plan, check_all};
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
 use sysconfig_platform::zfs::volume_path;
 use sysconfig_plugin::Risk;
@@ -40,6 +40,14 @@ const ROW: (Risk, &str) = (Risk::Safe, "use /dev/zvol/dsk/rpool/swap1 as swap at
 const FORMAT: (Risk, &str) = (Risk::Safe, "make a swap area of /dev/zvol/dsk/rpool/swap1");
 const VOLUME: &str = "volume = \"rpool/swap1\"\nsize = \"2 GiB\"\n";
 const GIB_OF_VOLUME: &str = "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n";
+const ENCRYPTED: &str = "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\n";
+const ENCRYPTED_ANEW: &str = "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\n";
+const ADOPTED_ANEW: &str =
+    "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\nadopt = true\n";
+const ANEW: Plan = &[
+    (Risk::Destructive, "destroy the volume rpool/swap1 and make it anew"),
+    (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
+];
 /// Where a superblock of UFS tells what it is.
 const UFS: (u64, &[u8]) = (8192 + 1372, b"\x54\x19\x01\x00");
 
@@ -47,6 +55,11 @@ const UFS: (u64, &[u8]) = (8192 + 1372, b"\x54\x19\x01\x00");
 fn write(storage: &mut Storage, (at, bytes): (u64, &[u8])) {
     let path = volume_path(storage.system(), "rpool/swap1");
     storage.scribble(&path, at, bytes);
+}
+
+fn our_volume_with_a_file_system(storage: &mut Storage) {
+    our_volume(storage);
+    write(storage, UFS);
 }
 
 const CASES: &[Case] = &[
@@ -83,7 +96,7 @@ const CASES: &[Case] = &[
     Case {
         what: "a volume that is swap, of the right size",
         setup: foreign_volume_in_use,
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
+        config: GIB_OF_VOLUME,
         plan: &[ROW],
         linux: Same,
     },
@@ -114,38 +127,35 @@ const CASES: &[Case] = &[
     Case {
         what: "ours without encryption",
         setup: our_volume,
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\n",
+        config: ENCRYPTED,
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: the volume rpool/swap1 is not encrypted")],
         linux: Unknown,
     },
     Case {
         what: "ours without encryption, with permission",
         setup: our_volume,
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\n",
-        plan: &[
-            (Risk::Destructive, "destroy the volume rpool/swap1 and make it anew"),
-            (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
-        ],
+        config: ENCRYPTED_ANEW,
+        plan: ANEW,
         linux: Unknown,
     },
     Case {
         what: "ours in a pool that is encrypted itself",
         setup: our_volume_in_an_encrypted_pool,
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
+        config: GIB_OF_VOLUME,
         plan: &[USE, ROW],
         linux: Steps(&[FORMAT, USE, ROW]),
     },
     Case {
         what: "nothing, in a pool that is encrypted itself",
         setup: encrypted_pool,
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
+        config: GIB_OF_VOLUME,
         plan: &[(Risk::Safe, "create the volume rpool/swap1"), USE, ROW],
         linux: Steps(&[(Risk::Safe, "create the volume rpool/swap1"), FORMAT, USE, ROW]),
     },
     Case {
         what: "with the key of the pool, where one to throw away is wanted",
         setup: our_volume_in_an_encrypted_pool,
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\n",
+        config: ENCRYPTED,
         plan: &[(
             Risk::Safe,
             "leave /dev/zvol/dsk/rpool/swap1 alone: the volume rpool/swap1 is encrypted with the key of what it lies in",
@@ -155,11 +165,8 @@ const CASES: &[Case] = &[
     Case {
         what: "with the key of the pool, where one to throw away is wanted, with permission",
         setup: our_volume_in_an_encrypted_pool,
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\n",
-        plan: &[
-            (Risk::Destructive, "destroy the volume rpool/swap1 and make it anew"),
-            (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap"),
-        ],
+        config: ENCRYPTED_ANEW,
+        plan: ANEW,
         linux: Unknown,
     },
     Case {
@@ -169,7 +176,7 @@ const CASES: &[Case] = &[
             our_volume(storage);
             storage.datasets.get_mut("rpool").unwrap().has_key = false;
         },
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\n",
+        config: GIB_OF_VOLUME,
         plan: &[(Risk::Safe, "leave /dev/zvol/dsk/rpool/swap1 alone: the key of what it lies in is not loaded")],
         linux: Same,
     },
@@ -199,10 +206,7 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "ours with a file system",
-        setup: |storage| {
-            our_volume(storage);
-            write(storage, UFS);
-        },
+        setup: our_volume_with_a_file_system,
         config: GIB_OF_VOLUME,
         plan: &[(
             Risk::Safe,
@@ -212,10 +216,7 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "ours with a file system that may be lost",
-        setup: |storage| {
-            our_volume(storage);
-            write(storage, UFS);
-        },
+        setup: our_volume_with_a_file_system,
         config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nallow-destructive = true\n",
         plan: &[
             (Risk::Destructive, "use /dev/zvol/dsk/rpool/swap1 as swap, which loses a UFS file system"),
@@ -246,7 +247,7 @@ const CASES: &[Case] = &[
             foreign_volume(storage);
             write(storage, UFS);
         },
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\nadopt = true\n",
+        config: ADOPTED_ANEW,
         plan: &[
             (
                 Risk::Destructive,
@@ -262,7 +263,7 @@ const CASES: &[Case] = &[
             foreign_volume(storage);
             storage.add_mount(&volume_path(storage.system(), "rpool/swap1"), "/x", "ufs", &[]);
         },
-        config: "volume = \"rpool/swap1\"\nsize = \"1 GiB\"\nencrypted = true\nallow-destructive = true\nadopt = true\n",
+        config: ADOPTED_ANEW,
         plan: &[(
             Risk::Safe,
             "leave /dev/zvol/dsk/rpool/swap1 alone: it is in use: /dev/zvol/dsk/rpool/swap1 is mounted on /x",
@@ -271,10 +272,7 @@ const CASES: &[Case] = &[
     },
     Case {
         what: "ours with a file system, to be destroyed",
-        setup: |storage| {
-            our_volume(storage);
-            write(storage, UFS);
-        },
+        setup: our_volume_with_a_file_system,
         config: "volume = \"rpool/swap1\"\nabsent = true\nallow-destructive = true\n",
         plan: &[(Risk::Destructive, "destroy /dev/zvol/dsk/rpool/swap1; it loses a UFS file system")],
         linux: Same,

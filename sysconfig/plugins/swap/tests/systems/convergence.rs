@@ -4,6 +4,7 @@
 use crate::support::{Fixture, illumos, linux_with_zfs, summaries};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::ops::RangeInclusive;
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
 use sysconfig_plugin::Risk;
 
@@ -62,9 +63,15 @@ impl Wish {
         }
     }
 
-    /// The size on a machine with 4 GiB of memory and a pool of 64 GiB; none where the rule is not known here.
-    fn bytes(&self) -> Option<u64> {
-        let (memory, pool) = (4_u64 << 30, if self.kind == 0 { 64_u64 << 30 } else { 4 << 30 });
+    /// The sizes that are good on a machine with 4 GiB of memory and a pool of 64 GiB: one that the rule would say of 5 % more or
+    /// less memory stays, and sizes are rounded to MiB. None where the rule is not known here.
+    fn sizes(&self) -> Option<RangeInclusive<u64>> {
+        let of = |percent: u64| self.bytes((4 << 30) / 100 * percent);
+        Some(of(95)? - (1 << 20)..=of(105)? + (1 << 20))
+    }
+
+    fn bytes(&self, memory: u64) -> Option<u64> {
+        let pool = if self.kind == 0 { 64_u64 << 30 } else { memory };
         match (self.kind, self.size) {
             (0 | 1, "1 GiB") => Some(1 << 30),
             (0 | 1, "512 MiB") => Some(512 << 20),
@@ -185,8 +192,8 @@ fn missing(fixture: &Fixture, wishes: &[Wish], is_illumos: bool) -> Vec<String> 
         if wish.absent {
             return Some(format!("{path} is used"));
         }
-        if let Some(bytes) = wish.bytes().filter(|bytes| bytes.abs_diff(used.bytes) > 1 << 20) {
-            return Some(format!("{path} has {} and not {bytes} bytes", used.bytes));
+        if let Some(sizes) = wish.sizes().filter(|sizes| !sizes.contains(&used.bytes)) {
+            return Some(format!("{path} has {} and not {sizes:?} bytes", used.bytes));
         }
         let is_encrypted = is_illumos && wish.encrypted && wish.kind == 0;
         if wish.persistent && !is_encrypted && !has_row {

@@ -3,6 +3,7 @@
 //! * [`Fixture`]: a plugin on a simulated machine, driven as the daemon drives it;
 //! * [`foreign`]: disks with what real tools have put on them;
 //! * [`killed`]: a plugin in a process of its own, which ends in the middle of a command;
+//! * [`stopped`]: a plugin that stops for good at a command or at a change of a file, on a thread of this process;
 //! * [`namespace`]: a test that runs in namespaces of the real kernel;
 //! * [`zfs_fuse`]: a real ZFS there;
 //! * [`judged`]: a plugin as a program, asked what is wrong with a configuration;
@@ -12,6 +13,7 @@ mod fixture;
 pub mod foreign;
 pub mod killed;
 pub mod namespace;
+pub mod stopped;
 pub mod zfs_fuse;
 
 pub use fixture::{Fixture, config, summaries};

@@ -7,8 +7,11 @@
 //! file of its own.
 
 mod entry;
+mod watch;
 
 pub use entry::{open_to_others, remove_entry};
+#[cfg(any(test, feature = "fake"))]
+pub use watch::watch_this_thread;
 
 use crate::Root;
 use rustix::fs::{Mode, OFlags};
@@ -17,6 +20,7 @@ use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use watch::changing;
 
 /// The mode of a file that did not exist before: system configuration that everybody may read.
 const NEW_FILE_MODE: u32 = 0o644;
@@ -203,7 +207,9 @@ pub fn replace(root: &Root, path: impl AsRef<Path>, content: &[u8]) -> Result<Wr
     let target = root.locate(&resolved);
     let like = fs::metadata(&target).ok();
     let result = match replace_by_rename(&target, content, like.as_ref()) {
-        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => write_in_place(&target, content),
+        Err(error) if error.raw_os_error() == Some(Errno::BUSY.raw_os_error()) => {
+            changing(|| write_in_place(&target, content))
+        }
         result => result,
     };
     match result {
@@ -243,7 +249,7 @@ pub fn back_up_once(root: &Root, path: impl AsRef<Path>) -> Result<Option<PathBu
 pub fn remove(root: &Root, path: impl AsRef<Path>) -> Result<Written, FileError> {
     let resolved = root.resolve(&path)?;
     let target = root.locate(&resolved);
-    match fs::remove_file(&target).and_then(|()| sync_directory(&target)) {
+    match changing(|| fs::remove_file(&target)).and_then(|()| sync_directory(&target)) {
         Ok(()) => Ok(Written::Changed),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Written::AlreadySo),
         Err(source) => Err(FileError::Remove { path: resolved, source }),
@@ -256,7 +262,8 @@ pub fn remove(root: &Root, path: impl AsRef<Path>) -> Result<Written, FileError>
 /// [`FileError::Resolve`] and [`FileError::MakeDirectory`].
 pub fn make_directory(root: &Root, path: impl AsRef<Path>) -> Result<(), FileError> {
     let resolved = root.resolve(&path)?;
-    fs::create_dir_all(root.locate(&resolved)).map_err(|source| FileError::MakeDirectory { path: resolved, source })
+    let make = || fs::create_dir_all(root.locate(&resolved));
+    changing(make).map_err(|source| FileError::MakeDirectory { path: resolved, source })
 }
 
 fn replace_by_rename(target: &Path, content: &[u8], like: Option<&Metadata>) -> io::Result<()> {
@@ -274,7 +281,7 @@ fn replace_by_rename(target: &Path, content: &[u8], like: Option<&Metadata>) -> 
         _ => {}
     }
     let result = write_new(&temporary, content, like)
-        .and_then(|()| fs::rename(&temporary, target))
+        .and_then(|()| changing(|| fs::rename(&temporary, target)))
         .and_then(|()| sync_directory(target));
     if result.is_err() {
         // The first error is the one to report; after a successful rename there is nothing to remove.

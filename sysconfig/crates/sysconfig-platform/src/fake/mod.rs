@@ -7,6 +7,7 @@
 pub mod illumos;
 pub mod linux;
 pub mod remote;
+pub mod stops;
 pub mod storage;
 
 use crate::{Completed, Host, Invocation, Runner, System};

@@ -1,5 +1,6 @@
 //! Names in directories, where somebody else may have put something.
 
+use super::watch::changing;
 use super::{FileError, Written, sync_directory};
 use crate::Root;
 use std::fs;
@@ -21,7 +22,7 @@ pub fn remove_entry(root: &Root, path: impl AsRef<Path>) -> Result<Written, File
         return Err(failed(io::ErrorKind::IsADirectory.into()));
     };
     let target = root.locate(root.resolve(directory)?).join(name);
-    match fs::remove_file(&target).and_then(|()| sync_directory(&target)) {
+    match changing(|| fs::remove_file(&target)).and_then(|()| sync_directory(&target)) {
         Ok(()) => Ok(Written::Changed),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(Written::AlreadySo),
         Err(source) => Err(failed(source)),

@@ -3,4 +3,5 @@
 mod convergence;
 mod illumos;
 mod linux;
+mod stopped;
 mod support;

@@ -13,13 +13,20 @@ use tempfile::TempDir;
 pub(crate) struct Fixture<Machine> {
     _directory: TempDir,
     pub(crate) root: Root,
+    pub(crate) host: Host,
     pub(crate) machine: Arc<Machine>,
     pub(crate) harness: Harness,
 }
 
 impl<Machine> Fixture<Machine> {
     pub(crate) fn new((directory, host, machine): (TempDir, Host, Arc<Machine>)) -> Self {
-        Self { _directory: directory, root: host.root.clone(), machine, harness: Harness::start(DnsPlugin::new(host)) }
+        let (root, harness) = (host.root.clone(), Harness::start(DnsPlugin::new(host.clone())));
+        Self { _directory: directory, root, host, machine, harness }
+    }
+
+    /// A new process of the plugin on the same machine.
+    pub(crate) fn restart(&mut self) {
+        self.harness = Harness::start(DnsPlugin::new(self.host.clone()));
     }
 
     pub(crate) fn read(&self, path: &str) -> String {

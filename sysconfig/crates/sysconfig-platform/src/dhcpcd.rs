@@ -244,6 +244,18 @@ pub fn release(host: &Host, link: &str, family: Family) -> Result<(), DhcpcdErro
     Ok(())
 }
 
+/// Removes the configuration of a client that does not run: whoever ended it may have been killed before that, and another client
+/// on the link would be taken for ours.
+///
+/// # Errors
+/// [`FileError`].
+pub fn forget(host: &Host, link: &str, family: Family) -> Result<(), FileError> {
+    if !is_running(host, link, family)? {
+        files::remove(&host.root, configuration_path(link, family))?;
+    }
+    Ok(())
+}
+
 /// The program answers before the client has taken its address off the link.
 fn wait_for_end(host: &Host, link: &str, family: Family) -> Result<(), FileError> {
     const LOOKS: u32 = 100;

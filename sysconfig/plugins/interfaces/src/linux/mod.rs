@@ -22,7 +22,7 @@ use sysconfig_platform::dhcpcd::{self, Family};
 use sysconfig_platform::route::BoundRoute;
 use sysconfig_platform::stack::{LinuxAddress, LinuxLink, LinuxRoute, OtherRoute};
 use sysconfig_platform::{FileError, Host, IpNet, files, networkd};
-use sysconfig_plugin::{Context, PluginError};
+use sysconfig_plugin::{Context, Level, PluginError};
 
 /// What the machine is like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,7 +174,9 @@ fn forget_what_is_gone(host: &Host, context: &Context, state: &mut State, config
             wanted(name).is_some_and(|wanted| wanted.statics.contains(address)) && !has_address(name, *address)
         });
         record.mtus.retain(|name, original| {
-            let is_wanted = wanted(name).is_some_and(|wanted| wanted.mtu.is_some()) || files.contains_key(name);
+            // One that is as it was is the link's own again, and whoever changes it then is not to be undone.
+            let is_in_file = files.get(name).is_some_and(|file| networkd::mtu_before(file).is_some());
+            let is_wanted = wanted(name).is_some_and(|wanted| wanted.mtu.is_some()) || is_in_file;
             link(name).is_some_and(|link| is_wanted || link.mtu != *original)
         });
         // One that is started reads all of them.
@@ -186,7 +188,21 @@ fn forget_what_is_gone(host: &Host, context: &Context, state: &mut State, config
     };
     let mut record = state.record.clone();
     forget(host, context, &mut record, gone);
+    forget_ended_clients(host, context, state, &selection);
     state.record = record;
+}
+
+/// One that is wanted may only just be starting, and gets another configuration if it does not.
+fn forget_ended_clients(host: &Host, context: &Context, state: &State, selection: &Selection) {
+    for link in state.link_names() {
+        for family in Family::ALL {
+            let wanted = selection.of(&link).and_then(|wanted| plan::configuration(wanted, family));
+            let forgotten = if wanted.is_none() { dhcpcd::forget(host, &link, family) } else { Ok(()) };
+            if let Err(error) = forgotten {
+                context.log(Level::Warn, format!("an old configuration of {family} on {link} stays: {error}"));
+            }
+        }
+    }
 }
 
 fn clients(host: &Host, link: &str) -> Result<[Option<String>; 2], FileError> {

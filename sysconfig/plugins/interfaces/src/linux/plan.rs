@@ -274,7 +274,7 @@ fn tell_nothing(link: &str, change: Change) -> Step {
 }
 
 /// The configuration of the DHCP client for a family, when one is wanted.
-fn configuration(wanted: &Wanted, family: Family) -> Option<String> {
+pub(super) fn configuration(wanted: &Wanted, family: Family) -> Option<String> {
     let is_wanted = match family {
         Family::Ipv4 => wanted.dhcp,
         Family::Ipv6 => wanted.dhcp6,

@@ -14,4 +14,5 @@ mod linux_managers;
 mod oracle;
 mod originals;
 mod refusals;
+mod stopped;
 mod support;

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 pub(crate) struct Fixture<Machine> {
     _directory: TempDir,
     pub(crate) root: Root,
+    pub(crate) host: Host,
     pub(crate) machine: Arc<Machine>,
     pub(crate) harness: Harness,
 }
@@ -35,8 +36,13 @@ impl<Machine> Fixture<Machine> {
         (directory, host, machine): (TempDir, Host, Arc<Machine>),
         change: impl FnOnce(InterfacesPlugin) -> InterfacesPlugin,
     ) -> Self {
-        let root = host.root.clone();
-        Self { _directory: directory, root, machine, harness: Harness::start(change(InterfacesPlugin::new(host))) }
+        let (root, harness) = (host.root.clone(), Harness::start(change(InterfacesPlugin::new(host.clone()))));
+        Self { _directory: directory, root, host, machine, harness }
+    }
+
+    /// A new process of the plugin on the same machine.
+    pub(crate) fn restart(&mut self) {
+        self.harness = Harness::start(InterfacesPlugin::new(self.host.clone()));
     }
 
     /// Configures, applies, and checks that everything is so afterwards and that nothing is left to do.

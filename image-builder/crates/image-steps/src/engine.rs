@@ -28,7 +28,7 @@ use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
 
 /// Changes when a step would turn the same inputs into something else. Since 11, `assemble_files` trims all white space that
-/// Unicode has.
+/// Unicode has, and `ensure_perms` leaves a link the mode that it has.
 pub(crate) const ENGINE_VERSION: &str = "image-steps 11";
 
 /// A build stopped.

@@ -4,7 +4,7 @@ use super::error::{path, store, tree};
 use super::{Context, StepError};
 use crate::state::{ImageState, written};
 use elf_abi::Guest;
-use image_tree::{Content, Follow, ImagePath, Node, NodeKind, Store, Tree};
+use image_tree::{Content, Follow, ImagePath, Node, NodeKind, Store, Tree, TreeError};
 use ips::text::glob_matches;
 use std::fs::File;
 use template::{
@@ -104,12 +104,7 @@ pub(super) fn ensure_dir(step: &EnsureDir, state: &mut ImageState) -> Result<(),
     Ok(())
 }
 
-fn set_owner(
-    root: &mut Tree,
-    at: &ImagePath,
-    owner: (u32, u32),
-    mode: u16,
-) -> Result<ImagePath, image_tree::TreeError> {
+fn set_owner(root: &mut Tree, at: &ImagePath, owner: (u32, u32), mode: u16) -> Result<ImagePath, TreeError> {
     root.update_metadata(at, Follow::No, |metadata| {
         (metadata.uid, metadata.gid) = owner;
         metadata.mode = mode;
@@ -124,12 +119,16 @@ pub(super) fn ensure_symlink(step: &EnsureSymlink, state: &mut ImageState) -> Re
     put(&mut state.root, &step.link, Node::symlink(step.target.as_bytes(), metadata))
 }
 
-/// Sets owner and mode of what is there.
+/// Sets owner and mode of what is there. No system has a mode of a link to set, so a link keeps the one that it has.
 pub(super) fn ensure_perms(step: &EnsurePerms, state: &mut ImageState) -> Result<(), StepError> {
     let at = path(&step.path)?;
-    set_owner(&mut state.root, &at, (step.owner, step.group), step.mode)
-        .map(drop)
-        .map_err(tree("set the mode of", &step.path))
+    let failed = tree("set the mode of", &step.path);
+    let mode = match state.root.lookup(&at, Follow::No) {
+        Ok((_, node)) if matches!(node.kind, NodeKind::Symlink(_)) => node.metadata.mode,
+        Ok(_) => step.mode,
+        Err(source) => return Err(failed(source)),
+    };
+    set_owner(&mut state.root, &at, (step.owner, step.group), mode).map(drop).map_err(failed)
 }
 
 /// Removes a file, a directory with everything below it, or every regular file whose name matches. Answers what was
@@ -146,7 +145,7 @@ fn remove_one(root: &mut Tree, text: &str, optional: bool, directory: bool) -> R
     let at = path(text)?;
     let found = match root.lookup(&at, Follow::No) {
         Ok((_, node)) => node.kind.clone(),
-        Err(image_tree::TreeError::NotFound { .. }) if optional => return Ok(Vec::new()),
+        Err(TreeError::NotFound { .. } | TreeError::NotADirectory { .. }) if optional => return Ok(Vec::new()),
         Err(source) => return Err(tree("remove", text)(source)),
     };
     let fits = match found {

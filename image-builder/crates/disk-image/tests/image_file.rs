@@ -100,15 +100,18 @@ fn files_that_need_more_than_themselves_are_refused_by_name() {
         (79, 16, "extended tables"),
         (23, 40, "impossible cluster size"),
         (39, 0, "too short"),
-        (40, 1, "outside the file"),
+        (40, 1, "behind its end"),
+        (36, 1, "table is too long"),
     ] {
         let mut damaged = good.clone();
         damaged[at] = value;
         fs::write(&path, damaged).unwrap();
         refused(expected);
     }
-    fs::write(&path, &good[..60]).unwrap();
-    refused("ends too early");
+    for length in [60, 100, 30_000] {
+        fs::write(&path, &good[..length]).unwrap();
+        refused("cut short");
+    }
     assert!(matches!(ImageFile::open(&directory.path().join("no")), Err(OpenImageError::Open { .. })));
 }
 

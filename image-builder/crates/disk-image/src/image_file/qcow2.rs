@@ -43,6 +43,12 @@ pub enum Qcow2ReadError {
         #[source]
         source: io::Error,
     },
+    /// There is less of it than its header speaks of.
+    #[error("the qcow2 file is cut short: {problem}")]
+    CutShort {
+        /// What is missing.
+        problem: &'static str,
+    },
     /// A number in the header is impossible.
     #[error("the qcow2 header is damaged: {problem}")]
     Damaged {
@@ -75,14 +81,18 @@ impl Qcow2File {
         let unsupported = |what| Err(Qcow2ReadError::Unsupported { what });
         let mut header = [0; HEADER_V3_BYTES];
         let length = HEADER_V3_BYTES.min(usize::try_from(file_bytes).unwrap_or(usize::MAX));
+        let cut_short = |problem| Qcow2ReadError::CutShort { problem };
         if length < HEADER_V2_BYTES {
-            return Err(damaged("it ends too early"));
+            return Err(cut_short("it ends in its header"));
         }
         let read = |part| move |source| Qcow2ReadError::Read { part, source };
         file.read_exact_at(&mut header[..length], 0).map_err(read("header"))?;
         let version = u32_at(&header, 4);
-        if !(2..=3).contains(&version) || (version == 3 && length < HEADER_V3_BYTES) {
+        if !(2..=3).contains(&version) {
             return unsupported("has an unknown version");
+        }
+        if version == 3 && length < HEADER_V3_BYTES {
+            return Err(cut_short("it ends in its header"));
         }
         let cluster_bits = u32_at(&header, 20);
         if !(9..=21).contains(&cluster_bits) {
@@ -110,10 +120,17 @@ impl Qcow2File {
             return Err(damaged("its first-level table is too short for the disk"));
         }
         let bytes = u64::from(entries) * 8;
-        if bytes > FIRST_LEVEL_BYTES_MAX || offset.checked_add(bytes).is_none_or(|end| end > file_bytes) {
-            return Err(damaged("its first-level table is outside the file"));
+        if bytes > FIRST_LEVEL_BYTES_MAX {
+            return Err(damaged("its first-level table is too long"));
+        }
+        if offset.checked_add(bytes).is_none_or(|end| end > file_bytes) {
+            return Err(cut_short("its first-level table lies behind its end"));
         }
         let first_level = read_table(&file, offset, entries as usize).map_err(read("first-level table"))?;
+        let is_there = |entry: &u64| (entry & OFFSET_MASK).saturating_add(1 << cluster_bits) <= file_bytes;
+        if !first_level.iter().filter(|entry| **entry != 0).all(is_there) {
+            return Err(cut_short("a second-level table lies behind its end"));
+        }
         let tables = Mutex::default();
         Ok(Self { file, file_bytes, virtual_bytes, cluster_bits, has_zero_clusters: version == 3, first_level, tables })
     }

@@ -1,6 +1,6 @@
 //! Why an image cannot be looked into.
 
-use disk_image::OpenImageError;
+use disk_image::{OpenImageError, Qcow2ReadError};
 use std::io;
 use std::path::{Path, PathBuf};
 use zfs_image::reader::ReadError;
@@ -69,13 +69,16 @@ impl InspectError {
 
     /// Whether the image is there and damaged, and not merely something else than was expected.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Self::Table { .. }) || self.is_cut_short()
+        let is_damaged_file =
+            matches!(self, Self::Open(OpenImageError::Qcow2 { source: Qcow2ReadError::Damaged { .. }, .. }));
+        matches!(self, Self::Table { .. }) || is_damaged_file || self.is_cut_short()
     }
 
     fn is_cut_short(&self) -> bool {
         match self {
             Self::Table { is_cut_short, .. } => *is_cut_short,
             Self::Pool { source, .. } => matches!(source, ReadError::CutShort { .. }),
+            Self::Open(OpenImageError::Qcow2 { source, .. }) => matches!(source, Qcow2ReadError::CutShort { .. }),
             _ => false,
         }
     }
@@ -83,6 +86,10 @@ impl InspectError {
     /// How to go on.
     pub(crate) fn help(&self) -> Option<String> {
         match self {
+            // Where standard output goes has nothing to do with a workspace and its builds.
+            Self::Output { source } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("make room: the file system that standard output goes to is full".to_owned())
+            }
             _ if self.is_cut_short() => Some("copy or build it again; the file is not complete".to_owned()),
             Self::Open(OpenImageError::Form { path, .. }) => {
                 Some(format!("`qemu-img convert -O qcow2 {0} {0}.qcow2` makes a copy that is read", path.display()))

@@ -119,3 +119,19 @@ fn an_image_that_is_cut_short_is_told_to_be_damaged() {
         }
     }
 }
+
+/// It was told to be another form of image, or a disk without a pool.
+#[test]
+fn a_qcow2_file_that_is_cut_short_is_told_to_be_damaged() {
+    let scene = Scene::new();
+    scene.build("disk", &format!(r#"{DISK}, "formats": ["qcow2"]"#), &[]);
+    let whole = fs::read(scene.path("images/output/g-image.qcow2")).expect("an image");
+    for bytes in [60, 100, 70_000, 300_000] {
+        fs::write(scene.path("part"), &whole[..bytes]).expect("a part");
+        for verb in ["ls", "verify"] {
+            let answer = scene.run(&[verb, "part"]);
+            assert_eq!(answer.status, Some(4), "{verb} of {bytes}: {}", answer.stderr);
+            assert!(answer.stderr.contains("the qcow2 file is cut short"), "{}", answer.stderr);
+        }
+    }
+}

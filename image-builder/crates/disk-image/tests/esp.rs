@@ -298,3 +298,15 @@ fn a_medium_that_is_too_small_says_how_large_it_has_to_be() {
     let VolumeError::Esp(EspError::Size { bytes: MIB, needed }) = error else { panic!("{error:?}") };
     assert!(needed > 2 << 20, "{needed}");
 }
+
+/// It was told as if the file's name were at fault.
+#[test]
+fn a_file_that_is_longer_than_fat_can_say_is_refused_for_its_length() {
+    let with = |length| {
+        let file = EspFile::from_reader("EFI/large", length, std::io::empty());
+        EspVolume::medium(&DiskSeed::new("test"), "System", &[], vec![file])
+    };
+    assert!(with((1 << 32) - 1).is_ok());
+    let error = with(1 << 32).unwrap_err();
+    assert!(matches!(&error, EspError::TooLong { path } if path == "EFI/large"), "{error:?}");
+}

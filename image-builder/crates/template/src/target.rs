@@ -16,6 +16,9 @@ use crate::zfs::{self, DATASET_PROPERTY, ENVIRONMENT_NAME, POOL_NAME, POOL_PROPE
 /// The largest size in MiB that is taken as meant; as bytes it fits 64 bits with room to spare.
 const MAX_SIZE_MIB: u64 = u32::MAX as u64;
 
+/// What FAT32 holds in the clusters of 4 KiB that ours has.
+const MAX_FAT_MIB: u64 = 1 << 20;
+
 const SIZE_MIB: Integer<u64> = Integer { min: 1, max: MAX_SIZE_MIB };
 
 /// What a template builds.
@@ -168,7 +171,7 @@ field_set! {
         /// The volume label.
         label: String = FAT_LABEL.required();
         /// The image's size in MiB.
-        size: u64 = SIZE_MIB.required();
+        size: u64 = Integer { min: 1, max: MAX_FAT_MIB }.required();
     }
 }
 
@@ -219,7 +222,7 @@ field_set! {
         /// The image's size in MiB, or `"auto"` for what the content needs.
         size: ImageSize = SizeOrAuto.or(ImageSize::Auto);
         /// The EFI system partition's size in MiB.
-        esp_size: u64 = Integer { min: 1, max: MAX_SIZE_MIB }.or(128_u64);
+        esp_size: u64 = Integer { min: 1, max: MAX_FAT_MIB }.or(128_u64);
         /// Free space in the root file system in MiB when `size` is `"auto"`.
         root_free: u64 = Integer { min: 0, max: MAX_SIZE_MIB }.or(1024_u64);
         /// The root file system's label.

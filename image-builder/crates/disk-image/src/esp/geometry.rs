@@ -14,6 +14,8 @@ pub(super) const FIRST_CLUSTER: u32 = 2;
 /// Clusters that a FAT32 file system has at least, with a margin: readers tell
 /// the kinds apart by the number of clusters, and 65 525 is where FAT32 begins.
 const FAT32_CLUSTERS: u64 = 65_700;
+/// What FAT32 has at most, with a margin: the numbers of clusters have 28 bits.
+const FAT32_MOST_CLUSTERS: u64 = 0x0FFF_FFF0;
 /// The same for FAT16, which begins at 4 085 clusters.
 const FAT16_CLUSTERS: u64 = 4_200;
 /// What FAT16 has at most, with the same margin.
@@ -81,7 +83,7 @@ impl FatGeometry {
         let candidate = |kind, cluster| Self::with(kind, cluster, bytes, sector, root_entries);
         let fat32 = sizes()
             .filter_map(|cluster| candidate(FatKind::Fat32, cluster))
-            .find(|geometry| u64::from(geometry.clusters) >= FAT32_CLUSTERS);
+            .find(|geometry| (FAT32_CLUSTERS..=FAT32_MOST_CLUSTERS).contains(&u64::from(geometry.clusters)));
         fat32.or_else(|| {
             sizes()
                 .filter_map(|cluster| candidate(FatKind::Fat16, cluster))
@@ -187,6 +189,10 @@ mod tests {
             (512, SectorSize::B512, Some((FatKind::Fat32, 4096))),
             (64, SectorSize::B4096, Some((FatKind::Fat16, 4096))),
             (300, SectorSize::B4096, Some((FatKind::Fat32, 4096))),
+            (1024 * 1024, SectorSize::B512, Some((FatKind::Fat32, 4096))),
+            // More clusters than there are numbers for.
+            (1024 * 1024 + 4096, SectorSize::B512, None),
+            (2 * 1024 * 1024 - 1, SectorSize::B512, None),
         ];
         for (mib, sector_size, expected) in cases {
             let found = FatGeometry::for_size(mib * MIB, sector_size, 1);

@@ -84,6 +84,12 @@ pub enum EspError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A file is longer than FAT can say.
+    #[error("`{path}` has 4 GiB or more, and files on FAT have less")]
+    TooLong {
+        /// The file.
+        path: String,
+    },
     /// Two files have names that FAT does not tell apart, or one is the other's directory.
     #[error("`{path}` and `{other}` cannot both be on an EFI system partition")]
     Clash {
@@ -93,7 +99,7 @@ pub enum EspError {
         other: String,
     },
     /// No FAT file system has this size, or the files do not fit.
-    #[error("an EFI system partition cannot have {bytes} bytes; it needs at least {needed} (and has less than 2 TiB)")]
+    #[error("an EFI system partition cannot have {bytes} bytes; it needs at least {needed} (and has at most 1 TiB)")]
     Size {
         /// The partition's size.
         bytes: u64,
@@ -182,8 +188,7 @@ impl<'a> EspVolume<'a> {
         for file in files {
             check_path(&file.path)?;
             if u32::try_from(file.length).is_err() {
-                let problem = "a file has 4 GiB or more";
-                return Err(EspError::Path { path: file.path, problem });
+                return Err(EspError::TooLong { path: file.path });
             }
             self.claim(&mut taken, &file.path, false)?;
             self.files.insert(file.path.clone(), file);

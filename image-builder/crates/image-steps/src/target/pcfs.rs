@@ -20,6 +20,9 @@ pub(crate) const FILES_ON_FAT: &str =
 pub(crate) const NAMES_ON_FAT: &str = "names on FAT have no control characters and none of `\" * : < > ? \\ |`, do not begin with a space or \
     end with a space or point, have at most 255 characters, and are not told apart by case: rename it, or leave it out";
 
+const LENGTHS_ON_FAT: &str = "files on FAT are smaller than 4 GiB: leave it out, divide it, or remove it in the template's last \
+    step with `remove_files`";
+
 /// Writes the image to `path`. Owners, modes and times are lost: FAT has none.
 pub(super) fn write(
     pcfs: &Pcfs,
@@ -64,12 +67,15 @@ fn refused(message: String, help: &str, template: &Template) -> TargetError {
 
 /// What FAT does not take, in words of this image.
 fn explain(error: EspError, template: &Template) -> TargetError {
-    let message = match &error {
-        EspError::Path { path, problem } => format!("/{path} cannot be on a FAT image: {problem}"),
-        EspError::Clash { path, other } => format!("FAT does not tell /{path} from /{other}"),
+    let (message, help) = match &error {
+        EspError::Path { path, problem } => (format!("/{path} cannot be on a FAT image: {problem}"), NAMES_ON_FAT),
+        EspError::TooLong { path } => {
+            (format!("/{path} cannot be on a FAT image: it has 4 GiB or more"), LENGTHS_ON_FAT)
+        }
+        EspError::Clash { path, other } => (format!("FAT does not tell /{path} from /{other}"), NAMES_ON_FAT),
         _ => return TargetError::Volume(error.into()),
     };
-    refused(message, NAMES_ON_FAT, template)
+    refused(message, help, template)
 }
 
 /// What did not fit is the template's `size`.

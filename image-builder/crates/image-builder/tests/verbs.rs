@@ -403,6 +403,9 @@ fn shells_editors_and_readers_are_served() {
     assert!(scene.good("man").contains(".TH image-builder 1"));
     scene.good("man --directory pages");
     assert!(scene.read("pages/image-builder-build.1").contains("fullreset"));
+    // troff takes every byte for a character.
+    let page = scene.read("pages/image-builder-ips-list.1");
+    assert!(page.is_ascii() && page.contains("https://\\[u2026]"), "{page}");
     assert_eq!(scene.json("schema")["title"], "image-builder template");
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
         None => {
             let mut page = Vec::new();
             clap_mangen::Man::new(command).render(&mut page).map_err(Failure::from_output)?;
+            let page = in_ascii(&page);
             print(|output| output.write_all(&page).map_err(Failure::from_output))
         }
     }
@@ -37,5 +38,20 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
 
 fn write_pages(command: clap::Command, directory: &Path) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
-    clap_mangen::generate_to(command, directory)
+    clap_mangen::generate_to(command, directory)?;
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let is_ours = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"image-builder"));
+        let page = if is_ours { std::fs::read(&path)? } else { continue };
+        if !page.is_ascii() {
+            std::fs::write(&path, in_ascii(&page))?;
+        }
+    }
+    Ok(())
+}
+
+/// A page in which characters beyond ASCII are named: troff takes the bytes of UTF-8 for single characters.
+fn in_ascii(page: &[u8]) -> Vec<u8> {
+    let named = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) };
+    String::from_utf8_lossy(page).chars().map(named).collect::<String>().into_bytes()
 }

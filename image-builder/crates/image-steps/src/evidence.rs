@@ -144,7 +144,8 @@ impl Subject<'_> {
         let files = &self.files;
         let traced = traced(self.lineage, self.archives, context.store).map_err(EvidenceError::Store)?;
         let written = Written::read(context);
-        // Reading an image again takes longer than everything else together.
+        // Reading an image again takes longer than everything else together: minutes, where it is hundreds of GiB.
+        context.progress.detail(&format!("checksum of {}", files.join(", ")));
         let (sums, rest) = thread::scope(|scope| {
             let sums = scope.spawn(|| write_sums(files, directory, written.as_ref()));
             let rest = self.write_manifest(tree, &traced, context).map(|()| software::installed(tree, context.store));

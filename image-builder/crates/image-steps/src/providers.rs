@@ -293,7 +293,9 @@ impl Session<'_> {
         if is_there {
             return Ok(());
         }
-        let diagnostic = Diagnostic::error("build::missing-input", format!("{what} does not exist"));
+        let is_something_else = matches!(wanted, Wanted::Output(name) if self.workspace.output().join(name).exists());
+        let problem = if is_something_else { "is there, and is no regular file" } else { "does not exist" };
+        let diagnostic = Diagnostic::error("build::missing-input", format!("{what} {problem}"));
         let diagnostic = diagnostic.at(place, "needed here");
         let help = match provider {
             Some((provider, reason)) => format!(

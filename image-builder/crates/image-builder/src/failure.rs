@@ -157,7 +157,12 @@ impl Failure {
     fn is_permission(&self) -> bool {
         match self {
             Self::Workspace(error) => error.is_permission(),
-            Self::Build(error) => matches!(error.as_ref(), BuildError::Workspace(error) if error.is_permission()),
+            Self::Build(error) => match error.as_ref() {
+                BuildError::Workspace(error) => error.is_permission(),
+                // `plan` takes no lock, and so comes as far as the store.
+                BuildError::Store { source, .. } => is_denied(source),
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -181,6 +186,9 @@ impl Failure {
                 BuildError::Workspace(error) => error.help(),
                 BuildError::Target(error) => error.help(),
                 BuildError::Engine(error) => error.help(),
+                BuildError::Store { source, .. } if is_denied(source) => Some(
+                    "run it as the user whose workspace it is, or use another one, for instance -d ./images".to_owned(),
+                ),
                 BuildError::Store { source, .. } => source.hint().map(str::to_owned),
                 _ => None,
             },
@@ -188,6 +196,12 @@ impl Failure {
         };
         own.or_else(|| image_steps::help_of_cause(self))
     }
+}
+
+/// Whether the system let this user not do it.
+fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied) || error.source().is_some_and(is_denied)
 }
 
 fn and_includes(wrong: usize) -> String {
@@ -243,5 +257,21 @@ impl Error for Plain {
 impl Diagnostic for Plain {
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
         self.help.as_ref().map(|help| Box::new(help) as Box<dyn std::fmt::Display>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A test as root, which most machines of a CI run, may read everything.
+    #[test]
+    fn a_store_that_this_user_may_not_read_is_a_matter_of_the_workspace() {
+        for (kind, status) in [(io::ErrorKind::PermissionDenied, 78), (io::ErrorKind::NotFound, 1)] {
+            let source = image_tree::StoreError::Read { path: "store/format".into(), source: kind.into() };
+            let failure = Failure::Build(Box::new(BuildError::Store { path: "store".into(), source }));
+            assert_eq!(failure.status(), status);
+            assert_eq!(failure.help().is_some_and(|help| help.contains("whose workspace it is")), status == 78);
+        }
     }
 }

@@ -12,7 +12,7 @@ use serde::de::{
     SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A value does not have the shape that it should have. Values are not in the message, unless a type puts them there with
 /// [`serde::de::Error::custom`].
@@ -178,11 +178,11 @@ impl<'de> VariantAccess<'de> for Variant {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
-        Shape(self.value).deserialize_any(visitor).map_err(|error| error.within(&self.name))
+        Shape(self.value).deserialize_seq(visitor).map_err(|error| error.within(&self.name))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ShapeError> {
-        self.tuple_variant(0, visitor)
+        Shape(self.value).deserialize_map(visitor).map_err(|error| error.within(&self.name))
     }
 }
 
@@ -208,20 +208,48 @@ impl<'de> Deserializer<'de> for Shape {
                 (None, None, float) => visitor.visit_f64(float.unwrap_or(f64::NAN)),
             },
             Value::String(text) => visitor.visit_string(text),
-            Value::Array(items) => {
-                let mut items = Items { rest: items.into_iter(), taken: 0 };
-                let value = visitor.visit_seq(&mut items)?;
-                let (left, taken) = (items.rest.len(), items.taken);
-                if left == 0 { Ok(value) } else { Err(too_many(taken + left, taken)) }
-            }
-            Value::Object(members) => {
-                let there = members.len();
-                let mut members = Members { rest: members.into_iter(), open: None };
-                let value = visitor.visit_map(&mut members)?;
-                let left = members.rest.len();
-                if left == 0 { Ok(value) } else { Err(too_many(there, there - left)) }
-            }
+            Value::Array(items) => read_items(items, visitor),
+            Value::Object(members) => read_members(members, visitor),
         }
+    }
+
+    // What follows is not left to `deserialize_any`, because a visitor of a struct takes a list of its members, too: whoever
+    // wrote a list where a table belongs would not be told. And each struct's reader of lists would be in every plugin.
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        match self.0 {
+            Value::Object(members) => read_members(members, visitor),
+            other => Err(unfit(&other, &visitor)),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        match self.0 {
+            Value::Array(items) => read_items(items, visitor),
+            other => Err(unfit(&other, &visitor)),
+        }
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        self.deserialize_seq(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
@@ -251,27 +279,44 @@ impl<'de> Deserializer<'de> for Shape {
         }
     }
 
-    /// serde takes a list as the members in the order in which a type happens to have them. Nobody documents that order.
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ShapeError> {
-        match self.0 {
-            Value::Array(_) => Err(ShapeError::invalid_type(Unexpected::Seq, &visitor)),
-            _ => self.deserialize_any(visitor),
-        }
-    }
-
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct identifier
     }
+}
+
+fn read_items<'de, V: Visitor<'de>>(items: Vec<Value>, visitor: V) -> Result<V::Value, ShapeError> {
+    let mut items = Items { rest: items.into_iter(), taken: 0 };
+    let value = visitor.visit_seq(&mut items)?;
+    let (left, taken) = (items.rest.len(), items.taken);
+    if left == 0 { Ok(value) } else { Err(too_many(taken + left, taken)) }
+}
+
+fn read_members<'de, V: Visitor<'de>>(members: Map<String, Value>, visitor: V) -> Result<V::Value, ShapeError> {
+    let there = members.len();
+    let mut members = Members { rest: members.into_iter(), open: None };
+    let value = visitor.visit_map(&mut members)?;
+    let left = members.rest.len();
+    if left == 0 { Ok(value) } else { Err(too_many(there, there - left)) }
+}
+
+/// A list, a table or anything else where another one of them belongs.
+#[cold]
+#[inline(never)]
+fn unfit(value: &Value, expected: &dyn Expected) -> ShapeError {
+    let is = match value {
+        Value::Null => Unexpected::Unit,
+        Value::Bool(truth) => Unexpected::Bool(*truth),
+        Value::Number(number) if number.is_f64() => Unexpected::Float(f64::NAN),
+        Value::Number(_) => Unexpected::Unsigned(0),
+        Value::String(text) => Unexpected::Str(text),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Object(_) => Unexpected::Map,
+    };
+    serde::de::Error::invalid_type(is, expected)
 }
 
 /// The key of an object. JSON has texts only, and other types are written as texts, as `serde_json` does.

@@ -1,4 +1,4 @@
-//! Values are read as `serde_json` reads them, and the errors do not quote them.
+//! Values are read as `serde_json` reads them, but for tables, and the errors do not quote them.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -81,7 +81,7 @@ fn values_are_read_as_serde_json_reads_them() {
     same_as_json::<Value>(&kinds);
     let accounts = kinds.map(|kind| json!({ "user": "a", "kind": kind, "pair": [-1, true], "weight": 2 }));
     same_as_json::<Account>(&accounts);
-    same_as_json::<Account>(&[json!({ "user": "a", "more": 1 }), json!({}), json!({ "port": 70_000 })]);
+    same_as_json::<Account>(&[json!({ "user": "a", "more": 1 }), json!({}), json!("a"), json!({ "port": 70_000 })]);
     same_as_json::<OneOrMany>(&[json!("a"), json!(["a"]), json!([1]), json!({ "inner": { "7": "plain" } })]);
     let keys = [json!({ "1": 1, "2": 2 }), json!({ "-1": 1 }), json!({ "plain": 1 }), json!({ "true": 1 }), json!({})];
     same_as_json::<BTreeMap<u16, u8>>(&keys);
@@ -93,15 +93,24 @@ fn values_are_read_as_serde_json_reads_them() {
     same_as_json::<u128>(&[json!(1), json!(-1), json!(u64::MAX)]);
 }
 
-/// `serde_json` takes the items of a list for the members of a struct, in an order that nobody has written down.
+/// serde takes a list of a struct's members in their order, which nobody means who writes one.
 #[test]
 fn a_list_is_no_table() {
-    let list = json!(["a", "secret"]);
-    assert_eq!(serde_json::from_value::<Account>(list.clone()).unwrap().user, "a");
-    let error = shape::from_value::<Account>(list.clone()).unwrap_err();
-    assert_eq!((error.key(), &*error.to_string()), ("", "invalid type: sequence, expected struct Account"));
-    let error = shape::from_value::<BTreeMap<String, Vec<Account>>>(json!({ "accounts": [list] })).unwrap_err();
-    assert_eq!(error.key(), "accounts[0]");
+    for value in [json!(["a"]), json!([]), json!(["a", "b", 1, "plain", 1, [1, true]])] {
+        let error = shape::from_value::<Account>(value.clone()).unwrap_err();
+        assert_eq!(error.to_string(), "invalid type: sequence, expected struct Account", "{value}");
+    }
+    let error = shape::from_value::<Kind>(json!({ "sized": [1] })).unwrap_err();
+    assert_eq!(
+        (error.key(), &*error.to_string()),
+        ("sized", "invalid type: sequence, expected struct variant Kind::Sized")
+    );
+    let error = shape::from_value::<Vec<Account>>(json!([{ "user": "a" }, ["b"]])).unwrap_err();
+    assert_eq!((error.key(), &*error.to_string()), ("[1]", "invalid type: sequence, expected struct Account"));
+    for (value, is) in [(json!({}), "map"), (json!(null), "null"), (json!(1.5), "floating point number")] {
+        let error = shape::from_value::<Vec<u8>>(value).unwrap_err().to_string();
+        assert_eq!(error, format!("invalid type: {is}, expected a sequence"));
+    }
 }
 
 #[test]

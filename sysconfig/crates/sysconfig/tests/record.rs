@@ -141,7 +141,10 @@ fn other_process() {
             }
         }
         Some("beside the service") => beside_the_service(),
-        Some("two without a directory") => two_without_a_directory(),
+        Some("two without a directory") => {
+            two_without_a_directory();
+            a_directory_that_comes_with_a_record();
+        }
         _ => (),
     }
 }
@@ -240,6 +243,33 @@ fn two_without_a_directory() {
     stays.wait_for("health", |daemon| daemon.problems().is_empty());
     assert!(disk.join("state/journal.jsonl").exists());
     stays.stop();
+}
+
+/// What the daemon remembers is not what is there, so it ends, and the next one reads it.
+fn a_directory_that_comes_with_a_record() {
+    let mut bench = Bench::new();
+    let disk = bench.path("disk");
+    for directory in ["disk", "other/state"] {
+        std::fs::create_dir_all(bench.path(directory)).unwrap();
+    }
+    let open = r#"{"kind":"intent","sequence":7,"at_unix_ms":1,"plugin":"x","plan":"00","step":{"id":"1","action":"set","resource":"a","summary":"set a"}}"#;
+    std::fs::write(bench.path("other/state/journal.jsonl"), format!("{open}\n")).unwrap();
+    sh(&format!("mount -t tmpfs -o ro,mode=755 tmpfs {}", disk.display()));
+    bench.state = disk.join("state");
+    let mut daemon = bench.start();
+    assert!(is_told(&daemon, "what came of steps is not remembered"), "{:?}", daemon.problems());
+    sh(&format!("mount --bind {} {}", bench.path("other").display(), disk.display()));
+    assert_eq!(daemon.wait().code(), Some(1));
+    let said = bench.log();
+    assert!(said.contains("another sysconfig has written into") && said.contains("start it again"), "{said}");
+    assert_eq!(bench.text("other/state/journal.jsonl").unwrap(), format!("{open}\n"), "nothing was written");
+    let daemon = bench.start();
+    let problems = daemon.problems();
+    assert!(
+        problems.iter().any(|problem| problem.starts_with("plugin x: ") && problem.ends_with("set a")),
+        "{problems:?}"
+    );
+    daemon.stop();
 }
 
 fn beside_the_service() {

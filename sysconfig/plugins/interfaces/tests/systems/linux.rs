@@ -4,7 +4,7 @@ use crate::support::{Fixture, config};
 use std::fs;
 use sysconfig_platform::fake::linux::Machine;
 use sysconfig_platform::fake::linux::network::{Network, Server};
-use sysconfig_platform::stack::LinuxAddress;
+use sysconfig_platform::stack::{LinuxAddress, LinuxRoute};
 use sysconfig_plugin::Outcome;
 
 pub(crate) fn machine() -> Fixture<Machine> {
@@ -286,7 +286,7 @@ fn what_is_undone_has_its_routes_again() {
         fixture.converge(&wanted(addresses[before]));
         let look = |fixture: &Fixture<Machine>| {
             let mut routes: Vec<_> = fixture.machine.network(|network| network.routes.clone());
-            routes.retain(|known| known.may_be_ours());
+            routes.retain(LinuxRoute::may_be_ours);
             routes.sort_by_key(|known| known.route.to_string());
             (shown(fixture), routes)
         };

@@ -130,7 +130,8 @@ check_space() {
 }
 
 has_space() {
-	free=$(df -Pk -- "$1" | awk 'END { print int($4 / 1048576) }') || return
+	free=$(df -Pk -- "$1" | awk 'END { print int($4 / 1048576) }')
+	[ -n "$free" ] || { say "nobody says how much room $1 has" && return 1; }
 	[ "$free" -ge "$2" ] && return
 	say "$1 has $free GiB free, and the tests want $2"
 	return 1

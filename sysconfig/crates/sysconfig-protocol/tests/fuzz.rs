@@ -35,23 +35,16 @@ fn reports() -> Vec<Vec<u8>> {
 /// Reads `value` as `T` in both ways that this project reads; what is understood can be said again.
 fn read_as<T: Serialize + DeserializeOwned>(value: &Value) {
     let theirs = serde_json::from_value::<T>(value.clone()).ok();
-    let ours = shape::from_value::<T>(value.clone()).ok();
+    let ours = shape::from_value::<T>(value.clone());
+    // Theirs takes a list for a struct.
+    let is_refused_list = ours.as_ref().is_err_and(|error| error.to_string().starts_with("invalid type: sequence, "));
+    let ours = ours.ok();
     let written = |typed: Option<T>| typed.map(|typed| serde_json::to_value(typed).unwrap());
     let (theirs, ours) = (written(theirs), written(ours));
-    // Theirs takes a list for a struct.
-    let is_refused_list = ours.is_none() && has_list(value);
     assert!(theirs == ours || is_refused_list, "{} of {value}: {theirs:?}, {ours:?}", std::any::type_name::<T>());
     if let Some(written) = ours {
         let again = shape::from_value::<T>(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(again).unwrap(), written);
-    }
-}
-
-fn has_list(value: &Value) -> bool {
-    match value {
-        Value::Array(_) => true,
-        Value::Object(members) => members.values().any(has_list),
-        _ => false,
     }
 }
 

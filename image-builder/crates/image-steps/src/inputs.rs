@@ -1,8 +1,8 @@
 //! Content hashes of the host's files, for cache keys.
 //!
 //! Hashing a base of several hundred megabytes takes longer than everything else in a build
-//! that has nothing to do, so a hash is remembered together with the file's identity: device,
-//! inode, size, and both times with nanoseconds. A file that changed keeps none of that.
+//! that has nothing to do, so a hash is remembered together with the file's identity:
+//! inode, size, and both times with nanoseconds. A file that changed does not keep all of that.
 
 use image_tree::{BlobHash, Store, StoreError};
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,10 @@ use std::thread;
 const SMALL_BYTES: u64 = 64 * 1024;
 
 /// What tells a file from the same path with other content.
+///
+/// The number of the device is not among it: a file system like ZFS, btrfs or NFS has another one each time it is mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileIdentity {
-    device: u64,
     inode: u64,
     size: u64,
     modified: (i64, i64),
@@ -34,7 +35,6 @@ impl FileIdentity {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
         Ok(Self {
-            device: metadata.dev(),
             inode: metadata.ino(),
             size: metadata.size(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),

@@ -40,6 +40,10 @@ pub struct Config {
     pub overlay_of: Option<ImageIdentity>,
     /// The firmware that the variables belong to.
     pub firmware: Option<Firmware>,
+    /// Whether libvirt is still to throw away the variables of its own, which are about an earlier disk. Earlier versions did
+    /// not write it down.
+    #[serde(default)]
+    pub reset_nvram: bool,
 }
 
 /// A host directory offered to the guest over virtio-9p.

@@ -141,17 +141,19 @@ impl Vm {
         self.warn_of_exposure(config.share.as_ref(), progress);
         self.prepare_overlay(&mut config, &image, options, progress)?;
         config.ssh_port = Some(description.ssh_port);
+        config.reset_nvram |= !self.directory().domain().exists();
         config.store(self.directory())?;
         let argv = ["virsh", "--connect", CONNECTION, "start", &self.domain_name()].map(str::to_owned).to_vec();
         let record = self.record_foreign(Hypervisor::Libvirt, argv, &description)?;
-        let is_known = self.directory().domain().exists();
         write_file(&self.directory().domain(), domain.as_bytes())?;
         let started = Instant::now();
-        if let Err(error) = self.start_in_libvirt(is_known) {
+        if let Err(error) = self.start_in_libvirt(config.reset_nvram) {
             // What went wrong with the start is what counts.
             let _ = self.take_back_settings(&config, before);
             return Err(error);
         }
+        config.reset_nvram = false;
+        config.store(self.directory())?;
         // From here on libvirt says that the machine runs.
         drop(locks);
         progress.note(&format!("libvirt runs {}", self.domain_name()));

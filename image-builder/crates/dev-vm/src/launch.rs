@@ -104,8 +104,8 @@ impl Vm {
         let Some(before) = before else {
             return remove_file(&self.directory.config());
         };
-        let Config { image, overlay_of, firmware, ssh_port, .. } = refused.clone();
-        Config { image, overlay_of, firmware, ssh_port, ..before }.store(&self.directory)
+        let Config { image, overlay_of, firmware, reset_nvram, ssh_port, .. } = refused.clone();
+        Config { image, overlay_of, firmware, reset_nvram, ssh_port, ..before }.store(&self.directory)
     }
 
     /// Removes what a killed hypervisor left behind; the caller holds the lock that says that none runs.
@@ -142,6 +142,7 @@ impl Vm {
             ssh_port: remembered.and_then(|saved| saved.ssh_port),
             overlay_of: remembered.and_then(|saved| saved.overlay_of.clone()),
             firmware: remembered.and_then(|saved| saved.firmware.clone()),
+            reset_nvram: remembered.is_none_or(|saved| saved.reset_nvram),
         };
         Ok((config, image))
     }
@@ -193,9 +194,9 @@ impl Vm {
         overlay::create_on_image(&self.directory, image)?;
         config.overlay_of = Some(image.clone());
         config.firmware = None;
+        // libvirt keeps variables of its own, and throws them away at its next start of the machine.
+        config.reset_nvram = true;
         remove_file(&self.directory.firmware_variables())?;
-        // libvirt keeps variables of its own, and is told to throw them away when it is handed the machine anew.
-        remove_file(&self.directory.domain())?;
         remove_file(&self.directory.known_hosts())?;
         // Written at once: an overlay whose image is not known would have to be thrown away.
         Ok(config.store(&self.directory)?)

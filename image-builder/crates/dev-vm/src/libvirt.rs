@@ -37,11 +37,11 @@ impl Vm {
         }
     }
 
-    /// Hands the domain to libvirt and starts it. What an earlier machine of this name has left of the firmware's variables is
-    /// thrown away, unless this one `is_known` to libvirt (8.1.0, and the machine's network needs 9.0.0).
-    pub(crate) fn start_in_libvirt(&self, is_known: bool) -> Result<(), LaunchError> {
+    /// Hands the domain to libvirt and starts it. With `reset_nvram`, the firmware's variables that an earlier disk or an earlier
+    /// machine of this name has left are thrown away (libvirt 8.1.0, and the machine's network needs 9.0.0).
+    pub(crate) fn start_in_libvirt(&self, reset_nvram: bool) -> Result<(), LaunchError> {
         let (file, name) = (self.directory().domain(), self.domain_name());
-        let start: &[&str] = if is_known { &["start", &name] } else { &["start", "--reset-nvram", &name] };
+        let start: &[&str] = if reset_nvram { &["start", "--reset-nvram", &name] } else { &["start", &name] };
         let begin = || {
             virsh(&["define", "--validate", &file.to_string_lossy()])?;
             virsh(start)

@@ -34,6 +34,7 @@ impl Case {
             ssh_port: None,
             overlay_of: None,
             firmware: None,
+            reset_nvram: false,
         };
         vm.start_from_image(&mut config, &image).unwrap();
         Self { root, vm }

@@ -122,6 +122,7 @@ fn write_config(directory: &VmDirectory, image: &ImageIdentity) {
         ssh_port: None,
         overlay_of: Some(image.clone()),
         firmware: None,
+        reset_nvram: false,
     };
     config.store(directory).unwrap();
 }

@@ -23,6 +23,7 @@ define)
 start)
 	[ ! -e active ] || { echo "error: Domain is already active" >&2; exit 1; }
 	[ ! -e dies ] || exit 0
+	[ ! -e broken ] || { echo "error: internal error: no memory" >&2; exit 1; }
 	[ "$2" != --reset-nvram ] || shift
 	echo "$2" >active
 	log=$(sed -n "s/.*<log file='\([^']*\)'.*/\1/p" domain.xml)
@@ -85,10 +86,45 @@ fn a_new_disk_comes_with_new_variables_of_the_firmware() {
             scene.expect(0, Mode::Ready, &["down"]);
         }
     }
+    assert_eq!(starts(&scene), [ANEW, AGAIN, ANEW, ANEW]);
+}
+
+const ANEW: &str = "start --reset-nvram dev-vm-dev";
+const AGAIN: &str = "start dev-vm-dev";
+
+fn starts(scene: &Scene) -> Vec<String> {
     let asked = fs::read_to_string(scene.root().join("asked")).unwrap();
-    let starts: Vec<&str> = asked.lines().filter(|line| line.starts_with("start ")).collect();
-    let (anew, again) = ("start --reset-nvram dev-vm-dev", "start dev-vm-dev");
-    assert_eq!(starts, [anew, again, anew, anew]);
+    asked.lines().filter(|line| line.starts_with("start ")).map(str::to_owned).collect()
+}
+
+/// The start that failed had thrown nothing away, and the one after it kept the old variables.
+#[test]
+fn variables_are_new_until_a_start_succeeds() {
+    let scene = scene();
+    let broken = scene.root().join("broken");
+    for before in [&[][..], &["--recreate"]] {
+        fs::write(&broken, "").unwrap();
+        up(&scene, 1, before);
+        fs::remove_file(&broken).unwrap();
+        up(&scene, 0, &[]);
+        scene.expect(0, Mode::Ready, &["down"]);
+    }
+    up(&scene, 0, &[]);
+    assert_eq!(starts(&scene), [ANEW, ANEW, ANEW, ANEW, AGAIN]);
+}
+
+/// libvirt knows the domain still, and somebody can start it there.
+#[test]
+fn libvirt_is_asked_after_a_reset_too() {
+    let scene = scene();
+    up(&scene, 0, &[]);
+    scene.expect(0, Mode::Ready, &["down"]);
+    scene.expect(0, Mode::Ready, &["reset"]);
+    fs::write(scene.root().join("active"), "dev-vm-dev\n").unwrap();
+    for verb in [&["reset"][..], &["snapshot", "a"], &["up", "--recreate"]] {
+        let said = text(&scene.expect(9, Mode::Ready, verb));
+        assert!(said.contains("dev-vm down"), "{said}");
+    }
 }
 
 /// libvirt holds no lock of ours: the disk was exchanged under the running machine.

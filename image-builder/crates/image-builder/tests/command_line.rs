@@ -253,6 +253,32 @@ fn exit_statuses_are_in_help_and_manual() {
     }
 }
 
+/// Everything whose name begins as that of a page was rewritten as text.
+#[test]
+fn manual_pages_leave_alone_what_is_beside_them() {
+    let scene = Scene::new("templates");
+    let old: &[u8] = b"\xff\0\xc3\xa4";
+    std::fs::create_dir_all(scene.path("man/image-builder-x")).expect("a directory");
+    std::fs::write(scene.path("man/image-builder.old"), old).expect("written");
+    std::fs::write(scene.path("elsewhere"), old).expect("written");
+    std::os::unix::fs::symlink("../elsewhere", scene.path("man/image-builder.1")).expect("a link");
+    good(&scene.run("man --directory man"));
+    assert_eq!(std::fs::read(scene.path("man/image-builder.old")).expect("still there"), old);
+    assert_eq!(std::fs::read(scene.path("elsewhere")).expect("still there"), old);
+    assert!(scene.path("man/image-builder-x").is_dir());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(scene.path("man")).expect("a directory") {
+        let name = entry.expect("an entry").file_name().into_string().expect("a name");
+        let is_page = name.ends_with(".1");
+        assert!(!is_page || std::fs::read(scene.path("man").join(&name)).expect("a page").is_ascii(), "{name}");
+        names.push(name);
+    }
+    for page in ["image-builder.1", "image-builder-build.1", "image-builder-man.1"] {
+        assert!(names.iter().any(|name| name == page), "{names:?}");
+    }
+    assert!(!names.iter().any(|name| name.starts_with('.')), "{names:?}");
+}
+
 /// Nothing was on standard output, so that a script had to read what is for people.
 #[test]
 fn failures_speak_to_machines_too() {

@@ -38,14 +38,14 @@ pub(crate) fn man(arguments: &Man) -> Result<(), Failure> {
 
 fn write_pages(command: clap::Command, directory: &Path) -> io::Result<()> {
     std::fs::create_dir_all(directory)?;
-    clap_mangen::generate_to(command, directory)?;
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let is_ours = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"image-builder"));
-        let page = if is_ours { std::fs::read(&path)? } else { continue };
-        if !page.is_ascii() {
-            std::fs::write(&path, in_ascii(&page))?;
-        }
+    // What else is there may have names like those of pages, and is not ours to read or write.
+    let unfinished = tempfile::tempdir_in(directory)?;
+    clap_mangen::generate_to(command, unfinished.path())?;
+    for entry in std::fs::read_dir(unfinished.path())? {
+        let entry = entry?;
+        let page = std::fs::read(entry.path())?;
+        std::fs::write(entry.path(), in_ascii(&page))?;
+        std::fs::rename(entry.path(), directory.join(entry.file_name()))?;
     }
     Ok(())
 }

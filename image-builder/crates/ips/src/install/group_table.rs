@@ -77,18 +77,21 @@ impl GroupTable {
 
     /// The number of a group, which may be empty; none if there is no such group.
     pub(super) fn gid(&self, name: &str) -> Option<&str> {
-        let place = self.by_name.get(name)?.first()?;
+        self.gid_at(*self.by_name.get(name)?.first()?)
+    }
+
+    fn gid_at(&self, place: usize) -> Option<&str> {
         self.count();
-        match self.lines[*place].as_ref()? {
+        match self.lines[place].as_ref()? {
             Line::Text(text) => Line::fields(text).map(|fields| fields[2]),
             Line::Group(group) => Some(&group.gid),
         }
     }
 
-    /// The numbers of all groups.
+    /// The numbers of all groups, also those of further lines with a name that an earlier line has.
     pub(super) fn gids(&self) -> BTreeSet<String> {
-        let names = self.by_name.keys();
-        names.filter_map(|name| self.gid(name)).map(str::to_owned).collect()
+        let places = self.by_name.values().flatten();
+        places.filter_map(|place| self.gid_at(*place)).map(str::to_owned).collect()
     }
 
     /// Gives a group another number, or adds it with these members.

@@ -49,6 +49,14 @@ fn what_many_users_cost_grows_with_their_number_alone() {
     }
 }
 
+/// A new group got the number of a line that repeats a name.
+#[test]
+fn a_number_is_taken_whichever_line_has_it() {
+    let groups = GroupTable::new(&Table::new("one::1:\none::2:\n+name::3:\none::4:a\n"));
+    assert_eq!(groups.gids().iter().collect::<Vec<_>>(), ["1", "2", "4"]);
+    assert_eq!(groups.gid("one"), Some("1"));
+}
+
 #[test]
 fn lines_of_groups_keep_what_is_not_changed() {
     let text = "# comment\nroot::0:\nodd::1:,a,,b,\n+name::2:x\ntwice::3:a,a,c\nempty::4:,,\n";

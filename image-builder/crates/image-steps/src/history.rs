@@ -207,10 +207,14 @@ impl History {
                 }
             }
         }
-        for (namespace, of) in [(FINISHED_CHAIN, FINISHED), (UNFINISHED_CHAIN, UNFINISHED), (UNDER_WAY, UNFINISHED)] {
+        // What is under way goes on from an unfinished build, or repeats the finished one.
+        let belongings: [(_, &[_]); 3] =
+            [(FINISHED_CHAIN, &[FINISHED]), (UNFINISHED_CHAIN, &[UNFINISHED]), (UNDER_WAY, &[UNFINISHED, FINISHED])];
+        for (namespace, owners) in belongings {
             for record in store.records(namespace)? {
-                let history = read(of, &OutputKey(record.key.clone()), store);
-                if !history.is_some_and(|history| history.is_of_this_version()) {
+                let output = OutputKey(record.key.clone());
+                let mut histories = owners.iter().filter_map(|of| read(of, &output, store));
+                if !histories.any(|history| history.is_of_this_version()) {
                     store.record_remove(namespace, &record.key)?;
                 }
             }
@@ -442,6 +446,26 @@ mod tests {
         }
         assert_eq!(history(true).why(&[a, b], "start"), "the last build failed or was ended here");
         assert_eq!(history(true).why(&[a], "start"), "its result is not in the cache any more");
+    }
+
+    /// A build that repeats the finished one leaves no unfinished one beside it, and what it had done was forgotten.
+    #[test]
+    fn what_repeats_the_finished_build_is_kept_while_it_is_under_way() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path().join("store")).unwrap();
+        let [this, other] = ["this", "other"].map(|name| OutputKey::new("g/t", name));
+        let [this_key, other_key] = [[1; KEY_BYTES], [2; KEY_BYTES]];
+        let older = History { version: "older".to_owned(), ..history(false) };
+        for (history, key, output) in [(history(false), this_key, &this), (older, other_key, &other)] {
+            write(FINISHED, &history, output, &store).unwrap();
+            let mut under_way = UnderWay::default();
+            under_way.note(b"a1", &history, output, &store).unwrap();
+            under_way.note(&key, &history, output, &store).unwrap();
+            assert!(read(UNFINISHED, output, &store).is_none());
+        }
+        History::forget_other_versions(&store).unwrap();
+        let keys = History::all_keys(&store).unwrap();
+        assert!(keys.contains(&this_key) && !keys.contains(&other_key));
     }
 
     #[test]

@@ -75,28 +75,37 @@ pub(super) struct Qcow2File {
     tables: Mutex<BTreeMap<u64, Arc<Vec<u64>>>>,
 }
 
-impl Qcow2File {
-    pub(super) fn open(file: File, file_bytes: u64) -> Result<Self, Qcow2ReadError> {
-        let damaged = |problem| Qcow2ReadError::Damaged { problem };
+/// What the header says of the disk and of the table that leads to its clusters.
+struct Header {
+    version: u32,
+    cluster_bits: u32,
+    virtual_bytes: u64,
+    first_level_entries: u32,
+    first_level_offset: u64,
+}
+
+impl Header {
+    /// Reads the header, and refuses what is not understood.
+    fn read(file: &File, file_bytes: u64) -> Result<Self, Qcow2ReadError> {
         let unsupported = |what| Err(Qcow2ReadError::Unsupported { what });
         let mut header = [0; HEADER_V3_BYTES];
         let length = HEADER_V3_BYTES.min(usize::try_from(file_bytes).unwrap_or(usize::MAX));
-        let cut_short = |problem| Qcow2ReadError::CutShort { problem };
+        let cut_short = Qcow2ReadError::CutShort { problem: "it ends in its header" };
         if length < HEADER_V2_BYTES {
-            return Err(cut_short("it ends in its header"));
+            return Err(cut_short);
         }
-        let read = |part| move |source| Qcow2ReadError::Read { part, source };
-        file.read_exact_at(&mut header[..length], 0).map_err(read("header"))?;
+        let failed = |source| Qcow2ReadError::Read { part: "header", source };
+        file.read_exact_at(&mut header[..length], 0).map_err(failed)?;
         let version = u32_at(&header, 4);
         if !(2..=3).contains(&version) {
             return unsupported("has an unknown version");
         }
         if version == 3 && length < HEADER_V3_BYTES {
-            return Err(cut_short("it ends in its header"));
+            return Err(cut_short);
         }
         let cluster_bits = u32_at(&header, 20);
         if !(9..=21).contains(&cluster_bits) {
-            return Err(damaged("impossible cluster size"));
+            return Err(Qcow2ReadError::Damaged { problem: "impossible cluster size" });
         }
         if u64_at(&header, 8) != 0 {
             return unsupported("is an overlay of another image");
@@ -113,10 +122,22 @@ impl Qcow2File {
                 return unsupported("uses an external data file, another compression or extended tables");
             }
         }
-        let (entries, offset) = (u32_at(&header, 36), u64_at(&header, 40));
-        let virtual_bytes = u64_at(&header, 24);
-        let covered = 1_u128 << (2 * cluster_bits - 3);
-        if u128::from(entries) * covered < u128::from(virtual_bytes) {
+        Ok(Self {
+            version,
+            cluster_bits,
+            virtual_bytes: u64_at(&header, 24),
+            first_level_entries: u32_at(&header, 36),
+            first_level_offset: u64_at(&header, 40),
+        })
+    }
+
+    /// Reads the first-level table, whose tables are all there.
+    fn first_level(&self, file: &File, file_bytes: u64) -> Result<Vec<u64>, Qcow2ReadError> {
+        let damaged = |problem| Qcow2ReadError::Damaged { problem };
+        let cut_short = |problem| Qcow2ReadError::CutShort { problem };
+        let (entries, offset) = (self.first_level_entries, self.first_level_offset);
+        let covered = 1_u128 << (2 * self.cluster_bits - 3);
+        if u128::from(entries) * covered < u128::from(self.virtual_bytes) {
             return Err(damaged("its first-level table is too short for the disk"));
         }
         let bytes = u64::from(entries) * 8;
@@ -126,11 +147,21 @@ impl Qcow2File {
         if offset.checked_add(bytes).is_none_or(|end| end > file_bytes) {
             return Err(cut_short("its first-level table lies behind its end"));
         }
-        let first_level = read_table(&file, offset, entries as usize).map_err(read("first-level table"))?;
-        let is_there = |entry: &u64| (entry & OFFSET_MASK).saturating_add(1 << cluster_bits) <= file_bytes;
+        let failed = |source| Qcow2ReadError::Read { part: "first-level table", source };
+        let first_level = read_table(file, offset, entries as usize).map_err(failed)?;
+        let is_there = |entry: &u64| (entry & OFFSET_MASK).saturating_add(1 << self.cluster_bits) <= file_bytes;
         if !first_level.iter().filter(|entry| **entry != 0).all(is_there) {
             return Err(cut_short("a second-level table lies behind its end"));
         }
+        Ok(first_level)
+    }
+}
+
+impl Qcow2File {
+    pub(super) fn open(file: File, file_bytes: u64) -> Result<Self, Qcow2ReadError> {
+        let header = Header::read(&file, file_bytes)?;
+        let first_level = header.first_level(&file, file_bytes)?;
+        let Header { version, cluster_bits, virtual_bytes, .. } = header;
         let tables = Mutex::default();
         Ok(Self { file, file_bytes, virtual_bytes, cluster_bits, has_zero_clusters: version == 3, first_level, tables })
     }

@@ -7,7 +7,7 @@ use super::verify::Findings;
 use super::{InspectError, print};
 use crate::arguments::{Cat, Ls};
 use crate::failure::Failure;
-use image_tree::{Follow, ImagePath, Node, Store, StoreOptions, Tree};
+use image_tree::{Follow, ImagePath, Node, Store, StoreOptions, TarError, TarErrorKind, Tree};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -79,7 +79,7 @@ pub(super) fn check(archive: &Path, findings: &mut Findings) -> Result<(), Inspe
             let left_out = unpacked.warnings.iter().map(|warning| format!("{}, {} times", warning.kind, warning.count));
             findings.unread.extend(left_out);
         }
-        Err(InspectError::Archive { source, .. }) => {
+        Err(InspectError::Archive { source, .. }) if is_damage(source.as_ref()) => {
             let mut text = format!("archive: {source}");
             let mut cause = source.source();
             while let Some(inner) = cause {
@@ -93,13 +93,37 @@ pub(super) fn check(archive: &Path, findings: &mut Findings) -> Result<(), Inspe
     check_sum(archive, findings)
 }
 
+/// Whether the archive is to blame. Sound ones can have what is not supported, or more than is taken.
+fn is_damage(error: &(dyn std::error::Error + 'static)) -> bool {
+    match error.downcast_ref::<TarError>().map(|error| &error.kind) {
+        // What the decompression says; the others are what the system says.
+        Some(TarErrorKind::Read(source)) => {
+            matches!(source.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+        }
+        Some(kind) => matches!(
+            kind,
+            TarErrorKind::Truncated
+                | TarErrorKind::Checksum
+                | TarErrorKind::Field(_)
+                | TarErrorKind::Extended(_)
+                | TarErrorKind::NoName(_)
+                | TarErrorKind::LinkTarget { .. }
+        ),
+        None => false,
+    }
+}
+
 fn check_sum(archive: &Path, findings: &mut Findings) -> Result<(), InspectError> {
     let mut beside = archive.as_os_str().to_owned();
     beside.push(".sha256");
     let beside = PathBuf::from(beside);
-    let Ok(text) = fs::read_to_string(&beside) else {
-        findings.unread.push(format!("whether contents were changed: there is no checksum {}", beside.display()));
-        return Ok(());
+    let text = match fs::read(&beside) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            findings.unread.push(format!("whether contents were changed: there is no checksum {}", beside.display()));
+            return Ok(());
+        }
+        Err(source) => return Err(InspectError::Read { path: beside, source }),
     };
     let failed = |source| InspectError::Read { path: archive.to_owned(), source };
     let mut hasher = Sha256::new();

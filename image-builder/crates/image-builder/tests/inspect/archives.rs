@@ -70,6 +70,23 @@ fn what_is_not_in_an_archive_is_told() {
     }
 }
 
+/// It was told that there is none.
+#[test]
+fn a_checksum_that_cannot_be_read_is_not_missing() {
+    let scene = Scene::new();
+    pack(&scene, "out.tar");
+    let sum = scene.path("images/output/out.tar.sha256");
+    fs::write(&sum, b"\xff\xfe").expect("written");
+    let answer = scene.run(&["verify", "images/output/out.tar"]);
+    assert_eq!(answer.status, Some(4));
+    assert!(answer.stdout.contains("and not that of images/output/out.tar.sha256"), "{}", answer.stdout);
+    fs::remove_file(&sum).expect("removed");
+    fs::create_dir(&sum).expect("a directory");
+    let answer = scene.run(&["verify", "images/output/out.tar"]);
+    assert_eq!(answer.status, Some(1));
+    assert!(answer.stderr.contains("cannot read images/output/out.tar.sha256"), "{}", answer.stderr);
+}
+
 #[test]
 fn damage_of_an_archive_is_found() {
     let scene = Scene::new();

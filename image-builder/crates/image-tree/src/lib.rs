@@ -50,7 +50,7 @@ pub use store::{
 };
 pub use tar::{
     ReadTarOptions, TarError, TarErrorKind, TarWarning, TarWarningKind, Unpacked, WriteTarError, WriteTarOptions,
-    read_tar, write_tar,
+    is_tar_header, read_tar, write_tar,
 };
 pub use tree::{
     Change, ChangeKind, Field, Follow, FormatError, LinkId, Links, LoadError, Resolved, Statistics, Tree, TreeError,

@@ -3,11 +3,13 @@
 use super::InspectError;
 use super::difference::Difference;
 use super::long::{shown, time_text};
+use flate2::read::GzDecoder;
 use image_tree::{
-    Change, ChangeKind, Field, ImagePath, Node, NodeKind, ReadTarOptions, Store, Tree, Unpacked, diff, read_tar,
+    Change, ChangeKind, Field, ImagePath, Node, NodeKind, ReadTarOptions, Store, Tree, Unpacked, diff, is_tar_header,
+    read_tar,
 };
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 /// What is in a tar archive, plain or gzip; none if the file is something else.
@@ -41,12 +43,31 @@ pub(super) fn unpack(path: &Path, store: &Store) -> Result<Unpacked, InspectErro
     read_tar(file, store, ReadTarOptions::default()).map_err(|error| InspectError::archive(path, error))
 }
 
-/// By the magic of ustar and its successors (POSIX.1-2017, pax), or that of gzip (RFC 1952, 2.3.1).
+/// By its first header, which may be packed by gzip. What cannot be unpacked is taken for a damaged archive.
 pub(crate) fn is_archive(path: &Path) -> bool {
+    if !is_gzip(path) {
+        return head(path).is_ok_and(|head| is_tar_header(&head));
+    }
+    // An archive of nothing is a record of zeros, and those of a disk's first sectors go on.
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut head));
-    read.is_ok() && (head.starts_with(&[0x1f, 0x8b]) || head.get(257..262) == Some(b"ustar"))
+    let unpacked = File::open(path).and_then(|file| GzDecoder::new(file).take(RECORD_BYTES + 1).read_to_end(&mut head));
+    let is_empty = !head.is_empty() && head.len() as u64 <= RECORD_BYTES && head.iter().all(|byte| *byte == 0);
+    unpacked.is_err() || is_empty || is_tar_header(&head)
 }
+
+/// By its magic (RFC 1952, 2.3.1).
+pub(super) fn is_gzip(path: &Path) -> bool {
+    head(path).is_ok_and(|head| head.starts_with(&[0x1f, 0x8b]))
+}
+
+fn head(path: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    File::open(path)?.take(512).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// What tar writes at once, and pads an archive to.
+const RECORD_BYTES: u64 = 20 * 512;
 
 /// What differs between two archives; what is below something that only one of them has goes without saying.
 pub(super) fn compare(before: &Tree, after: &Tree, found: &mut Vec<Difference>) {

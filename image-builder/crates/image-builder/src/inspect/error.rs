@@ -31,6 +31,8 @@ pub(crate) enum InspectError {
     Directory { path: PathBuf, what: String },
     #[error("{what} in {} is no regular file", path.display())]
     NotRegular { path: PathBuf, what: String },
+    #[error("{} is a gzip file without a tar archive, which is not read here", path.display())]
+    Gzip { path: PathBuf },
     #[error("cannot read archive {}", path.display())]
     Archive {
         path: PathBuf,
@@ -104,6 +106,7 @@ impl InspectError {
                 Some(format!("`image-builder ls {} PATH` is all there is", path.display()))
             }
             Self::InArchive { path, .. } => Some(format!("`image-builder ls -R {}` lists all of it", path.display())),
+            Self::Gzip { .. } => Some("unpack it with `gunzip --keep`, and look into what comes out".to_owned()),
             Self::Directory { .. } => Some("`image-builder ls` lists it".to_owned()),
             _ => None,
         }

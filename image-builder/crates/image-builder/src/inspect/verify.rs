@@ -1,5 +1,6 @@
 //! `image-builder verify`: everything in an image that can be checked.
 
+use super::archive::is_gzip;
 use super::boot::Programs;
 use super::boot_walk;
 use super::image::Image;
@@ -26,6 +27,8 @@ pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {
     let mut findings = Findings::default();
     if is_archive(&arguments.image) {
         archive_files::check(&arguments.image, &mut findings)?;
+    } else if is_gzip(&arguments.image) {
+        return Err(InspectError::Gzip { path: arguments.image.clone() }.into());
     } else {
         check_image(&arguments.image, &mut findings)?;
     }

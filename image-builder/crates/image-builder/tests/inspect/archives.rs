@@ -70,6 +70,20 @@ fn what_is_not_in_an_archive_is_told() {
     }
 }
 
+/// Everything that gzip had packed was a damaged archive.
+#[test]
+fn a_packed_disk_is_no_damaged_archive() {
+    let scene = Scene::new();
+    for disk in [vec![0; 1 << 20], b"no header ".repeat(1000)] {
+        fs::write(scene.path("disk.raw"), disk).expect("written");
+        let packed = process_runner::Command::new("gzip").arg("-f").arg(scene.path("disk.raw"));
+        packed.run().expect("gzip runs");
+        let answer = scene.run(&["verify", "disk.raw.gz"]);
+        assert_eq!(answer.status, Some(1), "{}", answer.stdout);
+        assert!(answer.stderr.contains("gzip file without a tar archive"), "{}", answer.stderr);
+    }
+}
+
 /// It was told that there is none.
 #[test]
 fn a_checksum_that_cannot_be_read_is_not_missing() {

@@ -112,9 +112,14 @@ pub struct ErrorData {
     /// What the reader can do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The faults of the configuration files that are why, each with its place (admin socket).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// The faults of the configuration files that are why, each with its place (admin socket). Plugins have none to tell, so
+    /// what else one of them says under this name is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "problems_if_any")]
     pub problems: Vec<Problem>,
+}
+
+fn problems_if_any<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Problem>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
 impl ErrorObject {

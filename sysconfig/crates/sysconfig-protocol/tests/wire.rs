@@ -172,6 +172,20 @@ fn absent_and_null_members_are_told_apart() {
     assert!(matches!(unreadable, Message::Response(Response { id: None, result: Err(_) })));
 }
 
+/// The member is the daemon's, for its own clients; a plugin that was made for another reader may give it any form.
+#[test]
+fn an_error_is_read_whatever_a_plugin_gives_as_problems() {
+    for problems in ["\"text\"", "null", "7", "{\"a\":1}", "[1]", "[{\"subject\":\"x\"}]"] {
+        let line = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"no","data":{{"help":"h","problems":{problems}}}}}}}"#
+        );
+        let Message::Response(Response { result: Err(error), .. }) = Message::parse(line.as_bytes()).unwrap() else {
+            panic!("{line}");
+        };
+        assert_eq!(error, ErrorObject::new(code::FAILED, "no").help("h"), "{line}");
+    }
+}
+
 #[test]
 fn a_line_beyond_the_limit_is_noticed_before_it_ends() {
     let mut decoder = LineDecoder::with_limit(4);

@@ -6,7 +6,7 @@ use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use common::{Bench, Daemon};
 use plugin_testing::namespace::{self, sh};
 use serde_json::json;
-use sysconfig_protocol::admin::{Health, History, Ping, PluginRestart, PluginState, StepResult, UndoChange};
+use sysconfig_protocol::admin::{Confirm, Health, History, Ping, PluginRestart, PluginState, StepResult, UndoChange};
 
 fn is_told(daemon: &Daemon<'_>, what: &str) -> bool {
     daemon.problems().iter().any(|problem| problem.starts_with(&format!("state: {what}")))
@@ -68,6 +68,92 @@ fn a_record_that_is_removed_at_run_time_is_made_anew() {
     let name = daemon.status().plugins[0].name.clone();
     let restarted = daemon.request(&PluginRestart { name }).unwrap();
     assert_eq!(restarted.state, PluginState::Running, "{restarted:?}");
+    daemon.stop();
+}
+
+/// It failed until the deadline undid the change.
+#[test]
+fn a_change_is_confirmed_whose_record_was_removed() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    let key = bench.text("state/key.json");
+    std::fs::remove_dir_all(bench.path("state")).unwrap();
+    assert_eq!(daemon.request(&Confirm {}).unwrap().steps, 2);
+    assert_eq!((daemon.problems(), bench.text("state/key.json")), (Vec::new(), key));
+    daemon.kill();
+    let daemon = bench.start();
+    assert_eq!((texts(&bench), daemon.status().confirmation), (both("new"), None));
+    assert_eq!(daemon.problems(), Vec::<String>::new());
+    daemon.stop();
+}
+
+/// It was tried every two seconds for ever.
+#[test]
+fn what_is_in_force_without_steps_is_written_into_a_record_that_was_removed() {
+    for is_journal_open in [true, false] {
+        let bench = Bench::new();
+        let daemon = two_plugins(&bench);
+        let daemon = if is_journal_open {
+            daemon
+        } else {
+            daemon.stop();
+            std::fs::remove_file(bench.path("state/journal.jsonl")).unwrap();
+            std::fs::create_dir(bench.path("state/journal.jsonl")).unwrap();
+            bench.start()
+        };
+        std::fs::remove_dir_all(bench.path("state")).unwrap();
+        for name in ["a", "b"] {
+            std::fs::write(bench.path(name), "new").unwrap();
+        }
+        want(&bench, "new");
+        let report = daemon.apply();
+        assert!(report.is_success() && report.plugins.iter().all(|plugin| plugin.steps.is_empty()), "{report:?}");
+        let is_there = |name| bench.path("state").join(name).exists();
+        daemon.wait_for("the record", |daemon| {
+            ["applied.json", "key.json"].into_iter().all(is_there) && daemon.problems().is_empty()
+        });
+        daemon.stop();
+    }
+}
+
+/// The daemon ended, and said that it was another one's.
+#[test]
+fn something_in_the_place_of_the_state_directory_ends_nobody() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    std::fs::remove_dir_all(bench.path("state")).unwrap();
+    std::fs::write(bench.path("state"), "in the way").unwrap();
+    want(&bench, "new");
+    let step = daemon.apply().plugins[0].steps[0].clone();
+    let error = step.error.unwrap().message;
+    assert!(step.result == StepResult::Failed && error.contains("cannot prepare directory"), "{error}");
+    assert!(is_told(&daemon, "what is in force is not remembered"), "{:?}", daemon.problems());
+    assert_eq!((texts(&bench), bench.text("state").as_deref()), (both("old"), Some("in the way")));
+    std::fs::remove_file(bench.path("state")).unwrap();
+    daemon.wait_for("the record", |daemon| !is_told(daemon, ""));
+    assert!(daemon.apply().is_success());
+    assert_eq!(texts(&bench), both("new"));
+    daemon.stop();
+}
+
+/// A second daemon would have had the directory for itself, beside the first.
+#[test]
+fn a_lock_that_was_removed_is_taken_again_and_one_in_place_is_kept() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    for (file, text) in [("lock", "one"), ("journal.jsonl", "two")] {
+        std::fs::remove_file(bench.path("state").join(file)).unwrap();
+        want(&bench, text);
+        assert!(daemon.apply().is_success());
+        assert_eq!((texts(&bench), daemon.problems()), (both(text), Vec::new()));
+        let mut other = Bench::new();
+        other.state = bench.path("state");
+        let status = other.command().status().unwrap();
+        let said = other.log();
+        assert!(status.code() == Some(1) && said.contains("another sysconfig runs already as"), "{said}");
+    }
     daemon.stop();
 }
 
@@ -261,7 +347,7 @@ fn a_directory_that_comes_with_a_record() {
     sh(&format!("mount --bind {} {}", bench.path("other").display(), disk.display()));
     assert_eq!(daemon.wait().code(), Some(1));
     let said = bench.log();
-    assert!(said.contains("another sysconfig has written into") && said.contains("start it again"), "{said}");
+    assert!(said.contains("is not what this sysconfig found there") && said.contains("start it again"), "{said}");
     assert_eq!(bench.text("other/state/journal.jsonl").unwrap(), format!("{open}\n"), "nothing was written");
     let daemon = bench.start();
     let problems = daemon.problems();

@@ -231,6 +231,7 @@ impl Engine {
 
     /// The change that waits is to stay.
     pub(super) fn confirm(&mut self) -> Result<ConfirmReport, ErrorObject> {
+        self.see_to_record();
         if self.confirming.state.is_being_undone() {
             let message = "it is too late to confirm the change: it is being undone";
             return Err(ErrorObject::new(code::NOTHING_TO_CONFIRM, message).help("sysconfigctl status"));

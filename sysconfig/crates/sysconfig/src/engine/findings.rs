@@ -98,7 +98,7 @@ impl Engine {
             Finding::Late(findings) => {
                 self.awaits_first_look = false;
                 self.start_all(findings);
-                self.store.collect();
+                self.collect_copies();
             }
             Finding::ConfigChanged { seen } => self.config_changed(seen),
         }
@@ -207,6 +207,6 @@ impl Engine {
             // Nobody has asked for these steps, so an event must not bring them about either.
             managed.only_planned |= !managed.owes_apply && managed.pending > 0;
         }
-        self.store.collect();
+        self.collect_copies();
     }
 }

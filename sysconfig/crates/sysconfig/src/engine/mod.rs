@@ -162,7 +162,7 @@ impl Engine {
         if !self.confirming.is_waiting() {
             self.act_on_news();
         }
-        self.store.collect();
+        self.collect_copies();
         self.is_ready = true;
         self.publish();
         // A service that is stopped while it starts never was ready.

@@ -102,7 +102,7 @@ impl Engine {
         self.state.ensure().map_err(|error| {
             let source = std::io::Error::other(chain(&error));
             let failed = StateError::new("use", self.state.directory(), source);
-            if !error.is_of_full_or_read_only_disk() {
+            if error.is_of_another() {
                 self.dispossessed = Some(error);
                 self.stop.request();
             }
@@ -165,19 +165,26 @@ impl Engine {
         self.note_written(Part::Journal, written);
     }
 
-    /// Writes all of the record again where somebody has removed or replaced it while the daemon runs: a step needs one that
-    /// is found.
+    /// Writes all of the record again where somebody has removed or replaced it while the daemon runs: a step, and a
+    /// confirmation, need one that is found.
     pub(super) fn see_to_record(&mut self) {
-        if self.journal.is_in_place() {
+        if self.journal.is_in_place() && !self.state.is_lost() {
             return;
         }
         let directory = self.state.directory().display();
         self.log.warn(SELF, format!("the record in {directory} was removed or replaced, and is made anew"));
         self.journal.let_go();
-        self.state.let_go();
+        self.state.let_go_of_lost();
         self.fingerprints.is_new = true;
         self.store_confirmation();
         self.store_applied();
+    }
+
+    /// Removes the private copies that nobody needs; those of a directory that is not this daemon's are not its to judge.
+    pub(super) fn collect_copies(&self) {
+        if self.state.is_whole() {
+            self.store.collect();
+        }
     }
 
     /// Tries again what could not be written, when its time has come.
@@ -185,6 +192,7 @@ impl Engine {
         if self.unwritten.again.is_none_or(|at| at > Instant::now()) {
             return;
         }
+        self.see_to_record();
         for (part, _) in self.unwritten.parts.clone() {
             match part {
                 // It comes behind that.

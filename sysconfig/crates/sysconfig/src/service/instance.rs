@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use sysconfig_protocol::admin::DEFAULT_SOCKET;
 
+use crate::state;
+
+/// The lock file's name.
+const FILE: &str = "lock";
+
 /// The daemon cannot have its directories for itself.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,8 +45,12 @@ pub enum InstanceError {
         #[source]
         source: std::io::Error,
     },
-    /// Another daemon has used the directory while this one could not lock it.
-    #[error("another sysconfig has written into {} while this one could not", path.display())]
+    /// The directory has become another one, or another daemon has used it, while this one could not lock it.
+    #[error(
+        "what is in {} is not what this sysconfig found there: another one has written into it, or another file system \
+         was mounted",
+        path.display()
+    )]
     Overtaken {
         /// The directory.
         path: PathBuf,
@@ -68,6 +77,14 @@ impl InstanceError {
         }
     }
 
+    /// Whether it is because of another daemon or user, or of a record that another daemon has written.
+    pub fn is_of_another(&self) -> bool {
+        match self {
+            Self::ForeignDirectory { .. } | Self::Overtaken { .. } | Self::RunsAlready { .. } => true,
+            Self::Directory { .. } | Self::Lock { .. } => false,
+        }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
         match self {
@@ -86,7 +103,14 @@ impl InstanceError {
 /// The proof that no other daemon uses a directory, until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct InstanceLock {
-    _file: File,
+    file: File,
+}
+
+impl InstanceLock {
+    /// Whether whoever locks the directory now meets this lock.
+    pub(super) fn is_of(&self, directory: &Path) -> bool {
+        state::is_found(&self.file, &directory.join(FILE))
+    }
 }
 
 /// Waits until the plugins of an earlier daemon are gone, and answers the file that shows the same to the next one.
@@ -142,6 +166,9 @@ pub fn prepare_directory(path: &Path) -> Result<(), InstanceError> {
         _ => (),
     }
     let metadata = std::fs::metadata(path).map_err(error)?;
+    if !metadata.is_dir() {
+        return Err(error(std::io::ErrorKind::NotADirectory.into()));
+    }
     let is_private = metadata.permissions().mode() & 0o7777 == 0o700;
     let ours = rustix::process::geteuid().as_raw();
     if metadata.uid() != ours {
@@ -162,7 +189,7 @@ pub fn prepare_directory(path: &Path) -> Result<(), InstanceError> {
 ///
 /// When another daemon has it.
 pub fn lock_directory(directory: &Path) -> Result<InstanceLock, InstanceError> {
-    let path = directory.join("lock");
+    let path = directory.join(FILE);
     let lock_error = |source| InstanceError::Lock { path: path.clone(), source };
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
     let mut file = options.map_err(lock_error)?;
@@ -175,19 +202,19 @@ pub fn lock_directory(directory: &Path) -> Result<InstanceLock, InstanceError> {
     }
     // The number is only for the message of a second daemon, and a full disk is no reason to do without one.
     let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    Ok(InstanceLock { _file: file })
+    Ok(InstanceLock { file })
 }
 
 /// A lock that another daemon's is in the way of, where none can be had that keeps the next one out. None without a file.
 pub(super) fn lock_to_read(directory: &Path) -> Result<Option<InstanceLock>, InstanceError> {
-    let path = directory.join("lock");
+    let path = directory.join(FILE);
     let Ok(mut file) = File::open(&path) else { return Ok(None) };
     match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockShared) {
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => {
             Err(InstanceError::RunsAlready { holder: holder(&mut file), path })
         }
         // Whatever else it says: there is nothing to be had.
-        _ => Ok(Some(InstanceLock { _file: file })),
+        _ => Ok(Some(InstanceLock { file })),
     }
 }
 
@@ -208,7 +235,7 @@ pub fn refuse_beside_service(run_directory: &Path) -> Result<(), InstanceError> 
     match UnixStream::connect(socket) {
         Err(_) => Ok(()),
         Ok(_) => {
-            let holder = File::open(directory.join("lock")).ok().and_then(|mut file| holder(&mut file));
+            let holder = File::open(directory.join(FILE)).ok().and_then(|mut file| holder(&mut file));
             Err(InstanceError::RunsAlready { path: directory.to_owned(), holder })
         }
     }

@@ -20,7 +20,7 @@ pub struct StateLease {
 #[derive(Debug)]
 enum Hold {
     /// No other daemon reads or writes it.
-    Whole { _lock: InstanceLock },
+    Whole { lock: InstanceLock },
     /// Nothing may be written. The lock, where there is one, shows another daemon that somebody is here.
     ToRead { lock: Option<InstanceLock>, found: Vec<Option<Identity>> },
 }
@@ -37,7 +37,7 @@ impl StateLease {
     /// When another daemon has it, or it cannot be used for other reasons.
     pub fn take(directory: &Path) -> Result<(Self, Option<InstanceError>), InstanceError> {
         let (hold, trouble) = match prepare_directory(directory).and_then(|()| lock_directory(directory)) {
-            Ok(lock) => (Hold::Whole { _lock: lock }, None),
+            Ok(lock) => (Hold::Whole { lock }, None),
             Err(error) if error.is_of_full_or_read_only_disk() => {
                 let lock = lock_to_read(directory)?;
                 (Hold::ToRead { lock, found: identities(directory) }, Some(error))
@@ -52,17 +52,31 @@ impl StateLease {
         &self.directory
     }
 
-    /// Lets go of a directory that somebody has removed or replaced: what is there now is to be [taken](Self::ensure) first.
-    pub fn let_go(&mut self) {
-        self.hold = Hold::ToRead { lock: None, found: identities(&self.directory) };
+    /// Whether it was this daemon's, and somebody has removed or replaced it since: the lock keeps nobody away that nobody
+    /// finds.
+    pub fn is_lost(&self) -> bool {
+        matches!(&self.hold, Hold::Whole { lock } if !lock.is_of(&self.directory))
+    }
+
+    /// Whether it is this daemon's, and nobody else's.
+    pub fn is_whole(&self) -> bool {
+        matches!(&self.hold, Hold::Whole { lock } if lock.is_of(&self.directory))
+    }
+
+    /// Lets go of a directory that was [lost](Self::is_lost): what is there now is to be [taken](Self::ensure) first.
+    pub fn let_go_of_lost(&mut self) {
+        // Where only a file of the record was removed, nobody else may come in between.
+        if self.is_lost() {
+            self.hold = Hold::ToRead { lock: None, found: identities(&self.directory) };
+        }
     }
 
     /// Takes the whole of it where that was not possible before; without, nothing is to be written.
     ///
     /// # Errors
     ///
-    /// When that is [not possible yet](InstanceError::is_of_full_or_read_only_disk), or when it has become another
-    /// daemon's, which is a reason to end.
+    /// When that is not possible yet, or when it has become [another's](InstanceError::is_of_another), which is a reason to
+    /// end.
     pub fn ensure(&mut self) -> Result<(), InstanceError> {
         let Hold::ToRead { lock, found } = &mut self.hold else { return Ok(()) };
         // A record lock ends as soon as any descriptor of its file is closed, so the old one goes before the new one comes.
@@ -73,10 +87,12 @@ impl StateLease {
                 *lock = read;
                 trouble.map_or(Ok(()), Err)
             }
-            Hold::Whole { .. } if identities(&self.directory) != *found => {
-                Err(InstanceError::Overtaken { path: self.directory.clone() })
-            }
             whole @ Hold::Whole { .. } => {
+                let now = identities(&self.directory);
+                // A daemon leaves a record, so nobody has written where there is none.
+                if now != *found && now.iter().any(Option::is_some) {
+                    return Err(InstanceError::Overtaken { path: self.directory.clone() });
+                }
                 self.hold = whole;
                 Ok(())
             }
@@ -91,4 +107,38 @@ fn identities(directory: &Path) -> Vec<Option<Identity>> {
         Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
     };
     state::FILES.iter().map(identity).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lost_is_taken_again_unless_somebody_has_written_there() {
+        let directory = tempfile::tempdir().unwrap();
+        for (left, is_overtaken) in [(Some("mine"), false), (None, false), (Some("another's"), true)] {
+            let path = directory.path().join(format!("{left:?}"));
+            let (mut lease, trouble) = StateLease::take(&path).unwrap();
+            assert!(trouble.is_none() && lease.is_whole() && !lease.is_lost());
+            std::fs::write(path.join("applied.json"), "mine").unwrap();
+            lease.let_go_of_lost();
+            assert!(lease.is_whole(), "it was not lost");
+            std::fs::remove_file(path.join("lock")).unwrap();
+            assert!(lease.is_lost() && !lease.is_whole());
+            lease.let_go_of_lost();
+            std::fs::create_dir(path.join("lock")).unwrap();
+            let error = lease.ensure().unwrap_err();
+            assert!(!error.is_of_another(), "it may be gone soon: {error}");
+            std::fs::remove_dir(path.join("lock")).unwrap();
+            match left {
+                None => std::fs::remove_dir_all(&path).unwrap(),
+                Some("mine") => (),
+                Some(other) => std::fs::write(path.join("applied.json"), other).unwrap(),
+            }
+            match lease.ensure() {
+                Ok(()) => assert!(!is_overtaken && lease.is_whole(), "{left:?}"),
+                Err(error) => assert!(is_overtaken && error.is_of_another(), "{left:?}: {error}"),
+            }
+        }
+    }
 }

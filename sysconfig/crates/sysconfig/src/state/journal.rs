@@ -6,9 +6,9 @@
 
 mod replay;
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -200,14 +200,9 @@ impl Journal {
     }
 
     /// Whether its lines are where somebody finds them: of a directory that was removed or replaced meanwhile only a file
-    /// without a name is left.
+    /// without a name is left. One that is not open has none there.
     pub fn is_in_place(&self) -> bool {
-        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
-        let Some(file) = &self.file else { return true };
-        match (file.metadata(), std::fs::metadata(&self.path)) {
-            (Ok(open), Ok(named)) => identity(open) == identity(named),
-            _ => false,
-        }
+        self.file.as_ref().is_none_or(|file| super::is_found(file, &self.path))
     }
 
     /// The next line opens it anew.

@@ -15,9 +15,9 @@ pub mod journal;
 mod stored;
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -165,6 +165,15 @@ pub fn replace_file(path: &Path, contents: &[u8]) -> Result<(), StateError> {
         .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
         .map_err(error)?;
     sync_directory(path).map_err(error)
+}
+
+/// Whether an open file is the one that is found by this name. One that cannot be looked at now is not taken for another.
+pub(crate) fn is_found(file: &File, path: &Path) -> bool {
+    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    match std::fs::metadata(path) {
+        Ok(named) => file.metadata().is_ok_and(|open| identity(open) == identity(named)),
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
 }
 
 /// Makes the directory entry of a file durable.

@@ -72,8 +72,8 @@ struct Planner<'a> {
     after_leases: Vec<Step>,
     /// Clients that are ended, which takes their addresses away.
     released: BTreeSet<(String, Family)>,
-    /// Networks whose addresses go, and routes over their gateways with them.
-    removed: Vec<IpNet>,
+    /// Addresses that go, by the number of the link.
+    removed: Vec<(u32, IpNet)>,
 }
 
 impl Planner<'_> {
@@ -115,8 +115,9 @@ impl Planner<'_> {
                 let Some(previous) = client.clone().filter(|_| wanted.is_none()) else { continue };
                 self.released.insert((link.clone(), family));
                 let index = self.index(link);
-                let leased = self.state.addresses.iter().filter(|known| Some(known.index) == index);
-                self.removed.extend(leased.filter(|known| lease::is_leased(known, family)).map(|known| known.address));
+                let here = self.state.addresses.iter().filter(|known| Some(known.index) == index);
+                let leased = here.filter(|known| lease::is_leased(known, family));
+                self.removed.extend(leased.map(|known| (known.index, known.address)));
                 let change = Change::Release { link: link.clone(), family, previous };
                 let summary = format!("end {family} on {link}");
                 self.steps.push(Step::new("stop", format!("dhcpcd on {link}"), summary, Risk::Disruptive, change));
@@ -130,7 +131,7 @@ impl Planner<'_> {
             if is_wanted || !self.has_address(link, *address) {
                 continue;
             }
-            self.removed.push(*address);
+            self.removed.extend(self.index(link).map(|index| (index, *address)));
             let change = Change::DeleteAddress { link: link.clone(), address: *address };
             let step = Step::new(
                 "delete",

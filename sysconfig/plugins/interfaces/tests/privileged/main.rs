@@ -46,6 +46,8 @@ fn other_process() {
         ("another_default_route", routes::another_default_route),
         ("advertised_router", routes::beside_an_advertised_router),
         ("without_a_gateway", routes::without_a_gateway),
+        ("routes_with_addresses", routes::with_the_addresses_that_go),
+        ("route_that_stays", routes::of_somebody_else_that_stays),
         ("examples", examples::with_dhcpcd),
         ("confirmation", daemon::the_connection_comes_back),
         ("no_lease_of_the_daemon", daemon::a_lease_that_never_comes_blocks_nothing),
@@ -114,6 +116,8 @@ privileged! {
     privileged_default_route_of_somebody_else => "another_default_route";
     privileged_configured_router_beside_an_advertised_one => "advertised_router";
     privileged_routes_without_a_gateway => "without_a_gateway";
+    privileged_routes_go_only_with_the_last_address => "routes_with_addresses";
+    privileged_route_that_the_kernel_keeps_is_in_the_way => "route_that_stays";
     privileged_examples_of_the_document => "examples";
     privileged_unconfirmed_change_is_undone => "confirmation";
     privileged_networkd_unconfirmed_change_is_undone => "confirmation_with_networkd";

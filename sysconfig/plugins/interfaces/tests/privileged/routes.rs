@@ -1,6 +1,7 @@
 //! Routes beside those of others.
 
 use crate::world::{NOTHING, build, config, converge, eventually, plugin, reaches, serve, sh};
+use sysconfig_plugin::Outcome;
 
 const GATEWAY: &str =
     "[[network.interface]]\nmatch = { name = \"eth0\" }\naddresses = [\"192.0.2.10/24\"]\ngateway = \"192.0.2.1\"\n";
@@ -86,4 +87,62 @@ pub(crate) fn without_a_gateway() {
         assert_eq!(sh("ip route show default"), "", "{help}");
     }
     converge(&mut harness, GATEWAY);
+}
+
+/// The kernel takes routes off with the last IPv4 address of a link, and with no other one. Those that it keeps are left alone: a
+/// machine that is reached over them stays so. Judged before the steps and after they are undone.
+pub(crate) fn with_the_addresses_that_go() {
+    build();
+    let all = "ip -4 route show proto static; ip -6 route show proto static";
+    let mut harness = plugin();
+    for (before, after, gateway, is_taken_off) in [
+        ("192.0.2.10/24\", \"10.0.0.5/24", "192.0.2.10/24\", \"10.0.0.6/24", "192.0.2.1", false),
+        ("192.0.2.10/24\", \"10.0.0.5/24", "192.0.2.10/24\", \"10.0.0.6/24", "10.0.0.1", false),
+        ("10.0.0.5/24", "10.0.0.6/24", "10.0.0.1", true),
+        ("2001:db8::5/64", "2001:db8::6/64", "2001:db8::1", false),
+    ] {
+        let with = |addresses: &str| {
+            format!(
+                "[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [\"{addresses}\"]\n\
+                 gateway = \"{gateway}\"\n"
+            )
+        };
+        converge(&mut harness, &with(before));
+        let present = sh(all);
+        assert!(present.contains(&format!("default via {gateway} dev eth0")), "{present}");
+        harness.configure(config(&with(after)));
+        let steps = harness.converge().unwrap().steps;
+        assert_eq!(harness.plan().unwrap(), []);
+        assert_eq!(sh(all), present, "{before} to {after}");
+        let summaries: Vec<_> = steps.iter().map(|(step, _)| &*step.summary).collect();
+        let touches = summaries.iter().any(|summary| summary.contains("the route"));
+        assert_eq!(touches, is_taken_off, "{summaries:?}");
+        for (step, outcome) in steps.iter().rev() {
+            // As the daemon does it: what was so already is not undone.
+            if *outcome == Outcome::Changed {
+                harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+            }
+        }
+        assert_eq!(sh(all), present, "{after} undone");
+        harness.configure(config(&with(before)));
+        assert_eq!(harness.plan().unwrap(), []);
+        converge(&mut harness, NOTHING);
+        assert_eq!(sh(all), "", "{after}");
+    }
+}
+
+/// A route of somebody else's that the kernel keeps is in the way as before.
+pub(crate) fn of_somebody_else_that_stays() {
+    build();
+    let mut harness = plugin();
+    let with = |address: &str, gateway: &str| {
+        format!(
+            "[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [\"192.0.2.10/24\"{address}]\n{gateway}"
+        )
+    };
+    converge(&mut harness, &with(", \"10.0.0.5/24\"", ""));
+    sh("ip route add default via 10.0.0.1");
+    harness.configure(config(&with("", "gateway = \"192.0.2.1\"\n")));
+    let error = harness.plan().unwrap_err();
+    assert!(error.message.ends_with("there is default via 10.0.0.1 over eth0"), "{}", error.message);
 }

@@ -127,8 +127,10 @@ impl Network {
         let takes_all = is_first && address.addr().is_ipv4() && !promotes;
         self.addresses
             .retain(|other| !(takes_all && shares(other)) && (other.index != index || other.address != address));
-        let networks = self.networks(index);
-        self.routes.retain(|route| route.index != index || is_on_link(route.route.via, &networks));
+        // Routes of IPv4 go with the last address of the link, and those of IPv6 stay.
+        if address.addr().is_ipv4() && !self.networks(index).iter().any(|other| other.addr().is_ipv4()) {
+            self.routes.retain(|known| known.index != index || known.route.via.is_ipv6());
+        }
     }
 
     /// With packets of less than 1280 bytes there is no IPv6 on a link.
@@ -178,6 +180,11 @@ impl Network {
         let servers = if digit == "4" { &self.servers } else { &self.servers6 };
         let (Some(index), Some(server)) = (self.index_of(name), servers.get(name).cloned()) else { return };
         if !take {
+            // The client takes its own route with it.
+            let is_of_lease = |known: &LinuxRoute| {
+                known.index == index && known.metric == 1000 + index && Some(known.route.via) == server.router
+            };
+            self.routes.retain(|known| !is_of_lease(known));
             self.take_address(index, server.address, promotes(root, name));
             return;
         }

@@ -8,7 +8,7 @@ use sysconfig_platform::{IpNet, Route};
 use sysconfig_plugin::{PluginError, Risk};
 
 impl Planner<'_> {
-    /// The routes of ours that go, before the step `first`, which takes away the first address: with that the kernel takes its
+    /// The routes of ours that go, before the step `first`, which takes away the first address: with the last one the kernel takes
     /// routes off, and says nothing. Those that stay wanted are taken away and added again around it, so that whoever
     /// undoes the steps has the address back before its routes.
     pub(super) fn stale_routes(&mut self, first: usize) {
@@ -19,7 +19,7 @@ impl Planner<'_> {
             let Some(link) = self.state.links.iter().find(|link| link.index == known.index) else { continue };
             let is_ours = self.state.record.routes.iter().any(|ours| ours.route == route && is_over(ours, &link.name));
             let is_wanted = self.of_kernel(&link.name).is_some_and(|wanted| wanted.routes.contains(&route));
-            let goes = if is_wanted { self.is_cut(link, &route) } else { is_ours };
+            let goes = if is_wanted { self.is_cut(known) } else { is_ours };
             if !goes {
                 continue;
             }
@@ -38,9 +38,14 @@ impl Planner<'_> {
 
     /// Whether there is a route; one that is advertised ends by itself, unless networkd keeps it.
     pub(super) fn has_route(&self, link: &LinuxLink, route: &Route) -> bool {
-        let serves = |known: &LinuxRoute| known.is_plain() && (!known.advertised || self.state.has_networkd);
-        let mut routes = self.state.routes.iter();
-        routes.any(|known| known.route == *route && known.index == link.index && serves(known))
+        self.serving(link, route).next().is_some()
+    }
+
+    /// The routes that serve for one.
+    fn serving(&self, link: &LinuxLink, route: &Route) -> impl Iterator<Item = &LinuxRoute> {
+        let serves = |known: &&LinuxRoute| known.is_plain() && (!known.advertised || self.state.has_networkd);
+        let is_it = move |known: &&LinuxRoute| known.route == *route && known.index == link.index;
+        self.state.routes.iter().filter(is_it).filter(serves)
     }
 
     /// The kernel takes one route of each priority to a destination. One that somebody else has set is theirs to delete.
@@ -53,9 +58,7 @@ impl Planner<'_> {
         };
         let mut others = self.state.routes.iter().filter(|known| known.route.to == route.to && known.may_be_ours());
         let other = others.find(|known| {
-            (known.route != *route || known.index != link.index)
-                && !is_deleted(known)
-                && !self.removed.iter().any(|net| net.contains(&known.route.via))
+            (known.route != *route || known.index != link.index) && !is_deleted(known) && !self.is_cut(known)
         });
         let Some(known) = other else { return self.refuse_other_route(link, route) };
         let over = self.state.links.iter().find(|link| link.index == known.index).map_or("?", |link| &link.name);
@@ -82,11 +85,10 @@ impl Planner<'_> {
 
     pub(super) fn routes(&mut self, selected: &Selected, link: &LinuxLink) -> Result<(), PluginError> {
         for route in &selected.wanted.routes {
-            let is_there = self.has_route(link, route);
-            if is_there && link.up && !self.is_cut(link, route) {
+            if link.up && self.serving(link, route).any(|known| !self.is_cut(known)) {
                 continue;
             }
-            let staying = self.staying(link);
+            let staying = self.staying(link.index);
             let is_reachable = is_on_link(route.via, &selected.wanted.statics) || is_on_link(route.via, &staying);
             if !is_reachable && selected.wanted.optional {
                 // Its lease need not come. When it does, the plugin hears of it.
@@ -107,14 +109,18 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether the last address goes that leads to the gateway of a route.
-    fn is_cut(&self, link: &LinuxLink, route: &Route) -> bool {
-        self.removed.iter().any(|net| net.contains(&route.via)) && !is_on_link(route.via, &self.staying(link))
+    /// Whether the kernel takes a route off: it does so with the last IPv4 address of the link (`fib_disable_ip`), whatever network
+    /// that is of, and keeps a route whose gateway no address leads to any more. Those of IPv6 it keeps without any.
+    fn is_cut(&self, known: &LinuxRoute) -> bool {
+        let is_v4 = |net: &IpNet| net.addr().is_ipv4();
+        known.route.via.is_ipv4()
+            && self.removed.iter().any(|(index, net)| *index == known.index && is_v4(net))
+            && !self.staying(known.index).iter().any(is_v4)
     }
 
-    /// The networks of addresses that are on a link before the steps, and after them.
-    fn staying(&self, link: &LinuxLink) -> Vec<IpNet> {
-        let here = self.state.addresses.iter().filter(|known| known.index == link.index);
-        here.map(|known| known.address).filter(|address| !self.removed.contains(address)).collect()
+    /// The addresses that are on a link before the steps, and after them.
+    fn staying(&self, index: u32) -> Vec<IpNet> {
+        let here = self.state.addresses.iter().filter(|known| known.index == index).map(|known| known.address);
+        here.filter(|address| !self.removed.contains(&(index, *address))).collect()
     }
 }

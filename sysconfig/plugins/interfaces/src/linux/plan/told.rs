@@ -74,7 +74,8 @@ impl Planner<'_> {
         let addresses = here.filter(|known| {
             let address = known.address;
             let stays = wanted.statics.contains(&address) || is_link_local(address.addr());
-            let is_ours = self.fixed_by_file(link).any(|known| known == address) || self.removed.contains(&address);
+            let is_ours = self.fixed_by_file(link).any(|known| known == address)
+                || self.removed.iter().any(|(_, gone)| *gone == address);
             let is_leased = known.dynamic && is_of_server(address.addr().is_ipv4());
             !(stays || is_ours || is_leased)
         });

@@ -148,6 +148,11 @@ impl Network {
             Some(server) => {
                 self.lease(link, digit, true, root);
                 self.by_networkd.push((index, server.address));
+                let is_of_lease = |known: &&LinuxRoute| {
+                    known.index == index && known.metric == 1000 + index && Some(known.route.via) == server.router
+                };
+                let told = self.routes.iter().find(is_of_lease).cloned();
+                self.routes_by_networkd.extend(told);
                 drop(fs::create_dir_all(root.locate(directory)));
                 drop(fs::write(file, server.dump.1));
             }

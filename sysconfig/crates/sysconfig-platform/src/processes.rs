@@ -65,12 +65,6 @@ impl Running {
     }
 }
 
-/// The client that runs on a link, if there is one.
-#[must_use]
-pub fn dhcp_client_on(host: &Host, link: &str) -> Option<Client> {
-    dhcp_clients(host).iter().find_map(|running| running.on(link))
-}
-
 /// The clients that run. All processes are looked at, so whoever asks about several links does that once.
 #[must_use]
 pub fn dhcp_clients(host: &Host) -> Vec<Running> {

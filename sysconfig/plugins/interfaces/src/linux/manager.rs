@@ -1,17 +1,32 @@
 //! Other programs that manage a link.
 
 use crate::error::file_error;
-use sysconfig_platform::{FileError, Host, dhcpcd, files, link_daemons, networkd, processes};
+use sysconfig_platform::link_daemons::{LinkDaemons, Release};
+use sysconfig_platform::processes::{self, Running};
+use sysconfig_platform::{FileError, Host, dhcpcd, files, networkd};
 use sysconfig_plugin::PluginError;
 
-/// Refuses a link that another program manages, because the two would undo each other's work.
-pub(super) fn refuse_other(host: &Host, link: &str, index: u32) -> Result<(), PluginError> {
-    let other = other(host, link, index).map_err(|error| file_error("cannot find out who manages the links", error))?;
-    match other {
-        None => Ok(()),
-        Some((who, how)) => {
-            let message = format!("{link} is managed by {who}, and a link has one manager");
-            Err(PluginError::new(message).help(how))
+/// The programs that run and may manage links.
+pub(super) struct Managers {
+    daemons: LinkDaemons,
+    clients: Vec<Running>,
+}
+
+impl Managers {
+    /// Looks at all processes, for all links.
+    pub(super) fn look(host: &Host) -> Self {
+        Self { daemons: LinkDaemons::look(host), clients: processes::dhcp_clients(host) }
+    }
+
+    /// Refuses a link that another program manages, because the two would undo each other's work.
+    pub(super) fn refuse_other(&self, host: &Host, link: &str, index: u32) -> Result<(), PluginError> {
+        let other = other(host, self, link, index);
+        match other.map_err(|error| file_error("cannot find out who manages the links", error))? {
+            None => Ok(()),
+            Some((who, how)) => {
+                let message = format!("{link} is managed by {who}, and a link has one manager");
+                Err(PluginError::new(message).help(how))
+            }
         }
     }
 }
@@ -30,7 +45,12 @@ pub(super) fn refuse_lost_join(host: &Host, link: &str, index: u32) -> Result<()
     }
 }
 
-fn other(host: &Host, link: &str, index: u32) -> Result<Option<(&'static str, String)>, FileError> {
+fn other(
+    host: &Host,
+    managers: &Managers,
+    link: &str,
+    index: u32,
+) -> Result<Option<(&'static str, String)>, FileError> {
     // Under a new index NetworkManager has said nothing yet, and a link that it leaves alone it says so of.
     let device = files::read_text(&host.root, format!("/run/NetworkManager/devices/{index}"))?;
     if device.is_some_and(|device| device.lines().any(|line| line.trim() == "managed=true")) {
@@ -50,17 +70,17 @@ fn other(host: &Host, link: &str, index: u32) -> Result<Option<(&'static str, St
         let how = format!("ifdown {link}, and take it out of /etc/network/interfaces");
         return Ok(Some(("ifupdown", how)));
     }
-    if let Some(by) = link_daemons::wicked_holds(host, link)? {
+    if let Some(by) = managers.daemons.wicked_holds(host, link)? {
         let how = format!(
             "wicked ifdown {link}, and write STARTMODE=off into /etc/sysconfig/network/ifcfg-{link}; {by} says that it is \
              wicked's"
         );
         return Ok(Some(("wicked", how)));
     }
-    if link_daemons::connman_holds(host, link)? {
+    if let Some(Release { file, blacklist }) = managers.daemons.connman_holds(host, link)? {
         let how = format!(
-            "add {link} to NetworkInterfaceBlacklist under [General] in {}, and start connman again",
-            link_daemons::CONNMAN_CONFIGURATION
+            "write NetworkInterfaceBlacklist={blacklist} under [General] in {file} in the place of another such line, and \
+             start connman again"
         );
         return Ok(Some(("ConnMan", how)));
     }
@@ -72,7 +92,7 @@ fn other(host: &Host, link: &str, index: u32) -> Result<Option<(&'static str, St
         );
         return Ok(Some(("a dhcpcd that sysconfig has not started", how)));
     }
-    if let Some(client) = processes::dhcp_client_on(host, link) {
+    if let Some(client) = managers.clients.iter().find_map(|running| running.on(link)) {
         let how = format!("end it, process {}, and see that nothing starts it again at the next boot", client.pid);
         return Ok(Some((client.name, how)));
     }

@@ -133,9 +133,10 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         }
     }
     let present = state.select(config).present;
+    let managers = manager::Managers::look(host);
     for selected in &present {
         let index = state.link(&selected.link).map_or(0, |link| link.index);
-        manager::refuse_other(host, &selected.link, index)?;
+        managers.refuse_other(host, &selected.link, index)?;
         if state.has_networkd {
             manager::refuse_lost_join(host, &selected.link, index)?;
         }

@@ -46,20 +46,37 @@ fn links_of_wicked_and_connman_are_refused_until_they_leave_them_alone() {
     let ifcfg = "/etc/sysconfig/network/ifcfg-eth0";
     let main = "/etc/connman/main.conf";
     let nothing = ("/run/none", "");
+    const LEAVES_ALL: &str = "[General]\nNetworkInterfaceBlacklist=e\n";
     for (process, file, says) in [
         (wicked, (ifcfg, "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n"), Some(("wicked", "wicked ifdown eth0"))),
         (wicked, (ifcfg, "BOOTPROTO=static\n"), Some(("wicked", "STARTMODE=off"))),
         (wicked, ("/run/wicked/leaseinfo.eth0.static.ipv4", ""), Some(("wicked", "/run/wicked/leaseinfo.eth0"))),
-        (wicked, (ifcfg, "STARTMODE='off'\n"), None),
+        (wicked, (ifcfg, "STARTMODE='off' # why\n"), None),
         (wicked, ("/run/wicked/leaseinfo.eth01.dhcp.ipv4", ""), None),
         (wicked, nothing, None),
         (("7", "bash", "bash\0"), (ifcfg, "STARTMODE=auto\n"), None),
-        (connman, nothing, Some(("ConnMan", "NetworkInterfaceBlacklist"))),
-        (connman, (main, "[General]\nNetworkInterfaceBlacklist=veth,usb\n"), Some(("ConnMan", "eth0"))),
+        (
+            connman,
+            nothing,
+            Some((
+                "ConnMan",
+                "NetworkInterfaceBlacklist=vmnet,vboxnet,virbr,ifb,ve-,vb-,ham,veth,eth0 under [General] in /etc/connman/main.conf ",
+            )),
+        ),
+        (
+            connman,
+            (main, "[General]\nNetworkInterfaceBlacklist=veth, usb\n"),
+            Some(("ConnMan", "Blacklist=veth,usb,eth0 ")),
+        ),
         (connman, (main, "[General]\nNetworkInterfaceBlacklist = veth,eth\n"), None),
         (("7", "connmand", "connmand\0-i\0wlan*\0"), nothing, None),
         (("7", "connmand", "connmand\0--nodevice=usb0,eth?\0"), nothing, None),
         (("7", "connmand", "connmand\0-I\0usb0\0"), nothing, Some(("ConnMan", "eth0"))),
+        (("7", "connmand", "connmand\0-iwlan*\0"), nothing, None),
+        (("7", "connmand", "connmand\0-n\0-Iusb0,eth0\0"), nothing, None),
+        (("7", "connmand", "connmand\0-ieth0\0"), nothing, Some(("ConnMan", "eth0"))),
+        (("7", "connmand", "connmand\0-c\0/etc/own.conf\0"), (main, LEAVES_ALL), Some(("ConnMan", "/etc/own.conf"))),
+        (("7", "connmand", "connmand\0--config=/etc/own.conf\0"), ("/etc/own.conf", LEAVES_ALL), None),
     ] {
         let mut fixture = machine();
         let (pid, name, arguments) = process;
@@ -81,6 +98,18 @@ fn links_of_wicked_and_connman_are_refused_until_they_leave_them_alone() {
             }
         }
     }
+}
+
+/// One that leaves the link alone frees it from no other one.
+#[test]
+fn one_connman_of_several_suffices() {
+    let mut fixture = machine();
+    for (pid, arguments) in [("7", "connmand\0-i\0wlan0\0"), ("8", "connmand\0-i\0eth0\0")] {
+        write(&fixture, &format!("/proc/{pid}/comm"), "connmand\n");
+        write(&fixture, &format!("/proc/{pid}/cmdline"), arguments);
+    }
+    let (message, _) = fixture.fail(STATIC);
+    assert!(message.starts_with("eth0 is managed by ConnMan"), "{message}");
 }
 
 /// What the advice says helps.

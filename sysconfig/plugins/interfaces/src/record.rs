@@ -42,6 +42,8 @@ pub(crate) struct Record {
     pub addresses: BTreeSet<(String, IpNet)>,
     /// Linux: the kernel's `accept_ra` before we changed it, by link.
     pub accept_ra_values: BTreeMap<String, u8>,
+    /// Linux: what the kernel makes of router advertisements, before we changed it: by link and value, as `eth0/autoconf`.
+    pub prefix_values: BTreeMap<String, u8>,
 }
 
 fn directory(system: System) -> &'static str {

@@ -8,11 +8,12 @@ pub(super) use kernel::is_over;
 pub(super) use told::Expected;
 
 use super::duplicate;
+use super::prefix_key;
 use crate::error::network_error;
 use crate::record::{Originals, give_back, keep_original, remember};
 use crate::steps::{Waiting, find_up};
 use client::{release, start};
-use kernel::{accept_ra, add_address, add_route, delete_address, delete_route, has_address, index, kernel, set_mtu};
+use kernel::{add_address, add_route, delete_address, delete_route, has_address, index, kernel, set_ipv6, set_mtu};
 use serde::{Deserialize, Serialize};
 use sysconfig_platform::dhcpcd::Family;
 use sysconfig_platform::{Host, IpNet, Route, lease};
@@ -21,6 +22,7 @@ use told::{file, give_mtu_back};
 
 const MTUS: Originals<u32> = |record| &mut record.mtus;
 const VALUES: Originals<u8> = |record| &mut record.accept_ra_values;
+const PREFIXES: Originals<u8> = |record| &mut record.prefix_values;
 
 /// One change of the machine, with what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,19 @@ pub enum Change {
     AcceptRa {
         /// The link.
         link: String,
+        /// The value.
+        value: u8,
+        /// Before.
+        previous: u8,
+        /// Whether it is configured, and not given back.
+        is_ours: bool,
+    },
+    /// Make the kernel take the prefixes of router advertisements, or not.
+    Prefixes {
+        /// The link.
+        link: String,
+        /// Which of the kernel's values it is.
+        name: String,
         /// The value.
         value: u8,
         /// Before.
@@ -157,8 +172,18 @@ impl Change {
             }
             Self::AcceptRa { link, value, previous, is_ours } => {
                 return match is_ours {
-                    true => keep_original(host, VALUES, (link, *previous), || accept_ra(host, link, *value)),
-                    false => give_back(host, VALUES, (link, *value), || accept_ra(host, link, *value)),
+                    true => {
+                        keep_original(host, VALUES, (link, *previous), || set_ipv6(host, link, "accept_ra", *value))
+                    }
+                    false => give_back(host, VALUES, (link, *value), || set_ipv6(host, link, "accept_ra", *value)),
+                };
+            }
+            Self::Prefixes { link, name, value, previous, is_ours } => {
+                let key = prefix_key(link, name);
+                let set = || set_ipv6(host, link, name, *value);
+                return match is_ours {
+                    true => keep_original(host, PREFIXES, (&key, *previous), set),
+                    false => give_back(host, PREFIXES, (&key, *value), set),
                 };
             }
             Self::AddAddress { link, address } => {
@@ -207,8 +232,18 @@ impl Change {
             }
             Self::AcceptRa { link, value, previous, is_ours } => {
                 return match is_ours {
-                    true => give_back(host, VALUES, (link, *previous), || accept_ra(host, link, *previous)),
-                    false => keep_original(host, VALUES, (link, *value), || accept_ra(host, link, *previous)),
+                    true => give_back(host, VALUES, (link, *previous), || set_ipv6(host, link, "accept_ra", *previous)),
+                    false => {
+                        keep_original(host, VALUES, (link, *value), || set_ipv6(host, link, "accept_ra", *previous))
+                    }
+                };
+            }
+            Self::Prefixes { link, name, value, previous, is_ours } => {
+                let key = prefix_key(link, name);
+                let set = || set_ipv6(host, link, name, *previous);
+                return match is_ours {
+                    true => give_back(host, PREFIXES, (&key, *previous), set),
+                    false => keep_original(host, PREFIXES, (&key, *value), set),
                 };
             }
             Self::AddAddress { link, address } => return delete_address(host, link, *address),

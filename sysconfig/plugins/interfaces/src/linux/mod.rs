@@ -43,8 +43,8 @@ pub struct State {
     forwarding: BTreeSet<String>,
     /// The links on which IPv6 is switched off.
     without_ipv6: BTreeSet<String>,
-    /// The links on which the kernel makes no addresses from router advertisements, whether it listens to them or not.
-    without_autoconf: BTreeSet<String>,
+    /// The kernel's values [`OF_PREFIXES`], as `eth0/autoconf`.
+    prefix_values: BTreeMap<String, u8>,
     record: Record,
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         accept_ra: BTreeMap::new(),
         forwarding: BTreeSet::new(),
         without_ipv6: BTreeSet::new(),
-        without_autoconf: BTreeSet::new(),
+        prefix_values: BTreeMap::new(),
         record: Record::load(host).map_err(unreadable)?,
     };
     // It outlives a reboot, which the record does not.
@@ -118,18 +118,17 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
         if is_set(host, &link, "disable_ipv6").map_err(unreadable)? {
             state.without_ipv6.insert(link.clone());
         }
-        if ipv6_value(host, &link, "autoconf").map_err(unreadable)?.is_some_and(|value| value == "0") {
-            state.without_autoconf.insert(link.clone());
-        }
         if is_set(host, &link, "forwarding").map_err(unreadable)? {
             state.forwarding.insert(link.clone());
         }
-        // Where packets are too small for IPv6 the link has no values of its own, until they are larger.
-        let of_others = || accept_ra_value(host, "default").map(|value| value.filter(|_| state.is_too_small(&link)));
-        let value =
-            accept_ra_value(host, &link).and_then(|value| value.map_or_else(of_others, |value| Ok(Some(value))));
-        if let Some(accepts) = value.map_err(unreadable)? {
-            state.accept_ra.insert(link, accepts);
+        let is_too_small = state.is_too_small(&link);
+        if let Some(accepts) = ipv6_number_in_the_end(host, &link, "accept_ra", is_too_small).map_err(unreadable)? {
+            state.accept_ra.insert(link.clone(), accepts);
+        }
+        for name in OF_PREFIXES {
+            if let Some(value) = ipv6_number_in_the_end(host, &link, name, is_too_small).map_err(unreadable)? {
+                state.prefix_values.insert(prefix_key(&link, name), value);
+            }
         }
     }
     let present = state.select(config).present;
@@ -153,7 +152,7 @@ pub(crate) fn observe(host: &Host, config: &Config, context: &Context) -> Result
 
 fn forget_what_is_gone(host: &Host, context: &Context, state: &mut State, config: &Config) {
     let selection = state.select(config);
-    let State { links, addresses, routes, accept_ra, files, has_networkd, .. } = &*state;
+    let State { links, addresses, routes, accept_ra, prefix_values, files, has_networkd, .. } = &*state;
     let link = |name: &str| links.iter().find(|link| link.name == name);
     let has_address = |name: &str, address: IpNet| {
         let on =
@@ -186,6 +185,7 @@ fn forget_what_is_gone(host: &Host, context: &Context, state: &mut State, config
             let is_wanted = wanted(name).is_some() && !has_networkd;
             accept_ra.get(name).is_some_and(|present| is_wanted || present != original)
         });
+        record.prefix_values.retain(|key, original| prefix_values.get(key).is_some_and(|present| present != original));
     };
     let mut record = state.record.clone();
     forget(host, context, &mut record, gone);
@@ -223,8 +223,17 @@ fn our_files(host: &Host) -> Result<BTreeMap<String, String>, FileError> {
     Ok(found)
 }
 
-fn accept_ra_path(link: &str) -> String {
-    format!("/proc/sys/net/ipv6/conf/{link}/accept_ra")
+/// The kernel's values without which it listens to router advertisements and makes no addresses (Linux, `ip-sysctl`). dhcpcd up to 7
+/// leaves 0 behind, and so does ifupdown.
+const OF_PREFIXES: [&str; 2] = ["autoconf", "accept_ra_pinfo"];
+
+/// The name under which such a value of a link is kept. No link has a slash in its name.
+fn prefix_key(link: &str, name: &str) -> String {
+    format!("{link}/{name}")
+}
+
+fn ipv6_path(link: &str, name: &str) -> String {
+    format!("/proc/sys/net/ipv6/conf/{link}/{name}")
 }
 
 /// The least size of packets with which the kernel has IPv6 on a link (RFC 8200).
@@ -269,13 +278,21 @@ fn is_set(host: &Host, link: &str, value: &str) -> Result<bool, FileError> {
 }
 
 fn ipv6_value(host: &Host, link: &str, value: &str) -> Result<Option<String>, FileError> {
-    let content = files::read_text(&host.root, format!("/proc/sys/net/ipv6/conf/{link}/{value}"))?;
+    let content = files::read_text(&host.root, ipv6_path(link, value))?;
     Ok(content.map(|content| content.trim().to_owned()))
 }
 
-/// Whether the kernel makes addresses from router advertisements: 0 for no, 1 for yes unless it forwards packets, 2 for yes
-/// (Linux, `ip-sysctl`).
-fn accept_ra_value(host: &Host, link: &str) -> Result<Option<u8>, FileError> {
-    let content = files::read_text(&host.root, accept_ra_path(link))?;
-    Ok(content.and_then(|content| content.trim().parse().ok()))
+/// A value that is a number. Of them, `accept_ra` is 0 to ignore router advertisements, 1 to listen unless packets are
+/// forwarded, and 2 to listen (Linux, `ip-sysctl`).
+fn ipv6_number(host: &Host, link: &str, name: &str) -> Result<Option<u8>, FileError> {
+    Ok(ipv6_value(host, link, name)?.and_then(|value| value.parse().ok()))
+}
+
+/// The same once there is IPv6 on the link. Where packets are too small for that it has no values of its own until they are larger,
+/// and those of new links then.
+fn ipv6_number_in_the_end(host: &Host, link: &str, name: &str, is_too_small: bool) -> Result<Option<u8>, FileError> {
+    match ipv6_number(host, link, name)? {
+        None if is_too_small => ipv6_number(host, "default", name),
+        found => Ok(found),
+    }
 }

@@ -166,6 +166,7 @@ impl Planner<'_> {
                 self.steps.push(listen(name, *present, *previous, false));
             }
         }
+        self.stale_prefixes();
     }
 
     fn kernel(&mut self, selected: &Selected) -> Result<(), PluginError> {
@@ -176,6 +177,7 @@ impl Planner<'_> {
             self.refuse_end_of_ipv6(link, mtu)?;
             self.steps.push(set_mtu(link, mtu, true));
         }
+        self.take_prefixes(selected);
         self.listen(selected);
         if !link.up {
             let change = Change::Up { link: link.name.clone() };
@@ -191,7 +193,7 @@ impl Planner<'_> {
 
     /// The kernel listens to routers unless it is told not to; where a DHCPv6 client runs, that does it.
     fn listen(&mut self, selected: &Selected) {
-        let wanted = selected.wanted.addrconf && !selected.wanted.dhcp6;
+        let wanted = ipv6::is_by_kernel(&selected.wanted);
         let Some(present) = self.state.accept_ra.get(&selected.link).copied() else { return };
         if self.mtu_in_the_end(selected) < SMALLEST_OF_IPV6 {
             return;

@@ -246,23 +246,6 @@ fn a_link_without_ipv6_is_told_before_anything_is_done() {
     assert_eq!(shown(&fixture), ["eth0 2001:db8::5/64"]);
 }
 
-/// The kernel would listen to advertisements and make nothing of them; the others make addresses themselves.
-#[test]
-fn a_link_on_which_the_kernel_makes_no_addresses_is_told() {
-    let off = |fixture: &Fixture<Machine>| {
-        std::fs::write(fixture.root.locate("/proc/sys/net/ipv6/conf/eth0/autoconf"), "0\n").unwrap();
-    };
-    let mut fixture = machine();
-    off(&fixture);
-    let (message, help) = fixture.fail(&fixed("eth0", "addrconf"));
-    assert!(message.ends_with("net.ipv6.conf.eth0.autoconf is 0"), "{message}");
-    assert!(help.starts_with("sysctl net.ipv6.conf.eth0.autoconf=1"), "{help}");
-    fixture.converge(&fixed("eth0", "2001:db8::5/64"));
-    let mut fixture = with_networkd();
-    off(&fixture);
-    fixture.converge(&fixed("eth0", "addrconf"));
-}
-
 /// They lead over no gateway, and are in the way all the same.
 #[test]
 fn a_route_without_a_gateway_to_the_same_place_is_refused_by_name() {

@@ -165,3 +165,40 @@ fn router_advertisements_are_listened_to_where_packets_are_forwarded() {
     fixture.converge(NOTHING);
     assert_eq!(value(), "1", "and as before then");
 }
+
+/// dhcpcd up to 7, and ifupdown, leave a link on which the kernel listens to advertisements and makes no addresses of them.
+#[test]
+fn the_kernel_makes_addresses_where_it_was_told_not_to() {
+    let names = ["autoconf", "accept_ra_pinfo"];
+    let path = |fixture: &Fixture<Machine>, name| fixture.root.locate(format!("/proc/sys/net/ipv6/conf/eth0/{name}"));
+    let values = |fixture: &Fixture<Machine>| {
+        names.map(|name| fs::read_to_string(path(fixture, name)).unwrap().trim().to_owned())
+    };
+    let off = |fixture: &Fixture<Machine>| {
+        for name in names {
+            fs::write(path(fixture, name), "0\n").unwrap();
+        }
+    };
+    let with =
+        |addresses: &str| format!("[[network.interface]]\nmatch = {{ name = \"eth0\" }}\naddresses = [{addresses}]\n");
+    let mut fixture = machine();
+    off(&fixture);
+    fixture.converge(&with("\"192.0.2.10/24\""));
+    assert_eq!(values(&fixture), ["0", "0"], "nobody asked for autoconfiguration");
+    undone(&mut fixture, &with("\"addrconf\""));
+    assert_eq!(values(&fixture), ["0", "0"]);
+    let steps = fixture.converge(&with("\"addrconf\""));
+    assert!(steps.contains(&"make addresses of router advertisements on eth0 (autoconf)".to_owned()), "{steps:?}");
+    assert_eq!(values(&fixture), ["1", "1"]);
+    off(&fixture);
+    fixture.converge(&with("\"addrconf\""));
+    assert_eq!(values(&fixture), ["1", "1"], "what changes them is drift");
+    undone(&mut fixture, NOTHING);
+    assert_eq!(values(&fixture), ["1", "1"]);
+    fixture.converge(NOTHING);
+    assert_eq!(values(&fixture), ["0", "0"], "and as before then");
+    let mut fixture = crate::linux::with_networkd();
+    off(&fixture);
+    fixture.converge(&with("\"addrconf\""));
+    assert_eq!(values(&fixture), ["0", "0"], "systemd-networkd makes them itself");
+}

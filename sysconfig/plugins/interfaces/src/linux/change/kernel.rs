@@ -1,6 +1,6 @@
 //! What the kernel is told.
 
-use super::super::{accept_ra_path, accept_ra_value};
+use super::super::{ipv6_number, ipv6_path};
 use crate::error::{file_error, network_error};
 use crate::record::remember;
 use std::io::ErrorKind;
@@ -64,14 +64,15 @@ pub(super) fn set_mtu(host: &Host, link: &str, mtu: u32) -> Result<Outcome, Plug
     Ok(outcome)
 }
 
-pub(super) fn accept_ra(host: &Host, link: &str, value: u8) -> Result<Outcome, PluginError> {
-    let operation = "cannot change whether router advertisements are listened to";
-    let present = accept_ra_value(host, link).map_err(|error| file_error(operation, error))?;
+/// Sets one of the kernel's values of IPv6 for a link, where it has that.
+pub(super) fn set_ipv6(host: &Host, link: &str, name: &str, value: u8) -> Result<Outcome, PluginError> {
+    let operation = "cannot change what is made of router advertisements";
+    let present = ipv6_number(host, link, name).map_err(|error| file_error(operation, error))?;
     if present.is_none_or(|present| present == value) {
         return Ok(Outcome::AlreadySo);
     }
     // Not replaced by renaming: it is no file, but a value of the kernel.
-    let path = accept_ra_path(link);
+    let path = ipv6_path(link, name);
     std::fs::write(host.root.locate(&path), format!("{value}\n"))
         .map_err(|error| PluginError::new(format!("cannot write {path}")).source(error))?;
     Ok(Outcome::Changed)

@@ -1,10 +1,12 @@
 //! Links that have no IPv6, or would lose it.
 
-use super::{Planner, set_mtu};
-use crate::linux::{SMALLEST_OF_IPV6, ipv6_fault};
+use super::{Planner, Step, set_mtu};
+use crate::config::Wanted;
+use crate::linux::change::Change;
+use crate::linux::{OF_PREFIXES, SMALLEST_OF_IPV6, ipv6_fault, prefix_key};
 use crate::select::Selected;
 use sysconfig_platform::stack::{LinuxAddress, LinuxLink, is_link_local};
-use sysconfig_plugin::PluginError;
+use sysconfig_plugin::{PluginError, Risk};
 
 impl Planner<'_> {
     /// The step would fail, and all that are behind it would not be carried out.
@@ -16,22 +18,32 @@ impl Planner<'_> {
             Some((reason, help)) => {
                 Err(PluginError::new(format!("cannot configure IPv6 on {}: {reason}", link.name)).help(help))
             }
-            None => self.refuse_without_autoconf(selected),
+            None => Ok(()),
         }
     }
 
-    /// Nothing would ever come of advertisements, and the plan would call that good. networkd and dhcpcd make addresses themselves.
-    fn refuse_without_autoconf(&self, Selected { link, wanted }: &Selected) -> Result<(), PluginError> {
-        let is_by_kernel = wanted.addrconf && !wanted.dhcp6 && !self.state.has_networkd;
-        if !is_by_kernel || !self.state.without_autoconf.contains(link) {
-            return Ok(());
+    /// The kernel makes addresses only where it takes prefixes; networkd and dhcpcd make them themselves.
+    pub(super) fn take_prefixes(&mut self, selected: &Selected) {
+        if !is_by_kernel(&selected.wanted) || self.mtu_in_the_end(selected) < SMALLEST_OF_IPV6 {
+            return;
         }
-        let setting = format!("net.ipv6.conf.{link}.autoconf");
-        let message = format!(
-            "cannot configure addrconf on {link}: the kernel makes no addresses from advertisements of routers there: \
-             {setting} is 0"
-        );
-        Err(PluginError::new(message).help(format!("sysctl {setting}=1, also in /etc/sysctl.d; or leave addrconf out")))
+        for name in OF_PREFIXES {
+            if self.state.prefix_values.get(&prefix_key(&selected.link, name)) == Some(&0) {
+                self.steps.push(prefixes(&selected.link, name, (0, 1), true));
+            }
+        }
+    }
+
+    /// Gives back what is not needed any more.
+    pub(super) fn stale_prefixes(&mut self) {
+        for (key, previous) in &self.state.record.prefix_values {
+            let (Some((link, name)), Some(present)) = (key.split_once('/'), self.state.prefix_values.get(key)) else {
+                continue;
+            };
+            if !self.of_kernel(link).is_some_and(is_by_kernel) && present != previous {
+                self.steps.push(prefixes(link, name, (*present, *previous), false));
+            }
+        }
     }
 
     /// The size of packets that a link has when all is done.
@@ -66,4 +78,18 @@ impl Planner<'_> {
             format!("write {SMALLEST_OF_IPV6} or more; if it is not needed: ip address del {address} dev {name}");
         Err(PluginError::new(message).help(help))
     }
+}
+
+/// Whether the kernel makes the addresses of router advertisements; a DHCPv6 client does that itself.
+pub(super) fn is_by_kernel(wanted: &Wanted) -> bool {
+    wanted.addrconf && !wanted.dhcp6
+}
+
+fn prefixes(link: &str, name: &str, (previous, value): (u8, u8), is_ours: bool) -> Step {
+    let summary = match value {
+        0 => format!("make no addresses of router advertisements on {link} ({name})"),
+        _ => format!("make addresses of router advertisements on {link} ({name})"),
+    };
+    let change = Change::Prefixes { link: link.to_owned(), name: name.to_owned(), value, previous, is_ours };
+    Step::new("set", link, summary, Risk::Disruptive, change).field(name, previous, value)
 }

@@ -25,10 +25,15 @@ impl Names {
     /// Whether both are the same device, one of them perhaps named as a whole disk.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        let is_disk = |names: &Self| names.disk.as_deref() == Some(&names.own);
-        self.own == other.own
-            || (self.disk.is_some() && self.disk == other.disk && (is_disk(self) || is_disk(other)))
+        self.same_by_path(other)
             || self.lun.as_ref().zip(other.lun.as_ref()).is_some_and(|(one, other)| one.same(other))
+    }
+
+    /// As [`Self::same`], and by the same path to it.
+    #[must_use]
+    pub fn same_by_path(&self, other: &Self) -> bool {
+        let is_disk = |names: &Self| names.disk.as_deref() == Some(&names.own);
+        self.own == other.own || (self.disk.is_some() && self.disk == other.disk && (is_disk(self) || is_disk(other)))
     }
 
     /// Whether they have any sector in common, as far as names tell. On illumos the slices of a disk lie in one of its fdisk

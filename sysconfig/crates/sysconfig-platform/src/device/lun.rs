@@ -2,8 +2,11 @@
 //! the device mapper over them; whoever writes on one has written on all. Loop devices of one file are like that, too.
 
 use super::identity::{Names, mapped_number, others};
+use crate::mount_table;
+use crate::places::may_wait;
 use crate::{Host, files};
 use serde::{Deserialize, Serialize};
+use std::os::unix::fs::MetadataExt as _;
 
 /// What multipathd puts before the identity of a disk.
 const MULTIPATH: &str = "mpath-";
@@ -13,23 +16,62 @@ const MULTIPATH: &str = "mpath-";
 pub struct Lun {
     id: String,
     part: u32,
+    /// Size and serial number: cheap disks have the same identifier, though it should be unique in the world.
+    #[serde(default)]
+    unit: Option<String>,
+    /// Whether the kernel has this from multipathd, or knows it by itself.
+    #[serde(default)]
+    is_certain: bool,
 }
 
 impl Lun {
     /// Of the partition with this number on a disk of the kernel's name.
     pub(super) fn of(host: &Host, disk: &str, part: u32) -> Option<Self> {
-        let id = map_over(host, disk).map(|(id, _)| id).or_else(|| by_wwid(host, disk)).or_else(|| by_file(host, disk));
-        id.map(|id| Self { id, part })
+        let mapped = || {
+            let (id, map) = map_over(host, disk)?;
+            let all = [disk.to_owned()].into_iter().chain(others(host, &map, "slaves"));
+            Some(Self { id, part, unit: all.into_iter().find_map(|disk| unit(host, &disk)), is_certain: true })
+        };
+        let by_wwid = || {
+            // Without a serial number two disks look as one that has two paths.
+            let unit = Some(unit(host, disk)?);
+            Some(Self { id: wwid(host, disk)?, part, unit, is_certain: false })
+        };
+        let by_file = || Some(Self { id: file(host, disk)?, part, unit: None, is_certain: true });
+        mapped().or_else(by_wwid).or_else(by_file)
     }
 
     /// Whether both are the same; a whole disk is its first partition, where ZFS has its data.
     pub(super) fn same(&self, other: &Self) -> bool {
-        self.id == other.id && (self.part == other.part || self.part + other.part == 1)
+        self.is_on_disk_of(other) && (self.part == other.part || matches!((self.part, other.part), (0, 1) | (1, 0)))
     }
 
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.id == other.id && (self.part == other.part || self.part == 0 || other.part == 0)
+        self.is_on_disk_of(other) && (self.part == other.part || self.part == 0 || other.part == 0)
     }
+
+    fn is_on_disk_of(&self, other: &Self) -> bool {
+        let is_known = (self.is_certain && other.is_certain) || (self.unit.is_some() && self.unit == other.unit);
+        self.id == other.id && is_known
+    }
+
+    /// What makes it one disk, in words.
+    pub(super) fn describe(&self) -> String {
+        match self.id.strip_prefix(MULTIPATH) {
+            Some(id) => format!("by the identifier {id}"),
+            None => "of the same file".to_owned(),
+        }
+    }
+}
+
+/// The size of a disk, and the serial number that it gives (the page 0x80 of SCSI's vital product data).
+fn unit(host: &Host, disk: &str) -> Option<String> {
+    let size = files::read_text(&host.root, format!("/sys/block/{disk}/size")).ok().flatten()?;
+    let page = files::read(&host.root, format!("/sys/block/{disk}/device/vpd_pg80")).ok().flatten()?;
+    let [_, 0x80, high, low, rest @ ..] = &page[..] else { return None };
+    let serial = &rest[..usize::from(u16::from_be_bytes([*high, *low])).min(rest.len())];
+    let serial = String::from_utf8_lossy(serial).trim_matches([' ', '\0']).to_owned();
+    (!serial.is_empty()).then(|| format!("{} {serial}", size.trim()))
 }
 
 fn uuid(host: &Host, name: &str) -> Option<String> {
@@ -44,25 +86,42 @@ fn map_over(host: &Host, disk: &str) -> Option<(String, String)> {
     all.into_iter().find_map(|name| Some((uuid(host, &name)?, name)))
 }
 
-/// As multipathd would make it: of the designators of SCSI, NAA (3) and EUI-64 (2) are unique in the world.
-fn by_wwid(host: &Host, disk: &str) -> Option<String> {
+/// As multipathd would make it: of the designators of SCSI, NAA (3) and EUI-64 (2) are meant to be unique in the world.
+fn wwid(host: &Host, disk: &str) -> Option<String> {
     let wwid = files::read_text(&host.root, format!("/sys/block/{disk}/device/wwid")).ok().flatten()?;
     let (kind, number) = wwid.trim().split_once('.')?;
-    let kind = match kind {
-        "naa" => 3,
-        "eui" => 2,
+    // What stands before the part that the vendor numbers: the format and its own number in the register of the IEEE.
+    let (kind, before) = match kind {
+        "naa" if number.starts_with('2') => (3, 10),
+        "naa" => (3, 7),
+        "eui" if number.len() == 32 => (2, 22),
+        "eui" => (2, 6),
         _ => return None,
     };
-    // A controller that has none says so in zeros.
-    number.bytes().any(|byte| byte != b'0').then(|| format!("{MULTIPATH}{kind}{number}"))
+    // A controller that has no number says so in zeros, or counts from there.
+    let numbered = number.as_bytes().get(before..number.len().saturating_sub(1))?;
+    numbered.iter().any(|byte| *byte != b'0').then(|| format!("{MULTIPATH}{kind}{number}"))
 }
 
-/// The file of a loop device, and which part of it that is.
-fn by_file(host: &Host, disk: &str) -> Option<String> {
+/// The file of a loop device, by whatever name, and which part of it that is.
+fn file(host: &Host, disk: &str) -> Option<String> {
     let read = |name: &str| files::read_text(&host.root, format!("/sys/block/{disk}/loop/{name}")).ok().flatten();
     let number = |name: &str| read(name).map(|text| text.trim().to_owned()).unwrap_or_default();
-    let file = read("backing_file")?;
-    Some(format!("file {} {} {}", number("offset"), number("sizelimit"), file.trim_end_matches('\n')))
+    let path = read("backing_file")?;
+    let path = path.trim_end_matches('\n');
+    // One that was removed is another one than the next by its name, and nobody can tell the two apart.
+    if path.ends_with(" (deleted)") {
+        return None;
+    }
+    let mounts = mount_table::mounts(host).ok()?;
+    let file = match mount_table::holding(&mounts, path).is_some_and(may_wait) {
+        // Whoever looks there may wait for a server for ever.
+        true => path.to_owned(),
+        false => {
+            std::fs::metadata(host.root.locate(path)).map(|found| format!("{}:{}", found.dev(), found.ino())).ok()?
+        }
+    };
+    Some(format!("file {} {} {file}", number("offset"), number("sizelimit")))
 }
 
 /// What multipathd has made of the disk that a device is only one path to, `/dev/mapper/NAME`.
@@ -73,12 +132,16 @@ pub(super) fn map_instead(host: &Host, names: &Names) -> Option<String> {
     Some(name.map_or_else(|| format!("/dev/{map}"), |name| format!("/dev/mapper/{}", name.trim())))
 }
 
-/// The nodes of a device by the other paths to its disk.
+/// The nodes of a device by the other paths to its disk. What multipathd has made of some does not count these: it holds them all
+/// the time.
 pub(super) fn other_paths(host: &Host, names: &Names) -> Vec<String> {
     let Some(lun) = &names.lun else { return Vec::new() };
+    let own = names.any_disk.as_deref().and_then(|disk| disk.strip_prefix("/dev/")).unwrap_or_default();
+    let is_held = |disk: &String| others(host, disk, "holders").iter().any(|holder| holder == own);
     let entries = std::fs::read_dir(host.root.locate("/sys/block")).into_iter().flatten();
     let disks = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let is_it = |disk: &String| Lun::of(host, disk, lun.part).as_ref() == Some(lun);
+    let is_it =
+        |disk: &String| !is_held(disk) && Lun::of(host, disk, lun.part).is_some_and(|other| lun.is_on_disk_of(&other));
     let node = |disk: String| match lun.part {
         0 => Some(disk),
         number if uuid(host, &disk).is_some() => {
@@ -107,31 +170,64 @@ mod tests {
         std::fs::write(path, text).unwrap();
     }
 
-    /// Two disks with two paths each; of the first, `sda` and `sdb`, multipathd has made `dm-0` with two partitions.
+    fn disk(host: &Host, name: &str, wwid: &str, size: &str, serial: &str) {
+        write(host, &format!("/sys/block/{name}/device/wwid"), &format!("{wwid}\n"));
+        write(host, &format!("/sys/block/{name}/size"), &format!("{size}\n"));
+        if !serial.is_empty() {
+            let page = [&[0, 0x80, 0, u8::try_from(serial.len()).unwrap()], serial.as_bytes()].concat();
+            std::fs::write(host.root.locate(format!("/sys/block/{name}/device/vpd_pg80")), page).unwrap();
+        }
+    }
+
+    /// Two disks with several paths each; of two to the first, `sda` and `sdb`, multipathd has made `dm-0` with two partitions.
     fn machine() -> (tempfile::TempDir, Host) {
         let (directory, host, _machine) = Machine::start(System::Linux);
-        for (disk, wwid) in [("sda", "naa.5000c500a"), ("sdb", "naa.5000c500a"), ("sdc", "eui.1"), ("sdd", "eui.1")] {
-            write(&host, &format!("/sys/block/{disk}/device/wwid"), &format!("{wwid}\n"));
+        for name in ["sda", "sdb", "sdz"] {
+            disk(&host, name, "naa.5000c500a1b2c3d4", "8192", " S1 ");
+        }
+        for name in ["sdc", "sdd"] {
+            disk(&host, name, "eui.0025385b71b0a1c2", "8192", "S2");
         }
         for disk in ["sda", "sdb"] {
             write(&host, &format!("/sys/block/{disk}/holders/dm-0"), "");
             write(&host, &format!("/sys/block/dm-0/slaves/{disk}"), "");
         }
-        write(&host, "/sys/block/dm-0/dm/uuid", "mpath-35000c500a\n");
+        write(&host, "/sys/block/dm-0/dm/uuid", "mpath-35000c500a1b2c3d4\n");
         write(&host, "/sys/block/dm-0/dm/name", "mpatha\n");
         for (part, number) in [("dm-1", 1), ("dm-2", 2)] {
-            write(&host, &format!("/sys/block/{part}/dm/uuid"), &format!("part{number}-mpath-35000c500a\n"));
+            write(&host, &format!("/sys/block/{part}/dm/uuid"), &format!("part{number}-mpath-35000c500a1b2c3d4\n"));
             write(&host, &format!("/sys/block/{part}/slaves/dm-0"), "");
             write(&host, &format!("/sys/block/dm-0/holders/{part}"), "");
         }
-        for (disk, file) in [("loop1", "/srv/a"), ("loop2", "/srv/a"), ("loop3", "/srv/b")] {
+        write(&host, "/srv/a", "");
+        std::fs::hard_link(host.root.locate("/srv/a"), host.root.locate("/srv/too")).unwrap();
+        for (disk, file, offset) in [
+            ("loop1", "/srv/a", 0),
+            ("loop2", "/srv/too", 0),
+            ("loop3", "/srv/b", 0),
+            ("loop4", "/srv/a", 1 << 20),
+            ("loop5", "/srv/gone (deleted)", 0),
+            ("loop6", "/srv/gone (deleted)", 0),
+            ("loop7", "/srv/b", 0),
+        ] {
             write(&host, &format!("/sys/block/{disk}/loop/backing_file"), &format!("{file}\n"));
-            write(&host, &format!("/sys/block/{disk}/loop/offset"), "0\n");
+            write(&host, &format!("/sys/block/{disk}/loop/offset"), &format!("{offset}\n"));
         }
-        write(&host, "/sys/block/loop4/loop/backing_file", "/srv/a\n");
-        write(&host, "/sys/block/loop4/loop/offset", "1048576\n");
-        for (disk, wwid) in [("sde", "t10.ATA same"), ("sdf", "t10.ATA same"), ("sdg", "naa.0"), ("sdh", "naa.0")] {
-            write(&host, &format!("/sys/block/{disk}/device/wwid"), wwid);
+        let real = "naa.5000c500a1b2c3d5";
+        for (name, wwid, size, serial) in [
+            ("sde", "t10.ATA same", "8192", "S3"),
+            ("sdf", "t10.ATA same", "8192", "S3"),
+            ("sdg", "naa.5000000000000001", "8192", "S3"),
+            ("sdh", "naa.5000000000000001", "8192", "S3"),
+            ("sdi", "eui.8ce38e0000000000", "8192", "S3"),
+            ("sdj", "eui.8ce38e0000000000", "8192", "S3"),
+            ("sdk", real, "8192", ""),
+            ("sdl", real, "8192", ""),
+            ("sdm", real, "8192", "S4"),
+            ("sdn", real, "8192", "S5"),
+            ("sdo", real, "4096", "S5"),
+        ] {
+            disk(&host, name, wwid, size, serial);
         }
         (directory, host)
     }
@@ -156,9 +252,19 @@ mod tests {
             ("loop1p2", "loop2p1", false, false),
             ("loop1", "loop3", false, false),
             ("loop1", "loop4", false, false),
+            ("loop5", "loop6", false, false),
+            // Of what cannot be seen from here, as in another namespace, the name says nothing.
+            ("loop3", "loop7", false, false),
+            ("sdz1", "dm-1", true, true),
             // What is not unique in the world tells nothing.
             ("sde", "sdf", false, false),
             ("sdg", "sdh", false, false),
+            ("sdi", "sdj", false, false),
+            // And what should be is not always.
+            ("sdk", "sdl", false, false),
+            ("sdk", "sdm", false, false),
+            ("sdm", "sdn", false, false),
+            ("sdn", "sdo", false, false),
         ] {
             let names = |name: &str| names(&host, &format!("/dev/{name}"));
             let (one_names, other_names) = (names(one), names(other));
@@ -177,9 +283,14 @@ mod tests {
             (map_instead(&host, &names), other_paths(&host, &names).join(" "))
         };
         let map = Some("/dev/mapper/mpatha".to_owned());
-        assert_eq!(of("sda"), (map.clone(), "/dev/dm-0 /dev/sdb".to_owned()));
-        assert_eq!(of("sda2"), (map, "/dev/dm-2 /dev/sdb2".to_owned()));
-        assert_eq!(of("dm-0"), (None, "/dev/sda /dev/sdb".to_owned()));
+        assert_eq!(of("sda"), (map.clone(), "/dev/dm-0 /dev/sdb /dev/sdz".to_owned()));
+        assert_eq!(of("sda2"), (map, "/dev/dm-2 /dev/sdb2 /dev/sdz2".to_owned()));
+        // The map holds its own paths; one that it has not is somebody's.
+        assert_eq!(of("dm-0"), (None, "/dev/sdz".to_owned()));
+        assert_eq!(of("dm-1"), (None, "/dev/sdz1".to_owned()));
+        std::fs::remove_dir_all(host.root.locate("/sys/block/sdz")).unwrap();
+        assert_eq!(of("dm-0"), (None, String::new()));
+        assert_eq!(of("dm-1"), (None, String::new()));
         assert_eq!(of("sdd1"), (None, "/dev/sdc1".to_owned()));
         assert_eq!(of("loop2p1"), (None, "/dev/loop1p1".to_owned()));
         assert_eq!(of("sde"), (None, String::new()));

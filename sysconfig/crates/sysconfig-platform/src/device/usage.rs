@@ -52,7 +52,10 @@ pub(super) fn used_by_other_path(host: &Host, names: &Names) -> io::Result<Optio
     for other in lun::other_paths(host, names) {
         match used_exclusively(&host.root.locate(&other)) {
             Ok(None) => {}
-            Ok(Some(_)) => return Ok(Some(format!("it is in use as {other}, which is another path to it"))),
+            Ok(Some(_)) => {
+                let by = names.lun.as_ref().map(|lun| format!(" {}", lun.describe())).unwrap_or_default();
+                return Ok(Some(format!("it is in use as {other}, which is another path to it{by}")));
+            }
             // A path that is down has no node, or one that says so.
             Err(error) if super::is_absent(&error) => {}
             Err(error) => return Err(error),

@@ -182,13 +182,15 @@ impl Drop for Loops {
 pub(crate) fn paths() {
     needs_filesystem("ext4");
     let mut harness = build();
-    sh("mkdir /mnt/w/one; truncate -s 64M /mnt/w/image; mkfs.ext4 -q /mnt/w/image");
-    let attach = || sh("losetup --find --show /mnt/w/image").trim().to_owned();
+    // Loop devices of all namespaces are seen, so that no other run may have a file of this name.
+    let image = format!("/mnt/w/image-{}", std::process::id());
+    sh(&format!("mkdir /mnt/w/one; truncate -s 64M {image}; mkfs.ext4 -q {image}"));
+    let attach = || sh(&format!("losetup --find --show {image}")).trim().to_owned();
     let loops = Loops(vec![attach(), attach()]);
     let [one, other] = &loops.0[..] else { unreachable!() };
     sh(&format!("mount {one} /mnt/w/one"));
     let looked = sysconfig_platform::device::look(&sysconfig_platform::Host::current().unwrap(), other);
-    let said = format!("it is in use as {one}, which is another path to it");
+    let said = format!("it is in use as {one}, which is another path to it of the same file");
     assert_eq!(looked.content().and_then(|content| content.used.as_deref()), Some(said.as_str()));
     let text = format!("[[storage.mount]]\ndevice = \"{other}\"\nmountpoint = \"/mnt/w/other\"\ntype = \"ext4\"\n");
     harness.configure(config(&text));

@@ -216,13 +216,19 @@ impl Difference<'_> {
         vdev.devices.iter().any(|path| top.devices().any(|member| self.is(path, member)))
     }
 
-    /// Whether a configured device is a member of the pool: by guid where both have one, or else by name.
+    /// Whether a configured device is a member of the pool: by path, by guid where both have one, or else by what else it is called.
     fn is(&self, path: &str, member: &Vdev) -> bool {
         let (Some(device), Some(known)) = (self.state.device(path), self.actual.members.get(&member.name)) else {
             return false;
         };
-        let by_name = known.names.as_ref().is_some_and(|names| names.same(&device.names));
-        by_name || matches!((self.own_guid(device), known.guid), (Some(one), Some(other)) if one == other)
+        let names = known.names.as_ref();
+        let by_path = names.is_some_and(|names| names.same_by_path(&device.names));
+        by_path
+            || match (self.own_guid(device), known.guid) {
+                // Two disks may give the same identifier.
+                (Some(one), Some(other)) => one == other,
+                _ => names.is_some_and(|names| names.same(&device.names)),
+            }
     }
 
     /// The guid on a device, if it is of this pool; spares and caches do not say.

@@ -123,9 +123,14 @@ fn a_disk_by_two_names_or_paths_is_given_to_no_pool_twice() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         path
     };
-    for (name, wwid) in [("sda", "naa.5000c500a"), ("sdb", "naa.5000c500a"), ("sdc", "naa.5000c500c")] {
+    let wwid = "naa.5000c500a1b2c3d4";
+    // Disks that only have the same identifier are not one.
+    for (name, serial) in [("sda", "S1"), ("sdb", "S1"), ("sdc", "S2")] {
         fixture.machine.storage(|storage| storage.add_device(&format!("/dev/{name}"), DISK, None));
         std::fs::write(at(&format!("/sys/block/{name}/device/wwid")), wwid).unwrap();
+        std::fs::write(at(&format!("/sys/block/{name}/size")), "8192\n").unwrap();
+        let page = [b"\0\x80\0\x02", serial.as_bytes()].concat();
+        std::fs::write(at(&format!("/sys/block/{name}/device/vpd_pg80")), page).unwrap();
     }
     for (link, name) in [("by-id/a", "sda"), ("by-uuid/a", "sda"), ("by-path/b", "sdb"), ("by-path/c", "sdc")] {
         std::os::unix::fs::symlink(format!("../../{name}"), at(&format!("/dev/disk/{link}"))).unwrap();

@@ -4,9 +4,11 @@
 //! rows that cannot be read stay as they are, byte for byte.
 
 mod edit;
+mod line;
 mod told;
 
 pub use edit::{edit, set_row};
+pub use line::Line;
 pub use told::{is_untold, missing_devices, tell};
 
 use crate::mount_table::{escape, split_options, unescape};
@@ -35,24 +37,6 @@ pub struct BootRow {
     #[serde(default)]
     pub line: Line,
 }
-
-/// A line as somebody has written it, for whoever puts it back: with its spaces, comments, and columns that nobody reads. Rows
-/// that say the same are equal, however they are written.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Line {
-    /// None where it was never written, or is not UTF-8.
-    text: Option<String>,
-    /// The line behind it.
-    next: Option<String>,
-}
-
-impl PartialEq for Line {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Line {}
 
 /// What a row is about: two rows about the same get in each other's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,7 +151,7 @@ impl BootRow {
 
     /// The row as it was read, or else as [`Self::format`] writes it.
     fn as_written(&self, system: System) -> String {
-        self.line.text.clone().unwrap_or_else(|| self.format(system))
+        self.line.text().map(str::to_owned).unwrap_or_else(|| self.format(system))
     }
 
     /// Writes the row.
@@ -230,9 +214,7 @@ pub fn parse(system: System, content: &[u8]) -> Vec<BootRow> {
     let lines: Vec<String> = Rows::parse(content).texts().collect();
     let row = |(at, line): (usize, &String)| {
         let row = BootRow::parse(system, line)?;
-        // What was no UTF-8 has lost its bytes.
-        let text = (!line.contains(char::REPLACEMENT_CHARACTER)).then(|| line.clone());
-        Some(BootRow { line: Line { text, next: lines.get(at + 1).cloned() }, ..row })
+        Some(BootRow { line: Line::of(&lines, at), ..row })
     };
     lines.iter().enumerate().filter_map(row).collect()
 }

@@ -148,7 +148,7 @@ pub fn read(root: &Root, path: impl AsRef<Path>) -> Result<Option<Vec<u8>>, File
 /// empty, as the `/dev/null` behind a link that masks a file, is an empty file.
 fn contents(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut file = File::from(rustix::io::retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?);
     let kind = file.metadata()?.file_type();
     let mut content = Vec::new();
     if kind.is_file() || kind.is_dir() {

@@ -6,6 +6,7 @@ use crate::places::is_remote;
 use crate::storage::StorageError;
 use crate::{CommandError, Host, Invocation, System, files, swap};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -283,17 +284,22 @@ pub fn node(host: &Host, device: &str) -> String {
         // Its table shows what was given.
         return device.to_owned();
     }
-    let path = match device.split_once('=') {
+    let path = spelled_out(device);
+    match path.starts_with('/').then(|| host.root.exists(&*path)) {
+        Some(Ok(true)) => host.root.resolve(&*path).map_or(path.into_owned(), |path| path.display().to_string()),
+        _ => device.to_owned(),
+    }
+}
+
+/// Linux: the path by which udev shows what `UUID=` and the like name; anything else as it is.
+#[must_use]
+pub fn spelled_out(device: &str) -> Cow<'_, str> {
+    match device.split_once('=') {
         Some((tag @ ("UUID" | "LABEL" | "PARTUUID" | "PARTLABEL"), value)) => {
             let value = value.trim_matches('"');
-            format!("/dev/disk/by-{}/{}", tag.to_ascii_lowercase(), udev_escape(value))
+            Cow::Owned(format!("/dev/disk/by-{}/{}", tag.to_ascii_lowercase(), udev_escape(value)))
         }
-        _ if device.starts_with('/') => device.to_owned(),
-        _ => return device.to_owned(),
-    };
-    match host.root.exists(&path) {
-        Ok(true) => host.root.resolve(&path).map_or(path.clone(), |path| path.display().to_string()),
-        _ => device.to_owned(),
+        _ => Cow::Borrowed(device),
     }
 }
 

@@ -41,8 +41,8 @@ fn server(device: &str) -> Option<&str> {
 /// What servers have answered.
 #[derive(Debug, Default)]
 struct Answers {
-    /// Whether they have, by mount point.
-    answers: RefCell<BTreeMap<String, bool>>,
+    /// Whether they have, by mount point and device: something else may be mounted there by now.
+    answers: RefCell<BTreeMap<(String, String), bool>>,
     /// Those that were waited for in vain: what else they have is not waited for once more.
     away: RefCell<BTreeSet<String>>,
 }
@@ -120,7 +120,7 @@ impl<'a> Places<'a> {
         if !self.asks || server.is_some_and(|server| away.borrow().contains(server)) {
             return false;
         }
-        *answers.borrow_mut().entry(mount.mount_point.clone()).or_insert_with(|| {
+        *answers.borrow_mut().entry((mount.mount_point.clone(), mount.device.clone())).or_insert_with(|| {
             let directory = format!("{}/.", mount.mount_point);
             let ask = Invocation { deadline: PATIENCE, ..Invocation::new("/usr/bin/ls", ["-d", &directory]) };
             let answer = self.host.run_any(&ask);

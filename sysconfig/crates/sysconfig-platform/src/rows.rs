@@ -24,13 +24,14 @@ impl Rows {
     /// Replaces the rows for which `ours` holds by `new` ones, at the place of the first of them, or at the end
     /// when there is none. The others are not touched, except that a missing line end before a new row is added.
     pub fn replace(&mut self, ours: impl Fn(&str) -> bool, new: &[String]) {
-        self.replace_before(ours, new, |_| false);
+        self.replace_before(ours, new, |_, _| false);
     }
 
-    /// As [`Rows::replace`], but where none is ours the new ones go before the first row for which `later` holds.
-    pub fn replace_before(&mut self, ours: impl Fn(&str) -> bool, new: &[String], later: impl Fn(&str) -> bool) {
+    /// As [`Rows::replace`], but where none is ours the new ones go before the first row for which `later` holds, which
+    /// is told the number and the text of each.
+    pub fn replace_before(&mut self, ours: impl Fn(&str) -> bool, new: &[String], later: impl Fn(usize, &str) -> bool) {
         let found = self.rows.iter().position(|row| ours(&text(row)));
-        let later = self.rows.iter().position(|row| later(&text(row)));
+        let later = self.rows.iter().enumerate().position(|(at, row)| later(at, &text(row)));
         self.rows.retain(|row| !ours(&text(row)));
         // No row before the first of ours was removed, so its index still stands; and `later` counts where none was.
         let at = found.or(later).unwrap_or(self.rows.len());

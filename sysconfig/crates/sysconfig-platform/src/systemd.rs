@@ -1,6 +1,7 @@
 //! systemd, where it runs: containers and other Linux systems are without it.
 
 use crate::{CommandError, FileError, Host, Invocation, Root};
+use std::time::Duration;
 
 /// Whether systemd is the running init; its own documented test.
 ///
@@ -25,10 +26,14 @@ pub fn reload(host: &Host, unit: &str) -> Result<(), CommandError> {
     host.run(&reload_command(unit)).map(drop)
 }
 
+/// How long systemd may take to read all units: its own limit for what makes units of other files is 90 s.
+const PATIENCE: Duration = Duration::from_secs(200);
+
 /// Makes systemd read all units again, and make those anew that it makes of other files.
 ///
 /// # Errors
 /// See [`Host::run`].
 pub fn daemon_reload(host: &Host) -> Result<(), CommandError> {
-    host.run(&Invocation::new("/usr/bin/systemctl", ["daemon-reload"])).map(drop)
+    let command = Invocation::new("/usr/bin/systemctl", ["daemon-reload"]);
+    host.run(&Invocation { deadline: PATIENCE, ..command }).map(drop)
 }

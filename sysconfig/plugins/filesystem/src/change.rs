@@ -14,7 +14,7 @@ use sysconfig_platform::files::Written;
 use sysconfig_platform::mounting::{self, MountRequest};
 use sysconfig_platform::zfs::family::Snapshot;
 use sysconfig_platform::{FileError, Host, StorageError};
-use sysconfig_plugin::{Context, Outcome, PluginError};
+use sysconfig_plugin::{Context, Level, Outcome, PluginError};
 
 /// One change of the machine, with what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +115,9 @@ pub enum Change {
         previous: Option<Box<BootRow>>,
         /// Whether that was ours.
         was_ours: bool,
+        /// Whether something is mounted in its place next, which systemd would unmount if it went by the row still.
+        #[serde(default)]
+        makes_room: bool,
     },
     /// Tell systemd of the boot table, which an interrupted step has changed.
     Tell {},
@@ -145,7 +148,7 @@ impl Change {
                 let places: Vec<&str> = place.iter().chain(along).map(String::as_str).collect();
                 datasets::set(host, name, set, unset, list, &places)
             }
-            Self::MountDataset { name, to } => datasets::mount(host, name, to.as_deref()),
+            Self::MountDataset { name, to } => datasets::mount(host, name, to.as_deref(), context),
             Self::Destroy { name, guid, snapshots, was_ours, place } => {
                 let (guid, place) = (guid.as_deref(), place.as_deref());
                 destroy::destroy(host, &destroy::Planned { name, guid, snapshots, was_ours: *was_ours, place })
@@ -153,9 +156,9 @@ impl Change {
             Self::Mount { request } => mounts::mount(host, request, context),
             Self::Remount { request, was_ours, .. } => mounts::remount(host, request, !was_ours),
             Self::Unmount { request } => mounts::unmount(host, request, context),
-            Self::Row { point, row, previous, .. } => {
+            Self::Row { point, row, previous, makes_room, .. } => {
                 let row = row.as_deref().map(|(row, request)| (row, request));
-                told(host, mounts::set_row(host, point, row, previous.as_deref()))
+                told(host, mounts::set_row(host, point, row, previous.as_deref()), *makes_room, context)
             }
             Self::Tell {} => boot_table::tell(host).map(outcome).map_err(storage_error),
             Self::Forget { point } => mounts::forget(host, point),
@@ -188,9 +191,9 @@ impl Change {
                 Ok(outcome)
             }
             Self::Unmount { request } => mounts::mount(host, request, context),
-            Self::Row { point, row, previous, was_ours } => {
+            Self::Row { point, row, previous, was_ours, .. } => {
                 let row = row.as_deref().map(|(row, _)| row);
-                told(host, mounts::restore_row(host, point, row, previous.as_deref(), *was_ours))
+                told(host, mounts::restore_row(host, point, row, previous.as_deref(), *was_ours), false, context)
             }
             Self::Tell {} | Self::Forget { .. } | Self::Leave { .. } => Ok(Outcome::AlreadySo),
         }
@@ -212,10 +215,20 @@ fn outcome(written: Written) -> Outcome {
     }
 }
 
-/// Tells systemd what was done to the boot table. That comes last, so that whose the row is does not hang on it.
-fn told(host: &Host, done: Result<Outcome, PluginError>) -> Result<Outcome, PluginError> {
+/// Tells systemd what was done to the boot table. That comes last, so that whose the row is does not hang on it. Where nothing depends
+/// on that, the next plan does it if it fails.
+fn told(
+    host: &Host,
+    done: Result<Outcome, PluginError>,
+    makes_room: bool,
+    context: &Context,
+) -> Result<Outcome, PluginError> {
     let outcome = done?;
-    boot_table::tell(host).map_err(storage_error)?;
+    match boot_table::tell(host) {
+        Err(error) if makes_room => return Err(storage_error(error)),
+        Err(error) => context.log(Level::Warn, format!("{error}; the next apply tries again")),
+        Ok(_) => {}
+    }
     Ok(outcome)
 }
 

@@ -196,10 +196,12 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let file = |source| StorageError::File { operation: "look at the file systems".to_owned(), source };
     let table = files::read(&host.root, boot_table::path(host.system())).map_err(file)?.unwrap_or_default();
     let rows = boot_table::parse(host.system(), &table);
+    let mounted = rows.iter().filter(|row| row.mount_point.is_some()).map(|row| &row.device);
+    let devices = mounted.chain(config.mounts().iter().map(|entry| &entry.device));
     let mut state = State {
         system: host.system(),
         mounts: mount_table::mounts(host).map_err(file)?,
-        missing: boot_table::missing_devices(host, rows.iter().filter(|row| row.mount_point.is_some()))?,
+        missing: boot_table::missing_devices(host, devices)?,
         is_untold: boot_table::is_untold(host)?,
         rows,
         unreadable: boot_table::unreadable(host.system(), &table),

@@ -9,7 +9,7 @@ use sysconfig_platform::places::{Places, Servers};
 use sysconfig_platform::zfs::followers::{self, Obstacle};
 use sysconfig_platform::zfs::{self, Kind, Properties};
 use sysconfig_platform::{Host, StorageError};
-use sysconfig_plugin::PluginError;
+use sysconfig_plugin::{Context, Level, PluginError};
 
 /// What can be done about a place that is not free.
 pub(crate) const HELP: &str = "move away what is there, or choose another mountpoint";
@@ -90,6 +90,7 @@ pub(crate) fn mount_all(
     host: &Host,
     pool: &str,
     note: impl Fn(&str) -> Result<(), PluginError>,
+    context: &Context,
 ) -> Result<bool, PluginError> {
     let operation = format!("cannot mount all file systems of the pool {pool}, which is imported");
     let failed = |error| zfs_error(&operation, error);
@@ -111,7 +112,11 @@ pub(crate) fn mount_all(
             None => {
                 changed = true;
                 note(&one.name)?;
-                zfs::mount(host, &one.name).map_err(told)
+                zfs::mount(host, &one.name).map_err(told).map(|unshared| {
+                    if let Some(unshared) = unshared {
+                        context.log(Level::Warn, told(unshared));
+                    }
+                })
             }
         };
         if let Err(why) = done {

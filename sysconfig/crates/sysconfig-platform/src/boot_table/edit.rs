@@ -7,7 +7,7 @@ use crate::{Host, Rows, StorageError, System, files};
 
 /// The table with one row about `subject` instead of those that are there; without a new one they are taken out. A
 /// row that is new goes before the first whose mount point lies below its own: boot goes from top to bottom. One that was read
-/// comes back as it was written, before the line that it stood before.
+/// comes back as it was written, where it stood, as far as the lines around it tell.
 #[must_use]
 pub fn edit(system: System, content: &[u8], subject: Subject<'_>, row: Option<&BootRow>) -> Vec<u8> {
     edit_as_seen(system, content, subject, row, &str::to_owned)
@@ -24,13 +24,12 @@ fn edit_as_seen(
     let parse = |line: &str| BootRow::parse(system, line);
     let mut rows = Rows::parse(content);
     let new: Vec<String> = row.map(|row| row.as_written(system)).into_iter().collect();
-    let next = row.and_then(|row| row.line.next.clone());
-    let next = next.filter(|next| rows.texts().filter(|line| line == next).count() == 1);
+    let stood = row.and_then(|row| row.line.place(&rows.texts().collect::<Vec<_>>()));
     let below = |line: &str| match (subject, parse(line).and_then(|row| row.mount_point)) {
         (Subject::Mount(above), Some(point)) => is_below(&place(&point), &place(above)),
         _ => false,
     };
-    let comes_later = |line: &str| next.as_ref().map_or_else(|| below(line), |next| line == next);
+    let comes_later = |at: usize, line: &str| stood.map_or_else(|| below(line), |stood| at == stood);
     rows.replace_before(|line| parse(line).is_some_and(|row| row.is_about(subject, place)), &new, comes_later);
     rows.into_bytes()
 }

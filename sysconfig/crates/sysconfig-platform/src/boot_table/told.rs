@@ -1,12 +1,14 @@
 //! Telling systemd of the table. It makes a unit of each row when it starts and when it is told to, and goes by the old ones until
 //! then: it unmounts what comes to a place whose unit is of a device that is not there.
 
-use super::{BootRow, path};
-use crate::mounting::node;
+use super::path;
+use crate::mounting::{node, spelled_out};
 use crate::{Host, StorageError, System, files, systemd};
 
 /// Holds the boot in which the table was changed and systemd is not known to have heard of it; the next one reads the table.
 const UNTOLD: &str = "/var/lib/sysconfig/fstab-untold";
+/// Where systemd notes in which kind of container it runs.
+const CONTAINER: &str = "/run/systemd/container";
 /// Where Linux tells one boot from another.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -58,22 +60,24 @@ pub fn tell(host: &Host) -> Result<files::Written, StorageError> {
     Ok(files::Written::Changed)
 }
 
-/// The devices of rows for whose places systemd lets nothing else be mounted: they are not there.
+/// Which of these devices are not there, so that systemd lets nothing else be mounted in the place of a row about one. In a
+/// container it has no units of devices, and unmounts nothing for that.
 ///
 /// # Errors
 /// [`StorageError::File`].
 pub fn missing_devices<'a>(
     host: &Host,
-    rows: impl IntoIterator<Item = &'a BootRow>,
+    devices: impl IntoIterator<Item = &'a String>,
 ) -> Result<Vec<String>, StorageError> {
-    if !listens(host)? {
+    let in_container = || host.root.exists(CONTAINER).map_err(StorageError::file("look whether this is a container"));
+    if !listens(host)? || in_container()? {
         return Ok(Vec::new());
     }
     let is_missing = |device: &&String| {
         let node = node(host, device);
         // What is not found keeps its name.
-        let is_tag = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="].iter().any(|tag| node.starts_with(tag));
-        is_tag || (node.starts_with("/dev/") && matches!(host.root.exists(&node), Ok(false)))
+        let node = spelled_out(&node);
+        node.starts_with("/dev/") && matches!(host.root.exists(&*node), Ok(false))
     };
-    Ok(rows.into_iter().map(|row| &row.device).filter(is_missing).cloned().collect())
+    Ok(devices.into_iter().filter(is_missing).cloned().collect())
 }

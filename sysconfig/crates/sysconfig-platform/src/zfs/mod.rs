@@ -186,21 +186,25 @@ pub fn give_back(host: &Host, name: &str, property: &str) -> Result<(), StorageE
 }
 
 /// Mounts a file system at its mount point, and shares it where its properties say so, which `zfs mount` does not do by itself; being
-/// mounted and shared already is success.
+/// mounted and shared already is success. What keeps it from being shared is handed back: it is mounted all the same, as on a
+/// machine that has no server.
 ///
 /// # Errors
-/// [`StorageError::Command`].
-pub fn mount(host: &Host, name: &str) -> Result<(), StorageError> {
+/// [`StorageError::Command`] when it cannot be mounted.
+pub fn mount(host: &Host, name: &str) -> Result<Option<StorageError>, StorageError> {
     match run(host, ["mount", name], &format!("mount {name}")) {
         Err(error) if error.said().contains("filesystem already mounted") => {}
         answer => drop(answer?),
     }
-    let properties = properties_of(host, name)?.unwrap_or_default();
-    let shares = |property: &str| properties.get(property).is_some_and(|found| !["off", "-"].contains(&&*found.value));
-    if shares("sharenfs") || shares("sharesmb") { share(host, name) } else { Ok(()) }
+    Ok(share(host, name).err())
 }
 
 fn share(host: &Host, name: &str) -> Result<(), StorageError> {
+    let properties = properties_of(host, name)?.unwrap_or_default();
+    let shares = |property: &str| properties.get(property).is_some_and(|found| !["off", "-"].contains(&&*found.value));
+    if !shares("sharenfs") && !shares("sharesmb") {
+        return Ok(());
+    }
     match run(host, ["share", name], &format!("share {name}, which is mounted")) {
         Err(error) if error.said().contains("already shared") => Ok(()),
         answer => answer.map(drop),

@@ -10,7 +10,7 @@ use sysconfig_platform::places::Places;
 use sysconfig_platform::storage::parse_size;
 use sysconfig_platform::zfs::followers::{self, Obstacle};
 use sysconfig_platform::zfs::{self, OWNER, Properties, Property};
-use sysconfig_plugin::{Context, Outcome, PluginError};
+use sysconfig_plugin::{Context, Level, Outcome, PluginError};
 
 /// What can be done about a place that is not free.
 const NOT_FREE: &str = "move away what is there, or choose another mountpoint";
@@ -266,7 +266,7 @@ pub(super) fn restore(host: &Host, done: &Done<'_>) -> Result<Outcome, PluginErr
     Ok(if back.is_empty() { Outcome::AlreadySo } else { Outcome::Changed })
 }
 
-pub(super) fn mount(host: &Host, name: &str, to: Option<&str>) -> Result<Outcome, PluginError> {
+pub(super) fn mount(host: &Host, name: &str, to: Option<&str>, context: &Context) -> Result<Outcome, PluginError> {
     let is_mounted = || {
         let datasets = zfs::datasets(host).map_err(storage_error)?;
         Ok::<_, PluginError>(datasets.iter().any(|dataset| dataset.name == name && dataset.mounted))
@@ -275,7 +275,9 @@ pub(super) fn mount(host: &Host, name: &str, to: Option<&str>) -> Result<Outcome
         return Ok(Outcome::AlreadySo);
     }
     check_place(host, name, to)?;
-    zfs::mount(host, name).map_err(storage_error)?;
+    if let Some(unshared) = zfs::mount(host, name).map_err(storage_error)? {
+        context.log(Level::Warn, unshared.to_string());
+    }
     match is_mounted()? {
         true => Ok(Outcome::Changed),
         false => Err(PluginError::new(format!("{name} is not mounted, although mounting it has succeeded"))),

@@ -76,6 +76,7 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
             return Err(PluginError::new(format!("cannot mount {} at {point}: it is no directory", request.device)));
         }
     }
+    wait_for_device(host, request, context);
     refuse_other_path(host, request)?;
     let makes_directory = at == MountPoint::Missing;
     let makes = if makes_directory { Some(topmost_missing(host, point)?) } else { None };
@@ -89,7 +90,7 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
     if makes_directory {
         files::make_directory(&host.root, point).map_err(|source| file_error("make the mount point", source))?;
     }
-    let mounted = wait_for_device(host, request, context).and_then(|()| mounting::mount(host, request, false));
+    let mounted = mounting::mount(host, request, false);
     let before = mounts;
     let mounts = table(host)?;
     match (mounted_at(&mounts, point), mounted) {
@@ -165,14 +166,13 @@ fn take_away(host: &Host, before: &[Mount], now: &[Mount], request: &MountReques
 }
 
 /// Waits a little for a device that is not there yet.
-fn wait_for_device(host: &Host, request: &MountRequest, context: &Context) -> Result<(), StorageError> {
+fn wait_for_device(host: &Host, request: &MountRequest, context: &Context) {
     let until = Instant::now() + context.remaining().map_or(PATIENCE, |left| left.min(PATIENCE));
     let is_there = || host.root.exists(&request.device).unwrap_or(true);
     // A wrong name would only cost time, so this is for what the system makes by itself.
     while request.device.starts_with("/dev/zvol/") && !is_there() && Instant::now() < until {
         std::thread::sleep(host.poll_interval);
     }
-    Ok(())
 }
 
 /// The topmost of the directories that have to be made for a mount point.

@@ -6,6 +6,7 @@ use crate::config::MountEntry;
 use crate::options;
 use crate::state::State;
 use sysconfig_platform::boot_table::{self, BootRow, Subject};
+use sysconfig_platform::mounting::spelled_out;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// systemd goes by the old table until it is told, so that comes first.
@@ -18,11 +19,21 @@ pub(super) fn tell(state: &State) -> Option<Step> {
 /// Takes a row out of which systemd would unmount what is to come in its place; whether there is none then.
 pub(super) fn make_room(entry: &MountEntry, state: &State, steps: &mut Steps) -> bool {
     let point = &entry.mountpoint;
-    let [row] = state.rows_at(point)[..] else { return true };
-    if row.device == entry.device || !state.missing.contains(&row.device) {
-        return true;
-    }
     let table = boot_table::path(state.system());
+    let rows = state.rows_at(point);
+    let is_in_the_way =
+        |row: &&BootRow| state.missing.contains(&row.device) && spelled_out(&row.device) != spelled_out(&entry.device);
+    // What cannot be mounted anyway needs no room: its disk may come back, as that of the row may.
+    let is_absent = state.missing.contains(&entry.device);
+    let row = match rows[..] {
+        _ if is_absent || !rows.iter().any(|row| is_in_the_way(row)) => return true,
+        [row] => row,
+        ref several => {
+            let why = format!("{}, of which one names a device that is not there", several_rows(several.len(), table));
+            steps.leave(point, why, one_row_only(table));
+            return false;
+        }
+    };
     let is_ours = state.record.has_row(point, row);
     let may_go = is_ours || (entry.adopt && entry.persistent);
     if !may_go {
@@ -37,8 +48,8 @@ pub(super) fn make_room(entry: &MountEntry, state: &State, steps: &mut Steps) ->
     }
     // Without a row of its own the other one goes before anything is mounted in any case.
     if entry.persistent {
-        let change =
-            Change::Row { point: point.clone(), row: None, previous: Some(Box::new(row.clone())), was_ours: is_ours };
+        let previous = Some(Box::new(row.clone()));
+        let change = Change::Row { point: point.clone(), row: None, previous, was_ours: is_ours, makes_room: true };
         let summary = format!("no longer mount {} at {point} at boot, which is not there", row.device);
         let step = PlannedStep::new("remove", table, summary, Risk::Safe, change);
         steps.changes.push(step.field(point.clone(), Some(row.format(state.system())), None::<String>));
@@ -68,7 +79,7 @@ pub(super) fn remove(point: &str, state: &State, steps: &mut Steps) {
         None => ("forget", format!("forget the row of {point}, which somebody has removed"), None),
     };
     let from = previous.as_ref().map(|row| row.format(state.system()));
-    let change = Change::Row { point: point.to_owned(), row: None, previous, was_ours: true };
+    let change = Change::Row { point: point.to_owned(), row: None, previous, was_ours: true, makes_room: false };
     steps.removals.push(PlannedStep::new(action, table, summary, Risk::Safe, change).field(
         point,
         from,
@@ -124,7 +135,8 @@ pub(super) fn ensure(entry: &MountEntry, state: &State, steps: &mut Steps) -> bo
     let from = previous.as_ref().map(|row| row.format(state.system()));
     let to = wanted.format(state.system());
     let row = Some(Box::new((wanted, entry.request())));
-    let change = Change::Row { point: point.clone(), row, previous: previous.map(Box::new), was_ours: is_ours };
+    let previous = previous.map(Box::new);
+    let change = Change::Row { point: point.clone(), row, previous, was_ours: is_ours, makes_room: false };
     let summary = match entry.at_boot {
         true => format!("mount {point} at boot"),
         false => format!("write down how {point} is mounted"),

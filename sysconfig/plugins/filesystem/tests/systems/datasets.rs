@@ -381,6 +381,16 @@ fn what_is_mounted_is_shared_as_its_properties_say() {
         assert!(!is_shared(&fixture));
         fixture.converge(text);
         assert!(is_shared(&fixture));
+        // Without a server it is mounted all the same.
+        fixture.machine.storage(|storage| storage.shares_nothing = true);
+        fixture.machine.type_in("zfs unmount tank/data");
+        fixture.converge(text);
+        let logs = fixture.harness.logs();
+        let told: Vec<_> =
+            logs.iter().filter(|log| log.message.contains("share tank/data, which is mounted")).collect();
+        assert_eq!(told.len(), 1, "{logs:?}");
+        assert!(!is_shared(&fixture));
+        fixture.machine.storage(|storage| storage.shares_nothing = false);
         fixture.converge(&text.replace(", sharenfs = \"ro\"", ""));
         assert!(!is_shared(&fixture));
     }

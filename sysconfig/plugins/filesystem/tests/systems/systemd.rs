@@ -81,6 +81,58 @@ fn rows_by_tag_are_looked_up() {
     }
 }
 
+fn is_untold(message: &str) -> bool {
+    message.contains("tell systemd of /etc/fstab, which is changed")
+}
+
+/// What comes in the place of a row that systemd still goes by would be unmounted.
+#[test]
+fn nothing_is_mounted_before_systemd_knows_that_there_is_room() {
+    let mut fixture = linux();
+    fixture.machine.storage(|storage| {
+        storage.add_row("/dev/disk/by-uuid/old\t/data\text4\tdefaults\t0\t0\n");
+        storage.add_device("/dev/disk/by-uuid/new", 64 << 20, Some("ext4"));
+    });
+    std::fs::create_dir_all(fixture.host.root.locate("/run/systemd/system")).unwrap();
+    let (message, _) = fixture.fail(&format!("{}adopt = true\n", disk("new")));
+    assert!(is_untold(&message), "{message}");
+    assert_eq!(fixture.mounted(), [""; 0]);
+}
+
+/// Which of two disks that are both away is to come back, nobody knows; and a container has no units of devices.
+#[test]
+fn no_row_makes_room_for_a_disk_that_is_not_there_or_in_a_container() {
+    for (row, container) in [
+        ("/dev/disk/by-uuid/old", false),
+        ("UUID=away", false),
+        ("/dev/disk/by-uuid/away", false),
+        ("/dev/disk/by-uuid/old", true),
+    ] {
+        let mut fixture = machine(&format!("{row}\t/data\text4\tdefaults\t0\t0\n"));
+        if container {
+            std::fs::write(fixture.host.root.locate("/run/systemd/container"), "lxc").unwrap();
+        }
+        let before = fixture.read("/etc/fstab");
+        let name = if container { "new" } else { "away" };
+        let steps = fixture.plan(&format!("{}adopt = true\n", disk(name)));
+        assert!(!summaries(&steps).iter().any(|step| step.contains("no longer mount")), "{:?}", summaries(&steps));
+        if !container {
+            fixture.fail(&format!("{}adopt = true\n", disk(name)));
+            assert_eq!((fixture.read("/etc/fstab"), fixture.mounted()), (before, Vec::new()), "{row}");
+        }
+    }
+}
+
+/// Of several rows none is taken out, and systemd would unmount what comes there if one is of a disk that is gone.
+#[test]
+fn a_place_with_several_rows_of_which_one_is_gone_stays_as_it_is() {
+    let mut fixture = machine("/dev/disk/by-uuid/old /data ext4 ro 0 0\n/dev/disk/by-uuid/new /data ext4 ro 0 0\n");
+    let before = fixture.read("/etc/fstab");
+    let (message, _) = fixture.fail(&format!("{}adopt = true\n", disk("new")));
+    assert!(message.contains("there are 2 rows about it in /etc/fstab, of which one names a device"), "{message}");
+    assert_eq!((fixture.read("/etc/fstab"), fixture.mounted()), (before, Vec::new()));
+}
+
 /// The row stays ours, and systemd is told as soon as it listens, or reads the table itself.
 #[test]
 fn a_systemd_that_cannot_be_told_is_told_later() {
@@ -88,8 +140,11 @@ fn a_systemd_that_cannot_be_told_is_told_later() {
         let mut fixture = linux();
         fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-uuid/new", 64 << 20, Some("ext4")));
         std::fs::create_dir_all(fixture.host.root.locate("/run/systemd/system")).unwrap();
-        let (message, _) = fixture.fail(&disk("new"));
-        assert!(message.contains("tell systemd of /etc/fstab, which is changed"), "{message}");
+        // The mount is there, and no other comes in its place.
+        fixture.harness.configure(crate::support::config(&disk("new")));
+        assert_eq!(fixture.harness.converge().unwrap().steps.len(), 2);
+        let warned = |fixture: &Fixture| fixture.harness.logs().iter().filter(|log| is_untold(&log.message)).count();
+        assert_eq!(warned(&fixture), 1, "{:?}", fixture.harness.logs());
         let told = "tell systemd of /etc/fstab, which an interrupted step has changed";
         assert_eq!(summaries(&fixture.plan(&disk("new"))), [told]);
         fixture.machine.storage(|storage| {

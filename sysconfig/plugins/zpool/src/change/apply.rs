@@ -11,7 +11,7 @@ use sysconfig_platform::places::Places;
 use sysconfig_platform::zpool::{self, Kind, PoolStatus, Vdev, Words};
 use sysconfig_platform::{Host, Invocation};
 use sysconfig_platform::{StorageError, zfs};
-use sysconfig_plugin::{Context, Outcome, PluginError};
+use sysconfig_plugin::{Context, Level, Outcome, PluginError};
 
 impl Change {
     pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
@@ -29,8 +29,8 @@ impl Change {
             Self::Online { pool, guid, device, path } => online(host, (pool, *guid), device, path),
             Self::Expand { pool, guid, devices } => expand(host, (pool, *guid), devices),
             Self::Set { target, pool, guid, property, to, .. } => set(host, *target, (pool, *guid), property, to),
-            Self::MountAll { pool, guid } => mount_all(host, (pool, *guid)),
-            Self::Mount { pool, guid, place } => mount(host, (pool, *guid), place),
+            Self::MountAll { pool, guid } => mount_all(host, (pool, *guid), context),
+            Self::Mount { pool, guid, place } => mount(host, (pool, *guid), place, context),
             Self::Refuse { message, help } => Err(PluginError::new(message.clone()).help(help.clone())),
         }
     }
@@ -83,14 +83,14 @@ fn import(
 }
 
 /// Mounts what an import has left out, because until then the places were not known to be right.
-fn mount_all(host: &Host, which: Which<'_>) -> Result<Outcome, PluginError> {
+fn mount_all(host: &Host, which: Which<'_>, context: &Context) -> Result<Outcome, PluginError> {
     let operation = format!("cannot mount the file systems of the pool {}", which.0);
     the_pool(host, which, &operation)?;
     remember(host, &operation, |record| record.begin_mounting(which.1))?;
     let note = |name: &str| {
         remember(host, &operation, |record| record.mounted.entry(which.1).or_default().push(name.to_owned()))
     };
-    let has_changed = places::mount_all(host, which.0, note)?;
+    let has_changed = places::mount_all(host, which.0, note, context)?;
     remember(host, &operation, |record| record.to_mount.retain(|pool| *pool != which.1))?;
     Ok(if has_changed { Outcome::Changed } else { Outcome::AlreadySo })
 }
@@ -213,7 +213,7 @@ pub(super) fn value(host: &Host, target: Target, pool: &str, property: &str) -> 
     Ok(all.and_then(|mut all| all.remove(property)).map(|property| property.value))
 }
 
-fn mount(host: &Host, which: Which<'_>, place: &str) -> Result<Outcome, PluginError> {
+fn mount(host: &Host, which: Which<'_>, place: &str, context: &Context) -> Result<Outcome, PluginError> {
     let operation = format!("cannot mount the root dataset of the pool {} at {place}", which.0);
     let failed = |error| zfs_error(&operation, error);
     the_pool(host, which, &operation)?;
@@ -225,7 +225,9 @@ fn mount(host: &Host, which: Which<'_>, place: &str) -> Result<Outcome, PluginEr
     if let Some(why) = places::obstacle(&Places::new(host, &mounts), which.0, place).map_err(failed)? {
         return Err(PluginError::new(operation.clone()).source(why).help(places::HELP));
     }
-    zfs::mount(host, which.0).map_err(failed)?;
+    if let Some(unshared) = zfs::mount(host, which.0).map_err(failed)? {
+        context.log(Level::Warn, unshared.to_string());
+    }
     match is_mounted().map_err(failed)? {
         true => Ok(Outcome::Changed),
         false => Err(PluginError::new(operation).source("the command has ended well, but it is not mounted")),
@@ -307,10 +309,11 @@ fn has_role(host: &Host, status: &PoolStatus, role: Role, path: &str) -> bool {
 fn at_path<'a>(host: &Host, devices: Vec<&'a Vdev>, path: &str) -> Option<&'a Vdev> {
     let looks = Looks::new(host);
     let names = looks.names(path);
-    let is_it = |member: &&Vdev| {
-        member.shown_guid().is_none() && member.path().is_some_and(|path| looks.names(path).same(&names))
-    };
-    devices.into_iter().find(is_it)
+    let used = devices.into_iter().filter(|member| member.shown_guid().is_none());
+    let used: Vec<_> = used.filter_map(|member| Some((member, looks.names(member.path()?)))).collect();
+    // Another disk may give the same identifier.
+    let found = used.iter().find(|(_, other)| other.same_by_path(&names));
+    found.or_else(|| used.iter().find(|(_, other)| other.same(&names))).map(|(member, _)| *member)
 }
 
 /// Runs a command that gives devices to a pool; what it leaves on blank ones when it fails is known afterwards.

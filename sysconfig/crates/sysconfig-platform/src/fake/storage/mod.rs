@@ -122,6 +122,8 @@ pub struct Storage {
     files_then: Option<u64>,
     /// What `zfs get guid` says instead of an answer.
     pub guid_refusal: Option<String>,
+    /// Whether there is no server that could share anything.
+    pub shares_nothing: bool,
     /// Whether nothing is mounted at the moment, because the program that would do it is killed before.
     mounts_nothing: bool,
     /// Linux: the units that systemd has made of the boot table, device by mount point, where it runs.
@@ -169,6 +171,7 @@ impl Storage {
             places: Places::default(),
             files_then: None,
             guid_refusal: None,
+            shares_nothing: false,
             mounts_nothing: false,
             units: None,
             changes: 0,

@@ -44,6 +44,9 @@ impl Storage {
         if self.shared.contains(name) {
             return failed(1, format!("cannot share '{name}': filesystem already shared\n"));
         }
+        if self.shares_nothing {
+            return failed(1, format!("cannot share '{name}: system error': NFS share(8) failed\n"));
+        }
         self.share_or_not(name);
         match self.shared.contains(name) {
             true => printed(""),

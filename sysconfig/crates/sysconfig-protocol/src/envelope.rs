@@ -102,9 +102,9 @@ pub struct ErrorObject {
     pub data: Option<ErrorData>,
 }
 
-/// The `data` member of an [`ErrorObject`].
+/// The `data` member of an [`ErrorObject`]. Members that later versions add are ignored, so that what is known reaches the
+/// reader.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ErrorData {
     /// The chain of causes, the nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -172,12 +172,15 @@ fn absent_and_null_members_are_told_apart() {
     assert!(matches!(unreadable, Message::Response(Response { id: None, result: Err(_) })));
 }
 
-/// The member is the daemon's, for its own clients; a plugin that was made for another reader may give it any form.
+/// `problems` is the daemon's, for its own clients; a plugin that was made for another reader may give it any form. And a
+/// daemon may have more to say than its client knows.
 #[test]
-fn an_error_is_read_whatever_a_plugin_gives_as_problems() {
-    for problems in ["\"text\"", "null", "7", "{\"a\":1}", "[1]", "[{\"subject\":\"x\"}]"] {
+fn an_error_is_read_whatever_else_it_tells() {
+    let forms = ["\"text\"", "null", "7", "{\"a\":1}", "[1]", "[{\"subject\":\"x\"}]"];
+    let members = forms.map(|form| format!("\"problems\":{form}")).into_iter().chain(["\"later\":[1]".to_owned()]);
+    for member in members {
         let line = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"no","data":{{"help":"h","problems":{problems}}}}}}}"#
+            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-32000,"message":"no","data":{{"help":"h",{member}}}}}}}"#
         );
         let Message::Response(Response { result: Err(error), .. }) = Message::parse(line.as_bytes()).unwrap() else {
             panic!("{line}");

@@ -368,7 +368,7 @@ fn a_copy_that_cannot_be_made_is_no_verdict_on_the_file() {
     let daemon = bench.start();
     let plugin = daemon.plugin("a");
     let error = plugin.last_error.unwrap();
-    assert!(error.contains("cannot create") && error.contains("Not a directory"), "{error}");
+    assert!(error.contains("cannot make the directory of") && error.contains("Not a directory"), "{error}");
     assert_eq!(plugin.state, PluginState::Backoff);
     assert!(plugin.help.unwrap().contains("tried again by itself"));
     let refusal = daemon.request(&PluginRestart { name: "a".to_owned() }).unwrap_err();

@@ -167,7 +167,7 @@ pub fn prepare_directory(path: &Path) -> Result<(), InstanceError> {
     }
     let metadata = std::fs::metadata(path).map_err(error)?;
     if !metadata.is_dir() {
-        return Err(error(std::io::ErrorKind::NotADirectory.into()));
+        return Err(error(rustix::io::Errno::NOTDIR.into()));
     }
     let is_private = metadata.permissions().mode() & 0o7777 == 0o700;
     let ours = rustix::process::geteuid().as_raw();

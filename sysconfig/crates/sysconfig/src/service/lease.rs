@@ -4,6 +4,7 @@
 //! that it could write there is written before it has one. What it has read may have been changed by another daemon until
 //! then; such a daemon ends, because what it remembers is not true.
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -19,14 +20,15 @@ pub struct StateLease {
 
 #[derive(Debug)]
 enum Hold {
-    /// No other daemon reads or writes it.
-    Whole { lock: InstanceLock },
+    /// No other daemon reads or writes it. The directory is open, so that no other one can be taken for it.
+    Whole { lock: InstanceLock, open: Option<File> },
     /// Nothing may be written. The lock, where there is one, shows another daemon that somebody is here.
     ToRead { lock: Option<InstanceLock>, found: Vec<Option<Identity>> },
 }
 
-/// Tells a file from one that was written since.
-type Identity = (u64, u64, u64, i64, i64);
+/// Tells a file from one that was written since: inode, size and time of change of contents. The number of the device
+/// changes each time that some file systems are mounted.
+type Identity = (u64, u64, i64, i64);
 
 impl StateLease {
     /// Prepares and locks the directory, as far as a full or read-only disk allows that; what does not work of it is
@@ -37,7 +39,7 @@ impl StateLease {
     /// When another daemon has it, or it cannot be used for other reasons.
     pub fn take(directory: &Path) -> Result<(Self, Option<InstanceError>), InstanceError> {
         let (hold, trouble) = match prepare_directory(directory).and_then(|()| lock_directory(directory)) {
-            Ok(lock) => (Hold::Whole { lock }, None),
+            Ok(lock) => (Hold::Whole { lock, open: File::open(directory).ok() }, None),
             Err(error) if error.is_of_full_or_read_only_disk() => {
                 let lock = lock_to_read(directory)?;
                 (Hold::ToRead { lock, found: identities(directory) }, Some(error))
@@ -55,20 +57,25 @@ impl StateLease {
     /// Whether it was this daemon's, and somebody has removed or replaced it since: the lock keeps nobody away that nobody
     /// finds.
     pub fn is_lost(&self) -> bool {
-        matches!(&self.hold, Hold::Whole { lock } if !lock.is_of(&self.directory))
+        matches!(&self.hold, Hold::Whole { lock, .. } if !lock.is_of(&self.directory))
     }
 
     /// Whether it is this daemon's, and nobody else's.
     pub fn is_whole(&self) -> bool {
-        matches!(&self.hold, Hold::Whole { lock } if lock.is_of(&self.directory))
+        matches!(&self.hold, Hold::Whole { lock, .. } if lock.is_of(&self.directory))
     }
 
     /// Lets go of a directory that was [lost](Self::is_lost): what is there now is to be [taken](Self::ensure) first.
     pub fn let_go_of_lost(&mut self) {
+        let Hold::Whole { lock, open } = &self.hold else { return };
         // Where only a file of the record was removed, nobody else may come in between.
-        if self.is_lost() {
-            self.hold = Hold::ToRead { lock: None, found: identities(&self.directory) };
+        if lock.is_of(&self.directory) {
+            return;
         }
+        // The record of another directory, which was mounted or brought back there, is one that this daemon has never read.
+        let is_same = open.as_ref().is_some_and(|open| state::is_found(open, &self.directory));
+        let found = if is_same { identities(&self.directory) } else { vec![None; state::FILES.len()] };
+        self.hold = Hold::ToRead { lock: None, found };
     }
 
     /// Takes the whole of it where that was not possible before; without, nothing is to be written.
@@ -104,7 +111,7 @@ impl StateLease {
 fn identities(directory: &Path) -> Vec<Option<Identity>> {
     let identity = |name: &&str| {
         let metadata = std::fs::metadata(directory.join(name)).ok()?;
-        Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
+        Some((metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
     };
     state::FILES.iter().map(identity).collect()
 }
@@ -139,6 +146,26 @@ mod tests {
                 Ok(()) => assert!(!is_overtaken && lease.is_whole(), "{left:?}"),
                 Err(error) => assert!(is_overtaken && error.is_of_another(), "{left:?}: {error}"),
             }
+        }
+    }
+
+    /// As when a file system is mounted there, or brought back from a backup, while the daemon runs.
+    #[test]
+    fn a_record_that_was_never_read_is_not_written_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("state"), directory.path().join("other"));
+        for (has_record, is_overtaken) in [(true, true), (false, false)] {
+            let (mut lease, _) = StateLease::take(&path).unwrap();
+            std::fs::create_dir(&other).unwrap();
+            if has_record {
+                std::fs::write(other.join("confirmation.json"), "{}").unwrap();
+            }
+            std::fs::remove_dir_all(&path).unwrap();
+            std::fs::rename(&other, &path).unwrap();
+            lease.let_go_of_lost();
+            let taken = lease.ensure();
+            assert_eq!(taken.is_err_and(|error| error.is_of_another()), is_overtaken, "{has_record}");
+            std::fs::remove_dir_all(&path).unwrap();
         }
     }
 }

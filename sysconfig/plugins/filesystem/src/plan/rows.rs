@@ -26,7 +26,7 @@ pub(super) fn make_room(entry: &MountEntry, state: &State, steps: &mut Steps) ->
     // What cannot be mounted anyway needs no room: its disk may come back, as that of the row may.
     let is_absent = state.missing.contains(&entry.device);
     let row = match rows[..] {
-        _ if is_absent || !rows.iter().any(|row| is_in_the_way(row)) => return true,
+        _ if is_absent || !rows.iter().any(is_in_the_way) => return true,
         [row] => row,
         ref several => {
             let why = format!("{}, of which one names a device that is not there", several_rows(several.len(), table));

@@ -3,7 +3,7 @@
 //! The programs that a build starts are in process groups of their own, so the terminal's signal reaches only this
 //! one. A thread takes it, ends them, removes what is half made, and ends the process.
 
-use crate::terminal;
+use crate::{scratch, terminal};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io;
@@ -44,6 +44,7 @@ pub(crate) fn wait_if_ending() {
 #[expect(clippy::print_stderr, reason = "the last words of an interrupted run")]
 fn end(signal: i32) {
     image_steps::abandon(GRACE);
+    scratch::remove_all();
     terminal::clear();
     eprintln!("image-builder: interrupted; finished steps are kept, and the next run goes on from there");
     std::process::exit(128 + signal);

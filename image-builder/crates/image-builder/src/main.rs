@@ -7,6 +7,7 @@ mod interrupt;
 mod packages;
 mod places;
 mod report;
+mod scratch;
 mod sizes;
 mod terminal;
 mod verbs;

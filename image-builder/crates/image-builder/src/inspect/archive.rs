@@ -3,6 +3,7 @@
 use super::InspectError;
 use super::difference::Difference;
 use super::long::{shown, time_text};
+use crate::scratch::Scratch;
 use flate2::read::GzDecoder;
 use image_tree::{
     Change, ChangeKind, Field, ImagePath, Node, NodeKind, ReadTarOptions, Store, Tree, Unpacked, diff, is_tar_header,
@@ -28,7 +29,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Tree>, InspectError> {
 /// # Errors
 /// When it cannot be read, or is damaged.
 pub(super) fn look_into(path: &Path) -> Result<Unpacked, InspectError> {
-    let nowhere = tempfile::tempdir().map_err(|source| InspectError::Read { path: path.to_owned(), source })?;
+    let nowhere = Scratch::make().map_err(InspectError::Temporary)?;
     let store = Store::open_dry(nowhere.path().join("store"));
     unpack(path, &store.map_err(|error| InspectError::archive(path, error))?)
 }

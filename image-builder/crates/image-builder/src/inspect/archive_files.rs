@@ -7,6 +7,7 @@ use super::verify::Findings;
 use super::{InspectError, print};
 use crate::arguments::{Cat, Ls};
 use crate::failure::Failure;
+use crate::scratch::Scratch;
 use image_tree::{Follow, ImagePath, Node, Store, StoreOptions, TarError, TarErrorKind, Tree};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -53,7 +54,7 @@ pub(super) fn ls(place: &Place, arguments: &Ls) -> Result<(), Failure> {
 /// `image-builder cat ARCHIVE PATH`.
 pub(super) fn cat(place: &Place, arguments: &Cat) -> Result<(), Failure> {
     let archive = whole(place)?;
-    let scratch = tempfile::tempdir().map_err(|source| InspectError::Read { path: archive.clone(), source })?;
+    let scratch = Scratch::make().map_err(InspectError::Temporary)?;
     let store = Store::open_with(scratch.path().join("store"), StoreOptions { sync: false });
     let store = store.map_err(|error| InspectError::archive(archive, error))?;
     let tree = unpack(archive, &store)?.tree;

@@ -33,6 +33,8 @@ pub(crate) enum InspectError {
     NotRegular { path: PathBuf, what: String },
     #[error("{} is a gzip file without a tar archive, which is not read here", path.display())]
     Gzip { path: PathBuf },
+    #[error("cannot make a temporary directory")]
+    Temporary(#[source] io::Error),
     #[error("cannot read archive {}", path.display())]
     Archive {
         path: PathBuf,
@@ -107,6 +109,7 @@ impl InspectError {
             }
             Self::InArchive { path, .. } => Some(format!("`image-builder ls -R {}` lists all of it", path.display())),
             Self::Gzip { .. } => Some("unpack it with `gunzip --keep`, and look into what comes out".to_owned()),
+            Self::Temporary(_) => Some("set TMPDIR to a directory that can be written".to_owned()),
             Self::Directory { .. } => Some("`image-builder ls` lists it".to_owned()),
             _ => None,
         }

@@ -3,6 +3,7 @@
 use super::PackagesError;
 use super::file_system::{self, Extent};
 use crate::inspect::{DiskImage, ImagePlace, is_archive};
+use crate::scratch::Scratch;
 use image_tree::{ReadTarOptions, Store, StoreOptions, Tree, read_tar};
 use ips::catalog::Catalog;
 use ips::fmri::{PackageId, Pattern};
@@ -40,7 +41,7 @@ pub(super) struct Source {
     pub(super) packages: Vec<Known>,
     /// What is read goes here; it is gone with the run.
     pub(super) store: Store,
-    _scratch: tempfile::TempDir,
+    _scratch: Scratch,
 }
 
 impl Source {
@@ -50,7 +51,7 @@ impl Source {
         listener: Arc<dyn Listener>,
         extent: Extent,
     ) -> Result<Self, PackagesError> {
-        let scratch = tempfile::tempdir().map_err(PackagesError::Temporary)?;
+        let scratch = Scratch::make().map_err(PackagesError::Temporary)?;
         let store = Store::open_with(scratch.path().join("store"), StoreOptions { sync: false });
         let store = store.map_err(PackagesError::Store)?;
         let network = Network { client_keys: client_keys.to_vec(), ..Network::default() };

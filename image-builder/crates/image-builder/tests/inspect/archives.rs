@@ -2,6 +2,8 @@
 
 use crate::scene::Scene;
 use std::fs;
+use std::io::Read;
+use std::process::{Command, Stdio};
 
 /// Builds `out.tar`, or another archive.
 fn pack(scene: &Scene, name: &str) {
@@ -125,4 +127,28 @@ fn damage_of_an_archive_is_found() {
         "{}",
         answer.stdout
     );
+}
+
+/// What was unpacked of it stayed behind.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the runner waits for the end of a program, and this one is interrupted")]
+fn whoever_interrupts_a_look_leaves_nothing() {
+    let scene = Scene::new();
+    let (temporary, input) = (scene.path("temporary"), scene.path("input"));
+    fs::create_dir_all(&temporary).expect("a directory");
+    fs::create_dir_all(&input).expect("a directory");
+    fs::write(input.join("large"), vec![b'x'; 8 << 20]).expect("a file");
+    let archive = scene.path("large.tar");
+    let tar = Command::new("tar").arg("-cf").arg(&archive).arg("-C").arg(&input).arg("large").status();
+    assert!(tar.expect("tar").success());
+    let mut program = Command::new(env!("CARGO_BIN_EXE_image-builder"));
+    program.args(["cat".as_ref(), archive.as_os_str(), "large".as_ref()]).env("TMPDIR", &temporary);
+    let mut running = program.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("image-builder");
+    // More than a pipe takes is left, so that it is at work as long as nobody reads on.
+    running.stdout.as_mut().expect("a pipe").read_exact(&mut [0]).expect("a byte");
+    assert_eq!(fs::read_dir(&temporary).expect("a directory").count(), 1);
+    let kill = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", running.id())).status();
+    assert!(kill.expect("sh").success());
+    assert_eq!(running.wait().expect("its end").code(), Some(128 + 15));
+    assert_eq!(fs::read_dir(&temporary).expect("a directory").count(), 0);
 }

@@ -1,6 +1,7 @@
 //! `/etc/group`, whose lines are found by their names and by who is in them: a group may have thousands of members, and
 //! none of them is to be compared with all others.
 
+use super::looks::Looks;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::table::Table;
@@ -18,8 +19,7 @@ pub(super) struct GroupTable {
     by_member: HashMap<String, BTreeSet<(usize, usize)>>,
     is_changed: bool,
     /// How many lines and members were looked at, for tests of what that costs.
-    #[cfg(test)]
-    looks: std::cell::Cell<usize>,
+    looks: Looks,
 }
 
 #[derive(Debug)]
@@ -64,8 +64,7 @@ impl GroupTable {
             by_name: HashMap::new(),
             by_member: HashMap::new(),
             is_changed: false,
-            #[cfg(test)]
-            looks: std::cell::Cell::new(0),
+            looks: Looks::default(),
         };
         table.lines().for_each(|line| groups.add(line.to_owned()));
         groups
@@ -81,7 +80,7 @@ impl GroupTable {
     }
 
     fn gid_at(&self, place: usize) -> Option<&str> {
-        self.count();
+        self.looks.note();
         match self.lines[place].as_ref()? {
             Line::Text(text) => Line::fields(text).map(|fields| fields[2]),
             Line::Group(group) => Some(&group.gid),
@@ -124,7 +123,7 @@ impl GroupTable {
             self.is_changed = true;
             let text = line.text();
             for member in Line::fields(&text).into_iter().flat_map(|fields| fields[3].split(',')) {
-                self.count();
+                self.looks.note();
                 self.places_among_members(place, member);
             }
         }
@@ -144,7 +143,7 @@ impl GroupTable {
     }
 
     fn add_member(&mut self, line: usize, user: &str) {
-        self.count();
+        self.looks.note();
         let Some(group) = self.edit(line) else { return };
         let place = group.members.last_key_value().map_or(0, |(last, _)| last + 1);
         group.members.insert(place, user.to_owned());
@@ -152,7 +151,7 @@ impl GroupTable {
     }
 
     fn take_member(&mut self, line: usize, user: &str) {
-        self.count();
+        self.looks.note();
         let gone = self.places_among_members(line, user);
         if let Some(group) = self.edit(line) {
             for (_, place) in gone {
@@ -190,7 +189,7 @@ impl GroupTable {
         if let Some([name, _, _, members]) = Line::fields(&text) {
             self.by_name.entry(name.to_owned()).or_default().insert(place);
             for (at, member) in members.split(',').enumerate() {
-                self.count();
+                self.looks.note();
                 self.by_member.entry(member.to_owned()).or_default().insert((place, at));
             }
         }
@@ -199,11 +198,6 @@ impl GroupTable {
 
     #[cfg(test)]
     pub(super) fn looks(&self) -> usize {
-        self.looks.get()
-    }
-
-    fn count(&self) {
-        #[cfg(test)]
-        self.looks.set(self.looks.get() + 1);
+        self.looks.so_far()
     }
 }

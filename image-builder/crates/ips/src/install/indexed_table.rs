@@ -1,6 +1,7 @@
 //! Tables whose lines are found by what they are about: a package may bring thousands of lines, and none of
 //! them is to be compared with all others.
 
+use super::looks::Looks;
 use std::collections::{BTreeSet, HashMap};
 
 use super::table::Table;
@@ -17,20 +18,13 @@ pub(super) struct IndexedTable {
     places: HashMap<String, BTreeSet<usize>>,
     is_changed: bool,
     /// How many lines were looked at, for tests of what that costs.
-    #[cfg(test)]
-    looks: std::cell::Cell<usize>,
+    looks: Looks,
 }
 
 impl IndexedTable {
     pub(super) fn new(table: &Table, keys: Keys) -> Self {
-        let mut indexed = Self {
-            lines: Vec::new(),
-            keys,
-            places: HashMap::new(),
-            is_changed: false,
-            #[cfg(test)]
-            looks: std::cell::Cell::new(0),
-        };
+        let mut indexed =
+            Self { lines: Vec::new(), keys, places: HashMap::new(), is_changed: false, looks: Looks::default() };
         table.lines().for_each(|line| indexed.add(line.to_owned()));
         indexed
     }
@@ -41,13 +35,13 @@ impl IndexedTable {
 
     /// All lines.
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().flatten().map(String::as_str).inspect(|_| self.count())
+        self.lines.iter().flatten().map(String::as_str).inspect(|_| self.looks.note())
     }
 
     /// The lines with a key, in order.
     pub(super) fn with(&self, key: &str) -> impl Iterator<Item = &str> {
         let places = self.places.get(key).into_iter().flatten();
-        places.filter_map(|place| self.lines[*place].as_deref()).inspect(|_| self.count())
+        places.filter_map(|place| self.lines[*place].as_deref()).inspect(|_| self.looks.note())
     }
 
     pub(super) fn push(&mut self, line: String) {
@@ -101,7 +95,7 @@ impl IndexedTable {
     /// Replaces all lines for which `change` has another text.
     pub(super) fn rewrite(&mut self, change: impl Fn(&str) -> Option<String>) {
         for place in 0..self.lines.len() {
-            self.count();
+            self.looks.note();
             if let Some(new) = self.lines[place].as_deref().and_then(&change) {
                 self.set(place, new);
             }
@@ -109,7 +103,7 @@ impl IndexedTable {
     }
 
     fn places_of(&self, key: &str) -> Vec<usize> {
-        self.places.get(key).into_iter().flatten().copied().inspect(|_| self.count()).collect()
+        self.places.get(key).into_iter().flatten().copied().inspect(|_| self.looks.note()).collect()
     }
 
     fn add(&mut self, line: String) {
@@ -142,11 +136,6 @@ impl IndexedTable {
 
     #[cfg(test)]
     pub(super) fn looks(&self) -> usize {
-        self.looks.get()
-    }
-
-    fn count(&self) {
-        #[cfg(test)]
-        self.looks.set(self.looks.get() + 1);
+        self.looks.so_far()
     }
 }

@@ -14,6 +14,7 @@ mod hardlink_order;
 mod hardlinks;
 mod ids;
 mod indexed_table;
+mod looks;
 mod objects;
 mod paths;
 mod reserved;

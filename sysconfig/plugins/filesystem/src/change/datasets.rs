@@ -159,13 +159,15 @@ pub(super) fn set(
 }
 
 /// When a property is set among others: what is not to be mounted must not be while it moves, and what is, only when it is
-/// where it belongs. A quota is never below what is reserved, so reservations shrink before it and grow after it. Whose the
-/// dataset is, is known until the end.
+/// where it belongs. From no place at all ZFS itself mounts it together with those below it, each after what it lies in, if it
+/// may be mounted by then; afterwards they would be in its way. A quota is never below what is reserved, so reservations shrink
+/// before it and grow after it. Whose the dataset is, is known until the end.
 fn rank((property, value): &(&str, Option<&str>), present: &Properties) -> u8 {
     match (*property, *value) {
         ("canmount", Some("off" | "noauto")) => 0,
         ("reservation" | "refreservation", value) if bytes(value) <= bytes(present_value(present, property)) => 1,
         ("reservation" | "refreservation", _) => 3,
+        ("canmount", _) if matches!(present_value(present, "mountpoint"), Some("none" | "legacy")) => 1,
         ("canmount", _) => 4,
         (OWNER | SET_BY_US, _) => 5,
         _ => 2,

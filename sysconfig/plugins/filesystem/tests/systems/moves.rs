@@ -291,3 +291,18 @@ fn what_follows_unmounted_is_not_mounted_over_what_is_there() {
         assert!(mounted.contains("tank/a/b on /srv/b") && mounted.contains("tank/a/c on /srv/c"), "{mounted}");
     }
 }
+
+/// ZFS mounts what lies below a dataset when that comes from no place to one.
+#[test]
+fn those_below_it_are_not_in_the_way_of_what_is_mounted_for_the_first_time() {
+    for start in BOTH {
+        let mut fixture = start();
+        let child = "[[storage.dataset]]\nname = \"tank/a/x\"\n";
+        let parent = "[[storage.dataset]]\nname = \"tank/a\"\n";
+        fixture.converge(&format!("{parent}properties = {{ canmount = \"off\" }}\n{child}"));
+        assert_eq!(fixture.mounted(), [""; 0]);
+        let done = fixture.converge(&format!("{parent}{AT_SRV}\n"));
+        assert_eq!(done, ["set mountpoint=/srv, no canmount on tank/a", "mount tank/a at /srv"]);
+        assert_eq!(fixture.mounted(), ["tank/a on /srv zfs (rw)", "tank/a/x on /srv/x zfs (rw)"]);
+    }
+}

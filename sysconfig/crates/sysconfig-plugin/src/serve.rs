@@ -61,7 +61,7 @@ fn answer_all<P: Plugin>(session: &mut Session<P>, inputs: &Receiver<Input>, wri
     for input in inputs {
         let (response, next) = match input {
             Input::Message(Message::Request(request)) => session.answer(request),
-            // The daemon sends no notifications but `cancel`, which the reader keeps, and it is asked nothing.
+            // The daemon sends no notifications but `cancel`, which the reader keeps.
             Input::Message(_) => continue,
             Input::Unreadable(error) => {
                 let causes = crate::error::causes(&error);
@@ -142,15 +142,17 @@ impl Reader {
     }
 
     fn deliver(&self, line: &[u8]) {
-        let input = match Message::parse(line) {
-            Ok(Message::Notification(Notification { method, params })) if method == Cancel::METHOD => {
+        let input = match Message::parse_call(line) {
+            Ok(Some(Message::Notification(Notification { method, params }))) if method == Cancel::METHOD => {
                 // A cancellation that cannot be read cancels nothing.
                 if let Ok(cancel) = shape::from_value::<Cancel>(params) {
                     self.cancellations.add(cancel.id);
                 }
                 return;
             }
-            Ok(message) => Input::Message(message),
+            Ok(Some(message)) => Input::Message(message),
+            // A plugin asks nothing, so this answers nobody.
+            Ok(None) => return,
             Err(error) => Input::Unreadable(error),
         };
         drop(self.sender.send(input));

@@ -2,11 +2,14 @@
 //!
 //! One message is one line: compact JSON without a raw newline, ended by `\n`. Batches are not used.
 
+use std::fmt;
+
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::MAX_LINE_BYTES;
 use crate::admin::Problem;
+use crate::{MAX_LINE_BYTES, shape};
 
 /// Error codes: those of JSON-RPC 2.0, and ours from the range that it leaves to implementations.
 pub mod code {
@@ -51,13 +54,30 @@ pub mod code {
 }
 
 /// The identifier with which a request and its answer find each other.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Id {
     /// A number; the daemon counts its requests from 1.
     Number(u64),
     /// A text, which admin clients may use.
     Text(String),
+}
+
+impl Id {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => number.as_u64().map(Self::Number),
+            Value::String(text) => Some(Self::Text(text)),
+            _ => None,
+        }
+    }
+}
+
+// Not derived: serde keeps what is untagged in a form of its own, the readers of which would be in every plugin.
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::of(Value::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("expected a whole number or a text"))
+    }
 }
 
 /// A request: it is answered by exactly one [`Response`] with the same id.
@@ -118,8 +138,8 @@ pub struct ErrorData {
     pub problems: Vec<Problem>,
 }
 
-fn problems_if_any<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Problem>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
+fn problems_if_any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Problem>, D::Error> {
+    Ok(shape::from_value(Value::deserialize(deserializer)?).unwrap_or_default())
 }
 
 impl ErrorObject {
@@ -185,7 +205,7 @@ pub enum MessageError {
     Json(#[source] serde_json::Error),
     /// The line is JSON, and not an object of a message's members. `serde_json` would quote what it found instead, and that
     /// may be anything.
-    #[error("not a JSON-RPC message: a member is missing, unknown or of the wrong type, before column {column}")]
+    #[error("not a JSON-RPC message: no object, or a member that is unknown or there twice, before column {column}")]
     Members {
         /// Where it was noticed, in bytes from 1.
         column: usize,
@@ -205,29 +225,112 @@ impl MessageError {
     }
 }
 
-/// The members of every kind of message, before they are told apart.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The members of every kind of message, before they are told apart. Absent, `null` and a value are three different things
+/// for `id` and `result`: a notification, the answer to a request that could not be read, and everything else.
+#[derive(Default)]
 struct Members {
-    jsonrpc: String,
-    /// Absent, `null` and a value are three different things: a notification, the answer to a request that could
-    /// not be read, and everything else.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    id: Option<Option<Id>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    method: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    jsonrpc: Option<Value>,
+    id: Option<Value>,
+    method: Option<Value>,
     params: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     result: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorObject>,
+    error: Option<Value>,
 }
 
-/// Reads a member that is there, even when it is `null`.
-fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
+// Not derived: what a member holds is read from its value, by the readers that there are for values in any case.
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
 }
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a message")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members, A::Error> {
+        let mut members = Members::default();
+        while let Some(name) = access.next_key::<String>()? {
+            let member = match name.as_str() {
+                "jsonrpc" => &mut members.jsonrpc,
+                "id" => &mut members.id,
+                "method" => &mut members.method,
+                "params" => &mut members.params,
+                "result" => &mut members.result,
+                "error" => &mut members.error,
+                _ => return Err(A::Error::custom("unknown member")),
+            };
+            if member.replace(access.next_value()?).is_some() {
+                return Err(A::Error::custom("a member is there twice"));
+            }
+        }
+        Ok(members)
+    }
+}
+
+/// A member that is as good as absent when it is `null`.
+fn unless_null(member: Option<Value>) -> Option<Value> {
+    member.filter(|value| !value.is_null())
+}
+
+impl Members {
+    fn read(line: &[u8]) -> Result<Self, MessageError> {
+        let members: Self = serde_json::from_slice(line).map_err(|error| match error.is_data() {
+            true => MessageError::Members { column: error.column() },
+            false => MessageError::Json(error),
+        })?;
+        match &members.jsonrpc {
+            Some(Value::String(version)) if version == "2.0" => Ok(Self {
+                method: unless_null(members.method),
+                params: unless_null(members.params),
+                error: unless_null(members.error),
+                ..members
+            }),
+            _ => Err(MessageError::Shape("member \"jsonrpc\" is not \"2.0\"")),
+        }
+    }
+
+    /// The request or the notification; none when there is no method.
+    fn call(&mut self) -> Result<Option<Message>, MessageError> {
+        let Some(method) = self.method.take() else { return Ok(None) };
+        let Value::String(method) = method else { return Err(MessageError::Shape("member \"method\" is no text")) };
+        if self.result.is_some() || self.error.is_some() {
+            return Err(NO_MESSAGE);
+        }
+        let params = self.params.take().unwrap_or_default();
+        match self.id.take() {
+            None => Ok(Some(Message::Notification(Notification { method, params }))),
+            Some(Value::Null) => Err(MessageError::Shape("a request's id is null")),
+            Some(id) => {
+                let id = Id::of(id).ok_or(NO_ID)?;
+                Ok(Some(Message::Request(Request { id, method, params })))
+            }
+        }
+    }
+
+    fn answer(self) -> Result<Message, MessageError> {
+        let id = match self.id {
+            Some(Value::Null) => None,
+            Some(id) => Some(Id::of(id).ok_or(NO_ID)?),
+            None => return Err(NO_MESSAGE),
+        };
+        let result = match (self.params, self.result, self.error) {
+            (None, Some(result), None) => Ok(result),
+            (None, None, Some(error)) => Err(shape::from_value(error)
+                .map_err(|_| MessageError::Shape("member \"error\" is not of the form of an error"))?),
+            _ => return Err(NO_MESSAGE),
+        };
+        Ok(Message::Response(Response { id, result }))
+    }
+}
+
+const NO_MESSAGE: MessageError = MessageError::Shape("members do not make a request, a notification or a response");
+const NO_ID: MessageError = MessageError::Shape("member \"id\" is neither a whole number nor a text");
 
 impl Message {
     /// Reads one line, with or without its newline.
@@ -236,61 +339,72 @@ impl Message {
     ///
     /// When the line is not JSON, has unknown members, or is not a JSON-RPC 2.0 request, notification or response.
     pub fn parse(line: &[u8]) -> Result<Self, MessageError> {
-        let members: Members = serde_json::from_slice(line).map_err(|error| match error.is_data() {
-            true => MessageError::Members { column: error.column() },
-            false => MessageError::Json(error),
-        })?;
-        if members.jsonrpc != "2.0" {
-            return Err(MessageError::Shape("member \"jsonrpc\" is not \"2.0\""));
+        let mut members = Members::read(line)?;
+        match members.call()? {
+            Some(message) => Ok(message),
+            None => members.answer(),
         }
-        let Members { id, method, params, result, error, .. } = members;
-        match (method, id, result, error) {
-            (Some(_), Some(None), None, None) => Err(MessageError::Shape("a request's id is null")),
-            (Some(method), Some(Some(id)), None, None) => {
-                Ok(Self::Request(Request { id, method, params: params.unwrap_or_default() }))
-            }
-            (Some(method), None, None, None) => {
-                Ok(Self::Notification(Notification { method, params: params.unwrap_or_default() }))
-            }
-            (None, Some(id), Some(result), None) if params.is_none() => {
-                Ok(Self::Response(Response { id, result: Ok(result) }))
-            }
-            (None, Some(id), None, Some(error)) if params.is_none() => {
-                Ok(Self::Response(Response { id, result: Err(error) }))
-            }
-            _ => Err(MessageError::Shape("members do not make a request, a notification or a response")),
+    }
+
+    /// As [`Message::parse`], for who asks nothing: none is a response, which is not looked into. It takes a good part of a plugin's
+    /// size to read one.
+    ///
+    /// # Errors
+    ///
+    /// When the line is not JSON, has unknown members, or is not a JSON-RPC 2.0 message.
+    pub fn parse_call(line: &[u8]) -> Result<Option<Self>, MessageError> {
+        let mut members = Members::read(line)?;
+        match members.call()? {
+            None if members.result.is_none() && members.error.is_none() => Err(NO_MESSAGE),
+            call => Ok(call),
         }
     }
 
     /// The line that carries the message, its newline included.
     pub fn to_line(&self) -> Vec<u8> {
-        let optional = |params: &Value| {
-            if params.is_null() { None } else { Some(params.clone()) }
-        };
-        let mut members =
-            Members { jsonrpc: "2.0".to_owned(), id: None, method: None, params: None, result: None, error: None };
+        let mut line = Line(br#"{"jsonrpc":"2.0""#.to_vec());
         match self {
-            Self::Request(request) => {
-                members.id = Some(Some(request.id.clone()));
-                members.method = Some(request.method.clone());
-                members.params = optional(&request.params);
+            Self::Request(Request { id, method, params }) => {
+                line.id(Some(id));
+                line.call(method, params);
             }
-            Self::Notification(notification) => {
-                members.method = Some(notification.method.clone());
-                members.params = optional(&notification.params);
-            }
-            Self::Response(response) => {
-                members.id = Some(response.id.clone());
-                match &response.result {
-                    Ok(value) => members.result = Some(value.clone()),
-                    Err(error) => members.error = Some(error.clone()),
+            Self::Notification(Notification { method, params }) => line.call(method, params),
+            Self::Response(Response { id, result }) => {
+                line.id(id.as_ref());
+                match result {
+                    Ok(result) => line.member("result", result),
+                    Err(error) => line.member("error", &to_value(error)),
                 }
             }
         }
-        let mut line = serde_json::to_vec(&members).expect("members have text keys only, so they always serialise");
-        line.push(b'\n');
-        line
+        line.0.extend(b"}\n");
+        line.0
     }
+}
+
+/// A line that is being written.
+struct Line(Vec<u8>);
+
+impl Line {
+    fn member(&mut self, name: &str, value: &Value) {
+        self.0.extend(format!(",\"{name}\":").into_bytes());
+        serde_json::to_writer(&mut self.0, value).expect("values always serialise, and memory takes every byte");
+    }
+
+    fn id(&mut self, id: Option<&Id>) {
+        self.member("id", &to_value(&id));
+    }
+
+    fn call(&mut self, method: &str, params: &Value) {
+        self.member("method", &Value::from(method));
+        if !params.is_null() {
+            self.member("params", params);
+        }
+    }
+}
+
+fn to_value<T: Serialize>(part: &T) -> Value {
+    serde_json::to_value(part).expect("the parts of a message have text keys only, so they always serialise")
 }
 
 /// Cuts a stream of bytes into lines, without doing any reading itself.

@@ -3,16 +3,18 @@
 //! serde quotes what it cannot use (``invalid type: integer `12345`, expected a string``), and what it cannot use may be a
 //! password that somebody wrote without its quotation marks. Errors end in logs and answers, so everything that comes
 //! from a configuration or a plugin is read with [`from_value`], which names kinds only.
+//!
+//! What is generic here is in every plugin once for each type that it reads, so whatever does not depend on the type is in
+//! functions of its own that are not inlined.
 
 use std::fmt;
 
-use serde::de::value::StringDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, IntoDeserializer, MapAccess,
-    SeqAccess, Unexpected, VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// A value does not have the shape that it should have. Values are not in the message, unless a type puts them there with
 /// [`serde::de::Error::custom`].
@@ -84,18 +86,38 @@ fn kind(unexpected: Unexpected<'_>) -> String {
 }
 
 impl serde::de::Error for ShapeError {
+    #[cold]
+    #[inline(never)]
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::said(format_args!("{message}"))
     }
 
+    #[cold]
+    #[inline(never)]
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::said(format_args!("invalid type: {}, expected {expected}", kind(unexpected)))
     }
 
+    #[cold]
+    #[inline(never)]
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::said(format_args!("invalid value: {}, expected {expected}", kind(unexpected)))
     }
 
+    #[cold]
+    #[inline(never)]
+    fn missing_field(field: &'static str) -> Self {
+        Self::said(format_args!("missing field `{field}`"))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::said(format_args!("duplicate field `{field}`"))
+    }
+
+    #[cold]
+    #[inline(never)]
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
         let names: Vec<_> = expected.iter().map(|name| format!("`{name}`")).collect();
         Self::said(format_args!("unknown variant, expected one of {}", names.join(", ")))
@@ -111,12 +133,41 @@ struct Items {
     taken: usize,
 }
 
+impl Items {
+    /// Something in place of a list is told as not `expected`.
+    #[inline(never)]
+    fn of(value: Value, expected: &dyn Expected) -> Result<Self, ShapeError> {
+        match value {
+            Value::Array(items) => Ok(Self { rest: items.into_iter(), taken: 0 }),
+            other => Err(unfit(&other, expected)),
+        }
+    }
+
+    #[inline(never)]
+    fn advance(&mut self) -> Option<Value> {
+        self.taken += 1;
+        self.rest.next()
+    }
+
+    /// For what may be read before its end is met: serde's lists read to their end, and tuples know their length.
+    #[inline(never)]
+    fn end(&self) -> Result<(), ShapeError> {
+        match self.rest.len() {
+            0 => Ok(()),
+            left => Err(ShapeError::said(format_args!(
+                "invalid length {}, expected {} elements",
+                self.taken + left,
+                self.taken
+            ))),
+        }
+    }
+}
+
 impl<'de> SeqAccess<'de> for Items {
     type Error = ShapeError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ShapeError> {
-        let Some(item) = self.rest.next() else { return Ok(None) };
-        self.taken += 1;
+        let Some(item) = self.advance() else { return Ok(None) };
         seed.deserialize(Shape(item)).map(Some).map_err(|error| error.within_item(self.taken - 1))
     }
 
@@ -125,25 +176,48 @@ impl<'de> SeqAccess<'de> for Items {
     }
 }
 
-/// The members of an object.
+/// The members of an object. Every visitor of one reads them to their end.
 struct Members {
     rest: serde_json::map::IntoIter,
-    /// The one whose key was read.
-    open: Option<(String, Value)>,
+    /// The one whose key was read; its value is taken from here.
+    key: String,
+    value: Value,
+}
+
+impl Members {
+    /// Something in place of an object is told as not `expected`.
+    #[inline(never)]
+    fn of(value: Value, expected: &dyn Expected) -> Result<Self, ShapeError> {
+        match value {
+            Value::Object(members) => Ok(Self { rest: members.into_iter(), key: String::new(), value: Value::Null }),
+            other => Err(unfit(&other, expected)),
+        }
+    }
+
+    /// Whether there was another one.
+    #[inline(never)]
+    fn advance(&mut self) -> bool {
+        let Some((key, value)) = self.rest.next() else { return false };
+        self.key = key;
+        self.value = value;
+        true
+    }
 }
 
 impl<'de> MapAccess<'de> for Members {
     type Error = ShapeError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ShapeError> {
-        self.open = self.rest.next();
-        let Some((key, _)) = &self.open else { return Ok(None) };
-        seed.deserialize(Key(key.clone())).map(Some).map_err(|error| error.within(key))
+        if !self.advance() {
+            return Ok(None);
+        }
+        seed.deserialize(Key(&self.key)).map(Some).map_err(|error| error.within(&self.key))
     }
 
+    // One for each type of a member, and not one for each member.
+    #[inline(never)]
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ShapeError> {
-        let (key, value) = self.open.take().ok_or_else(|| ShapeError::said(format_args!("a value without its key")))?;
-        seed.deserialize(Shape(value)).map_err(|error| error.within(&key))
+        seed.deserialize(Shape(self.value.take())).map_err(|error| error.within(&self.key))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -151,10 +225,33 @@ impl<'de> MapAccess<'de> for Members {
     }
 }
 
-/// A variant that holds something, written as an object of one member.
+/// A variant by its name, or an object of one member: the name, and what the variant holds.
 struct Variant {
     name: String,
-    value: Value,
+    value: Option<Value>,
+}
+
+impl Variant {
+    #[inline(never)]
+    fn of(value: Value) -> Result<Self, ShapeError> {
+        match value {
+            Value::String(name) => return Ok(Self { name, value: None }),
+            Value::Object(members) => {
+                let mut members = members.into_iter();
+                if let (Some((name, value)), None) = (members.next(), members.next()) {
+                    return Ok(Self { name, value: Some(value) });
+                }
+            }
+            _ => (),
+        }
+        Err(ShapeError::said(format_args!("expected the name of a variant, or a table of one")))
+    }
+
+    /// What it holds; what holds nothing is told as not `expected`.
+    #[inline(never)]
+    fn held(&mut self, expected: &str) -> Result<Value, ShapeError> {
+        self.value.take().ok_or_else(|| ShapeError::invalid_type(Unexpected::UnitVariant, &expected))
+    }
 }
 
 impl<'de> EnumAccess<'de> for Variant {
@@ -162,37 +259,62 @@ impl<'de> EnumAccess<'de> for Variant {
     type Variant = Self;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), ShapeError> {
-        Ok((seed.deserialize(Key(self.name.clone()))?, self))
+        Ok((seed.deserialize(Key(&self.name))?, self))
     }
 }
 
 impl<'de> VariantAccess<'de> for Variant {
     type Error = ShapeError;
 
+    #[inline(never)]
     fn unit_variant(self) -> Result<(), ShapeError> {
-        self.newtype_variant_seed(std::marker::PhantomData)
+        match self.value {
+            None => Ok(()),
+            Some(_) => self.newtype_variant_seed(std::marker::PhantomData),
+        }
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ShapeError> {
-        seed.deserialize(Shape(self.value)).map_err(|error| error.within(&self.name))
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(mut self, seed: T) -> Result<T::Value, ShapeError> {
+        let value = self.held("newtype variant")?;
+        seed.deserialize(Shape(value)).map_err(|error| error.within(&self.name))
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
-        Shape(self.value).deserialize_seq(visitor).map_err(|error| error.within(&self.name))
+    fn tuple_variant<V: Visitor<'de>>(mut self, length: usize, visitor: V) -> Result<V::Value, ShapeError> {
+        let value = self.held("tuple variant")?;
+        Shape(value).deserialize_tuple(length, visitor).map_err(|error| error.within(&self.name))
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, ShapeError> {
-        Shape(self.value).deserialize_map(visitor).map_err(|error| error.within(&self.name))
+    fn struct_variant<V: Visitor<'de>>(
+        mut self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        let value = self.held("struct variant")?;
+        Shape(value).deserialize_map(visitor).map_err(|error| error.within(&self.name))
     }
 }
 
-fn no_variant() -> ShapeError {
-    ShapeError::said(format_args!("expected the name of a variant, or a table of one"))
+/// Methods that read one kind of value. The rest is refused here, as serde refuses it, and not by each type's visitor.
+macro_rules! scalars {
+    ($($method:ident: $pattern:pat => $visit:ident($($argument:expr)?);)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+            match self.0 {
+                $pattern => visitor.$visit($($argument)?),
+                other => Err(unfit(&other, &visitor)),
+            }
+        }
+    )*};
 }
 
-/// More was there than was read.
-fn too_many(there: usize, read: usize) -> ShapeError {
-    ShapeError::said(format_args!("invalid length {there}, expected {read} elements"))
+macro_rules! numbers {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+            match self.0 {
+                Value::Number(number) => read_number(&number, visitor),
+                other => Err(unfit(&other, &visitor)),
+            }
+        }
+    )*};
 }
 
 impl<'de> Deserializer<'de> for Shape {
@@ -202,14 +324,10 @@ impl<'de> Deserializer<'de> for Shape {
         match self.0 {
             Value::Null => visitor.visit_unit(),
             Value::Bool(truth) => visitor.visit_bool(truth),
-            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
-                (Some(unsigned), ..) => visitor.visit_u64(unsigned),
-                (None, Some(signed), _) => visitor.visit_i64(signed),
-                (None, None, float) => visitor.visit_f64(float.unwrap_or(f64::NAN)),
-            },
+            Value::Number(number) => read_number(&number, visitor),
             Value::String(text) => visitor.visit_string(text),
-            Value::Array(items) => read_items(items, visitor),
-            Value::Object(members) => read_members(members, visitor),
+            list @ Value::Array(_) => Shape(list).deserialize_seq(visitor),
+            object @ Value::Object(_) => Shape(object).deserialize_map(visitor),
         }
     }
 
@@ -226,30 +344,28 @@ impl<'de> Deserializer<'de> for Shape {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
-        match self.0 {
-            Value::Object(members) => read_members(members, visitor),
-            other => Err(unfit(&other, &visitor)),
-        }
+        let mut members = Members::of(self.0, &visitor)?;
+        visitor.visit_map(&mut members)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
-        match self.0 {
-            Value::Array(items) => read_items(items, visitor),
-            other => Err(unfit(&other, &visitor)),
-        }
+        let mut items = Items::of(self.0, &visitor)?;
+        visitor.visit_seq(&mut items)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ShapeError> {
-        self.deserialize_seq(visitor)
+        let mut items = Items::of(self.0, &visitor)?;
+        let value = visitor.visit_seq(&mut items)?;
+        items.end().map(|()| value)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: usize,
+        length: usize,
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        self.deserialize_seq(visitor)
+        self.deserialize_tuple(length, visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
@@ -266,44 +382,40 @@ impl<'de> Deserializer<'de> for Shape {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        match self.0 {
-            Value::String(text) => visitor.visit_enum(text.into_deserializer()),
-            Value::Object(members) => {
-                let mut members = members.into_iter();
-                match (members.next(), members.next()) {
-                    (Some((name, value)), None) => visitor.visit_enum(Variant { name, value }),
-                    _ => Err(no_variant()),
-                }
-            }
-            _ => Err(no_variant()),
-        }
+        visitor.visit_enum(Variant::of(self.0)?)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         visitor.visit_unit()
     }
 
+    scalars! {
+        deserialize_bool: Value::Bool(truth) => visit_bool(truth);
+        deserialize_char: Value::String(text) => visit_string(text);
+        deserialize_str: Value::String(text) => visit_string(text);
+        deserialize_string: Value::String(text) => visit_string(text);
+        deserialize_unit: Value::Null => visit_unit();
+    }
+
+    numbers! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 deserialize_u8 deserialize_u16
+        deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct identifier
+        bytes byte_buf unit_struct identifier
     }
 }
 
-fn read_items<'de, V: Visitor<'de>>(items: Vec<Value>, visitor: V) -> Result<V::Value, ShapeError> {
-    let mut items = Items { rest: items.into_iter(), taken: 0 };
-    let value = visitor.visit_seq(&mut items)?;
-    let (left, taken) = (items.rest.len(), items.taken);
-    if left == 0 { Ok(value) } else { Err(too_many(taken + left, taken)) }
+fn read_number<'de, V: Visitor<'de>>(number: &serde_json::Number, visitor: V) -> Result<V::Value, ShapeError> {
+    match (number.as_u64(), number.as_i64(), number.as_f64()) {
+        (Some(unsigned), ..) => visitor.visit_u64(unsigned),
+        (None, Some(signed), _) => visitor.visit_i64(signed),
+        (None, None, float) => visitor.visit_f64(float.unwrap_or(f64::NAN)),
+    }
 }
 
-fn read_members<'de, V: Visitor<'de>>(members: Map<String, Value>, visitor: V) -> Result<V::Value, ShapeError> {
-    let there = members.len();
-    let mut members = Members { rest: members.into_iter(), open: None };
-    let value = visitor.visit_map(&mut members)?;
-    let left = members.rest.len();
-    if left == 0 { Ok(value) } else { Err(too_many(there, there - left)) }
-}
-
-/// A list, a table or anything else where another one of them belongs.
+/// A value of another kind than belongs there.
 #[cold]
 #[inline(never)]
 fn unfit(value: &Value, expected: &dyn Expected) -> ShapeError {
@@ -320,7 +432,7 @@ fn unfit(value: &Value, expected: &dyn Expected) -> ShapeError {
 }
 
 /// The key of an object. JSON has texts only, and other types are written as texts, as `serde_json` does.
-struct Key(String);
+struct Key<'a>(&'a str);
 
 /// Methods that read a key as another type than text.
 macro_rules! parsed_keys {
@@ -328,17 +440,17 @@ macro_rules! parsed_keys {
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
             match self.0.parse() {
                 Ok(value) => visitor.$visit(value),
-                Err(_) => Err(ShapeError::invalid_type(Unexpected::Str(&self.0), &visitor)),
+                Err(_) => Err(ShapeError::invalid_type(Unexpected::Str(self.0), &visitor)),
             }
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for Key {
+impl<'de> Deserializer<'de> for Key<'_> {
     type Error = ShapeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
-        visitor.visit_string(self.0)
+        visitor.visit_str(self.0)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
@@ -355,8 +467,7 @@ impl<'de> Deserializer<'de> for Key {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        let name: StringDeserializer<ShapeError> = self.0.into_deserializer();
-        visitor.visit_enum(name)
+        visitor.visit_enum(Variant { name: self.0.to_owned(), value: None })
     }
 
     parsed_keys! {

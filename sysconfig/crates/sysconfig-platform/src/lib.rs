@@ -18,6 +18,7 @@ pub mod dladm;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod files;
+pub mod gather;
 mod host;
 pub mod hostname;
 pub mod hosts;
@@ -45,6 +46,7 @@ mod runner;
 pub mod smf;
 pub mod stack;
 pub mod storage;
+mod sum;
 pub mod swap;
 pub mod systemd;
 pub mod zfs;

@@ -6,7 +6,7 @@
 use crate::mount_table::Mount;
 use crate::mounting::{self, MountPoint};
 use crate::storage::StorageError;
-use crate::{CommandError, Host, Invocation};
+use crate::{CommandError, Host, Invocation, gather};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -71,7 +71,7 @@ impl<'a> Places<'a> {
     /// As [`Self::new`]; servers that were asked before are not asked again.
     #[must_use]
     pub fn asking(host: &'a Host, mounts: &'a [Mount], servers: &Servers) -> Self {
-        let seen = mounts.iter().map(|mount| (mount.mount_point.as_str(), mount)).collect();
+        let seen = gather::map(mounts.iter().map(|mount| (mount.mount_point.as_str(), mount)));
         Self { host, seen, asks: true, servers: servers.clone() }
     }
 

@@ -18,7 +18,7 @@ use sysconfig_platform::places::{Places, may_wait};
 use sysconfig_platform::zfs::family::{self, Relative, Snapshot};
 use sysconfig_platform::zfs::followers::{Follower, followers};
 use sysconfig_platform::zfs::{self, Dataset, Kind, OWNER, Properties, Property, Source};
-use sysconfig_platform::{Host, StorageError, System, files};
+use sysconfig_platform::{Host, StorageError, System, files, gather};
 use sysconfig_plugin::PluginError;
 
 /// What the machine is like.
@@ -240,7 +240,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
         let going = mounts.iter().filter(|mount| going.contains(&mount.mount_point));
         let silent =
             going.filter_map(|mount| Some((mount.mount_point.clone(), places.holding_up(mount)?.device.clone())));
-        state.silent = silent.collect();
+        state.silent = gather::map(silent);
     }
     let ours_in_memory = state.mounts.iter().filter(|mount| is_in_memory(&mount.fstype) && state.is_ours(mount));
     let is_unknown = |point: &str| places.silent(point).is_some();
@@ -265,7 +265,7 @@ pub(crate) fn ids<'a>(host: &Host, options: impl Iterator<Item = &'a String>) ->
         let row = rows.find(|row| row.first() == Some(&name))?;
         Some((option.clone(), row.get(2)?.parse().ok()?))
     };
-    options.filter_map(number).collect()
+    gather::map(options.filter_map(number))
 }
 
 fn look_at_datasets(host: &Host, config: &Config, state: &mut State) -> Result<(), StorageError> {

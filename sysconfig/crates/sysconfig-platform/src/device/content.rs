@@ -3,6 +3,7 @@
 //! ZFS itself recognises its own labels and, on illumos, the file systems of illumos. So the plugin looks itself, and
 //! trusts zeros only: what is not known is still somebody's.
 
+use crate::sum;
 use serde::{Deserialize, Serialize};
 
 /// How much is read at either end, in bytes. Every format below has something there, except for copies.
@@ -259,19 +260,13 @@ pub(super) fn words(findings: &[Finding], beside_label: bool) -> Vec<String> {
 
 /// What tells whether either has changed.
 pub(super) fn join(one: &str, other: &str) -> String {
-    blake3::hash(format!("{one} {other}").as_bytes()).to_hex().to_string()
+    sum::of(format!("{one} {other}").as_bytes())
 }
 
 /// What tells whether any of it has changed.
 pub(crate) fn fingerprint(ends: Ends<'_>) -> String {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&ends.bytes.to_le_bytes());
-    hasher.update(ends.head);
-    for (_, sample) in ends.samples {
-        hasher.update(sample);
-    }
-    hasher.update(ends.tail);
-    hasher.finalize().to_hex().to_string()
+    let ends_and_samples = ends.samples.iter().map(|(_, sample)| sample.as_slice()).chain([ends.head, ends.tail]);
+    ends_and_samples.fold(ends.bytes.to_string(), |all, part| join(&all, &sum::of(part)))
 }
 
 #[cfg(test)]

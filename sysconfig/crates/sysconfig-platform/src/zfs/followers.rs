@@ -5,7 +5,7 @@ use super::{Property, Source, mount_points};
 use crate::mount_table::{self, Mount};
 use crate::places::Places;
 use crate::storage::StorageError;
-use crate::{FileError, Host};
+use crate::{FileError, Host, gather};
 use std::collections::BTreeMap;
 
 /// One that is mounted, and comes along.
@@ -45,8 +45,7 @@ pub fn follows(name: &str, other: &str, point: &Property) -> bool {
 #[must_use]
 pub fn followers(name: &str, points: &BTreeMap<String, Property>, mounts: &[Mount]) -> Vec<Follower> {
     let of_zfs = mounts.iter().rev().filter(|mount| mount.fstype == "zfs");
-    let places: BTreeMap<&str, &str> =
-        of_zfs.map(|mount| (mount.device.as_str(), mount.mount_point.as_str())).collect();
+    let places = gather::map(of_zfs.map(|mount| (mount.device.as_str(), mount.mount_point.as_str())));
     let mounted = |(other, _): (&String, &Property)| {
         Some(Follower { name: other.clone(), place: (*places.get(other.as_str())?).to_owned() })
     };
@@ -92,7 +91,7 @@ pub fn in_the_way_with(
     let moves = |mount: &Mount| mount.device == name || followers.iter().any(|one| one.name == mount.device);
     let places = Places::new(host, &mounts);
     // Those above come before those below.
-    let mut all: BTreeMap<&str, Option<&str>> = unmounted.iter().map(|other| (other.as_str(), None)).collect();
+    let mut all = gather::map(unmounted.iter().map(|other| (other.as_str(), None)));
     all.extend(followers.iter().map(|one| (one.name.as_str(), Some(one.place.as_str()))));
     let mut above: Vec<String> = is_mounted.then(|| base.to_owned()).into_iter().collect();
     for (other, place) in all {

@@ -3,7 +3,7 @@
 use super::property::{self, Properties, Property};
 use super::{GUID, invocation, is_without_zfs, run};
 use crate::storage::StorageError;
-use crate::{Host, System};
+use crate::{Host, System, gather};
 use std::collections::BTreeMap;
 
 /// All properties of some datasets, which must exist.
@@ -112,7 +112,7 @@ pub fn where_set(host: &Host, property: &str) -> Result<BTreeMap<String, String>
         all = each(host, property, names.iter(), &operation)?;
     }
     let value = |mut found: Properties| found.remove(property).filter(Property::is_local).map(|found| found.value);
-    Ok(all.into_iter().filter_map(|(name, found)| Some((name, value(found)?))).collect())
+    Ok(gather::map(all.into_iter().filter_map(|(name, found)| Some((name, value(found)?)))))
 }
 
 /// The mount points of a file system and of all below it, with where each has it from.
@@ -125,7 +125,7 @@ pub fn mount_points(host: &Host, name: &str) -> Result<BTreeMap<String, Property
     let rows = property::parse_rows(&operation, &run(host, args, &operation)?.stdout)?;
     let all = if rows.is_doubtful { each(host, "mountpoint", rows.all.keys(), &operation)? } else { rows.all };
     let found = all.into_iter();
-    Ok(found.filter_map(|(name, mut all)| Some((name, all.remove("mountpoint")?))).collect())
+    Ok(gather::map(found.filter_map(|(name, mut all)| Some((name, all.remove("mountpoint")?)))))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::properties::{self, AT_CREATION_ONLY, SET_BY_US};
 use crate::state::State;
 use places::{followers_are_free, has_no_children_in_the_way, place_is_free};
 use std::collections::BTreeMap;
+use sysconfig_platform::gather;
 use sysconfig_platform::storage::{format_size, parse_size};
 use sysconfig_platform::zfs::property::same_dataset_value;
 use sysconfig_platform::zfs::{self, Kind, OWNER, Properties, Source};
@@ -95,7 +96,7 @@ fn wanted(entry: &DatasetEntry) -> BTreeMap<String, String> {
     let spelled = |(property, value): (&String, &crate::config::PropertyValue)| {
         (property.clone(), properties::spelled(property, &value.to_string()))
     };
-    entry.properties.iter().map(spelled).collect()
+    gather::map(entry.properties.iter().map(spelled))
 }
 
 /// What of a dataset's properties is not as configured.
@@ -317,7 +318,7 @@ fn set_step(
     if !state.ours.contains(name) {
         notes.push(OWNER.to_owned());
     }
-    let previous = set.keys().chain(&unset).chain(&notes).map(local).collect();
+    let previous = gather::map(set.keys().chain(&unset).chain(&notes).map(local));
     let kept = state.set_by_us(name).filter(|property| !unset.iter().any(|gone| gone == property));
     let list = properties::list(kept.chain(set.keys().map(String::as_str)));
     let received = |property: &String| {
@@ -334,7 +335,7 @@ fn set_step(
         unset: unset.clone(),
         list,
         previous,
-        received: set.keys().chain(&unset).filter_map(received).collect(),
+        received: gather::map(set.keys().chain(&unset).filter_map(received)),
         place: place(name, state),
         to: comes_to(wish, present, moves, state),
         along: followers.iter().map(|one| one.place.clone()).collect(),

@@ -12,6 +12,7 @@ use crate::order::{self, Unit};
 use crate::state::State;
 use moves::Move;
 use std::collections::{BTreeMap, BTreeSet};
+use sysconfig_platform::gather;
 use sysconfig_platform::mount_table::{Mount, is_below};
 use sysconfig_platform::mounting::mounted_at;
 use sysconfig_platform::places::is_remote;
@@ -104,8 +105,7 @@ fn attempt(config: &Config, state: &State, stuck: &Stuck) -> (Steps, Stuck) {
     let mut down = mounts::take_down(config, state, &moves, stuck, &mut steps);
     // Every unit is asked about with every other one, so what is known of each is found out once.
     let units = order::units(config);
-    let places: BTreeMap<&str, Option<String>> =
-        units.iter().map(|unit| (unit.name(), state.place(config, *unit))).collect();
+    let places = gather::map(units.iter().map(|unit| (unit.name(), state.place(config, *unit))));
     let place = |unit: Unit<'_>| places.get(unit.name()).cloned().flatten();
     let present = present(&units, &moves, state);
     // Where a dataset is that moves, and in it, something else can come only after it.
@@ -177,7 +177,7 @@ fn present<'a>(units: &[Unit<'a>], moves: &[Move], state: &'a State) -> BTreeMap
         let points = of(name).chain(along).map(|mount| mount.mount_point.as_str()).collect();
         (name, (moving.is_some(), points))
     });
-    known.collect()
+    gather::map(known)
 }
 
 /// What has made others make room, and then is left alone.
@@ -193,7 +193,7 @@ fn found_stuck(left: &[Unit<'_>], moves: &[Move], down: &mounts::Down, stuck: &S
         })
     };
     let names = left.iter().filter(was_to_move).map(Unit::name).filter(|name| !stuck.contains_key(*name));
-    names.filter_map(|name| Some((name.to_owned(), reason(name)?))).collect()
+    gather::map(names.filter_map(|name| Some((name.to_owned(), reason(name)?))))
 }
 
 /// What is left as it is, and worth telling: above all what is no longer configured and kept nevertheless.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use sysconfig_platform::mount_table::{self, Mount};
 use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
 use sysconfig_platform::places::Places;
-use sysconfig_platform::{Host, StorageError};
+use sysconfig_platform::{Host, StorageError, gather};
 
 /// Finds out where the places of the configuration and of the boot table are.
 pub(super) fn follow_links(host: &Host, config: &Config, places: &Places<'_>, state: &mut State) {
@@ -29,7 +29,7 @@ pub(super) fn follow_links(host: &Host, config: &Config, places: &Places<'_>, st
     let rows: Vec<_> = rows.map(|point| (local.resolve(&point), point)).collect();
     let all = wanted.iter().map(|path| (places.resolve(path), path.clone())).chain(rows);
     let all: Vec<_> = all.filter(|(resolved, path)| resolved != path).collect();
-    state.resolved = all.into_iter().map(|(resolved, path)| (path, resolved)).collect();
+    state.resolved = gather::map(all.into_iter().map(|(resolved, path)| (path, resolved)));
 }
 
 /// Looks at the places where something is to be mounted and nothing is.

@@ -169,6 +169,12 @@ fn privileged_of_two_daemons_without_a_state_directory_one_stays() {
     namespace::run("two without a directory", &[], &[], &[]);
 }
 
+/// They were moved aside, maybe those of a daemon that had the directory for itself.
+#[test]
+fn privileged_damaged_files_stay_where_they_are_until_the_directory_is_locked() {
+    namespace::run("damaged and not locked", &[], &[], &[]);
+}
+
 /// A step of an earlier daemon that was in doubt was never told.
 #[test]
 fn a_step_in_doubt_is_told_as_soon_as_the_journal_can_be_read() {
@@ -228,6 +234,7 @@ fn other_process() {
             }
         }
         Some("beside the service") => beside_the_service(),
+        Some("damaged and not locked") => damaged_and_not_locked(),
         Some("two without a directory") => {
             two_without_a_directory();
             a_directory_that_comes_with_a_record();
@@ -295,6 +302,40 @@ fn later(is_full: bool) {
     assert!(daemon.apply().is_success());
     assert_eq!(texts(&bench), both("new"));
     daemon.wait_for("the end of it", |daemon| daemon.problems().is_empty());
+    daemon.stop();
+}
+
+/// A disk without room for another file, on which files can be renamed still.
+fn damaged_and_not_locked() {
+    let bench = Bench::new();
+    let state = bench.path("state");
+    std::fs::create_dir(&state).unwrap();
+    sh(&format!("mount -t tmpfs -o nr_inodes=100,mode=700 tmpfs {}", state.display()));
+    let names = ["applied.json", "confirmation.json", "key.json"];
+    for name in names {
+        std::fs::write(state.join(name), format!("no {name}")).unwrap();
+    }
+    let fillers = (0..100).map(|number| state.join(format!("filler {number}")));
+    let fillers: Vec<_> = fillers.take_while(|path| std::fs::write(path, "").is_ok()).collect();
+    let daemon = bench.start();
+    assert!(is_told(&daemon, "what came of steps is not remembered"), "{:?}", daemon.problems());
+    for name in names {
+        let what = format!("{} was damaged, and what it held is there still", state.join(name).display());
+        assert!(is_told(&daemon, &what), "{:?}", daemon.problems());
+        assert_eq!(bench.text(&format!("state/{name}")), Some(format!("no {name}")), "it may be another daemon's");
+        assert!(!state.join(format!("{name}.damaged")).exists(), "{name}");
+    }
+    fillers.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    daemon.wait_for("the lock", |daemon| !is_told(daemon, "what came of steps is not remembered"));
+    for name in names {
+        let what = format!("{0} was damaged, and what it held is kept as {0}.damaged", state.join(name).display());
+        daemon.wait_for("the news of it", |daemon| is_told(daemon, &what));
+        assert_eq!(bench.text(&format!("state/{name}.damaged")), Some(format!("no {name}")));
+    }
+    daemon.stop();
+    let daemon = bench.start();
+    assert!(!is_told(&daemon, ""), "it is told once: {:?}", daemon.problems());
+    assert!(daemon.problems().iter().any(|problem| problem.starts_with("confirmation: the record")));
     daemon.stop();
 }
 

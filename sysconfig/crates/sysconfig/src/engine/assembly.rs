@@ -147,6 +147,7 @@ impl Engine {
             in_doubt: Vec::new(),
             book: EventBook::default(),
             confirming: Confirming::new(confirmation),
+            damaged: damaged.into_iter().chain(lost).chain(damaged_key).collect(),
             lasting_problems: Vec::new(),
             missing_directories: BTreeMap::new(),
             last_cycle: None,
@@ -162,13 +163,12 @@ impl Engine {
             said,
             found: Latest::new(),
         };
-        if is_any_held || lost.as_ref().is_some_and(Damaged::is_kept) {
+        engine.tell_damage();
+        let is_lost_for_good = engine.damaged.iter().any(Damaged::is_not_kept);
+        if is_any_held || (engine.confirming.state.is_lost && !is_lost_for_good) {
             engine.store_confirmation();
         } else {
             engine.keep_key();
-        }
-        for damaged in damaged.into_iter().chain(lost).chain(damaged_key) {
-            engine.remember_damage(&damaged);
         }
         engine.write_results();
         Ok(engine)

@@ -77,6 +77,7 @@ use crate::service::instance::InstanceError;
 use crate::service::lease::StateLease;
 use crate::service::readiness::Readiness;
 use crate::service::signals;
+use crate::state::Damaged;
 use crate::state::applied::Applied;
 use crate::state::fingerprint::Fingerprints;
 use crate::state::journal::{InDoubt, Journal};
@@ -122,6 +123,8 @@ pub struct Engine {
     in_doubt: Vec<InDoubt>,
     book: EventBook,
     confirming: Confirming,
+    /// Files of the state that made no sense at the start.
+    damaged: Vec<Damaged>,
     /// Problems that stay for the daemon's life.
     lasting_problems: Vec<Problem>,
     /// What of the plugin path cannot be looked at, and why.

@@ -8,7 +8,6 @@ use sysconfig_protocol::{Diagnostic, Severity};
 use super::managed::Managed;
 use super::{Engine, SELF, intake, shown, subject};
 use crate::config::{Configuration, Unowned};
-use crate::state::Damaged;
 use crate::state::journal::Unreadable;
 
 impl Engine {
@@ -61,7 +60,8 @@ impl Engine {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let mut problems = self.lasting_problems.clone();
+        let mut problems: Vec<_> = self.damage_problems().collect();
+        problems.extend(self.lasting_problems.clone());
         problems.extend(self.unwritten_problems());
         problems.extend(self.path_problems());
         problems.extend(self.config_problems());
@@ -214,15 +214,21 @@ impl Engine {
         });
     }
 
-    pub(super) fn remember_damage(&mut self, damaged: &Damaged) {
-        self.log.warn(SELF, damaged);
-        self.lasting_problems.push(Problem {
+    /// Files that make no sense are kept aside where the directory is this daemon's, and told in either case.
+    pub(super) fn tell_damage(&mut self) {
+        if self.hold_state().is_err() {
+            self.damaged.iter().for_each(|damaged| self.log.warn(SELF, damaged));
+        }
+    }
+
+    fn damage_problems(&self) -> impl Iterator<Item = Problem> {
+        self.damaged.iter().map(|damaged| Problem {
             subject: "state".to_owned(),
             message: damaged.to_string(),
             help: Some(damaged.help().to_owned()),
             place: None,
             severity: Severity::Warning,
-        });
+        })
     }
 }
 

@@ -98,16 +98,22 @@ impl Engine {
     }
 
     /// Whether the state may be written. Where another daemon got it first, this one ends, as it would have at its start.
-    fn hold_state(&mut self) -> Result<(), StateError> {
-        self.state.ensure().map_err(|error| {
+    pub(super) fn hold_state(&mut self) -> Result<(), StateError> {
+        if let Err(error) = self.state.ensure() {
             let source = std::io::Error::other(chain(&error));
             let failed = StateError::new("use", self.state.directory(), source);
             if error.is_of_another() {
                 self.dispossessed = Some(error);
                 self.stop.request();
             }
-            failed
-        })
+            return Err(failed);
+        }
+        for damaged in &mut self.damaged {
+            if damaged.keep() {
+                self.log.warn(SELF, &*damaged);
+            }
+        }
+        Ok(())
     }
 
     /// What earlier daemons have left in doubt is told as soon as it can be read.

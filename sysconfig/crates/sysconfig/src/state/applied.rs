@@ -53,8 +53,8 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Reads the state of the directory. A damaged file is moved aside and told, and counts as empty: everything is
-    /// observed anew in any case, so nothing but history is lost.
+    /// Reads the state of the directory. A damaged file is told, and is to be [moved aside](Damaged::keep); it counts as empty:
+    /// everything is observed anew in any case, so nothing but history is lost.
     ///
     /// # Errors
     ///
@@ -148,8 +148,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("applied.json"), "{\"version\":1,").unwrap();
         let (applied, damaged) = Applied::load(directory.path()).unwrap();
-        assert!(damaged.is_some());
         assert_eq!(applied.get("hostname"), None);
-        assert!(directory.path().join("applied.json.damaged").exists());
+        let (path, aside) = (directory.path().join("applied.json"), directory.path().join("applied.json.damaged"));
+        assert!(path.exists() && !aside.exists(), "whoever reads may not have locked the directory");
+        let mut damaged = damaged.unwrap();
+        assert!(damaged.to_string().ends_with("what it held is there still"), "{damaged}");
+        assert!(damaged.keep() && !damaged.is_not_kept(), "{damaged}");
+        assert!(!path.exists() && aside.exists());
+        assert!(damaged.to_string().ends_with(aside.to_str().unwrap()), "{damaged}");
     }
 }

@@ -99,8 +99,9 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Reads the state of the directory. A damaged file is copied aside and told, and stays until [`Self::store`] writes
-    /// that its contents are lost: whenever that is interrupted, no unconfirmed change is taken for a confirmed one.
+    /// Reads the state of the directory. A damaged file is told, is to be [copied aside](Damaged::keep), and stays until
+    /// [`Self::store`] writes that its contents are lost: whenever that is interrupted, no unconfirmed change is taken for a
+    /// confirmed one.
     ///
     /// # Errors
     ///
@@ -216,7 +217,7 @@ mod tests {
         std::fs::write(directory.path().join("confirmation.json"), "[]").unwrap();
         for _ in 0..2 {
             let (state, damaged) = Confirmation::load(directory.path()).unwrap();
-            assert!(damaged.is_some() && state.pending.is_none() && state.is_lost);
+            assert!(damaged.unwrap().keep() && state.pending.is_none() && state.is_lost);
             assert_eq!(text("confirmation.json.damaged").unwrap(), "[]");
         }
         Confirmation::load(directory.path()).unwrap().0.store().unwrap();

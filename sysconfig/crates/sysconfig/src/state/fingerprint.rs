@@ -39,8 +39,8 @@ impl fmt::Debug for Fingerprints {
 
 impl Fingerprints {
     /// Reads the key of the directory, or makes one, which is not stored: what hashes from before are needed for has to be
-    /// seen to first, and then it is [kept](Self::keep). A damaged file is moved aside and told; with a new key, nothing that
-    /// was hashed before is recognised.
+    /// seen to first, and then it is [kept](Self::keep). A damaged file is told, and is to be [moved aside](Damaged::keep);
+    /// with a new key, nothing that was hashed before is recognised.
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("key.json"), "{\"version\":1,\"key\":[1,2,3]}").unwrap();
         let (mut fingerprints, damaged) = Fingerprints::load(directory.path()).unwrap();
-        assert!(damaged.is_some() && directory.path().join("key.json.damaged").exists());
+        assert!(damaged.unwrap().keep() && directory.path().join("key.json.damaged").exists());
         fingerprints.keep(directory.path()).unwrap();
         let (again, damaged) = Fingerprints::load(directory.path()).unwrap();
         assert!(damaged.is_none());

@@ -44,10 +44,17 @@ impl StateError {
 
 /// A file could be read and makes no sense to this daemon.
 #[derive(Debug, thiserror::Error)]
-#[error("{} {}, and {kept}", path.display(), if *is_newer { "was written by a newer daemon" } else { "was damaged" })]
+#[error(
+    "{} {}, and {}",
+    path.display(),
+    if *is_newer { "was written by a newer daemon" } else { "was damaged" },
+    kept.as_ref().map_or("what it held is there still".to_owned(), ToString::to_string)
+)]
 pub struct Damaged {
     path: PathBuf,
-    kept: Kept,
+    aside: Aside,
+    /// None as long as the directory may be another daemon's.
+    kept: Option<Kept>,
     is_newer: bool,
     #[source]
     source: Option<serde_json::Error>,
@@ -87,9 +94,29 @@ enum Aside {
 }
 
 impl Damaged {
-    /// Whether what the file held is in another one now, so that nothing is lost when it is written anew.
-    pub fn is_kept(&self) -> bool {
-        matches!(self.kept, Kept::In(_))
+    /// Keeps what the file held under another name, `*.damaged`, once. Only whoever has locked the directory may do that.
+    /// Whether it was done just now.
+    pub fn keep(&mut self) -> bool {
+        let is_due = self.kept.is_none();
+        if is_due {
+            let mut other = self.path.as_os_str().to_owned();
+            other.push(".damaged");
+            let other = PathBuf::from(other);
+            let kept = match self.aside {
+                Aside::Copied => read_file(&self.path).and_then(|bytes| replace_file(&other, &bytes)),
+                Aside::Moved => {
+                    let error = |source| StateError::new("move aside", &self.path, source);
+                    std::fs::rename(&self.path, &other).map_err(error)
+                }
+            };
+            self.kept = Some(Kept::of(kept.map(|()| other)));
+        }
+        is_due
+    }
+
+    /// Whether what the file held could not be kept, so that it is lost when the file is written anew.
+    pub fn is_not_kept(&self) -> bool {
+        matches!(self.kept, Some(Kept::NotKept(_)))
     }
 
     /// What to do about it.
@@ -108,7 +135,7 @@ struct Versioned {
 }
 
 /// Reads a file of JSON in a version up to `version`; one that is not there is nothing. One that makes no sense, or is in a
-/// later version, is put aside, to `*.damaged`, and told, and is nothing as well.
+/// later version, is told, and is nothing as well. Nothing is written: whoever reads may not have locked the directory.
 fn load_json<T: DeserializeOwned>(
     path: &Path,
     version: u32,
@@ -125,15 +152,11 @@ fn load_json<T: DeserializeOwned>(
         Ok(_) => None,
         Err(source) => Some(source),
     };
-    let mut other = path.as_os_str().to_owned();
-    other.push(".damaged");
-    let other = PathBuf::from(other);
-    let kept = match aside {
-        Aside::Copied => replace_file(&other, &bytes),
-        Aside::Moved => std::fs::rename(path, &other).map_err(|source| StateError::new("move aside", path, source)),
-    };
-    let kept = Kept::of(kept.map(|()| other));
-    Ok((None, Some(Damaged { path: path.to_owned(), kept, is_newer, source })))
+    Ok((None, Some(Damaged { path: path.to_owned(), aside, kept: None, is_newer, source })))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, StateError> {
+    std::fs::read(path).map_err(|source| StateError::new("read", path, source))
 }
 
 /// Removes a file for good; one that is not there is fine.
@@ -296,7 +319,8 @@ mod tests {
                 std::fs::write(directory.path().join(name), bytes).unwrap();
             }
             Applied::load(directory.path()).unwrap();
-            let (mut fingerprints, _) = Fingerprints::load(directory.path()).unwrap();
+            let (mut fingerprints, damaged_key) = Fingerprints::load(directory.path()).unwrap();
+            assert!(damaged_key.is_none_or(|mut damaged| damaged.keep() && !damaged.keep() && !damaged.is_not_kept()));
             fingerprints.keep(directory.path()).unwrap();
             assert_eq!(Fingerprints::load(directory.path()).unwrap().0.of(&1), fingerprints.of(&1));
             Confirmation::load(directory.path()).unwrap();

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 use super::confirm::Confirming;
-use super::events::EventBook;
+use super::events::{EventBook, Subject};
 use super::latest::Latest;
 use super::proposal::Trial;
 use super::unwritten::Unwritten;
-use super::{Engine, Event};
+use super::{Engine, Event, PluginEvent};
 use crate::board::Board;
 use crate::clock;
 use crate::config::{Assignment, Configuration, Fingerprint, Sources};
@@ -82,6 +82,42 @@ impl EngineError {
     }
 }
 
+/// What earlier daemons have left in the state directory.
+struct Remembered {
+    fingerprints: Fingerprints,
+    applied: Applied,
+    confirmation: Confirmation,
+    damaged: Vec<Damaged>,
+    /// Parts are held whatever is configured, and their file has to say so before the new key is written.
+    is_any_held: bool,
+    /// What the file of the confirmation said is lost.
+    is_lost: bool,
+}
+
+impl Remembered {
+    fn read(directory: &Path) -> Result<Self, StateError> {
+        let (fingerprints, damaged_key) = Fingerprints::load(directory)?;
+        let (applied, damaged) = Applied::load(directory)?;
+        let (mut confirmation, lost) = Confirmation::load(directory)?;
+        let is_any_held = fingerprints.is_new && confirmation.hold_whatever_is_configured();
+        let is_lost = lost.is_some();
+        let damaged = damaged.into_iter().chain(lost).chain(damaged_key).collect();
+        Ok(Self { fingerprints, applied, confirmation, damaged, is_any_held, is_lost })
+    }
+}
+
+/// Takes what plugins say to the engine, each about the same thing once.
+fn reporter(sender: Sender<Event>, said: Latest<Subject, PluginEvent>) -> impl Fn(Report) + Send + Sync + 'static {
+    move |report| match report {
+        Report::Event { plugin, event } => {
+            if said.put((plugin, event.topic.clone()), event) {
+                drop(sender.send(Event::Said));
+            }
+        }
+        Report::Ended { plugin, instance, fault } => drop(sender.send(Event::Ended { plugin, instance, fault })),
+    }
+}
+
 impl Engine {
     /// Puts the engine together; nothing runs yet.
     ///
@@ -89,47 +125,31 @@ impl Engine {
     ///
     /// When the state directory cannot be used.
     pub fn new(parts: Parts) -> Result<Self, EngineError> {
-        let Parts {
-            sources,
-            config,
-            config_seen,
-            plugin_path,
-            state,
-            log,
-            board,
-            readiness,
-            plugin_input,
-            stop,
-            events,
-        } = parts;
-        let (sender, receiver) = events;
-        let store = Arc::new(CopyStore::open(state.directory())?);
-        let (fingerprints, damaged_key) = Fingerprints::load(state.directory())?;
-        let (applied, damaged) = Applied::load(state.directory())?;
-        let (mut confirmation, lost) = Confirmation::load(state.directory())?;
-        let is_any_held = fingerprints.is_new && confirmation.hold_whatever_is_configured();
-        let journal = Journal::closed(state.directory());
+        let directory = parts.state.directory();
+        let store = Arc::new(CopyStore::open(directory)?);
+        let remembered = Remembered::read(directory)?;
+        let (is_any_held, is_lost) = (remembered.is_any_held, remembered.is_lost);
+        let mut engine = Self::assemble(parts, store, remembered);
+        engine.take_up(is_any_held, is_lost);
+        Ok(engine)
+    }
+
+    fn assemble(parts: Parts, store: Arc<CopyStore>, remembered: Remembered) -> Self {
+        let (sender, events) = parts.events;
         let said = Latest::new();
-        let (reports, words) = (sender.clone(), said.clone());
-        let reporter = move |report| match report {
-            Report::Event { plugin, event } => {
-                if words.put((plugin, event.topic.clone()), event) {
-                    drop(reports.send(Event::Said));
-                }
-            }
-            Report::Ended { plugin, instance, fault } => drop(reports.send(Event::Ended { plugin, instance, fault })),
-        };
-        let launcher =
-            Launcher::new(log.clone(), plugin_input, stop.clone(), config.settings.plugins.deadlines.stop, reporter);
-        let mut engine = Self {
-            sources,
-            plugin_path,
-            config,
-            config_seen,
+        let grace = parts.config.settings.plugins.deadlines.stop;
+        let report = reporter(sender.clone(), said.clone());
+        let launcher = Launcher::new(parts.log.clone(), parts.plugin_input, parts.stop.clone(), grace, report);
+        Self {
+            sources: parts.sources,
+            plugin_path: parts.plugin_path,
+            config: parts.config,
+            config_seen: parts.config_seen,
             config_loaded_unix_ms: clock::unix_ms(),
             config_rejected: None,
             config_unread: None,
-            state,
+            journal: Journal::closed(parts.state.directory()),
+            state: parts.state,
             dispossessed: None,
             unwritten: Unwritten::default(),
             log_trouble: None,
@@ -141,36 +161,38 @@ impl Engine {
             store,
             watch: None,
             awaits_first_look: true,
-            fingerprints,
-            applied,
-            journal,
+            fingerprints: remembered.fingerprints,
+            applied: remembered.applied,
             in_doubt: Vec::new(),
             book: EventBook::default(),
-            confirming: Confirming::new(confirmation),
-            damaged: damaged.into_iter().chain(lost).chain(damaged_key).collect(),
+            confirming: Confirming::new(remembered.confirmation),
+            damaged: remembered.damaged,
             lasting_problems: Vec::new(),
             missing_directories: BTreeMap::new(),
             last_cycle: None,
             farewells: Vec::new(),
-            log,
-            board,
-            readiness,
+            log: parts.log,
+            board: parts.board,
+            readiness: parts.readiness,
             is_ready: false,
-            stop,
+            stop: parts.stop,
             sender,
-            events: receiver,
+            events,
             backlog: VecDeque::new(),
             said,
             found: Latest::new(),
-        };
-        engine.tell_damage();
-        let is_lost_for_good = engine.damaged.iter().any(Damaged::is_not_kept);
-        if is_any_held || (engine.confirming.state.is_lost && !is_lost_for_good) {
-            engine.store_confirmation();
-        } else {
-            engine.keep_key();
         }
-        engine.write_results();
-        Ok(engine)
+    }
+
+    /// Tells what earlier daemons have left, and writes down what does not hold any more.
+    fn take_up(&mut self, is_any_held: bool, is_lost: bool) {
+        self.tell_damage();
+        // What could not be kept stays where it is as long as nothing else has to be written there.
+        if is_any_held || (is_lost && !self.damaged.iter().any(Damaged::is_not_kept)) {
+            self.store_confirmation();
+        } else {
+            self.keep_key();
+        }
+        self.write_results();
     }
 }

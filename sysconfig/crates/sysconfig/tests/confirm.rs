@@ -141,6 +141,7 @@ fn a_confirmation_that_cannot_be_kept_is_none() {
     std::fs::create_dir_all(record.join("in the way")).unwrap();
     let error = daemon.request(&Confirm {}).unwrap_err();
     assert!(error.message.contains("still waits"), "{error:?}");
+    assert!(error.advice().unwrap().contains("in its place"), "{error:?}");
     assert_eq!(daemon.status().confirmation.unwrap().steps, 2);
     std::fs::remove_dir_all(&record).unwrap();
     std::fs::write(&record, kept).unwrap();

@@ -118,6 +118,44 @@ fn what_is_in_force_without_steps_is_written_into_a_record_that_was_removed() {
     }
 }
 
+/// The next daemon knew nothing of it.
+#[test]
+fn a_step_in_doubt_goes_into_the_record_that_is_made_anew() {
+    for is_whole_directory_removed in [true, false] {
+        let bench = Bench::new();
+        let lethal = bench.path("lethal");
+        bench.install("a", &json!({ "die_in_apply_while": lethal, "die_at_start_while": lethal }));
+        bench.install("b", &json!({ "after": ["a"] }));
+        want(&bench, "old");
+        let daemon = bench.start();
+        std::fs::write(&lethal, "").unwrap();
+        want(&bench, "new");
+        assert_eq!(daemon.apply().plugins[0].steps[0].result, StepResult::Unknown);
+        let doubt = format!(
+            "plugin a: nobody knows whether this step was done, because its plugin or the daemon ended: \
+                             write {}",
+            bench.path("a").display()
+        );
+        let is_doubted = |daemon: &Daemon<'_>| daemon.problems().contains(&doubt);
+        assert!(is_doubted(&daemon), "{:?}", daemon.problems());
+        match is_whole_directory_removed {
+            true => std::fs::remove_dir_all(bench.path("state")).unwrap(),
+            false => std::fs::remove_file(bench.path("state/journal.jsonl")).unwrap(),
+        }
+        bench.configure(&format!("{}{}", bench.wants("a", "new"), bench.wants("b", "newer")));
+        daemon.apply();
+        assert_eq!(bench.text("b").as_deref(), Some("newer"));
+        daemon.kill();
+        std::fs::remove_file(&lethal).unwrap();
+        let daemon = bench.start();
+        assert!(is_doubted(&daemon), "{is_whole_directory_removed}: {:?}", daemon.problems());
+        assert!(daemon.apply().is_success());
+        assert_eq!((texts(&bench)[0].as_deref(), daemon.problems()), (Some("new"), Vec::new()));
+        assert_eq!(bench.open_steps(), [""; 0], "it is resolved");
+        daemon.stop();
+    }
+}
+
 /// The daemon ended, and said that it was another one's.
 #[test]
 fn something_in_the_place_of_the_state_directory_ends_nobody() {
@@ -127,8 +165,9 @@ fn something_in_the_place_of_the_state_directory_ends_nobody() {
     std::fs::write(bench.path("state"), "in the way").unwrap();
     want(&bench, "new");
     let step = daemon.apply().plugins[0].steps[0].clone();
-    let error = step.error.unwrap().message;
-    assert!(step.result == StepResult::Failed && error.contains("cannot prepare directory"), "{error}");
+    let error = step.error.unwrap();
+    assert!(step.result == StepResult::Failed && error.message.contains("cannot prepare directory"), "{error:?}");
+    assert!(error.help.as_ref().is_some_and(|help| help.contains("in its place")), "{error:?}");
     assert!(is_told(&daemon, "what is in force is not remembered"), "{:?}", daemon.problems());
     assert_eq!((texts(&bench), bench.text("state").as_deref()), (both("old"), Some("in the way")));
     std::fs::remove_file(bench.path("state")).unwrap();
@@ -291,7 +330,8 @@ fn later(is_full: bool) {
         let step = &report.plugins[0].steps[0];
         assert_eq!(step.result, StepResult::Failed, "{report:?}");
         let error = step.error.clone().unwrap();
-        assert!(error.message.contains("Read-only file system") && error.help.is_some(), "{error:?}");
+        assert!(error.message.contains("Read-only file system"), "{error:?}");
+        assert!(error.help.as_ref().is_some_and(|help| help.contains("mounted read-only")), "{error:?}");
         assert_eq!(texts(&bench), both("old"), "nothing is done that cannot be taken down first");
         assert_eq!(daemon.status().health, Health::Degraded);
     }

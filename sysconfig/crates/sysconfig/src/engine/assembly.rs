@@ -77,7 +77,8 @@ impl EngineError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Store(error) | Self::Dispossessed(error) => error.help(),
-            Self::State(_) | Self::Thread(_) => None,
+            Self::State(error) => Some(error.help()),
+            Self::Thread(_) => None,
         }
     }
 }

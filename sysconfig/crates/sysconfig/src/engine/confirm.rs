@@ -15,9 +15,11 @@ use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
 use super::cycle::Mode;
 use super::retry::Retry;
 use super::undo::can_succeed;
+use super::unwritten::state_failure;
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::state::confirmation::{Confirmation, Pending, RevocableStep};
+use crate::text::chain;
 
 /// What is told of a step with a secret, which is stored nowhere.
 const ONLY_THIS_DAEMON: &str = "can be undone only as long as this daemon runs, because secrets are not stored";
@@ -215,7 +217,7 @@ impl Engine {
             pending.steps.push(RevocableStep { plugin, plan, step, data_withheld: false });
         }
         self.write_confirmation().map_err(|error| {
-            let failure = self.state_failure(&error);
+            let failure = state_failure(&error);
             self.forget_revocable();
             failure
         })
@@ -240,9 +242,9 @@ impl Engine {
         if let Err(error) = self.write_confirmation() {
             // As long as the disk says that it waits, the next daemon would undo what was said to stay.
             self.confirming.state.pending = Some(pending);
-            let failure = self.state_failure(&error);
-            let message = format!("the change is not confirmed, and still waits: {}", failure.message);
-            return Err(ErrorObject::new(code::FAILED, message).help("make room or mend it, and confirm again in time"));
+            let message = format!("the change is not confirmed, and still waits: {}", chain(&error));
+            let help = format!("{}; then confirm again, in time", error.help());
+            return Err(ErrorObject::new(code::FAILED, message).help(help));
         }
         self.confirming.deadline = None;
         self.tell_confirmation("the change is confirmed".to_owned());

@@ -54,7 +54,7 @@ impl Unwritten {
 impl Engine {
     /// Takes down whether a part of the record could be written.
     pub(super) fn note_written(&mut self, part: Part, written: Result<(), StateError>) {
-        let failed = written.err().map(|error| self.state_failure(&error));
+        let failed = written.err().map(|error| state_failure(&error));
         let before = self.unwritten.parts.iter().position(|(other, _)| *other == part);
         match (before, failed) {
             (Some(at), None) => {
@@ -94,18 +94,19 @@ impl Engine {
             true => self.journal.undo_intent(plugin, &plan.0, step),
             false => self.journal.intent(plugin, &plan.0, step),
         });
-        sequence.map_err(|error| self.state_failure(&error))
+        sequence.map_err(|error| state_failure(&error))
     }
 
     /// Whether the state may be written. Where another daemon got it first, this one ends, as it would have at its start.
     pub(super) fn hold_state(&mut self) -> Result<(), StateError> {
         if let Err(error) = self.state.ensure() {
-            let source = std::io::Error::other(chain(&error));
-            let failed = StateError::new("use", self.state.directory(), source);
-            if error.is_of_another() {
-                self.dispossessed = Some(error);
-                self.stop.request();
+            let use_it = |source| StateError::new("use", self.state.directory(), source);
+            if !error.is_of_another() {
+                return Err(use_it(std::io::Error::other(error)));
             }
+            let failed = use_it(std::io::Error::other(chain(&error)));
+            self.dispossessed = Some(error);
+            self.stop.request();
             return Err(failed);
         }
         for damaged in &mut self.damaged {
@@ -128,10 +129,6 @@ impl Engine {
             self.remember_unreadable(&unreadable);
         }
         opened
-    }
-
-    pub(super) fn state_failure(&self, error: &StateError) -> Failure {
-        Failure { message: chain(error), help: Some("see that the disk has room, and is not read-only".to_owned()) }
     }
 
     pub(super) fn store_applied(&mut self) {
@@ -228,4 +225,8 @@ impl Engine {
         };
         self.unwritten.parts.iter().map(lacking).chain(unread)
     }
+}
+
+pub(super) fn state_failure(error: &StateError) -> Failure {
+    Failure { message: chain(error), help: Some(error.help().to_owned()) }
 }

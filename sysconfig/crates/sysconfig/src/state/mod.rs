@@ -11,6 +11,7 @@
 pub mod applied;
 pub mod confirmation;
 pub mod fingerprint;
+mod help;
 pub mod journal;
 mod stored;
 
@@ -39,6 +40,11 @@ pub struct StateError {
 impl StateError {
     pub(crate) fn new(operation: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self { operation, path: path.to_owned(), source }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        help::of(&self.source)
     }
 }
 

@@ -169,7 +169,7 @@ impl Engine {
     }
 
     /// Writes all of the record again where somebody has removed or replaced it while the daemon runs: a step, and a
-    /// confirmation, need one that is found.
+    /// confirmation, need one that is found. Of the journal that is what is in doubt.
     pub(super) fn see_to_record(&mut self) {
         if self.journal.is_in_place() && !self.state.is_lost() {
             return;
@@ -181,6 +181,7 @@ impl Engine {
         self.fingerprints.is_new = true;
         self.store_confirmation();
         self.store_applied();
+        self.write_results();
     }
 
     /// Removes the private copies that nobody needs; those of a directory that is not this daemon's are not its to judge.

@@ -6,6 +6,7 @@
 
 mod replay;
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -99,6 +100,8 @@ pub struct Journal {
     next_sequence: u64,
     /// How long the file is without a line that failed and could not be taken away again.
     whole: Option<u64>,
+    /// The lines of the steps without a result. They go into the file that is begun where this one was removed.
+    open: BTreeMap<u64, Vec<u8>>,
     /// Whether the steps that it held in doubt are known.
     is_read: bool,
     /// Why they are not.
@@ -135,7 +138,7 @@ impl Journal {
             bytes.truncate(whole);
             file.set_len(whole as u64).map_err(error)?;
         }
-        let Replay { in_doubt, last_sequence, unreadable } = replay(&bytes);
+        let Replay { in_doubt, open: open_lines, last_sequence, unreadable } = replay(&bytes);
         // Also when whoever made the file was killed before this.
         if bytes.is_empty() {
             sync_directory(&path).map_err(error)?;
@@ -156,6 +159,7 @@ impl Journal {
             file: Some(file),
             next_sequence: last_sequence.max(before) + 1,
             whole: None,
+            open: open_lines,
             is_read: true,
             unread: None,
             found: Found::default(),
@@ -172,6 +176,7 @@ impl Journal {
             file: None,
             next_sequence: 1,
             whole: None,
+            open: BTreeMap::new(),
             is_read: false,
             unread: None,
             found: Found::default(),
@@ -180,7 +185,7 @@ impl Journal {
         }
     }
 
-    /// Opens it where that was not possible before.
+    /// Opens it where that was not possible before, or where it was removed, with what is in doubt.
     ///
     /// # Errors
     ///
@@ -190,12 +195,25 @@ impl Journal {
             let (opened, in_doubt, unreadable) = Self::open(self.path.parent().unwrap_or(Path::new("/")))?;
             self.next_sequence = self.next_sequence.max(opened.next_sequence);
             self.file = opened.file;
+            self.found.unreadable = unreadable;
             // Some of those that are known may be resolved, with a result that waits to be written.
             let in_doubt = if self.is_read { Vec::new() } else { in_doubt };
             self.found.in_doubt.extend(in_doubt);
-            self.found.unreadable = unreadable;
             (self.is_read, self.unread) = (true, None);
+            self.carry_over(opened.open)?;
         }
+        Ok(())
+    }
+
+    /// Writes the lines of the steps without a result that the file does not hold.
+    fn carry_over(&mut self, held: BTreeMap<u64, Vec<u8>>) -> Result<(), StateError> {
+        let missing = self.open.iter().filter(|(sequence, _)| !held.contains_key(sequence));
+        let missing: Vec<u8> = missing.flat_map(|(_, line)| line).copied().collect();
+        if !missing.is_empty() {
+            // Without them, it is not what it is to be.
+            self.append_bytes(&missing).inspect_err(|_| self.let_go())?;
+        }
+        self.open.extend(held);
         Ok(())
     }
 
@@ -217,7 +235,9 @@ impl Journal {
         }
         match std::fs::read(&self.path) {
             Ok(bytes) => {
-                self.found.in_doubt.extend(replay(&bytes).in_doubt);
+                let Replay { in_doubt, open, .. } = replay(&bytes);
+                self.found.in_doubt.extend(in_doubt);
+                self.open.extend(open);
                 (self.is_read, self.unread) = (true, None);
             }
             // A directory that is not there may be on a file system that is not mounted yet.
@@ -265,7 +285,8 @@ impl Journal {
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         let (plugin, plan, step) = (plugin.to_owned(), plan.to_owned(), Box::new(step.redacted()));
-        self.append(&Line::Intent { sequence, at_unix_ms: clock::unix_ms(), plugin, plan, undo, step })?;
+        let line = self.append(&Line::Intent { sequence, at_unix_ms: clock::unix_ms(), plugin, plan, undo, step })?;
+        self.open.insert(sequence, line);
         Ok(sequence)
     }
 
@@ -275,19 +296,27 @@ impl Journal {
     ///
     /// When it cannot be stored. The step then counts as in doubt after a restart, which is safe.
     pub fn result(&mut self, sequence: u64, result: StepResult, error: Option<String>) -> Result<(), StateError> {
-        self.append(&Line::Result { sequence, at_unix_ms: clock::unix_ms(), result, error })
+        self.append(&Line::Result { sequence, at_unix_ms: clock::unix_ms(), result, error })?;
+        self.open.remove(&sequence);
+        Ok(())
     }
 
-    /// Writes a line. One that fails is taken away again: what follows a piece of a line would make no sense with it, and
-    /// an intent that is not certainly on the disk is followed by no step.
-    fn append(&mut self, line: &Line) -> Result<(), StateError> {
+    /// Writes a line, and answers it.
+    fn append(&mut self, line: &Line) -> Result<Vec<u8>, StateError> {
         let mut bytes = serde_json::to_vec(line).expect("lines have text keys only, so they serialise");
         bytes.push(b'\n');
         self.ensure_open()?;
+        self.append_bytes(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Writes lines. What fails is taken away again: what follows a piece of a line would make no sense with it, and an intent
+    /// that is not certainly on the disk is followed by no step.
+    fn append_bytes(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         self.take_away_piece()
             .and_then(|()| {
                 self.whole = Some(self.file()?.metadata()?.len());
-                self.write(&bytes)
+                self.write(bytes)
             })
             .inspect(|()| self.whole = None)
             .inspect_err(|_| drop(self.take_away_piece()))

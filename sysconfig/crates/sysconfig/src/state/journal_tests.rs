@@ -58,6 +58,45 @@ fn history_joins_begin_and_end_also_across_a_rotation_and_doubts_stay() {
     assert_eq!(history(&directory.path().join("none"), 3).unwrap(), []);
 }
 
+/// The next daemon did not know of it.
+#[test]
+fn what_is_in_doubt_goes_into_the_file_that_is_begun_where_one_was_removed() {
+    for was_read_only in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        let (mut journal, ..) = Journal::open(directory.path()).unwrap();
+        let doubtful = journal.intent("x", "digest", &step("1")).unwrap();
+        let done = journal.intent("x", "digest", &step("2")).unwrap();
+        journal.result(done, StepResult::Changed, None).unwrap();
+        if was_read_only {
+            journal = Journal::closed(directory.path());
+            journal.read_closed();
+        }
+        let before = history(directory.path(), 1).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        journal.let_go();
+        if !was_read_only {
+            // Less than the line.
+            journal.room = Some(9);
+            journal.ensure_open().unwrap_err();
+            journal.room = None;
+        }
+        journal.ensure_open().unwrap();
+        let carried = history(directory.path(), 10).unwrap();
+        assert_eq!(carried.iter().map(|step| step.sequence).collect::<Vec<_>>(), [doubtful]);
+        assert!(carried[0].at_unix_ms <= before[0].at_unix_ms, "it was begun when it was begun");
+        let (mut again, in_doubt, _) = Journal::open(directory.path()).unwrap();
+        assert_eq!(in_doubt.iter().map(|doubt| doubt.sequence).collect::<Vec<_>>(), [Some(doubtful)]);
+        again.result(doubtful, StepResult::Unknown, None).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        again.let_go();
+        assert!(again.intent("x", "digest", &step("3")).unwrap() > doubtful, "numbers go on");
+        let left: Vec<_> = again.open.keys().copied().collect();
+        assert_eq!(history(directory.path(), 10).unwrap().iter().map(|step| step.sequence).collect::<Vec<_>>(), left);
+        assert_eq!(left.len(), 1, "what has a result is not carried over");
+    }
+}
+
 /// A piece of a line stayed, and the next line was lost with it.
 #[test]
 fn a_line_that_does_not_fit_leaves_no_piece() {

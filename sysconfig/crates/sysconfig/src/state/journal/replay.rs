@@ -1,5 +1,6 @@
 //! What the lines of a journal say together.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -52,10 +53,7 @@ fn take_line(steps: &mut Vec<PastStep>, line: &[u8]) {
 
 /// The lines of the steps without a result.
 pub(super) fn open_intents(bytes: &[u8]) -> Vec<u8> {
-    let open: Vec<_> = replay(bytes).in_doubt.into_iter().filter_map(|step| step.sequence).collect();
-    let is_open = |line: &&[u8]| matches!(serde_json::from_slice(line), Ok(Line::Intent { sequence, .. }) if open.contains(&sequence));
-    let lines = bytes.split(|byte| *byte == b'\n').filter(is_open);
-    lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
+    replay(bytes).open.into_values().flatten().collect()
 }
 
 /// Leaves of a journal the lines that can be read. The answer is where all of it is kept: it is there before a line is
@@ -73,25 +71,30 @@ pub(super) fn take_out_unreadable(path: &Path, bytes: &[u8]) -> Result<PathBuf, 
 pub(super) struct Replay {
     /// The steps without a result.
     pub(super) in_doubt: Vec<InDoubt>,
+    /// Their lines, by their numbers.
+    pub(super) open: BTreeMap<u64, Vec<u8>>,
     pub(super) last_sequence: u64,
     /// How many lines cannot be read.
     pub(super) unreadable: usize,
 }
 
 pub(super) fn replay(bytes: &[u8]) -> Replay {
-    let mut open: Vec<(u64, InDoubt)> = Vec::new();
-    let (mut last, mut unreadable) = (0, 0);
+    let (mut in_doubt, mut open): (Vec<InDoubt>, _) = (Vec::new(), BTreeMap::new());
+    let (mut last_sequence, mut unreadable) = (0, 0);
     for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match serde_json::from_slice(line) {
             Ok(Line::Intent { sequence, at_unix_ms, plugin, undo, step, .. }) => {
-                last = last.max(sequence);
+                last_sequence = last_sequence.max(sequence);
                 let (open_as, step) = (Some(sequence), *step);
-                let doubt = InDoubt { sequence: open_as, plugin, undo, step, at_unix_ms, is_inherited: true };
-                open.push((sequence, doubt));
+                in_doubt.push(InDoubt { sequence: open_as, plugin, undo, step, at_unix_ms, is_inherited: true });
+                open.insert(sequence, [line, b"\n"].concat());
             }
-            Ok(Line::Result { sequence, .. }) => open.retain(|(other, _)| *other != sequence),
+            Ok(Line::Result { sequence, .. }) => {
+                in_doubt.retain(|doubt| doubt.sequence != Some(sequence));
+                open.remove(&sequence);
+            }
             Err(_) => unreadable += 1,
         }
     }
-    Replay { in_doubt: open.into_iter().map(|(_, step)| step).collect(), last_sequence: last, unreadable }
+    Replay { in_doubt, open, last_sequence, unreadable }
 }

@@ -19,7 +19,7 @@ use crate::log::{Log, SYSTEM_CONSOLE};
 use crate::options::Arguments;
 use crate::plugin::Stop;
 use crate::service::instance::{self, InstanceError, InstanceLock};
-use crate::service::lease::StateLease;
+use crate::service::lease::{self, StateLease};
 use crate::service::readiness::{self, Readiness, Role};
 use crate::service::signals;
 use crate::text::chain;
@@ -207,6 +207,7 @@ fn take_directories(arguments: &Arguments, log: &Log) -> Result<(InstanceLock, S
         instance::refuse_beside_service(&arguments.run_dir)?;
     }
     instance::prepare_directory(&arguments.run_dir)?;
+    lease::refuse_run_directory(&arguments.run_dir, &arguments.state_dir)?;
     let run = instance::lock_directory(&arguments.run_dir)?;
     let (state, trouble) = StateLease::take(&arguments.state_dir)?;
     if let Some(trouble) = trouble {

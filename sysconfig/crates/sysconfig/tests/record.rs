@@ -50,6 +50,42 @@ fn what_was_undone_is_written_down_as_soon_as_it_can_be() {
     daemon.stop();
 }
 
+/// A machine that was cut off stayed so, because of a disk that had become full meanwhile.
+#[test]
+fn a_change_is_undone_also_where_that_cannot_be_taken_down() {
+    for is_asked in [true, false] {
+        let bench = Bench::new();
+        let daemon = two_plugins(&bench);
+        want(&bench, "new");
+        apply_within(&daemon, if is_asked { LONG_MS } else { 1000 });
+        let obstacles = ["journal.jsonl", "confirmation.json.new", "applied.json.new"];
+        let obstacles = obstacles.map(|name| bench.path("state").join(name));
+        drop(std::fs::remove_file(&obstacles[0]));
+        obstacles.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+        if is_asked {
+            let report = daemon.request(&UndoChange {}).unwrap();
+            assert!(report.is_success(), "{report:?}");
+        } else {
+            daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+        }
+        assert_eq!(texts(&bench), both("old"), "{:?}", daemon.problems());
+        assert!(is_told(&daemon, "what came of steps is not remembered: cannot open"), "{:?}", daemon.problems());
+        // The next daemon finds the change waiting still, and takes back again what is back.
+        daemon.kill();
+        obstacles.iter().for_each(|path| std::fs::remove_dir(path).unwrap());
+        let daemon = bench.start();
+        if is_asked {
+            assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+        } else {
+            daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+        }
+        assert_eq!(texts(&bench), both("old"), "{:?}", daemon.problems());
+        let held = |name: &str| format!("plugin {name}: its last change was undone, and is not applied again by itself");
+        assert_eq!(daemon.problems(), [held("a"), held("b")]);
+        daemon.stop();
+    }
+}
+
 /// Steps were taken down in a file that nobody could find, and a plugin that ended never ran again.
 #[test]
 fn a_record_that_is_removed_at_run_time_is_made_anew() {
@@ -194,6 +230,34 @@ fn a_lock_that_was_removed_is_taken_again_and_one_in_place_is_kept() {
         assert!(status.code() == Some(1) && said.contains("another sysconfig runs already as"), "{said}");
     }
     daemon.stop();
+}
+
+/// The two locks were one, which ends for both as soon as either does.
+#[test]
+fn one_directory_for_both_is_refused() {
+    let mut bench = Bench::new();
+    std::os::unix::fs::symlink(bench.path("run"), bench.path("link")).unwrap();
+    for state in ["run", "link"] {
+        bench.state = bench.path(state);
+        let mut command = bench.command();
+        let mut child = command.spawn().unwrap();
+        let give_up = std::time::Instant::now() + common::PATIENCE;
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            let is_ready = bench.log().contains("ready: ");
+            if is_ready || std::time::Instant::now() > give_up {
+                drop(child.kill());
+                panic!("{state}: it does not end: {}", bench.log());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        assert_eq!(status.code(), Some(1), "{state}: {}", bench.log());
+        assert!(bench.log().contains("cannot be the run directory and the state directory"), "{}", bench.log());
+        assert!(bench.log().contains("--state-dir"), "{}", bench.log());
+        std::fs::remove_file(bench.path("log")).unwrap();
+    }
 }
 
 /// The daemon ended, and its service went into maintenance.

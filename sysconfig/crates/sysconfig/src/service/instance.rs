@@ -55,6 +55,12 @@ pub enum InstanceError {
         /// The directory.
         path: PathBuf,
     },
+    /// Each of the two directories has a lock of its own, and what closes the file of one would end the other.
+    #[error("directory {} cannot be the run directory and the state directory at the same time", path.display())]
+    OneDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Another daemon runs with the same directory.
     #[error("another sysconfig runs already{}, with {}", holder.map(|pid| format!(" as process {pid}")).unwrap_or_default(), path.display())]
     RunsAlready {
@@ -73,7 +79,10 @@ impl InstanceError {
             Self::Directory { source, .. } | Self::Lock { source, .. } => {
                 matches!(source.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
             }
-            Self::ForeignDirectory { .. } | Self::Overtaken { .. } | Self::RunsAlready { .. } => false,
+            Self::ForeignDirectory { .. }
+            | Self::Overtaken { .. }
+            | Self::OneDirectory { .. }
+            | Self::RunsAlready { .. } => false,
         }
     }
 
@@ -81,7 +90,7 @@ impl InstanceError {
     pub fn is_of_another(&self) -> bool {
         match self {
             Self::ForeignDirectory { .. } | Self::Overtaken { .. } | Self::RunsAlready { .. } => true,
-            Self::Directory { .. } | Self::Lock { .. } => false,
+            Self::Directory { .. } | Self::OneDirectory { .. } | Self::Lock { .. } => false,
         }
     }
 
@@ -94,6 +103,7 @@ impl InstanceError {
                  machine, as in a test, is started with --beside-service",
             ),
             Self::Overtaken { .. } => Some("start it again: it reads anew what is there"),
+            Self::OneDirectory { .. } => Some("name two with --run-dir and --state-dir"),
             Self::Directory { .. } => Some("run as root, or name other directories with --run-dir and --state-dir"),
             Self::ForeignDirectory { .. } | Self::Lock { .. } => None,
         }

@@ -30,6 +30,21 @@ enum Hold {
 /// changes each time that some file systems are mounted.
 type Identity = (u64, u64, i64, i64);
 
+/// Refuses a state directory that is the run directory, which is there already, also by another name.
+///
+/// # Errors
+///
+/// When the two are one.
+pub fn refuse_run_directory(run_directory: &Path, directory: &Path) -> Result<(), InstanceError> {
+    let identity = |path| std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+    match identity(run_directory) {
+        Some(run) if identity(directory) == Some(run) => {
+            Err(InstanceError::OneDirectory { path: directory.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl StateLease {
     /// Prepares and locks the directory, as far as a full or read-only disk allows that; what does not work of it is
     /// answered. It is taken before anything is read from it.

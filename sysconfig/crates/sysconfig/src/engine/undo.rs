@@ -274,23 +274,29 @@ impl Engine {
         }
     }
 
-    /// Takes a step back, with a line of the journal before and after, also where there is nobody who could.
+    /// Takes a step back, with a line of the journal before and after, also where there is nobody who could. Whoever is cut off
+    /// does not stay so for want of the line: until it is back, the step is in the confirmation's record, from which the next
+    /// daemon goes on.
     fn try_to_undo(&mut self, noted: &RevocableStep) -> (StepResult, Option<Failure>) {
         let RevocableStep { plugin, plan, step, .. } = noted;
         self.see_to_record();
         let sequence = match self.journal_intent(plugin, plan, step, true) {
-            Ok(sequence) => sequence,
-            Err(error) => return (StepResult::Failed, Some(error)),
+            Ok(sequence) => Some(sequence),
+            Err(error) if self.dispossessed.is_some() => return (StepResult::Failed, Some(error)),
+            Err(error) => {
+                self.log.warn(&subject(plugin), format!("undoing without a line in the journal: {}", error.message));
+                self.write_results();
+                None
+            }
         };
         let (result, error) = match self.cannot_undo(noted) {
             Some(message) => (StepResult::Failed, Some(Failure { message, help: None })),
             None => self.ask_to_undo(noted),
         };
         if result == StepResult::Unknown {
-            let (plugin, step) = (plugin.to_owned(), step.redacted());
-            let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
+            let (plugin, step, at_unix_ms) = (plugin.to_owned(), step.redacted(), clock::unix_ms());
             self.in_doubt.push(InDoubt { sequence, plugin, undo: true, step, at_unix_ms, is_inherited: false });
-        } else {
+        } else if let Some(sequence) = sequence {
             self.journal_result(sequence, result, error.as_ref().map(|error| error.message.clone()));
         }
         (result, error)

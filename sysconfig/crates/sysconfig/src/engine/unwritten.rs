@@ -1,7 +1,7 @@
 //! What memory has and the disk has not: a state directory that is full or read-only does not end the daemon.
 //!
-//! What must be on the disk first, as the intent of a step, is refused while it cannot be. The rest is told in the status, and
-//! written as soon as that works.
+//! What must be on the disk first, as the intent of a step, is refused while it cannot be; only an undoing does not wait for it. The
+//! rest is told in the status, and written as soon as that works.
 
 use std::time::{Duration, Instant};
 
@@ -81,7 +81,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// When that cannot be stored. The step must not be carried out then.
+    /// When that cannot be stored. The step must not be carried out then; it may be taken back.
     pub(super) fn journal_intent(
         &mut self,
         plugin: &str,

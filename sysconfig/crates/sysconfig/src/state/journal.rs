@@ -273,7 +273,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// When it cannot be stored. The step must not be taken back then.
+    /// When it cannot be stored.
     pub fn undo_intent(&mut self, plugin: &str, plan: &str, step: &Step) -> Result<u64, StateError> {
         self.begin(plugin, plan, step, true)
     }

@@ -99,7 +99,8 @@ impl Engine {
         self.log.write(if error.is_none() { Level::Info } else { Level::Error }, &subject, &message);
         self.board.note(HappeningKind::Step, Some(plugin), message);
         if result == StepResult::Unknown {
-            // It stays open in the journal: only the next observation tells.
+            // It stays open in the journal: only the next observation tells. What became of it the last time does not matter.
+            self.resolve(plugin, step, "it was tried again", |doubt| !doubt.undo);
             let (plugin, step) = (plugin.to_owned(), step.redacted());
             let (sequence, at_unix_ms) = (Some(sequence), clock::unix_ms());
             self.in_doubt.push(InDoubt { sequence, plugin, undo: false, step, at_unix_ms, is_inherited: false });

@@ -134,10 +134,12 @@ impl Engine {
         let names = self.configured_in_order();
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);
-        match request.confirm_within_ms {
+        let report = match request.confirm_within_ms {
             None => run(self),
             Some(within_ms) => self.apply_to_be_confirmed(within_ms, run),
-        }
+        };
+        self.drop_idle_doubts();
+        report
     }
 
     /// One cycle over some plugins.

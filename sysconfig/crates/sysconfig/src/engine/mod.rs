@@ -16,6 +16,7 @@
 //! * `confirm`: changes that are undone unless somebody confirms them;
 //! * `undo`: taking such a change back; `retry`: when that is tried again;
 //! * `held`: parts that stay as they are until somebody asks;
+//! * `doubts`: steps of which nobody knows what they did;
 //! * `drift`: looking whether the machine is still as configured;
 //! * `events`: what plugins tell each other;
 //! * `intake`: limits of what plugins say;
@@ -32,6 +33,7 @@ mod commands;
 mod confirm;
 mod cycle;
 mod destruction;
+mod doubts;
 mod drift;
 mod ending;
 mod events;

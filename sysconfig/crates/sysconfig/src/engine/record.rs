@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sysconfig_protocol::admin::{AppliedStep, ApplyReport, CycleReport, HappeningKind, PluginApply, StepResult};
 
-use super::cycle::{Mode, REQUEST};
+use super::cycle::Mode;
 use super::exchange::keys;
 use super::{Engine, SELF, subject};
 use crate::clock;
@@ -34,23 +34,9 @@ impl Engine {
             let has_changed = result.steps.iter().any(|step| step.result == StepResult::Changed);
             self.record_applied(&result.plugin, mode != Mode::Plan && has_changed);
         }
-        if is_in_force && mode != Mode::Plan {
-            self.resolve_doubts(&result.plugin, trigger);
+        if mode != Mode::Plan {
+            self.resolve_doubts(result, is_in_force, trigger);
         }
-    }
-
-    /// A plugin's part is in force, so it does not matter any more what became of its steps in doubt. Those of a
-    /// daemon that was killed are still told until an administrator applies, because nobody has heard of them yet, and
-    /// an event may start the next cycle at once.
-    fn resolve_doubts(&mut self, plugin: &str, trigger: &str) {
-        let doubts = self.in_doubt.iter_mut().filter(|doubt| doubt.plugin == plugin);
-        let open: Vec<_> = doubts.filter_map(|doubt| doubt.sequence.take()).collect();
-        for sequence in open {
-            let note = "the plugin's part was in force afterwards".to_owned();
-            self.journal_result(sequence, StepResult::Unknown, Some(note));
-        }
-        let is_told = trigger == REQUEST;
-        self.in_doubt.retain(|doubt| doubt.plugin != plugin || (doubt.is_inherited && !is_told));
     }
 
     /// Remembers that a plugin's part is in force. That it was found to be so again is not written down: a disk that

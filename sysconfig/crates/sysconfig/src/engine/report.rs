@@ -67,17 +67,7 @@ impl Engine {
         problems.extend(self.config_problems());
         problems.extend(self.proposal_problem());
         problems.extend(self.confirmation_problems());
-        problems.extend(self.in_doubt.iter().map(|step| Problem {
-            subject: subject(&step.plugin),
-            message: format!(
-                "nobody knows whether this step was {}, because its plugin or the daemon ended: {}",
-                if step.undo { "undone" } else { "done" },
-                step.step.summary
-            ),
-            help: Some("sysconfigctl apply brings the machine in line in either case".to_owned()),
-            place: None,
-            severity: Severity::Warning,
-        }));
+        problems.extend(self.doubt_problems());
         for (name, managed) in &self.plugins {
             self.plugin_problems(name, managed, &mut problems);
         }

@@ -11,7 +11,7 @@ use sysconfig_protocol::admin::{AppliedStep, Failure, Problem, StepResult, UndoR
 use sysconfig_protocol::describe::capability;
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::Undo;
-use sysconfig_protocol::{ErrorObject, Outcome, Severity, Step};
+use sysconfig_protocol::{ErrorObject, Outcome, Severity};
 
 use super::carry_out::applied;
 use super::cycle::{Mode, failure};
@@ -260,18 +260,6 @@ impl Engine {
             }
         }
         applied(step, result, duration_ms, error)
-    }
-
-    /// Nobody needs to know any more what became of a step.
-    fn resolve(&mut self, plugin: &str, step: &Step, note: &str, which: impl Fn(&InDoubt) -> bool) {
-        let step = step.redacted();
-        let is_it = |doubt: &InDoubt| doubt.plugin == plugin && doubt.step == step && which(doubt);
-        let doubts = self.in_doubt.iter().filter(|doubt| is_it(doubt));
-        let open: Vec<_> = doubts.filter_map(|doubt| doubt.sequence).collect();
-        self.in_doubt.retain(|doubt| !is_it(doubt));
-        for sequence in open {
-            self.journal_result(sequence, StepResult::Unknown, Some(note.to_owned()));
-        }
     }
 
     /// Takes a step back, with a line of the journal before and after, also where there is nobody who could. Whoever is cut off

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use common::{Bench, Daemon};
 use serde_json::json;
-use sysconfig_protocol::admin::{Apply, History, Plan, PluginState, StepResult, UndoChange};
-use sysconfig_protocol::{Call, Id, Message, Request};
+use sysconfig_protocol::admin::{Apply, History, Plan, PluginState, Reload, StepResult, UndoChange};
+use sysconfig_protocol::{Call, Id, MAX_LINE_BYTES, Message, Request};
 
 /// The most memory that the daemon has held, in KiB.
 fn peak_kib(daemon: &Daemon<'_>) -> u64 {
@@ -113,6 +113,32 @@ fn however_much_plugins_say_every_answer_fits_into_a_line() {
     let history = daemon.request(&History { limit: Some(1000) }).unwrap();
     assert!(history.steps.len() > 3 && history.steps.iter().all(|step| step.result == Some(StepResult::Changed)));
     daemon.everything_that_is_told();
+    daemon.stop();
+}
+
+/// The plugin was given a line that it had to end of, again and again, and nobody said why; the files were in force.
+#[test]
+fn a_part_that_fits_into_no_line_is_refused_and_does_not_end_its_owner() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "short"));
+    let daemon = bench.start();
+    let process = daemon.plugin("a").pid;
+    bench.configure(&bench.wants("a", &"x".repeat(MAX_LINE_BYTES)));
+    let report = daemon.request(&Reload {}).unwrap();
+    let [problem] = &*report.problems else { panic!("{:?}", report.problems) };
+    assert!(!report.accepted && problem.subject == "plugin a", "{problem:?}");
+    assert!(problem.message.contains("the request is longer than a line of the protocol may be"), "{problem:?}");
+    assert!(problem.help.as_ref().unwrap().contains("what the configuration says to this plugin"), "{problem:?}");
+    assert_eq!(daemon.plugin("a").pid, process);
+    daemon.stop();
+    // At a start there is nothing that was in force before.
+    let daemon = bench.start();
+    let plugin = daemon.plugin("a");
+    assert!(plugin.last_error.as_ref().unwrap().contains("longer than a line of the protocol"), "{plugin:?}");
+    bench.configure(&bench.wants("a", "short again"));
+    assert!(daemon.request(&Reload {}).unwrap().accepted);
+    daemon.wait_for("the plugin", |daemon| daemon.bench.text("a").as_deref() == Some("short again"));
     daemon.stop();
 }
 

@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::{Cancel, Notice, Shutdown};
-use sysconfig_protocol::{Call, Id, Message, Notification, PLUGIN_FD_VARIABLE, Request, Response, shape};
+use sysconfig_protocol::{
+    Call, ErrorObject, Id, MAX_LINE_BYTES, Message, Notification, PLUGIN_FD_VARIABLE, Request, Response, shape,
+};
 
 use super::fault::{CallError, Fault, StartError};
 use super::interpreter;
@@ -194,7 +197,11 @@ impl PluginProcess {
         let id = Id::Number(self.last_id);
         let params = serde_json::to_value(call).expect("calls have text keys only, so they serialise");
         let mut limit = Limit::new(deadline, self.stop_deadline);
-        self.send(&Message::Request(Request { id: id.clone(), method: C::METHOD.to_owned(), params }), &mut limit)?;
+        let line = Message::Request(Request { id: id.clone(), method: C::METHOD.to_owned(), params }).to_line();
+        if line.len() > MAX_LINE_BYTES {
+            return Err(CallError::Refused(too_long(line.len())));
+        }
+        self.send(&line, &mut limit)?;
         let response = self.await_response(C::METHOD, &id, limit, deadline)?;
         match response.result {
             Ok(value) => shape::from_value(value)
@@ -208,10 +215,9 @@ impl PluginProcess {
         self.ends_within(Duration::ZERO).then(|| self.fault_so_far())
     }
 
-    /// Hands a message over, as long as the call has time.
-    fn send(&mut self, message: &Message, limit: &mut Limit) -> Result<(), Fault> {
-        let line = message.to_line();
-        let mut rest = &*line;
+    /// Hands a line over, as long as the call has time.
+    fn send(&mut self, line: &[u8], limit: &mut Limit) -> Result<(), Fault> {
+        let mut rest = line;
         while !rest.is_empty() {
             match self.stream.write(rest) {
                 Ok(count) => rest = &rest[count..],
@@ -270,7 +276,7 @@ impl PluginProcess {
                     let params = serde_json::to_value(Cancel { id: id.clone() });
                     let params = params.expect("a cancellation has text keys only, so it serialises");
                     let cancel = Notification { method: Cancel::METHOD.to_owned(), params };
-                    self.send(&Message::Notification(cancel), &mut limit)?;
+                    self.send(&Message::Notification(cancel).to_line(), &mut limit)?;
                 }
             }
         }
@@ -378,6 +384,12 @@ impl Limit {
         }
         self.give_up.saturating_duration_since(now)
     }
+}
+
+/// What a plugin would have to end of is not sent to it. Nothing gets this long but its part of the configuration.
+fn too_long(bytes: usize) -> ErrorObject {
+    let message = format!("the request is longer than a line of the protocol may be: {bytes} of {MAX_LINE_BYTES} bytes");
+    ErrorObject::new(code::FAILED, message).help("shorten what the configuration says to this plugin")
 }
 
 fn wrong_id(response: Response, expected: &Id) -> Fault {

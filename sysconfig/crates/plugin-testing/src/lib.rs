@@ -56,7 +56,7 @@ pub fn problems(program: &Path, text: &str, target: Target) -> Vec<Problem> {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let name = program.file_name().expect("a program has a name");
     std::fs::copy(program, directory.path().join(name)).expect("the program can be copied");
-    let source = SourceFile { path: PathBuf::from("test.toml"), text: text.to_owned() };
+    let source = SourceFile::new(PathBuf::from("test.toml"), text);
     let config = parse(vec![source]).expect("the configuration can be read");
     let search = Search { path: vec![directory.path().to_owned()], allow_untrusted_owner: true };
     let mut plugins = Plugins::start(search, &Settings::default().plugins.deadlines).expect("the plugin starts");

@@ -89,8 +89,8 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
     near.min().map(|(_, candidate)| candidate)
 }
 
-/// The edit distance, when it is at most a third of the word.
+/// The edit distance, when it is at most a third of the word; a capital letter counts as the small one.
 fn nearest_distance(word: &str, candidate: &str) -> Option<usize> {
-    let distance = strsim::damerau_levenshtein(word, candidate);
+    let distance = strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase());
     (distance <= word.chars().count().div_ceil(3)).then_some(distance)
 }

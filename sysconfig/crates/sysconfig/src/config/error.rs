@@ -9,7 +9,7 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, So
 
 use sysconfig_protocol::admin::{Place, Problem};
 
-use super::{SourceFile, place_in};
+use super::SourceFile;
 use crate::trust::Fault;
 
 /// One fault in the configuration.
@@ -56,10 +56,12 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         #[source_code]
-        source_code: Arc<NamedSource<String>>,
+        source_code: NamedSource<Arc<str>>,
         /// The place.
         #[label("{message}")]
         span: SourceSpan,
+        /// Where it begins.
+        place: Place,
         /// What the parser says.
         message: String,
     },
@@ -71,10 +73,12 @@ pub enum ConfigError {
         key: String,
         /// The file.
         #[source_code]
-        source_code: Arc<NamedSource<String>>,
+        source_code: NamedSource<Arc<str>>,
         /// The place.
         #[label("no such key")]
         span: SourceSpan,
+        /// Where it begins.
+        place: Place,
         /// The nearest key that exists, or all of them.
         #[help]
         help: Option<String>,
@@ -87,10 +91,12 @@ pub enum ConfigError {
         key: String,
         /// The file of the second place.
         #[source_code]
-        source_code: Arc<NamedSource<String>>,
+        source_code: NamedSource<Arc<str>>,
         /// The second place.
         #[label("set again here")]
         span: SourceSpan,
+        /// Where it begins.
+        place: Place,
         /// The first place, in words.
         #[help]
         help: String,
@@ -103,10 +109,12 @@ pub enum ConfigError {
         message: String,
         /// The file.
         #[source_code]
-        source_code: Arc<NamedSource<String>>,
+        source_code: NamedSource<Arc<str>>,
         /// The place.
         #[label("here")]
         span: SourceSpan,
+        /// Where it begins.
+        place: Place,
         /// What to write instead.
         #[help]
         help: Option<String>,
@@ -127,34 +135,32 @@ impl ConfigError {
     }
 
     pub(super) fn syntax(file: &SourceFile, span: Range<usize>, message: String) -> Self {
-        Self::Syntax { source_code: named(file), span: span.into(), message }
+        Self::Syntax { source_code: named(file), place: file.place(span.start), span: span.into(), message }
     }
 
     pub(super) fn unknown_key(file: &SourceFile, span: Range<usize>, key: String, help: Option<String>) -> Self {
-        Self::UnknownKey { key, source_code: named(file), span: span.into(), help }
+        Self::UnknownKey { key, source_code: named(file), place: file.place(span.start), span: span.into(), help }
     }
 
     pub(super) fn set_twice(file: &SourceFile, span: Range<usize>, key: String, first: &str) -> Self {
         let help = format!("it is set at {first} already; set it in one place only");
-        Self::SetTwice { key, source_code: named(file), span: span.into(), help }
+        Self::SetTwice { key, source_code: named(file), place: file.place(span.start), span: span.into(), help }
     }
 
     pub(super) fn bad_value(file: &SourceFile, span: Range<usize>, message: String, help: Option<String>) -> Self {
-        Self::BadValue { message, source_code: named(file), span: span.into(), help }
+        Self::BadValue { message, source_code: named(file), place: file.place(span.start), span: span.into(), help }
     }
 }
 
 impl ConfigError {
     /// The place of the fault, where it is in a file.
-    fn place(&self) -> Option<Place> {
+    fn place(&self) -> Option<&Place> {
         match self {
             Self::Unreadable { .. } | Self::Silent { .. } | Self::Untrusted { .. } => None,
-            Self::Syntax { source_code, span, .. }
-            | Self::UnknownKey { source_code, span, .. }
-            | Self::SetTwice { source_code, span, .. }
-            | Self::BadValue { source_code, span, .. } => {
-                Some(place_in(source_code.name(), source_code.inner(), span.offset()))
-            }
+            Self::Syntax { place, .. }
+            | Self::UnknownKey { place, .. }
+            | Self::SetTwice { place, .. }
+            | Self::BadValue { place, .. } => Some(place),
         }
     }
 
@@ -176,8 +182,8 @@ impl ConfigError {
     }
 }
 
-fn named(file: &SourceFile) -> Arc<NamedSource<String>> {
-    Arc::new(NamedSource::new(file.path.display().to_string(), file.text.clone()))
+fn named(file: &SourceFile) -> NamedSource<Arc<str>> {
+    NamedSource::new(file.path.display().to_string(), file.text.clone())
 }
 
 /// Every fault that was found.
@@ -191,6 +197,12 @@ impl ConfigErrors {
     /// Whether nothing is known of the files, because their file system does not answer.
     pub fn are_of_silence(&self) -> bool {
         self.errors.iter().all(|error| matches!(error, ConfigError::Silent { .. }))
+    }
+}
+
+impl From<Vec<ConfigError>> for ConfigErrors {
+    fn from(errors: Vec<ConfigError>) -> Self {
+        Self { errors }
     }
 }
 
@@ -215,25 +227,39 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// So many faults are told one by one: nobody reads more, and a file in a second copy has one in each line.
+const TOLD: usize = 100;
+
+impl ConfigErrors {
+    fn told(&self) -> &[ConfigError] {
+        &self.errors[..self.errors.len().min(TOLD)]
+    }
+
+    /// What is said of the others.
+    fn further(&self) -> Option<String> {
+        let further = self.errors.len() - self.told().len();
+        (further > 0).then(|| format!("{further} more faults are not shown: mend these first"))
+    }
+}
+
 /// The faults, each with file, line and column, what is wrong and advice: for logs, answers, and whoever else did not
 /// open the file himself.
 ///
 /// Nothing of the files' text is in it but names of keys and the values of the daemon's own settings, because a line of
 /// the machine's description may hold a secret.
 pub fn render(errors: &ConfigErrors) -> String {
-    errors.errors.iter().map(ConfigError::in_words).collect::<Vec<_>>().join("\n")
+    errors.told().iter().map(ConfigError::in_words).chain(errors.further()).collect::<Vec<_>>().join("\n")
 }
 
 /// The faults as [`render`] tells them, as objects for programs.
 pub fn problems(errors: &ConfigErrors) -> Vec<Problem> {
-    let problem = |error: &ConfigError| Problem {
-        subject: "config".to_owned(),
-        message: error.message(),
-        help: error.help().map(|help| help.to_string()),
-        place: error.place(),
-        severity: sysconfig_protocol::Severity::Error,
+    let problem = |message: String, help: Option<String>, place: Option<&Place>| {
+        let (subject, place, severity) = ("config".to_owned(), place.cloned(), sysconfig_protocol::Severity::Error);
+        Problem { subject, message, help, place, severity }
     };
-    errors.errors.iter().map(problem).collect()
+    let told = errors.told().iter();
+    let told = told.map(|error| problem(error.message(), error.help().map(|help| help.to_string()), error.place()));
+    told.chain(errors.further().map(|further| problem(further, None, None))).collect()
 }
 
 /// The faults as [`render`] tells them, with the lines that they are in. Those lines may hold secrets: this is for the
@@ -241,7 +267,7 @@ pub fn problems(errors: &ConfigErrors) -> Vec<Problem> {
 pub fn render_with_source(errors: &ConfigErrors) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(100);
     let mut report = String::new();
-    for error in &errors.errors {
+    for error in errors.told() {
         if !report.is_empty() {
             report.push('\n');
         }
@@ -249,6 +275,9 @@ pub fn render_with_source(errors: &ConfigErrors) -> String {
             // A span that does not fit its text; the words still say what and where.
             report.push_str(&error.in_words());
         }
+    }
+    if let Some(further) = errors.further() {
+        report.push_str(&format!("\n{further}"));
     }
     report.trim_end().to_owned()
 }

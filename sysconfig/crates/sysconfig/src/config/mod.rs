@@ -19,6 +19,7 @@ mod tree;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use assign::{Assignment, Unowned, assign, overlaps};
 pub(crate) use assign::{is_within, nearest};
@@ -46,25 +47,26 @@ pub struct Sources {
 pub struct SourceFile {
     /// Its path.
     pub path: PathBuf,
-    /// Its text.
-    pub text: String,
+    /// Its text, which every fault in it shares.
+    pub text: Arc<str>,
+    /// Where its lines begin: many places may be asked for, and it may be long.
+    lines: Arc<[usize]>,
 }
 
 impl SourceFile {
+    /// A file with this text.
+    pub fn new(path: PathBuf, text: impl Into<Arc<str>>) -> Self {
+        let text = text.into();
+        let after_newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(after_newlines).collect();
+        Self { path, text, lines }
+    }
+
     /// The place of a byte offset.
     pub fn place(&self, offset: usize) -> Place {
-        place_in(&self.path.display().to_string(), &self.text, offset)
-    }
-}
-
-/// The place of a byte offset in the text of a file.
-fn place_in(file: &str, text: &str, offset: usize) -> Place {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place {
-        file: file.to_owned(),
-        line: before.bytes().filter(|byte| *byte == b'\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
+        let line = self.lines.partition_point(|begin| *begin <= offset).max(1);
+        let before = self.text.get(self.lines[line - 1]..offset).unwrap_or_default();
+        Place { file: self.path.display().to_string(), line, column: before.chars().count() + 1 }
     }
 }
 
@@ -151,7 +153,7 @@ fn collect<T>(results: impl Iterator<Item = Result<T, ConfigError>>) -> Result<V
             Err(error) => errors.push(error),
         }
     }
-    if errors.is_empty() { Ok(values) } else { Err(ConfigErrors { errors }) }
+    if errors.is_empty() { Ok(values) } else { Err(errors.into()) }
 }
 
 #[cfg(test)]

@@ -146,10 +146,10 @@ pub(super) fn read_files(sources: &Sources, is_strict: bool) -> Result<Vec<Sourc
     let files = collect(paths.into_iter().map(|path| read_file(path, is_strict)));
     match (faults.is_empty(), files) {
         (true, files) => files,
-        (false, Ok(_)) => Err(ConfigErrors { errors: faults }),
+        (false, Ok(_)) => Err(faults.into()),
         (false, Err(more)) => {
             faults.extend(more.errors);
-            Err(ConfigErrors { errors: faults })
+            Err(faults.into())
         }
     }
 }
@@ -161,11 +161,11 @@ fn read_file(path: PathBuf, is_strict: bool) -> Result<SourceFile, ConfigError> 
         Err(Unusable::Untrusted(fault)) => return Err(ConfigError::untrusted(fault)),
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(SourceFile { path, text }),
+        Ok(text) => Ok(SourceFile::new(path, text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let file = SourceFile { path, text };
+            let file = SourceFile::new(path, text);
             Err(ConfigError::syntax(&file, at..at, "not UTF-8: save the file in that encoding".to_owned()))
         }
     }

@@ -100,7 +100,7 @@ mod tests {
         }
         let mut text = String::new();
         let count: usize = own_schema().iter().map(|(table, schema)| lines(table, schema, &mut text)).sum();
-        let errors = parse(vec![SourceFile { path: PathBuf::from("x"), text }]).unwrap_err().errors;
+        let errors = parse(vec![SourceFile::new(PathBuf::from("x"), text)]).unwrap_err().errors;
         assert!(errors.iter().all(|error| matches!(error, ConfigError::BadValue { .. })), "{errors:?}");
         assert_eq!(errors.len(), count);
     }
@@ -110,7 +110,7 @@ mod tests {
     fn the_daemon_reads_no_key_that_the_schema_does_not_have() {
         for (table, schema) in own_schema() {
             let text = format!("{table}.zzzzzzzzzzzzzzzzzzzz = 1\n");
-            let errors = parse(vec![SourceFile { path: PathBuf::from("x"), text }]).unwrap_err().errors;
+            let errors = parse(vec![SourceFile::new(PathBuf::from("x"), text)]).unwrap_err().errors;
             let ConfigError::UnknownKey { help: Some(help), .. } = &errors[0] else { panic!("{errors:?}") };
             let known = help.strip_prefix("known are: ").unwrap();
             let mut known: Vec<_> = known.split(", ").collect();

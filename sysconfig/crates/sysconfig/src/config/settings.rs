@@ -136,7 +136,7 @@ impl Settings {
             read(&mut settings, &mut fields);
             fields.finish();
         }
-        if errors.is_empty() { Ok(settings) } else { Err(ConfigErrors { errors }) }
+        if errors.is_empty() { Ok(settings) } else { Err(errors.into()) }
     }
 }
 
@@ -189,7 +189,11 @@ fn truth(node: &Node) -> Result<bool, Refusal> {
 fn paths(node: &Node) -> Result<Vec<PathBuf>, Refusal> {
     match &node.kind {
         Kind::List(items) => items.iter().map(path).collect(),
-        _ => Ok(vec![path(node)?]),
+        Kind::Scalar(Value::String(_)) => Ok(vec![path(node)?]),
+        _ => {
+            let help = "write one directory, or a list of them: [\"/first\", \"/second\"]".to_owned();
+            Err((format!("expected a string or a list of strings, found {}", node.kind_name()), Some(help)))
+        }
     }
 }
 

@@ -13,7 +13,7 @@ fn files(texts: &[&str]) -> Vec<SourceFile> {
         0 => PathBuf::from("/etc/sysconfig.toml"),
         index => PathBuf::from(format!("/etc/sysconfig.d/{index}0.toml")),
     };
-    texts.iter().enumerate().map(|(index, text)| SourceFile { path: path(index), text: (*text).to_owned() }).collect()
+    texts.iter().enumerate().map(|(index, text)| SourceFile::new(path(index), *text)).collect()
 }
 
 fn good(texts: &[&str]) -> Configuration {
@@ -119,6 +119,9 @@ fn parts_go_to_their_owners_and_the_rest_is_named() {
         [("empty", None), ("network.dsn.servers", Some("network.dns")), ("system.hostnmae", Some("system.hostname")),],
         "an empty table above a claimed key is nothing to complain about"
     );
+    let loud = assign(&good(&["[SYSTEM]\nHostName = 1\n[LOGGING]\nlevel = 1\n"]).machine, &claims).unowned;
+    let nearest: Vec<_> = loud.iter().map(|key| key.nearest.as_deref()).collect();
+    assert_eq!(nearest, [Some("logging.level"), Some("system.hostname")]);
 }
 
 #[test]
@@ -202,6 +205,7 @@ fn reports() {
                 "[plugins.deadlines]\nstart = \"5\"\nanswer = \"-5s\"\nobserve = \"0s\"\napply = \"99999999999999999999s\"\nstop = \"2 m\"\n",
             ],
         ),
+        ("table_for_path", &["[plugins.path]\nfirst = \"/a\"\n"]),
         ("bad_number", &["[storage]\nsize = 99999999999999999999\nratio = inf\n"]),
     ] {
         insta::assert_snapshot!(name, report(texts));
@@ -269,7 +273,7 @@ fn fuzz_configurations() {
                 let mut bytes = random.pick(&texts).as_bytes().to_vec();
                 random.damage(&mut bytes);
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                SourceFile { path: PathBuf::from(format!("/etc/{index}.toml")), text }
+                SourceFile::new(PathBuf::from(format!("/etc/{index}.toml")), text)
             })
             .collect();
         match parse(files) {
@@ -287,4 +291,25 @@ fn fuzz_configurations() {
             }
         }
     });
+}
+
+/// Each fault had a copy of its file, and looked for its place from the beginning: a few megabytes took minutes, or all of the
+/// memory.
+#[test]
+fn a_fault_in_each_line_is_told_of_the_first_ones() {
+    let text: String = (0..20_000).map(|number| format!("key-{number:05} = {number}\n")).collect();
+    let errors = parse(files(&[&text, &text])).unwrap_err();
+    assert_eq!((errors.errors.len(), errors.to_string().as_str()), (20_000, "20000 faults in the configuration"));
+    for report in [render(&errors), render_with_source(&errors)] {
+        assert_eq!(report.matches("is set twice").count(), 100);
+        assert!(report.ends_with("19900 more faults are not shown: mend these first"), "{report}");
+    }
+    let problems = problems(&errors);
+    let places: Vec<_> = problems.iter().map(|problem| problem.place.as_ref().map(|place| place.line)).collect();
+    assert_eq!((places.len(), places[99], places[100]), (101, Some(100), None));
+
+    let config = good(&[&text]);
+    let unowned = assign(&config.machine, &[("x".to_owned(), "other".to_owned())]).unowned;
+    assert_eq!(unowned.len(), 20_000);
+    assert_eq!(config.place(&unowned[19_999].origin).line, 20_000);
 }

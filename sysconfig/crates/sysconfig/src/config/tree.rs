@@ -98,7 +98,10 @@ fn table(index: usize, file: &SourceFile, table: DeTable<'_>) -> Result<Table, C
 
 fn node(index: usize, file: &SourceFile, value: Spanned<DeValue<'_>>) -> Result<Node, ConfigError> {
     let span = value.span();
-    let bad_number = || ConfigError::bad_value(file, span.clone(), "number is out of range".to_owned(), None);
+    let bad_number = || {
+        let help = format!("whole numbers are from {} to {}; inf and nan are none", i64::MIN, i64::MAX);
+        ConfigError::bad_value(file, span.clone(), "number is out of range".to_owned(), Some(help))
+    };
     let kind = match value.into_inner() {
         DeValue::String(text) => Kind::Scalar(Value::from(text.into_owned())),
         DeValue::Boolean(truth) => Kind::Scalar(Value::from(truth)),

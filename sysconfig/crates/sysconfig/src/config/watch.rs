@@ -52,7 +52,7 @@ impl Fingerprint {
     /// The same with what was read.
     pub(super) fn with_texts(self, files: &[SourceFile]) -> Self {
         let mut hasher = blake3::Hasher::new();
-        for SourceFile { path, text } in files {
+        for SourceFile { path, text, .. } in files {
             for part in [path.as_os_str().as_encoded_bytes(), text.as_bytes()] {
                 hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
             }

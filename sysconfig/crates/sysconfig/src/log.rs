@@ -92,7 +92,7 @@ impl Log {
         let opened = match &settings.output {
             LogOutput::Console => Ok(Sink::StandardError),
             LogOutput::Syslog => Ok(Sink::Syslog(SystemLog::open())),
-            LogOutput::File(path) => match OpenOptions::new().append(true).create(true).mode(0o640).open(path) {
+            LogOutput::File(path) => match open(path) {
                 Ok(file) => Ok(Sink::File(file, path.clone())),
                 Err(source) => Err(LogError { path: path.clone(), source }),
             },
@@ -203,11 +203,24 @@ impl State {
     }
 }
 
-/// Writes without waiting: a console with flow control must not stop the daemon.
+/// Opens a log file, which may be a device or a pipe: nobody who does not read must stop the daemon.
+fn open(path: &Path) -> std::io::Result<File> {
+    without_waiting().create(true).mode(0o640).open(path).map_err(|error| {
+        let is_unread_pipe = error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error());
+        if is_unread_pipe { std::io::Error::other("it is a pipe or socket that nobody reads") } else { error }
+    })
+}
+
+fn without_waiting() -> OpenOptions {
+    let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.append(true).custom_flags(flags);
+    options
+}
+
+/// A console may have flow control.
 fn write_to_console(console: &Path, line: &str) {
-    let flags = OFlags::NOCTTY | OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    if let Ok(mut file) = OpenOptions::new().append(true).custom_flags(flags).open(console) {
+    if let Ok(mut file) = without_waiting().open(console) {
         drop(file.write_all(line.replace('\n', "\r\n").as_bytes()));
     }
 }
@@ -262,6 +275,30 @@ mod tests {
         let written = std::fs::read_to_string(&path).unwrap();
         assert!(written.ends_with("plugin x: \\u{1b}]0;owned\\u{7}\\rinfo  sysconfig: fine\n"), "{written}");
         assert!(!log.recent(&Logs::default()).lines[0].message.contains('\x1b'));
+    }
+
+    /// The daemon waited for ever, and could not even be told to end.
+    #[test]
+    fn a_pipe_that_nobody_reads_is_no_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        let output = LogOutput::File(path.clone());
+        let settings = LoggingSettings { level: Level::Info, output };
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let log = Log::to_stderr(None);
+        let (ours, theirs) = (settings.clone(), log.clone());
+        std::thread::spawn(move || sender.send(theirs.configure(&ours)));
+        let error = receiver.recv_timeout(std::time::Duration::from_secs(60)).unwrap().unwrap_err();
+        assert_eq!(error.source.to_string(), "it is a pipe or socket that nobody reads");
+        // One whose reader has seen enough is written as far as that goes.
+        let _reader = without_waiting().read(true).open(&path).unwrap();
+        log.configure(&settings).unwrap();
+        for _ in 0..100 {
+            log.info("sysconfig", "x".repeat(20_000));
+        }
+        let told = log.recent(&Logs { level: Some(Level::Error), ..Logs::default() }).lines;
+        assert!(told.iter().any(|line| line.message.contains("cannot write to")), "{told:?}");
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::device::{self, Content, Finding};
-use sysconfig_platform::mount_table;
+use sysconfig_platform::mount_table::{self, Mount};
 use sysconfig_platform::mounting::{self, MountPoint};
+use sysconfig_platform::places::Places;
 use sysconfig_platform::swap::{self, SwapArea};
 use sysconfig_platform::zfs::{self, Kind, family};
 use sysconfig_platform::zpool;
@@ -107,6 +108,8 @@ pub(crate) enum FoundKind {
     Device,
     /// Something else.
     Other,
+    /// It lies on a server that does not answer, so that whoever looks waits for it.
+    Silent { why: String },
 }
 
 /// Whether a volume is encrypted.
@@ -132,6 +135,13 @@ pub(crate) fn is_other(content: &Content, made_for: Option<u64>) -> bool {
 }
 
 impl Found {
+    /// What is not looked at.
+    fn silent(path: &str, why: &str) -> Self {
+        let (identity, kind) = (path.to_owned(), FoundKind::Silent { why: why.to_owned() });
+        let snapshots = Vec::new();
+        Self { identity, kind, made_for: None, what: None, content: None, snapshots, open_to_others: None }
+    }
+
     /// Whether it holds something of a known kind that is not swap: whoever makes a pool, for one, leaves the header of a swap
     /// area where it was.
     pub(crate) fn is_other(&self) -> bool {
@@ -189,8 +199,11 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let rules: Vec<_> = config.areas.iter().map(|area| (area, area.rule())).collect();
     let uses_memory = rules.iter().any(|(_, rule)| rule.as_ref().is_some_and(crate::rule::Rule::uses_memory));
     let (record, record_is_damaged) = Record::load(host).map_err(file)?;
-    let wanted: BTreeSet<String> = config.areas.iter().map(|area| area.path(host.system())).collect();
-    let is_wanted = |device: &str| wanted.contains(device) || record.areas.contains_key(device);
+    let configured = config.areas.iter().map(|area| area.path(host.system()));
+    let wanted: BTreeSet<String> = configured.chain(record.areas.keys().cloned()).collect();
+    let mounts = mount_table::mounts(host).map_err(file)?;
+    let silent = silent(host, &mounts, &wanted);
+    let is_wanted = |device: &str| wanted.contains(device) && !silent.contains_key(device);
     let row = |row: BootRow| Row { identity: row_identity(host, &row.device, is_wanted), row };
     let rows = boot_table::rows(host).map_err(file)?.into_iter().map(row);
     let (rows, others): (Vec<_>, Vec<_>) = rows.partition(|row| row.row.fstype == "swap");
@@ -216,7 +229,8 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let paths: BTreeSet<String> = files.map(|area| area.path(host.system())).chain(made).collect();
     // Where others may write, what lies there is theirs.
     let is_closed = |path: &String| matches!(files::open_to_others(&host.root, path), Ok(None));
-    state.unfinished = paths.into_iter().filter(|path| file::is_unfinished(host, path) && is_closed(path)).collect();
+    let paths = paths.into_iter().filter(|path| !silent.contains_key(path));
+    state.unfinished = paths.filter(|path| file::is_unfinished(host, path) && is_closed(path)).collect();
     for (area, rule) in &rules {
         if let (Backing::Volume(name), Some(true)) = (area.backing(), rule.as_ref().map(crate::rule::Rule::uses_pool)) {
             let pool = name.split('/').next().unwrap_or_default();
@@ -225,17 +239,26 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
             }
         }
     }
-    let configured = config.areas.iter().map(|area| area.path(host.system()));
-    let paths: BTreeSet<String> = configured.chain(state.record.areas.keys().cloned()).collect();
-    let volumes: Vec<(String, String)> = paths.iter().filter_map(|path| volume_at(host.system(), path)).collect();
+    let volumes: Vec<(String, String)> = wanted.iter().filter_map(|path| volume_at(host.system(), path)).collect();
     look_at_volumes(host, &volumes, &mut state)?;
-    for path in paths {
+    for path in wanted {
         if let Entry::Vacant(place) = state.found.entry(path) {
-            let found = look_at_path(host, place.key(), &state.used)?;
+            let found = match silent.get(place.key()) {
+                Some(why) => Found::silent(place.key(), why),
+                None => look_at_path(host, place.key(), &mounts, &state.used)?,
+            };
             place.insert(found);
         }
     }
     Ok(state)
+}
+
+/// The paths that lie on servers that do not answer, and which ones these are. Whoever looked there would wait for them, and
+/// nothing else of swap would be seen to.
+fn silent(host: &Host, mounts: &[Mount], paths: &BTreeSet<String>) -> BTreeMap<String, String> {
+    let places = Places::new(host, mounts);
+    let silent = |path: &String| Some((path.clone(), places.check(&places.resolve(path)).err()?.to_string()));
+    paths.iter().filter_map(silent).collect()
 }
 
 /// The path of what a row names. What is neither a device nor asked for is not looked at: it may lie where looking waits for a dead
@@ -334,12 +357,11 @@ pub(crate) fn read(host: &Host, path: &str) -> Result<Option<Content>, StorageEr
     }))
 }
 
-fn look_at_path(host: &Host, path: &str, used: &[SwapArea]) -> Result<Found, StorageError> {
+fn look_at_path(host: &Host, path: &str, mounts: &[Mount], used: &[SwapArea]) -> Result<Found, StorageError> {
     let operation = format!("look at {path}");
     let file = |source| StorageError::File { operation: operation.clone(), source };
     let resolved = host.root.resolve(path).map_err(file)?;
-    let mounts = mount_table::mounts(host).map_err(file)?;
-    let holding = mount_table::holding(&mounts, &resolved.display().to_string());
+    let holding = mount_table::holding(mounts, &resolved.display().to_string());
     let fstype = holding.map(|mount| mount.fstype.clone());
     let kind = match std::fs::symlink_metadata(host.root.locate(&resolved)) {
         // In tests a device is a plain file below /dev.

@@ -6,6 +6,7 @@ use crate::change::file::{OPEN_HELP, is_open};
 use crate::change::{Change, Target};
 use crate::config::Area;
 use crate::state::{Encryption, FoundKind, State};
+use sysconfig_platform::places::is_remote;
 use sysconfig_platform::storage::format_size;
 use sysconfig_plugin::{PlannedStep, Risk};
 
@@ -14,10 +15,14 @@ const UNFIT: &[(&str, &str)] = &[
     ("zfs", "a file on ZFS cannot be swap; write volume = \"POOL/swap\""),
     ("btrfs", "a file on Btrfs needs preparations that are not made here; use a partition"),
     ("tmpfs", "a file in memory is no place for what has no room in memory"),
-    ("nfs", "a file on another machine is not there when it is needed"),
-    ("nfs4", "a file on another machine is not there when it is needed"),
     ("overlay", "the kernel does not swap to overlays; use another file system"),
 ];
+
+/// Why a file on a file system of that type cannot be swap.
+fn unfit(fstype: &str) -> Option<&'static str> {
+    let is_elsewhere = || is_remote(fstype).then_some("a file on another machine is not there when it is needed");
+    UNFIT.iter().find(|(name, _)| *name == fstype).map(|(_, why)| *why).or_else(is_elsewhere)
+}
 
 /// Answers whether it is to be used, and what that risks.
 pub(super) fn volume(area: &Area, name: &str, path: &str, size: u64, state: &State, steps: &mut Steps) -> Option<Risk> {
@@ -127,19 +132,20 @@ pub(super) fn kept_by(snapshots: &[String]) -> Option<(String, String)> {
 
 pub(super) fn file(area: &Area, path: &str, size: u64, state: &State, steps: &mut Steps) -> Option<Risk> {
     let found = state.found(path);
-    let unfit =
-        |fstype: &Option<String>| UNFIT.iter().find(|(name, _)| fstype.as_deref() == Some(name)).map(|(_, why)| *why);
     // What is in use goes on being used; everything else would be done by a path that others can change.
     if let (Some(directory), None) = (&found.open_to_others, state.used(path)) {
         steps.leave(path, is_open(directory), OPEN_HELP);
         return None;
     }
+    let fstype = match &found.kind {
+        FoundKind::Nothing { fstype, .. } | FoundKind::File { fstype, .. } => fstype.as_deref().unwrap_or_default(),
+        _ => "",
+    };
+    if let Some(why) = unfit(fstype) {
+        steps.leave(path, format!("it lies on {fstype}"), why);
+        return None;
+    }
     match &found.kind {
-        FoundKind::Nothing { fstype, .. } | FoundKind::File { fstype, .. } if unfit(fstype).is_some() => {
-            let fstype = fstype.as_deref().unwrap_or_default();
-            steps.leave(path, format!("it lies on {fstype}"), unfit(&Some(fstype.to_owned())).unwrap_or_default());
-            None
-        }
         FoundKind::Nothing { directory: false, .. } => {
             steps.leave(path, "its directory does not exist", "make the directory, or mount what holds it");
             None

@@ -20,6 +20,9 @@ use take_over::{is_ours, not_ours, seen};
 
 type Step = PlannedStep<Change>;
 
+/// What can be done about an area on a server that does not answer.
+const SILENT_HELP: &str = "bring its server back, or see to it by hand; other areas are seen to";
+
 /// The steps, in the order in which they are done.
 #[derive(Default)]
 struct Steps {
@@ -99,9 +102,10 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
             steps.leave(&path, why, "leave one of them out");
             continue;
         }
-        match area.absent {
-            true => delete(area, &path, state, &mut steps),
-            false => ensure(area, &path, state, &mut steps),
+        match (&state.found(&path).kind, area.absent) {
+            (FoundKind::Silent { why }, _) => steps.leave(&path, why, SILENT_HELP),
+            (_, true) => delete(area, &path, state, &mut steps),
+            (_, false) => ensure(area, &path, state, &mut steps),
         }
     }
     [steps.leftovers, steps.changes, steps.removals, steps.destructive, steps.left].concat()

@@ -1,10 +1,10 @@
 //! What is in use as swap, now and at boot.
 
 use super::take_over::{holds, seen};
-use super::{Step, Steps};
+use super::{SILENT_HELP, Step, Steps};
 use crate::change::{Change, Target};
 use crate::config::Area;
-use crate::state::State;
+use crate::state::{FoundKind, State};
 use sysconfig_platform::System;
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_plugin::{PlannedStep, Risk};
@@ -15,7 +15,10 @@ pub(super) fn drop_area(path: &str, state: &State, steps: &mut Steps) {
     if ours.row {
         remove_row(path, state, steps);
     }
-    if ours.used && state.used(path).is_some() {
+    if let (FoundKind::Silent { why }, true) = (&state.found(path).kind, ours.used) {
+        // Whoever takes it out of use waits for the server, too.
+        steps.leave(path, why, SILENT_HELP);
+    } else if ours.used && state.used(path).is_some() {
         steps.removals.push(stop(path, state));
     } else if ours.used {
         // A reboot without the row has done it, or somebody else.

@@ -11,4 +11,5 @@ mod other_use;
 mod refusals;
 mod repurposed;
 mod rows;
+mod servers;
 mod support;

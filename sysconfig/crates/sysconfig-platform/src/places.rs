@@ -153,6 +153,21 @@ impl Places<'_> {
         }
     }
 
+    /// As [`Self::check`], of what a path leads to.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_target(&self, path: &str) -> Result<(), StorageError> {
+        self.check(&self.resolve(path))
+    }
+
+    /// As [`mounting::identity`]; what its server keeps to itself is known by its name only.
+    #[must_use]
+    pub fn identity(&self, device: &str) -> String {
+        let is_hidden = device.starts_with('/') && self.check_target(device).is_err();
+        if is_hidden { device.to_owned() } else { mounting::identity(self.host, device) }
+    }
+
     /// Why nothing can be mounted at a path without hiding what is there. What `moves` away from it is in nobody's way.
     ///
     /// # Errors

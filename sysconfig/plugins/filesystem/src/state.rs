@@ -8,12 +8,12 @@ use crate::plan;
 use crate::record::{self, Record};
 use crate::storage_error;
 pub(crate) use places::holds_something;
-use places::{follow_links, look_at_points};
+use places::{follow_links, look_at_points, look_at_sources};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::mount_table::{self, Mount};
-use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
+use sysconfig_platform::mounting::{MountPoint, mounted_at};
 use sysconfig_platform::places::{Places, may_wait};
 use sysconfig_platform::zfs::family::{self, Relative, Snapshot};
 use sysconfig_platform::zfs::followers::{Follower, followers};
@@ -57,7 +57,7 @@ pub struct State {
     pub(crate) snapshots: BTreeMap<String, Vec<Snapshot>>,
     /// What is at the places where something is to be mounted and nothing is.
     pub(crate) points: BTreeMap<String, MountPoint>,
-    /// Of those, the ones that cannot be looked at, and why.
+    /// Of those, and of what is to be mounted there, what cannot be looked at, and why.
     pub(crate) unseen: BTreeMap<String, String>,
     /// Of those of them that are not empty, those in which is nothing but directories that were made for mounts of
     /// ours, with the mount points.
@@ -233,7 +233,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let mounts = state.mounts.clone();
     let places = Places::new(host, &mounts);
     follow_links(host, config, &places, &mut state);
-    look_at_devices(host, config, &places, &mut state);
+    look_at_devices(config, &places, &mut state);
     // What cannot be unmounted for this reason is not kept for what it may hold.
     if state.mounts.iter().any(|mount| may_wait(mount) && state.is_ours(mount)) {
         let going = plan::going(config, &state);
@@ -247,6 +247,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     let holds = |point: &str| is_unknown(point) || holds_something(host, point, &state.mounts);
     state.holding = ours_in_memory.map(|mount| mount.mount_point.clone()).filter(|point| holds(point)).collect();
     look_at_points(host, config, &places, &mut state);
+    look_at_sources(config, &places, &mut state);
     Ok(state)
 }
 
@@ -312,7 +313,7 @@ fn look_at_families(host: &Host, config: &Config, state: &mut State) -> Result<(
     Ok(())
 }
 
-fn look_at_devices(host: &Host, config: &Config, places: &Places<'_>, state: &mut State) {
+fn look_at_devices(config: &Config, places: &Places<'_>, state: &mut State) {
     let wanted = config
         .mounts()
         .iter()
@@ -330,9 +331,8 @@ fn look_at_devices(host: &Host, config: &Config, places: &Places<'_>, state: &mu
             continue;
         }
         let mounted = mounted_at(&state.mounts, &point).map(|mount| mount.device.clone());
-        // A file that its server keeps to itself is known by its name only.
-        for device in mounted.into_iter().chain([device]).filter(|device| places.silent(device).is_none()) {
-            let identity = mounting::identity(host, &device);
+        for device in mounted.into_iter().chain([device]) {
+            let identity = places.identity(&device);
             if identity != device {
                 state.identities.insert(device, identity);
             }

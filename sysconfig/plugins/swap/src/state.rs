@@ -257,7 +257,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
 /// nothing else of swap would be seen to.
 fn silent(host: &Host, mounts: &[Mount], paths: &BTreeSet<String>) -> BTreeMap<String, String> {
     let places = Places::new(host, mounts);
-    let silent = |path: &String| Some((path.clone(), places.check(&places.resolve(path)).err()?.to_string()));
+    let silent = |path: &String| Some((path.clone(), places.check_target(path).err()?.to_string()));
     paths.iter().filter_map(silent).collect()
 }
 

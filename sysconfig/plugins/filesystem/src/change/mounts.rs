@@ -28,11 +28,12 @@ fn table(host: &Host) -> Result<Vec<Mount>, PluginError> {
 /// Whether what is mounted is what was asked for.
 fn is_it(host: &Host, mounts: &[Mount], mount: &Mount, request: &MountRequest) -> bool {
     let is_nfs = |fstype: &str| fstype == "nfs" || fstype == "nfs4";
+    let places = || Places::new(host, mounts);
     match request.fstype.as_str() {
         "bind" if host.system() == System::Linux => {
             let others: Vec<Mount> =
                 mounts.iter().filter(|other| other.mount_point != request.mount_point).cloned().collect();
-            let source = Places::new(host, mounts).resolve(&request.device);
+            let source = places().resolve(&request.device);
             mount.place.is_some() && mount.place == mount_table::place_of(&others, &source)
         }
         fstype if is_in_memory(fstype) => mount.fstype == request.fstype,
@@ -41,7 +42,7 @@ fn is_it(host: &Host, mounts: &[Mount], mount: &Mount, request: &MountRequest) -
         }
         _ => {
             mount_table::is_type(&request.fstype, &mount.fstype)
-                && mounting::identity(host, &mount.device) == mounting::identity(host, &request.device)
+                && places().identity(&mount.device) == places().identity(&request.device)
         }
     }
 }
@@ -59,6 +60,9 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
     }
     let places = Places::new(host, &mounts);
     places.check(point).map_err(storage_error)?;
+    if request.device.starts_with('/') {
+        places.check_target(&request.device).map_err(storage_error)?;
+    }
     let resolved = places.resolve(point);
     if resolved != *point {
         let message = format!("cannot mount {} at {point}: links lead from there to {resolved} now", request.device);

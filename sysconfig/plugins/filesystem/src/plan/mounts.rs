@@ -288,6 +288,10 @@ fn mount_if_free(entry: &MountEntry, down: &Down, state: &State, steps: &mut Ste
         steps.leave(point, why, "see to what it lies in, or choose another mount point");
         return false;
     }
+    if let Some(why) = state.unseen.get(&entry.device) {
+        steps.leave(point, why, "bring its server back, or leave the mount out");
+        return false;
+    }
     match down.leaves(point, state) {
         Some(MountPoint::Filled) if !entry.overlay => {
             let help = "what is there would be hidden; move it away, or write overlay = true";

@@ -61,6 +61,15 @@ pub(super) fn look_at_points(host: &Host, config: &Config, places: &Places<'_>, 
     }
 }
 
+/// Looks for what is to be mounted and lies on a server that does not answer.
+pub(super) fn look_at_sources(config: &Config, places: &Places<'_>, state: &mut State) {
+    for device in config.mounts().iter().map(|entry| &entry.device).filter(|device| device.starts_with('/')) {
+        if let Err(error) = places.check_target(device) {
+            state.unseen.insert(device.clone(), reason(error));
+        }
+    }
+}
+
 /// Where comes what moves along with datasets that get another mount point.
 fn destinations(config: &Config, state: &State) -> Vec<String> {
     let entries = config.datasets.iter().filter(|entry| !entry.absent);

@@ -114,6 +114,31 @@ fn a_place_on_a_server_that_is_away_holds_up_no_others() {
     }
 }
 
+/// As above, and what is to be mounted lies there.
+#[test]
+fn a_directory_or_image_on_a_server_that_is_away_holds_up_no_others() {
+    for (mut fixture, fstype, device) in [
+        (illumos(), "lofs", "/mnt/nfs/in"),
+        (linux(), "bind", "/mnt/nfs/in"),
+        (linux(), "bind", "/data/in"),
+        (linux(), "iso9660", "/data/in"),
+    ] {
+        let beside = TMPFS.replace("/home/work", "/srv");
+        let shown = format!(
+            "[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"/again\"\ntype = \"{fstype}\"\npersistent = false\n"
+        );
+        fixture.machine.storage(|storage| {
+            storage.add_mount("server:/x", "/mnt/nfs", "nfs", &[]);
+            storage.away.insert("server:/x".to_owned());
+        });
+        std::os::unix::fs::symlink("/mnt/nfs", fixture.host.root.locate("/data")).unwrap();
+        let steps = fixture.plan(&format!("{shown}{beside}"));
+        let left =
+            "leave /again alone: cannot look at /mnt/nfs/in: it lies in /mnt/nfs, and server:/x does not answer";
+        assert_eq!(summaries(&steps), ["mount tmpfs at /srv", "mount /srv at boot", left], "{fstype} of {device}");
+    }
+}
+
 /// Boot goes through all rows, and mounts both, one over the other.
 #[test]
 fn a_row_about_the_same_place_in_other_words_is_not_doubled() {

@@ -9,7 +9,7 @@ mod told;
 
 pub use edit::{edit, set_row};
 pub use line::Line;
-pub use told::{is_untold, missing_devices, tell};
+pub use told::{Tells, is_untold, missing_devices, summary as telling, tell, tell_once, tell_or_later};
 
 use crate::mount_table::{escape, split_options, unescape};
 use crate::{FileError, Host, Rows, System, files};

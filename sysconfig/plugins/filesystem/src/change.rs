@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::storage_error;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::boot_table::{self, BootRow, Tells};
 use sysconfig_platform::files::Written;
 use sysconfig_platform::mounting::{self, MountRequest};
 use sysconfig_platform::zfs::family::Snapshot;
@@ -118,6 +118,9 @@ pub enum Change {
         /// Whether something is mounted in its place next, which systemd would unmount if it went by the row still.
         #[serde(default)]
         makes_room: bool,
+        /// When systemd is told.
+        #[serde(default)]
+        tells: Tells,
     },
     /// Tell systemd of the boot table, which an interrupted step has changed.
     Tell {},
@@ -139,6 +142,15 @@ pub enum Change {
 
 impl Change {
     pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
+        let done = self.carry_out(host, context);
+        if done.is_err() && !matches!(self, Self::Tell {} | Self::Row { makes_room: true, .. }) {
+            // Nothing is done behind it that would tell.
+            tell(host, context);
+        }
+        done
+    }
+
+    fn carry_out(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
         match self {
             Self::Create { name, properties, to } => datasets::create(host, name, properties, to.as_deref()),
             Self::Set { name, guid, was_ours, set, unset, list, place, to, along, base, .. } => {
@@ -156,9 +168,16 @@ impl Change {
             Self::Mount { request } => mounts::mount(host, request, context),
             Self::Remount { request, was_ours, .. } => mounts::remount(host, request, !was_ours),
             Self::Unmount { request } => mounts::unmount(host, request, context),
-            Self::Row { point, row, previous, makes_room, .. } => {
+            Self::Row { point, row, previous, makes_room, tells, .. } => {
                 let row = row.as_deref().map(|(row, request)| (row, request));
-                told(host, mounts::set_row(host, point, row, previous.as_deref()), *makes_room, context)
+                let outcome = mounts::set_row(host, point, row, previous.as_deref())?;
+                // That comes last, so that whose the row is does not hang on it.
+                match (makes_room, tells.forth) {
+                    (true, _) => drop(boot_table::tell(host).map_err(storage_error)?),
+                    (false, true) => tell(host, context),
+                    (false, false) => {}
+                }
+                Ok(outcome)
             }
             Self::Tell {} => boot_table::tell(host).map(outcome).map_err(storage_error),
             Self::Forget { point } => mounts::forget(host, point),
@@ -191,9 +210,16 @@ impl Change {
                 Ok(outcome)
             }
             Self::Unmount { request } => mounts::mount(host, request, context),
-            Self::Row { point, row, previous, was_ours, .. } => {
+            Self::Row { point, row, previous, was_ours, tells, .. } => {
                 let row = row.as_deref().map(|(row, _)| row);
-                told(host, mounts::restore_row(host, point, row, previous.as_deref(), *was_ours), false, context)
+                let restored = mounts::restore_row(host, point, row, previous.as_deref(), *was_ours);
+                // Another device is mounted there next, which systemd would unmount if that of the row it goes by were not there.
+                let is_of_another =
+                    row.is_some_and(|row| previous.as_ref().is_some_and(|previous| previous.device != row.device));
+                if tells.back || is_of_another || restored.is_err() {
+                    tell(host, context);
+                }
+                restored
             }
             Self::Tell {} | Self::Forget { .. } | Self::Leave { .. } => Ok(Outcome::AlreadySo),
         }
@@ -215,21 +241,11 @@ fn outcome(written: Written) -> Outcome {
     }
 }
 
-/// Tells systemd what was done to the boot table. That comes last, so that whose the row is does not hang on it. Where nothing depends
-/// on that, the next plan does it if it fails.
-fn told(
-    host: &Host,
-    done: Result<Outcome, PluginError>,
-    makes_room: bool,
-    context: &Context,
-) -> Result<Outcome, PluginError> {
-    let outcome = done?;
-    match boot_table::tell(host) {
-        Err(error) if makes_room => return Err(storage_error(error)),
-        Err(error) => context.log(Level::Warn, format!("{error}; the next apply tries again")),
-        Ok(_) => {}
+/// Tells systemd what was done to the boot table. Nothing depends on that here, so that the next plan does it if it fails.
+fn tell(host: &Host, context: &Context) {
+    if let Some(warning) = boot_table::tell_or_later(host) {
+        context.log(Level::Warn, warning);
     }
-    Ok(outcome)
 }
 
 /// A failure to unmount, with what uses the places.

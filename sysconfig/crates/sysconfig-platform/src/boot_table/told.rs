@@ -4,6 +4,7 @@
 use super::path;
 use crate::mounting::spelled_out;
 use crate::{Host, StorageError, System, files, systemd};
+use serde::{Deserialize, Serialize};
 
 /// Holds the boot in which the table was changed and systemd is not known to have heard of it; the next one reads the table.
 const UNTOLD: &str = "/var/lib/sysconfig/fstab-untold";
@@ -21,6 +22,39 @@ fn boot(host: &Host) -> Result<Vec<u8>, StorageError> {
 fn listens(host: &Host) -> Result<bool, StorageError> {
     let runs = || systemd::is_running(&host.root).map_err(StorageError::file("look for systemd"));
     Ok(host.system() == System::Linux && runs()?)
+}
+
+/// Whether systemd is told behind the change of a row, and behind taking that back: it reads all units for that, which takes long
+/// where there are many, so of all rows that are changed one after the other only the last one tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tells {
+    /// Behind the change.
+    pub forth: bool,
+    /// Behind taking it back.
+    pub back: bool,
+}
+
+impl Default for Tells {
+    /// A row that is changed by itself.
+    fn default() -> Self {
+        Self { forth: true, back: true }
+    }
+}
+
+/// Lets systemd be told once of rows that are changed in this order, and once when that is taken back, in the other order. What stops
+/// in between has to tell by itself, or the next look finds it.
+pub fn tell_once<'a>(rows: impl IntoIterator<Item = &'a mut Tells>) {
+    let mut rows: Vec<&mut Tells> = rows.into_iter().collect();
+    let last = rows.len().saturating_sub(1);
+    for (at, tells) in rows.iter_mut().enumerate() {
+        **tells = Tells { forth: at == last, back: at == 0 };
+    }
+}
+
+/// What a step says that tells systemd what it was not told.
+#[must_use]
+pub fn summary(system: System) -> String {
+    format!("tell systemd of {}, which an interrupted step has changed", path(system))
 }
 
 /// Whether systemd may not have heard of the last change of the table, because whoever made it has ended before.
@@ -58,6 +92,12 @@ pub fn tell(host: &Host) -> Result<files::Written, StorageError> {
     systemd::daemon_reload(host).map_err(StorageError::command(operation))?;
     files::remove(&host.root, UNTOLD).map_err(StorageError::file("note that systemd was told"))?;
     Ok(files::Written::Changed)
+}
+
+/// As [`tell`] where nothing depends on it; answers what is to be warned of.
+#[must_use]
+pub fn tell_or_later(host: &Host) -> Option<String> {
+    tell(host).err().map(|error| format!("{error}; the next apply tries again"))
 }
 
 /// Which of these devices are not there, so that systemd lets nothing else be mounted in the place of a row about one. In a

@@ -12,6 +12,7 @@ use crate::order::{self, Unit};
 use crate::state::State;
 use moves::Move;
 use std::collections::{BTreeMap, BTreeSet};
+use sysconfig_platform::boot_table;
 use sysconfig_platform::gather;
 use sysconfig_platform::mount_table::{Mount, is_below};
 use sysconfig_platform::mounting::mounted_at;
@@ -56,6 +57,10 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
         left.leave(&place, format!("it is the place of another entry already, and {device} has none"), help);
         steps.extend(left.left);
     }
+    boot_table::tell_once(steps.iter_mut().filter_map(|step| match &mut step.change {
+        Change::Row { tells, .. } => Some(tells),
+        _ => None,
+    }));
     steps
 }
 

@@ -5,14 +5,13 @@ use crate::change::Change;
 use crate::config::MountEntry;
 use crate::options;
 use crate::state::State;
-use sysconfig_platform::boot_table::{self, BootRow, Subject};
+use sysconfig_platform::boot_table::{self, BootRow, Subject, Tells};
 use sysconfig_platform::mounting::spelled_out;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// systemd goes by the old table until it is told, so that comes first.
 pub(super) fn tell(state: &State) -> Option<Step> {
-    let table = boot_table::path(state.system());
-    let summary = format!("tell systemd of {table}, which an interrupted step has changed");
+    let (table, summary) = (boot_table::path(state.system()), boot_table::telling(state.system()));
     state.is_untold.then(|| PlannedStep::new("reload", table, summary, Risk::Safe, Change::Tell {}))
 }
 
@@ -49,7 +48,14 @@ pub(super) fn make_room(entry: &MountEntry, state: &State, steps: &mut Steps) ->
     // Without a row of its own the other one goes before anything is mounted in any case.
     if entry.persistent {
         let previous = Some(Box::new(row.clone()));
-        let change = Change::Row { point: point.clone(), row: None, previous, was_ours: is_ours, makes_room: true };
+        let change = Change::Row {
+            point: point.clone(),
+            row: None,
+            previous,
+            was_ours: is_ours,
+            makes_room: true,
+            tells: Tells::default(),
+        };
         let summary = format!("no longer mount {} at {point} at boot, which is not there", row.device);
         let step = PlannedStep::new("remove", table, summary, Risk::Safe, change);
         steps.changes.push(step.field(point.clone(), Some(row.format(state.system())), None::<String>));
@@ -79,7 +85,14 @@ pub(super) fn remove(point: &str, state: &State, steps: &mut Steps) {
         None => ("forget", format!("forget the row of {point}, which somebody has removed"), None),
     };
     let from = previous.as_ref().map(|row| row.format(state.system()));
-    let change = Change::Row { point: point.to_owned(), row: None, previous, was_ours: true, makes_room: false };
+    let change = Change::Row {
+        point: point.to_owned(),
+        row: None,
+        previous,
+        was_ours: true,
+        makes_room: false,
+        tells: Tells::default(),
+    };
     steps.removals.push(PlannedStep::new(action, table, summary, Risk::Safe, change).field(
         point,
         from,
@@ -136,7 +149,14 @@ pub(super) fn ensure(entry: &MountEntry, state: &State, steps: &mut Steps) -> bo
     let to = wanted.format(state.system());
     let row = Some(Box::new((wanted, entry.request())));
     let previous = previous.map(Box::new);
-    let change = Change::Row { point: point.clone(), row, previous, was_ours: is_ours, makes_room: false };
+    let change = Change::Row {
+        point: point.clone(),
+        row,
+        previous,
+        was_ours: is_ours,
+        makes_room: false,
+        tells: Tells::default(),
+    };
     let summary = match entry.at_boot {
         true => format!("mount {point} at boot"),
         false => format!("write down how {point} is mounted"),

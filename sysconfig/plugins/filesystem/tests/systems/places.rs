@@ -133,8 +133,7 @@ fn a_directory_or_image_on_a_server_that_is_away_holds_up_no_others() {
         });
         std::os::unix::fs::symlink("/mnt/nfs", fixture.host.root.locate("/data")).unwrap();
         let steps = fixture.plan(&format!("{shown}{beside}"));
-        let left =
-            "leave /again alone: cannot look at /mnt/nfs/in: it lies in /mnt/nfs, and server:/x does not answer";
+        let left = "leave /again alone: cannot look at /mnt/nfs/in: it lies in /mnt/nfs, and server:/x does not answer";
         assert_eq!(summaries(&steps), ["mount tmpfs at /srv", "mount /srv at boot", left], "{fstype} of {device}");
     }
 }

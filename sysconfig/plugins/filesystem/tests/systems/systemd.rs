@@ -47,10 +47,46 @@ fn the_row_of_a_disk_that_is_gone_makes_room_first() {
         fixture.harness.undo(step).unwrap();
     }
     assert_eq!((fixture.read("/etc/fstab"), fixture.mounted()), (before, Vec::new()));
-    assert_eq!(reloads(&fixture), 4, "once for each change of the table");
+    assert_eq!(reloads(&fixture), 3, "before something comes in its place, and behind all rows of each way");
 }
 
-/// As above, and the row is ours.
+/// It reads all units for each telling, which takes long where there are many.
+#[test]
+fn systemd_is_told_once_of_all_rows_that_an_apply_changes() {
+    let mut fixture = machine("");
+    let entry = |at: usize, size: &str| {
+        format!(
+            "[[storage.mount]]\ndevice = \"tmpfs\"\nmountpoint = \"/m/{at}\"\ntype = \"tmpfs\"\noptions = [\"size={size}\"]\n"
+        )
+    };
+    let all = |size: &str| -> String { (0..4).map(|at| entry(at, size)).collect() };
+    let mut before = 0;
+    let mut told = |fixture: &Fixture| {
+        let (new, all) = (reloads(fixture) - before, reloads(fixture));
+        before = all;
+        assert!(!fixture.host.root.exists("/var/lib/sysconfig/fstab-untold").unwrap());
+        new
+    };
+    fixture.converge(&all("1m"));
+    assert_eq!(told(&fixture), 1);
+    fixture.converge(&all("2m"));
+    assert_eq!(told(&fixture), 1);
+    // As soon as nothing else is done, because something does not work.
+    let (fewer, broken) =
+        (entry(1, "2m"), entry(9, "3m").replace("tmpfs\"\no", "ext4\"\no").replace("\"tmpfs", "\"/dev/none"));
+    fixture.fail(&format!("{fewer}{}{broken}", entry(8, "3m")));
+    assert_eq!(told(&fixture), 1);
+    let (mounted, table) = (fixture.mounted(), fixture.read("/etc/fstab"));
+    fixture.harness.configure(crate::support::config(NOTHING));
+    let done = fixture.harness.converge().unwrap().steps;
+    assert_eq!((fixture.mounted().len(), told(&fixture)), (0, 1), "{done:?}");
+    for (step, _) in done.iter().rev() {
+        fixture.harness.undo(step).unwrap();
+    }
+    assert_eq!((fixture.mounted().len(), fixture.read("/etc/fstab"), told(&fixture)), (mounted.len(), table, 1));
+}
+
+/// The disk of the old row was replaced, and the row is ours.
 #[test]
 fn our_row_of_a_disk_that_is_gone_makes_room_first() {
     let mut fixture = machine("");

@@ -14,10 +14,10 @@ use crate::record::{Ours, Record};
 use crate::storage_error;
 use seen::remember_left;
 use serde::{Deserialize, Serialize};
-use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::boot_table::{self, BootRow, Tells};
 use sysconfig_platform::files::Written;
 use sysconfig_platform::{Host, StorageError, System, swap, zfs};
-use sysconfig_plugin::{Context, Outcome, PluginError};
+use sysconfig_plugin::{Context, Level, Outcome, PluginError};
 
 /// One change of the machine, with what was there before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,9 @@ pub enum Change {
         previous: Option<Box<BootRow>>,
         /// Whether that was ours.
         was_ours: bool,
+        /// When systemd is told.
+        #[serde(default)]
+        tells: Tells,
     },
     /// Tell systemd of the boot table, which an interrupted step has changed.
     Tell {},
@@ -172,6 +175,16 @@ impl Target {
 
 impl Change {
     pub(crate) fn apply(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
+        let done = self.carry_out(host, context);
+        // Behind a step that fails nothing is done that would tell. Whose a row is does not hang on telling, so it comes last.
+        let tells = matches!(self, Self::Row { tells: Tells { forth: true, .. }, .. });
+        if !matches!(self, Self::Tell {}) && (tells || done.is_err()) {
+            tell(host, context);
+        }
+        done
+    }
+
+    fn carry_out(&self, host: &Host, context: &Context) -> Result<Outcome, PluginError> {
         match self {
             Self::Volume { name, bytes, encrypted, replaces } => {
                 volume::create(host, name, (*bytes, *encrypted), replaces.as_ref(), context)
@@ -181,11 +194,8 @@ impl Change {
             Self::Resize { target, seen, to, priority, .. } => resize(host, target, seen, *to, *priority, context),
             Self::Use { target, seen, priority } => usage::start(host, target, seen, *priority),
             Self::Stop { target, .. } => usage::stop(host, target.path(), context),
-            Self::Row { path, row, previous, .. } => {
-                let outcome = row::set_row(host, path, row.as_deref(), previous.as_deref())?;
-                tell(host).map(|_| outcome)
-            }
-            Self::Tell {} => tell(host),
+            Self::Row { path, row, previous, .. } => row::set_row(host, path, row.as_deref(), previous.as_deref()),
+            Self::Tell {} => boot_table::tell(host).map(outcome).map_err(storage_error),
             Self::Delete { target, seen } => delete(host, target, seen),
             Self::ThrowKeyAway => volume::throw_key_away(host),
             Self::TidyUp { path } => file::tidy_up(host, path),
@@ -213,10 +223,13 @@ impl Change {
             }
             Self::Use { target, .. } => usage::stop(host, target.path(), context),
             Self::Stop { target, seen, priority } => usage::start(host, target, seen, *priority),
-            Self::Row { path, row, previous, was_ours } => {
+            Self::Row { path, row, previous, was_ours, tells } => {
                 let written = row::write_row(host, row.as_deref(), previous.as_deref())?;
                 remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
-                tell(host).map(|_| written)
+                if tells.back {
+                    tell(host, context);
+                }
+                Ok(written)
             }
             Self::Volume { name, replaces: Some(_), .. } => Err(gone(name)),
             Self::Delete { target, .. } => Err(gone(target.path())),
@@ -269,9 +282,11 @@ fn file_error(operation: &str, source: sysconfig_platform::FileError) -> PluginE
     storage_error(StorageError::File { operation: operation.to_owned(), source })
 }
 
-/// Tells systemd what was done to the boot table. That comes last, so that whose the row is does not hang on it.
-fn tell(host: &Host) -> Result<Outcome, PluginError> {
-    boot_table::tell(host).map(outcome).map_err(storage_error)
+/// Tells systemd what was done to the boot table. Nothing depends on that here, so that the next plan does it if it fails.
+fn tell(host: &Host, context: &Context) {
+    if let Some(warning) = boot_table::tell_or_later(host) {
+        context.log(Level::Warn, warning);
+    }
 }
 
 fn outcome(written: Written) -> Outcome {

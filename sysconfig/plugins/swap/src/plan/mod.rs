@@ -75,8 +75,7 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
     let mut steps = Steps::default();
     let state = &named_as_configured(config, state, &mut steps);
     if state.is_untold {
-        let table = boot_table::path(state.system());
-        let summary = format!("tell systemd of {table}, which an interrupted step has changed");
+        let (table, summary) = (boot_table::path(state.system()), boot_table::telling(state.system()));
         steps.leftovers.push(PlannedStep::new("reload", table, summary, Risk::Safe, Change::Tell {}));
     }
     if state.has_key {
@@ -108,7 +107,12 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
             (_, false) => ensure(area, &path, state, &mut steps),
         }
     }
-    [steps.leftovers, steps.changes, steps.removals, steps.destructive, steps.left].concat()
+    let mut steps = [steps.leftovers, steps.changes, steps.removals, steps.destructive, steps.left].concat();
+    boot_table::tell_once(steps.iter_mut().filter_map(|step| match &mut step.change {
+        Change::Row { tells, .. } => Some(tells),
+        _ => None,
+    }));
+    steps
 }
 
 /// What was found, with what is ours known by the names in the configuration: a device has several, and one that is configured by

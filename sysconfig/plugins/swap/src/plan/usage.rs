@@ -6,7 +6,7 @@ use crate::change::{Change, Target};
 use crate::config::Area;
 use crate::state::{FoundKind, State};
 use sysconfig_platform::System;
-use sysconfig_platform::boot_table::{self, BootRow};
+use sysconfig_platform::boot_table::{self, BootRow, Tells};
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// Takes what is ours out of use; what it lies in is kept.
@@ -38,7 +38,7 @@ pub(super) fn remove_row(path: &str, state: &State, steps: &mut Steps) -> bool {
     }
     let previous = rows.first().map(|row| Box::new((*row).clone()));
     let is_there = previous.is_some();
-    let change = Change::Row { path: path.to_owned(), row: None, previous, was_ours: true };
+    let change = Change::Row { path: path.to_owned(), row: None, previous, was_ours: true, tells: Tells::default() };
     let step = if is_there {
         let summary = format!("no longer use {path} at boot");
         PlannedStep::new("remove", table, summary, Risk::Safe, change).field(path, "swap", None::<String>)
@@ -131,6 +131,7 @@ pub(super) fn ensure_row(area: &Area, path: &str, risk: Risk, state: &State, ste
         row: Some(Box::new(wanted)),
         previous: previous.map(Box::new),
         was_ours: row_is_ours,
+        tells: Tells::default(),
     };
     let summary = format!("use {path} as swap at boot");
     // Only what was used now is used at boot: the row follows the risk of its area, so that it stays behind it.

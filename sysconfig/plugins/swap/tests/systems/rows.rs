@@ -1,6 +1,6 @@
 //! Rows of the boot table: those of others change on request only, and by whatever name they call the area.
 
-use crate::support::{linux, summaries};
+use crate::support::{Fixture, linux, summaries};
 
 const GIB: u64 = 1 << 30;
 
@@ -100,4 +100,32 @@ fn what_is_configured_by_another_name_stays_in_use() {
     // It is ours still, and goes when it leaves.
     fixture.converge("[storage]\nswap = []\n");
     assert_eq!((fixture.used(), fixture.read("/etc/fstab").contains("swap")), (Vec::new(), false));
+}
+
+/// It reads all units for each telling; and one that cannot be told keeps no area from being used.
+#[test]
+fn systemd_is_told_once_of_all_rows_that_an_apply_changes() {
+    let entry = |at: usize| format!("[[storage.swap]]\nfile = \"/var/{at}\"\nsize = \"2 MiB\"\n");
+    let all: String = (0..3).map(entry).collect();
+    for listens in [true, false] {
+        let mut fixture = linux();
+        match listens {
+            true => fixture.machine.storage(sysconfig_platform::fake::storage::Storage::start_systemd),
+            false => std::fs::create_dir_all(fixture.host.root.locate("/run/systemd/system")).unwrap(),
+        }
+        let before = fixture.read("/etc/fstab");
+        fixture.harness.configure(crate::support::config(&all));
+        let done = fixture.harness.converge().unwrap().steps;
+        let told =
+            |fixture: &Fixture| fixture.machine.commands().iter().filter(|line| line.contains("daemon-reload")).count();
+        assert_eq!((fixture.used().len(), told(&fixture)), (3, 1));
+        let warned = fixture.harness.logs().iter().filter(|log| log.message.contains("the next apply tries")).count();
+        assert_eq!(warned, usize::from(!listens));
+        if listens {
+            for (step, _) in done.iter().rev() {
+                fixture.harness.undo(step).unwrap();
+            }
+            assert_eq!((fixture.used().len(), fixture.read("/etc/fstab"), told(&fixture)), (0, before, 2));
+        }
+    }
 }

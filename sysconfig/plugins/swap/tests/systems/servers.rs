@@ -3,7 +3,8 @@
 use crate::support::{Fixture, linux, summaries};
 
 const HERE: &str = "[[storage.swap]]\nfile = \"/var/swap\"\nsize = \"64 MiB\"\n";
-const AWAY: &str = "/mnt/server/swap alone: cannot look at /mnt/server/swap: it lies in /mnt/server, and server:/x does not answer";
+const AWAY: &str =
+    "/mnt/server/swap alone: cannot look at /mnt/server/swap: it lies in /mnt/server, and server:/x does not answer";
 
 fn there(path: &str) -> String {
     format!("[[storage.swap]]\nfile = \"{path}\"\nsize = \"64 MiB\"\n")

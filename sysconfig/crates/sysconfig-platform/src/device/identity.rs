@@ -83,6 +83,8 @@ fn illumos(looks: &Looks<'_>, path: &str) -> Names {
     let Some(name) = directories.iter().find_map(|directory| path.strip_prefix(directory)) else {
         return file(looks, path);
     };
+    // A drive of pcfs has its letter or number behind the name of what it is on (mount_pcfs(8)).
+    let name = name.split_once(':').map_or(name, |(name, _)| name);
     match disk_and_part(name) {
         // Slice 2 is the whole disk by custom, and p0 by definition.
         Some((disk, part @ ("s0" | "p0" | "s2"))) => {
@@ -294,6 +296,10 @@ mod tests {
             ("c1t0d0p5", "c1t0d0p6", false),
             ("c1t0d0p1", "c1t1d0s0", false),
             ("c1t0d0p0", "c1t0d0p3", true),
+            ("c1t0d0p0:c", "c1t0d0p2", true),
+            ("c1t0d0p0:1", "c1t0d0s7", true),
+            ("c1t0d0p1:c", "c1t0d0p2", false),
+            ("c1t0d0p0:c", "c1t1d0", false),
         ] {
             assert_eq!(overlaps(&format!("/dev/dsk/{one}"), &format!("/dev/dsk/{other}")), expected, "{one} {other}");
         }

@@ -164,6 +164,13 @@ fn what_is_in_use_is_refused_whatever_is_permitted() {
     fixture.machine.storage(|storage| storage.add_mount("/dev/dsk/c0t1d0s3", "/export", "ufs", &[]));
     let refusals = fixture.refusals(&permitted("0t1d0"));
     assert_eq!(refusals, ["/dev/dsk/c0t1d0 is in use: /dev/dsk/c0t1d0s3 is mounted on /export"]);
+    // A drive of pcfs has its letter behind the name of the disk.
+    fixture.machine.storage(|storage| storage.add_mount("/dev/dsk/c0t2d0p0:c", "/mnt/stick", "pcfs", &[]));
+    for disk in ["0t2d0", "0t2d0p1", "0t2d0s0"] {
+        fixture.machine.storage(|storage| storage.add_file(&format!("/dev/rdsk/c{disk}"), DISK));
+        let said = format!("/dev/dsk/c{disk} is in use: /dev/dsk/c0t2d0p0:c is mounted on /mnt/stick");
+        assert_eq!(fixture.refusals(&permitted(disk)), [said]);
+    }
     assert_eq!(fixture.commands(), ["zpool create other /dev/dsk/c0t0d0"]);
 }
 

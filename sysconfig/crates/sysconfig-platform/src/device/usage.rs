@@ -44,7 +44,32 @@ fn used_by_any_path(looks: &Looks<'_>, path: &str, located: &Path) -> io::Result
         let instead = lun::map_instead(host, &names);
         return Ok(Some(instead.map_or(used, |map| format!("it is one of the paths to {map}"))));
     }
-    used_by_other_path(host, &names)
+    match used_by_other_path(host, &names)? {
+        Some(used) => Ok(Some(used)),
+        None => used_by_loop(looks, &names),
+    }
+}
+
+/// A loop device does not hold the block device that it is made of, so that the kernel lets everybody write on one while the other
+/// one is mounted.
+fn used_by_loop(looks: &Looks<'_>, names: &Names) -> io::Result<Option<String>> {
+    let own = |device: &str| names.own == device || names.any_disk.as_deref() == Some(device);
+    for (device, files) in looks.made()? {
+        let Some(below) = files.iter().find(|file| file.starts_with("/dev/")) else { continue };
+        let below_names = looks.names(below);
+        if own(device) {
+            let is_busy = match used_exclusively(&looks.host.root.locate(&below_names.own)) {
+                Err(error) if super::is_absent(&error) => false,
+                used => used?.is_some(),
+            };
+            if is_busy || used_by_other_path(looks.host, &below_names)?.is_some() {
+                return Ok(Some(format!("it is made of {below}, which is in use")));
+            }
+        } else if below_names.overlaps_disk(names) {
+            return Ok(Some(format!("{device} is made of it")));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether something uses a disk by another path than this one.

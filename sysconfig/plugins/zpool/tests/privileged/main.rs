@@ -7,6 +7,7 @@
 //! Only root may do this. A test that cannot be run is a visible skip.
 
 mod daemon;
+mod loops;
 mod scenarios;
 mod world;
 
@@ -15,7 +16,7 @@ mod world;
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = plugin_testing::namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 8] = [
+    let scenarios: [(&str, fn()); 9] = [
         ("create", scenarios::create),
         ("export", scenarios::export_behind_our_back),
         ("missing", scenarios::missing_device),
@@ -24,6 +25,7 @@ fn other_process() {
         ("extend", scenarios::extend),
         ("taken back", scenarios::taken_back),
         ("permissions", daemon::two_permissions),
+        ("loops", loops::over_a_device),
     ];
     let found = scenarios.iter().find(|(name, _)| *name == scenario);
     found.unwrap_or_else(|| panic!("there is no scenario {scenario}")).1();
@@ -47,4 +49,9 @@ privileged! {
     privileged_extend => "extend";
     privileged_what_was_taken_out_again_is_blank_still => "taken back";
     privileged_content_is_lost_with_two_permissions_only => "permissions";
+}
+
+#[test]
+fn privileged_a_device_that_a_loop_device_is_made_of_is_in_use() {
+    plugin_testing::namespace::run("loops", &[], &[("mkfs.ext4", "e2fsprogs"), ("losetup", "mount")], &[]);
 }

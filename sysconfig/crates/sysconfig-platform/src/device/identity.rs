@@ -26,7 +26,10 @@ impl Names {
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         self.same_by_path(other)
-            || self.lun.as_ref().zip(other.lun.as_ref()).is_some_and(|(one, other)| one.same(other))
+            || match self.by_own_path(other) {
+                Some(other) => self.same_by_path(&other),
+                None => self.lun.as_ref().zip(other.lun.as_ref()).is_some_and(|(one, other)| one.same(other)),
+            }
     }
 
     /// As [`Self::same`], and by the same path to it.
@@ -40,12 +43,29 @@ impl Names {
     /// partitions, and no name tells in which.
     #[must_use]
     pub fn overlaps_disk(&self, other: &Self) -> bool {
+        if let Some(other) = self.by_own_path(other) {
+            return self.overlaps_disk(&other);
+        }
         let whole = |names: &Self| names.any_disk.as_deref() == Some(&names.own);
         self.own == other.own
             || self.lun.as_ref().zip(other.lun.as_ref()).is_some_and(|(one, other)| one.overlaps(other))
             || (self.any_disk.is_some()
                 && self.any_disk == other.any_disk
                 && (whole(self) || whole(other) || self.may_contain(other) || other.may_contain(self)))
+    }
+
+    /// On illumos, what a device would be called by the path that this one has to the disk of both; nothing where they have one path,
+    /// or are not on one disk.
+    fn by_own_path(&self, other: &Self) -> Option<Self> {
+        let (own_disk, other_disk) = (self.any_disk.as_deref()?, other.any_disk.as_deref()?);
+        let is_other_path = own_disk != other_disk && !own_disk.starts_with('/');
+        let part = other.own.strip_prefix(other_disk).filter(|_| is_other_path)?;
+        self.lun.as_ref()?.is_on_disk_of(other.lun.as_ref()?).then(|| Self {
+            own: format!("{own_disk}{part}"),
+            disk: other.disk.as_ref().map(|_| own_disk.to_owned()),
+            any_disk: self.any_disk.clone(),
+            lun: None,
+        })
     }
 
     /// Whether the other may lie in this fdisk partition of illumos: a slice in any, a logical drive (`p5` and up, fdisk(8)) in
@@ -85,19 +105,19 @@ fn illumos(looks: &Looks<'_>, path: &str) -> Names {
     };
     // A drive of pcfs has its letter or number behind the name of what it is on (mount_pcfs(8)).
     let name = name.split_once(':').map_or(name, |(name, _)| name);
-    match disk_and_part(name) {
+    let (own, disk, any_disk) = match disk_and_part(name) {
         // Slice 2 is the whole disk by custom, and p0 by definition.
-        Some((disk, part @ ("s0" | "p0" | "s2"))) => {
-            let own = if part == "s0" { name } else { disk };
-            Names { own: own.to_owned(), disk: Some(disk.to_owned()), any_disk: Some(disk.to_owned()), lun: None }
-        }
-        Some((disk, _)) => Names { own: name.to_owned(), disk: None, any_disk: Some(disk.to_owned()), lun: None },
-        None => Names { own: name.to_owned(), disk: Some(name.to_owned()), any_disk: Some(name.to_owned()), lun: None },
-    }
+        Some((disk, "p0" | "s2")) => (disk, Some(disk), disk),
+        Some((disk, "s0")) => (name, Some(disk), disk),
+        Some((disk, _)) => (name, None, disk),
+        None => (name, Some(name), name),
+    };
+    let lun = looks.devid(any_disk).map(Lun::of_devid);
+    Names { own: own.to_owned(), disk: disk.map(str::to_owned), any_disk: Some(any_disk.to_owned()), lun }
 }
 
 /// Cuts `c1t0d0s3` into `c1t0d0` and `s3`; `None` for a whole disk.
-fn disk_and_part(name: &str) -> Option<(&str, &str)> {
+pub(super) fn disk_and_part(name: &str) -> Option<(&str, &str)> {
     let at = name.rfind(['s', 'p'])?;
     let (disk, part) = name.split_at(at);
     let is_number = part.len() > 1 && part[1..].bytes().all(|byte| byte.is_ascii_digit());

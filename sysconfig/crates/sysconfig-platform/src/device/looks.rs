@@ -1,5 +1,6 @@
 //! What one look at many devices needs to know once.
 
+use super::devid::{self, Devids};
 use super::usage::{self, MadeOfFiles};
 use crate::mount_table::{self, Mount};
 use crate::places::{Places, Servers};
@@ -17,6 +18,7 @@ pub struct Looks<'a> {
     mounts: OnceCell<Vec<Mount>>,
     areas: OnceCell<Vec<SwapArea>>,
     made: OnceCell<MadeOfFiles>,
+    devids: OnceCell<Devids>,
 }
 
 /// What is in a cell, found out when it is asked for first.
@@ -38,7 +40,7 @@ impl<'a> Looks<'a> {
     #[must_use]
     pub fn asking(host: &'a Host, servers: &Servers) -> Self {
         let (mounts, areas, made) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { host, servers: servers.clone(), mounts, areas, made }
+        Self { host, servers: servers.clone(), mounts, areas, made, devids: OnceCell::new() }
     }
 
     /// Where what is elsewhere than below `/dev` lies.
@@ -59,5 +61,10 @@ impl<'a> Looks<'a> {
             System::Linux => usage::loop_devices(self.host),
             System::Illumos => usage::lofi_devices(self.host),
         })
+    }
+
+    /// What illumos knows a disk by.
+    pub(super) fn devid(&self, disk: &str) -> Option<&str> {
+        self.devids.get_or_init(|| devid::find_out(self.host)).get(disk).map(String::as_str)
     }
 }

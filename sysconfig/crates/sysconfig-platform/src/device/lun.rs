@@ -1,5 +1,6 @@
-//! Linux: disks that several paths lead to. Each path has a device of its own, `/dev/sda` and `/dev/sdb`, and multipathd makes one of
-//! the device mapper over them; whoever writes on one has written on all. Loop devices of one file are like that, too.
+//! Disks that several paths lead to. On Linux each path has a device of its own, `/dev/sda` and `/dev/sdb`, and multipathd makes one of
+//! the device mapper over them; whoever writes on one has written on all. Loop devices of one file are like that, too. So is
+//! illumos where its own multipathing is off (`mpxio-disable` in scsi_vhci(4D)); there `devid` tells.
 
 use super::identity::{Names, mapped_number, others};
 use crate::mount_table;
@@ -10,6 +11,8 @@ use std::os::unix::fs::MetadataExt as _;
 
 /// What multipathd puts before the identity of a disk.
 const MULTIPATH: &str = "mpath-";
+/// Stands here before what illumos calls a disk.
+const DEVID: &str = "devid-";
 
 /// Which disk it is that several paths may lead to, and which partition of it; 0 for the whole disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,37 +44,55 @@ impl Lun {
         mapped().or_else(by_wwid).or_else(by_file)
     }
 
+    /// Of the disk of illumos with this identity, whatever part of it.
+    pub(super) fn of_devid(devid: &str) -> Self {
+        Self { id: format!("{DEVID}{devid}"), part: 0, unit: None, is_certain: true }
+    }
+
     /// Whether both are the same; a whole disk is its first partition, where ZFS has its data.
     pub(super) fn same(&self, other: &Self) -> bool {
-        self.is_on_disk_of(other) && (self.part == other.part || matches!((self.part, other.part), (0, 1) | (1, 0)))
+        let is_it = self.part == other.part || matches!((self.part, other.part), (0, 1) | (1, 0));
+        is_it && self.has_part() && self.is_on_disk_of(other)
     }
 
     pub(super) fn overlaps(&self, other: &Self) -> bool {
-        self.is_on_disk_of(other) && (self.part == other.part || self.part == 0 || other.part == 0)
+        let is_it = self.part == other.part || self.part == 0 || other.part == 0;
+        is_it && self.has_part() && self.is_on_disk_of(other)
     }
 
-    fn is_on_disk_of(&self, other: &Self) -> bool {
+    /// Whether it says which part of the disk it is; on illumos the names do.
+    fn has_part(&self) -> bool {
+        !self.id.starts_with(DEVID)
+    }
+
+    pub(super) fn is_on_disk_of(&self, other: &Self) -> bool {
         let is_known = (self.is_certain && other.is_certain) || (self.unit.is_some() && self.unit == other.unit);
         self.id == other.id && is_known
     }
 
     /// What makes it one disk, in words.
     pub(super) fn describe(&self) -> String {
-        match self.id.strip_prefix(MULTIPATH) {
+        match self.id.strip_prefix(MULTIPATH).or_else(|| self.id.strip_prefix(DEVID)) {
             Some(id) => format!("by the identifier {id}"),
             None => "of the same file".to_owned(),
         }
     }
 }
 
-/// The size of a disk, and the serial number that it gives (the page 0x80 of SCSI's vital product data).
+/// The size of a disk, and the serial number that it gives.
 fn unit(host: &Host, disk: &str) -> Option<String> {
     let size = files::read_text(&host.root, format!("/sys/block/{disk}/size")).ok().flatten()?;
+    let of_nvme = || files::read_text(&host.root, format!("/sys/block/{disk}/device/serial")).ok().flatten();
+    let serial = serial_of_scsi(host, disk).or_else(of_nvme)?.trim_matches([' ', '\0', '\n']).to_owned();
+    (!serial.is_empty()).then(|| format!("{} {serial}", size.trim()))
+}
+
+/// The page 0x80 of SCSI's vital product data.
+fn serial_of_scsi(host: &Host, disk: &str) -> Option<String> {
     let page = files::read(&host.root, format!("/sys/block/{disk}/device/vpd_pg80")).ok().flatten()?;
     let [_, 0x80, high, low, rest @ ..] = &page[..] else { return None };
     let serial = &rest[..usize::from(u16::from_be_bytes([*high, *low])).min(rest.len())];
-    let serial = String::from_utf8_lossy(serial).trim_matches([' ', '\0']).to_owned();
-    (!serial.is_empty()).then(|| format!("{} {serial}", size.trim()))
+    Some(String::from_utf8_lossy(serial).into_owned())
 }
 
 fn uuid(host: &Host, name: &str) -> Option<String> {
@@ -88,6 +109,9 @@ fn map_over(host: &Host, disk: &str) -> Option<(String, String)> {
 
 /// As multipathd would make it: of the designators of SCSI, NAA (3) and EUI-64 (2) are meant to be unique in the world.
 fn wwid(host: &Host, disk: &str) -> Option<String> {
+    if let Some(namespace) = wwid_of_nvme(host, disk) {
+        return Some(namespace);
+    }
     let wwid = files::read_text(&host.root, format!("/sys/block/{disk}/device/wwid")).ok().flatten()?;
     let (kind, number) = wwid.trim().split_once('.')?;
     // What stands before the part that the vendor numbers: the format and its own number in the register of the IEEE.
@@ -101,6 +125,15 @@ fn wwid(host: &Host, disk: &str) -> Option<String> {
     // A controller that has no number says so in zeros, or counts from there.
     let numbered = number.as_bytes().get(before..number.len().saturating_sub(1))?;
     numbered.iter().any(|byte| *byte != b'0').then(|| format!("{MULTIPATH}{kind}{number}"))
+}
+
+/// Of a namespace of NVMe, which multipathd calls as the kernel does: by its EUI-64, NGUID or UUID, or else by vendor, serial
+/// number, model and its own number.
+fn wwid_of_nvme(host: &Host, disk: &str) -> Option<String> {
+    let wwid = files::read_text(&host.root, format!("/sys/block/{disk}/wwid")).ok().flatten()?;
+    let wwid = wwid.trim();
+    let number = ["eui.", "uuid.", "nvme."].iter().find_map(|kind| wwid.strip_prefix(kind))?;
+    number.bytes().any(|byte| !matches!(byte, b'0' | b'-')).then(|| format!("{MULTIPATH}{wwid}"))
 }
 
 /// The file of a loop device, by whatever name, and which part of it that is.
@@ -229,6 +262,25 @@ mod tests {
         ] {
             disk(&host, name, wwid, size, serial);
         }
+        // One namespace by two controllers, of one of which multipathd has made a disk; another one; and cheap ones.
+        for (name, wwid, serial) in [
+            ("nvme0n1", "eui.0025385b71b0a1c2", "N1"),
+            ("nvme1n1", "eui.0025385b71b0a1c2", "N1"),
+            ("nvme0n2", "uuid.0f4e4a2c-93ae-4e6d-8c55-5f2f8f0a5b11", "N1"),
+            ("nvme2n1", "eui.0000000000000000", "N2"),
+            ("nvme3n1", "eui.0000000000000000", "N2"),
+            ("nvme4n1", "eui.0100000001000000", "N3"),
+            ("nvme5n1", "eui.0100000001000000", "N4"),
+            ("nvme6n1", "nvme.144d-533131-4d31-00000001", "N5"),
+            ("nvme7n1", "nvme.144d-533131-4d31-00000001", "N5"),
+        ] {
+            write(&host, &format!("/sys/block/{name}/wwid"), &format!("{wwid}\n"));
+            write(&host, &format!("/sys/block/{name}/size"), "8192\n");
+            write(&host, &format!("/sys/block/{name}/device/serial"), &format!("{serial}              \n"));
+        }
+        write(&host, "/sys/block/dm-7/dm/uuid", "mpath-eui.0025385b71b0a1c2\n");
+        write(&host, "/sys/block/dm-7/slaves/nvme1n1", "");
+        write(&host, "/sys/block/nvme1n1/holders/dm-7", "");
         (directory, host)
     }
 
@@ -265,6 +317,14 @@ mod tests {
             ("sdk", "sdm", false, false),
             ("sdm", "sdn", false, false),
             ("sdn", "sdo", false, false),
+            ("nvme0n1", "nvme1n1", true, true),
+            ("nvme0n1p1", "nvme1n1", true, true),
+            ("nvme0n1p1", "nvme1n1p2", false, false),
+            ("nvme0n1", "dm-7", true, true),
+            ("nvme0n1", "nvme0n2", false, false),
+            ("nvme2n1", "nvme3n1", false, false),
+            ("nvme4n1", "nvme5n1", false, false),
+            ("nvme6n1", "nvme7n1p1", true, true),
         ] {
             let names = |name: &str| names(&host, &format!("/dev/{name}"));
             let (one_names, other_names) = (names(one), names(other));
@@ -294,5 +354,7 @@ mod tests {
         assert_eq!(of("sdd1"), (None, "/dev/sdc1".to_owned()));
         assert_eq!(of("loop2p1"), (None, "/dev/loop1p1".to_owned()));
         assert_eq!(of("sde"), (None, String::new()));
+        assert_eq!(of("nvme6n1p2"), (None, "/dev/nvme7n1p2".to_owned()));
+        assert_eq!(of("nvme0n1"), (None, "/dev/dm-7 /dev/nvme1n1".to_owned()));
     }
 }

@@ -4,10 +4,12 @@
 //! Nothing here writes.
 
 mod content;
+mod devid;
 mod identity;
 mod label;
 mod looks;
 mod lun;
+mod maps;
 mod part;
 mod table;
 mod usage;
@@ -123,7 +125,7 @@ pub fn look(host: &Host, path: &str) -> Device {
 pub fn used_by_other_path(host: &Host, path: &str) -> io::Result<Option<String>> {
     match host.system() {
         System::Linux => usage::used_by_other_path(host, &names(host, path)),
-        System::Illumos => Ok(None),
+        System::Illumos => usage::used_by_other_path_of_illumos(&Looks::new(host), path),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who uses a device or file, by what the kernel says.
 
-use super::{Looks, Names, locate, lun};
+use super::{Looks, Names, locate, lun, maps};
 use crate::mount_table::{Mount, holding};
 use crate::places::may_wait;
 use crate::{Host, Invocation, System, files};
@@ -44,9 +44,30 @@ fn used_by_any_path(looks: &Looks<'_>, path: &str, located: &Path) -> io::Result
         let instead = lun::map_instead(host, &names);
         return Ok(Some(instead.map_or(used, |map| format!("it is one of the paths to {map}"))));
     }
-    match used_by_other_path(host, &names)? {
+    if let Some(used) = used_by_other_path(host, &names)? {
+        return Ok(Some(used));
+    }
+    match used_by_loop(looks, &names)? {
         Some(used) => Ok(Some(used)),
-        None => used_by_loop(looks, &names),
+        None => used_by_map(host, &names),
+    }
+}
+
+/// Whether a map over the same sectors is in use.
+fn used_by_map(host: &Host, names: &Names) -> io::Result<Option<String>> {
+    for (map, below) in maps::over_the_same(host, names) {
+        if is_busy(host, &format!("/dev/{map}"))? {
+            return Ok(Some(format!("it lies on sectors of /dev/{below} that /dev/{map} has, too, which is in use")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether something holds a device; nothing holds one that is gone.
+fn is_busy(host: &Host, device: &str) -> io::Result<bool> {
+    match used_exclusively(&host.root.locate(device)) {
+        Err(error) if super::is_absent(&error) => Ok(false),
+        used => used.map(|used| used.is_some()),
     }
 }
 
@@ -58,11 +79,7 @@ fn used_by_loop(looks: &Looks<'_>, names: &Names) -> io::Result<Option<String>> 
         let Some(below) = files.iter().find(|file| file.starts_with("/dev/")) else { continue };
         let below_names = looks.names(below);
         if own(device) {
-            let is_busy = match used_exclusively(&looks.host.root.locate(&below_names.own)) {
-                Err(error) if super::is_absent(&error) => false,
-                used => used?.is_some(),
-            };
-            if is_busy || used_by_other_path(looks.host, &below_names)?.is_some() {
+            if is_busy(looks.host, &below_names.own)? || used_by_other_path(looks.host, &below_names)?.is_some() {
                 return Ok(Some(format!("it is made of {below}, which is in use")));
             }
         } else if below_names.overlaps_disk(names) {
@@ -75,15 +92,10 @@ fn used_by_loop(looks: &Looks<'_>, names: &Names) -> io::Result<Option<String>> 
 /// Whether something uses a disk by another path than this one.
 pub(super) fn used_by_other_path(host: &Host, names: &Names) -> io::Result<Option<String>> {
     for other in lun::other_paths(host, names) {
-        match used_exclusively(&host.root.locate(&other)) {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                let by = names.lun.as_ref().map(|lun| format!(" {}", lun.describe())).unwrap_or_default();
-                return Ok(Some(format!("it is in use as {other}, which is another path to it{by}")));
-            }
-            // A path that is down has no node, or one that says so.
-            Err(error) if super::is_absent(&error) => {}
-            Err(error) => return Err(error),
+        // A path that is down has no node, or one that says so.
+        if is_busy(host, &other)? {
+            let by = names.lun.as_ref().map(|lun| format!(" {}", lun.describe())).unwrap_or_default();
+            return Ok(Some(format!("it is in use as {other}, which is another path to it{by}")));
         }
     }
     Ok(None)
@@ -105,12 +117,32 @@ fn used_on_illumos(looks: &Looks<'_>, path: &str) -> io::Result<Option<String>> 
     // Another path may lie where looking at it waits for a server.
     let overlaps =
         |device: &str| device == path || (device.starts_with("/dev/") && own.overlaps_disk(&looks.names(device)));
+    first_user_of_illumos(looks, &own, overlaps)
+}
+
+/// What uses a disk of illumos by another path than this one.
+pub(super) fn used_by_other_path_of_illumos(looks: &Looks<'_>, path: &str) -> io::Result<Option<String>> {
+    let own = looks.names(path);
+    let overlaps = |device: &str| {
+        let other = looks.names(device);
+        other.any_disk != own.any_disk && own.overlaps_disk(&other)
+    };
+    first_user_of_illumos(looks, &own, |device| device.starts_with("/dev/") && overlaps(device))
+}
+
+fn first_user_of_illumos(looks: &Looks<'_>, own: &Names, is_it: impl Fn(&str) -> bool) -> io::Result<Option<String>> {
+    let told = |device: &str, what: &str| {
+        let other = looks.names(device);
+        let by = own.lun.as_ref().filter(|_| other.any_disk != own.any_disk).map(super::Lun::describe);
+        let by = by.map(|by| format!(", and is another path to it {by}")).unwrap_or_default();
+        Some(format!("{device} is {what}{by}"))
+    };
     let mounts = looks.mounts()?;
-    if let Some(Mount { device, mount_point, .. }) = mounts.iter().find(|mount| overlaps(&mount.device)) {
-        return Ok(Some(format!("{device} is mounted on {mount_point}")));
+    if let Some(Mount { device, mount_point, .. }) = mounts.iter().find(|mount| is_it(&mount.device)) {
+        return Ok(told(device, &format!("mounted on {mount_point}")));
     }
-    let area = looks.areas()?.iter().find(|area| overlaps(&area.path));
-    Ok(area.map(|area| format!("{} is swap", area.path)))
+    let area = looks.areas()?.iter().find(|area| is_it(&area.path));
+    Ok(area.and_then(|area| told(&area.path, "swap")))
 }
 
 /// A file by whatever name: what is mounted is not the file but a device that is made of it.

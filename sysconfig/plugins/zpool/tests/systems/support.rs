@@ -156,7 +156,7 @@ impl Fixture {
         let looks = |line: &&String| {
             let words: Vec<_> = line.split(' ').skip(1).collect();
             match words.as_slice() {
-                ["status" | "get" | "list" | "-pH" | "-l", ..] => true,
+                ["status" | "get" | "list" | "-pH" | "-l" | "-v", ..] => true,
                 ["import", rest @ ..] => rest.chunks(2).all(|pair| pair[0] == "-d"),
                 _ => false,
             }

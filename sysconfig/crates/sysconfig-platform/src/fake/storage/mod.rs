@@ -114,6 +114,8 @@ pub struct Storage {
     pub node_delay: Duration,
     /// Whether there is ZFS.
     pub has_zfs: bool,
+    /// illumos: what the kernel knows disks by, by name; two names with one are two paths.
+    pub devids: BTreeMap<String, String>,
     /// At which changing command the process is killed that runs it: behind how many others that count, and when.
     kill: Option<(usize, Moment)>,
     /// How many there were that count.
@@ -167,6 +169,7 @@ impl Storage {
             memory: 4 << 30,
             node_delay: Duration::from_millis(3),
             has_zfs: system == System::Illumos,
+            devids: BTreeMap::new(),
             kill: None,
             places: Places::default(),
             files_then: None,

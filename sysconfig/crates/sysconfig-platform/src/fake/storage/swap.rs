@@ -101,6 +101,7 @@ impl Storage {
     pub(super) fn prtconf(&self, args: &[&str]) -> Completed {
         match args {
             ["-m"] => printed(format!("{}\n", self.memory >> 20)),
+            ["-v"] => printed(self.devids.iter().map(node).collect::<String>()),
             _ => failed(1, "usage: prtconf [ -V | -F | -m | -x | -bpv ]\n"),
         }
     }
@@ -219,4 +220,14 @@ impl Storage {
         let lines: String = self.swaps.iter().map(line).collect();
         format!("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n{lines}")
     }
+}
+
+/// A disk as `prtconf -v` prints it.
+fn node((disk, devid): (&String, &String)) -> String {
+    format!(
+        "        sd, instance #0\n            Hardware properties:\n                name='devid' type=string items=1\n                    \
+         value='{devid}'\n            Device Minor Nodes:\n                dev=(86,0)\n                    \
+         dev_path=/pci@0,0/sd@0,0:a\n                        spectype=blk type=minor\n                        \
+         dev_link=/dev/dsk/{disk}s0\n"
+    )
 }

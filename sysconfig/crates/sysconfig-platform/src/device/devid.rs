@@ -1,0 +1,69 @@
+//! illumos: what the kernel knows disks by, whatever path leads to them.
+
+use super::identity::disk_and_part;
+use crate::{Host, Invocation};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Disks by name, `c1t0d0`, with the identity (devid_get(3DEVID)) that the kernel has of each.
+pub(super) type Devids = BTreeMap<String, String>;
+
+/// The identities of all disks; none where they are not told, as in a zone. A machine with one disk is not asked.
+pub(super) fn find_out(host: &Host) -> Devids {
+    let entries = std::fs::read_dir(host.root.locate("/dev/rdsk")).into_iter().flatten();
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let disks: BTreeSet<String> = names.map(|name| disk_of(&name).to_owned()).collect();
+    if disks.len() < 2 {
+        return Devids::new();
+    }
+    let listed = host.run(&Invocation::new("/usr/sbin/prtconf", ["-v"]));
+    listed.map(|listed| parse(&listed.stdout)).unwrap_or_default()
+}
+
+fn disk_of(name: &str) -> &str {
+    disk_and_part(name).map_or(name, |(disk, _)| disk)
+}
+
+/// Reads `prtconf -v`: each device with its properties, and then its nodes with the links that lead to them.
+fn parse(text: &str) -> Devids {
+    let mut found = Devids::new();
+    let mut devid: Option<&str> = None;
+    let mut is_named = false;
+    for line in text.lines().map(str::trim) {
+        if line.contains(", instance #") || line.ends_with("(driver not attached)") {
+            devid = None;
+        }
+        if let Some(value) = line.strip_prefix("value=").filter(|_| is_named) {
+            devid = Some(value.trim_matches('\'')).filter(|value| !value.is_empty());
+        }
+        is_named = line.starts_with("name='devid' ");
+        if let (Some(name), Some(devid)) = (line.strip_prefix("dev_link=/dev/dsk/"), devid) {
+            found.insert(disk_of(name).to_owned(), devid.to_owned());
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_with_their_properties_and_links() {
+        let text = "System Configuration:  Oracle Corporation  i86pc\nMemory size: 4096 Megabytes\n\
+            System Peripherals (Software Nodes):\n\ni86pc\n    pci, instance #0\n        \
+            pci1000,30, instance #0\n            sd, instance #1\n                Driver properties:\n                    \
+            name='inquiry-serial-no' type=string items=1 dev=none\n                        value='S1'\n                \
+            Hardware properties:\n                    name='devid' type=string items=1\n                        \
+            value='id1,sd@n5000c500a1b2c3d4'\n                    name='inquiry-vendor-id' type=string items=1\n                        \
+            value='ACME'\n                Device Minor Nodes:\n                    dev=(86,64)\n                        \
+            dev_path=/pci@0,0/pci1000,30@4/sd@1,0:a\n                            spectype=blk type=minor\n                            \
+            dev_link=/dev/dsk/c1t1d0s0\n                        dev_path=/pci@0,0/pci1000,30@4/sd@1,0:a,raw\n                            \
+            spectype=chr type=minor\n                            dev_link=/dev/rdsk/c1t1d0s0\n            \
+            sd, instance #2\n                Device Minor Nodes:\n                    dev=(86,128)\n                        \
+            dev_path=/pci@0,0/pci1000,30@4/sd@2,0:q\n                            spectype=blk type=minor\n                            \
+            dev_link=/dev/dsk/c1t2d0p0\n";
+        let expected = Devids::from([("c1t1d0".to_owned(), "id1,sd@n5000c500a1b2c3d4".to_owned())]);
+        assert_eq!(parse(text), expected);
+        assert_eq!(parse("prtconf: devinfo facility not available\n"), Devids::new());
+    }
+}

@@ -209,3 +209,40 @@ fn a_change_whose_record_is_lost_is_not_taken_for_confirmed() {
     daemon.stop();
     assert!(!record.exists());
 }
+
+/// What the files said by then was held in the place of what had been undone, and nothing but a request applied it.
+#[test]
+fn files_that_were_mended_before_the_undoing_are_not_held() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    daemon.kill();
+    bench.configure(&format!("{}{}", bench.wants("a", "mended"), bench.wants("b", "new")));
+    let daemon = bench.start();
+    assert_eq!(texts(&bench), both("new"), "it waits still");
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    let problems = daemon.problems().join("\n");
+    assert_eq!(texts(&bench), [Some("mended".to_owned()), Some("old".to_owned())], "{problems}");
+    assert!(problems.contains("plugin b: its last change was undone"), "{problems}");
+    assert!(!problems.contains("plugin a: "), "{problems}");
+    daemon.stop();
+}
+
+/// Nobody can tell then which files it was undone for.
+#[test]
+fn without_the_key_all_that_was_undone_is_held() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    daemon.kill();
+    std::fs::remove_file(bench.path("state/key.json")).unwrap();
+    bench.start().stop();
+    let daemon = bench.start();
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    assert_eq!(texts(&bench), both("old"), "{:?}", daemon.problems());
+    daemon.stop();
+    bench.start().stop();
+    assert_eq!(texts(&bench), both("old"));
+}

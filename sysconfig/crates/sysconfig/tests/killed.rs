@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use common::{Bench, PATIENCE};
 use serde_json::json;
-use sysconfig_protocol::admin::Health;
+use sysconfig_protocol::admin::{Apply, Health};
+use sysconfig_protocol::{Call, Id, Message, Request};
 use test_judge::{Random, soak};
 
 /// Files that each of the two plugins writes, one step each.
@@ -73,6 +75,46 @@ fn after_a_kill_at_any_moment_the_state_is_true_and_the_step_in_doubt_is_named()
         assert_eq!(bench.open_steps(), [""; 0], "point {point}: what was told is settled");
     }
     assert!(doubts > 0, "no kill hit a step, so nothing was tried");
+}
+
+/// Its steps are noted before they are begun, and until they are back.
+#[test]
+fn a_change_to_be_confirmed_is_undone_in_whole_after_a_kill_at_any_moment_of_it() {
+    let bench = Bench::new();
+    let script = |after: &[&str]| json!({ "files": FILES, "apply_sleep_ms": 3, "undo": true, "after": after });
+    bench.install("a", &script(&[]));
+    bench.install("b", &script(&["a"]));
+    want(&bench, "0");
+    bench.start().stop();
+    let mut random = Random::new(0);
+    let (mut waited, points) = (0, if soak() { 200 } else { 20 });
+    for point in 1..=points {
+        let all = |text: usize| vec![Some(text.to_string()); 2 * FILES];
+        assert_eq!(texts(&bench), all(point - 1), "point {point}");
+        let daemon = bench.start();
+        want(&bench, &point.to_string());
+        // Nobody waits for the answer. The time that it has counts from the end of the steps.
+        let request = Apply { confirm_within_ms: Some(1), ..Apply::default() };
+        let request = Request { id: Id::Number(1), method: Apply::METHOD.to_owned(), params: json!(request) };
+        daemon.connect().write_all(&Message::Request(request).to_line()).unwrap();
+        std::thread::sleep(Duration::from_millis(random.next_u64() % 120));
+        daemon.kill();
+        let record = bench.text("state/confirmation.json").unwrap_or_default();
+        waited += usize::from(record.contains("\"by_unix_ms\""));
+
+        let daemon = bench.start();
+        daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+        let is_begun = !record.is_empty();
+        let (found, told) = (texts(&bench), daemon.problems());
+        assert_eq!(found, all(if is_begun { point - 1 } else { point }), "point {point}: {record}\n{}", daemon.log());
+        let is_held = told.iter().any(|problem| problem.contains("its last change was undone, and is not applied again"));
+        assert_eq!(is_held, is_begun, "point {point}: {told:?}");
+        assert!(daemon.apply().is_success());
+        assert_eq!((texts(&bench), daemon.problems()), (all(point), Vec::new()), "point {point}");
+        daemon.stop();
+        assert_eq!((bench.open_steps(), bench.text("state/confirmation.json")), (Vec::new(), None), "point {point}");
+    }
+    assert!(waited > 0, "no kill hit a change that waited, so nothing was tried");
 }
 
 /// The plugin of a killed daemon was still in its step when the next daemon looked at the machine; what it wrote

@@ -212,9 +212,10 @@ impl Engine {
         if step.changes.iter().any(|change| change.sensitive) {
             self.log.warn(&subject(plugin), format!("{ONLY_THIS_DAEMON}: {}", step.summary));
         }
+        let part = self.hash_of_part(plugin);
         let (plugin, plan, step) = (plugin.to_owned(), plan.clone(), step.clone());
         if let Some(pending) = &mut self.confirming.state.pending {
-            pending.steps.push(RevocableStep { plugin, plan, step, data_withheld: false });
+            pending.steps.push(RevocableStep { plugin, plan, step, part, data_withheld: false });
         }
         self.write_confirmation().map_err(|error| {
             let failure = state_failure(&error);

@@ -92,7 +92,7 @@ impl Engine {
             if self.stop.is_requested() {
                 return self.interrupted(report);
             }
-            self.hold(&noted.plugin);
+            self.hold(&noted);
             let undone = self.undo_step(&noted);
             if !is_undone(&undone) && self.stop.is_requested() {
                 // It had less time than it is due, so the next daemon tries it again.
@@ -231,12 +231,11 @@ impl Engine {
     }
 
     /// What is undone is not applied again as long as the configuration asks for the same.
-    fn hold(&mut self, plugin: &str) {
+    fn hold(&mut self, noted: &RevocableStep) {
         // The part of a plugin that has not come yet is not known: whatever it will be is held.
-        let part = self.assignment.parts.get(plugin);
-        let held = part.map(|part| self.fingerprints.of(part)).unwrap_or_default();
-        self.confirming.state.held.insert(plugin.to_owned(), held);
-        if self.applied.withdraw(plugin) {
+        let held = noted.part.clone().or_else(|| self.hash_of_part(&noted.plugin)).unwrap_or_default();
+        self.confirming.state.held.insert(noted.plugin.clone(), held);
+        if self.applied.withdraw(&noted.plugin) {
             self.store_applied();
         }
     }

@@ -55,6 +55,10 @@ pub struct RevocableStep {
     /// The step with the plugin's data.
     #[serde(deserialize_with = "super::stored::step")]
     pub step: Step,
+    /// Keyed hash of the plugin's part of the configuration that it was carried out for, which is what is held when it is undone:
+    /// the files may say something else by then. None where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// The data was left out when it was stored, so only the daemon that carried the step out can take it back.
     #[serde(default)]
     pub data_withheld: bool,
@@ -132,7 +136,9 @@ impl Confirmation {
     /// cut the machine off. Whether there is anything, which is to be [stored](Self::store) then.
     pub fn hold_whatever_is_configured(&mut self) -> bool {
         self.held.values_mut().for_each(String::clear);
-        !self.held.is_empty()
+        let steps = self.pending.iter_mut().flat_map(|pending| &mut pending.steps);
+        let forgotten = steps.filter_map(|noted| noted.part.take()).count();
+        !self.held.is_empty() || forgotten > 0
     }
 
     /// Stores what memory has; nothing to say is no file.
@@ -174,7 +180,13 @@ mod tests {
             key: "test.x".to_owned(),
             data: json!({ "key": "hunter2" }),
         };
-        RevocableStep { plugin: "x".to_owned(), plan: Digest("00".to_owned()), step, data_withheld: false }
+        RevocableStep {
+            plugin: "x".to_owned(),
+            plan: Digest("00".to_owned()),
+            step,
+            part: Some("hash".to_owned()),
+            data_withheld: false,
+        }
     }
 
     #[test]

@@ -86,6 +86,7 @@ fn a_change_to_be_confirmed_is_undone_in_whole_after_a_kill_at_any_moment_of_it(
     bench.install("b", &script(&["a"]));
     want(&bench, "0");
     bench.start().stop();
+    let (stalls, stalled) = (bench.path("undo-stalls"), bench.path("undo-has-stalled"));
     let mut random = Random::new(0);
     let (mut waited, points) = (0, if soak() { 200 } else { 20 });
     for point in 1..=points {
@@ -93,12 +94,27 @@ fn a_change_to_be_confirmed_is_undone_in_whole_after_a_kill_at_any_moment_of_it(
         assert_eq!(texts(&bench), all(point - 1), "point {point}");
         let daemon = bench.start();
         want(&bench, &point.to_string());
+        if point % 4 == 0 {
+            std::fs::write(&stalls, "").unwrap();
+        }
         // Nobody waits for the answer. The time that it has counts from the end of the steps.
         let request = Apply { confirm_within_ms: Some(1), ..Apply::default() };
         let request = Request { id: Id::Number(1), method: Apply::METHOD.to_owned(), params: json!(request) };
         daemon.connect().write_all(&Message::Request(request).to_line()).unwrap();
-        std::thread::sleep(Duration::from_millis(random.next_u64() % 120));
+        match point % 4 {
+            // In the middle of the undoing.
+            0 => daemon.wait_for("the undoing", |_| stalled.exists()),
+            // Behind the first note.
+            1 | 2 => daemon.wait_for("the record", |_| bench.path("state/confirmation.json").exists()),
+            _ => (),
+        }
+        if point % 4 != 0 {
+            std::thread::sleep(Duration::from_millis(random.next_u64() % 60));
+        }
         daemon.kill();
+        for file in [&stalls, &stalled] {
+            drop(std::fs::remove_file(file));
+        }
         let record = bench.text("state/confirmation.json").unwrap_or_default();
         waited += usize::from(record.contains("\"by_unix_ms\""));
 
@@ -107,14 +123,15 @@ fn a_change_to_be_confirmed_is_undone_in_whole_after_a_kill_at_any_moment_of_it(
         let is_begun = !record.is_empty();
         let (found, told) = (texts(&bench), daemon.problems());
         assert_eq!(found, all(if is_begun { point - 1 } else { point }), "point {point}: {record}\n{}", daemon.log());
-        let is_held = told.iter().any(|problem| problem.contains("its last change was undone, and is not applied again"));
+        let is_held =
+            told.iter().any(|problem| problem.contains("its last change was undone, and is not applied again"));
         assert_eq!(is_held, is_begun, "point {point}: {told:?}");
         assert!(daemon.apply().is_success());
         assert_eq!((texts(&bench), daemon.problems()), (all(point), Vec::new()), "point {point}");
         daemon.stop();
         assert_eq!((bench.open_steps(), bench.text("state/confirmation.json")), (Vec::new(), None), "point {point}");
     }
-    assert!(waited > 0, "no kill hit a change that waited, so nothing was tried");
+    assert!(waited >= points / 4, "those in the middle of an undoing at least: {waited}");
 }
 
 /// The plugin of a killed daemon was still in its step when the next daemon looked at the machine; what it wrote

@@ -5,7 +5,7 @@ mod common;
 use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use common::{Bench, Daemon};
 use serde_json::json;
-use sysconfig_protocol::admin::{Confirm, Failure, Health, PluginState, StepResult, UndoChange};
+use sysconfig_protocol::admin::{Confirm, Failure, Health, PluginRestart, PluginState, StepResult, UndoChange};
 use sysconfig_protocol::envelope::code;
 
 /// Whoever was cut off cannot ask for another try, and is not to be told that all is as it was.
@@ -131,6 +131,37 @@ fn a_plan_does_not_hold_up_the_undoing() {
     assert!(plan.plugins.iter().all(|part| part.error.is_none()), "{plan:?}");
     let problems = daemon.problems().join("\n");
     assert!(!problems.contains("undone first"), "{problems}");
+    daemon.stop();
+}
+
+/// It was applied as soon as its plugin came back, and nobody would have been asked for a confirmation of that.
+#[test]
+fn what_a_change_had_not_come_to_is_not_applied_when_it_was_undone() {
+    let bench = Bench::new();
+    let lethal = bench.path("lethal");
+    bench.install("a", &json!({ "undo": true }));
+    bench.install("b", &json!({ "undo": true, "after": ["a"], "die_at_start_while": lethal }));
+    bench.install("c", &json!({ "undo": true, "after": ["b"] }));
+    let rest = bench.wants("c", "same");
+    let want = |text: &str| bench.configure(&format!("{}{}{rest}", bench.wants("a", text), bench.wants("b", text)));
+    want("old");
+    let daemon = bench.start();
+    std::fs::write(&lethal, "").unwrap();
+    let pid = i32::try_from(daemon.plugin("b").pid.unwrap()).unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
+    daemon.wait_for_plugin("b", "its end", |plugin| plugin.state == PluginState::Quarantined);
+    want("new");
+    let report = apply_within(&daemon, LONG_MS);
+    assert!(!report.is_success() && report.confirm_by_unix_ms.is_some(), "{report:?}");
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    std::fs::remove_file(&lethal).unwrap();
+    daemon.request(&PluginRestart { name: "b".to_owned() }).unwrap();
+    let problems = daemon.problems().join("\n");
+    assert_eq!(texts(&bench), both("old"), "{problems}");
+    assert!(problems.contains("plugin b: its last change was undone, and is not applied again"), "{problems}");
+    assert!(!problems.contains("plugin c"), "it was not changed: {problems}");
+    assert!(daemon.apply().is_success());
+    assert_eq!((texts(&bench), daemon.problems()), (both("new"), Vec::new()));
     daemon.stop();
 }
 

@@ -147,8 +147,9 @@ impl Engine {
         cycle: impl FnOnce(&mut Self) -> ApplyReport,
     ) -> ApplyReport {
         let by_unix_ms = clock::unix_ms().saturating_add(within_ms);
-        self.confirming.state.pending =
-            Some(Pending { by_unix_ms, within_ms, is_being_undone: false, steps: Vec::new() });
+        let parts = self.assignment.parts.iter().map(|(plugin, part)| (plugin.clone(), self.fingerprints.of(part)));
+        let (parts, steps) = (parts.collect(), Vec::new());
+        self.confirming.state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
         self.confirming.is_applying = true;
         let mut report = cycle(self);
         self.confirming.is_applying = false;
@@ -212,10 +213,9 @@ impl Engine {
         if step.changes.iter().any(|change| change.sensitive) {
             self.log.warn(&subject(plugin), format!("{ONLY_THIS_DAEMON}: {}", step.summary));
         }
-        let part = self.hash_of_part(plugin);
         let (plugin, plan, step) = (plugin.to_owned(), plan.clone(), step.clone());
         if let Some(pending) = &mut self.confirming.state.pending {
-            pending.steps.push(RevocableStep { plugin, plan, step, part, data_withheld: false });
+            pending.steps.push(RevocableStep { plugin, plan, step, data_withheld: false });
         }
         self.write_confirmation().map_err(|error| {
             let failure = state_failure(&error);

@@ -17,11 +17,6 @@ impl Engine {
         self.confirming.state.is_lost || held.is_some_and(|held| held.is_empty() || self.fingerprints.of(part) == *held)
     }
 
-    /// The keyed hash of a plugin's part of the configuration in force.
-    pub(super) fn hash_of_part(&self, plugin: &str) -> Option<String> {
-        self.assignment.parts.get(plugin).map(|part| self.fingerprints.of(part))
-    }
-
     /// Whether a plugin's part must not be applied without a request: it was undone, or a new build has planned steps
     /// where new builds only plan.
     pub(super) fn awaits_request(&self, plugin: &str) -> bool {

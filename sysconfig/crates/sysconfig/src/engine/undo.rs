@@ -92,7 +92,7 @@ impl Engine {
             if self.stop.is_requested() {
                 return self.interrupted(report);
             }
-            self.hold(&noted);
+            self.hold(&noted.plugin);
             let undone = self.undo_step(&noted);
             if !is_undone(&undone) && self.stop.is_requested() {
                 // It had less time than it is due, so the next daemon tries it again.
@@ -108,6 +108,7 @@ impl Engine {
             self.store_confirmation();
             report.steps.push(UndoneStep { plugin: noted.plugin, undone });
         }
+        self.hold_what_was_not_begun();
         self.confirming.state.pending = None;
         self.confirming.deadline = None;
         self.confirming.retry = Retry::default();
@@ -231,12 +232,26 @@ impl Engine {
     }
 
     /// What is undone is not applied again as long as the configuration asks for the same.
-    fn hold(&mut self, noted: &RevocableStep) {
+    fn hold(&mut self, plugin: &str) {
+        let parts = self.confirming.state.pending.as_ref().map(|pending| &pending.parts);
+        let of_change = parts.and_then(|parts| parts.get(plugin).cloned());
         // The part of a plugin that has not come yet is not known: whatever it will be is held.
-        let held = noted.part.clone().or_else(|| self.hash_of_part(&noted.plugin)).unwrap_or_default();
-        self.confirming.state.held.insert(noted.plugin.clone(), held);
-        if self.applied.withdraw(&noted.plugin) {
+        let part = || self.assignment.parts.get(plugin).map(|part| self.fingerprints.of(part));
+        let held = of_change.or_else(part).unwrap_or_default();
+        self.confirming.state.held.insert(plugin.to_owned(), held);
+        if self.applied.withdraw(plugin) {
             self.store_applied();
+        }
+    }
+
+    /// Nor are the parts that the change had not come to, because its daemon ended or their plugins were down: they were to be
+    /// in force only if somebody confirmed that.
+    fn hold_what_was_not_begun(&mut self) {
+        let Some(pending) = &self.confirming.state.pending else { return };
+        for (plugin, hash) in &pending.parts {
+            if self.applied.get(plugin).is_none_or(|applied| applied.config != *hash) {
+                self.confirming.state.held.insert(plugin.clone(), hash.clone());
+            }
         }
     }
 

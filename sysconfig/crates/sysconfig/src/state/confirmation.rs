@@ -41,6 +41,10 @@ pub struct Pending {
     /// Its undoing has begun: it is too late to confirm it, and whoever is interrupted goes on with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_being_undone: bool,
+    /// Keyed hashes of the parts of the configuration that it was to put in force, by plugin: these are held when it is undone,
+    /// also those that it had not come to. The files may say something else by then.
+    #[serde(default)]
+    pub parts: BTreeMap<String, String>,
     /// Its steps in the order in which they were carried out.
     pub steps: Vec<RevocableStep>,
 }
@@ -55,10 +59,6 @@ pub struct RevocableStep {
     /// The step with the plugin's data.
     #[serde(deserialize_with = "super::stored::step")]
     pub step: Step,
-    /// Keyed hash of the plugin's part of the configuration that it was carried out for, which is what is held when it is undone:
-    /// the files may say something else by then. None where that is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<String>,
     /// The data was left out when it was stored, so only the daemon that carried the step out can take it back.
     #[serde(default)]
     pub data_withheld: bool,
@@ -136,9 +136,9 @@ impl Confirmation {
     /// cut the machine off. Whether there is anything, which is to be [stored](Self::store) then.
     pub fn hold_whatever_is_configured(&mut self) -> bool {
         self.held.values_mut().for_each(String::clear);
-        let steps = self.pending.iter_mut().flat_map(|pending| &mut pending.steps);
-        let forgotten = steps.filter_map(|noted| noted.part.take()).count();
-        !self.held.is_empty() || forgotten > 0
+        let parts = self.pending.iter_mut().flat_map(|pending| pending.parts.values_mut());
+        let known = parts.filter(|hash| !hash.is_empty()).map(String::clear).count();
+        !self.held.is_empty() || known > 0
     }
 
     /// Stores what memory has; nothing to say is no file.
@@ -180,13 +180,7 @@ mod tests {
             key: "test.x".to_owned(),
             data: json!({ "key": "hunter2" }),
         };
-        RevocableStep {
-            plugin: "x".to_owned(),
-            plan: Digest("00".to_owned()),
-            step,
-            part: Some("hash".to_owned()),
-            data_withheld: false,
-        }
+        RevocableStep { plugin: "x".to_owned(), plan: Digest("00".to_owned()), step, data_withheld: false }
     }
 
     #[test]
@@ -194,7 +188,14 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (mut state, _) = Confirmation::load(directory.path()).unwrap();
         assert!(state.pending.is_none());
-        state.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, steps: vec![step(false)] });
+        let parts = BTreeMap::from([("x".to_owned(), "hash".to_owned())]);
+        state.pending = Some(Pending {
+            by_unix_ms: 7,
+            within_ms: 5,
+            is_being_undone: false,
+            parts: parts.clone(),
+            steps: vec![step(false)],
+        });
         state.held.insert("x".to_owned(), "hash".to_owned());
         state.left = vec![LeftStep { noted: step(true), error: "busy".to_owned(), help: None }];
         state.store().unwrap();
@@ -207,7 +208,8 @@ mod tests {
         );
         state.left.clear();
 
-        state.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, steps: vec![step(true)] });
+        state.pending =
+            Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, parts, steps: vec![step(true)] });
         state.store().unwrap();
         let text = std::fs::read_to_string(directory.path().join("confirmation.json")).unwrap();
         assert!(!text.contains("hunter2"), "{text}");

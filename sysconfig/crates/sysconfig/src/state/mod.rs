@@ -257,11 +257,12 @@ mod tests {
         journal.undo_intent("x", "digest", &step()).unwrap();
         let (mut confirmation, _) = Confirmation::load(directory).unwrap();
         let (plugin, plan) = ("x".to_owned(), Digest("00".to_owned()));
-        let steps = vec![RevocableStep { plugin, plan, step: step(), part: None, data_withheld: false }];
-        confirmation.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, steps });
+        let steps = vec![RevocableStep { plugin, plan, step: step(), data_withheld: false }];
+        confirmation.pending =
+            Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, parts: [].into(), steps });
         confirmation.held.insert("y".to_owned(), "hash".to_owned());
         let (plugin, plan) = ("y".to_owned(), Digest("00".to_owned()));
-        let noted = RevocableStep { plugin, plan, step: step(), part: None, data_withheld: false };
+        let noted = RevocableStep { plugin, plan, step: step(), data_withheld: false };
         confirmation.left = vec![LeftStep { noted, error: "busy".to_owned(), help: None }];
         confirmation.store().unwrap();
     }

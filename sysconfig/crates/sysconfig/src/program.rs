@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sysconfig_protocol::admin::{Activity, Problem};
 use sysconfig_protocol::{ProtocolRange, Severity};
 
-use crate::admin::{self, Desk, Lookout};
+use crate::admin::{self, AdminError, Desk, Lookout};
 use crate::board::Board;
 use crate::config::{self, ConfigErrors, Configuration, Contents, Fingerprint, Pending, Reading, Sources};
 use crate::engine::{Engine, EngineError, Event, Parts, Turns, reading_files};
@@ -88,7 +88,10 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
     let (board, stop) = (Board::new(), Stop::default());
     let socket = match listen(arguments, &log, &board, &stop, &sender) {
         Ok(socket) => socket,
-        Err(error) => return give_up(&log, error.as_ref(), None),
+        Err(error) => {
+            let help = error.downcast_ref().and_then(AdminError::help);
+            return give_up(&log, error.as_ref(), help);
+        }
     };
     let read = match early.or_else(|| first.wait(&log, &board, &stop)) {
         Some(Ok(read)) => read,

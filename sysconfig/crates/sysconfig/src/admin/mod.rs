@@ -52,6 +52,17 @@ pub struct AdminError {
     source: std::io::Error,
 }
 
+impl AdminError {
+    /// What to do about it.
+    pub fn help(&self) -> Option<&'static str> {
+        match self.source.kind() {
+            ErrorKind::IsADirectory | ErrorKind::PermissionDenied => Some("remove what is in its place"),
+            ErrorKind::InvalidInput => Some("name a directory with a shorter path with --run-dir"),
+            _ => None,
+        }
+    }
+}
+
 /// What requests are answered from.
 #[derive(Debug, Clone)]
 pub struct Desk {

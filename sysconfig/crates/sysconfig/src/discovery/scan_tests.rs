@@ -216,6 +216,15 @@ fn any_owner_is_a_setting_and_anybody_who_can_write_is_not() {
         std::os::unix::fs::chown(group, None, Some(1000)).unwrap();
         std::os::unix::fs::chown(foreign, Some(1000), Some(1000)).unwrap();
     }
+    let help = |finding: Finding| match finding {
+        Finding::Refused { name, help: Some(help), .. } => Some((name, help)),
+        _ => None,
+    };
+    let looked = bench.scanner.poll().into_iter().chain(bench.scanner.poll());
+    let helps: std::collections::BTreeMap<_, _> = looked.filter_map(help).collect();
+    let is_advised = |name: &str| helps[name].contains("or set allow-untrusted-owner");
+    assert!(is_advised("group") && !is_advised("open"), "nothing but chmod helps there: {helps:?}");
+    bench.scanner.forget_findings();
     let found = bench.settle();
     let refused = |name: &str| found.iter().any(|found| found.starts_with(&format!("{name}: not trusted: ")));
     assert!(refused("group") && refused("open") && refused("foreign") == is_root, "{found:?}");

@@ -105,7 +105,10 @@ impl InstanceError {
             Self::Overtaken { .. } => Some("start it again: it reads anew what is there"),
             Self::OneDirectory { .. } => Some("name two with --run-dir and --state-dir"),
             Self::Directory { .. } => Some("run as root, or name other directories with --run-dir and --state-dir"),
-            Self::ForeignDirectory { .. } | Self::Lock { .. } => None,
+            Self::ForeignDirectory { .. } => Some(
+                "run as that user, have root give it away or remove it, or name another one with --run-dir or --state-dir",
+            ),
+            Self::Lock { .. } => None,
         }
     }
 }

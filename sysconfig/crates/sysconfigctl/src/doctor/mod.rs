@@ -83,7 +83,7 @@ impl Session<'_> {
         let mut checks = Vec::new();
         let config = configuration(&sources, &mut checks);
         checks.extend(system::service());
-        let running = self.running(&mut checks)?;
+        let running = self.running(&mut checks);
         let mut search = search(running.as_ref().map(|(_, plugins)| plugins), config.as_ref());
         checks.extend(machine::look());
         let was_empty = search.path.is_empty();
@@ -101,7 +101,7 @@ impl Session<'_> {
     }
 
     /// What the daemon says, when it can be reached.
-    fn running(&self, checks: &mut Vec<Check>) -> Result<Option<(StatusReport, PluginsReport)>, Failure> {
+    fn running(&self, checks: &mut Vec<Check>) -> Option<(StatusReport, PluginsReport)> {
         let asked = self.ask(&Status {}, SHORT).and_then(|status| Ok((status, self.ask(&AskPlugins {}, SHORT)?)));
         match asked {
             Ok((status, plugins)) => {
@@ -112,13 +112,18 @@ impl Session<'_> {
                     false => Check::new("daemon", Verdict::Odd, format!("{found}; sysconfigctl is version {own}"))
                         .help("build both from the same source"),
                 });
-                Ok(Some((status, plugins)))
+                Some((status, plugins))
             }
-            Err(error @ ClientError::NotOurs { .. }) => Err(error.into()),
+            // What else is to be looked at is all the more worth knowing.
+            Err(error @ ClientError::NotOurs { .. }) => {
+                let help = "if it is one of another version, build both from the same source; else see what listens there";
+                checks.push(Check::wrong("daemon", error.to_string()).help(help));
+                None
+            }
             Err(error) => {
                 let causes: Vec<_> = std::iter::once(error.to_string()).chain(error.causes()).collect();
                 checks.push(Check::wrong("daemon", causes.join(": ")).maybe_help(error.help()));
-                Ok(None)
+                None
             }
         }
     }

@@ -201,6 +201,19 @@ fn silence_nonsense_and_a_closed_connection_are_told_apart() {
     assert!(ran.err.contains("not a daemon's"), "{}", ran.err);
 }
 
+/// Whatever answered, it ended there.
+#[test]
+fn doctor_looks_at_everything_also_where_something_else_listens() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("main.toml");
+    std::fs::write(&config, format!("[plugins]\npath = {:?}\n", directory.path())).unwrap();
+    let daemon = Daemon::saying(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    let ran = sysconfigctl(&daemon.socket(), &["doctor", "--config", config.to_str().unwrap(), "--config-dir", "/nowhere"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let said = "WRONG  daemon: the answer to status is not a daemon's";
+    assert!(ran.out.contains(said) && ran.out.contains("plugins: none was found"), "{}", ran.out);
+}
+
 #[test]
 fn wrong_usage_is_status_2_and_help_is_not() {
     let socket = std::path::Path::new("unused");

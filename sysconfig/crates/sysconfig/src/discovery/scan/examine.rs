@@ -1,7 +1,7 @@
 //! Whether a file can be taken: read, hashed, judged, and copied to where nobody else writes.
 
 use std::fs::{File, Metadata};
-use std::io::{Read, Seek};
+use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -66,8 +66,8 @@ impl Scanner {
         if identity.is_some_and(|identity| !identity.is_file()) {
             return Err(Unusable::refused("not a regular file".to_owned()));
         }
-        let file = open(path).map_err(|error| Unusable::refused(format!("cannot be opened: {error}")))?;
-        let metadata = file.metadata().map_err(|error| Unusable::refused(format!("cannot be looked at: {error}")))?;
+        let file = open(path).map_err(|error| Unusable::unopened(&error))?;
+        let metadata = file.metadata().map_err(|error| Unusable::not_yet(format!("cannot be looked at: {error}")))?;
         if identity != Some(&Identity::of(&metadata)) {
             return Err(Unusable::Changed);
         }
@@ -126,11 +126,14 @@ impl Scanner {
             return Err(Unusable::refused(format!("larger than {MAX_FILE_BYTES} bytes")));
         }
         let directory = path.parent().unwrap_or(Path::new("/"));
+        let fault_for = |owners| {
+            trust::fault_of_file(path, metadata, owners).or_else(|| trust::fault_of_directory(directory, owners))
+        };
         let owners = if self.search.allow_untrusted_owner { Owners::Any } else { Owners::Trusted };
-        let fault = trust::fault_of_file(path, metadata, owners);
-        let Some(fault) = fault.or_else(|| trust::fault_of_directory(directory, owners)) else { return Ok(()) };
+        let Some(fault) = fault_for(owners) else { return Ok(()) };
+        let would_do = owners == Owners::Trusted && fault_for(Owners::Any).is_none();
         let otherwise = ", or set allow-untrusted-owner in [plugins] on a development machine";
-        let help = format!("{}{}", fault.help, if owners == Owners::Trusted { otherwise } else { "" });
+        let help = format!("{}{}", fault.help, if would_do { otherwise } else { "" });
         // Mending a directory on the way changes nothing about the file, so that has to be looked at again.
         let is_tried_again = fault.path != path;
         Err(Unusable::Refused { message: format!("not trusted: {}", fault.message), help: Some(help), is_tried_again })
@@ -153,6 +156,15 @@ impl Unusable {
         Self::Refused { message, help: None, is_tried_again: false }
     }
 
+    /// A file that is not there or not ours to read changes before it can be opened; other reasons may pass by themselves.
+    fn unopened(error: &std::io::Error) -> Self {
+        let message = format!("cannot be opened: {error}");
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::PermissionDenied => Self::refused(message),
+            _ => Self::not_yet(message),
+        }
+    }
+
     fn advised(message: String, help: String) -> Self {
         Self::Refused { message, help: Some(help), is_tried_again: false }
     }
@@ -173,4 +185,23 @@ fn open(path: &Path) -> std::io::Result<File> {
 
 fn milliseconds(seconds: i64, nanoseconds: i64) -> u64 {
     u64::try_from(seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A daemon that was out of descriptors for a moment never looked at the plugin again.
+    #[test]
+    fn a_file_that_could_not_be_opened_for_reasons_of_this_machine_is_tried_again() {
+        for (errno, expected) in [
+            (rustix::io::Errno::MFILE, true),
+            (rustix::io::Errno::IO, true),
+            (rustix::io::Errno::NOENT, false),
+            (rustix::io::Errno::ACCESS, false),
+        ] {
+            let refused = Unusable::unopened(&errno.into());
+            assert!(matches!(refused, Unusable::Refused { is_tried_again, .. } if is_tried_again == expected), "{errno}");
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod start;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ pub struct Looked {
 #[derive(Debug)]
 pub struct Plugins {
     looked: Vec<Looked>,
+    missing: BTreeMap<PathBuf, String>,
     settings: Deadlines,
     // Holds the scanner's copies, which nobody runs.
     _scratch: tempfile::TempDir,
@@ -78,6 +80,11 @@ impl Plugins {
     /// The plugins that were found, in the order of their names.
     pub fn found(&self) -> &[Looked] {
         &self.looked
+    }
+
+    /// Which directories cannot be looked at, by what the system says.
+    pub fn missing(&self) -> &BTreeMap<PathBuf, String> {
+        &self.missing
     }
 
     /// What is wrong with a configuration: keys without an owner, and what the owners say.

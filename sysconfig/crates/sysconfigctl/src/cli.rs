@@ -58,7 +58,7 @@ pub enum Command {
         #[arg(long)]
         allow_destructive: bool,
         /// Apply only if the plan still has this digest, as `plan` shows it, or begins with these 8 digits or more
-        #[arg(long, value_name = "DIGEST")]
+        #[arg(long, value_name = "DIGEST", value_parser = digest)]
         plan: Option<String>,
         /// Undo the change unless `sysconfigctl confirm` comes within this time, e.g. 60s or 5m
         ///
@@ -204,6 +204,11 @@ pub enum PluginCommand {
 
 fn level(text: &str) -> Result<Level, String> {
     serde_json::from_value(text.into()).map_err(|_| "levels are error, warn, info, debug and trace".to_owned())
+}
+
+fn digest(text: &str) -> Result<String, String> {
+    let is_one = (8..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    is_one.then(|| text.to_owned()).ok_or_else(|| "write what `sysconfigctl plan` shows, or 8 digits of it or more".to_owned())
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -77,8 +77,6 @@ where
             let _ = writeln!(err, "sysconfigctl: {}", render::clean(&text));
             Exit::Failed
         }
-        // A reader that has seen enough, such as `head`, is no failure of ours.
-        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
         Failure::Output(error) => {
             let _ = writeln!(err, "sysconfigctl: cannot write the answer: {error}");
             Exit::Failed
@@ -99,8 +97,13 @@ fn explain_usage(error: &clap::Error, json: bool, out: &mut dyn Write, err: &mut
         let _ = write!(err, "{}", error.render());
         return Exit::Usage;
     }
-    let _ = write!(out, "{}", error.render());
-    Exit::Success
+    match write!(out, "{}", error.render()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(err, "sysconfigctl: cannot write the help: {error}");
+            Exit::Failed
+        }
+        _ => Exit::Success,
+    }
 }
 
 /// What kept a command from its end.
@@ -146,11 +149,13 @@ pub(crate) struct Session<'a> {
     arguments: Arguments,
     out: &'a mut dyn Write,
     pub(crate) is_terminal: bool,
+    /// Whoever reads the output has seen enough, as `head` has.
+    pub(crate) is_unread: bool,
 }
 
 impl<'a> Session<'a> {
     fn new(arguments: Arguments, out: &'a mut dyn Write, is_terminal: bool) -> Self {
-        Self { arguments, out, is_terminal }
+        Self { arguments, out, is_terminal, is_unread: false }
     }
 
     fn run(mut self) -> Result<Exit, Failure> {
@@ -261,9 +266,12 @@ impl<'a> Session<'a> {
         self.write(text.as_bytes())
     }
 
+    /// Writes what somebody may read. That nobody does changes nothing about what came of the command.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.out.write_all(bytes)?;
-        self.out.flush()?;
+        match self.out.write_all(bytes).and_then(|()| self.out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.is_unread = true,
+            result => result?,
+        }
         Ok(())
     }
 }

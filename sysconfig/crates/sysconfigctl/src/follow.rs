@@ -90,6 +90,9 @@ impl Session<'_> {
             for entry in C::entries(&answer) {
                 self.answer_line(entry, C::line(entry))?;
             }
+            if self.is_unread {
+                return Ok(Exit::Success);
+            }
             std::thread::sleep(PAUSE);
             let last = C::last(&answer);
             answer = self.ask(&request.after(last), SHORT)?;

@@ -1,6 +1,5 @@
 //! `completions` and `man`: made from the command line's own description, so that they cannot say something else.
 
-use std::io;
 use std::path::Path;
 
 use clap::CommandFactory;
@@ -29,7 +28,7 @@ impl Session<'_> {
             }
             Some(directory) => clap_mangen::generate_to(Arguments::command(), directory).map_err(|error| {
                 let path = directory.display();
-                Failure::Output(io::Error::new(error.kind(), format!("cannot write manual pages to {path}: {error}")))
+                Failure::said(format!("cannot write manual pages to {path}: {error}; name a directory that is there"))
             })?,
         }
         Ok(Exit::Success)

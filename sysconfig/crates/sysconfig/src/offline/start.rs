@@ -1,5 +1,6 @@
 //! Starting plugins from their files, all at the same time.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -52,14 +53,15 @@ impl PluginFiles {
         drop(log.configure(&logging));
         let input = std::fs::File::open("/dev/null").map_err(OfflineError::Temporary)?;
         let launcher = Launcher::new(log, input, Stop::default(), settings.stop, |_| ());
-        let (mut looked, mut candidates) = (Vec::new(), Vec::new());
+        let (mut looked, mut candidates, mut missing) = (Vec::new(), Vec::new(), BTreeMap::new());
         for finding in self.findings {
             match finding {
                 Finding::Candidate(candidate) => candidates.push(candidate),
                 Finding::Refused { name, path, message, help, .. } => {
                     looked.push(Looked { name, path, description: Err(Failure { message, help }), process: None });
                 }
-                Finding::Vanished { .. } | Finding::Missing(_) | Finding::Late(_) | Finding::ConfigChanged { .. } => (),
+                Finding::Missing(now) => missing = now,
+                Finding::Vanished { .. } | Finding::Late(_) | Finding::ConfigChanged { .. } => (),
             }
         }
         let patience = settings.start + TO_EXECUTE;
@@ -69,7 +71,7 @@ impl PluginFiles {
         let greeted = greeted.into_iter().zip(&candidates);
         looked.extend(greeted.map(|(greeted, candidate)| greeted.unwrap_or_else(|| not_started(candidate, patience))));
         looked.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(Plugins { looked, settings: settings.clone(), _scratch: self.scratch })
+        Ok(Plugins { looked, missing, settings: settings.clone(), _scratch: self.scratch })
     }
 }
 

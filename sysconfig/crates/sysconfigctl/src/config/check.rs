@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use sysconfig::config::{self, ConfigErrors, Configuration, Reading, Sources};
-use sysconfig::offline::{Plugins, Target};
+use sysconfig::offline::Target;
 use sysconfig_protocol::admin::Problem;
 
-use super::{alone, search_of, trusting};
+use super::{alone, search_of, start, trusting};
 use crate::command::Failure;
 use crate::render::{has_errors, push_problems};
 
@@ -87,7 +87,7 @@ fn ask_plugins(
         [] => return Ok((None, Vec::new())),
         directories => (trusting(directories), config.settings.plugins.deadlines.clone()),
     };
-    let mut plugins = Plugins::start(search, &deadlines).map_err(Failure::of)?;
+    let mut plugins = start(search, &deadlines, directories)?;
     let usable = plugins.found().iter().filter(|looked| looked.description.is_ok());
     let names: Vec<_> = usable.map(|looked| looked.name.clone()).collect();
     // On a host without the guest's plugins, every key would lack its owner; that would be no news.

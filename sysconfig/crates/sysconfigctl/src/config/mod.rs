@@ -60,12 +60,24 @@ fn schema(sources: &Sources, directories: &[PathBuf]) -> Result<Value, Failure> 
         },
         directories => (trusting(directories), Deadlines::default()),
     };
-    let plugins = Plugins::start(search, &deadlines).map_err(Failure::of)?;
+    let plugins = start(search, &deadlines, directories)?;
     if let Some(unusable) = plugins.found().iter().find(|looked| looked.description.is_err()) {
         let reason = unusable.description.as_ref().err().map(|failure| failure.message.clone()).unwrap_or_default();
         return Err(Failure::said(format!("{}: {reason}", unusable.path.display())));
     }
     Ok(plugins.schema())
+}
+
+/// Starts the plugins of a path. A directory that somebody named, and that is not there, is no configuration's fault.
+fn start(search: Search, deadlines: &Deadlines, named: &[PathBuf]) -> Result<Plugins, Failure> {
+    let plugins = Plugins::start(search, deadlines).map_err(Failure::of)?;
+    match plugins.missing().iter().next().filter(|_| !named.is_empty()) {
+        None => Ok(plugins),
+        Some((directory, reason)) => {
+            let directory = directory.display();
+            Err(Failure::said(format!("cannot look for plugins in {directory}: {reason}; name another one with --plugins")))
+        }
+    }
 }
 
 /// Directories that somebody names on the command line are trusted: they say that their plugins shall run.

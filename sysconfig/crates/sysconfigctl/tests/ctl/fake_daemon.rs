@@ -1,6 +1,8 @@
 //! The whole program against a fake daemon that speaks the real wire.
 
-use crate::support::{Daemon, Ran, apply_report, busy_status, plan_report, plugins_report, sysconfigctl, undo_report};
+use crate::support::{
+    Daemon, Ran, apply_report, busy_status, plan_report, plugins_report, sysconfigctl, to_writer, undo_report,
+};
 use serde_json::{Value, json};
 use sysconfig_protocol::admin::{Apply, Place, Problem, ReloadReport};
 use sysconfig_protocol::envelope::code;
@@ -24,10 +26,10 @@ fn each_command_is_its_request() {
     assert_eq!((ran.code, ran.out.as_str()), (0, "sysconfig 0.1.0 answers, process 7\n"));
     assert_eq!(requests, [("ping".to_owned(), json!({}))]);
 
-    let arguments = ["apply", "--dry-run", "--allow-destructive", "--plan", "00ff"];
+    let arguments = ["apply", "--dry-run", "--allow-destructive", "--plan", "00ff00ff"];
     let (_, requests) = with_answer(value(apply_report()), &arguments);
     let asked: Apply = serde_json::from_value(requests[0].1.clone()).unwrap();
-    let plan = Some(Digest("00ff".to_owned()));
+    let plan = Some(Digest("00ff00ff".to_owned()));
     let wanted = Apply { dry_run: true, allow_destructive: true, plan, confirm_within_ms: None };
     assert_eq!(asked, wanted);
 
@@ -214,6 +216,30 @@ fn doctor_looks_at_everything_also_where_something_else_listens() {
     assert!(ran.out.contains(said) && ran.out.contains("plugins: none was found"), "{}", ran.out);
 }
 
+/// `sysconfigctl apply | head` said that all was well, whatever came of it.
+#[test]
+fn a_reader_that_has_seen_enough_changes_nothing_about_the_exit_status() {
+    for (answer, arguments, code) in [
+        (value(apply_report()), &["apply"][..], 1),
+        (value(busy_status()), &["status"], 4),
+        (value(busy_status()), &["status", "--json"], 4),
+        (Ok(json!({ "version": "0.1.0", "pid": 7 })), &["ping"], 0),
+        (Ok(json!({ "events": [], "last": 0 })), &["events", "--help"], 0),
+        (Ok(json!({ "lines": [{
+            "number": 1, "at_unix_ms": 0, "level": "info", "subject": "sysconfig", "message": "m",
+        }], "last": 1 })), &["logs", "--follow"], 0),
+    ] {
+        let daemon = Daemon::start(answer);
+        let err = to_writer(&daemon.socket(), arguments, std::io::ErrorKind::BrokenPipe);
+        assert_eq!(err, (code, String::new()), "{arguments:?}");
+    }
+    for arguments in [&["ping"][..], &["--help"]] {
+        let daemon = Daemon::start(Ok(json!({ "version": "0.1.0", "pid": 7 })));
+        let (code, err) = to_writer(&daemon.socket(), arguments, std::io::ErrorKind::StorageFull);
+        assert!(code == 1 && err.contains("cannot write the "), "{arguments:?}: {err}");
+    }
+}
+
 #[test]
 fn wrong_usage_is_status_2_and_help_is_not() {
     let socket = std::path::Path::new("unused");
@@ -222,6 +248,8 @@ fn wrong_usage_is_status_2_and_help_is_not() {
         &["plugin"],
         &["apply", "now"],
         &["apply", "--confirm-within", "60"],
+        &["apply", "--plan", "00ff"],
+        &["apply", "--plan", "latest-one"],
         &["ping", "--timeout", "0"],
         &[],
     ] {

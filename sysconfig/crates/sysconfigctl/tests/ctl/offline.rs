@@ -38,6 +38,18 @@ impl Place {
     }
 }
 
+/// The configuration was faulty then, as nobody owned its keys, and the schema had none.
+#[test]
+fn a_named_directory_of_plugins_that_is_not_there_is_told() {
+    let place = Place::new("[motd]\ntext = \"hi\"\n");
+    for command in [&["config", "check", "@/main.toml", "--plugins", "@/none"][..], &["config", "schema", "--plugins", "@/none"]]
+    {
+        let ran = place.run(command);
+        let said = format!("cannot look for plugins in {}: No such file", place.path("none").display());
+        assert!(ran.code == 1 && ran.out.is_empty() && ran.err.contains(&said), "{}{}", ran.out, ran.err);
+    }
+}
+
 #[test]
 fn files_are_checked_by_the_plugins_of_a_directory() {
     let place = Place::new("[system]\nmotd = 7\nmtod = \"x\"\n");

@@ -34,6 +34,24 @@ pub(crate) fn sysconfigctl_at(socket: &Path, arguments: &[&str], is_terminal: bo
     Ran { code: exit.code(), out: text(out), err: text(err) }
 }
 
+/// Runs the program with a standard output that takes nothing; answers the exit status and what was said of it.
+pub(crate) fn to_writer(socket: &Path, arguments: &[&str], error: std::io::ErrorKind) -> (u8, String) {
+    struct Failing(std::io::ErrorKind);
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let fixed = ["sysconfigctl", "--socket", socket.to_str().unwrap()];
+    let mut err = Vec::new();
+    let streams = sysconfigctl::Streams { out: &mut Failing(error), err: &mut err, is_terminal: false };
+    let exit = sysconfigctl::run(fixed.iter().chain(arguments), streams);
+    (exit.code(), String::from_utf8(err).unwrap())
+}
+
 /// Listens on a socket in a directory of its own until it is dropped.
 pub(crate) struct Daemon {
     directory: TempDir,

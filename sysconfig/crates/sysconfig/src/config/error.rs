@@ -123,10 +123,16 @@ pub enum ConfigError {
 
 impl ConfigError {
     pub(super) fn unreadable(path: PathBuf, source: std::io::Error) -> Self {
-        let help = (source.kind() == std::io::ErrorKind::NotFound).then(|| match std::fs::read_link(&path) {
-            Ok(target) => format!("it is a link to {}, which is not there: mend or remove it", target.display()),
-            Err(_) => "create it, or name another one with --config".to_owned(),
-        });
+        use std::io::ErrorKind::{FileTooLarge, InvalidInput, NotFound, PermissionDenied};
+        let help = match source.kind() {
+            NotFound => Some(match std::fs::read_link(&path) {
+                Ok(target) => format!("it is a link to {}, which is not there: mend or remove it", target.display()),
+                Err(_) => "create it, or name another one with --config".to_owned(),
+            }),
+            PermissionDenied => Some("read it as root, or let this user read it".to_owned()),
+            InvalidInput | FileTooLarge => Some("move it away, and put a file of TOML in its place".to_owned()),
+            _ => None,
+        };
         Self::Unreadable { path, source, help }
     }
 

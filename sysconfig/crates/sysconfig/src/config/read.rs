@@ -271,6 +271,7 @@ mod tests {
             for reading in [Reading::STRICT, Reading::LENIENT] {
                 let report = render(&load(&sources, reading).unwrap_err());
                 assert!(report.contains("20.toml") && report.contains(said), "{report}");
+                assert!(report.contains("\n  help: "), "{report}");
             }
         }
     }

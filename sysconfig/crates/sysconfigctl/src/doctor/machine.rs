@@ -37,6 +37,7 @@ fn illumos(say: Say<'_>) -> Vec<Check> {
         say("/usr/sbin/dladm", &["show-phys", "-p", "-o", "link,state"]).map(|text| links(&text)),
         say("/usr/sbin/ipadm", &["show-addr", "-p", "-o", "addrobj,state,addr"]).map(|text| addresses(&text)),
         pools(say, "/usr/sbin/zpool"),
+        space(say, "/usr/sbin/zfs"),
         say("/usr/bin/svcs", &["-x"]).map(|text| attention(&text, "svc:/", "svcs -xv")),
     ]
     .into_iter()
@@ -55,6 +56,7 @@ fn linux(say: Say<'_>) -> Vec<Check> {
         memory,
         say("ip", &["-o", "addr", "show", "scope", "global"]).map(|text| linux_addresses(&text)),
         pools(say, "zpool"),
+        space(say, "zfs"),
         failed.map(|text| attention(&text, "", "systemctl status UNIT")),
     ]
     .into_iter()
@@ -166,6 +168,33 @@ fn pools(say: Say<'_>, program: &str) -> Option<Check> {
         "all pools are healthy" | "no pools available" => Check::fine("pools", text),
         _ => Check::wrong("pools", text).help("zpool status -v"),
     })
+}
+
+/// A pool with less room takes nothing any more: ZFS keeps the last of it for itself.
+const FULL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What the datasets of each pool use together, and what is left for them.
+fn space(say: Say<'_>, program: &str) -> Option<Check> {
+    let text = say(program, &["list", "-Hp", "-d", "0", "-o", "name,used,avail"])?;
+    let row = |line: &str| {
+        let mut fields = line.split('\t');
+        let (name, used, left): (_, u64, u64) =
+            (fields.next()?, fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        // A small pool is not a full one.
+        let is_full = left < FULL_BYTES && left < used / 20;
+        Some((format!("{name} {} used, {} free", mebibytes(used), mebibytes(left)), is_full))
+    };
+    let rows: Vec<(String, bool)> = text.lines().filter_map(row).collect();
+    let shown: Vec<&str> = rows.iter().map(|(shown, _)| shown.as_str()).collect();
+    match rows.iter().any(|(_, is_full)| *is_full) {
+        _ if rows.is_empty() => None,
+        true => Some(Check::wrong("room in pools", shown.join(", ")).help("zfs list -o space -t all shows what takes it")),
+        false => Some(Check::fine("room in pools", shown.join(", "))),
+    }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes / 1024 / 1024)
 }
 
 /// Services that need attention: the lines that begin with a name.

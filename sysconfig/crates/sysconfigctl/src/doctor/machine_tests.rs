@@ -19,6 +19,7 @@ fn illumos_with(others: &[(&str, &str)]) -> Vec<Check> {
             "lo0/v4:ok:127.0.0.1/8\nvioif0/dhcp:ok:10.0.2.15/24\nvioif0/v6:ok:fe80\\:\\:1/10",
         ),
         ("zpool status -x", "all pools are healthy"),
+        ("zfs list -Hp -d 0 -o name,used,avail", "rpool\t3221225472\t10737418240\ntank\t98304\t41943040"),
         ("svcs -x", ""),
     ];
     let say = |program: &str, arguments: &[&str]| {
@@ -35,10 +36,11 @@ fn illumos_with(others: &[(&str, &str)]) -> Vec<Check> {
 fn a_machine_where_all_is_well() {
     let checks = illumos_with(&[]);
     assert!(checks.iter().all(|check| check.verdict == Verdict::Fine), "{checks:#?}");
-    assert_eq!(checks.len(), 9);
+    assert_eq!(checks.len(), 10);
     let found = |what: &str| checks.iter().find(|check| check.what == what).unwrap().found.clone();
     assert_eq!(found("addresses"), "vioif0/dhcp 10.0.2.15/24, vioif0/v6 fe80::1/10");
     assert_eq!(found("memory"), "2048 Megabytes");
+    assert_eq!(found("room in pools"), "rpool 3072 MiB used, 10240 MiB free, tank 0 MiB used, 40 MiB free");
 }
 
 /// Each row of the troubleshooting list: what is said instead, the check that finds it, and words of what it says.
@@ -61,6 +63,13 @@ fn what_is_wrong_is_found_and_can_be_mended() {
             Verdict::Wrong,
             "not installed",
             "pkg install driver/storage/vio9p",
+        ),
+        (
+            &[("zfs list -Hp -d 0 -o name,used,avail", "rpool\t10737418240\t1048576")],
+            "room in pools",
+            Verdict::Wrong,
+            "1 MiB free",
+            "zfs list -o space",
         ),
         (&[("ls /dev/9p", "")], "device of the share", Verdict::Wrong, "/dev/9p is empty", "devfsadm"),
         (

@@ -77,6 +77,10 @@ where
             let _ = writeln!(err, "sysconfigctl: {}", render::clean(&text));
             Exit::Failed
         }
+        Failure::Output(error) if json => {
+            let _ = write_error(err, "cannot write the answer", None, &[error.to_string()], None, &[]);
+            Exit::Failed
+        }
         Failure::Output(error) => {
             let _ = writeln!(err, "sysconfigctl: cannot write the answer: {error}");
             Exit::Failed

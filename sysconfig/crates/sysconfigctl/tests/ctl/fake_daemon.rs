@@ -238,6 +238,10 @@ fn a_reader_that_has_seen_enough_changes_nothing_about_the_exit_status() {
         let (code, err) = to_writer(&daemon.socket(), arguments, std::io::ErrorKind::StorageFull);
         assert!(code == 1 && err.contains("cannot write the "), "{arguments:?}: {err}");
     }
+    let daemon = Daemon::start(Ok(json!({ "version": "0.1.0", "pid": 7 })));
+    let (code, err) = to_writer(&daemon.socket(), &["ping", "--json"], std::io::ErrorKind::StorageFull);
+    let error: Value = serde_json::from_str(&err).unwrap();
+    assert_eq!((code, &error["error"]["message"]), (1, &json!("cannot write the answer")));
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Record {
     pub(crate) rows: BTreeSet<String>,
     /// What those rows mount; while one is changed, before and afterwards. Early versions have not written it down.
     pub(crate) row_of: BTreeMap<String, Vec<Mounted>>,
+    /// Datasets that are being mounted, and so may not be shared yet: whoever looks cannot tell.
+    pub(crate) unshared: BTreeSet<String>,
     /// Whether a dataset was ever made or taken over.
     pub(crate) datasets: bool,
     /// Whether what the disk has cannot be read.

@@ -2,6 +2,7 @@
 
 use super::{busy_error, remember};
 use crate::properties::{AT_CREATION_ONLY, OWNER_NAME, SET_BY_US, is_so, list};
+use crate::record::Record;
 use crate::storage_error;
 use std::collections::BTreeMap;
 use sysconfig_platform::Host;
@@ -274,10 +275,21 @@ pub(super) fn mount(host: &Host, name: &str, to: Option<&str>, context: &Context
         Ok::<_, PluginError>(datasets.iter().any(|dataset| dataset.name == name && dataset.mounted))
     };
     if is_mounted()? {
-        return Ok(Outcome::AlreadySo);
+        let record = Record::load(host).map_err(|source| super::file_error("read what was done", source))?;
+        if !record.unshared.contains(name) {
+            return Ok(Outcome::AlreadySo);
+        }
+    } else {
+        check_place(host, name, to)?;
+        remember(host, |record| {
+            record.unshared.insert(name.to_owned());
+        })?;
     }
-    check_place(host, name, to)?;
-    if let Some(unshared) = zfs::mount(host, name).map_err(storage_error)? {
+    let mounted = zfs::mount(host, name).map_err(storage_error);
+    remember(host, |record| {
+        record.unshared.remove(name);
+    })?;
+    if let Some(unshared) = mounted? {
         context.log(Level::Warn, unshared.to_string());
     }
     match is_mounted()? {

@@ -46,7 +46,8 @@ const BIND: &str = "[[storage.mount]]\ndevice = \"/var\"\nmountpoint = \"/scratc
 const NESTED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\", compression = \"lz4\" }\n\
     [[storage.dataset]]\nname = \"tank/a/l\"\nproperties = { mountpoint = \"legacy\" }\n\
     [[storage.mount]]\ndevice = \"tank/a/l\"\nmountpoint = \"/srv/legacy\"\ntype = \"zfs\"\n";
-const PLACED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\" }\n";
+const SHARED: &str =
+    "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\", sharenfs = \"ro\" }\n";
 const CHANGED: &str = "[[storage.dataset]]\nname = \"tank/a\"\nproperties = { mountpoint = \"/srv\", quota = \"1 GiB\", atime = false }\n\
     [[storage.dataset]]\nname = \"tank/a/l\"\nproperties = { mountpoint = \"legacy\", readonly = true }\n\
     [[storage.mount]]\ndevice = \"swap\"\nmountpoint = \"/srv/legacy\"\ntype = \"tmpfs\"\n";
@@ -89,8 +90,8 @@ const WAYS: &[Way] = &[
     // With snapshots, which go one by one.
     Way { meanwhile: snapshots, ..Way::new(illumos_with_tank, NESTED, GONE) },
     Way { meanwhile: snapshots, ..Way::new(linux_with_zfs, NESTED, GONE) },
-    // Somebody has unmounted what is of ZFS, and what is not.
-    Way { meanwhile: unmount, ..Way::new(illumos_with_tank, PLACED, PLACED) },
+    // Somebody has unmounted what is of ZFS, which is shared again, and what is not.
+    Way { meanwhile: unmount, ..Way::new(illumos_with_tank, SHARED, SHARED) },
     Way {
         meanwhile: |fixture| fixture.machine.storage(|storage| storage.drop_mount("/scratch")),
         ..Way::new(linux, TMPFS, NOTHING)
@@ -118,7 +119,9 @@ fn killed_process() {
 fn look(fixture: &Fixture) -> (Vec<String>, Vec<String>, String) {
     let table = sysconfig_platform::boot_table::path(fixture.machine.storage(|storage| storage.system()));
     let datasets = fixture.machine.storage(|storage| {
-        storage.datasets.iter().map(|(name, dataset)| format!("{name} {:?}", dataset.properties)).collect()
+        let is_shared = |name: &String| storage.shared.contains(name);
+        let datasets = storage.datasets.iter();
+        datasets.map(|(name, dataset)| format!("{name} {} {:?}", is_shared(name), dataset.properties)).collect()
     });
     let mut mounted = fixture.mounted();
     mounted.sort();

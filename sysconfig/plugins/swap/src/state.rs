@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::device::{self, Content, Finding};
 use sysconfig_platform::mount_table::{self, Mount};
@@ -32,8 +32,8 @@ pub(crate) const OWNER_NAME: &str = "swap";
 
 /// What the header of a swap area is called where contents are told.
 const SWAP_SPACE: &str = "swap space";
-/// How long a look waits for the node of a volume, which appears some time after its pool is imported.
-const NODE_PATIENCE: Duration = Duration::from_secs(2);
+/// How many polls a look waits for the nodes of volumes, which appear some time after their pool is imported.
+const NODE_POLLS: u32 = 100;
 
 /// What the machine is like.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,9 @@ pub(crate) struct Found {
     /// The snapshots of a volume, which keep it.
     #[serde(default)]
     pub(crate) snapshots: Vec<String>,
+    /// Whether it is a volume whose device has not appeared.
+    #[serde(default)]
+    pub(crate) is_coming: bool,
     /// For a file: the directory in which others could put another one in its place.
     #[serde(default)]
     pub(crate) open_to_others: Option<PathBuf>,
@@ -139,7 +142,8 @@ impl Found {
     fn silent(path: &str, why: &str) -> Self {
         let (identity, kind) = (path.to_owned(), FoundKind::Silent { why: why.to_owned() });
         let snapshots = Vec::new();
-        Self { identity, kind, made_for: None, what: None, content: None, snapshots, open_to_others: None }
+        let (what, content, is_coming) = (None, None, false);
+        Self { identity, kind, made_for: None, what, content, snapshots, is_coming, open_to_others: None }
     }
 
     /// Whether it holds something of a known kind that is not swap: whoever makes a pool, for one, leaves the header of a swap
@@ -281,6 +285,7 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
     let there: Vec<String> =
         volumes.iter().map(|(_, name)| name.clone()).filter(|name| kind(name) == Some(Kind::Volume)).collect();
     let properties = zfs::properties(host, &there)?;
+    let until = Instant::now() + host.poll_interval * NODE_POLLS;
     for (path, name) in volumes {
         let found = match kind(name) {
             None => FoundKind::Nothing { directory: true, fstype: None },
@@ -288,10 +293,8 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
             Some(Kind::Volume) => volume(name, properties.get(name).unwrap_or(&zfs::Properties::new())),
         };
         let is_volume = matches!(found, FoundKind::Volume { .. });
-        if is_volume && !is_locked(&found) {
-            // What has not appeared in time cannot be looked at, which is told.
-            let _ = zfs::wait_for_node(host, path, Some(Instant::now() + NODE_PATIENCE));
-        }
+        let has_node = is_volume && !is_locked(&found);
+        let is_coming = has_node && zfs::wait_for_node(host, path, Some(until)).is_err();
         let made_for = if host.system() == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
         let identity = mounting::node(host, path);
         let what = properties.get(name).and_then(|all| seen::guid_of(all).cloned());
@@ -301,7 +304,7 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
         let snapshots = snapshots.into_iter().map(|snapshot| snapshot.name).collect();
         state.found.insert(
             path.clone(),
-            Found { identity, kind: found, made_for, what, content, snapshots, open_to_others: None },
+            Found { identity, kind: found, made_for, what, content, snapshots, is_coming, open_to_others: None },
         );
     }
     state.datasets = datasets.into_iter().map(|dataset| dataset.name).collect();
@@ -384,5 +387,5 @@ fn look_at_path(host: &Host, path: &str, mounts: &[Mount], used: &[SwapArea]) ->
     let is_device = path.starts_with("/dev/");
     let open_to_others = if is_device { None } else { files::open_to_others(&host.root, path).map_err(file)? };
     let identity = mounting::node(host, path);
-    Ok(Found { identity, kind, made_for, what, content, snapshots: Vec::new(), open_to_others })
+    Ok(Found { identity, kind, made_for, what, content, snapshots: Vec::new(), is_coming: false, open_to_others })
 }

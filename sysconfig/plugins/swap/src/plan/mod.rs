@@ -181,7 +181,8 @@ fn delete(area: &Area, path: &str, state: &State, steps: &mut Steps) {
     if let Some((why, help)) = lies_in::kept_by(&found.snapshots) {
         return steps.leave(path, why, help);
     }
-    if let Some((why, help)) = take_over::use_by_others(found, path, state).filter(|_| !is_used && exists) {
+    let is_kept = || take_over::unseen(found).or_else(|| take_over::use_by_others(found, path, state));
+    if let Some((why, help)) = is_kept().filter(|_| !is_used && exists) {
         return steps.leave(path, why, help);
     }
     if let Some(directory) = found.open_to_others.as_ref().filter(|_| exists) {

@@ -28,7 +28,7 @@ impl Taking {
 pub(super) fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, steps: &mut Steps) -> Option<Taking> {
     let found = state.found(path);
     let is_used = state.used(path).is_some();
-    if let Some((why, help)) = use_by_others(found, path, state).filter(|_| !is_used) {
+    if let Some((why, help)) = unseen(found).or_else(|| use_by_others(found, path, state)).filter(|_| !is_used) {
         steps.leave(path, why, help);
         return None;
     }
@@ -63,6 +63,12 @@ pub(super) fn take_over(area: &Area, path: &str, is_ours: bool, state: &State, s
         return Some(Taking { risk, format: Some(risk) });
     }
     Some(Taking { risk, format: None })
+}
+
+/// Why a volume cannot be looked at yet, and what can be done about it.
+pub(super) fn unseen(found: &Found) -> Option<(String, String)> {
+    let help = "apply again when it is there; a volume with volmode=none gets none";
+    found.is_coming.then(|| ("its device has not appeared yet".to_owned(), help.to_owned()))
 }
 
 /// Who uses what is not in use as swap, and what can be done about it; no permission is any answer to that.

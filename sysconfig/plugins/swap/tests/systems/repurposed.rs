@@ -154,21 +154,20 @@ fn what_is_out_of_use_since_the_plan_is_looked_at_by_a_new_plan() {
     fixture.converge_up_to(GONE_VOLUME, Risk::Destructive);
 }
 
-/// Its node may take longer to appear than anybody waits, and what is on it is known to nobody then.
+/// After a boot nodes come late, and until then nobody knows what is on the volumes, whatever the record, a row or a permission say.
 #[test]
-fn a_volume_that_cannot_be_looked_at_is_left_alone() {
-    let device = "/dev/zvol/dsk/rpool/swap1";
-    for text in [VOLUME.to_owned(), format!("{VOLUME}allow-destructive = true\n")] {
-        let mut fixture = illumos();
+fn a_volume_whose_node_has_not_appeared_yet_is_used_when_it_has() {
+    for mut fixture in [illumos(), linux_with_zfs()] {
+        let node = sysconfig_platform::zfs::volume_path(fixture.host.system(), "rpool/swap1");
         apply(&mut fixture, VOLUME);
         swap_off(&fixture);
-        fixture.machine.storage(|storage| storage.pull("/dev/zvol/rdsk/rpool/swap1", false));
-        let steps = fixture.plan(&text);
-        assert_eq!(
-            summaries(&steps),
-            [format!("leave {device} alone: it cannot be looked at, and may hold data")],
-            "whatever the record and a row say"
-        );
+        fixture.machine.storage(|storage| storage.pull(&node, false));
+        for text in [VOLUME, &format!("{VOLUME}allow-destructive = true\n"), GONE_VOLUME] {
+            let steps = fixture.plan(text);
+            assert_eq!(summaries(&steps), [format!("leave {node} alone: its device has not appeared yet")]);
+        }
+        fixture.machine.storage(|storage| storage.pull(&node, true));
+        assert_eq!(fixture.converge(VOLUME), [format!("use {node} as swap")]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What `zpool` of several systems prints is read; whatever else it prints is refused, and never more than that.
 
 use sysconfig_platform::zfs::property;
-use sysconfig_platform::zpool::{self, Kind, Layout, Vdev, parse_importable, parse_status};
+use sysconfig_platform::zpool::{self, Kind, Layout, PoolStatus, Vdev, parse_importable, parse_status};
 
 /// illumos: a mirror with a lost member, a log, a cache, a spare that stands in for a member.
 const DEGRADED: &str = "  pool: tank\n state: DEGRADED\nstatus: One or more devices could not be opened.  Sufficient replicas exist for\n\
@@ -11,7 +11,8 @@ const DEGRADED: &str = "  pool: tank\n state: DEGRADED\nstatus: One or more devi
 \ttank                         DEGRADED     0     0     0\n\
 \t  mirror-0                   DEGRADED     0     0     0\n\
 \t    /dev/dsk/c1t0d0s0        ONLINE       0     0     0\n\
-\t    1339667020650979168      UNAVAIL      0     0     0  was /dev/dsk/c1t1d0s0\n\
+\t    1339667020650979168      UNAVAIL      0     0     0  was /dev/dsk/c1t1d0s0  (awaiting resilver)\n\
+\t  indirect-3                 ONLINE       0     0     0\n\
 \t  raidz2-1                   DEGRADED     0     0 1.20K\n\
 \t    spare-0                  DEGRADED     0     0     0\n\
 \t      /dev/dsk/c2t0d0s0      UNAVAIL      0     0     0  cannot open\n\
@@ -55,6 +56,11 @@ fn a_status_of_two_pools() {
     assert_eq!((lost.state.as_str(), layout.spares[1].state.as_str()), ("UNAVAIL", "AVAIL"));
     assert_eq!(layout.devices().len(), 12);
     assert_eq!((pools[1].name.as_str(), pools[1].is_resilvering()), ("rpool", true));
+    let answers: Vec<_> = pools.iter().map(PoolStatus::answers).collect();
+    assert_eq!(answers, [true, true]);
+    // illumos shows how the devices of a pool are that does not answer.
+    let text = DEGRADED.replace("could not be opened.  ", "are faulted in response to IO failures.\n\t");
+    assert!(!parse_status("look", &text).unwrap()[0].answers());
     assert_eq!(parse_status("look", "no pools available\n").unwrap(), []);
     assert!(parse_status("look", "  pool: tank\n state: ONLINE\n").is_err());
 }
@@ -79,6 +85,11 @@ fn what_can_be_imported() {
     );
     assert_eq!(pools[0].layout.data[0].members[1].note, "cannot open");
     assert!(pools[0].is_usable() && !pools[0].needs_force() && pools[1].needs_force());
+    let text = LIST
+        .replace("was last accessed by", "is currently imported by")
+        .replace("can be imported using its", "must be exported. Its");
+    let active = &parse_importable("look", &text.replace("the '-f' flag", "it")).unwrap()[1];
+    assert!(active.is_imported_elsewhere() && !active.needs_force() && !pools[1].is_imported_elsewhere());
     assert_eq!(drawn(&pools[1].layout.data), "c1t0d0");
     assert_eq!(parse_importable("look", "no pools available to import\n").unwrap(), []);
     assert!(parse_importable("look", "  pool: tank\n    id: x\n").is_err());

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
+use sysconfig_platform::System;
 use sysconfig_platform::zpool::Kind;
 
 /// The configuration key that the plugin owns.
@@ -167,9 +168,9 @@ impl Pool {
         all
     }
 
-    /// Where to look for the pool when it is not imported; none for the usual places. Devices that are files are found only
-    /// in their directories, and these take the place of the usual ones.
-    pub(crate) fn search_directories(&self) -> Vec<String> {
+    /// Where to look for the pool when it is not imported; none for the usual places. Devices that are files, and on illumos volumes,
+    /// are found only in their directories, and these take the place of the usual ones.
+    pub(crate) fn search_directories(&self, system: System) -> Vec<String> {
         if !self.search.is_empty() {
             return self.search.clone();
         }
@@ -180,7 +181,11 @@ impl Pool {
                 directories.push(directory.to_owned());
             }
         }
-        match directories.iter().all(|directory| directory.starts_with("/dev")) {
+        let is_usual = |directory: &String| match system {
+            System::Illumos => directory == "/dev/dsk",
+            System::Linux => directory.starts_with("/dev"),
+        };
+        match directories.iter().all(is_usual) {
             true => Vec::new(),
             false => directories,
         }

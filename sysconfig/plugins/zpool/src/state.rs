@@ -124,7 +124,7 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
         if state.pool(&pool.name).is_some() {
             continue;
         }
-        let directories = pool.search_directories();
+        let directories = pool.search_directories(host.system());
         let silent = |directory: &String| {
             let mount = places.silent(&format!("{directory}/_"))?;
             Some(format!("{} does not answer, which has what is in {directory}", mount.device))
@@ -159,7 +159,8 @@ fn active(
     let Some(guid) = guid else {
         return Err(PluginError::new(format!("cannot find out the guid of the pool {}", status.name)));
     };
-    let wants_root = config.pools.iter().any(|pool| pool.name == status.name && !pool.root_properties.is_empty());
+    let wants_root = |pool: &crate::config::Pool| pool.name == status.name && !pool.root_properties.is_empty();
+    let wants_root = status.answers() && config.pools.iter().any(wants_root);
     let root = match wants_root {
         true => zfs::properties_of(host, &status.name).map_err(failed)?.unwrap_or_default(),
         false => Properties::new(),

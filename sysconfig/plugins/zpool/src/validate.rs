@@ -121,6 +121,10 @@ fn device_faults<'a>(
             let message = format!("{path} may be another disk after a reboot");
             found.push(Diagnostic::warning(&key, message).help("use its name in /dev/disk/by-id or /dev/disk/by-path"));
         }
+        if is_volume_of(path, &pool.name) {
+            let message = format!("{path} is a volume of this very pool");
+            found.push(Diagnostic::error(&key, message).help("choose a device outside of the pool"));
+        }
         // Configurations of illumos are checked on Linux, too.
         if system == System::Linux && path.starts_with("/dev/dsk/") {
             found.push(Diagnostic::warning(&key, format!("{path} is a name that only illumos has")));
@@ -130,6 +134,12 @@ fn device_faults<'a>(
         }
     }
     found
+}
+
+/// Whether a path is that of a volume in the pool: a pool on itself waits for itself.
+fn is_volume_of(path: &str, pool: &str) -> bool {
+    let volume = ["/dev/zvol/dsk/", "/dev/zvol/"].iter().find_map(|directory| path.strip_prefix(directory));
+    volume.and_then(|volume| volume.split('/').next()) == Some(pool)
 }
 
 fn path_fault(path: &str, system: System) -> Option<String> {

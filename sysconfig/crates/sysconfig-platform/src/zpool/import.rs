@@ -33,6 +33,12 @@ impl Importable {
             || self.status.contains("last accessed by another system")
     }
 
+    /// Whether another machine says that it is using it now (`multihost` in zpoolprops(7)), so that no force would help.
+    #[must_use]
+    pub fn is_imported_elsewhere(&self) -> bool {
+        self.status.contains("currently imported by another system")
+    }
+
     /// Whether it would work.
     #[must_use]
     pub fn is_usable(&self) -> bool {

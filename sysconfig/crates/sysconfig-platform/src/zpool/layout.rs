@@ -93,7 +93,8 @@ impl Vdev {
     pub fn path(&self) -> Option<&str> {
         match self.shown_guid() {
             None => Some(&self.name),
-            Some(_) => self.note.strip_prefix("was "),
+            // What is being done with it stands behind that.
+            Some(_) => self.note.strip_prefix("was ").map(|was| was.rsplit_once(" (").map_or(was, |(was, _)| was)),
         }
     }
 }
@@ -136,7 +137,10 @@ impl Layout {
                 continue;
             }
             layout.close(&mut pending, row.depth, section);
-            pending.push((row.depth, row.vdev));
+            // What a vdev has left that was removed is no device, and nothing is compared with it.
+            if row.vdev.kind != Kind::Other || !row.vdev.name.starts_with("indirect-") {
+                pending.push((row.depth, row.vdev));
+            }
         }
         layout.close(&mut pending, 0, section);
         layout

@@ -22,6 +22,13 @@ pub struct PoolStatus {
 }
 
 impl PoolStatus {
+    /// Whether it can be worked with: one that is suspended keeps everybody waiting who asks what is in it. illumos shows such a one as
+    /// its devices are.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        matches!(self.state.as_str(), "ONLINE" | "DEGRADED") && !self.status.contains("in response to IO failures")
+    }
+
     /// Whether data is being copied onto a new or returned member.
     #[must_use]
     pub fn is_resilvering(&self) -> bool {

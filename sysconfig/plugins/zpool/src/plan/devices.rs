@@ -129,5 +129,10 @@ impl<'a> Devices<'a> {
 }
 
 fn missing(path: &str) -> Refusal {
-    Refusal::new(format!("there is no device {path}"), "attach it, or correct the path")
+    let help = match path.starts_with("/dev/") && !path.starts_with("/dev/zvol/") {
+        true => "attach it, or correct the path",
+        // Pools are seen to before what lies in them.
+        false => "make it, or correct the path; if this configuration makes it, apply once more",
+    };
+    Refusal::new(format!("there is no device {path}"), help)
 }

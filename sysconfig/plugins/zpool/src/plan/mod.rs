@@ -104,7 +104,7 @@ fn plan_pool(pool: &Pool, state: &State) -> PoolPlan {
 fn of_active(pool: &Pool, active: &ActivePool, state: &State) -> PoolPlan {
     let mut plan = PoolPlan::default();
     report_health(pool, active, &mut plan);
-    if !matches!(active.status.state.as_str(), "ONLINE" | "DEGRADED") {
+    if !active.status.answers() {
         let what = format!("it is {}: {}", active.status.state, active.status.status);
         plan.refusals.push(Refusal::new(what, "bring its devices back, then: zpool clear"));
         return plan;
@@ -237,8 +237,12 @@ fn import(pool: &Pool, found: &FoundPool, state: &State) -> PoolPlan {
         plan.notes.push(format!("pool {} is {}: {}", pool.name, found.pool.state, found.pool.status));
     }
     let risk = if renamed.is_some() { Risk::Disruptive } else { Risk::Safe };
-    let change =
-        Change::Import { pool: pool.name.clone(), guid, old_name: renamed, directories: pool.search_directories() };
+    let change = Change::Import {
+        pool: pool.name.clone(),
+        guid,
+        old_name: renamed,
+        directories: pool.search_directories(state.system),
+    };
     plan.steps.push(PlannedStep::new("import", &pool.name, summary, risk, change).field("imported", false, true));
     // The root dataset may be configured to be elsewhere than where the pool was before.
     properties::after_import(pool, guid, &mut plan);
@@ -255,6 +259,12 @@ fn mount_all(pool: &Pool, guid: u64) -> Step {
 }
 
 fn cannot_import(pool: &Importable) -> Option<Refusal> {
+    // The system knows better what can be done.
+    let help = |own: &str| if pool.action.is_empty() { own.to_owned() } else { format!("ZFS says: {}", pool.action) };
+    if pool.is_imported_elsewhere() {
+        let what = format!("another machine is using it now: {}", pool.status);
+        return Some(Refusal::new(what, help("export it there")));
+    }
     if pool.needs_force() {
         let what = format!("it can be imported by force only: {}", pool.status);
         return Some(Refusal::new(
@@ -265,7 +275,7 @@ fn cannot_import(pool: &Importable) -> Option<Refusal> {
     (!pool.is_usable()).then(|| {
         Refusal::new(
             format!("it is {}, so it cannot be imported: {}", pool.state, pool.status),
-            "bring its devices back",
+            help("bring its devices back"),
         )
     })
 }
@@ -307,4 +317,33 @@ fn create(pool: &Pool, state: &State) -> PoolPlan {
     let risk = change.risk(Risk::Safe);
     plan.steps.push(PlannedStep::new("create", &pool.name, summary, risk, change).field("exists", false, true));
     plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sysconfig_platform::zpool::parse_importable;
+
+    #[test]
+    fn what_zfs_says_about_a_pool_that_is_not_imported_is_passed_on() {
+        let refused = |state: &str, status: &str, action: &str| {
+            let text = format!(
+                "   pool: tank\n     id: 7\n  state: {state}\n status: {status}\n action: {action}\n config:\n\n\ttank  {state}\n"
+            );
+            cannot_import(&parse_importable("look", &text).unwrap()[0]).map(|refusal| (refusal.what, refusal.help))
+        };
+        assert_eq!(refused("ONLINE", "", "The pool can be imported using its name."), None);
+        let newer = "The pool uses the following feature(s) not supported by this system:\n\torg.example:new";
+        let action = "Access the pool on a system that supports the required feature(s).";
+        let (what, help) = refused("UNAVAIL", newer, action).unwrap();
+        assert!(what.ends_with("not supported by this system: org.example:new"), "{what}");
+        assert_eq!(help, format!("ZFS says: {action}"));
+        let forced = "The pool can be imported using its name or numeric identifier and\n\tthe '-f' flag.";
+        let (what, help) = refused("ONLINE", "The pool was last accessed by another system.", forced).unwrap();
+        assert!(what.starts_with("it can be imported by force only") && help.ends_with("zpool import -f 7"), "{help}");
+        let exported = "The pool must be exported from other (hostid=1)\n\tbefore it can be safely imported.";
+        let (what, help) = refused("ONLINE", "The pool is currently imported by another system.", exported).unwrap();
+        assert!(what.starts_with("another machine is using it now") && help.contains("exported from other"), "{help}");
+        assert!(refused("UNAVAIL", "One or more devices are missing.", "").unwrap().1.contains("bring its devices"));
+    }
 }

@@ -93,6 +93,21 @@ fn files_are_vdevs_too() {
     assert!(fixture.commands().iter().any(|line| line.starts_with("zpool import -d /var/tmp ")));
 }
 
+/// On illumos they are found only when their directory is named.
+#[test]
+fn volumes_of_another_pool_are_vdevs_too() {
+    let mut fixture = Fixture::illumos();
+    fixture.machine.storage(|storage| storage.add_file("/dev/zvol/dsk/rpool/a", 64 << 20));
+    let node = |kind: &str| fixture.host.root.locate(format!("/dev/zvol/{kind}/rpool"));
+    std::fs::create_dir_all(node("rdsk")).unwrap();
+    std::fs::hard_link(node("dsk").join("a"), node("rdsk").join("a")).unwrap();
+    let text = tank(r#"vdevs = ["/dev/zvol/dsk/rpool/a"]"#);
+    fixture.converge(&text);
+    fixture.machine.type_in("zpool export tank");
+    let done = fixture.converge(&text);
+    assert!(done[0].starts_with("import the pool tank"), "{done:?}");
+}
+
 #[test]
 fn what_was_exported_behind_our_back_is_imported() {
     let mut fixture = Fixture::illumos();

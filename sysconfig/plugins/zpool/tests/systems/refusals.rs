@@ -20,6 +20,7 @@ fn bad_configurations_are_refused_with_their_place() {
         (r#"vdevs = [{}]"#, "storage.pool[0].vdevs[0]", "exactly one kind"),
         (r#"vdevs = [{ mirror = ["/a", "/a"] }]"#, "storage.pool[0].vdevs[0].mirror[1]", "/a is also in"),
         ("vdevs = [\"/a\"]\nlog = [{ raidz1 = [\"/b\", \"/c\"] }]", "storage.pool[0].log[0]", "cannot be a raidz"),
+        (r#"vdevs = ["/dev/zvol/dsk/tank/a"]"#, "storage.pool[0].vdevs[0]", "a volume of this very pool"),
         ("spares = [\"/b\"]", "storage.pool[0].spares", "not named"),
         ("vdevs = [\"/a\"]\nguid = \"x\"", "storage.pool[0].guid", "not the guid"),
         ("vdevs = [\"/a\"]\nguid = \"18446744073709551616\"", "storage.pool[0].guid", "not the guid"),
@@ -243,6 +244,7 @@ fn what_is_missing_or_cannot_be_looked_at_is_refused() {
     std::fs::create_dir(fixture.host.root.locate("/var/tmp/directory")).unwrap();
     let cases = [
         (r#"vdevs = ["c#7t7d7"]"#, "there is no device /dev/dsk/c7t7d7"),
+        (r#"vdevs = ["/dev/zvol/dsk/rpool/later"]"#, "there is no device /dev/zvol/dsk/rpool/later"),
         (r#"vdevs = ["/var/tmp/small"]"#, "/var/tmp/small is too small: 67108863 bytes"),
         (
             r#"vdevs = ["/var/tmp/directory"]"#,
@@ -311,10 +313,13 @@ fn a_suspended_pool_is_reported_and_left_alone() {
     fixture.machine.storage(|storage| storage.suspended = true);
     let refusals = fixture.refusals(&tank(
         r#"vdevs = ["c#0t0d0"]
-        properties = { autoexpand = "on" }"#,
+        properties = { autoexpand = "on" }
+        root-properties = { atime = "off" }"#,
     ));
     assert!(refusals[0].starts_with("it is SUSPENDED"), "{refusals:?}");
     assert_eq!(fixture.commands().len(), 1);
+    let asked = fixture.machine.commands().into_iter().filter(|line| line.contains("zfs get")).count();
+    assert_eq!(asked, 0, "whoever asks for its datasets may wait for ever");
 }
 
 #[test]

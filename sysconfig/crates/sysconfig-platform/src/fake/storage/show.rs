@@ -3,8 +3,8 @@
 use super::super::{failed, printed};
 use super::Storage;
 use super::pool::{Device, Pool, Slot, Top};
-use crate::Completed;
 use crate::zpool::Kind;
+use crate::{Completed, System};
 use std::fmt::Write;
 
 /// Rows of the configuration: how deep, name, state, note.
@@ -115,7 +115,10 @@ impl Storage {
         for pool in self.importable() {
             let in_reach = |device: &&Device| {
                 let directory = device.path.rsplit_once('/').map_or("/", |(directory, _)| directory);
-                let usual = directory.starts_with("/dev");
+                let usual = match self.system {
+                    System::Illumos => directory == "/dev/dsk",
+                    System::Linux => directory.starts_with("/dev"),
+                };
                 !device.lost && if directories.is_empty() { usual } else { directories.contains(&directory) }
             };
             if !pool.devices().iter().any(in_reach) {

@@ -64,6 +64,10 @@ impl Plugin {
         let id = Id::Number(1);
         let request = Request { id: id.clone(), method: method.to_owned(), params };
         self.stream.write_all(&Message::Request(request).to_line()).unwrap();
+        self.response(Some(&id))
+    }
+
+    fn response(&mut self, id: Option<&Id>) -> Result<Value, ErrorObject> {
         let mut chunk = [0; 4096];
         let line = loop {
             if let Some(line) = self.decoder.next_line().unwrap() {
@@ -75,7 +79,7 @@ impl Plugin {
         };
         match Message::parse(&line).unwrap() {
             Message::Response(response) => {
-                assert_eq!(response.id, Some(id));
+                assert_eq!(response.id.as_ref(), id);
                 response.result
             }
             other => panic!("the answer to a request is a response, not {other:?}"),
@@ -169,6 +173,14 @@ fn it_finds_faults_and_refuses_on_the_wire() {
     let error = plugin.call(&Observe { deadline_ms: DEADLINE_MS }).unwrap_err();
     assert_eq!(error.code, code::FAILED);
     assert!(!error.data.unwrap().causes.is_empty());
+    let error = plugin.request("validate", json!({ "x": 1 })).unwrap_err();
+    assert_eq!(error.code, code::INVALID_PARAMS);
+    for (line, expected) in [("no json\n", code::PARSE_ERROR), ("[]\n", code::INVALID_REQUEST)] {
+        plugin.stream.write_all(line.as_bytes()).unwrap();
+        assert_eq!(plugin.response(None).unwrap_err().code, expected, "{line}");
+    }
+    let hello = Hello { protocol: ProtocolRange { min: 7, max: 9 }, daemon: "9.0.0".to_owned() };
+    assert_eq!(plugin.call(&hello).unwrap_err().code, code::NO_COMMON_VERSION);
     // It goes on after each of them.
     let event = Event { topic: "x".to_owned(), source: None, data: Value::Null };
     plugin.call(&event).unwrap();
@@ -180,6 +192,34 @@ fn it_ends_with_the_daemon() {
     plugin.configure("hello");
     plugin.stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert!(plugin.child.wait().unwrap().success());
+}
+
+/// A service manager signals daemon and plugins at once. What is in progress is done, and answered.
+#[test]
+fn it_ends_at_sigterm_and_not_in_the_middle_of_something() {
+    let terminate = |plugin: &Plugin| {
+        let pid = rustix::process::Pid::from_child(&plugin.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    };
+    let mut idle = Plugin::start();
+    idle.configure("hello");
+    terminate(&idle);
+    assert!(idle.child.wait().unwrap().success());
+
+    let mut busy = Plugin::start();
+    busy.configure("hello");
+    let pipe = busy.motd();
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let params = json!({ "deadline_ms": DEADLINE_MS });
+    let request = Request { id: Id::Number(1), method: "observe".to_owned(), params };
+    busy.stream.write_all(&Message::Request(request).to_line()).unwrap();
+    // Returns when the plugin has opened it for reading, and so is in the middle of the request.
+    let mut writing = fs::File::options().write(true).open(&pipe).unwrap();
+    terminate(&busy);
+    writing.write_all(b"from a pipe").unwrap();
+    drop(writing);
+    assert_eq!(busy.response(Some(&Id::Number(1))).unwrap(), json!({ "state": "from a pipe" }));
+    assert!(busy.child.wait().unwrap().success());
 }
 
 #[test]

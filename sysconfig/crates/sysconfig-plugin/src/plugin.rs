@@ -13,8 +13,8 @@ use crate::error::PluginError;
 /// A plugin: what it owns, and how it brings the machine in line with it.
 ///
 /// The daemon calls in this order: `describe` once; `validate` for every configuration that comes in question;
-/// then, as often as needed, `observe` → `plan` → `apply` for each step → `observe` → `verify`. It may start over at
-/// `observe` at any time, also in a new process after a crash in the middle of `apply`: a step must therefore be
+/// then, as often as needed, `observe` → `plan` → `apply` for each step → `observe` → `verify` → `plan`, where the last says
+/// whether anything is left. It may start over at `observe` at any time, also in a new process after a crash in the middle of `apply`: a step must therefore be
 /// right to repeat, and [`Outcome::AlreadySo`] says that there was nothing left to do.
 ///
 /// Only `observe` and `apply` (and `check`, `undo`, `event`) may look at the machine, and only `apply` and `undo` may change

@@ -101,5 +101,5 @@ fn the_documented_conversation_is_valid() {
             }
         }
     }
-    assert_eq!(asked.len(), 9, "the conversation was found");
+    assert_eq!(asked.len(), 10, "the conversation was found");
 }

@@ -78,7 +78,11 @@ fn the_guide_can_be_followed_to_the_letter() {
     let mut warned = false;
     for block in blocks(&guide) {
         match block.language.as_str() {
-            "sh" if block.text.starts_with("cd sysconfig\n") => drop(shell(&block.text, directory.path(), &path)),
+            "sh" if block.text.starts_with("cd sysconfig\n") => {
+                shell(&block.text, directory.path(), &path);
+                // "It builds" is said of what was made, too.
+                shell("cargo test -p sysconfig-plugin-welcome", &workspace, &path);
+            }
             // The last block is about the running system, which comes below.
             "sh" if block.text.contains("sysconfigctl plugins") => (),
             "sh" => {

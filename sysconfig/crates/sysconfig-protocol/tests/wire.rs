@@ -155,6 +155,10 @@ fn what_is_no_message_is_refused() {
         r#"{"jsonrpc":"2.0","id":1,"result":1,"params":{}}"#,
         r#"{"jsonrpc":"2.0","result":1}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"hello","extra":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"hello","id":2}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":7}"#,
+        r#"{"jsonrpc":"2.0","id":-1,"method":"hello"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":"text"}"#,
         r#"[{"jsonrpc":"2.0","id":1,"method":"hello"}]"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"hello"} trailing"#,
     ] {
@@ -187,6 +191,37 @@ fn an_error_is_read_whatever_else_it_tells() {
         };
         assert_eq!(error, ErrorObject::new(code::FAILED, "no").help("h"), "{line}");
     }
+}
+
+/// Whoever asks nothing reads calls as everybody does, and looks into no answer.
+#[test]
+fn a_program_that_asks_nothing_reads_calls_only() {
+    for line in [r#"{"jsonrpc":"2.0","id":1,"method":"hello","params":{}}"#, r#"{"jsonrpc":"2.0","method":"cancel"}"#] {
+        let call = Message::parse_call(line.as_bytes()).unwrap();
+        assert_eq!(call, Some(Message::parse(line.as_bytes()).unwrap()), "{line}");
+    }
+    for line in [r#"{"jsonrpc":"2.0","id":1,"result":null}"#, r#"{"jsonrpc":"2.0","id":1,"error":{"no":"error"}}"#] {
+        assert_eq!(Message::parse_call(line.as_bytes()).unwrap(), None, "{line}");
+    }
+    for line in ["{}", r#"{"jsonrpc":"2.0","id":1}"#, r#"{"jsonrpc":"2.0","id":1,"method":"hello","result":1}"#] {
+        assert!(Message::parse_call(line.as_bytes()).is_err(), "{line}");
+    }
+}
+
+/// What docs/formats/plugin-protocol.md says about states and steps, which come back to the plugin.
+#[test]
+fn json_goes_through_as_far_as_is_written() {
+    let parse = |result: &str| Message::parse(format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#).as_bytes());
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    // The message is one of them.
+    assert!(parse(&nested(126)).is_ok() && parse(&nested(127)).is_err());
+    let result = |text: &str| match parse(text).unwrap() {
+        Message::Response(Response { result, .. }) => result.unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(result(r#"{"a":1,"a":2}"#), json!({ "a": 2 }));
+    assert_eq!(result("18446744073709551615"), json!(u64::MAX));
+    assert!(result("18446744073709551616").is_f64());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{Bench, Daemon};
 use serde_json::json;
-use sysconfig_protocol::admin::{Apply, History, Plan, PluginState, Reload, StepResult, UndoChange};
+use sysconfig_protocol::admin::{Apply, History, Plan, PluginState, Problem, Reload, StepResult, UndoChange};
 use sysconfig_protocol::{Call, Id, MAX_LINE_BYTES, Message, Request};
 
 /// The most memory that the daemon has held, in KiB.
@@ -139,6 +139,24 @@ fn a_part_that_fits_into_no_line_is_refused_and_does_not_end_its_owner() {
     bench.configure(&bench.wants("a", "short again"));
     assert!(daemon.request(&Reload {}).unwrap().accepted);
     daemon.wait_for("the plugin", |daemon| daemon.bench.text("a").as_deref() == Some("short again"));
+    daemon.stop();
+}
+
+/// An answer of 22 MB came to `reload` and `apply`, which nobody can read.
+#[test]
+fn however_much_is_wrong_with_the_files_every_answer_fits_into_a_line() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    let keys: String = (0..40_000).map(|number| format!("some-key-that-nobody-has-heard-of-{number} = 1\n")).collect();
+    bench.configure(&format!("{}[unowned]\n{keys}", bench.wants("a", "new text")));
+    let reload = daemon.request(&Reload {}).unwrap();
+    let is_told = |problems: &[Problem]| problems.iter().any(|one| one.message.contains("problems are not shown"));
+    assert!(reload.accepted && is_told(&reload.apply.unwrap().problems));
+    assert_eq!(bench.text("a").as_deref(), Some("new text"), "what has an owner is applied");
+    assert!(is_told(&daemon.request(&Apply::default()).unwrap().problems));
+    assert!(is_told(&daemon.plan().problems) && is_told(&daemon.status().problems));
     daemon.stop();
 }
 

@@ -208,7 +208,9 @@ fn level(text: &str) -> Result<Level, String> {
 
 fn digest(text: &str) -> Result<String, String> {
     let is_one = (8..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    is_one.then(|| text.to_owned()).ok_or_else(|| "write what `sysconfigctl plan` shows, or 8 digits of it or more".to_owned())
+    is_one
+        .then(|| text.to_owned())
+        .ok_or_else(|| "write what `sysconfigctl plan` shows, or 8 digits of it or more".to_owned())
 }
 
 fn count(text: &str) -> Result<usize, String> {

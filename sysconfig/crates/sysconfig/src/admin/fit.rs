@@ -11,6 +11,7 @@ use sysconfig_protocol::admin::{
 };
 use sysconfig_protocol::{Diagnostic, FieldChange, MAX_LINE_BYTES, Severity, Step};
 
+use crate::engine::fitting;
 use crate::text::{cut, json_bytes};
 
 /// What the parts of a report may take together; the rest of a line is for what is said once.
@@ -50,6 +51,7 @@ impl Fit for PlanReport {
 
 impl Fit for ApplyReport {
     fn fit(&mut self) {
+        self.problems = fitting(std::mem::take(&mut self.problems));
         if json_bytes(&self.plugins) > PARTS_BYTES {
             // Half of it for either.
             let budget = PARTS_BYTES / self.plugins.len() / 2;

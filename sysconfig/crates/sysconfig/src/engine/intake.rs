@@ -89,8 +89,8 @@ pub(super) fn fault_of_steps(steps: &[Step], claims: &[String]) -> Option<String
     })
 }
 
-/// As many problems as fit into a status, and how many do not; errors before warnings where there are too many.
-pub(super) fn fitting(mut problems: Vec<Problem>) -> Vec<Problem> {
+/// As many problems as fit into a status or another answer, and how many do not; errors before warnings where there are too many.
+pub(crate) fn fitting(mut problems: Vec<Problem>) -> Vec<Problem> {
     if json_bytes(&problems) <= PROBLEMS_BYTES {
         return problems;
     }

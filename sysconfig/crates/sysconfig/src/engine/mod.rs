@@ -55,6 +55,7 @@ mod undo;
 mod unwritten;
 
 pub use assembly::{EngineError, Parts};
+pub(crate) use intake::fitting;
 pub use queue::{Answer, Command, Event, Reply, Turn, Turns};
 pub(crate) use reconfigure::reading_files;
 pub(crate) use report::{unowned_problem, within};

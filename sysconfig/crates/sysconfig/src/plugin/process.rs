@@ -388,7 +388,8 @@ impl Limit {
 
 /// What a plugin would have to end of is not sent to it. Nothing gets this long but its part of the configuration.
 fn too_long(bytes: usize) -> ErrorObject {
-    let message = format!("the request is longer than a line of the protocol may be: {bytes} of {MAX_LINE_BYTES} bytes");
+    let message =
+        format!("the request is longer than a line of the protocol may be: {bytes} of {MAX_LINE_BYTES} bytes");
     ErrorObject::new(code::FAILED, message).help("shorten what the configuration says to this plugin")
 }
 

@@ -75,7 +75,9 @@ fn start(search: Search, deadlines: &Deadlines, named: &[PathBuf]) -> Result<Plu
         None => Ok(plugins),
         Some((directory, reason)) => {
             let directory = directory.display();
-            Err(Failure::said(format!("cannot look for plugins in {directory}: {reason}; name another one with --plugins")))
+            Err(Failure::said(format!(
+                "cannot look for plugins in {directory}: {reason}; name another one with --plugins"
+            )))
         }
     }
 }

@@ -188,7 +188,9 @@ fn space(say: Say<'_>, program: &str) -> Option<Check> {
     let shown: Vec<&str> = rows.iter().map(|(shown, _)| shown.as_str()).collect();
     match rows.iter().any(|(_, is_full)| *is_full) {
         _ if rows.is_empty() => None,
-        true => Some(Check::wrong("room in pools", shown.join(", ")).help("zfs list -o space -t all shows what takes it")),
+        true => {
+            Some(Check::wrong("room in pools", shown.join(", ")).help("zfs list -o space -t all shows what takes it"))
+        }
         false => Some(Check::fine("room in pools", shown.join(", "))),
     }
 }

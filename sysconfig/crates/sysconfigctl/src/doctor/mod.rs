@@ -116,7 +116,8 @@ impl Session<'_> {
             }
             // What else is to be looked at is all the more worth knowing.
             Err(error @ ClientError::NotOurs { .. }) => {
-                let help = "if it is one of another version, build both from the same source; else see what listens there";
+                let help =
+                    "if it is one of another version, build both from the same source; else see what listens there";
                 checks.push(Check::wrong("daemon", error.to_string()).help(help));
                 None
             }

@@ -210,7 +210,8 @@ fn doctor_looks_at_everything_also_where_something_else_listens() {
     let config = directory.path().join("main.toml");
     std::fs::write(&config, format!("[plugins]\npath = {:?}\n", directory.path())).unwrap();
     let daemon = Daemon::saying(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-    let ran = sysconfigctl(&daemon.socket(), &["doctor", "--config", config.to_str().unwrap(), "--config-dir", "/nowhere"]);
+    let ran =
+        sysconfigctl(&daemon.socket(), &["doctor", "--config", config.to_str().unwrap(), "--config-dir", "/nowhere"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     let said = "WRONG  daemon: the answer to status is not a daemon's";
     assert!(ran.out.contains(said) && ran.out.contains("plugins: none was found"), "{}", ran.out);
@@ -225,9 +226,13 @@ fn a_reader_that_has_seen_enough_changes_nothing_about_the_exit_status() {
         (value(busy_status()), &["status", "--json"], 4),
         (Ok(json!({ "version": "0.1.0", "pid": 7 })), &["ping"], 0),
         (Ok(json!({ "events": [], "last": 0 })), &["events", "--help"], 0),
-        (Ok(json!({ "lines": [{
+        (
+            Ok(json!({ "lines": [{
             "number": 1, "at_unix_ms": 0, "level": "info", "subject": "sysconfig", "message": "m",
-        }], "last": 1 })), &["logs", "--follow"], 0),
+        }], "last": 1 })),
+            &["logs", "--follow"],
+            0,
+        ),
     ] {
         let daemon = Daemon::start(answer);
         let err = to_writer(&daemon.socket(), arguments, std::io::ErrorKind::BrokenPipe);

@@ -42,7 +42,8 @@ impl Place {
 #[test]
 fn a_named_directory_of_plugins_that_is_not_there_is_told() {
     let place = Place::new("[motd]\ntext = \"hi\"\n");
-    for command in [&["config", "check", "@/main.toml", "--plugins", "@/none"][..], &["config", "schema", "--plugins", "@/none"]]
+    for command in
+        [&["config", "check", "@/main.toml", "--plugins", "@/none"][..], &["config", "schema", "--plugins", "@/none"]]
     {
         let ran = place.run(command);
         let said = format!("cannot look for plugins in {}: No such file", place.path("none").display());

@@ -201,7 +201,10 @@ mod tests {
             (rustix::io::Errno::ACCESS, false),
         ] {
             let refused = Unusable::unopened(&errno.into());
-            assert!(matches!(refused, Unusable::Refused { is_tried_again, .. } if is_tried_again == expected), "{errno}");
+            assert!(
+                matches!(refused, Unusable::Refused { is_tried_again, .. } if is_tried_again == expected),
+                "{errno}"
+            );
         }
     }
 }

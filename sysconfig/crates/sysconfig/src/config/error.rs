@@ -56,7 +56,7 @@ pub enum ConfigError {
     Syntax {
         /// The file.
         #[source_code]
-        source_code: NamedSource<Arc<str>>,
+        source_code: Arc<NamedSource<Arc<str>>>,
         /// The place.
         #[label("{message}")]
         span: SourceSpan,
@@ -73,7 +73,7 @@ pub enum ConfigError {
         key: String,
         /// The file.
         #[source_code]
-        source_code: NamedSource<Arc<str>>,
+        source_code: Arc<NamedSource<Arc<str>>>,
         /// The place.
         #[label("no such key")]
         span: SourceSpan,
@@ -91,7 +91,7 @@ pub enum ConfigError {
         key: String,
         /// The file of the second place.
         #[source_code]
-        source_code: NamedSource<Arc<str>>,
+        source_code: Arc<NamedSource<Arc<str>>>,
         /// The second place.
         #[label("set again here")]
         span: SourceSpan,
@@ -109,7 +109,7 @@ pub enum ConfigError {
         message: String,
         /// The file.
         #[source_code]
-        source_code: NamedSource<Arc<str>>,
+        source_code: Arc<NamedSource<Arc<str>>>,
         /// The place.
         #[label("here")]
         span: SourceSpan,
@@ -188,8 +188,8 @@ impl ConfigError {
     }
 }
 
-fn named(file: &SourceFile) -> NamedSource<Arc<str>> {
-    NamedSource::new(file.path.display().to_string(), file.text.clone())
+fn named(file: &SourceFile) -> Arc<NamedSource<Arc<str>>> {
+    Arc::new(NamedSource::new(file.path.display().to_string(), file.text.clone()))
 }
 
 /// Every fault that was found.

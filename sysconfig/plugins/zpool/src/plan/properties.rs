@@ -43,6 +43,13 @@ pub(super) fn of_root(pool: &Pool, active: &ActivePool, state: &State, plan: &mu
         let wanted = wanted.to_string();
         let present = active.root.get(name);
         match present {
+            _ if name == "mountpoint" && altroot(active).is_some() => {
+                let place = altroot(active).unwrap_or_default();
+                plan.notes.push(format!(
+                    "pool {}: it is imported below {place} (altroot), so that the mountpoint of its root dataset is not looked at",
+                    pool.name
+                ));
+            }
             // A property of the user's own is there only once it is set.
             None if !name.contains(':') => plan.refusals.push(unknown(name, "root dataset")),
             Some(present) if is_so(Target::Root, name, &present.value, &wanted) => {}
@@ -69,6 +76,9 @@ pub(super) fn of_root(pool: &Pool, active: &ActivePool, state: &State, plan: &mu
 pub(super) fn mount_root(pool: &Pool, active: &ActivePool, state: &State, plan: &mut PoolPlan) {
     let present = |name| active.root.get(name).map(|property| property.value.clone());
     let Some(place) = pool.root_place().filter(|place| place.starts_with('/')) else { return };
+    if altroot(active).is_some() {
+        return;
+    }
     if present("mounted").as_deref() != Some("no") || !is_automatic(pool, active) {
         return;
     }
@@ -86,6 +96,12 @@ pub(super) fn mount_root(pool: &Pool, active: &ActivePool, state: &State, plan: 
     let summary = format!("mount the root dataset of the pool {} at {place}", pool.name);
     let change = Change::Mount { pool: pool.name.clone(), guid: active.guid, place };
     plan.steps.push(PlannedStep::new("mount", &pool.name, summary, Risk::Safe, change).field("mounted", "no", "yes"));
+}
+
+/// The directory below which the pool has all its mount points until it is exported, as an installer wants it: the kernel shows them
+/// with it in front, and takes them without.
+fn altroot(active: &ActivePool) -> Option<&str> {
+    active.properties.get("altroot").map(|altroot| altroot.value.as_str()).filter(|altroot| altroot.starts_with('/'))
 }
 
 /// Whether the root dataset is mounted by itself once it is as configured.

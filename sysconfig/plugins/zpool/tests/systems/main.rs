@@ -6,6 +6,7 @@ mod creation;
 mod killed;
 mod looks;
 mod matrix;
+mod others;
 mod paths;
 mod places;
 mod refusals;

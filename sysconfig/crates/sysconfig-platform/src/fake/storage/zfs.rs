@@ -16,6 +16,17 @@ pub(super) fn parent(name: &str) -> Option<&str> {
 impl Storage {
     /// The value of a property and where it comes from.
     pub(super) fn property(&self, name: &str, property: &str) -> Option<(String, String)> {
+        let (value, source) = self.property_of_dataset(name, property)?;
+        let pool = self.pools.get(name.split('/').next().unwrap_or_default());
+        match pool.and_then(|pool| pool.properties.get("altroot")) {
+            Some(altroot) if property == "mountpoint" && value.starts_with('/') => {
+                Some((format!("{altroot}{}", value.trim_end_matches('/')), source))
+            }
+            _ => Some((value, source)),
+        }
+    }
+
+    fn property_of_dataset(&self, name: &str, property: &str) -> Option<(String, String)> {
         let dataset = self.datasets.get(name)?;
         match property {
             "type" => return Some((kind_word(dataset.kind).to_owned(), "-".to_owned())),

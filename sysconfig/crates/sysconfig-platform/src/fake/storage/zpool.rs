@@ -252,7 +252,7 @@ impl Storage {
         if property == "ashift" && self.system == System::Linux {
             return Ok(());
         }
-        if !SETTABLE.iter().any(|(known, _)| *known == property) || property == "altroot" {
+        if !SETTABLE.iter().any(|(known, _)| *known == property) || (property == "altroot" && !is_new) {
             return Err(format!("invalid property '{property}'"));
         }
         let words: &[&str] = match property {

@@ -141,7 +141,7 @@ pub(super) fn set(
         set.iter().map(|(name, value)| (name.as_str(), Some(value.as_str()))).collect();
     all.extend(unset.iter().map(|property| (property.as_str(), None)));
     let before = present(host, name)?.unwrap_or_default();
-    all.sort_by_key(|one| rank(one, &before));
+    all.sort_by_key(|one| rank(one, &before, true));
     for (property, value) in all {
         match value {
             Some(value) => zfs::set(host, name, property, value).map_err(busy)?,
@@ -160,15 +160,16 @@ pub(super) fn set(
 }
 
 /// When a property is set among others: what is not to be mounted must not be while it moves, and what is, only when it is
-/// where it belongs. From no place at all ZFS itself mounts it together with those below it, each after what it lies in, if it
-/// may be mounted by then; afterwards they would be in its way. A quota is never below what is reserved, so reservations shrink
+/// where it belongs. One `to_mount` that has no place at all comes to its own mounted by ZFS, before those below it, if it may be
+/// mounted by then; afterwards they would be in its way. A quota is never below what is reserved, so reservations shrink
 /// before it and grow after it. Whose the dataset is, is known until the end.
-fn rank((property, value): &(&str, Option<&str>), present: &Properties) -> u8 {
+fn rank((property, value): &(&str, Option<&str>), present: &Properties, to_mount: bool) -> u8 {
+    let has_no_place = matches!(present_value(present, "mountpoint"), Some("none" | "legacy"));
     match (*property, *value) {
         ("canmount", Some("off" | "noauto")) => 0,
         ("reservation" | "refreservation", value) if bytes(value) <= bytes(present_value(present, property)) => 1,
         ("reservation" | "refreservation", _) => 3,
-        ("canmount", _) if matches!(present_value(present, "mountpoint"), Some("none" | "legacy")) => 1,
+        ("canmount", _) if to_mount && has_no_place => 1,
         ("canmount", _) => 4,
         (OWNER | SET_BY_US, _) => 5,
         _ => 2,
@@ -252,7 +253,7 @@ pub(super) fn restore(host: &Host, done: &Done<'_>) -> Result<Outcome, PluginErr
     let back = previous.iter().map(|(property, value)| (property.as_str(), value.as_deref()));
     let mut back: Vec<_> =
         back.filter(|(property, value)| now(property) != *value && done.is_untouched(&present, property)).collect();
-    back.sort_by_key(|one| rank(one, &present));
+    back.sort_by_key(|one| rank(one, &present, place.is_some()));
     if back.iter().any(|(property, _)| *property == "mountpoint") {
         let to = done.place_again(host, &present)?;
         check_place(host, name, to.as_deref())?;

@@ -136,33 +136,37 @@ fn a_plan_does_not_hold_up_the_undoing() {
 
 /// It was applied as soon as its plugin came back, and nobody would have been asked for a confirmation of that.
 #[test]
-fn what_a_change_had_not_come_to_is_not_applied_when_it_was_undone() {
-    let bench = Bench::new();
-    let lethal = bench.path("lethal");
-    bench.install("a", &json!({ "undo": true }));
-    bench.install("b", &json!({ "undo": true, "after": ["a"], "die_at_start_while": lethal }));
-    bench.install("c", &json!({ "undo": true, "after": ["b"] }));
-    let rest = bench.wants("c", "same");
-    let want = |text: &str| bench.configure(&format!("{}{}{rest}", bench.wants("a", text), bench.wants("b", text)));
-    want("old");
-    let daemon = bench.start();
-    std::fs::write(&lethal, "").unwrap();
-    let pid = i32::try_from(daemon.plugin("b").pid.unwrap()).unwrap();
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
-    daemon.wait_for_plugin("b", "its end", |plugin| plugin.state == PluginState::Quarantined);
-    want("new");
-    let report = apply_within(&daemon, LONG_MS);
-    assert!(!report.is_success() && report.confirm_by_unix_ms.is_some(), "{report:?}");
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
-    std::fs::remove_file(&lethal).unwrap();
-    daemon.request(&PluginRestart { name: "b".to_owned() }).unwrap();
-    let problems = daemon.problems().join("\n");
-    assert_eq!(texts(&bench), both("old"), "{problems}");
-    assert!(problems.contains("plugin b: its last change was undone, and is not applied again"), "{problems}");
-    assert!(!problems.contains("plugin c"), "it was not changed: {problems}");
-    assert!(daemon.apply().is_success());
-    assert_eq!((texts(&bench), daemon.problems()), (both("new"), Vec::new()));
-    daemon.stop();
+fn what_a_change_to_be_confirmed_had_not_come_to_is_not_applied_by_itself() {
+    for is_alone in [true, false] {
+        let bench = Bench::new();
+        let lethal = bench.path("lethal");
+        bench.install("a", &json!({ "undo": true }));
+        bench.install("b", &json!({ "undo": true, "after": ["a"], "die_at_start_while": lethal }));
+        want(&bench, "old");
+        let daemon = bench.start();
+        std::fs::write(&lethal, "").unwrap();
+        let pid = i32::try_from(daemon.plugin("b").pid.unwrap()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        daemon.wait_for_plugin("b", "its end", |plugin| plugin.state == PluginState::Quarantined);
+        let a = if is_alone { "old" } else { "new" };
+        bench.configure(&format!("{}{}", bench.wants("a", a), bench.wants("b", "new")));
+        let report = apply_within(&daemon, LONG_MS);
+        assert!(!report.is_success() && report.confirm_by_unix_ms.is_some() != is_alone, "{report:?}");
+        if !is_alone {
+            assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+        }
+        std::fs::remove_file(&lethal).unwrap();
+        daemon.request(&PluginRestart { name: "b".to_owned() }).unwrap();
+        let problems = daemon.problems().join("\n");
+        assert_eq!(texts(&bench), both("old"), "{is_alone}: {problems}");
+        assert!(problems.contains("plugin b: its change was to be confirmed, was not begun, and is not"), "{problems}");
+        assert_ne!(problems.contains("plugin a: its last change was undone"), is_alone, "{problems}");
+        assert!(daemon.apply().is_success());
+        assert_eq!(bench.text("b").as_deref(), Some("new"));
+        assert_eq!(daemon.problems(), Vec::<String>::new());
+        daemon.stop();
+    }
 }
 
 /// A build that cannot undo took the place of the one that had to.

@@ -5,6 +5,7 @@
 //! is *held*: the files still ask for it, so nothing but a request or a changed configuration applies it again. While a
 //! change waits, nothing else is applied, so that what is taken back is what was there before.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, PluginApply, Problem, StepResult};
@@ -140,14 +141,16 @@ impl Engine {
         (step.risk == Risk::Destructive).then(|| format!("nothing brings back what it destroys: {}", step.summary))
     }
 
-    /// Runs a cycle whose steps are undone unless they are confirmed.
+    /// Runs a cycle whose steps are undone unless they are confirmed. It is about the parts of some plugins; those of others may
+    /// need steps as well.
     pub(super) fn apply_to_be_confirmed(
         &mut self,
         within_ms: u64,
+        asked_for: &BTreeSet<String>,
         cycle: impl FnOnce(&mut Self) -> ApplyReport,
     ) -> ApplyReport {
         let by_unix_ms = clock::unix_ms().saturating_add(within_ms);
-        let parts = self.assignment.parts.iter().map(|(plugin, part)| (plugin.clone(), self.fingerprints.of(part)));
+        let parts = asked_for.iter().filter_map(|plugin| Some((plugin.clone(), self.hash_of_part(plugin)?)));
         let (parts, steps) = (parts.collect(), Vec::new());
         self.confirming.state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
         self.confirming.is_applying = true;
@@ -156,6 +159,7 @@ impl Engine {
         report.problems.extend(self.withheld_problems());
         let Some(pending) = &mut self.confirming.state.pending else { return report };
         if pending.steps.is_empty() {
+            self.hold_what_was_not_begun();
             self.confirming.state.pending = None;
         } else {
             // The time counts from the end: until then there was nothing to look at.
@@ -213,8 +217,10 @@ impl Engine {
         if step.changes.iter().any(|change| change.sensitive) {
             self.log.warn(&subject(plugin), format!("{ONLY_THIS_DAEMON}: {}", step.summary));
         }
+        let part = self.hash_of_part(plugin);
         let (plugin, plan, step) = (plugin.to_owned(), plan.clone(), step.clone());
         if let Some(pending) = &mut self.confirming.state.pending {
+            pending.parts.extend(part.map(|part| (plugin.clone(), part)));
             pending.steps.push(RevocableStep { plugin, plan, step, data_withheld: false });
         }
         self.write_confirmation().map_err(|error| {

@@ -1,6 +1,6 @@
 //! Observe → plan → apply → verify → record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sysconfig_protocol::admin::{Apply, ApplyReport, Failure, PlanReport, PluginApply, PluginPlan};
 use sysconfig_protocol::envelope::code;
@@ -127,7 +127,10 @@ impl Engine {
         request: &Apply,
         approved: BTreeMap<String, Part>,
     ) -> ApplyReport {
+        let mut asked_for: BTreeSet<_> =
+            self.plugins.keys().filter(|name| self.awaits_request(name)).cloned().collect();
         if let Some(proposal) = proposal {
+            asked_for.extend(self.differing(&proposal.assignment));
             self.take_over(proposal);
         }
         self.release_held();
@@ -136,7 +139,7 @@ impl Engine {
         let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);
         let report = match request.confirm_within_ms {
             None => run(self),
-            Some(within_ms) => self.apply_to_be_confirmed(within_ms, run),
+            Some(within_ms) => self.apply_to_be_confirmed(within_ms, &asked_for, run),
         };
         self.drop_idle_doubts();
         report

@@ -17,6 +17,11 @@ impl Engine {
         self.confirming.state.is_lost || held.is_some_and(|held| held.is_empty() || self.fingerprints.of(part) == *held)
     }
 
+    /// The keyed hash of a plugin's part of the configuration in force.
+    pub(super) fn hash_of_part(&self, plugin: &str) -> Option<String> {
+        self.assignment.parts.get(plugin).map(|part| self.fingerprints.of(part))
+    }
+
     /// Whether a plugin's part must not be applied without a request: it was undone, or a new build has planned steps
     /// where new builds only plan.
     pub(super) fn awaits_request(&self, plugin: &str) -> bool {
@@ -33,6 +38,7 @@ impl Engine {
         if state.is_lost || !state.held.is_empty() || !state.left.is_empty() {
             state.is_lost = false;
             state.held.clear();
+            state.not_begun.clear();
             state.left.clear();
             self.store_confirmation();
         }
@@ -46,6 +52,7 @@ impl Engine {
         let held: Vec<_> = self.confirming.state.held.keys().filter(is_old).cloned().collect();
         for plugin in held {
             self.confirming.state.held.remove(&plugin);
+            self.confirming.state.not_begun.remove(&plugin);
         }
         if self.confirming.state.held.len() != before {
             self.store_confirmation();
@@ -72,8 +79,11 @@ impl Engine {
         let held = held.map(|(plugin, undone)| Problem {
             subject: subject(plugin),
             message: match self.confirming.state.has_left(plugin) {
-                false => "its last change was undone, and is not applied again by itself".to_owned(),
                 true => "its last change was not undone in whole, and is not applied again by itself".to_owned(),
+                false if self.confirming.state.not_begun.contains(plugin) => {
+                    "its change was to be confirmed, was not begun, and is not applied by itself".to_owned()
+                }
+                false => "its last change was undone, and is not applied again by itself".to_owned(),
             },
             help: Some(match undone.is_empty() {
                 true => "sysconfigctl apply".to_owned(),

@@ -236,21 +236,24 @@ impl Engine {
         let parts = self.confirming.state.pending.as_ref().map(|pending| &pending.parts);
         let of_change = parts.and_then(|parts| parts.get(plugin).cloned());
         // The part of a plugin that has not come yet is not known: whatever it will be is held.
-        let part = || self.assignment.parts.get(plugin).map(|part| self.fingerprints.of(part));
-        let held = of_change.or_else(part).unwrap_or_default();
+        let held = of_change.or_else(|| self.hash_of_part(plugin)).unwrap_or_default();
         self.confirming.state.held.insert(plugin.to_owned(), held);
+        self.confirming.state.not_begun.remove(plugin);
         if self.applied.withdraw(plugin) {
             self.store_applied();
         }
     }
 
-    /// Nor are the parts that the change had not come to, because its daemon ended or their plugins were down: they were to be
-    /// in force only if somebody confirmed that.
-    fn hold_what_was_not_begun(&mut self) {
-        let Some(pending) = &self.confirming.state.pending else { return };
+    /// Nor are the parts that a change to be confirmed was about and had not come to, because its daemon ended or their plugins
+    /// were down: they were to be in force only as long as somebody confirmed that.
+    pub(super) fn hold_what_was_not_begun(&mut self) {
+        let state = &mut self.confirming.state;
+        let Some(pending) = &state.pending else { return };
         for (plugin, hash) in &pending.parts {
-            if self.applied.get(plugin).is_none_or(|applied| applied.config != *hash) {
-                self.confirming.state.held.insert(plugin.clone(), hash.clone());
+            let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == *hash);
+            if !is_in_force && !state.held.contains_key(plugin) {
+                state.held.insert(plugin.clone(), hash.clone());
+                state.not_begun.insert(plugin.clone());
             }
         }
     }

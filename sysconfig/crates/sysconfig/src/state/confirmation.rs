@@ -4,7 +4,7 @@
 //! the daemon or the machine was started anew. The data of a step that changes sensitive properties is left out:
 //! secrets are not stored. The file goes when the change is confirmed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,8 @@ struct Contents {
     pending: Option<Pending>,
     #[serde(default)]
     held: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    not_begun: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftStep>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -41,8 +43,8 @@ pub struct Pending {
     /// Its undoing has begun: it is too late to confirm it, and whoever is interrupted goes on with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_being_undone: bool,
-    /// Keyed hashes of the parts of the configuration that it was to put in force, by plugin: these are held when it is undone,
-    /// also those that it had not come to. The files may say something else by then.
+    /// Keyed hashes of the parts of the configuration that it is about, by plugin: these are held when it is undone, also those
+    /// that it had not come to. The files may say something else by then.
     #[serde(default)]
     pub parts: BTreeMap<String, String>,
     /// Its steps in the order in which they were carried out.
@@ -95,6 +97,8 @@ pub struct Confirmation {
     /// Plugins whose part was undone, with the hash of that part of the configuration: as long as it stays the
     /// same, it is not applied again without a request. Without a hash it is not, whatever it is.
     pub held: BTreeMap<String, String>,
+    /// Those of them whose part was to be confirmed, and was not undone, because no step of it had been begun.
+    pub not_begun: BTreeSet<String>,
     /// What could not be taken back of changes that were undone, in the order in which it was carried out.
     pub left: Vec<LeftStep>,
     /// What the file said was lost, and nobody has asked for anything since: there may be a change that waits, and there may
@@ -113,10 +117,10 @@ impl Confirmation {
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join(FILE);
         let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Copied)?;
-        let mut state =
-            Self { path, pending: None, held: BTreeMap::new(), left: Vec::new(), is_lost: damaged.is_some() };
+        let (held, not_begun) = (BTreeMap::new(), BTreeSet::new());
+        let mut state = Self { path, pending: None, held, not_begun, left: Vec::new(), is_lost: damaged.is_some() };
         if let Some(contents) = contents {
-            state.pending = contents.pending;
+            (state.pending, state.not_begun) = (contents.pending, contents.not_begun);
             (state.held, state.left, state.is_lost) = (contents.held, contents.left, contents.is_lost);
         }
         Ok((state, damaged))
@@ -155,7 +159,8 @@ impl Confirmation {
             ..pending.clone()
         });
         let left = self.left.iter().map(|left| LeftStep { noted: left.noted.stored(), ..left.clone() }).collect();
-        let contents = Contents { version: VERSION, pending, held: self.held.clone(), left, is_lost: self.is_lost };
+        let (held, not_begun) = (self.held.clone(), self.not_begun.clone());
+        let contents = Contents { version: VERSION, pending, held, not_begun, left, is_lost: self.is_lost };
         let json = serde_json::to_vec(&contents).expect("the state has text keys only, so it serialises");
         replace_file(&self.path, &json)
     }
@@ -197,11 +202,13 @@ mod tests {
             steps: vec![step(false)],
         });
         state.held.insert("x".to_owned(), "hash".to_owned());
+        state.not_begun.insert("x".to_owned());
         state.left = vec![LeftStep { noted: step(true), error: "busy".to_owned(), help: None }];
         state.store().unwrap();
         let (again, damaged) = Confirmation::load(directory.path()).unwrap();
         assert!(damaged.is_none());
         assert_eq!((&again.pending, &again.held), (&state.pending, &state.held));
+        assert_eq!(again.not_begun, state.not_begun);
         assert!(
             again.left.len() == 1 && again.left[0].noted.data_withheld && again.left[0].error == "busy",
             "{again:?}"

@@ -79,7 +79,17 @@ impl Confirming {
 
     pub(super) fn report(&self) -> Option<sysconfig_protocol::admin::Confirmation> {
         let pending = self.state.pending.as_ref()?;
-        Some(sysconfig_protocol::admin::Confirmation { by_unix_ms: pending.by_unix_ms, steps: pending.steps.len() })
+        let by_unix_ms = self.by_unix_ms(pending);
+        Some(sysconfig_protocol::admin::Confirmation { by_unix_ms, steps: pending.steps.len() })
+    }
+
+    /// The time of day at which the change is undone. What was noted is another one after the clock was set, which makes no
+    /// difference to how long it waits.
+    fn by_unix_ms(&self, pending: &Pending) -> u64 {
+        const NOISE_MS: u64 = 1000;
+        let left = self.deadline.and_then(|deadline| deadline.checked_duration_since(Instant::now()));
+        let by = left.filter(|left| !left.is_zero()).map(|left| clock::unix_ms().saturating_add(clock::as_ms(left)));
+        by.filter(|by| by.abs_diff(pending.by_unix_ms) > NOISE_MS).unwrap_or(pending.by_unix_ms)
     }
 }
 
@@ -292,5 +302,31 @@ impl Engine {
             true => "the record of one may be lost: sysconfigctl status",
             false => "a change waits for one after `sysconfigctl apply --confirm-within TIME`",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It was said to wait until the time that was noted by a clock that was ahead.
+    #[test]
+    fn a_clock_that_was_set_back_is_waited_for_by_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let (within_ms, day_ms) = (3_600_000, 86_400_000);
+        let waiting = |by_unix_ms| {
+            let (mut state, _) = Confirmation::load(directory.path()).unwrap();
+            let (parts, steps) = ([].into(), Vec::new());
+            state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
+            Confirming::new(state)
+        };
+        let ahead = waiting(clock::unix_ms() + day_ms);
+        assert!(ahead.deadline.unwrap() <= Instant::now() + Duration::from_millis(within_ms));
+        let by = ahead.report().unwrap().by_unix_ms;
+        assert!(by <= clock::unix_ms() + within_ms, "{by}");
+        let noted = clock::unix_ms() + within_ms / 2;
+        assert_eq!(waiting(noted).report().unwrap().by_unix_ms, noted);
+        let late = clock::unix_ms() - day_ms;
+        assert_eq!(waiting(late).report().unwrap().by_unix_ms, late, "it is over");
     }
 }

@@ -197,6 +197,31 @@ fn what_a_new_build_only_plans_is_not_applied_by_an_event() {
     daemon.stop();
 }
 
+/// What an administrator has seen is the plan of a build, and another one may want something else.
+#[test]
+fn a_plan_of_a_build_that_was_replaced_is_not_applied_and_the_same_plan_of_another_one_is() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let config = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    std::fs::write(bench.path("sysconfig.toml"), config.replace("reload-applies = true", "")).unwrap();
+    let daemon = bench.start();
+    std::fs::write(bench.path("a"), "drifted").unwrap();
+    let seen = daemon.plan().digest;
+    let exchange = |version: &str, prefix: &str| {
+        bench.install("a", &json!({ "version": version, "prefix": prefix }));
+        daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some(version));
+    };
+    let request = Apply { plan: Some(seen), ..Apply::default() };
+    exchange("2.0.0", "other ");
+    assert_eq!(daemon.request(&request).unwrap_err().code, code::PLAN_CHANGED);
+    assert_eq!(text(&bench), "drifted");
+    exchange("3.0.0", "");
+    assert!(daemon.request(&request).unwrap().is_success());
+    assert_eq!((text(&bench), daemon.problems()), ("text".to_owned(), Vec::new()));
+    daemon.stop();
+}
+
 /// `plan` said that the machine was as configured while the files said something else.
 #[test]
 fn the_files_are_planned_for_while_a_change_waits_too() {

@@ -1,4 +1,5 @@
-//! Why a script cannot be started: the system says of its interpreter "No such file", as if it meant the script.
+//! Why a program cannot be started, where the system's words mislead: of a script's interpreter it says "No such file", as if it
+//! meant the script, and of a file system without programs "Permission denied", as if it meant the file.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -10,10 +11,28 @@ const LONGEST_LINE: u64 = 1024;
 /// `error`, which the start of `executable` came to, in words that name what is meant by it.
 pub(super) fn explain(executable: &Path, error: io::Error) -> io::Error {
     let may_be_interpreter = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
-    match first_line(executable).filter(|_| may_be_interpreter).and_then(|line| fault(&line)) {
+    let of_interpreter = || first_line(executable).filter(|_| may_be_interpreter).and_then(|line| fault(&line));
+    let of_place = || is_without_programs(executable).then(|| NO_PROGRAMS.to_owned());
+    let is_refused = error.kind() == ErrorKind::PermissionDenied;
+    let fault = if is_refused { of_place().or_else(of_interpreter) } else { of_interpreter() };
+    match fault {
         Some(fault) => io::Error::new(error.kind(), format!("{fault} ({error})")),
         None => error,
     }
+}
+
+const NO_PROGRAMS: &str =
+    "the file system that holds it is mounted noexec: mount it without that, or give the daemon another --state-dir";
+
+/// Whether the system starts nothing that lies there. illumos has no such flag to ask for.
+#[cfg(target_os = "linux")]
+fn is_without_programs(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_without_programs(_: &Path) -> bool {
+    false
 }
 
 /// What follows `#!` in the first line of a script.
@@ -52,6 +71,25 @@ fn is_executable(metadata: &std::fs::Metadata) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_system_without_programs_is_named() {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        for point in ["/proc", "/sys", "/run", "/dev/shm"] {
+            let rows = mounts.lines().rev().map(|row| row.split(' ').collect::<Vec<_>>());
+            let Some(row) = rows.into_iter().find(|row| row[1] == point) else { continue };
+            let is_noexec = row[3].split(',').any(|option| option == "noexec");
+            let said = explain(Path::new(point), ErrorKind::PermissionDenied.into()).to_string();
+            assert_eq!(
+                said.starts_with("the file system that holds it is mounted noexec"),
+                is_noexec,
+                "{point}: {said}"
+            );
+        }
+        let said = explain(Path::new("/proc/version"), ErrorKind::NotFound.into()).to_string();
+        assert!(!said.contains("noexec"), "{said}");
+    }
 
     #[test]
     fn the_interpreter_is_named_and_other_errors_are_left_alone() {

@@ -38,6 +38,7 @@ pub mod plugin;
 mod program;
 mod ring;
 pub mod service;
+mod side_by_side;
 pub mod state;
 mod text;
 mod trust;

@@ -4,9 +4,13 @@ mod common;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use common::{Bench, Daemon};
+use common::{Bench, Daemon, PATIENCE, program};
+use rustix::process::{Pid, Signal};
 use serde_json::json;
 use sysconfig_protocol::admin::{Apply, History, Plan, PluginState, Problem, Reload, StepResult, UndoChange};
 use sysconfig_protocol::{Call, Id, MAX_LINE_BYTES, Message, Request};
@@ -158,6 +162,39 @@ fn however_much_is_wrong_with_the_files_every_answer_fits_into_a_line() {
     assert!(is_told(&daemon.request(&Apply::default()).unwrap().problems));
     assert!(is_told(&daemon.plan().problems) && is_told(&daemon.status().problems));
     daemon.stop();
+}
+
+/// The daemon ended, or found no plugin from then on, because its threads did.
+#[test]
+fn privileged_a_daemon_that_gets_no_more_threads_goes_on_with_what_it_has() {
+    if !rustix::process::geteuid().is_root() {
+        return test_judge::skip("only root can be a user whose processes are counted apart");
+    }
+    // Nobody else's, so that nothing else counts against the limit.
+    let user = 61_000 + std::process::id() % 4000;
+    let bench = Bench::new();
+    for number in 0..10 {
+        bench.install(&format!("p{number}"), &json!({}));
+    }
+    std::fs::copy(env!("CARGO_BIN_EXE_sysconfig"), bench.path("daemon")).unwrap();
+    std::os::unix::fs::chown(bench.directory.path(), Some(user), Some(user)).unwrap();
+    for limit in [7, 9, 12] {
+        drop(std::fs::remove_file(bench.path("log")));
+        let log = std::fs::File::create(bench.path("log")).unwrap();
+        let mut command = program(Path::new("prlimit"));
+        command.arg(format!("--nproc={limit}")).arg(bench.path("daemon")).args(bench.arguments());
+        command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let mut daemon = command.uid(user).gid(user).spawn().unwrap();
+        let give_up = Instant::now() + PATIENCE;
+        while !bench.log().contains("sysconfig: ready: ") {
+            assert!(daemon.try_wait().unwrap().is_none() && Instant::now() < give_up, "{limit}: {}", bench.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(bench.log().contains("found 10 plugins"), "{limit}: {}", bench.log());
+        rustix::process::kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
+        assert!(daemon.wait().unwrap().success(), "{limit}: {}", bench.log());
+        assert!(!bench.log().contains("panicked"), "{limit}: {}", bench.log());
+    }
 }
 
 /// Sends a request and does not wait for its answer.

@@ -4,6 +4,7 @@ use sysconfig_protocol::admin::Health;
 
 use super::managed::Live;
 use super::{Engine, Event, SELF};
+use crate::side_by_side::side_by_side;
 
 impl Engine {
     /// Ends every plugin, all at the same time.
@@ -14,11 +15,7 @@ impl Engine {
         self.watch = None;
         let grace = self.config.settings.plugins.deadlines.stop;
         let lives: Vec<_> = self.plugins.values_mut().filter_map(|managed| managed.live.take()).collect();
-        std::thread::scope(|scope| {
-            for live in lives {
-                scope.spawn(move || live.process.stop(grace));
-            }
-        });
+        side_by_side(lives, |live| live.process.stop(grace));
         for farewell in self.farewells.drain(..) {
             drop(farewell.join());
         }

@@ -15,6 +15,7 @@ use super::{Engine, SELF, intake, shown, subject};
 use crate::config::{Deadlines, overlaps};
 use crate::discovery::{Candidate, Finding};
 use crate::plugin::{CallError, Fault, Launcher, PluginProcess};
+use crate::side_by_side::side_by_side;
 use crate::text::chain;
 
 /// A process that answered `hello`, and is not the plugin yet.
@@ -324,19 +325,10 @@ fn greet_all(
     deadlines: &Deadlines,
     candidates: Vec<Candidate>,
 ) -> Vec<(Candidate, Result<Greeted, Rejection>)> {
-    std::thread::scope(|scope| {
-        let greetings: Vec<_> = candidates
-            .into_iter()
-            .map(|candidate| {
-                let job = candidate.clone();
-                (candidate, scope.spawn(move || greet(launcher, deadlines, job)))
-            })
-            .collect();
-        let join = |greeting: std::thread::ScopedJoinHandle<'_, Result<Greeted, Rejection>>| {
-            greeting.join().unwrap_or_else(|_| Err(Rejection::retry("the daemon failed while starting it".to_owned())))
-        };
-        greetings.into_iter().map(|(candidate, greeting)| (candidate, join(greeting))).collect()
-    })
+    let greetings = side_by_side(candidates.clone(), |candidate| greet(launcher, deadlines, candidate));
+    let failed = || Err(Rejection::retry("the daemon failed while starting it".to_owned()));
+    let results = greetings.into_iter().map(|greeting| greeting.unwrap_or_else(failed));
+    candidates.into_iter().zip(results).collect()
 }
 
 /// Starts a process and says hello to it.

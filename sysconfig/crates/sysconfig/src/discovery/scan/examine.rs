@@ -14,6 +14,7 @@ use crate::discovery::abi::Verdict;
 use crate::discovery::finding::{Candidate, Finding};
 use crate::discovery::sighting::{Sighting, time};
 use crate::discovery::store::{PrivateCopy, hash_of};
+use crate::side_by_side::side_by_side;
 use crate::text::chain;
 use crate::trust::{self, Owners};
 
@@ -29,14 +30,11 @@ impl Scanner {
             return vec![evaluate(one)];
         }
         let together = std::thread::available_parallelism().map_or(1, usize::from);
-        let side_by_side = |some: &[Change]| -> Vec<_> {
-            std::thread::scope(|scope| {
-                let jobs: Vec<_> = some.iter().map(|change| scope.spawn(move || evaluate(change))).collect();
-                // One that came to nothing is tried again by the next poll.
-                jobs.into_iter().map(|job| job.join().ok().flatten()).collect()
-            })
+        // One that came to nothing is tried again by the next poll.
+        let look = |some: &[Change]| {
+            side_by_side(some.iter().collect(), evaluate).into_iter().map(Option::flatten).collect::<Vec<_>>()
         };
-        changed.chunks(together).flat_map(side_by_side).collect()
+        changed.chunks(together).flat_map(look).collect()
     }
 
     /// Takes the first file that can be started. None when a file changed meanwhile.

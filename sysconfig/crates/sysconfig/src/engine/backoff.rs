@@ -38,8 +38,18 @@ impl Backoff {
         if self.recent.len() >= QUARANTINE_FAILURES {
             return Verdict::Quarantine;
         }
-        let doublings = (self.in_a_row - 1).min(16);
-        Verdict::RetryAfter(FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY))
+        Verdict::RetryAfter(self.delay())
+    }
+
+    /// The same where the machine lacked something, which says nothing of the plugin however often it happens.
+    pub(super) fn was_kept_from_it(&mut self) -> Verdict {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        Verdict::RetryAfter(self.delay())
+    }
+
+    fn delay(&self) -> Duration {
+        let doublings = self.in_a_row.saturating_sub(1).min(16);
+        FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY)
     }
 }
 
@@ -54,6 +64,15 @@ mod tests {
         let verdicts: Vec<_> = (0..5).map(|second| backoff.failed(start + Duration::from_secs(second))).collect();
         let retry = |ms| Verdict::RetryAfter(Duration::from_millis(ms));
         assert_eq!(verdicts, [retry(500), retry(1000), retry(2000), retry(4000), Verdict::Quarantine]);
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_waited_for_however_long() {
+        let mut backoff = Backoff::default();
+        let delays: Vec<_> = (0..20).map(|_| backoff.was_kept_from_it()).collect();
+        assert_eq!(delays[..2], [Verdict::RetryAfter(FIRST_DELAY), Verdict::RetryAfter(2 * FIRST_DELAY)]);
+        assert_eq!(delays[19], Verdict::RetryAfter(LONGEST_DELAY));
+        assert_ne!(backoff.failed(Instant::now()), Verdict::Quarantine, "the plugin's own first failure");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::managed::{Managed, build_id};
 use super::{Engine, SELF, intake, shown, subject};
 use crate::config::{Deadlines, overlaps};
 use crate::discovery::{Candidate, Finding};
-use crate::plugin::{CallError, Fault, Launcher, PluginProcess};
+use crate::plugin::{CallError, Fault, Launcher, PluginProcess, StartError};
 use crate::side_by_side::side_by_side;
 use crate::text::chain;
 
@@ -31,21 +31,23 @@ pub(super) struct Rejection {
     /// Starting it again would not help.
     is_final: bool,
     conflicts: bool,
+    /// The machine lacked something.
+    is_of_machine: bool,
 }
 
 impl Rejection {
     fn retry(message: String) -> Self {
-        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false }
+        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false, is_of_machine: false }
     }
 
     /// Another plugin has what it claims.
     pub(super) fn conflict(failure: Failure) -> Self {
-        Self { failure, is_final: true, conflicts: true }
+        Self { failure, is_final: true, conflicts: true, is_of_machine: false }
     }
 
     /// The one that is there is needed for a while.
     pub(super) fn for_now(failure: Failure) -> Self {
-        Self { failure, is_final: false, conflicts: false }
+        Self { failure, is_final: false, conflicts: false, is_of_machine: false }
     }
 
     pub(super) fn of_call(method: &str, error: &CallError) -> Self {
@@ -53,7 +55,7 @@ impl Rejection {
             CallError::Refused(object) => intake::refusal(&format!("{method} failed: "), object),
             CallError::Fault(fault) => Failure { message: fault.to_string(), help: None },
         };
-        Self { failure, is_final: false, conflicts: false }
+        Self { failure, is_final: false, conflicts: false, is_of_machine: false }
     }
 }
 
@@ -143,7 +145,7 @@ impl Engine {
     /// Records why a plugin that does not run could not be started.
     fn turn_away(&mut self, name: &str, rejection: Rejection) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
-        let Rejection { failure, is_final, conflicts, .. } = rejection;
+        let Rejection { failure, is_final, conflicts, is_of_machine } = rejection;
         let message = format!("not started: {}", failure.message);
         self.log.error(&subject(name), &message);
         self.board.note(HappeningKind::PluginFailed, Some(name), message);
@@ -153,14 +155,15 @@ impl Engine {
             managed.retry_at = None;
             managed.set_state(PluginState::Refused);
         } else {
-            self.schedule_retry(name);
+            self.schedule_retry(name, is_of_machine);
         }
     }
 
-    fn schedule_retry(&mut self, name: &str) {
+    fn schedule_retry(&mut self, name: &str, is_of_machine: bool) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         let now = Instant::now();
-        match managed.backoff.failed(now) {
+        let verdict = if is_of_machine { managed.backoff.was_kept_from_it() } else { managed.backoff.failed(now) };
+        match verdict {
             Verdict::RetryAfter(delay) => {
                 managed.retry_at = Some(now + delay);
                 managed.set_state(PluginState::Backoff);
@@ -192,7 +195,7 @@ impl Engine {
         self.log.error(&subject(name), &message);
         self.board.note(HappeningKind::PluginFailed, Some(name), &*message);
         managed.last_error = Some(Failure { message, help: None });
-        self.schedule_retry(name);
+        self.schedule_retry(name, false);
     }
 
     /// A process's reader says that it ended; only news when it is the present one.
@@ -333,9 +336,13 @@ fn greet_all(
 
 /// Starts a process and says hello to it.
 pub(super) fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Result<Greeted, Rejection> {
-    candidate.copy.restore().map_err(|error| Rejection::retry(chain(&error)))?;
-    let mut process =
-        launcher.start(&candidate.name, &candidate.copy.path).map_err(|error| Rejection::retry(chain(&error)))?;
+    let lacking = |message: String| Rejection { is_of_machine: true, ..Rejection::retry(message) };
+    candidate.copy.restore().map_err(|error| lacking(chain(&error)))?;
+    let not_started = |error: StartError| match error.is_of_machine() {
+        true => lacking(chain(&error)),
+        false => Rejection::retry(chain(&error)),
+    };
+    let mut process = launcher.start(&candidate.name, &candidate.copy.path).map_err(not_started)?;
     let hello = Hello { protocol: ProtocolRange::SUPPORTED, daemon: env!("CARGO_PKG_VERSION").to_owned() };
     let description = match process.call(&hello, deadlines.start) {
         Ok(description) => description,

@@ -107,3 +107,29 @@ pub struct StartError {
     #[source]
     pub source: std::io::Error,
 }
+
+impl StartError {
+    /// Whether the machine lacks processes, memory or descriptors, which says nothing of the plugin.
+    pub fn is_of_machine(&self) -> bool {
+        use rustix::io::Errno;
+        let lacking = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
+        self.source.raw_os_error().is_some_and(|code| lacking.iter().any(|errno| errno.raw_os_error() == code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_of_the_machine_is_not_the_plugins_fault() {
+        for (errno, expected) in [
+            (rustix::io::Errno::MFILE, true),
+            (rustix::io::Errno::AGAIN, true),
+            (rustix::io::Errno::NOENT, false),
+            (rustix::io::Errno::ACCESS, false),
+        ] {
+            assert_eq!(StartError { path: "x".into(), source: errno.into() }.is_of_machine(), expected, "{errno}");
+        }
+    }
+}

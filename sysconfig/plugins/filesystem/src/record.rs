@@ -71,6 +71,21 @@ pub(crate) struct Seen {
     /// Which mount that was; one in the same place after the next boot is another one.
     instance: String,
     options: Vec<String>,
+    /// Linux: which directory of it is seen.
+    #[serde(default)]
+    directory: Option<String>,
+}
+
+impl OurMount {
+    /// Whether it is a bind mount of the very directory that was shown there in this boot, whatever its source is by now.
+    pub(crate) fn shows(&self, mount: &Mount, boot: &str) -> bool {
+        let is_directory = |seen: &Seen| {
+            seen.directory.is_some()
+                && seen.directory.as_ref() == mount.place.as_ref().map(|(_, directory)| directory)
+                && seen.options_of(mount, boot).is_some()
+        };
+        self.request.fstype == "bind" && self.seen.as_ref().is_some_and(is_directory)
+    }
 }
 
 /// Where Linux tells one boot from another.
@@ -84,7 +99,8 @@ pub(crate) fn boot(host: &Host) -> String {
 impl Seen {
     /// What is seen of a mount in this boot.
     pub(crate) fn of(mount: &Mount, boot: &str) -> Self {
-        Self { instance: Self::instance(mount, boot), options: mount.options.clone() }
+        let directory = mount.place.as_ref().map(|(_, directory)| directory.clone());
+        Self { instance: Self::instance(mount, boot), options: mount.options.clone(), directory }
     }
 
     /// Linux numbers what it mounts, and illumos shows the number among the options.

@@ -104,10 +104,18 @@ impl State {
 
     /// Whether the mount at a place is one of ours.
     pub(crate) fn is_ours(&self, mount: &Mount) -> bool {
-        let Some(ours) = self.record.mounts.get(&mount.mount_point).map(|ours| &ours.request) else { return false };
+        let Some(one) = self.record.mounts.get(&mount.mount_point) else { return false };
+        let ours = &one.request;
         // Somebody else's in the same place has another word, with luck; there is nothing else to tell them apart.
-        let has_our_word = !is_in_memory(&mount.fstype) || mount.device == ours.device;
-        has_our_word && self.is_same(mount, &ours.device, &ours.fstype)
+        let has_our_word = !is_in_memory(&ours.fstype) || mount.device == ours.device;
+        has_our_word && (self.is_same(mount, &ours.device, &ours.fstype) || one.shows(mount, &self.boot))
+    }
+
+    /// Whether a mount is one of ours, with which goes what is in it. A bind mount of what is in memory is shown as that, and keeps
+    /// nothing.
+    fn is_ours_in_memory(&self, mount: &Mount) -> bool {
+        let ours = self.record.mounts.get(&mount.mount_point);
+        ours.is_some_and(|ours| is_in_memory(&ours.request.fstype)) && self.is_ours(mount)
     }
 
     /// Where a unit is mounted: by the configuration, or else by what its dataset inherits.
@@ -242,7 +250,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
             going.filter_map(|mount| Some((mount.mount_point.clone(), places.holding_up(mount)?.device.clone())));
         state.silent = gather::map(silent);
     }
-    let ours_in_memory = state.mounts.iter().filter(|mount| is_in_memory(&mount.fstype) && state.is_ours(mount));
+    let ours_in_memory = state.mounts.iter().filter(|mount| state.is_ours_in_memory(mount));
     let is_unknown = |point: &str| places.silent(point).is_some();
     let holds = |point: &str| is_unknown(point) || holds_something(host, point, &state.mounts);
     state.holding = ours_in_memory.map(|mount| mount.mount_point.clone()).filter(|point| holds(point)).collect();

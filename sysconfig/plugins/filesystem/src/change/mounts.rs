@@ -281,10 +281,10 @@ pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) ->
         None => Outcome::AlreadySo,
         // What stands for the device of a file system in memory is all that tells ours from somebody else's.
         Some(mount)
-            if is_it(host, &mounts, mount, request)
-                && (!is_in_memory(&mount.fstype) || mount.device == request.device) =>
+            if (is_it(host, &mounts, mount, request) || is_as_seen(host, mount)?)
+                && (!is_in_memory(&request.fstype) || mount.device == request.device) =>
         {
-            refuse_loss(host, &mounts, mount)?;
+            refuse_loss(host, &mounts, request)?;
             unmount_at(host, (point, &mount.fstype), context)?;
             Outcome::Changed
         }
@@ -297,10 +297,16 @@ pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) ->
     Ok(done)
 }
 
+/// Whether it is the very directory that was shown at a place: where its source was is another one perhaps, when that goes first.
+fn is_as_seen(host: &Host, mount: &Mount) -> Result<bool, PluginError> {
+    let record = Record::load(host).map_err(|source| file_error("read what was done", source))?;
+    Ok(record.mounts.get(&mount.mount_point).is_some_and(|ours| ours.shows(mount, &boot(host))))
+}
+
 /// Refuses what the plan did not see: somebody has written into a file system in memory since.
-fn refuse_loss(host: &Host, mounts: &[Mount], mount: &Mount) -> Result<(), PluginError> {
-    let point = &mount.mount_point;
-    if !is_in_memory(&mount.fstype) || !holds_something(host, point, mounts) {
+fn refuse_loss(host: &Host, mounts: &[Mount], request: &MountRequest) -> Result<(), PluginError> {
+    let point = &request.mount_point;
+    if !is_in_memory(&request.fstype) || !holds_something(host, point, mounts) {
         return Ok(());
     }
     let message = format!("cannot unmount {point}: what is in it is in memory only, and would be lost");

@@ -55,20 +55,12 @@ pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &
             _ => forget(point, steps),
         }
     }
-    for entry in config.mounts().iter().filter(|entry| !stuck.contains_key(&entry.mountpoint)) {
-        let mounted = mounted_at(&state.mounts, &entry.mountpoint).filter(|mount| state.is_ours(mount));
-        if mounted.is_some_and(|mount| has_to_go(entry, mount, state)) {
-            match covers(&entry.mountpoint, state) && !entry.overlay {
-                true => {
-                    let why = "the directory below what is mounted there is not empty";
-                    let help = "unmount it by hand, or choose another mount point";
-                    down.blocked.insert(entry.mountpoint.clone(), (why.to_owned(), help));
-                }
-                false => {
-                    down.add(&entry.mountpoint, state);
-                    down.for_others.insert(entry.mountpoint.clone());
-                }
-            }
+    // What shows something of a mount that goes, goes with it, and so on.
+    let mut before = None;
+    while before != Some(down.points.len()) {
+        before = Some(down.points.len());
+        for entry in config.mounts().iter().filter(|entry| !stuck.contains_key(&entry.mountpoint)) {
+            down.replace(entry, state);
         }
     }
     for point in state.record.rows.iter().filter(|point| !is_wanted(point)) {
@@ -166,6 +158,26 @@ impl Down {
     /// Whether what is at a place is hidden until something goes.
     pub(super) fn hides(&self, point: &str, state: &State) -> bool {
         self.points.iter().any(|above| is_below(point, above) && covers(above, state))
+    }
+
+    /// Takes a mount of ours down that has to be mounted anew.
+    fn replace(&mut self, entry: &MountEntry, state: &State) {
+        let point = &entry.mountpoint;
+        let source = state.resolved(&entry.device);
+        let is_shown = |above: &String| above != point && (above == source || is_below(source, above));
+        let mounted = mounted_at(&state.mounts, point).filter(|mount| state.is_ours(mount));
+        let goes = |mount: &Mount| has_to_go(entry, mount, state) || self.points.iter().any(is_shown);
+        if !mounted.is_some_and(goes) {
+            return;
+        }
+        if covers(point, state) && !entry.overlay {
+            let why = "the directory below what is mounted there is not empty";
+            let help = "unmount it by hand, or choose another mount point";
+            self.blocked.insert(point.clone(), (why.to_owned(), help));
+        } else {
+            self.add(point, state);
+            self.for_others.insert(point.clone());
+        }
     }
 
     /// Takes a mount down, and with it those of ours below it.

@@ -8,6 +8,7 @@
 //! a visible skip.
 
 mod datasets;
+mod names;
 mod scenarios;
 mod world;
 
@@ -18,7 +19,7 @@ use plugin_testing::{namespace, zfs_fuse};
 #[ignore = "the other tests start it, in a namespace"]
 fn other_process() {
     let Some(scenario) = namespace::scenario() else { return };
-    let scenarios: [(&str, fn()); 12] = [
+    let scenarios: [(&str, fn()); 14] = [
         ("tmpfs", scenarios::tmpfs),
         ("bind", scenarios::bind),
         ("link", scenarios::link),
@@ -28,6 +29,8 @@ fn other_process() {
         ("iso9660", scenarios::iso),
         ("busy", scenarios::busy),
         ("paths", scenarios::paths),
+        ("names", names::names),
+        ("again", names::again),
         ("datasets", datasets::life),
         ("foreign", datasets::what_is_not_ours),
         ("along", datasets::what_comes_along),
@@ -79,6 +82,16 @@ fn privileged_iso9660_in_a_file() {
 #[test]
 fn privileged_busy_mount_names_the_process() {
     namespace::run("busy", &[], &[], &[]);
+}
+
+#[test]
+fn privileged_names_of_every_kind() {
+    namespace::run("names", &[], &[], &[]);
+}
+
+#[test]
+fn privileged_binds_of_binds_and_what_is_mounted_twice() {
+    namespace::run("again", &[], &[], &[]);
 }
 
 #[test]

@@ -213,3 +213,42 @@ fn every_type_in_every_state_has_its_plan() {
         }
     }
 }
+
+/// Linux shows it with the type and the word of the file system in memory that it is a part of, and nothing is lost with it.
+#[test]
+fn a_bind_mount_of_what_is_in_memory_is_ours_and_goes() {
+    let tmpfs = "[[storage.mount]]\ndevice = \"memory\"\nmountpoint = \"/scratch\"\ntype = \"tmpfs\"\n";
+    let shown = "[[storage.mount]]\ndevice = \"/scratch/in\"\nmountpoint = \"/again\"\ntype = \"bind\"\n";
+    let mut fixture = crate::support::linux();
+    fixture.converge(tmpfs);
+    std::fs::create_dir_all(fixture.host.root.locate("/scratch/in")).unwrap();
+    std::fs::write(fixture.host.root.locate("/scratch/in/file"), "x").unwrap();
+    fixture.converge(&format!("{tmpfs}{shown}"));
+    let has_directory = |fixture: &Fixture| fixture.host.root.exists("/again").unwrap();
+    assert!(fixture.mounted()[1].contains(" on /again tmpfs ") && has_directory(&fixture));
+    // Other options take mounting it anew.
+    fixture.converge(&format!("{tmpfs}{shown}options = [\"ro\"]\n"));
+    assert!(fixture.mounted()[1].contains("(ro"), "{:?}", fixture.mounted());
+    let gone = fixture.converge(tmpfs);
+    assert!(gone.contains(&"unmount /again, where /scratch/in is".to_owned()), "{gone:?}");
+    assert_eq!((fixture.mounted().len(), has_directory(&fixture)), (1, false));
+}
+
+/// What is shown again goes before or behind what shows it, and is known all the same.
+#[test]
+fn a_bind_mount_of_a_bind_mount_is_ours_and_goes() {
+    let entry = |from: &str, to: &str| {
+        format!("[[storage.mount]]\ndevice = \"{from}\"\nmountpoint = \"{to}\"\ntype = \"bind\"\n")
+    };
+    for (from, to) in [("/two", "/three"), ("/b", "/a")] {
+        let mut fixture = crate::support::linux();
+        std::fs::create_dir_all(fixture.host.root.locate("/src")).unwrap();
+        let first = entry("/src", from);
+        fixture.converge(&first);
+        std::fs::create_dir_all(fixture.host.root.locate(format!("{from}/deep"))).unwrap();
+        fixture.converge(&format!("{first}{}", entry(&format!("{from}/deep"), to)));
+        assert_eq!(fixture.mounted().len(), 2);
+        fixture.converge("[storage]\nmount = []\n");
+        assert_eq!(fixture.mounted(), [""; 0]);
+    }
+}

@@ -72,8 +72,7 @@ pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &
     let ours: Vec<&OurMount> = down.points.iter().filter_map(|point| state.record.mounts.get(point)).collect();
     let mut room = down.room.clone();
     room.extend(ours.iter().filter(|one| is_in_the_way(one, config, state)).map(|one| one.request.mount_point.clone()));
-    // What lies deeper goes first.
-    let (removed, late): (Vec<_>, Vec<_>) = ours.into_iter().rev().partition(|one| {
+    let (removed, late): (Vec<_>, Vec<_>) = dependents_first(ours, state).into_iter().partition(|one| {
         let point = &one.request.mount_point;
         room.iter().any(|above| above == point || is_below(point, above))
     });
@@ -86,6 +85,22 @@ pub(super) fn take_down(config: &Config, state: &State, moves: &[Move], stuck: &
     let (with_servers, local): (Vec<&OurMount>, Vec<_>) = late.iter().copied().partition(|one| waits(one));
     steps.late.extend(local.into_iter().chain(with_servers).map(unmount));
     down
+}
+
+/// What goes, in an order in which it can: what lies in a mount, or is made of something in it, goes before it.
+fn dependents_first<'a>(ours: Vec<&'a OurMount>, state: &State) -> Vec<&'a OurMount> {
+    let depends = |one: &OurMount, other: &OurMount| {
+        let (point, source) = (&one.request.mount_point, state.resolved(&one.request.device));
+        let above = &other.request.mount_point;
+        point != above && (is_below(point, above) || source == above || is_below(source, above))
+    };
+    let mut rest: Vec<&OurMount> = ours.into_iter().rev().collect();
+    let mut sorted = Vec::new();
+    while !rest.is_empty() {
+        let next = rest.iter().position(|one| !rest.iter().any(|other| depends(other, one)));
+        sorted.push(rest.remove(next.unwrap_or_default()));
+    }
+    sorted
 }
 
 /// Whether something that is configured has to do with the place of a mount of ours, or with its device.

@@ -248,7 +248,14 @@ fn a_bind_mount_of_a_bind_mount_is_ours_and_goes() {
         std::fs::create_dir_all(fixture.host.root.locate(format!("{from}/deep"))).unwrap();
         fixture.converge(&format!("{first}{}", entry(&format!("{from}/deep"), to)));
         assert_eq!(fixture.mounted().len(), 2);
-        fixture.converge("[storage]\nmount = []\n");
+        let gone = fixture.converge("[storage]\nmount = []\n");
         assert_eq!(fixture.mounted(), [""; 0]);
+        let unmounted: Vec<_> = gone.iter().filter(|step| step.starts_with("unmount")).collect();
+        let expected = [format!("unmount {to}, where {from}/deep is"), format!("unmount {from}, where /src is")];
+        assert_eq!(
+            unmounted,
+            expected.iter().collect::<Vec<_>>(),
+            "what is made of something in a mount goes before it"
+        );
     }
 }

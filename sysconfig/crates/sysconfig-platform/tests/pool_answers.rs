@@ -61,6 +61,9 @@ fn a_status_of_two_pools() {
     // illumos shows how the devices of a pool are that does not answer.
     let text = DEGRADED.replace("could not be opened.  ", "are faulted in response to IO failures.\n\t");
     assert!(!parse_status("look", &text).unwrap()[0].answers());
+    // OpenZFS names the mirror that it goes through from its beginning to its end.
+    let text = DEGRADED.replace("resilver in progress", "resilver (mirror-0) in progress");
+    assert!(parse_status("look", &text).unwrap()[1].is_resilvering());
     assert_eq!(parse_status("look", "no pools available\n").unwrap(), []);
     assert!(parse_status("look", "  pool: tank\n state: ONLINE\n").is_err());
 }

@@ -32,7 +32,7 @@ impl PoolStatus {
     /// Whether data is being copied onto a new or returned member.
     #[must_use]
     pub fn is_resilvering(&self) -> bool {
-        self.scan.contains("resilver in progress")
+        self.scan.starts_with("resilver") && self.scan.contains(" in progress")
     }
 }
 

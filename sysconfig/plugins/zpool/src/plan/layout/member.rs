@@ -40,11 +40,13 @@ impl Difference<'_> {
         // Each missing device takes a place that nobody configured, in order; only what is left widens a mirror, and that
         // first, while the member that it is attached to is still there.
         let (replacing, widening) = missing.split_at(free.len().min(missing.len()));
-        let partner = top.devices().find(|member| member.state == "ONLINE");
+        // Nothing is attached to what only stands in for another device, or is taking its place.
+        let own = top.slots.iter().filter(|slot| slot.kind == Kind::Device).flat_map(|slot| &slot.devices);
+        let partner = own.copied().find(|member| member.state == "ONLINE");
         for path in widening {
             match partner {
                 Some(partner) => self.attach(partner, path),
-                None => self.refuse(format!("{} has no member that is online", top.describe()), "mend it first"),
+                None => self.refuse(format!("{} has no member of its own that is online", top.describe()), "mend it first"),
             }
         }
         for (slot, path) in free.iter().zip(replacing) {
@@ -168,6 +170,10 @@ mod tests {
     }
 
     fn planned_as(second: &str, rows: &str, furnish: impl FnOnce(&Machine)) -> (Vec<String>, Vec<String>) {
+        planned_of(&["/dev/dsk/c0t0d0", second], rows, furnish)
+    }
+
+    fn planned_of(mirror: &[&str], rows: &str, furnish: impl FnOnce(&Machine)) -> (Vec<String>, Vec<String>) {
         let (_directory, host, machine) = Machine::start(System::Illumos);
         furnish(&machine);
         let text = format!(
@@ -183,7 +189,7 @@ mod tests {
         let members: Members =
             status.layout.devices().into_iter().map(|vdev| (vdev.name.clone(), member(vdev))).collect();
         let pool: Pool = serde_json::from_value(serde_json::json!({
-            "name": "tank", "vdevs": [{ "mirror": ["/dev/dsk/c0t0d0", second] }], "spares": ["/dev/dsk/c0t9d0"],
+            "name": "tank", "vdevs": [{ "mirror": mirror }], "spares": ["/dev/dsk/c0t9d0"],
         }))
         .unwrap();
         let devices = pool.devices().into_iter().map(|(_, path)| device::look(&host, path)).collect();
@@ -226,6 +232,19 @@ mod tests {
         });
         let replaced = "replace /dev/dsk/c0t1d0s0 of the pool tank by /dev/dsk/c0t5d0".to_owned();
         assert_eq!((steps, notes), (vec![replaced], vec![]));
+    }
+
+    /// ZFS attaches to no device that only stands in for another one.
+    #[test]
+    fn a_mirror_is_widened_at_a_member_of_its_own() {
+        let (spare, own) = (SPARE.find("\t    spare-1").unwrap(), SPARE.find("\t    /dev/dsk/c0t0d0s0").unwrap());
+        let end = SPARE.find("\tspares").unwrap();
+        let rows = [&SPARE[..own], &SPARE[spare..end], &SPARE[own..spare], &SPARE[end..]].concat();
+        let (steps, notes) = planned_of(&["/dev/dsk/c0t0d0", "/dev/dsk/c0t1d0", "/dev/dsk/c0t5d0"], &rows, |machine| {
+            drop(machine.storage(|storage| storage.add_disk("c0t5d0", 128 << 20)));
+        });
+        let attached = "attach /dev/dsk/c0t5d0 to /dev/dsk/c0t0d0s0 of the pool tank".to_owned();
+        assert_eq!((steps, notes), (vec![attached], vec!["pool tank: /dev/dsk/c0t1d0 is missing".to_owned()]));
     }
 
     #[test]

@@ -134,7 +134,17 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
             continue;
         }
         if !searched.contains(&directories) {
-            for found in zpool::importable(host, &directories).map_err(failed)? {
+            let found = match zpool::importable(host, &directories) {
+                Ok(found) => found,
+                // What is wrong where one pool is to be is no reason to leave the others.
+                Err(error) if !directories.is_empty() => {
+                    let why = PluginError::from_error(error).to_error_object().chain();
+                    state.unsearched.insert(pool.name.clone(), why);
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            for found in found {
                 let members = members(host, &looks, &found.layout);
                 if !state.importable.iter().any(|known| known.pool.guid == found.guid) {
                     state.importable.push(FoundPool { pool: found, members });

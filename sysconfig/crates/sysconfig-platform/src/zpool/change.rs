@@ -1,6 +1,7 @@
 //! Commands that change pools.
 
 use super::Kind;
+use super::import::those_present;
 use crate::zfs::invocation;
 use crate::{Host, Invocation};
 use std::time::Duration;
@@ -111,7 +112,8 @@ pub fn create(host: &Host, force: bool, creation: &Creation) -> Invocation {
 #[must_use]
 pub fn import_pool(host: &Host, directories: &[String], guid: u64, name: Option<&str>) -> Invocation {
     let mut args = words(&["import"]);
-    args.extend(directories.iter().flat_map(|directory| ["-d".to_owned(), directory.clone()]));
+    let directories = those_present(host, directories);
+    args.extend(directories.into_iter().flat_map(|directory| words(&["-d", directory])));
     args.extend(words(&["-N", &guid.to_string()]));
     args.extend(name.map(str::to_owned));
     slow(host, args)

@@ -52,8 +52,12 @@ impl Importable {
 /// [`StorageError`].
 pub fn importable(host: &Host, directories: &[String]) -> Result<Vec<Importable>, StorageError> {
     let operation = "look for pools that can be imported";
+    let present = those_present(host, directories);
+    if present.is_empty() && !directories.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut args = vec!["import"];
-    args.extend(directories.iter().flat_map(|directory| ["-d", directory.as_str()]));
+    args.extend(present.iter().flat_map(|directory| ["-d", directory]));
     let invocation = invocation(host, "zpool", args);
     let completed = host.run_any(&invocation).map_err(StorageError::command(operation))?;
     // With nothing to import some versions answer 1; what counts is whether there are pools.
@@ -61,6 +65,12 @@ pub fn importable(host: &Host, directories: &[String]) -> Result<Vec<Importable>
         return parse_importable(operation, &completed.stdout);
     }
     completed.success(&invocation).map_err(StorageError::command(operation)).map(|_| Vec::new())
+}
+
+/// Those directories that are there: `zpool import` looks into none when one is missing.
+pub(super) fn those_present<'a>(host: &Host, directories: &'a [String]) -> Vec<&'a str> {
+    let is_there = |directory: &&str| host.root.exists(directory).unwrap_or(true);
+    directories.iter().map(String::as_str).filter(is_there).collect()
 }
 
 /// Reads `zpool import`.

@@ -172,7 +172,7 @@ pub(crate) fn is_same_note(one: &str, other: &str) -> bool {
 fn absent(pool: &Pool, state: &State) -> PoolPlan {
     if let Some(why) = state.unsearched.get(&pool.name) {
         let what = format!("it cannot be looked for: {why}");
-        let refusal = Refusal::new(what, "bring that server back, or name other directories with search");
+        let refusal = Refusal::new(what, "mend that, or name other directories with search");
         return PoolPlan { refusals: vec![refusal], ..PoolPlan::default() };
     }
     match choose(pool, state) {

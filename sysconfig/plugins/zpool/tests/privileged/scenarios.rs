@@ -28,6 +28,11 @@ pub(crate) fn create() {
     let (done, _) = converge(&mut plugin(), &text);
     assert_eq!(done.len(), 3, "{done:?}");
     assert_eq!(sh("cat /run/mounted/tank/file"), "kept\n");
+    // ZFS looks into no directory when one of them is missing, and that is one pool's trouble.
+    let mut harness = plugin();
+    harness.configure(config(&format!("{text}[[storage.pool]]\nname = \"later\"\nvdevs = [\"/run/nowhere/a\"]\n")));
+    let steps = harness.plan().unwrap();
+    assert!(steps.len() == 1 && steps[0].summary.ends_with("there is no device /run/nowhere/a"), "{steps:?}");
 }
 
 pub(crate) fn export_behind_our_back() {

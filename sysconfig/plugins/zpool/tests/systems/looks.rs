@@ -57,6 +57,25 @@ fn a_server_that_is_away_holds_up_no_other_pool() {
     }
 }
 
+/// The file system with the files of one pool is not mounted, so that not even their directory is there.
+#[test]
+fn a_directory_that_is_missing_holds_up_no_other_pool() {
+    for system in SYSTEMS {
+        let mut fixture = Fixture::start(system);
+        fixture.machine.storage(|storage| storage.add_file("/srv/one", DISK));
+        let missing = tank(r#"vdevs = ["/mnt/later/a"]"#);
+        let other = tank(&format!("vdevs = [\"{}\"]", disk(system, 0))).replace("tank", "other");
+        let steps = fixture.plan(&format!("{missing}{other}"));
+        let refused = "not done: pool tank: there is no device /mnt/later/a".to_owned();
+        assert_eq!(summaries(&steps), [format!("create the pool other of {}", disk(system, 0)), refused]);
+        // Where one of several is there, it is looked into.
+        fixture.machine.type_in("zpool create third /srv/one");
+        fixture.machine.type_in("zpool export third");
+        let text = "[[storage.pool]]\nname = \"third\"\nsearch = [\"/mnt/later\", \"/srv\"]\n";
+        assert_eq!(fixture.plan(text)[0].action, "import", "{system}");
+    }
+}
+
 /// A table may say that there are a thousand partitions, each as large as the disk.
 #[test]
 fn a_hostile_table_is_looked_into_for_a_while_only() {

@@ -111,6 +111,9 @@ impl Storage {
     }
 
     pub(super) fn list_importable(&self, directories: &[&str]) -> Completed {
+        if let Some(missing) = directories.iter().find(|directory| !self.root.locate(directory).is_dir()) {
+            return failed(1, format!("cannot open '{missing}': No such file or directory\n"));
+        }
         let mut text = String::new();
         for pool in self.importable() {
             let in_reach = |device: &&Device| {

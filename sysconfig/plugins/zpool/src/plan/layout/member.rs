@@ -46,7 +46,9 @@ impl Difference<'_> {
         for path in widening {
             match partner {
                 Some(partner) => self.attach(partner, path),
-                None => self.refuse(format!("{} has no member of its own that is online", top.describe()), "mend it first"),
+                None => {
+                    self.refuse(format!("{} has no member of its own that is online", top.describe()), "mend it first")
+                }
             }
         }
         for (slot, path) in free.iter().zip(replacing) {

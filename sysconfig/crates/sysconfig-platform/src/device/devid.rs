@@ -33,7 +33,8 @@ fn parse(text: &str) -> Devids {
             devid = None;
         }
         if let Some(value) = line.strip_prefix("value=").filter(|_| is_named) {
-            devid = Some(value.trim_matches('\'')).filter(|value| !value.is_empty());
+            // What stands before the sign is a hint at the driver, which is no part of the identity (devid_compare(3DEVID)).
+            devid = value.trim_matches('\'').split_once('@').map(|(_, id)| id).filter(|id| !id.is_empty());
         }
         is_named = line.starts_with("name='devid' ");
         if let (Some(name), Some(devid)) = (line.strip_prefix("dev_link=/dev/dsk/"), devid) {
@@ -62,7 +63,7 @@ mod tests {
             sd, instance #2\n                Device Minor Nodes:\n                    dev=(86,128)\n                        \
             dev_path=/pci@0,0/pci1000,30@4/sd@2,0:q\n                            spectype=blk type=minor\n                            \
             dev_link=/dev/dsk/c1t2d0p0\n";
-        let expected = Devids::from([("c1t1d0".to_owned(), "id1,sd@n5000c500a1b2c3d4".to_owned())]);
+        let expected = Devids::from([("c1t1d0".to_owned(), "n5000c500a1b2c3d4".to_owned())]);
         assert_eq!(parse(text), expected);
         assert_eq!(parse("prtconf: devinfo facility not available\n"), Devids::new());
     }

@@ -12,8 +12,8 @@ fn second_path(fixture: &Fixture, is_known: bool) {
     }
     if is_known {
         fixture.machine.storage(|storage| {
-            for disk in ["c0t0d0", "c1t0d0"] {
-                storage.devids.insert(disk.to_owned(), "id1,sd@n600a0b80001234".to_owned());
+            for (disk, driver) in [("c0t0d0", "sd"), ("c1t0d0", "ssd")] {
+                storage.devids.insert(disk.to_owned(), format!("id1,{driver}@n600a0b80001234"));
             }
             storage.devids.insert("c0t1d0".to_owned(), "id1,sd@n600a0b80005678".to_owned());
         });
@@ -31,7 +31,7 @@ fn a_disk_that_is_used_by_one_path_is_in_use_by_the_other() {
     second_path(&fixture, true);
     fixture.machine.storage(|storage| storage.add_mount("/dev/dsk/c0t0d0s3", "/export", "ufs", &[]));
     let said = "is in use: /dev/dsk/c0t0d0s3 is mounted on /export, and is another path to it by the identifier \
-                id1,sd@n600a0b80001234";
+                n600a0b80001234";
     for disk in ["1t0d0", "1t0d0s3"] {
         assert_eq!(fixture.refusals(&permitted(disk)), [format!("/dev/dsk/c{disk} {said}")]);
         assert_eq!(

@@ -157,6 +157,37 @@ fn file(host: &Host, disk: &str) -> Option<String> {
     Some(format!("file {} {} {file}", number("offset"), number("sizelimit")))
 }
 
+/// What `file` answers, as where a loop device begins in its file, where it ends, and which file that is.
+fn range(file: &str) -> Option<(u64, u64, &str)> {
+    let mut words = file.strip_prefix("file ")?.splitn(3, ' ');
+    // Where the kernel says neither, it is all of the file.
+    let mut number = || words.next()?.parse::<u64>().ok();
+    let (from, most) = (number().unwrap_or(0), number().unwrap_or(0));
+    let file = words.next()?;
+    Some((from, if most == 0 { u64::MAX } else { u64::saturating_add(from, most) }, file))
+}
+
+/// The other loop devices that have a part of a loop device's file in common with it.
+pub(super) fn loops_of_the_same_file(host: &Host, names: &Names) -> Vec<String> {
+    let disk = names.any_disk.as_deref().and_then(|disk| disk.strip_prefix("/dev/"));
+    let Some((disk, own)) = disk.and_then(|disk| Some((disk, file(host, disk)?))) else { return Vec::new() };
+    let Some((from, to, own)) = range(&own) else { return Vec::new() };
+    let meets = |other: &String| {
+        other != disk
+            && file(host, other).is_some_and(|other| {
+                range(&other).is_some_and(|(begin, end, other)| other == own && begin < to && from < end)
+            })
+    };
+    let mut found: Vec<String> = disks(host).filter(meets).map(|name| format!("/dev/{name}")).collect();
+    found.sort();
+    found
+}
+
+fn disks(host: &Host) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(host.root.locate("/sys/block")).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+}
+
 /// What multipathd has made of the disk that a device is only one path to, `/dev/mapper/NAME`.
 pub(super) fn map_instead(host: &Host, names: &Names) -> Option<String> {
     let disk = names.any_disk.as_deref()?.strip_prefix("/dev/")?;
@@ -171,8 +202,6 @@ pub(super) fn other_paths(host: &Host, names: &Names) -> Vec<String> {
     let Some(lun) = &names.lun else { return Vec::new() };
     let own = names.any_disk.as_deref().and_then(|disk| disk.strip_prefix("/dev/")).unwrap_or_default();
     let is_held = |disk: &String| others(host, disk, "holders").iter().any(|holder| holder == own);
-    let entries = std::fs::read_dir(host.root.locate("/sys/block")).into_iter().flatten();
-    let disks = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let is_it =
         |disk: &String| !is_held(disk) && Lun::of(host, disk, lun.part).is_some_and(|other| lun.is_on_disk_of(&other));
     let node = |disk: String| match lun.part {
@@ -184,7 +213,7 @@ pub(super) fn other_paths(host: &Host, names: &Names) -> Vec<String> {
         number if disk.ends_with(|end: char| end.is_ascii_digit()) => Some(format!("{disk}p{number}")),
         number => Some(format!("{disk}{number}")),
     };
-    let nodes = disks.filter(is_it).filter_map(node).map(|name| format!("/dev/{name}"));
+    let nodes = disks(host).filter(is_it).filter_map(node).map(|name| format!("/dev/{name}"));
     let mut nodes: Vec<String> = nodes.filter(|node| *node != names.own).collect();
     nodes.sort();
     nodes
@@ -354,6 +383,9 @@ mod tests {
         assert_eq!(of("sdd1"), (None, "/dev/sdc1".to_owned()));
         assert_eq!(of("loop2p1"), (None, "/dev/loop1p1".to_owned()));
         assert_eq!(of("sde"), (None, String::new()));
+        let loops = |name: &str| loops_of_the_same_file(&host, &names(&host, &format!("/dev/{name}"))).join(" ");
+        assert_eq!(loops("loop1p1"), "/dev/loop2 /dev/loop4");
+        assert_eq!((loops("loop3").as_str(), loops("loop5").as_str(), loops("sda").as_str()), ("", "", ""));
         assert_eq!(of("nvme6n1p2"), (None, "/dev/nvme7n1p2".to_owned()));
         assert_eq!(of("nvme0n1"), (None, "/dev/dm-7 /dev/nvme1n1".to_owned()));
     }

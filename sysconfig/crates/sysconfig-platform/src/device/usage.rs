@@ -86,6 +86,11 @@ fn used_by_loop(looks: &Looks<'_>, names: &Names) -> io::Result<Option<String>> 
             return Ok(Some(format!("{device} is made of it")));
         }
     }
+    for other in lun::loops_of_the_same_file(looks.host, names) {
+        if is_busy(looks.host, &other)? {
+            return Ok(Some(format!("it is in use as {other}, which has a part of the same file")));
+        }
+    }
     Ok(None)
 }
 

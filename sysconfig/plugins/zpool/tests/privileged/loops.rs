@@ -49,4 +49,15 @@ pub(crate) fn over_a_device() {
     assert_eq!(used(&above), Some(format!("it is made of {below}, which is in use")));
     sh("umount /mnt/place");
     assert_eq!(used(&above), None);
+    // Of one file, one has what another one has a part of.
+    drop(loops);
+    let mut loops = Loops::default();
+    let whole = loops.attach(&image);
+    let part = loops.attach(&format!("--offset 1048576 --sizelimit 33554432 {image}"));
+    let behind = loops.attach(&format!("--offset 34603008 {image}"));
+    sh(&format!("mkfs.ext4 -q {part}; mount {part} /mnt/place"));
+    assert_eq!(used(&whole), Some(format!("it is in use as {part}, which has a part of the same file")));
+    assert_eq!(used(&behind), None);
+    sh("umount /mnt/place");
+    assert_eq!(used(&whole), None);
 }

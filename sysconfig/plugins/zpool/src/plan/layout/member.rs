@@ -47,7 +47,7 @@ impl Difference<'_> {
             match partner {
                 Some(partner) => self.attach(partner, path),
                 None => {
-                    self.refuse(format!("{} has no member of its own that is online", top.describe()), "mend it first")
+                    self.refuse(format!("{} has no member of its own that is online", top.describe()), "mend it first");
                 }
             }
         }

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 use sysconfig_platform::Host;
@@ -22,7 +24,9 @@ const PLACES_MAX: usize = 10_000;
 pub fn apply<P: Plugin + 'static>(new: fn(Host) -> P, host: &Host, config: &Value, places: usize) -> Option<Value> {
     let (stopped, has_stopped) = channel();
     let (begins, begun) = channel();
-    let stops = Stops::new(stopped);
+    let stops = Stops::new(stopped.clone());
+    let is_done = Arc::new(AtomicBool::new(false));
+    let done = is_done.clone();
     let (host, config) = (host.clone(), config.clone());
     let thread = std::thread::spawn(move || {
         // All of it is this thread's, so that nothing ends in order when it stops.
@@ -38,12 +42,16 @@ pub fn apply<P: Plugin + 'static>(new: fn(Host) -> P, host: &Host, config: &Valu
                 .expect("the test listens");
             plugin.apply(&step.change, &context).expect("the plugin applies");
         }
+        // It is told, because threads of the plugin's may hold the other end of the channel for as long as they sleep.
+        done.store(true, Ordering::Release);
+        stopped.send(()).expect("the test listens");
     });
     match has_stopped.recv_timeout(DEADLINE) {
+        Ok(()) if is_done.load(Ordering::Acquire) => None,
         Ok(()) => Some(begun.try_iter().last().expect("nothing counts before the first step")),
         Err(RecvTimeoutError::Disconnected) => {
             thread.join().expect("the plugin applies everything");
-            None
+            unreachable!("it tells when it has")
         }
         Err(RecvTimeoutError::Timeout) => panic!("the plugin neither ends nor stops"),
     }

@@ -119,9 +119,8 @@ fn of_illumos(fixture: &Fixture<Illumos>) -> String {
 #[test]
 fn after_a_stop_anywhere_with_the_kernel_the_next_apply_converges() {
     let kinds = check("eth0", linux::machine, of_linux);
-    for kind in
-        ["up", "set-mtu", "add-address", "delete-address", "add-route", "delete-route", "start", "release", "wait"]
-    {
+    // Waiting changes nothing: who stops there leaves what the step before it has left.
+    for kind in ["up", "set-mtu", "add-address", "delete-address", "add-route", "delete-route", "start", "release"] {
         assert!(kinds.contains(kind), "never stopped in the middle of {kind}: {kinds:?}");
     }
 }

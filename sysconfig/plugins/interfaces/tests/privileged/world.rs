@@ -77,6 +77,7 @@ pub(crate) fn start_networkd() {
         cat >/run/systemctl <<'END'
 #!/bin/sh
 [ \"$*\" = 'show --property=ActiveState,Job systemd-networkd.service' ] || exit 1
+touch /run/networkd.asked
 if [ -e /run/networkd.state ]; then state=$(cat /run/networkd.state)
 elif kill -0 $(cat /run/networkd.pid) 2>/dev/null; then state=active
 else state=inactive; fi

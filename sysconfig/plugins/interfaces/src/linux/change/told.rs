@@ -70,8 +70,7 @@ pub(super) fn file(
     // It may read the file as it starts, before it is told to.
     let before = Report::of(host, link)?;
     // Whoever dies between the file and the word to networkd is followed by one that says it.
-    let mut was_told = false;
-    remember(host, |record| was_told = record.untold.insert(link.to_owned()))?;
+    remember(host, |record| record.untold.insert(link.to_owned()))?;
     let path = networkd::path(link);
     let written = match content {
         Some(content) => files::make_directory(&host.root, networkd::DIRECTORY)
@@ -86,22 +85,21 @@ pub(super) fn file(
         is_told()?;
         return Ok(if is_same { Outcome::AlreadySo } else { Outcome::Changed });
     }
-    if is_same && was_told && all_there(host, link, expected)? {
-        is_told()?;
-        return Ok(Outcome::AlreadySo);
-    }
     tell(host, &networkd::reload_command())?;
     if is_same && index(host, link)?.is_some() {
-        // It looks at files that have changed, and knows this one.
+        // It looks at files that have changed, and knows this one. Where it has read that as it started, there may still be what
+        // the file before had.
         tell(host, &networkd::reconfigure_command(link))?;
     }
     is_told()?;
-    wait_for_networkd(host, link, expected, before.as_ref(), context)?;
+    let is_there = || all_there(host, link, expected);
+    wait_for_networkd(host, link, expected, before.as_ref(), context, is_there)?;
     if keeps_any(host, link, &expected.gone)? {
         // One that was started since then takes them for somebody else's and lets them be, until it configures the link anew.
         let before = Report::of(host, link)?;
         tell(host, &networkd::reconfigure_command(link))?;
-        wait_for_networkd(host, link, expected, before.as_ref(), context)?;
+        let is_there = || Ok(all_there(host, link, expected)? && !keeps_any(host, link, &expected.gone)?);
+        wait_for_networkd(host, link, expected, before.as_ref(), context, is_there)?;
     }
     Ok(Outcome::Changed)
 }
@@ -177,6 +175,7 @@ fn wait_for_networkd(
     expected: &Expected,
     before: Option<&Report>,
     context: &Context,
+    is_there: impl Fn() -> Result<bool, PluginError>,
 ) -> Result<(), PluginError> {
     let patience = if expected.is_nothing() { PATIENCE_WITH_THE_END } else { PATIENCE_WITH_NETWORKD };
     let until = Instant::now() + context.remaining().map_or(patience, |left| left.min(patience));
@@ -188,7 +187,7 @@ fn wait_for_networkd(
         // Without a carrier a link is being configured for ever, although its own settings have come about.
         let has_addresses = !expected.addresses.is_empty() || !expected.routes.is_empty();
         let is_at_it = report.is_some_and(|report| report.is_configuring) && has_addresses && !expected.asks_servers;
-        let is_done = is_anew && !is_at_it && all_there(host, link, expected)?;
+        let is_done = is_anew && !is_at_it && is_there()?;
         // Twice, because a report may be about something that happened before.
         if is_done && was_done {
             return Ok(());

@@ -9,7 +9,7 @@
 mod convert;
 
 use crate::network::Route;
-use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute};
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute, SavedRoute};
 use convert::Raw;
 use ipnet::IpNet;
 use netlink_packet_core::{
@@ -189,6 +189,23 @@ impl NetworkStack for RouteNetlink {
     fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {
         let request = convert::route_message(libc::RTM_DELROUTE, index, route);
         unless(change(request, 0), &[Errno::SRCH, Errno::NODEV])
+    }
+
+    fn routes_with(&self, index: u32, address: IpNet) -> io::Result<Vec<SavedRoute>> {
+        if address.addr().is_ipv6() {
+            return Ok(Vec::new());
+        }
+        let addresses = self.addresses()?;
+        let mut others = addresses.iter().filter(|known| known.index == index && known.address != address);
+        let alone = others.all(|known| known.address.addr().is_ipv6()).then_some(index);
+        let answers = dump(&convert::all_routes(netlink_packet_route::AddressFamily::Inet))?;
+        let goes = |answer| convert::saved_route(answer, address.addr(), alone);
+        Ok(answers.iter().filter_map(goes).collect())
+    }
+
+    fn restore_route(&self, route: &SavedRoute) -> io::Result<()> {
+        let request = Raw { kind: libc::RTM_NEWROUTE, body: route.0.clone() };
+        unless(change(request, NLM_F_CREATE | NLM_F_EXCL), &[Errno::EXIST])
     }
 }
 

@@ -73,6 +73,8 @@ pub struct LinuxRoute {
     pub metric: u32,
     /// Whether a router's advertisement made it (`RTPROT_RA`): it ends by itself.
     pub advertised: bool,
+    /// The address that packets over it come from, where it names one: one of IPv4 goes with that address.
+    pub source: Option<IpAddr>,
 }
 
 /// A route of the main table that does not lead over one gateway.
@@ -86,7 +88,13 @@ pub struct OtherRoute {
     pub metric: u32,
     /// What `ip route` calls it, as `blackhole`; nothing for one that leads somewhere.
     pub kind: String,
+    /// The address that packets over it come from, where it names one.
+    pub source: Option<IpAddr>,
 }
+
+/// A route of any table as its kernel has it, to give it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedRoute(pub Vec<u8>);
 
 impl LinuxRoute {
     /// The priority of a route of ours: for IPv4 that of routes without one, for IPv6 before those that routers advertise (1024),
@@ -165,6 +173,17 @@ pub trait NetworkStack: fmt::Debug + Send + Sync {
     /// # Errors
     /// The kernel's.
     fn delete_route(&self, index: u32, route: &Route) -> io::Result<()>;
+    /// The routes that the kernel takes off with an IPv4 address, which somebody has set: those that name it as their source, and
+    /// with the last one of a link all over that.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn routes_with(&self, index: u32, address: IpNet) -> io::Result<Vec<SavedRoute>>;
+    /// Gives the kernel a route back.
+    ///
+    /// # Errors
+    /// The kernel's.
+    fn restore_route(&self, route: &SavedRoute) -> io::Result<()>;
 }
 
 /// The stack of a system that has none of this kind.
@@ -204,6 +223,12 @@ impl NetworkStack for NoStack {
         unsupported()
     }
     fn delete_route(&self, _: u32, _: &Route) -> io::Result<()> {
+        unsupported()
+    }
+    fn routes_with(&self, _: u32, _: IpNet) -> io::Result<Vec<SavedRoute>> {
+        unsupported()
+    }
+    fn restore_route(&self, _: &SavedRoute) -> io::Result<()> {
         unsupported()
     }
 }

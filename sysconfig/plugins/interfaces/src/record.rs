@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::route::BoundRoute;
+use sysconfig_platform::stack::SavedRoute;
 use sysconfig_platform::{FileError, Host, IpNet, System, files};
 use sysconfig_plugin::{Context, Level, PluginError, record};
 
@@ -40,10 +41,26 @@ pub(crate) struct Record {
     pub untold: BTreeSet<String>,
     /// Linux: addresses of ours, by link.
     pub addresses: BTreeSet<(String, IpNet)>,
+    /// Linux: routes of somebody else's that went with addresses of ours, for who undoes that.
+    pub lost: Vec<Lost>,
     /// Linux: the kernel's `accept_ra` before we changed it, by link.
     pub accept_ra_values: BTreeMap<String, u8>,
     /// Linux: what the kernel makes of router advertisements, before we changed it: by link and value, as `eth0/autoconf`.
     pub prefix_values: BTreeMap<String, u8>,
+}
+
+/// A route that the kernel has taken off with an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lost {
+    pub link: String,
+    pub address: IpNet,
+    pub route: SavedRoute,
+}
+
+impl Lost {
+    pub(crate) fn is_of(&self, link: &str, address: IpNet) -> bool {
+        self.link == link && self.address == address
+    }
 }
 
 fn directory(system: System) -> &'static str {

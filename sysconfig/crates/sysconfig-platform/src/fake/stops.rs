@@ -2,7 +2,7 @@
 //! network or name, before or after a change of a file. Before a change nothing is other than after the one before it. Whoever stops runs no further instruction, as after `kill -9`, because its thread never comes back.
 
 use crate::hostname::NodeName;
-use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute};
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute, SavedRoute};
 use crate::{CommandError, Completed, Host, Invocation, Route, Runner, files};
 use ipnet::IpNet;
 use std::io;
@@ -142,5 +142,13 @@ impl NetworkStack for Stopping {
 
     fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {
         self.stops.after(|| self.host.stack.delete_route(index, route))
+    }
+
+    fn routes_with(&self, index: u32, address: IpNet) -> io::Result<Vec<SavedRoute>> {
+        self.host.stack.routes_with(index, address)
+    }
+
+    fn restore_route(&self, route: &SavedRoute) -> io::Result<()> {
+        self.stops.after(|| self.host.stack.restore_route(route))
     }
 }

@@ -15,7 +15,7 @@ use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressFlags, AddressHeader, AddressScope};
 use netlink_packet_route::link::{LinkFlags, LinkHeader};
 use netlink_packet_route::route::RouteHeader;
-pub(super) use routes::{other_route, route, route_message};
+pub(super) use routes::{other_route, route, route_message, saved_route};
 use std::net::IpAddr;
 
 /// A message of route netlink: header and attributes, unread.
@@ -235,7 +235,7 @@ mod tests {
         {
             let wanted = Route { to: to.parse().unwrap(), via: via.parse().unwrap() };
             let read = route(&route_message(libc::RTM_NEWROUTE, 7, &wanted)).unwrap();
-            assert_eq!(read, LinuxRoute { route: wanted, index: 7, metric, advertised: false });
+            assert_eq!(read, LinuxRoute { route: wanted, index: 7, metric, advertised: false, source: None });
             assert!(read.may_be_ours() && read.is_plain());
         }
         // What the kernel makes of an advertisement is no route of ours, over the same router either.

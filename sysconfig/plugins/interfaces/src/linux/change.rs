@@ -2,6 +2,7 @@
 
 mod client;
 mod kernel;
+mod lost;
 mod told;
 
 pub(super) use kernel::is_over;
@@ -14,6 +15,7 @@ use crate::record::{Originals, give_back, keep_original, remember};
 use crate::steps::{Waiting, find_up};
 use client::{release, start};
 use kernel::{add_address, add_route, delete_address, delete_route, has_address, index, kernel, set_ipv6, set_mtu};
+use lost::{delete_keeping_routes, put_back};
 use serde::{Deserialize, Serialize};
 use sysconfig_platform::dhcpcd::Family;
 use sysconfig_platform::{Host, IpNet, Route, lease};
@@ -192,7 +194,7 @@ impl Change {
                 }
                 return add_address(host, link, *address);
             }
-            Self::DeleteAddress { link, address } => return delete_address(host, link, *address),
+            Self::DeleteAddress { link, address } => return delete_keeping_routes(host, link, *address),
             Self::AddRoute { link, route } => {
                 let outcome = add_route(host, link, route)?;
                 if outcome.is_none() {
@@ -247,7 +249,7 @@ impl Change {
                 };
             }
             Self::AddAddress { link, address } => return delete_address(host, link, *address),
-            Self::DeleteAddress { link, address } => return add_address(host, link, *address),
+            Self::DeleteAddress { link, address } => return put_back(host, link, *address, context),
             Self::AddRoute { link, route } => return delete_route(host, link, route),
             Self::DeleteRoute { link, route } => {
                 let outcome = add_route(host, link, route)?;

@@ -30,12 +30,14 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
         after_leases: Vec::new(),
         released: BTreeSet::new(),
         removed: Vec::new(),
+        replaced: Vec::new(),
     };
     planner.steps.extend(choice(&selection, &state.record, choose));
     planner.stale_files();
     let first = planner.steps.len();
     planner.stale_clients();
     planner.stale_addresses();
+    planner.name_routes_that_go();
     planner.stale_routes(first);
     if state.has_networkd {
         for selected in &selection.present {
@@ -74,6 +76,8 @@ struct Planner<'a> {
     released: BTreeSet<(String, Family)>,
     /// Addresses that go, by the number of the link.
     removed: Vec<(u32, IpNet)>,
+    /// Those of them that go only when another one is on their link, with the steps for that.
+    replaced: Vec<(u32, Step)>,
 }
 
 impl Planner<'_> {
@@ -131,7 +135,8 @@ impl Planner<'_> {
             if is_wanted || !self.has_address(link, *address) {
                 continue;
             }
-            self.removed.extend(self.index(link).map(|index| (index, *address)));
+            let Some(index) = self.index(link) else { continue };
+            self.removed.push((index, *address));
             let change = Change::DeleteAddress { link: link.clone(), address: *address };
             let step = Step::new(
                 "delete",
@@ -140,8 +145,22 @@ impl Planner<'_> {
                 Risk::Disruptive,
                 change,
             );
-            self.steps.push(step.field("address", address.to_string(), None::<String>));
+            let step = step.field("address", address.to_string(), None::<String>);
+            match self.is_replaced(link, *address) {
+                true => self.replaced.push((index, step)),
+                false => self.steps.push(step),
+            }
         }
+    }
+
+    /// Whether an address can go after another one has come to its link, so that the kernel has no reason to take routes off, whoever
+    /// has set them. One that is wanted in another form or at another place has to go before.
+    fn is_replaced(&self, link: &str, address: IpNet) -> bool {
+        let wanted = |link: &str| self.of_kernel(link).map(|wanted| wanted.statics.as_slice()).unwrap_or_default();
+        let mut all = self.selection.present.iter().flat_map(|selected| wanted(&selected.link));
+        let comes = |other: &IpNet| other.addr().is_ipv4() && !self.has_address(link, *other);
+        let is_in_the_way = all.any(|other| other.addr() == address.addr());
+        address.addr().is_ipv4() && !is_in_the_way && wanted(link).iter().any(comes)
     }
 
     fn has_address(&self, link: &str, address: IpNet) -> bool {
@@ -184,6 +203,8 @@ impl Planner<'_> {
             self.steps.push(Step::new("set", &link.name, format!("switch {} on", link.name), Risk::Safe, change));
         }
         self.addresses(selected)?;
+        let replaced = self.replaced.iter().filter(|(index, _)| *index == link.index);
+        self.steps.extend(replaced.map(|(_, step)| step.clone()));
         self.clients(selected);
         self.routes(selected, link)?;
         self.duplicates(selected);
@@ -219,7 +240,7 @@ impl Planner<'_> {
             };
             let present: Vec<_> = self.state.addresses.iter().filter(meets).collect();
             let stays = |known: &&&LinuxAddress| {
-                let goes = self.is_released(known) || self.is_removed(known.index, known.address);
+                let goes = self.is_released(known) || self.removed.contains(&(known.index, known.address));
                 !goes
             };
             match present.iter().find(stays) {
@@ -247,13 +268,6 @@ impl Planner<'_> {
         self.released
             .iter()
             .any(|(link, family)| self.index(link) == Some(known.index) && lease::is_leased(known, *family))
-    }
-
-    fn is_removed(&self, index: u32, address: IpNet) -> bool {
-        self.steps.iter().any(|step| match &step.change {
-            Change::DeleteAddress { link, address: gone } => *gone == address && self.index(link) == Some(index),
-            _ => false,
-        })
     }
 
     fn clients(&mut self, selected: &Selected) {

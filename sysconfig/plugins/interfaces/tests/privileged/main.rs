@@ -59,6 +59,7 @@ fn other_process() {
         ("lease_to_resolver", daemon::a_lease_reaches_the_resolver),
         ("plugin_dns", daemon::be_the_plugin_dns),
         ("first_up_at_boot", daemon::the_first_link_with_a_signal_is_found_at_boot),
+        ("routes_of_others", routes::of_somebody_else_that_go_with_an_address),
         ("networkd_fixed", networkd::fixed_addresses_and_routes),
         ("networkd_static_to_dhcp_and_back", networkd::static_to_dhcp_and_back),
         ("networkd_endless", networkd::endless),
@@ -117,6 +118,7 @@ privileged! {
     privileged_configured_router_beside_an_advertised_one => "advertised_router";
     privileged_routes_without_a_gateway => "without_a_gateway";
     privileged_routes_go_only_with_the_last_address => "routes_with_addresses";
+    privileged_routes_of_others_that_go_with_an_address => "routes_of_others";
     privileged_route_that_the_kernel_keeps_is_in_the_way => "route_that_stays";
     privileged_examples_of_the_document => "examples";
     privileged_unconfirmed_change_is_undone => "confirmation";

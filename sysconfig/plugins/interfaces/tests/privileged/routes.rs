@@ -98,7 +98,8 @@ pub(crate) fn with_the_addresses_that_go() {
     for (before, after, gateway, is_taken_off) in [
         ("192.0.2.10/24\", \"10.0.0.5/24", "192.0.2.10/24\", \"10.0.0.6/24", "192.0.2.1", false),
         ("192.0.2.10/24\", \"10.0.0.5/24", "192.0.2.10/24\", \"10.0.0.6/24", "10.0.0.1", false),
-        ("10.0.0.5/24", "10.0.0.6/24", "10.0.0.1", true),
+        ("10.0.0.5/24", "10.0.0.6/24", "10.0.0.1", false),
+        ("10.0.0.5/24", "10.0.0.5/16", "10.0.0.1", true),
         ("2001:db8::5/64", "2001:db8::6/64", "2001:db8::1", false),
     ] {
         let with = |addresses: &str| {
@@ -145,4 +146,50 @@ pub(crate) fn of_somebody_else_that_stays() {
     harness.configure(config(&with("", "gateway = \"192.0.2.1\"\n")));
     let error = harness.plan().unwrap_err();
     assert!(error.message.ends_with("there is default via 10.0.0.1 over eth0"), "{}", error.message);
+}
+
+/// Routes of somebody else's that the kernel takes off with an address of ours, in any table. Those that need not go do not, and
+/// those that must are named before, and are there again when that is undone.
+pub(crate) fn of_somebody_else_that_go_with_an_address() {
+    build();
+    let all = || {
+        let text = sh("ip -4 route show table all | grep ^10 || true");
+        let mut routes: Vec<_> = text.lines().map(|line| line.trim_end().to_owned()).collect();
+        routes.sort();
+        routes
+    };
+    let mut harness = plugin();
+    let other = GATEWAY.replace("192.0.2.10", "192.0.2.11");
+    for (wanted, stay, named) in [
+        (
+            &*other,
+            // In other tables the kernel does not look for sources.
+            vec!["10.5.0.0/16 via 192.0.2.1 dev eth0", "10.8.0.0/16 via 192.0.2.1 dev eth0 table 77 src 192.0.2.10"],
+            vec!["10.6.0.0/16 via 192.0.2.1", "10.7.0.0/16 dev eth0"],
+        ),
+        (NOTHING, vec![], vec!["10.5.0.0/16 via 192.0.2.1", "10.6.0.0/16 via 192.0.2.1", "10.7.0.0/16 dev eth0"]),
+    ] {
+        converge(&mut harness, GATEWAY);
+        sh("ip route add 10.5.0.0/16 via 192.0.2.1
+            ip route add 10.6.0.0/16 via 192.0.2.1 src 192.0.2.10 mtu 1300
+            ip route add 10.7.0.0/16 dev eth0 src 192.0.2.10
+            ip route add 10.8.0.0/16 via 192.0.2.1 src 192.0.2.10 table 77");
+        let present = all();
+        assert_eq!(present.len(), 4);
+        harness.configure(config(wanted));
+        let steps = harness.converge().unwrap().steps;
+        assert_eq!(all(), stay, "{wanted}");
+        let changes = steps.iter().flat_map(|(step, _)| &step.changes);
+        let gone = changes.filter(|change| change.field == "route" && change.to.is_null());
+        let mut gone: Vec<_> = gone.filter_map(|change| change.from.as_str()).collect();
+        gone.sort_unstable();
+        assert_eq!(gone, named, "{wanted}");
+        for (step, _) in steps.iter().rev() {
+            harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+        }
+        assert_eq!(all(), present, "{wanted}");
+        harness.configure(config(GATEWAY));
+        assert_eq!(harness.plan().unwrap(), [], "{wanted}{}", sh("ip route"));
+        sh("ip route flush table 77; for to in 5 6 7; do ip route del 10.$to.0.0/16; done");
+    }
 }

@@ -267,7 +267,7 @@ fn linux_machine(before: &Before) -> Fixture<linux::Machine> {
         if let Some(at) = before.advertised {
             let route = Route::default_over("fe80::9".parse().unwrap());
             let index = u32::try_from(at + 2).unwrap();
-            network.routes.push(LinuxRoute { route, index, metric: 1024, advertised: true });
+            network.routes.push(LinuxRoute { route, index, metric: 1024, advertised: true, source: None });
         }
         for (at, link) in LINKS[1].into_iter().enumerate() {
             let index = network.add_link(link);

@@ -117,7 +117,13 @@ fn the_plan_tells_what_networkd_removes() {
         }
         let route =
             sysconfig_platform::Route { to: "10.6.0.0/16".parse().unwrap(), via: "203.0.113.1".parse().unwrap() };
-        network.routes.push(sysconfig_platform::stack::LinuxRoute { route, index, metric: 0, advertised: false });
+        network.routes.push(sysconfig_platform::stack::LinuxRoute {
+            route,
+            index,
+            metric: 0,
+            advertised: false,
+            source: None,
+        });
     });
     fixture.harness.configure(crate::support::config(BOTH));
     let steps = fixture.harness.plan().unwrap();

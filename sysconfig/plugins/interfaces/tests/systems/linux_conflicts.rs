@@ -63,7 +63,12 @@ fn a_route_of_somebody_elses_to_the_same_place_is_refused_by_name() {
     ] {
         let mut fixture = machine();
         let metric = LinuxRoute::metric_of(&other);
-        on_eth1(&fixture, foreign, false, Some(LinuxRoute { route: other, index: 0, metric, advertised: false }));
+        on_eth1(
+            &fixture,
+            foreign,
+            false,
+            Some(LinuxRoute { route: other, index: 0, metric, advertised: false, source: None }),
+        );
         let text = format!("{}gateway = \"{gateway}\"\n", fixed("eth0", address));
         let (message, advice) = fixture.fail(&text);
         assert!(message.contains(&format!("is wanted over eth0, and there is {other} over eth1")), "{message}");
@@ -78,7 +83,13 @@ fn a_route_of_somebody_elses_to_the_same_place_is_refused_by_name() {
 #[test]
 fn a_route_of_another_priority_is_not_in_the_way() {
     let mut fixture = machine();
-    let over = LinuxRoute { route: route("0.0.0.0/0", "198.51.100.1"), index: 0, metric: 1003, advertised: false };
+    let over = LinuxRoute {
+        route: route("0.0.0.0/0", "198.51.100.1"),
+        index: 0,
+        metric: 1003,
+        advertised: false,
+        source: None,
+    };
     on_eth1(&fixture, "198.51.100.7/24", false, Some(over));
     fixture.converge(&format!("{}gateway = \"192.0.2.1\"\n", fixed("eth0", "192.0.2.10/24")));
     fixture.machine.network(|network| assert_eq!(network.routes.len(), 2, "{:?}", network.routes));
@@ -91,7 +102,13 @@ fn an_advertised_router_is_not_the_configured_one() {
         let mut fixture = machine();
         fixture.machine.network(|network| {
             let (index, metric) = (network.links[0].index, 1024);
-            network.routes.push(LinuxRoute { route: route("::/0", router), index, metric, advertised: true });
+            network.routes.push(LinuxRoute {
+                route: route("::/0", router),
+                index,
+                metric,
+                advertised: true,
+                source: None,
+            });
             network.links[0].up = true;
         });
         let text = format!("{}gateway = \"fe80::1\"\n", fixed("eth0", "2001:db8::5/64"));
@@ -256,7 +273,7 @@ fn a_route_without_a_gateway_to_the_same_place_is_refused_by_name() {
         fixture.machine.network(|network| {
             let index = over_eth1.then_some(network.links[1].index);
             let to = "0.0.0.0/0".parse().unwrap();
-            network.other_routes.push(OtherRoute { to, index, metric: 0, kind: kind.to_owned() });
+            network.other_routes.push(OtherRoute { to, index, metric: 0, kind: kind.to_owned(), source: None });
         });
         let text = format!("{}gateway = \"192.0.2.1\"\n", fixed("eth0", "192.0.2.10/24"));
         let (message, help) = fixture.fail(&text);
@@ -265,5 +282,39 @@ fn a_route_without_a_gateway_to_the_same_place_is_refused_by_name() {
         assert_eq!(shown(&fixture), [""; 0], "nothing was changed");
         fixture.machine.network(|network| network.other_routes[0].metric = 100);
         fixture.converge(&text);
+    }
+}
+
+/// The kernel takes routes off with the address that they name as their source, and with the last address of a link, whoever has set
+/// them.
+#[test]
+fn routes_of_others_stay_or_are_named_and_given_back() {
+    let text = |host: u8| fixed("eth0", &format!("192.0.2.{host}/24"));
+    for (wanted, named) in [
+        (text(11), vec!["10.6.0.0/16 via 192.0.2.1"]),
+        ("[network]\ninterface = []\n".to_owned(), vec!["10.5.0.0/16 via 192.0.2.1", "10.6.0.0/16 via 192.0.2.1"]),
+    ] {
+        let mut fixture = machine();
+        fixture.converge(&text(10));
+        let before = fixture.machine.network(|network| {
+            for (to, source) in [("10.5.0.0/16", None), ("10.6.0.0/16", "192.0.2.10".parse().ok())] {
+                let route = route(to, "192.0.2.1");
+                network.routes.push(LinuxRoute { route, index: 2, metric: 0, advertised: false, source });
+            }
+            network.routes.clone()
+        });
+        fixture.harness.configure(crate::support::config(&wanted));
+        let steps = fixture.harness.converge().unwrap().steps;
+        let changes = steps.iter().flat_map(|(step, _)| &step.changes).filter(|change| change.field == "route");
+        assert_eq!(changes.filter_map(|change| change.from.as_str()).collect::<Vec<_>>(), named, "{wanted}");
+        let stay: Vec<_> = before.iter().filter(|known| !named.contains(&&*known.route.to_string())).cloned().collect();
+        assert_eq!(fixture.machine.network(|network| network.routes.clone()), stay, "{wanted}");
+        fixture.restart();
+        for (step, _) in steps.iter().rev() {
+            fixture.harness.undo(step).unwrap_or_else(|error| panic!("{}: {error:?}", step.summary));
+        }
+        let mut routes = fixture.machine.network(|network| network.routes.clone());
+        routes.sort_by_key(|known| known.route.to_string());
+        assert_eq!(routes, before, "{wanted}");
     }
 }

@@ -10,6 +10,7 @@ mod illumos_routes;
 mod linux;
 mod linux_beside;
 mod linux_conflicts;
+mod linux_leases;
 mod linux_managers;
 mod oracle;
 mod originals;

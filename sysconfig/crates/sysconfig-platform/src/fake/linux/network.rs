@@ -5,7 +5,7 @@ mod networkd;
 use super::super::{failed, lock, printed};
 use super::Machine;
 use crate::network::Route;
-use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute, is_on_link};
+use crate::stack::{LinuxAddress, LinuxLink, LinuxRoute, NetworkStack, OtherRoute, SavedRoute, is_on_link};
 use crate::{Completed, IpNet, Root};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -127,7 +127,14 @@ impl Network {
         let takes_all = is_first && address.addr().is_ipv4() && !promotes;
         self.addresses
             .retain(|other| !(takes_all && shares(other)) && (other.index != index || other.address != address));
-        // Routes of IPv4 go with the last address of the link, and those of IPv6 stay.
+        // Routes of IPv4 that name an address go with it, and all of them with the last address of the link; those of IPv6 stay.
+        let (source, addresses) = (address.addr(), &self.addresses);
+        let is_gone =
+            |source: IpAddr| source.is_ipv4() && !addresses.iter().any(|other| other.address.addr() == source);
+        if is_gone(source) {
+            self.routes.retain(|known| known.source != Some(source));
+            self.other_routes.retain(|known| known.source != Some(source));
+        }
         if address.addr().is_ipv4() && !self.networks(index).iter().any(|other| other.addr().is_ipv4()) {
             self.routes.retain(|known| known.index != index || known.route.via.is_ipv6());
         }
@@ -164,7 +171,7 @@ impl Network {
         if !is_on_link(route.via, &self.networks(index)) {
             return errno(if route.via.is_ipv6() { Errno::HOSTUNREACH } else { Errno::NETUNREACH });
         }
-        let wanted = LinuxRoute { route, index, metric, advertised: false };
+        let wanted = LinuxRoute { route, index, metric, advertised: false, source: None };
         if !self.routes.contains(&wanted) {
             self.routes.push(wanted);
         }
@@ -351,6 +358,29 @@ impl NetworkStack for Machine {
         if let Some((at, _)) = fitting.min_by_key(|(_, other)| other.metric) {
             routes.remove(at);
         }
+        Ok(())
+    }
+
+    fn routes_with(&self, index: u32, address: IpNet) -> io::Result<Vec<SavedRoute>> {
+        let network = &lock(&self.inner).network;
+        let mut others = network.networks(index).into_iter().filter(|other| *other != address);
+        let is_last = !others.any(|other| other.addr().is_ipv4());
+        let goes = |known: &&LinuxRoute| {
+            let is_over = is_last && known.index == index && known.metric != 1000 + index;
+            known.route.via.is_ipv4() && (known.source == Some(address.addr()) || is_over)
+        };
+        let saved = network.routes.iter().filter(goes).map(|known| serde_json::to_vec(known).map(SavedRoute));
+        Ok(saved.collect::<Result<_, _>>()?)
+    }
+
+    fn restore_route(&self, route: &SavedRoute) -> io::Result<()> {
+        let known: LinuxRoute = serde_json::from_slice(&route.0)?;
+        let network = &mut lock(&self.inner).network;
+        network.put_route(known.index, known.route, known.metric)?;
+        let is_it = |other: &&mut LinuxRoute| {
+            (other.route, other.index, other.metric) == (known.route, known.index, known.metric)
+        };
+        network.routes.iter_mut().filter(is_it).for_each(|other| other.source = known.source);
         Ok(())
     }
 }

@@ -2,11 +2,12 @@
 
 use super::{Raw, address_attribute, family_of, ip, number, number_attribute};
 use crate::network::{Route, everything};
-use crate::stack::{LinuxRoute, OtherRoute};
+use crate::stack::{LinuxRoute, OtherRoute, SavedRoute};
 use ipnet::IpNet;
+use netlink_packet_core::Emitable;
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::route::{RouteHeader, RouteProtocol, RouteScope, RouteType};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use netlink_packet_route::route::{RouteFlags, RouteHeader, RouteProtocol, RouteScope, RouteType};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(in crate::netlink) fn route(message: &Raw) -> Option<LinuxRoute> {
     if message.kind != libc::RTM_NEWROUTE {
@@ -17,7 +18,7 @@ pub(in crate::netlink) fn route(message: &Raw) -> Option<LinuxRoute> {
         return None;
     }
     let mut table = u32::from(header.table);
-    let (mut to, mut via, mut index, mut metric) = (None, None, None, 0);
+    let (mut to, mut via, mut index, mut metric, mut source) = (None, None, None, 0, None);
     for attribute in message.attributes(&header) {
         let value = attribute.value();
         match attribute.kind() {
@@ -26,6 +27,7 @@ pub(in crate::netlink) fn route(message: &Raw) -> Option<LinuxRoute> {
             libc::RTA_GATEWAY => via = Some(ip(value)?),
             libc::RTA_OIF => index = Some(number(value)?),
             libc::RTA_PRIORITY => metric = number(value)?,
+            libc::RTA_PREFSRC => source = Some(ip(value)?),
             _ => {}
         }
     }
@@ -36,7 +38,7 @@ pub(in crate::netlink) fn route(message: &Raw) -> Option<LinuxRoute> {
     };
     let is_main = table == u32::from(RouteHeader::RT_TABLE_MAIN);
     let advertised = header.protocol == RouteProtocol::Ra;
-    is_main.then_some(LinuxRoute { route: Route { to: to.trunc(), via }, index: index?, metric, advertised })
+    is_main.then_some(LinuxRoute { route: Route { to: to.trunc(), via }, index: index?, metric, advertised, source })
 }
 
 /// A route that [`route`] passes over, unless the kernel has made it for an address.
@@ -54,7 +56,7 @@ pub(in crate::netlink) fn other_route(message: &Raw) -> Option<OtherRoute> {
         _ => return None,
     };
     let mut table = u32::from(header.table);
-    let (mut to, mut index, mut metric) = (None, None, 0);
+    let (mut to, mut index, mut metric, mut source) = (None, None, 0, None);
     for attribute in message.attributes(&header) {
         let value = attribute.value();
         match attribute.kind() {
@@ -62,6 +64,7 @@ pub(in crate::netlink) fn other_route(message: &Raw) -> Option<OtherRoute> {
             libc::RTA_DST => to = Some(ip(value)?),
             libc::RTA_OIF => index = Some(number(value)?),
             libc::RTA_PRIORITY => metric = number(value)?,
+            libc::RTA_PREFSRC => source = Some(ip(value)?),
             _ => {}
         }
     }
@@ -71,7 +74,29 @@ pub(in crate::netlink) fn other_route(message: &Raw) -> Option<OtherRoute> {
     };
     let to = to.map_or(Some(any), |to| IpNet::new(to, header.destination_prefix_length).ok())?;
     let is_it = table == u32::from(RouteHeader::RT_TABLE_MAIN) && header.protocol != RouteProtocol::Kernel;
-    is_it.then(|| OtherRoute { to: to.trunc(), index, metric, kind: kind.to_owned() })
+    is_it.then(|| OtherRoute { to: to.trunc(), index, metric, kind: kind.to_owned(), source })
+}
+
+/// A route of any table, when it comes from `source` or, where nothing else would hold it, leads over the link `alone`. Those that
+/// the kernel and DHCP clients make come and go with their addresses.
+pub(in crate::netlink) fn saved_route(message: &Raw, source: IpAddr, alone: Option<u32>) -> Option<SavedRoute> {
+    if message.kind != libc::RTM_NEWROUTE {
+        return None;
+    }
+    let mut header = RouteHeader::parse(&message.body).ok()?;
+    if matches!(header.protocol, RouteProtocol::Kernel | RouteProtocol::Dhcp) {
+        return None;
+    }
+    let goes = message.attributes(&header).any(|attribute| match attribute.kind() {
+        libc::RTA_PREFSRC => ip(attribute.value()) == Some(source),
+        libc::RTA_OIF => alone.is_some() && number(attribute.value()) == alone,
+        _ => false,
+    });
+    // The others say what has become of it, which the kernel does not want to be told.
+    header.flags &= RouteFlags::Onlink;
+    let mut body = message.body.clone();
+    header.emit(&mut body);
+    goes.then_some(SavedRoute(body))
 }
 
 /// `kind` is `RTM_NEWROUTE` or `RTM_DELROUTE`.

@@ -66,7 +66,7 @@ impl Planner<'_> {
     pub(super) fn refuse_end_of_ipv6(&self, link: &LinuxLink, mtu: u32) -> Result<(), PluginError> {
         let stays = |known: &&LinuxAddress| {
             let address = known.address.addr();
-            let goes = self.is_released(known) || self.is_removed(known.index, known.address);
+            let goes = self.is_released(known) || self.removed.contains(&(known.index, known.address));
             known.index == link.index && address.is_ipv6() && !is_link_local(address) && !goes
         };
         let found = self.state.addresses.iter().find(stays).filter(|_| mtu < SMALLEST_OF_IPV6);

@@ -3,6 +3,7 @@
 use super::{Planner, Step};
 use crate::linux::change::{Change, is_over};
 use crate::select::Selected;
+use std::net::IpAddr;
 use sysconfig_platform::stack::{LinuxLink, LinuxRoute, OtherRoute, is_on_link};
 use sysconfig_platform::{IpNet, Route};
 use sysconfig_plugin::{PluginError, Risk};
@@ -115,7 +116,58 @@ impl Planner<'_> {
         let is_v4 = |net: &IpNet| net.addr().is_ipv4();
         known.route.via.is_ipv4()
             && self.removed.iter().any(|(index, net)| *index == known.index && is_v4(net))
-            && !self.staying(known.index).iter().any(is_v4)
+            && !self.keeps_ipv4(known.index)
+    }
+
+    /// Whether a link has an IPv4 address all the time.
+    fn keeps_ipv4(&self, index: u32) -> bool {
+        self.staying(index).iter().any(|net| net.addr().is_ipv4())
+            || self.replaced.iter().any(|(replaced, _)| *replaced == index)
+    }
+
+    /// Somebody else's routes that the kernel takes off with fixed addresses of ours, told at those: the ones that name an address as
+    /// their source, and with the last one of a link all over that. Those of a DHCP client, which have a priority, are its own.
+    pub(super) fn name_routes_that_go(&mut self) {
+        let gateways = self.state.routes.iter().filter(|known| known.route.via.is_ipv4() && !self.is_known(known));
+        let gateways = gateways
+            .map(|known| (known.source, Some(known.index).filter(|_| known.metric == 0), known.route.to_string()));
+        let others = self.state.other_routes.iter().filter(|known| known.to.addr().is_ipv4());
+        let others = others.map(|known| {
+            let over = known.index.and_then(|index| self.state.links.iter().find(|link| link.index == index));
+            let over = over.map(|over| format!(" dev {}", over.name)).unwrap_or_default();
+            (known.source, known.index, format!("{}{over}", known.to))
+        });
+        let all: Vec<_> = gateways.chain(others).collect();
+        let mut told = Vec::new();
+        let mut named = |index: u32, address: IpNet| {
+            let goes = |(at, (source, over, _)): &(usize, &(Option<IpAddr>, Option<u32>, String))| {
+                let is_last = *over == Some(index) && !self.keeps_ipv4(index);
+                !told.contains(at) && address.addr().is_ipv4() && (*source == Some(address.addr()) || is_last)
+            };
+            let found: Vec<_> = all.iter().enumerate().filter(goes).map(|(at, route)| (at, route.2.clone())).collect();
+            told.extend(found.iter().map(|(at, _)| *at));
+            found.into_iter().map(|(_, route)| route).collect::<Vec<_>>()
+        };
+        let removal = |step: &Step| match &step.change {
+            Change::DeleteAddress { link, address } => self.index(link).map(|index| (index, *address)),
+            _ => None,
+        };
+        let steps = self.steps.iter().chain(self.replaced.iter().map(|(_, step)| step));
+        let named: Vec<Vec<String>> =
+            steps.map(|step| removal(step).map(|(index, address)| named(index, address)).unwrap_or_default()).collect();
+        let steps = self.steps.iter_mut().chain(self.replaced.iter_mut().map(|(_, step)| step));
+        for (step, routes) in steps.zip(named) {
+            for route in routes {
+                *step = step.clone().field("route", route, None::<String>);
+            }
+        }
+    }
+
+    /// Whether a route is ours, or wanted.
+    fn is_known(&self, known: &LinuxRoute) -> bool {
+        let Some(link) = self.state.links.iter().find(|link| link.index == known.index) else { return false };
+        let is_wanted = self.of_kernel(&link.name).is_some_and(|wanted| wanted.routes.contains(&known.route));
+        is_wanted || self.state.record.routes.iter().any(|ours| ours.route == known.route && is_over(ours, &link.name))
     }
 
     /// The addresses that are on a link before the steps, and after them.

@@ -105,7 +105,13 @@ impl Network {
                     let (Some(to), Ok(via)) = (destination, value.parse()) else { continue };
                     let (route, metric) = (Route { to, via }, if via.is_ipv6() { 1024 } else { 0 });
                     if self.append_route(index, route, metric).is_ok() {
-                        self.routes_by_networkd.push(LinuxRoute { route, index, metric, advertised: false });
+                        self.routes_by_networkd.push(LinuxRoute {
+                            route,
+                            index,
+                            metric,
+                            advertised: false,
+                            source: None,
+                        });
                     }
                 }
                 _ => {}

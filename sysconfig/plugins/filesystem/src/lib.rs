@@ -7,6 +7,7 @@
 //! * `state`: looking at the machine;
 //! * `plan`: what is to be done, or is not and why;
 //! * `change`: the steps, forwards and backwards;
+//! * `altroot`: pools that are imported below another directory;
 //! * `record`: what the plugin remembers of its own doing.
 //!
 //! What others have made is used when it is as wanted, and left alone when it is not, unless `adopt` says otherwise.
@@ -14,6 +15,7 @@
 //! machine from booting. Datasets that leave the configuration stay; only `absent = true` with two permissions destroys
 //! one, and never what lies below it.
 
+mod altroot;
 mod change;
 mod config;
 mod options;

@@ -2,6 +2,7 @@
 
 mod places;
 
+use crate::altroot;
 use crate::config::Config;
 use crate::order::Unit;
 use crate::plan;
@@ -47,6 +48,9 @@ pub struct State {
     pub(crate) datasets: Vec<Dataset>,
     /// The properties of the configured datasets and of those above them.
     pub(crate) properties: BTreeMap<String, Properties>,
+    /// The directories below which pools are imported, by pool.
+    #[serde(default)]
+    pub(crate) altroots: BTreeMap<String, String>,
     /// The mount points of what lies in configured datasets and may move along with them.
     pub(crate) below: BTreeMap<String, Property>,
     /// The datasets that this plugin has made.
@@ -123,10 +127,16 @@ impl State {
         match unit {
             Unit::Mount(mount) => Some(self.resolved(&mount.mountpoint).to_owned()),
             Unit::Dataset(dataset) => {
-                let place = self.dataset_place(config, &dataset.name).filter(|place| place.starts_with('/'))?;
+                let point = self.dataset_place(config, &dataset.name).filter(|point| point.starts_with('/'))?;
+                let place = self.place_of_point(&dataset.name, point);
                 Some(self.resolved(&place).to_owned())
             }
         }
+    }
+
+    /// Where a dataset with that mount point is mounted.
+    pub(crate) fn place_of_point(&self, dataset: &str, point: String) -> String {
+        altroot::place(self.altroots.get(altroot::pool(dataset)).map_or("", String::as_str), point)
     }
 
     /// What moves along when a dataset gets another mount point.
@@ -218,6 +228,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
         ids: ids(host, config.mounts().iter().flat_map(|mount| &mount.options)),
         datasets: Vec::new(),
         properties: BTreeMap::new(),
+        altroots: BTreeMap::new(),
         below: BTreeMap::new(),
         ours: BTreeSet::new(),
         relatives: Vec::new(),
@@ -290,6 +301,12 @@ fn look_at_datasets(host: &Host, config: &Config, state: &mut State) -> Result<(
     }
     let there: Vec<String> = names.into_iter().filter(|name| state.dataset(name).is_some()).collect();
     state.properties = zfs::properties(host, &there)?;
+    for pool in there.iter().filter(|name| altroot::pool(name) == name.as_str()) {
+        state.altroots.insert(pool.clone(), altroot::of(host, pool)?);
+    }
+    for (name, properties) in &mut state.properties {
+        altroot::strip(properties, state.altroots.get(altroot::pool(name)).map_or("", String::as_str));
+    }
     let mounted = |below: &str| state.datasets.iter().any(|dataset| dataset.mounted && dataset.name.starts_with(below));
     let mut asked: Vec<String> = Vec::new();
     for name in config.datasets.iter().filter(|entry| !entry.absent).map(|entry| &entry.name) {

@@ -1,6 +1,7 @@
 //! Steps about datasets.
 
 use super::{busy_error, remember};
+use crate::altroot;
 use crate::properties::{AT_CREATION_ONLY, OWNER_NAME, SET_BY_US, is_so, list};
 use crate::record::Record;
 use crate::storage_error;
@@ -18,7 +19,9 @@ const NOT_FREE: &str = "move away what is there, or choose another mountpoint";
 
 /// The properties of a dataset, when it is there.
 pub(super) fn present(host: &Host, name: &str) -> Result<Option<Properties>, PluginError> {
-    zfs::properties_of(host, name).map_err(storage_error)
+    let Some(mut properties) = zfs::properties_of(host, name).map_err(storage_error)? else { return Ok(None) };
+    altroot::strip(&mut properties, &altroot::of(host, name).map_err(storage_error)?);
+    Ok(Some(properties))
 }
 
 pub(super) fn create(
@@ -226,7 +229,7 @@ impl Done<'_> {
         if canmount == "on" { self.point_again(host) } else { Ok(None) }
     }
 
-    /// The mount point that it gets back.
+    /// Where the mount point is that it gets back.
     fn point_again(&self, host: &Host) -> Result<Option<String>, PluginError> {
         let previous = self.previous.get("mountpoint").cloned().flatten();
         let own = previous.or_else(|| self.received.get("mountpoint").cloned());
@@ -236,7 +239,8 @@ impl Done<'_> {
                 .and_then(|above| Some(format!("{}/{last}", above.get("mountpoint")?.value.trim_end_matches('/')))),
             (None, None) => Some(format!("/{}", self.name)),
         };
-        Ok(place.filter(|place| place.starts_with('/')))
+        let Some(point) = place.filter(|place| place.starts_with('/')) else { return Ok(None) };
+        Ok(Some(altroot::place(&altroot::of(host, self.name).map_err(storage_error)?, point)))
     }
 }
 

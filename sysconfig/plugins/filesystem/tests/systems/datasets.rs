@@ -395,3 +395,42 @@ fn what_is_mounted_is_shared_as_its_properties_say() {
         assert!(!is_shared(&fixture));
     }
 }
+
+/// As an installer imports what it installs to: zpoolprops(7).
+#[test]
+fn a_pool_that_is_imported_below_another_directory_has_its_mount_points_there() {
+    for mut fixture in [illumos_with_tank(), linux_with_zfs()] {
+        fixture.machine.storage(|storage| {
+            let pool = storage.pools.get_mut("tank").unwrap();
+            pool.properties.insert("altroot".to_owned(), "/a".to_owned());
+        });
+        let set = |fixture: &Fixture| {
+            let read = |storage: &mut Storage| storage.datasets["tank/data"].local("mountpoint").map(str::to_owned);
+            fixture.machine.storage(read).unwrap()
+        };
+        let below = "[[storage.dataset]]\nname = \"tank/data/x\"\n";
+        let text = format!("{DATA}{below}");
+        let done = fixture.converge(&text);
+        assert_eq!(done, ["create the dataset tank/data at /a/data", "create the dataset tank/data/x at /a/data/x"]);
+        let mounted = fixture.mounted();
+        assert_eq!(mounted, ["tank/data on /a/data zfs (rw)", "tank/data/x on /a/data/x zfs (rw)"]);
+        let moved = text.replace("\"/data\"", "\"/other\"");
+        let steps = fixture.plan(&moved);
+        assert_eq!(summaries(&steps), ["set mountpoint=/other on tank/data"]);
+        fixture.harness.apply(&steps[0]).unwrap();
+        assert_eq!(
+            (set(&fixture).as_str(), fixture.mounted().concat().contains("tank/data/x on /a/other/x")),
+            ("/other", true)
+        );
+        fixture.harness.undo(&steps[0]).unwrap();
+        assert_eq!((set(&fixture).as_str(), fixture.mounted()), ("/data", mounted));
+        fixture.converge(&moved);
+        // Without a mount point of its own it has its place from the one above.
+        fixture.machine.storage(|storage| {
+            storage.datasets.get_mut("tank").unwrap().properties.insert("mountpoint".to_owned(), "/".to_owned());
+        });
+        let plain = format!("[[storage.dataset]]\nname = \"tank/data\"\n{below}");
+        fixture.converge(&plain);
+        assert_eq!(fixture.mounted(), ["tank/data on /a/data zfs (rw)", "tank/data/x on /a/data/x zfs (rw)"]);
+    }
+}

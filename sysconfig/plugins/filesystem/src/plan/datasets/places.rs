@@ -75,7 +75,7 @@ pub(super) fn has_no_children_in_the_way(
     steps: &mut Steps,
 ) -> bool {
     let name = &wish.entry.name;
-    let now = present.get("mountpoint").map(|present| present.value.clone());
+    let now = present.get("mountpoint").map(|present| state.place_of_point(name, present.value.clone()));
     let places = [now, state.place(wish.config, Unit::Dataset(wish.entry))];
     let is_below = |point: &str| places.iter().flatten().any(|place| mount_table::is_below(point, place));
     let below = format!("{name}/");

@@ -115,6 +115,17 @@ pub fn is_type(asked: &str, shown: &str) -> bool {
     asked == shown || through_fuse || (shown == "fuseblk" && ["ntfs", "ntfs-3g"].contains(&asked))
 }
 
+/// Whether a mount shows a file system as a whole, as one does that is none of a directory: `options` are those that are asked for.
+/// Of some types, as of Btrfs and of those of servers, the part that is seen says nothing.
+#[must_use]
+pub fn is_whole(mount: &Mount, options: &[String]) -> bool {
+    let Some((_, directory)) = &mount.place else { return true };
+    let has_parts = ["btrfs", "bcachefs"].contains(&mount.fstype.as_str());
+    let is_plain = mount.device.starts_with("/dev/") || ["tmpfs", "ramfs"].contains(&mount.fstype.as_str());
+    let wants_part = options.iter().any(|option| option.to_ascii_lowercase().starts_with("x-mount.subdir"));
+    directory == "/" || has_parts || !is_plain || wants_part
+}
+
 /// Options as they stand in one column; `-` and `defaults` say that there are none.
 #[must_use]
 pub fn split_options(column: &str) -> Vec<String> {

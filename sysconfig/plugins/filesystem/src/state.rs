@@ -92,11 +92,12 @@ impl State {
         self.identities.get(device).map_or(device, String::as_str)
     }
 
-    /// Whether what is mounted is what was asked for, whatever its options are.
-    pub(crate) fn is_same(&self, mount: &Mount, device: &str, fstype: &str) -> bool {
+    /// Whether what is mounted is what was asked for, whatever its other options are.
+    pub(crate) fn is_same(&self, mount: &Mount, device: &str, fstype: &str, options: &[String]) -> bool {
         let is_nfs = |fstype: &str| fstype == "nfs" || fstype == "nfs4";
         match fstype {
             "bind" => mount.place.is_some() && mount.place.as_ref() == self.places.get(device),
+            _ if !mount_table::is_whole(mount, options) => false,
             // What stands for the device of a file system in memory is any word.
             _ if is_in_memory(fstype) => mount.fstype == fstype,
             _ if is_nfs(fstype) => {
@@ -112,7 +113,7 @@ impl State {
         let ours = &one.request;
         // Somebody else's in the same place has another word, with luck; there is nothing else to tell them apart.
         let has_our_word = !is_in_memory(&ours.fstype) || mount.device == ours.device;
-        has_our_word && (self.is_same(mount, &ours.device, &ours.fstype) || one.shows(mount, &self.boot))
+        has_our_word && (self.is_same(mount, &ours.device, &ours.fstype, &ours.options) || one.shows(mount, &self.boot))
     }
 
     /// Whether a mount is one of ours, with which goes what is in it. A bind mount of what is in memory is shown as that, and keeps

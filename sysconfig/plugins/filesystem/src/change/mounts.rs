@@ -36,6 +36,7 @@ fn is_it(host: &Host, mounts: &[Mount], mount: &Mount, request: &MountRequest) -
             let source = places().resolve(&request.device);
             mount.place.is_some() && mount.place == mount_table::place_of(&others, &source)
         }
+        _ if !mount_table::is_whole(mount, &request.options) => false,
         fstype if is_in_memory(fstype) => mount.fstype == request.fstype,
         fstype if is_nfs(fstype) => {
             is_nfs(&mount.fstype) && mount.device.trim_end_matches('/') == request.device.trim_end_matches('/')

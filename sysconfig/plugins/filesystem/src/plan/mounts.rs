@@ -236,7 +236,7 @@ fn forget(point: &str, steps: &mut Steps) {
 
 /// Whether a mount of ours can become what is wanted only by unmounting it.
 fn has_to_go(entry: &MountEntry, mount: &Mount, state: &State) -> bool {
-    let is_same = state.is_same(mount, &entry.device, &entry.fstype);
+    let is_same = state.is_same(mount, &entry.device, &entry.fstype, &entry.options);
     !is_same || (!has_options(entry, mount, state) && !is_remountable(entry, mount, state))
 }
 
@@ -282,7 +282,7 @@ pub(super) fn ensure(entry: &MountEntry, down: &Down, state: &State, steps: &mut
     let point = &entry.mountpoint;
     let mounted = mounted_at(&state.mounts, point).filter(|_| !down.points.contains(point));
     let is_usable = match mounted {
-        Some(mount) if state.is_same(mount, &entry.device, &entry.fstype) => {
+        Some(mount) if state.is_same(mount, &entry.device, &entry.fstype, &entry.options) => {
             has_options(entry, mount, state) || change_options(entry, mount, down, state, steps)
         }
         Some(mount) if is_automounted(entry, mount, state) => true,

@@ -1,9 +1,9 @@
 //! Mounts that are there already, but different: every type of both systems, in every state that one can be in.
 
-use crate::support::{Fixture, illumos_with_tank, linux_with_zfs};
-use sysconfig_platform::System;
+use crate::support::{Fixture, illumos_with_tank, linux_with_zfs, summaries};
 use sysconfig_platform::fake::storage::{FakeDataset, Storage};
 use sysconfig_platform::mount_table;
+use sysconfig_platform::{Invocation, System};
 use sysconfig_plugin::Risk;
 
 /// A type of file system, and how it differs from the others.
@@ -257,5 +257,42 @@ fn a_bind_mount_of_a_bind_mount_is_ours_and_goes() {
             expected.iter().collect::<Vec<_>>(),
             "what is made of something in a mount goes before it"
         );
+    }
+}
+
+/// A bind mount is shown with the device and the type of what the directory lies in.
+#[test]
+fn a_directory_of_the_wanted_file_system_is_not_the_file_system() {
+    for (device, fstype) in [("/dev/sdb1", "ext4"), ("scratch", "tmpfs")] {
+        let mut fixture = linux_with_zfs();
+        fixture.machine.storage(|storage| storage.add_device("/dev/sdb1", 1 << 30, Some("ext4")));
+        for directory in ["/elsewhere", "/data"] {
+            std::fs::create_dir_all(fixture.host.root.locate(directory)).unwrap();
+        }
+        let run = |fixture: &Fixture, line: &str| {
+            let mut words = line.split(' ');
+            let program = format!("/usr/bin/{}", words.next().unwrap());
+            fixture.host.run(&Invocation::new(program, words)).unwrap();
+        };
+        run(&fixture, &format!("mount -t {fstype} {device} /elsewhere"));
+        std::fs::create_dir_all(fixture.host.root.locate("/elsewhere/in")).unwrap();
+        run(&fixture, "mount -o bind /elsewhere/in /data");
+        let wanted = |options: &str| {
+            format!(
+                "[[storage.mount]]\ndevice = \"{device}\"\nmountpoint = \"/data\"\ntype = \"{fstype}\"\npersistent = false\n{options}"
+            )
+        };
+        let steps = fixture.plan(&wanted(""));
+        let why = format!("{device} of type {fstype} is mounted there, and is not ours");
+        assert_eq!(summaries(&steps), [format!("leave /data alone: {why}")]);
+        // Between a plan and its step.
+        run(&fixture, "umount /data");
+        let steps = fixture.plan(&wanted(""));
+        run(&fixture, "mount -o bind /elsewhere/in /data");
+        let error = fixture.harness.apply(&steps[0]).unwrap_err();
+        assert!(error.message.contains("is mounted there now"), "{}", error.message);
+        // Of which mount(8) itself is to show a directory, only the options are in question.
+        let steps = fixture.plan(&wanted("options = [\"x-mount.subdir=in\"]"));
+        assert!(!summaries(&steps).concat().contains("is mounted there"), "{:?}", summaries(&steps));
     }
 }

@@ -95,3 +95,29 @@ fn printed(stdout: impl Into<String>) -> Completed {
 fn failed(code: i32, stderr: impl Into<String>) -> Completed {
     Completed { code, stderr: stderr.into(), ..Completed::default() }
 }
+
+/// The options before the operands as getopt(3C) takes them, in any order, an option with a value being followed by `:` in
+/// `known`; none where one is not known or has no value.
+fn options<'a, 'b>(args: &'b [&'a str], known: &str) -> Option<(Vec<(char, &'a str)>, &'b [&'a str])> {
+    let (mut given, mut rest) = (Vec::new(), args);
+    while let [word, others @ ..] = rest {
+        let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else { break };
+        rest = others;
+        for (at, letter) in letters.char_indices() {
+            let (_, behind) = known.split_once(letter).filter(|_| letter != ':')?;
+            if !behind.starts_with(':') {
+                given.push((letter, ""));
+                continue;
+            }
+            let value = &letters[at + letter.len_utf8()..];
+            if value.is_empty() {
+                let (next, others) = rest.split_first()?;
+                (given, rest) = ([given, vec![(letter, *next)]].concat(), others);
+            } else {
+                given.push((letter, value));
+            }
+            break;
+        }
+    }
+    Some((given, rest))
+}

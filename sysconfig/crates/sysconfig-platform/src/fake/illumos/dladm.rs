@@ -12,6 +12,7 @@ impl Network {
         match args {
             ["show-link", "-p", "-o", fields] => self.show(fields, Self::link_column),
             ["show-phys", "-m", "-p", "-o", fields] => self.show(fields, Self::mac_column),
+            ["show-phys", "-p", "-o", fields] => self.show(fields, Self::phys_column),
             ["show-vnic", "-p", "-o", fields] => self.show(fields, Self::vnic_column),
             ["show-linkprop", "-c", "-o", fields, "-p", "mtu", link] => self.show_mtu(fields, link),
             ["set-linkprop", "-p", assignment, link] | ["set-linkprop", "-t", "-p", assignment, link] => {
@@ -55,6 +56,18 @@ impl Network {
         })
     }
 
+    fn phys_column(&self, field: &str) -> Option<Vec<String>> {
+        let links = self.links.iter().filter(|(_, link)| link.class == "phys");
+        Some(match field {
+            "link" | "device" => links.map(|(name, _)| name.clone()).collect(),
+            "media" => links.map(|_| "Ethernet".to_owned()).collect(),
+            "state" => links.map(|(_, link)| if link.up { "up" } else { "down" }.to_owned()).collect(),
+            "speed" => links.map(|(_, link)| if link.up { "1000" } else { "0" }.to_owned()).collect(),
+            "duplex" => links.map(|(_, link)| if link.up { "full" } else { "unknown" }.to_owned()).collect(),
+            _ => return None,
+        })
+    }
+
     fn mac_column(&self, field: &str) -> Option<Vec<String>> {
         let links = self.links.iter().filter(|(_, link)| link.class == "phys");
         Some(match field {
@@ -85,7 +98,8 @@ impl Network {
             "property" => Some(vec!["mtu".to_owned()]),
             "value" => Some(vec![found.mtu.to_string()]),
             "possible" if found.tells_mtu => Some(vec![format!("68-{}", found.max_mtu)]),
-            "possible" => Some(vec!["--".to_owned()]),
+            // Parsable output has nothing where the other has `--`.
+            "possible" => Some(vec![String::new()]),
             _ => None,
         })
     }

@@ -1,6 +1,6 @@
 //! `ipadm`.
 
-use super::super::{failed, printed};
+use super::super::{failed, options, printed};
 use super::network::{Kind, MissingText, Network, Object};
 use crate::ipadm::TEMPORARY;
 use crate::parsable::row;
@@ -31,16 +31,25 @@ impl Network {
                 self.show_ifprop(fields, protocol, name)
             }
             ["set-ifprop", rest @ ..] => self.set_ifprop(rest),
-            ["create-if" | "create-ip", name] => self.create_if(name, true),
-            ["create-if" | "create-ip", "-t", name] => self.create_if(name, false),
+            ["create-if" | "create-ip", rest @ ..] => match options(rest, "t") {
+                Some((given, [name])) => self.create_if(name, given.is_empty()),
+                _ => usage(),
+            },
             ["delete-if", name] => self.delete_if(name),
             ["enable-if", "-t", name] => self.enable_if(name),
             ["create-addr", rest @ ..] => self.create_addr(rest),
-            ["delete-addr", object] | ["delete-addr", "-r", object] => self.delete_addr(object),
+            ["delete-addr", rest @ ..] => match options(rest, "r") {
+                Some((_, [object])) => self.delete_addr(object),
+                _ => usage(),
+            },
             ["enable-addr", "-t", object] => self.set_state(object, "disabled"),
-            ["up-addr", object] if self.is_temporary(object) => refused(format!("Could not mark up: {TEMPORARY}")),
-            ["up-addr", object] | ["up-addr", "-t", object] => self.set_state(object, "down"),
-            ["refresh-addr", object] | ["refresh-addr", "-i", object] => self.set_state(object, "-"),
+            ["up-addr", rest @ ..] => match options(rest, "t") {
+                Some((given, [object])) if given.is_empty() && self.is_temporary(object) => {
+                    refused(format!("Could not mark up: {TEMPORARY}"))
+                }
+                Some((_, [object])) => self.set_state(object, "down"),
+                _ => usage(),
+            },
             _ => usage(),
         }
     }
@@ -99,7 +108,8 @@ impl Network {
                 "type" => (*kind).to_owned(),
                 "state" => (*state).to_owned(),
                 "current" => if *state == "ok" { "U----" } else { "-----" }.to_owned(),
-                "persistent" => if *persistent { "U--" } else { "---" }.to_owned(),
+                // Empty, and a column all the same.
+                "persistent" => if *persistent { "U--" } else { "" }.to_owned(),
                 "addr" => address.clone(),
                 _ => return None,
             })
@@ -146,14 +156,14 @@ impl Network {
     }
 
     fn set_ifprop(&mut self, args: &[&str]) -> Completed {
-        let (["-m", protocol, "-p", assignment, name] | ["-t", "-m", protocol, "-p", assignment, name]) = args else {
-            return usage();
-        };
+        let Some((given, [name])) = options(args, "tm:p:") else { return usage() };
+        let value = |flag| given.iter().find(|(known, _)| *known == flag).map(|(_, value)| *value);
+        let (Some(protocol), Some(assignment)) = (value('m'), value('p')) else { return usage() };
         let largest = self.links.get(*name).map_or(1500, |link| link.mtu);
         let Some(interface) = self.interfaces.get_mut(*name) else {
             return refused("set-ifprop: mtu: Interface does not exist");
         };
-        if args[0] != "-t" && !interface.persistent {
+        if value('t').is_none() && !interface.persistent {
             return refused(format!("set-ifprop: mtu: {TEMPORARY}"));
         }
         let value = assignment.strip_prefix("mtu=").and_then(|value| value.parse::<u32>().ok());
@@ -202,33 +212,40 @@ impl Network {
     }
 
     fn create_addr(&mut self, args: &[&str]) -> Completed {
-        let (args, persistent) = match args {
-            ["-t", rest @ ..] => (rest, false),
-            rest => (rest, true),
-        };
-        let (kind, name) = match args {
-            ["-T", "static", "-a", address, name] => match parse_static(address) {
-                Some(net) => (Kind::Static(net), *name),
-                None => return refused("Could not create address: Invalid address"),
+        let Some((given, [name])) = options(args, "tT:a:dw:h:1i:p:") else { return usage() };
+        let value = |flag| given.iter().find(|(known, _)| *known == flag).map(|(_, value)| *value);
+        // What is for one type is no option of another.
+        let only = |allowed: &str| given.iter().all(|(flag, _)| "tT".contains(*flag) || allowed.contains(*flag));
+        let kind = match value('T') {
+            Some("static") if only("ad") => match value('a').map(parse_static) {
+                Some(Some(net)) => Kind::Static(net),
+                Some(None) => return refused("Could not create address: Invalid address"),
+                None => return usage(),
             },
-            ["-T", "dhcp", name] => (Kind::Dhcp, *name),
-            ["-T", "dhcp", "-w", wait, name] if *wait == "forever" || wait.parse::<u32>().is_ok() => {
-                (Kind::Dhcp, *name)
-            }
-            ["-T", "addrconf", name] => (Kind::Addrconf { stateful: true, stateless: true }, *name),
-            ["-T", "addrconf", "-p", take, name] => match parse_take(take) {
-                Some((stateful, stateless)) => (Kind::Addrconf { stateful, stateless }, *name),
+            Some("dhcp") if only("w1h") => match value('w').unwrap_or("120") {
+                wait if wait == "forever" || wait.parse::<u32>().is_ok() => Kind::Dhcp,
+                _ => return usage(),
+            },
+            Some("addrconf") if only("ip") => match value('p').map_or(Some((true, true)), parse_take) {
+                Some((stateful, stateless)) => Kind::Addrconf { stateful, stateless },
                 None => return usage(),
             },
             _ => return usage(),
         };
+        let persistent = value('t').is_none();
         let interface = name.split('/').next().unwrap_or_default();
         if persistent && self.interfaces.get(interface).is_some_and(|interface| !interface.persistent) {
             return refused(format!("Could not create address: {TEMPORARY}"));
         }
         match self.object_fault(name, &kind) {
             Some(text) => refused(format!("Could not create address: {text}")),
-            None => self.make_object(name, kind, persistent),
+            None => {
+                let made = self.make_object(name, kind, persistent);
+                if let (Some(_), Some(object)) = (value('d'), self.objects.last_mut()) {
+                    object.state = "down";
+                }
+                made
+            }
         }
     }
 

@@ -96,9 +96,12 @@ fn failed(code: i32, stderr: impl Into<String>) -> Completed {
     Completed { code, stderr: stderr.into(), ..Completed::default() }
 }
 
+/// Options with their values, which are empty where there is none.
+type Given<'a> = Vec<(char, &'a str)>;
+
 /// The options before the operands as getopt(3C) takes them, in any order, an option with a value being followed by `:` in
 /// `known`; none where one is not known or has no value.
-fn options<'a, 'b>(args: &'b [&'a str], known: &str) -> Option<(Vec<(char, &'a str)>, &'b [&'a str])> {
+fn options<'a, 'b>(args: &'b [&'a str], known: &str) -> Option<(Given<'a>, &'b [&'a str])> {
     let (mut given, mut rest) = (Vec::new(), args);
     while let [word, others @ ..] = rest {
         let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else { break };

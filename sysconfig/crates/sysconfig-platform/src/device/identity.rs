@@ -6,6 +6,7 @@
 use super::{Looks, Lun};
 use crate::{Host, System, files};
 use serde::{Deserialize, Serialize};
+use std::io;
 
 /// What a device is called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,10 +188,17 @@ pub(super) fn mapped_number(host: &Host, name: &str) -> Option<u32> {
     uuid.strip_prefix("part")?.split_once('-')?.0.parse().ok()
 }
 
-/// What a device lies on (`slaves`), or what lies on it (`holders`).
+/// What a device lies on (`slaves`), or what lies on it (`holders`), as far as that is told.
 pub(super) fn others(host: &Host, name: &str, which: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(host.root.locate(format!("/sys/block/{name}/{which}"))).into_iter().flatten();
-    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+    all_others(host, name, which).unwrap_or_default()
+}
+
+/// As [`others`], where what is not told would count as nothing. Partitions have no directory of their own in `/sys/block`.
+pub(super) fn all_others(host: &Host, name: &str, which: &str) -> io::Result<Vec<String>> {
+    let directory = format!("/sys/class/block/{name}/{which}");
+    let told = |error: io::Error| io::Error::new(error.kind(), format!("cannot read {directory}: {error}"));
+    let entries = std::fs::read_dir(host.root.locate(&directory)).map_err(told)?;
+    entries.map(|entry| Ok(entry.map_err(told)?.file_name().to_string_lossy().into_owned())).collect()
 }
 
 /// Below `/dev`, what names a device by what it is, or by where it is attached; with the names of illumos.

@@ -251,15 +251,15 @@ mod tests {
             disk(&host, name, "eui.0025385b71b0a1c2", "8192", "S2");
         }
         for disk in ["sda", "sdb"] {
-            write(&host, &format!("/sys/block/{disk}/holders/dm-0"), "");
-            write(&host, &format!("/sys/block/dm-0/slaves/{disk}"), "");
+            write(&host, &format!("/sys/class/block/{disk}/holders/dm-0"), "");
+            write(&host, &format!("/sys/class/block/dm-0/slaves/{disk}"), "");
         }
         write(&host, "/sys/block/dm-0/dm/uuid", "mpath-35000c500a1b2c3d4\n");
         write(&host, "/sys/block/dm-0/dm/name", "mpatha\n");
         for (part, number) in [("dm-1", 1), ("dm-2", 2)] {
             write(&host, &format!("/sys/block/{part}/dm/uuid"), &format!("part{number}-mpath-35000c500a1b2c3d4\n"));
-            write(&host, &format!("/sys/block/{part}/slaves/dm-0"), "");
-            write(&host, &format!("/sys/block/dm-0/holders/{part}"), "");
+            write(&host, &format!("/sys/class/block/{part}/slaves/dm-0"), "");
+            write(&host, &format!("/sys/class/block/dm-0/holders/{part}"), "");
         }
         write(&host, "/srv/a", "");
         std::fs::hard_link(host.root.locate("/srv/a"), host.root.locate("/srv/too")).unwrap();
@@ -308,8 +308,8 @@ mod tests {
             write(&host, &format!("/sys/block/{name}/device/serial"), &format!("{serial}              \n"));
         }
         write(&host, "/sys/block/dm-7/dm/uuid", "mpath-eui.0025385b71b0a1c2\n");
-        write(&host, "/sys/block/dm-7/slaves/nvme1n1", "");
-        write(&host, "/sys/block/nvme1n1/holders/dm-7", "");
+        write(&host, "/sys/class/block/dm-7/slaves/nvme1n1", "");
+        write(&host, "/sys/class/block/nvme1n1/holders/dm-7", "");
         (directory, host)
     }
 

@@ -2,22 +2,26 @@
 //! lets everybody write on one while another one is mounted.
 
 use super::Names;
-use super::identity::{mapped_number, others};
+use super::identity::{all_others, mapped_number};
 use crate::{Host, Invocation, files};
+use std::io;
 
 /// The maps, by the kernel's names, that have sectors in common with the one that a device is, or is a part of; each with what
 /// both lie on.
-pub(super) fn over_the_same(host: &Host, names: &Names) -> Vec<(String, String)> {
-    let Some(own) = names.own.strip_prefix("/dev/").filter(|own| own.starts_with("dm-")) else { return Vec::new() };
+///
+/// # Errors
+/// When the kernel does not tell what lies on what.
+pub(super) fn over_the_same(host: &Host, names: &Names) -> io::Result<Vec<(String, String)>> {
+    let Some(own) = names.own.strip_prefix("/dev/").filter(|own| own.starts_with("dm-")) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for below in others(host, own, "slaves") {
-        let maps = others(host, &below, "holders").into_iter().filter(|map| map != own && map.starts_with("dm-"));
+    for below in all_others(host, own, "slaves")? {
+        let maps = all_others(host, &below, "holders")?.into_iter().filter(|map| map != own && map.starts_with("dm-"));
         let shared = maps.filter(|map| !are_apart(host, own, map, &below));
         found.extend(shared.map(|map| (map, below.clone())));
     }
     found.sort();
     found.dedup_by(|one, other| one.0 == other.0);
-    found
+    Ok(found)
 }
 
 /// Whether two maps over one device are known to have none of its sectors in common.
@@ -95,13 +99,15 @@ mod tests {
             ("dm-6", "CRYPT-LUKS2-f00-x", "sdb"),
             ("dm-7", "part1-mpath-3500", "dm-9"),
             ("dm-8", "part2-mpath-3500", "dm-9"),
+            ("dm-10", "", "sda2"),
+            ("dm-11", "", "sda2"),
         ] {
             write(format!("/sys/block/{map}/dm/uuid"), &format!("{uuid}\n"));
-            write(format!("/sys/block/{map}/slaves/{below}"), "");
-            write(format!("/sys/block/{below}/holders/{map}"), "");
+            write(format!("/sys/class/block/{map}/slaves/{below}"), "");
+            write(format!("/sys/class/block/{below}/holders/{map}"), "");
         }
         let found = |name: &str| {
-            let found = over_the_same(&host, &names(&host, &format!("/dev/{name}"))).into_iter();
+            let found = over_the_same(&host, &names(&host, &format!("/dev/{name}"))).unwrap().into_iter();
             found.map(|(map, below)| format!("{map} on {below}")).collect::<Vec<_>>().join(" ")
         };
         for (name, expected) in [
@@ -111,10 +117,15 @@ mod tests {
             ("dm-5", "dm-6 on sdb"),
             ("dm-6", "dm-5 on sdb"),
             ("dm-7", ""),
+            ("dm-10", "dm-11 on sda2"),
+            ("dm-11", "dm-10 on sda2"),
             ("sdb", ""),
         ] {
             assert_eq!(found(name), expected, "{name}");
         }
+        std::fs::remove_dir_all(host.root.locate("/sys/class/block/sda2/holders")).unwrap();
+        let error = over_the_same(&host, &names(&host, "/dev/dm-10")).unwrap_err().to_string();
+        assert!(error.contains("/sys/class/block/sda2/holders"), "{error}");
     }
 
     #[test]

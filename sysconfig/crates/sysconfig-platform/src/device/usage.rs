@@ -55,7 +55,7 @@ fn used_by_any_path(looks: &Looks<'_>, path: &str, located: &Path) -> io::Result
 
 /// Whether a map over the same sectors is in use.
 fn used_by_map(host: &Host, names: &Names) -> io::Result<Option<String>> {
-    for (map, below) in maps::over_the_same(host, names) {
+    for (map, below) in maps::over_the_same(host, names)? {
         if is_busy(host, &format!("/dev/{map}"))? {
             return Ok(Some(format!("it lies on sectors of /dev/{below} that /dev/{map} has, too, which is in use")));
         }

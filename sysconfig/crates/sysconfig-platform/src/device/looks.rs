@@ -1,6 +1,6 @@
 //! What one look at many devices needs to know once.
 
-use super::devid::{self, Devids};
+use super::devid::{self, Devids, Identity};
 use super::usage::{self, MadeOfFiles};
 use crate::mount_table::{self, Mount};
 use crate::places::{Places, Servers};
@@ -64,7 +64,7 @@ impl<'a> Looks<'a> {
     }
 
     /// What illumos knows a disk by.
-    pub(super) fn devid(&self, disk: &str) -> Option<&str> {
-        self.devids.get_or_init(|| devid::find_out(self.host)).get(disk).map(String::as_str)
+    pub(super) fn devid(&self, disk: &str) -> Option<&Identity> {
+        self.devids.get_or_init(|| devid::find_out(self.host)).get(disk)
     }
 }

@@ -2,6 +2,7 @@
 //! the device mapper over them; whoever writes on one has written on all. Loop devices of one file are like that, too. So is
 //! illumos where its own multipathing is off (`mpxio-disable` in scsi_vhci(4D)); there `devid` tells.
 
+use super::devid::Identity;
 use super::identity::{Names, mapped_number, others};
 use crate::mount_table;
 use crate::places::may_wait;
@@ -19,7 +20,7 @@ const DEVID: &str = "devid-";
 pub struct Lun {
     id: String,
     part: u32,
-    /// Size and serial number: cheap disks have the same identifier, though it should be unique in the world.
+    /// Size and serial number, or what was read: cheap disks have the same identifier, though it should be unique in the world.
     #[serde(default)]
     unit: Option<String>,
     /// Whether the kernel has this from multipathd, or knows it by itself.
@@ -45,8 +46,8 @@ impl Lun {
     }
 
     /// Of the disk of illumos with this identity, whatever part of it.
-    pub(super) fn of_devid(devid: &str) -> Self {
-        Self { id: format!("{DEVID}{devid}"), part: 0, unit: None, is_certain: true }
+    pub(super) fn of_devid(identity: &Identity) -> Self {
+        Self { id: format!("{DEVID}{}", identity.devid), part: 0, unit: identity.unit.clone(), is_certain: true }
     }
 
     /// Whether both are the same; a whole disk is its first partition, where ZFS has its data.
@@ -66,8 +67,11 @@ impl Lun {
     }
 
     pub(super) fn is_on_disk_of(&self, other: &Self) -> bool {
-        let is_known = (self.is_certain && other.is_certain) || (self.unit.is_some() && self.unit == other.unit);
-        self.id == other.id && is_known
+        let units = self.unit.as_ref().zip(other.unit.as_ref());
+        // What could not be read, as by a path that is down, is no proof of two disks.
+        let is_certain =
+            self.is_certain && other.is_certain && (self.has_part() || units.is_none_or(|(one, other)| one == other));
+        self.id == other.id && (is_certain || units.is_some_and(|(one, other)| one == other))
     }
 
     /// What makes it one disk, in words.

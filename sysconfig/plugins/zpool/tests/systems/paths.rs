@@ -75,3 +75,26 @@ fn a_member_of_a_pool_is_one_by_both_paths() {
         assert_eq!(fixture.plan(&tank(r#"vdevs = [{ mirror = ["c#1t0d0", "c#0t1d0"] }]"#)), []);
     }
 }
+
+/// What cheap bridges give is the same for all of them, and what the kernel has made up is copied with the disk.
+#[test]
+fn one_identifier_of_two_disks() {
+    let same = |fixture: &Fixture, devid: &str| {
+        for disk in ["c0t0d0", "c0t1d0"] {
+            fixture.machine.storage(|storage| storage.devids.insert(disk.to_owned(), devid.to_owned()));
+        }
+    };
+    let mirror = tank(r#"vdevs = [{ mirror = ["c#0t0d0", "c#0t1d0"] }]"#);
+    let mut fixture = Fixture::illumos();
+    same(&fixture, "id1,cmdk@f5f0e0a7c4b1");
+    assert_eq!(fixture.plan(&mirror)[0].action, "create", "made up");
+    let mut fixture = Fixture::illumos();
+    same(&fixture, "id1,sd@sUSB-BRIDGE-0123");
+    assert_eq!(fixture.plan(&mirror)[0].action, "refuse", "nothing tells blank ones of one size apart");
+    fixture.machine.storage(|storage| storage.add_disk("c0t1d0", DISK + (8 << 20)));
+    assert_eq!(fixture.plan(&mirror)[0].action, "create", "their sizes do");
+    let mut fixture = Fixture::illumos();
+    same(&fixture, "id1,sd@sUSB-BRIDGE-0123");
+    fixture.machine.type_in("zpool create tank /dev/dsk/c0t0d0");
+    assert_eq!(fixture.converge(&mirror), ["attach /dev/dsk/c0t1d0 to /dev/dsk/c0t0d0s0 of the pool tank"]);
+}

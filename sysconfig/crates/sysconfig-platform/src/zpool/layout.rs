@@ -94,8 +94,36 @@ impl Vdev {
         match self.shown_guid() {
             None => Some(&self.name),
             // What is being done with it stands behind that.
-            Some(_) => self.note.strip_prefix("was ").map(|was| was.rsplit_once(" (").map_or(was, |(was, _)| was)),
+            Some(_) => self.note.strip_prefix("was ").map(without_doings),
         }
+    }
+}
+
+/// How the words in parentheses begin that the status puts behind a device, beside those with a percentage.
+const DOINGS: &[&str] = &[
+    "resilvering",
+    "repairing",
+    "awaiting resilver",
+    "initializing",
+    "uninitialized",
+    "trimming",
+    "untrimmed",
+    "trim unsupported",
+    "removing",
+    "non-allocating",
+];
+
+/// A path without what is being done with the device; files may have parentheses in their names.
+fn without_doings(text: &str) -> &str {
+    let is_doing = |words: &str| {
+        let percentage = words.trim_start_matches(|c: char| c.is_ascii_digit());
+        DOINGS.iter().any(|doing| words.starts_with(doing))
+            || (percentage.len() < words.len() && percentage.starts_with("% "))
+    };
+    let cut = text.strip_suffix(')').and_then(|text| text.rsplit_once(" ("));
+    match cut.filter(|(_, words)| is_doing(words)) {
+        Some((before, _)) => without_doings(before),
+        None => text,
     }
 }
 
@@ -215,5 +243,24 @@ impl Row {
         let note = rest[skipped..].join(" ");
         let vdev = Vdev { kind: Kind::of(name), name: name.to_owned(), state, note, members: Vec::new() };
         (!name.is_empty()).then_some(Self { depth, vdev })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_lost_device_was() {
+        for (note, expected) in [
+            ("was /dev/dsk/c1t1d0s0 (awaiting resilver)", "/dev/dsk/c1t1d0s0"),
+            ("was /dev/sdb1 (resilvering) (42% initialized, started at Mon Jan 1 00:00:00 2024)", "/dev/sdb1"),
+            ("was /srv/disk (1).img", "/srv/disk (1).img"),
+            ("was /srv/disk (1)", "/srv/disk (1)"),
+            ("was /srv/disk (1).img (untrimmed)", "/srv/disk (1).img"),
+        ] {
+            let row = Row::parse(&format!("    42  UNAVAIL      0     0     0  {note}"), None).unwrap();
+            assert_eq!(row.vdev.path(), Some(expected));
+        }
     }
 }

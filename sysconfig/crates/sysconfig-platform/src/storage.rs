@@ -102,10 +102,15 @@ impl StorageError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Command { source: CommandError::NotFound { program, .. }, .. }
-                if program.ends_with("/zpool") || program.ends_with("/zfs") =>
+                if is_of_zfs(program) =>
             {
                 Some("install ZFS: its commands are not where they usually are".to_owned())
             }
+            Self::Command { source: CommandError::Deadline { command, .. }, .. } if is_of_zfs(command) => Some(
+                "ZFS does not answer; a pool whose devices are gone may hold it up: see zpool status, bring them back, then: \
+                 zpool clear; or restart the machine"
+                    .to_owned(),
+            ),
             Self::Command { source, .. } if source.is_not_found() => {
                 Some("install the program, or take what needs it out of the configuration".to_owned())
             }
@@ -113,6 +118,12 @@ impl StorageError {
             _ => ADVICE.iter().find(|(text, _)| self.said().contains(text)).map(|(_, help)| (*help).to_owned()),
         }
     }
+}
+
+/// Whether a command, with its arguments or without, is one of ZFS.
+fn is_of_zfs(command: &str) -> bool {
+    let program = command.split(' ').next().unwrap_or_default();
+    program.ends_with("/zpool") || program.ends_with("/zfs")
 }
 
 /// What the commands of ZFS say, and what the operator can do about it.

@@ -27,6 +27,9 @@ const POLLS_BETWEEN_TRIES: u32 = 10;
 const NODE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long `zfs` may take: destroying much takes its time.
 const DEADLINE: Duration = Duration::from_secs(120);
+/// How long it may take when it only looks, and the verbs that do: a plugin that looks must answer in time that ZFS does not.
+const LOOK_DEADLINE: Duration = Duration::from_secs(30);
+const LOOKS: &[&str] = &["list", "get", "status"];
 
 /// What a dataset is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +62,9 @@ pub(crate) fn invocation<A: Into<String>>(host: &Host, program: &str, args: impl
     };
     let paths: Vec<_> = places.iter().map(|place| format!("{place}/{program}")).collect();
     let found = paths.iter().find(|path| host.root.exists(path).unwrap_or(false));
-    Invocation { deadline: DEADLINE, ..Invocation::new(found.unwrap_or(&paths[0]), args) }
+    let invocation = Invocation::new(found.unwrap_or(&paths[0]), args);
+    let is_look = invocation.args.first().is_some_and(|verb| LOOKS.contains(&verb.as_str()));
+    Invocation { deadline: if is_look { LOOK_DEADLINE } else { DEADLINE }, ..invocation }
 }
 
 /// Every file system and volume; none on a Linux without ZFS.
@@ -309,6 +314,28 @@ pub fn name_fault(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CommandError;
+    use crate::fake::Machine;
+
+    /// The daemon gives a plugin 60 s to look.
+    #[test]
+    fn a_look_that_hangs_is_told_in_time() {
+        let (_directory, host, _machine) = Machine::start(System::Illumos);
+        let hung = |verb: &str| {
+            let invocation = invocation(&host, "zfs", [verb, "tank"]);
+            let (command, deadline) = (invocation.to_string(), invocation.deadline);
+            let source = CommandError::Deadline { command, deadline, tail: String::new() };
+            (deadline.as_secs(), StorageError::command("look")(source).help().unwrap_or_default())
+        };
+        for verb in ["list", "get", "status"] {
+            let (seconds, help) = hung(verb);
+            assert!(
+                seconds == 30 && help.contains("does not answer") && help.contains("zpool clear"),
+                "{verb}: {help}"
+            );
+        }
+        assert_eq!(hung("destroy").0, 120);
+    }
 
     #[test]
     fn answers_are_read() {

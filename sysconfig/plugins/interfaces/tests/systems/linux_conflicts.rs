@@ -318,3 +318,16 @@ fn routes_of_others_stay_or_are_named_and_given_back() {
         assert_eq!(routes, before, "{wanted}");
     }
 }
+
+/// The kernel takes a route off with the address that it names as its source, although another address has come to the link before.
+#[test]
+fn a_wanted_route_that_names_the_old_address_is_there_again() {
+    let mut fixture = machine();
+    let text = |address: &str| format!("{}gateway = \"192.0.2.1\"\n", fixed("eth0", address));
+    fixture.converge(&text("192.0.2.10/24"));
+    fixture.machine.network(|network| network.routes[0].source = "192.0.2.10".parse().ok());
+    fixture.converge(&text("192.0.2.11/24"));
+    fixture.machine.network(|network| {
+        assert_eq!(network.routes.iter().map(|known| known.source).collect::<Vec<_>>(), [None], "{:?}", network.routes);
+    });
+}

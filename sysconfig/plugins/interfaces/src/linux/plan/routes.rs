@@ -110,10 +110,15 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether the kernel takes a route off: it does so with the last IPv4 address of the link (`fib_disable_ip`), whatever network
-    /// that is of, and keeps a route whose gateway no address leads to any more. Those of IPv6 it keeps without any.
+    /// Whether the kernel takes a route off: it does so with the address that the route names as its source (`fib_sync_down_addr`),
+    /// and with the last IPv4 address of the link (`fib_disable_ip`), whatever network that is of, and keeps a route whose gateway no
+    /// address leads to any more. Those of IPv6 it keeps without any.
     fn is_cut(&self, known: &LinuxRoute) -> bool {
         let is_v4 = |net: &IpNet| net.addr().is_ipv4();
+        let is_source = |net: &IpNet| is_v4(net) && known.source == Some(net.addr());
+        if self.removed.iter().any(|(_, net)| is_source(net)) {
+            return true;
+        }
         known.route.via.is_ipv4()
             && self.removed.iter().any(|(index, net)| *index == known.index && is_v4(net))
             && !self.keeps_ipv4(known.index)

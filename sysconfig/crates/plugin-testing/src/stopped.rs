@@ -2,6 +2,7 @@
 //! on a thread that never comes back, so that it works for what no other process can be given.
 
 use serde_json::Value;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,26 +23,51 @@ const PLACES_MAX: usize = 10_000;
 /// # Panics
 /// When the plugin fails.
 pub fn apply<P: Plugin + 'static>(new: fn(Host) -> P, host: &Host, config: &Value, places: usize) -> Option<Value> {
+    let config = config.clone();
+    run(host, places, move |host, begins| {
+        let mut plugin = new(host);
+        let config: P::Config = serde_json::from_value(config).expect("the plugin reads its configuration");
+        let context = Context::detached();
+        let state = plugin.observe(&config, &context).expect("the plugin observes");
+        for step in plugin.plan(&config, &state).expect("the plugin plans") {
+            begins(serde_json::to_value(&step.change).expect("a change is written in journals"));
+            plugin.apply(&step.change, &context).expect("the plugin applies");
+        }
+    })
+}
+
+/// The same of undoing changes, the last one first.
+///
+/// # Panics
+/// When the plugin fails.
+pub fn undo<P: Plugin + 'static>(new: fn(Host) -> P, host: &Host, changes: &[Value], places: usize) -> Option<Value> {
+    let changes = changes.to_vec();
+    run(host, places, move |host, begins| {
+        let mut plugin = new(host);
+        for data in changes.into_iter().rev() {
+            begins(data.clone());
+            let change: P::Change = serde_json::from_value(data).expect("the plugin reads its journal");
+            plugin.undo(&change, &Context::detached()).expect("the plugin undoes");
+        }
+    })
+}
+
+/// Lets a plugin `work` that tells at which change it begins.
+fn run(host: &Host, places: usize, work: impl FnOnce(Host, &dyn Fn(Value)) + Send + 'static) -> Option<Value> {
     let (stopped, has_stopped) = channel();
     let (begins, begun) = channel();
     let stops = Stops::new(stopped.clone());
     let is_done = Arc::new(AtomicBool::new(false));
-    let done = is_done.clone();
-    let (host, config) = (host.clone(), config.clone());
+    let (done, host) = (is_done.clone(), host.clone());
     let thread = std::thread::spawn(move || {
         // All of it is this thread's, so that nothing ends in order when it stops.
-        let mut plugin = new(stops.on_this_thread(&host));
-        let config: P::Config = serde_json::from_value(config).expect("the plugin reads its configuration");
-        let context = Context::detached();
-        let state = plugin.observe(&config, &context).expect("the plugin observes");
-        let steps = plugin.plan(&config, &state).expect("the plugin plans");
-        stops.begin(places);
-        for step in steps {
-            begins
-                .send(serde_json::to_value(&step.change).expect("a change is written in journals"))
-                .expect("the test listens");
-            plugin.apply(&step.change, &context).expect("the plugin applies");
-        }
+        let is_first = Cell::new(true);
+        work(stops.on_this_thread(&host), &|change| {
+            if is_first.take() {
+                stops.begin(places);
+            }
+            begins.send(change).expect("the test listens");
+        });
         // It is told, because threads of the plugin's may hold the other end of the channel for as long as they sleep.
         done.store(true, Ordering::Release);
         stopped.send(()).expect("the test listens");

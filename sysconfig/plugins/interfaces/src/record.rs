@@ -55,6 +55,9 @@ pub(crate) struct Lost {
     pub link: String,
     pub address: IpNet,
     pub route: SavedRoute,
+    /// Whether the address is being given back: then it may be there already, and the route is not yet.
+    #[serde(default)]
+    pub is_coming: bool,
 }
 
 impl Lost {

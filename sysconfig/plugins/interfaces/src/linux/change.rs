@@ -108,6 +108,9 @@ pub enum Change {
         link: String,
         /// The address.
         address: IpNet,
+        /// Whether another one of the link goes before it, and comes back after it when that is undone.
+        #[serde(default)]
+        follows: bool,
     },
     /// Add a route.
     AddRoute {
@@ -194,7 +197,9 @@ impl Change {
                 }
                 return add_address(host, link, *address);
             }
-            Self::DeleteAddress { link, address } => return delete_keeping_routes(host, link, *address),
+            Self::DeleteAddress { link, address, follows } => {
+                return delete_keeping_routes(host, link, *address, *follows);
+            }
             Self::AddRoute { link, route } => {
                 let outcome = add_route(host, link, route)?;
                 if outcome.is_none() {
@@ -249,7 +254,9 @@ impl Change {
                 };
             }
             Self::AddAddress { link, address } => return delete_address(host, link, *address),
-            Self::DeleteAddress { link, address } => return put_back(host, link, *address, context),
+            Self::DeleteAddress { link, address, follows } => {
+                return put_back(host, link, *address, *follows, context);
+            }
             Self::AddRoute { link, route } => return delete_route(host, link, route),
             Self::DeleteRoute { link, route } => {
                 let outcome = add_route(host, link, route)?;

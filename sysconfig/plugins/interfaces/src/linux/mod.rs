@@ -170,8 +170,8 @@ fn forget_what_is_gone(host: &Host, context: &Context, state: &mut State, config
     let gone = |record: &mut Record| {
         record.addresses.retain(|(name, address)| has_address(name, *address));
         record.routes.retain(has_route);
-        // Whoever has put the address there again has seen to what leads over it.
-        record.lost.retain(|lost| !has_address(&lost.link, lost.address));
+        // Whoever has put the address there again has seen to what leads over it, unless that is who undoes it and was cut short.
+        record.lost.retain(|lost| lost.is_coming || !has_address(&lost.link, lost.address));
         record.taken.retain(|(name, address)| {
             wanted(name).is_some_and(|wanted| wanted.statics.contains(address)) && !has_address(name, *address)
         });

@@ -52,6 +52,7 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
         }
     }
     let Planner { mut steps, mut waits, after_leases, .. } = planner;
+    order_deletions(&mut steps);
     steps.extend(look(&selection, |links| {
         let off = state.links.iter().filter(|link| !link.up && links.contains(&link.name));
         Change::Look { off: off.map(|link| link.name.clone()).collect(), links }
@@ -59,6 +60,16 @@ pub(crate) fn plan(config: &Config, state: &State) -> Result<Vec<Step>, PluginEr
     waits.extend(absences(&selection, &state.link_names()));
     steps.extend(endings(waits, after_leases, Change::Wait));
     Ok(steps)
+}
+
+/// Tells of the addresses that go which are not the first ones of their links.
+fn order_deletions(steps: &mut [Step]) {
+    let mut seen = BTreeSet::new();
+    for step in steps {
+        if let Change::DeleteAddress { link, follows, .. } = &mut step.change {
+            *follows = !seen.insert(link.clone());
+        }
+    }
 }
 
 fn choose(link: Option<String>, previous: Option<String>) -> Change {
@@ -137,7 +148,7 @@ impl Planner<'_> {
             }
             let Some(index) = self.index(link) else { continue };
             self.removed.push((index, *address));
-            let change = Change::DeleteAddress { link: link.clone(), address: *address };
+            let change = Change::DeleteAddress { link: link.clone(), address: *address, follows: false };
             let step = Step::new(
                 "delete",
                 format!("{address} on {link}"),

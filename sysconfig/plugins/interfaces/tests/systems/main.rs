@@ -11,6 +11,7 @@ mod linux;
 mod linux_beside;
 mod linux_conflicts;
 mod linux_leases;
+mod linux_lost;
 mod linux_managers;
 mod oracle;
 mod originals;

@@ -137,6 +137,7 @@ impl Network {
         }
         if address.addr().is_ipv4() && !self.networks(index).iter().any(|other| other.addr().is_ipv4()) {
             self.routes.retain(|known| known.index != index || known.route.via.is_ipv6());
+            self.other_routes.retain(|known| known.index != Some(index) || known.to.addr().is_ipv6());
         }
     }
 
@@ -168,7 +169,8 @@ impl Network {
         if !self.link(index)?.up {
             return errno(Errno::NETDOWN);
         }
-        if !is_on_link(route.via, &self.networks(index)) {
+        let leads_to = |known: &OtherRoute| known.index == Some(index) && known.to.contains(&route.via);
+        if !is_on_link(route.via, &self.networks(index)) && !self.other_routes.iter().any(leads_to) {
             return errno(if route.via.is_ipv6() { Errno::HOSTUNREACH } else { Errno::NETUNREACH });
         }
         let wanted = LinuxRoute { route, index, metric, advertised: false, source: None };
@@ -365,17 +367,29 @@ impl NetworkStack for Machine {
         let network = &lock(&self.inner).network;
         let mut others = network.networks(index).into_iter().filter(|other| *other != address);
         let is_last = !others.any(|other| other.addr().is_ipv4());
-        let goes = |known: &&LinuxRoute| {
-            let is_over = is_last && known.index == index && known.metric != 1000 + index;
-            known.route.via.is_ipv4() && (known.source == Some(address.addr()) || is_over)
+        let goes = |source: Option<IpAddr>, over: Option<u32>| {
+            address.addr().is_ipv4() && (source == Some(address.addr()) || is_last && over == Some(index))
         };
-        let saved = network.routes.iter().filter(goes).map(|known| serde_json::to_vec(known).map(SavedRoute));
-        Ok(saved.collect::<Result<_, _>>()?)
+        let is_v4 = |known: &&LinuxRoute| known.route.via.is_ipv4() && known.metric != 1000 + index;
+        let routes = network.routes.iter().filter(is_v4).filter(|known| goes(known.source, Some(known.index)));
+        let others = network.other_routes.iter().filter(|known| known.to.addr().is_ipv4());
+        let others = others.filter(|known| goes(known.source, known.index));
+        let saved = routes.cloned().map(Saved::Route).chain(others.cloned().map(Saved::Other));
+        Ok(saved.map(|saved| serde_json::to_vec(&saved).map(SavedRoute)).collect::<Result<_, _>>()?)
     }
 
     fn restore_route(&self, route: &SavedRoute) -> io::Result<()> {
-        let known: LinuxRoute = serde_json::from_slice(&route.0)?;
         let network = &mut lock(&self.inner).network;
+        let known = match serde_json::from_slice(&route.0)? {
+            Saved::Route(known) if network.routes.contains(&known) => return Ok(()),
+            Saved::Route(known) => known,
+            Saved::Other(known) => {
+                if !network.other_routes.contains(&known) {
+                    network.other_routes.push(known);
+                }
+                return Ok(());
+            }
+        };
         network.put_route(known.index, known.route, known.metric)?;
         let is_it = |other: &&mut LinuxRoute| {
             (other.route, other.index, other.metric) == (known.route, known.index, known.metric)
@@ -383,4 +397,11 @@ impl NetworkStack for Machine {
         network.routes.iter_mut().filter(is_it).for_each(|other| other.source = known.source);
         Ok(())
     }
+}
+
+/// A route that goes with an address.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Saved {
+    Route(LinuxRoute),
+    Other(OtherRoute),
 }

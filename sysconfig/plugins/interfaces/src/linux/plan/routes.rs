@@ -154,7 +154,7 @@ impl Planner<'_> {
             found.into_iter().map(|(_, route)| route).collect::<Vec<_>>()
         };
         let removal = |step: &Step| match &step.change {
-            Change::DeleteAddress { link, address } => self.index(link).map(|index| (index, *address)),
+            Change::DeleteAddress { link, address, .. } => self.index(link).map(|index| (index, *address)),
             _ => None,
         };
         let steps = self.steps.iter().chain(self.replaced.iter().map(|(_, step)| step));

@@ -32,6 +32,9 @@ pub struct State {
     /// Why a configured pool, by name, could not be looked for.
     #[serde(default)]
     pub(crate) unsearched: BTreeMap<String, String>,
+    /// Directories in which a configured pool, by name, is to be looked for, and which are not there.
+    #[serde(default)]
+    pub(crate) missing: BTreeMap<String, Vec<String>>,
 }
 
 /// An imported pool.
@@ -107,6 +110,7 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
         record: Record::load(host).map_err(remembered).map_err(failed)?,
         occupied: BTreeMap::new(),
         unsearched: BTreeMap::new(),
+        missing: BTreeMap::new(),
     };
     let paths: BTreeSet<&str> =
         config.pools.iter().flat_map(crate::config::Pool::devices).map(|(_, path)| path).collect();
@@ -132,6 +136,12 @@ pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError
         if let Some(why) = directories.iter().find_map(silent) {
             state.unsearched.insert(pool.name.clone(), why);
             continue;
+        }
+        // The pool itself may lie where a disk or a server is not mounted yet.
+        let is_missing = |directory: &&String| !host.root.exists(directory).unwrap_or(true);
+        let missing: Vec<String> = pool.search.iter().filter(is_missing).cloned().collect();
+        if !missing.is_empty() {
+            state.missing.insert(pool.name.clone(), missing);
         }
         if !searched.contains(&directories) {
             let found = match zpool::importable(host, &directories) {

@@ -175,7 +175,15 @@ fn absent(pool: &Pool, state: &State) -> PoolPlan {
         let refusal = Refusal::new(what, "mend that, or name other directories with search");
         return PoolPlan { refusals: vec![refusal], ..PoolPlan::default() };
     }
-    match choose(pool, state) {
+    let chosen = choose(pool, state);
+    // It may be in a directory that is not there, and is not made once more.
+    if let (Some(missing), Ok(None) | Err(_)) = (state.missing.get(&pool.name), &chosen) {
+        let why = chosen.err().map(|refusal| format!("; {}", refusal.what)).unwrap_or_default();
+        let what = format!("it cannot be looked for in {}, which is not there{why}", missing.join(", "));
+        let refusal = Refusal::new(what, "make or mount what search names, or take it out of search");
+        return PoolPlan { refusals: vec![refusal], ..PoolPlan::default() };
+    }
+    match chosen {
         Ok(Some(found)) => import(pool, found, state),
         Ok(None) => create(pool, state),
         Err(refusal) => PoolPlan { refusals: vec![refusal], ..PoolPlan::default() },

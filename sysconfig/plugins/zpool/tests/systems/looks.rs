@@ -73,6 +73,11 @@ fn a_directory_that_is_missing_holds_up_no_other_pool() {
         fixture.machine.type_in("zpool export third");
         let text = "[[storage.pool]]\nname = \"third\"\nsearch = [\"/mnt/later\", \"/srv\"]\n";
         assert_eq!(fixture.plan(text)[0].action, "import", "{system}");
+        // None is made while it may be in the one that is not there.
+        let vdevs = format!("vdevs = [\"{}\"]\n", disk(system, 0));
+        let refusals = fixture.refusals(&tank(&format!("{vdevs}search = [\"/mnt/later\", \"/srv\"]")));
+        assert_eq!(refusals, ["it cannot be looked for in /mnt/later, which is not there"], "{system}");
+        assert_eq!(fixture.plan(&tank(&format!("{vdevs}search = [\"/srv\"]")))[0].action, "create", "{system}");
     }
 }
 

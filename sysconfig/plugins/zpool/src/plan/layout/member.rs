@@ -203,6 +203,7 @@ mod tests {
             record: crate::record::Record::default(),
             occupied: std::collections::BTreeMap::new(),
             unsearched: std::collections::BTreeMap::new(),
+            missing: std::collections::BTreeMap::new(),
         };
         let actual = Actual { name: "tank", guid: 7, layout: &status.layout, members: &members };
         let plan = difference(&pool, &actual, &state);

@@ -1,5 +1,6 @@
 //! Who uses a device or file, by what the kernel says.
 
+use super::identity::all_others;
 use super::{Looks, Names, locate, lun, maps};
 use crate::mount_table::{Mount, holding};
 use crate::places::may_wait;
@@ -11,6 +12,8 @@ use std::path::Path;
 
 /// Linux: its block devices.
 const BLOCK_DEVICES: &str = "/sys/block";
+/// How many devices that lie on each other are looked through.
+const DEEPEST: u32 = 16;
 /// illumos: the driver of lofi(4D), which a zone need not have.
 const LOFI: &str = "/dev/lofictl";
 
@@ -47,10 +50,31 @@ fn used_by_any_path(looks: &Looks<'_>, path: &str, located: &Path) -> io::Result
     if let Some(used) = used_by_other_path(host, &names)? {
         return Ok(Some(used));
     }
-    match used_by_loop(looks, &names)? {
-        Some(used) => Ok(Some(used)),
-        None => used_by_map(host, &names),
+    match made_of_it(looks, &names)? {
+        Some(device) => Ok(Some(format!("{device} is made of it"))),
+        None => used_below(looks, &names, DEEPEST),
     }
+}
+
+/// Whether what a device lies on is in use apart from it, however many loop devices and maps lie between.
+fn used_below(looks: &Looks<'_>, names: &Names, depth: u32) -> io::Result<Option<String>> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(io::Error::other(format!("more than {DEEPEST} devices lie on each other below it")));
+    };
+    if let Some(used) = used_by_loop(looks, names, depth)? {
+        return Ok(Some(used));
+    }
+    if let Some(used) = used_by_map(looks.host, names)? {
+        return Ok(Some(used));
+    }
+    // A map holds what it lies on itself, so that only what lies further below tells anything.
+    let Some(map) = names.own.strip_prefix("/dev/").filter(|own| own.starts_with("dm-")) else { return Ok(None) };
+    for below in all_others(looks.host, map, "slaves")? {
+        if let Some(used) = used_below(looks, &looks.names(&format!("/dev/{below}")), depth)? {
+            return Ok(Some(format!("it lies on /dev/{below}, of which: {used}")));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a map over the same sectors is in use.
@@ -71,19 +95,31 @@ fn is_busy(host: &Host, device: &str) -> io::Result<bool> {
     }
 }
 
-/// A loop device does not hold the block device that it is made of, so that the kernel lets everybody write on one while the other
-/// one is mounted.
-fn used_by_loop(looks: &Looks<'_>, names: &Names) -> io::Result<Option<String>> {
-    let own = |device: &str| names.own == device || names.any_disk.as_deref() == Some(device);
-    for (device, files) in looks.made()? {
-        let Some(below) = files.iter().find(|file| file.starts_with("/dev/")) else { continue };
-        let below_names = looks.names(below);
-        if own(device) {
-            if is_busy(looks.host, &below_names.own)? || used_by_other_path(looks.host, &below_names)?.is_some() {
-                return Ok(Some(format!("it is made of {below}, which is in use")));
+/// The loop device that is made of a block device, or of one that it has a part of.
+fn made_of_it<'a>(looks: &'a Looks<'_>, names: &Names) -> io::Result<Option<&'a str>> {
+    let is_own = |device: &str| names.own == device || names.any_disk.as_deref() == Some(device);
+    let is_it = |file: &String| file.starts_with("/dev/") && looks.names(file).overlaps_disk(names);
+    let mut made = looks.made()?.iter().filter(|(device, _)| !is_own(device));
+    Ok(made.find(|(_, files)| files.iter().any(is_it)).map(|(device, _)| device.as_str()))
+}
+
+/// A loop device does not hold the block device or file that it is made of, so that the kernel lets everybody write on one while
+/// the other one is mounted, or is swap.
+fn used_by_loop(looks: &Looks<'_>, names: &Names, depth: u32) -> io::Result<Option<String>> {
+    let is_own = |device: &str| names.own == device || names.any_disk.as_deref() == Some(device);
+    for below in looks.made()?.iter().filter(|(device, _)| is_own(device)).flat_map(|(_, files)| files) {
+        if !below.starts_with("/dev/") {
+            if let Some(area) = swap_in(looks, below)? {
+                return Ok(Some(format!("it is made of {below}, which is swap, as {area}")));
             }
-        } else if below_names.overlaps_disk(names) {
-            return Ok(Some(format!("{device} is made of it")));
+            continue;
+        }
+        let below_names = looks.names(below);
+        if is_busy(looks.host, &below_names.own)? || used_by_other_path(looks.host, &below_names)?.is_some() {
+            return Ok(Some(format!("it is made of {below}, which is in use")));
+        }
+        if let Some(used) = used_below(looks, &below_names, depth)? {
+            return Ok(Some(format!("it is made of {below}, of which: {used}")));
         }
     }
     for other in lun::loops_of_the_same_file(looks.host, names) {
@@ -152,19 +188,41 @@ fn first_user_of_illumos(looks: &Looks<'_>, own: &Names, is_it: impl Fn(&str) ->
 
 /// A file by whatever name: what is mounted is not the file but a device that is made of it.
 fn used_file(looks: &Looks<'_>, path: &str, metadata: &Metadata) -> io::Result<Option<String>> {
-    let mounts = looks.mounts()?;
-    let is_it = |other: &str| {
-        // Looking there could wait for a server for ever, and then the name has to do.
-        let is_remote = holding(mounts, other).is_some_and(may_wait);
-        let other_file = || fs::metadata(locate(looks, other).ok()?).ok();
-        let is_same = |other: Metadata| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino());
-        other == path || (!is_remote && other_file().is_some_and(is_same))
-    };
-    if let Some((device, _)) = looks.made()?.iter().find(|(_, files)| files.iter().any(|file| is_it(file))) {
-        return Ok(Some(format!("{device} is made of it")));
+    let is_it = |other: &String| is_file(looks, other, path, metadata);
+    for (device, files) in looks.made()? {
+        if files.iter().map(is_it).collect::<io::Result<Vec<_>>>()?.contains(&true) {
+            return Ok(Some(format!("{device} is made of it")));
+        }
     }
-    let area = looks.areas()?.iter().find(|area| !area.path.starts_with("/dev/") && is_it(&area.path));
-    Ok(area.map(|area| format!("it is swap, as {}", area.path)))
+    Ok(swap_in_file(looks, path, metadata)?.map(|area| format!("it is swap, as {area}")))
+}
+
+/// Whether a name leads to a file that is known by another one.
+fn is_file(looks: &Looks<'_>, other: &str, path: &str, metadata: &Metadata) -> io::Result<bool> {
+    // Looking there could wait for a server for ever, and then the name has to do.
+    let is_remote = holding(looks.mounts()?, other).is_some_and(may_wait);
+    let other_file = || fs::metadata(locate(looks, other).ok()?).ok();
+    let is_same = |other: Metadata| (other.dev(), other.ino()) == (metadata.dev(), metadata.ino());
+    Ok(other == path || (!is_remote && other_file().is_some_and(is_same)))
+}
+
+/// The swap area that a file is, as the system calls it.
+fn swap_in_file<'a>(looks: &'a Looks<'_>, path: &str, metadata: &Metadata) -> io::Result<Option<&'a str>> {
+    for area in looks.areas()?.iter().filter(|area| !area.path.starts_with("/dev/")) {
+        if is_file(looks, &area.path, path, metadata)? {
+            return Ok(Some(&area.path));
+        }
+    }
+    Ok(None)
+}
+
+/// As [`swap_in_file`]; where the file cannot be seen, as in another namespace, or can be waited for, its name has to do.
+fn swap_in<'a>(looks: &'a Looks<'_>, path: &str) -> io::Result<Option<&'a str>> {
+    let is_remote = holding(looks.mounts()?, path).is_some_and(may_wait);
+    match locate(looks, path).ok().filter(|_| !is_remote).and_then(|located| fs::metadata(located).ok()) {
+        Some(metadata) => swap_in_file(looks, path, &metadata),
+        None => Ok(looks.areas()?.iter().map(|area| area.path.as_str()).find(|area| *area == path)),
+    }
 }
 
 /// Devices that are made of files, each with what the name of its file may be.
@@ -239,5 +297,36 @@ mod tests {
             assert_eq!(used(&Looks::new(&host), "/srv/too").unwrap(), said);
             assert_eq!(used(&Looks::new(&host), "/srv/other").unwrap(), None);
         }
+    }
+
+    #[test]
+    fn use_is_followed_through_all_that_lies_below() {
+        let (_directory, host, machine) = Machine::start(System::Linux);
+        machine.storage(|storage| {
+            storage.add_file("/srv/swap", 8 << 20);
+            storage.add_file("/srv/other", 8 << 20);
+            for (number, below) in
+                [(0, "/srv/too"), (1, "/dev/loop0"), (2, "/srv/other"), (3, "/dev/loop4"), (4, "/dev/loop3")]
+            {
+                storage.add_loop(number, below);
+                storage.add_file(&format!("/dev/loop{number}"), 8 << 20);
+            }
+        });
+        fs::hard_link(host.root.locate("/srv/swap"), host.root.locate("/srv/too")).unwrap();
+        for (map, below) in [("dm-0", "loop1"), ("dm-1", "loop2")] {
+            for directory in [format!("{map}/slaves/{below}"), format!("{below}/holders/{map}")] {
+                fs::create_dir_all(host.root.locate(format!("/sys/class/block/{directory}"))).unwrap();
+            }
+        }
+        let area = crate::fake::storage::UsedSwap { path: "/srv/swap".to_owned(), bytes: 8 << 20, priority: -1 };
+        machine.storage(|storage| storage.swaps.push(area));
+        let looks = Looks::new(&host);
+        let below = |device: &str| used_below(&looks, &looks.names(device), DEEPEST);
+        for (device, is_used) in [("/dev/loop0", true), ("/dev/loop1", true), ("/dev/dm-0", true), ("/dev/dm-1", false)]
+        {
+            let said = below(device).unwrap();
+            assert_eq!(said.is_some_and(|said| said.contains("/srv/swap")), is_used, "{device}");
+        }
+        assert!(below("/dev/loop3").unwrap_err().to_string().contains("lie on each other"));
     }
 }

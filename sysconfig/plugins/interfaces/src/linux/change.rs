@@ -111,6 +111,9 @@ pub enum Change {
         /// Whether another one of the link goes before it, and comes back after it when that is undone.
         #[serde(default)]
         follows: bool,
+        /// Those of which one has to be on the link before, where others are to replace it.
+        #[serde(default)]
+        after: Vec<IpNet>,
     },
     /// Add a route.
     AddRoute {
@@ -197,7 +200,12 @@ impl Change {
                 }
                 return add_address(host, link, *address);
             }
-            Self::DeleteAddress { link, address, follows } => {
+            Self::DeleteAddress { link, address, follows, after } => {
+                if !after.is_empty() && !has_any(host, link, after)? {
+                    let message = format!("{address} stays on {link}: none of the addresses that replace it is there");
+                    context.log(Level::Warn, message);
+                    return Ok(Outcome::AlreadySo);
+                }
                 return delete_keeping_routes(host, link, *address, *follows);
             }
             Self::AddRoute { link, route } => {
@@ -254,7 +262,7 @@ impl Change {
                 };
             }
             Self::AddAddress { link, address } => return delete_address(host, link, *address),
-            Self::DeleteAddress { link, address, follows } => {
+            Self::DeleteAddress { link, address, follows, .. } => {
                 return put_back(host, link, *address, *follows, context);
             }
             Self::AddRoute { link, route } => return delete_route(host, link, route),
@@ -276,6 +284,12 @@ impl Change {
         }
         Ok(Outcome::Changed)
     }
+}
+
+/// Whether one of the addresses is on a link. One of them that another machine has does not come to it.
+fn has_any(host: &Host, link: &str, addresses: &[IpNet]) -> Result<bool, PluginError> {
+    let found = addresses.iter().map(|address| has_address(host, link, *address));
+    Ok(found.collect::<Result<Vec<_>, _>>()?.contains(&true))
 }
 
 /// A link has a signal only when it is on.

@@ -148,7 +148,10 @@ impl Planner<'_> {
             }
             let Some(index) = self.index(link) else { continue };
             self.removed.push((index, *address));
-            let change = Change::DeleteAddress { link: link.clone(), address: *address, follows: false };
+            let is_replaced = self.is_replaced(link, *address);
+            let wanted = self.of_kernel(link).into_iter().flat_map(|wanted| &wanted.statics);
+            let after = wanted.filter(|other| is_replaced && other.addr().is_ipv4()).copied().collect();
+            let change = Change::DeleteAddress { link: link.clone(), address: *address, follows: false, after };
             let step = Step::new(
                 "delete",
                 format!("{address} on {link}"),
@@ -157,7 +160,7 @@ impl Planner<'_> {
                 change,
             );
             let step = step.field("address", address.to_string(), None::<String>);
-            match self.is_replaced(link, *address) {
+            match is_replaced {
                 true => self.replaced.push((index, step)),
                 false => self.steps.push(step),
             }

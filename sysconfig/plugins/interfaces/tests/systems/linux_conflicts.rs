@@ -331,3 +331,22 @@ fn a_wanted_route_that_names_the_old_address_is_there_again() {
         assert_eq!(network.routes.iter().map(|known| known.source).collect::<Vec<_>>(), [None], "{:?}", network.routes);
     });
 }
+
+/// Whoever's new address another machine has keeps the old one, over which the machine can be reached.
+#[test]
+fn an_address_stays_until_another_one_is_there() {
+    let mut fixture = machine();
+    fixture.converge(&fixed("eth0", "192.0.2.10/24"));
+    fixture.machine.network(|network| {
+        network.has_arping = true;
+        network.neighbours.push("192.0.2.11".parse().unwrap());
+    });
+    let (left, logs) = fixture.left_over(&fixed("eth0", "192.0.2.11/24"));
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.10/24"]);
+    assert_eq!(left.len(), 2, "{left:?}");
+    let stays = "192.0.2.10/24 stays on eth0: none of the addresses that replace it is there";
+    assert!(logs.iter().any(|log| log == stays), "{logs:?}");
+    fixture.machine.network(|network| network.neighbours.clear());
+    fixture.converge(&fixed("eth0", "192.0.2.11/24"));
+    assert_eq!(shown(&fixture), ["eth0 192.0.2.11/24"]);
+}

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
+use std::thread::ThreadId;
 
 /// What a thread does that stops there.
 type Told = Sender<()>;
@@ -40,7 +41,8 @@ impl Stops {
     pub fn on_this_thread(&self, host: &Host) -> Host {
         let stops = self.clone();
         files::watch_this_thread(move || stops.touch());
-        let stopping = Arc::new(Stopping { stops: self.clone(), host: host.clone() });
+        let thread = std::thread::current().id();
+        let stopping = Arc::new(Stopping { stops: self.clone(), thread, host: host.clone() });
         let root = host.root.clone();
         Host::assembled(host.system(), root, stopping.clone(), stopping.clone()).with_stack(stopping)
     }
@@ -64,25 +66,31 @@ impl Stops {
             std::thread::park();
         }
     }
-
-    fn after<T>(&self, change: impl FnOnce() -> T) -> T {
-        let result = change();
-        self.touch();
-        result
-    }
 }
 
 /// The machine behind the places.
 #[derive(Debug)]
 struct Stopping {
     stops: Stops,
+    /// The thread that stops. Others of the plugin's look at the machine whenever they come to it, and would make the places others.
+    thread: ThreadId,
     host: Host,
+}
+
+impl Stopping {
+    fn after<T>(&self, change: impl FnOnce() -> T) -> T {
+        let result = change();
+        if std::thread::current().id() == self.thread {
+            self.stops.touch();
+        }
+        result
+    }
 }
 
 impl Runner for Stopping {
     fn run(&self, invocation: &Invocation) -> Result<Completed, CommandError> {
         let run = || self.host.runner.run(invocation);
-        if is_look(invocation) { run() } else { self.stops.after(run) }
+        if is_look(invocation) { run() } else { self.after(run) }
     }
 }
 
@@ -90,7 +98,8 @@ impl Runner for Stopping {
 fn is_look(invocation: &Invocation) -> bool {
     const PROGRAMS: [&str; 4] = ["svcs", "netstat", "dhcpinfo", "arping"];
     let name = invocation.program.rsplit('/').next().unwrap_or_default();
-    PROGRAMS.contains(&name) || invocation.args.iter().any(|word| word.starts_with("show") || word == "get")
+    let is_look = |word: &str| word.starts_with("show") || ["get", "--dumplease"].contains(&word);
+    PROGRAMS.contains(&name) || invocation.args.iter().any(|word| is_look(word))
 }
 
 impl NodeName for Stopping {
@@ -99,7 +108,7 @@ impl NodeName for Stopping {
     }
 
     fn set(&self, name: &str) -> io::Result<()> {
-        self.stops.after(|| self.host.node_name.set(name))
+        self.after(|| self.host.node_name.set(name))
     }
 }
 
@@ -121,27 +130,27 @@ impl NetworkStack for Stopping {
     }
 
     fn set_up(&self, index: u32, up: bool) -> io::Result<()> {
-        self.stops.after(|| self.host.stack.set_up(index, up))
+        self.after(|| self.host.stack.set_up(index, up))
     }
 
     fn set_mtu(&self, index: u32, mtu: u32) -> io::Result<()> {
-        self.stops.after(|| self.host.stack.set_mtu(index, mtu))
+        self.after(|| self.host.stack.set_mtu(index, mtu))
     }
 
     fn add_address(&self, index: u32, address: IpNet) -> io::Result<()> {
-        self.stops.after(|| self.host.stack.add_address(index, address))
+        self.after(|| self.host.stack.add_address(index, address))
     }
 
     fn delete_address(&self, index: u32, address: IpNet) -> io::Result<()> {
-        self.stops.after(|| self.host.stack.delete_address(index, address))
+        self.after(|| self.host.stack.delete_address(index, address))
     }
 
     fn add_route(&self, index: u32, route: &Route) -> io::Result<()> {
-        self.stops.after(|| self.host.stack.add_route(index, route))
+        self.after(|| self.host.stack.add_route(index, route))
     }
 
     fn delete_route(&self, index: u32, route: &Route) -> io::Result<()> {
-        self.stops.after(|| self.host.stack.delete_route(index, route))
+        self.after(|| self.host.stack.delete_route(index, route))
     }
 
     fn routes_with(&self, index: u32, address: IpNet) -> io::Result<Vec<SavedRoute>> {
@@ -149,6 +158,6 @@ impl NetworkStack for Stopping {
     }
 
     fn restore_route(&self, route: &SavedRoute) -> io::Result<()> {
-        self.stops.after(|| self.host.stack.restore_route(route))
+        self.after(|| self.host.stack.restore_route(route))
     }
 }

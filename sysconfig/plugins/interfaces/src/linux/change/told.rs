@@ -91,7 +91,6 @@ pub(super) fn file(
         // the file before had.
         tell(host, &networkd::reconfigure_command(link))?;
     }
-    is_told()?;
     let is_there = || all_there(host, link, expected);
     wait_for_networkd(host, link, expected, before.as_ref(), context, is_there)?;
     if keeps_any(host, link, &expected.gone)? {
@@ -101,6 +100,8 @@ pub(super) fn file(
         let is_there = || Ok(all_there(host, link, expected)? && !keeps_any(host, link, &expected.gone)?);
         wait_for_networkd(host, link, expected, before.as_ref(), context, is_there)?;
     }
+    // Not before what goes is gone: whoever gave up waiting, or died, would leave that to nobody.
+    is_told()?;
     Ok(Outcome::Changed)
 }
 

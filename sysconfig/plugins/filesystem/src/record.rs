@@ -45,6 +45,10 @@ impl Mounted {
     fn by(row: &BootRow) -> Self {
         Self { device: row.device.clone(), fstype: row.fstype.clone() }
     }
+
+    fn of(mount: &Mount) -> Self {
+        Self { device: mount.device.clone(), fstype: mount.fstype.clone() }
+    }
 }
 
 /// A mount of ours.
@@ -74,6 +78,9 @@ pub(crate) struct Seen {
     /// Linux: which directory of it is seen.
     #[serde(default)]
     directory: Option<String>,
+    /// Linux: of which file system, because numbers are given out again.
+    #[serde(default)]
+    file_system: Option<Mounted>,
 }
 
 impl OurMount {
@@ -81,6 +88,7 @@ impl OurMount {
     pub(crate) fn shows(&self, mount: &Mount, boot: &str) -> bool {
         let is_directory = |seen: &Seen| {
             seen.directory.is_some()
+                && seen.file_system == Some(Mounted::of(mount))
                 && seen.directory.as_ref() == mount.place.as_ref().map(|(_, directory)| directory)
                 && seen.options_of(mount, boot).is_some()
         };
@@ -100,7 +108,8 @@ impl Seen {
     /// What is seen of a mount in this boot.
     pub(crate) fn of(mount: &Mount, boot: &str) -> Self {
         let directory = mount.place.as_ref().map(|(_, directory)| directory.clone());
-        Self { instance: Self::instance(mount, boot), options: mount.options.clone(), directory }
+        let file_system = directory.is_some().then(|| Mounted::of(mount));
+        Self { instance: Self::instance(mount, boot), options: mount.options.clone(), directory, file_system }
     }
 
     /// Linux numbers what it mounts, and illumos shows the number among the options.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::mount_table::{self, Mount};
-use sysconfig_platform::mounting::{MountPoint, mounted_at};
+use sysconfig_platform::mounting::{MountPoint, MountRequest, mounted_at};
 use sysconfig_platform::places::{Places, may_wait};
 use sysconfig_platform::zfs::family::{self, Relative, Snapshot};
 use sysconfig_platform::zfs::followers::{Follower, followers};
@@ -116,11 +116,10 @@ impl State {
         has_our_word && (self.is_same(mount, &ours.device, &ours.fstype, &ours.options) || one.shows(mount, &self.boot))
     }
 
-    /// Whether a mount is one of ours, with which goes what is in it. A bind mount of what is in memory is shown as that, and keeps
-    /// nothing.
+    /// Whether a mount is one of ours, with which goes what is in it.
     fn is_ours_in_memory(&self, mount: &Mount) -> bool {
         let ours = self.record.mounts.get(&mount.mount_point);
-        ours.is_some_and(|ours| is_in_memory(&ours.request.fstype)) && self.is_ours(mount)
+        ours.is_some_and(|ours| keeps_memory(&ours.request, mount, &self.mounts)) && self.is_ours(mount)
     }
 
     /// Where a unit is mounted: by the configuration, or else by what its dataset inherits.
@@ -205,6 +204,15 @@ impl State {
 /// Whether what is in a file system of that type is lost when it is unmounted.
 pub(crate) fn is_in_memory(fstype: &str) -> bool {
     ["tmpfs", "ramfs"].contains(&fstype)
+}
+
+/// Whether what a mount shows is in memory, and gone without it. A bind mount is shown with the type of what its directory lies
+/// in, and keeps that only where it is the last one to show it.
+pub(crate) fn keeps_memory(request: &MountRequest, mount: &Mount, mounts: &[Mount]) -> bool {
+    let number = |mount: &Mount| mount.place.as_ref().map(|(number, _)| number.clone());
+    let is_another = |other: &&Mount| other.mount_point != mount.mount_point && number(other) == number(mount);
+    let is_shown_elsewhere = || mount.place.is_some() && mounts.iter().any(|other| is_another(&other));
+    is_in_memory(&mount.fstype) && (is_in_memory(&request.fstype) || !is_shown_elsewhere())
 }
 
 pub(crate) fn observe(host: &Host, config: &Config) -> Result<State, PluginError> {

@@ -3,7 +3,7 @@
 use super::{busy_error, file_error, outcome, remember};
 use crate::options::{self, Past, Shown};
 use crate::record::{OurMount, Record, Seen, boot};
-use crate::state::{holds_something, ids, is_in_memory};
+use crate::state::{holds_something, ids, is_in_memory, keeps_memory};
 use crate::storage_error;
 use std::time::{Duration, Instant};
 use sysconfig_platform::boot_table::{self, BootRow, Subject};
@@ -285,7 +285,7 @@ pub(super) fn unmount(host: &Host, request: &MountRequest, context: &Context) ->
             if (is_it(host, &mounts, mount, request) || is_as_seen(host, mount)?)
                 && (!is_in_memory(&request.fstype) || mount.device == request.device) =>
         {
-            refuse_loss(host, &mounts, request)?;
+            refuse_loss(host, &mounts, mount, request)?;
             unmount_at(host, (point, &mount.fstype), context)?;
             Outcome::Changed
         }
@@ -305,9 +305,9 @@ fn is_as_seen(host: &Host, mount: &Mount) -> Result<bool, PluginError> {
 }
 
 /// Refuses what the plan did not see: somebody has written into a file system in memory since.
-fn refuse_loss(host: &Host, mounts: &[Mount], request: &MountRequest) -> Result<(), PluginError> {
+fn refuse_loss(host: &Host, mounts: &[Mount], mount: &Mount, request: &MountRequest) -> Result<(), PluginError> {
     let point = &request.mount_point;
-    if !is_in_memory(&request.fstype) || !holds_something(host, point, mounts) {
+    if !keeps_memory(request, mount, mounts) || !holds_something(host, point, mounts) {
         return Ok(());
     }
     let message = format!("cannot unmount {point}: what is in it is in memory only, and would be lost");

@@ -234,6 +234,40 @@ fn a_bind_mount_of_what_is_in_memory_is_ours_and_goes() {
     assert_eq!((fixture.mounted().len(), has_directory(&fixture)), (1, false));
 }
 
+/// Without the mount that it was made of, what is in memory lives on in it; and a number of a device may come again.
+#[test]
+fn the_last_that_shows_what_is_in_memory_is_not_unmounted() {
+    let shown =
+        "[[storage.mount]]\ndevice = \"/scratch\"\nmountpoint = \"/again\"\ntype = \"bind\"\npersistent = false\n";
+    let fixture_with_bind = || {
+        let mut fixture = crate::support::linux();
+        fixture.machine.storage(|storage| storage.add_mount("theirs", "/scratch", "tmpfs", &[]));
+        fixture.converge(shown);
+        fixture
+    };
+    for configuration in [shown, "[storage]\nmount = []\n"] {
+        let mut fixture = fixture_with_bind();
+        std::fs::write(fixture.host.root.locate("/again/file"), "x").unwrap();
+        // Planned while it is shown elsewhere, and done when it is not any more.
+        let early = fixture.plan("[storage]\nmount = []\n");
+        fixture.machine.storage(|storage| storage.mounts.retain(|mount| mount.mount_point != "/scratch"));
+        let failed = early.iter().find_map(|step| fixture.harness.apply(step).err()).expect("it would be lost");
+        assert!(failed.message.contains("is in memory only, and would be lost"), "{failed:?}");
+        let (message, _) = fixture.fail(configuration);
+        assert!(message.contains("/again was left alone") && message.contains("would be lost"), "{message}");
+        assert_eq!(fixture.mounted().len(), 1, "{configuration}");
+    }
+    let mut fixture = fixture_with_bind();
+    fixture.machine.storage(|storage| {
+        let number = storage.mounts.iter().find(|mount| mount.mount_point == "/again").unwrap().place.clone();
+        storage.mounts.retain(|mount| !["/scratch", "/again"].contains(&mount.mount_point.as_str()));
+        storage.add_mount("operators", "/again", "tmpfs", &[]);
+        storage.mounts.last_mut().unwrap().place = number;
+    });
+    fixture.converge("[storage]\nmount = []\n");
+    assert!(fixture.mounted()[0].starts_with("operators on /again"), "{:?}", fixture.mounted());
+}
+
 /// What is shown again goes before or behind what shows it, and is known all the same.
 #[test]
 fn a_bind_mount_of_a_bind_mount_is_ours_and_goes() {

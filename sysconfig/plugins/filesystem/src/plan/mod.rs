@@ -57,10 +57,13 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
         left.leave(&place, format!("it is the place of another entry already, and {device} has none"), help);
         steps.extend(left.left);
     }
-    boot_table::tell_once(steps.iter_mut().filter_map(|step| match &mut step.change {
-        Change::Row { tells, .. } => Some(tells),
-        _ => None,
-    }));
+    // Rows that go come first. Systemd would end what is mounted next where one of them was, if it went by that still.
+    for goes in [true, false] {
+        boot_table::tell_once(steps.iter_mut().filter_map(|step| match &mut step.change {
+            Change::Row { row, tells, .. } if row.is_none() == goes => Some(tells),
+            _ => None,
+        }));
+    }
     steps
 }
 

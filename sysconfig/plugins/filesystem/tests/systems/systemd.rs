@@ -47,12 +47,12 @@ fn the_row_of_a_disk_that_is_gone_makes_room_first() {
         fixture.harness.undo(step).unwrap();
     }
     assert_eq!((fixture.read("/etc/fstab"), fixture.mounted()), (before, Vec::new()));
-    assert_eq!(reloads(&fixture), 3, "before something comes in its place, and behind all rows of each way");
+    assert_eq!(reloads(&fixture), 4, "behind the row that goes and behind those that come, each way");
 }
 
 /// It reads all units for each telling, which takes long where there are many.
 #[test]
-fn systemd_is_told_once_of_all_rows_that_an_apply_changes() {
+fn systemd_is_told_once_of_all_rows_that_go_and_once_of_those_that_come() {
     let mut fixture = machine("");
     let entry = |at: usize, size: &str| {
         format!(
@@ -71,11 +71,11 @@ fn systemd_is_told_once_of_all_rows_that_an_apply_changes() {
     assert_eq!(told(&fixture), 1);
     fixture.converge(&all("2m"));
     assert_eq!(told(&fixture), 1);
-    // As soon as nothing else is done, because something does not work.
+    // Behind the rows that go, and as soon as nothing else is done, because something does not work.
     let (fewer, broken) =
         (entry(1, "2m"), entry(9, "3m").replace("tmpfs\"\no", "ext4\"\no").replace("\"tmpfs", "\"/dev/none"));
     fixture.fail(&format!("{fewer}{}{broken}", entry(8, "3m")));
-    assert_eq!(told(&fixture), 1);
+    assert_eq!(told(&fixture), 2);
     let (mounted, table) = (fixture.mounted(), fixture.read("/etc/fstab"));
     fixture.harness.configure(crate::support::config(NOTHING));
     let done = fixture.harness.converge().unwrap().steps;
@@ -84,6 +84,22 @@ fn systemd_is_told_once_of_all_rows_that_an_apply_changes() {
         fixture.harness.undo(step).unwrap();
     }
     assert_eq!((fixture.mounted().len(), fixture.read("/etc/fstab"), told(&fixture)), (mounted.len(), table, 1));
+}
+
+/// Systemd ends what is mounted where a row of a disk that is gone was, unless it has heard that the row went.
+#[test]
+fn what_comes_without_a_row_of_its_own_waits_until_systemd_knows_that_the_old_one_is_gone() {
+    let mut fixture = machine("");
+    fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-uuid/old", 64 << 20, Some("ext4")));
+    fixture.converge(&disk("old"));
+    std::fs::remove_file(fixture.host.root.locate("/dev/disk/by-uuid/old")).unwrap();
+    fixture.machine.storage(|storage| {
+        storage.devices.remove("/dev/disk/by-uuid/old");
+        storage.drop_mount("/data");
+    });
+    let other = "[[storage.mount]]\ndevice = \"tmpfs\"\nmountpoint = \"/x\"\ntype = \"tmpfs\"\n";
+    fixture.converge(&format!("{}persistent = false\n{other}", disk("new")));
+    assert!(fixture.mounted().iter().any(|line| line.contains(" on /data ")), "{:?}", fixture.mounted());
 }
 
 /// The disk of the old row was replaced, and the row is ours.

@@ -224,11 +224,13 @@ impl Change {
             Self::Use { target, .. } => usage::stop(host, target.path(), context),
             Self::Stop { target, seen, priority } => usage::start(host, target, seen, *priority),
             Self::Row { path, row, previous, was_ours, tells } => {
-                let written = row::write_row(host, row.as_deref(), previous.as_deref())?;
-                remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
-                if tells.back {
+                let written = row::write_row(host, row.as_deref(), previous.as_deref());
+                // What comes after a step that fails is not undone, and tells nobody.
+                if tells.back || written.is_err() {
                     tell(host, context);
                 }
+                let written = written?;
+                remember(host, path, |ours| ours.row = *was_ours && previous.is_some())?;
                 Ok(written)
             }
             Self::Volume { name, replaces: Some(_), .. } => Err(gone(name)),

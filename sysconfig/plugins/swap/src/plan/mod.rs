@@ -108,10 +108,14 @@ pub(crate) fn plan(config: &Config, state: &State) -> Vec<Step> {
         }
     }
     let mut steps = [steps.leftovers, steps.changes, steps.removals, steps.destructive, steps.left].concat();
-    boot_table::tell_once(steps.iter_mut().filter_map(|step| match &mut step.change {
-        Change::Row { tells, .. } => Some(tells),
-        _ => None,
-    }));
+    // What is destructive may not be allowed, and tells nobody then.
+    for is_destructive in [false, true] {
+        let rows = steps.iter_mut().filter(|step| (step.risk == Risk::Destructive) == is_destructive);
+        boot_table::tell_once(rows.filter_map(|step| match &mut step.change {
+            Change::Row { tells, .. } => Some(tells),
+            _ => None,
+        }));
+    }
     steps
 }
 

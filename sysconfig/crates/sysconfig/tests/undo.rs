@@ -2,11 +2,14 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use common::{Bench, Daemon};
 use serde_json::json;
-use sysconfig_protocol::admin::{Confirm, Failure, Health, PluginRestart, PluginState, StepResult, UndoChange};
+use sysconfig_protocol::admin::{Apply, Confirm, Failure, Health, PluginRestart, PluginState, StepResult, UndoChange};
 use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Call, Id, Message, Request};
 
 /// Whoever was cut off cannot ask for another try, and is not to be told that all is as it was.
 #[test]
@@ -137,7 +140,7 @@ fn a_plan_does_not_hold_up_the_undoing() {
 /// It was applied as soon as its plugin came back, and nobody would have been asked for a confirmation of that.
 #[test]
 fn what_a_change_to_be_confirmed_had_not_come_to_is_not_applied_by_itself() {
-    for is_alone in [true, false] {
+    for (is_alone, is_confirmed) in [(true, false), (false, false), (false, true)] {
         let bench = Bench::new();
         let lethal = bench.path("lethal");
         bench.install("a", &json!({ "undo": true }));
@@ -153,15 +156,22 @@ fn what_a_change_to_be_confirmed_had_not_come_to_is_not_applied_by_itself() {
         bench.configure(&format!("{}{}", bench.wants("a", a), bench.wants("b", "new")));
         let report = apply_within(&daemon, LONG_MS);
         assert!(!report.is_success() && report.confirm_by_unix_ms.is_some() != is_alone, "{report:?}");
-        if !is_alone {
+        if is_confirmed {
+            daemon.request(&Confirm {}).unwrap();
+        } else if !is_alone {
             assert!(daemon.request(&UndoChange {}).unwrap().is_success());
         }
         std::fs::remove_file(&lethal).unwrap();
         daemon.request(&PluginRestart { name: "b".to_owned() }).unwrap();
         let problems = daemon.problems().join("\n");
-        assert_eq!(texts(&bench), both("old"), "{is_alone}: {problems}");
-        assert!(problems.contains("plugin b: its change was to be confirmed, was not begun, and is not"), "{problems}");
-        assert_ne!(problems.contains("plugin a: its last change was undone"), is_alone, "{problems}");
+        // What nobody has seen was not confirmed.
+        let expected = [Some(if is_confirmed { "new" } else { "old" }.to_owned()), Some("old".to_owned())];
+        assert_eq!(texts(&bench), expected, "{is_alone}, {is_confirmed}: {problems}");
+        let told =
+            "plugin b: its change was to be confirmed, was not carried out to its end, and is not applied by itself";
+        assert!(problems.contains(told), "{problems}");
+        let is_undone = !is_alone && !is_confirmed;
+        assert_eq!(problems.contains("plugin a: its last change was undone"), is_undone, "{problems}");
         assert!(daemon.apply().is_success());
         assert_eq!(bench.text("b").as_deref(), Some("new"));
         assert_eq!(daemon.problems(), Vec::<String>::new());
@@ -232,6 +242,34 @@ fn a_killed_daemon_is_followed_by_one_that_undoes() {
     let daemon = bench.start();
     daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
     assert_eq!(texts(&bench), both("old"));
+    daemon.stop();
+}
+
+/// What was undone is asked for once more, and the daemon ends before it has a step of that.
+#[test]
+fn what_was_undone_is_held_until_the_change_that_asks_for_it_again_is_noted() {
+    let bench = Bench::new();
+    for (name, after) in [("a", json!([])), ("b", json!(["a"]))] {
+        bench.install(name, &json!({ "undo": true, "after": after, "observe_sleep_ms": 300 }));
+    }
+    want(&bench, "old");
+    let daemon = bench.start();
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    let record = || bench.text("state/confirmation.json");
+    let held = record();
+    assert!(held.is_some());
+    let request = Apply { confirm_within_ms: Some(1), ..Apply::default() };
+    let request = Request { id: Id::Number(1), method: Apply::METHOD.to_owned(), params: json!(request) };
+    daemon.connect().write_all(&Message::Request(request).to_line()).unwrap();
+    daemon.wait_for("the record", |_| record() != held);
+    daemon.kill();
+    let daemon = bench.start();
+    daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+    let problems = daemon.problems().join("\n");
+    assert_eq!(texts(&bench), both("old"), "{problems}");
+    assert!(problems.contains("is not applied"), "{problems}");
     daemon.stop();
 }
 

@@ -163,13 +163,16 @@ impl Engine {
         let parts = asked_for.iter().filter_map(|plugin| Some((plugin.clone(), self.hash_of_part(plugin)?)));
         let (parts, steps) = (parts.collect(), Vec::new());
         self.confirming.state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
+        // What was held is no longer, and a daemon that follows has to know of this change instead, before it has a step. As long as
+        // that cannot be written, nor can a step be noted, and what was held still is on the disk.
+        self.store_confirmation();
         self.confirming.is_applying = true;
         let mut report = cycle(self);
         self.confirming.is_applying = false;
         report.problems.extend(self.withheld_problems());
         let Some(pending) = &mut self.confirming.state.pending else { return report };
         if pending.steps.is_empty() {
-            self.hold_what_was_not_begun();
+            self.hold_what_was_not_done();
             self.confirming.state.pending = None;
         } else {
             // The time counts from the end: until then there was nothing to look at.
@@ -255,10 +258,13 @@ impl Engine {
             let message = "it is too late to confirm the change: it is being undone";
             return Err(ErrorObject::new(code::NOTHING_TO_CONFIRM, message).help("sysconfigctl status"));
         }
+        let before = self.confirming.state.clone();
+        // What was not carried out was not confirmed: nobody has seen what comes of it, and it would not be guarded.
+        self.hold_what_was_not_done();
         let Some(pending) = self.confirming.state.pending.take() else { return Err(self.nothing_to_confirm()) };
         if let Err(error) = self.write_confirmation() {
             // As long as the disk says that it waits, the next daemon would undo what was said to stay.
-            self.confirming.state.pending = Some(pending);
+            self.confirming.state = before;
             let message = format!("the change is not confirmed, and still waits: {}", chain(&error));
             let help = format!("{}; then confirm again, in time", error.help());
             return Err(ErrorObject::new(code::FAILED, message).help(help));

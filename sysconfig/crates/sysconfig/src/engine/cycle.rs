@@ -133,7 +133,11 @@ impl Engine {
             asked_for.extend(self.differing(&proposal.assignment));
             self.take_over(proposal);
         }
-        self.release_held();
+        match request.confirm_within_ms {
+            None => self.release_held(),
+            // The record of the change takes its place.
+            Some(_) => drop(self.forget_held()),
+        }
         let names = self.configured_in_order();
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);

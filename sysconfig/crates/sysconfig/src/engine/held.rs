@@ -30,18 +30,24 @@ impl Engine {
 
     /// An administrator wants everything applied, also what was undone or only planned before.
     pub(super) fn release_held(&mut self) {
+        if self.forget_held() {
+            self.store_confirmation();
+        }
+    }
+
+    /// The same, but what is on the disk stays until the record is written. Whether that has to be.
+    pub(super) fn forget_held(&mut self) -> bool {
         for managed in self.plugins.values_mut() {
             managed.only_planned = false;
         }
         self.confirming.retry = Retry::default();
         let state = &mut self.confirming.state;
-        if state.is_lost || !state.held.is_empty() || !state.left.is_empty() {
-            state.is_lost = false;
-            state.held.clear();
-            state.not_begun.clear();
-            state.left.clear();
-            self.store_confirmation();
-        }
+        let has_held = state.is_lost || !state.held.is_empty() || !state.left.is_empty();
+        state.is_lost = false;
+        state.held.clear();
+        state.not_done.clear();
+        state.left.clear();
+        has_held
     }
 
     /// Holds of parts that are no longer the configuration's. Which part is a plugin's can only be told while it is there.
@@ -52,7 +58,7 @@ impl Engine {
         let held: Vec<_> = self.confirming.state.held.keys().filter(is_old).cloned().collect();
         for plugin in held {
             self.confirming.state.held.remove(&plugin);
-            self.confirming.state.not_begun.remove(&plugin);
+            self.confirming.state.not_done.remove(&plugin);
         }
         if self.confirming.state.held.len() != before {
             self.store_confirmation();
@@ -80,8 +86,9 @@ impl Engine {
             subject: subject(plugin),
             message: match self.confirming.state.has_left(plugin) {
                 true => "its last change was not undone in whole, and is not applied again by itself".to_owned(),
-                false if self.confirming.state.not_begun.contains(plugin) => {
-                    "its change was to be confirmed, was not begun, and is not applied by itself".to_owned()
+                false if self.confirming.state.not_done.contains(plugin) => {
+                    "its change was to be confirmed, was not carried out to its end, and is not applied by itself"
+                        .to_owned()
                 }
                 false => "its last change was undone, and is not applied again by itself".to_owned(),
             },

@@ -108,7 +108,7 @@ impl Engine {
             self.store_confirmation();
             report.steps.push(UndoneStep { plugin: noted.plugin, undone });
         }
-        self.hold_what_was_not_begun();
+        self.hold_what_was_not_done();
         self.confirming.state.pending = None;
         self.confirming.deadline = None;
         self.confirming.retry = Retry::default();
@@ -238,7 +238,7 @@ impl Engine {
         // The part of a plugin that has not come yet is not known: whatever it will be is held.
         let held = of_change.or_else(|| self.hash_of_part(plugin)).unwrap_or_default();
         self.confirming.state.held.insert(plugin.to_owned(), held);
-        self.confirming.state.not_begun.remove(plugin);
+        self.confirming.state.not_done.remove(plugin);
         if self.applied.withdraw(plugin) {
             self.store_applied();
         }
@@ -246,14 +246,14 @@ impl Engine {
 
     /// Nor are the parts that a change to be confirmed was about and had not come to, because its daemon ended or their plugins
     /// were down: they were to be in force only as long as somebody confirmed that.
-    pub(super) fn hold_what_was_not_begun(&mut self) {
+    pub(super) fn hold_what_was_not_done(&mut self) {
         let state = &mut self.confirming.state;
         let Some(pending) = &state.pending else { return };
         for (plugin, hash) in &pending.parts {
             let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == *hash);
             if !is_in_force && !state.held.contains_key(plugin) {
                 state.held.insert(plugin.clone(), hash.clone());
-                state.not_begun.insert(plugin.clone());
+                state.not_done.insert(plugin.clone());
             }
         }
     }

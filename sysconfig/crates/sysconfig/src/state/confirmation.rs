@@ -26,7 +26,7 @@ struct Contents {
     #[serde(default)]
     held: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    not_begun: BTreeSet<String>,
+    not_done: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftStep>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -89,7 +89,7 @@ impl RevocableStep {
 }
 
 /// The file, and what it says.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Confirmation {
     path: PathBuf,
     /// The change that waits.
@@ -97,8 +97,8 @@ pub struct Confirmation {
     /// Plugins whose part was undone, with the hash of that part of the configuration: as long as it stays the
     /// same, it is not applied again without a request. Without a hash it is not, whatever it is.
     pub held: BTreeMap<String, String>,
-    /// Those of them whose part was to be confirmed, and was not undone, because no step of it had been begun.
-    pub not_begun: BTreeSet<String>,
+    /// Those of them whose part was to be confirmed, and was not undone, because it had not been carried out to its end.
+    pub not_done: BTreeSet<String>,
     /// What could not be taken back of changes that were undone, in the order in which it was carried out.
     pub left: Vec<LeftStep>,
     /// What the file said was lost, and nobody has asked for anything since: there may be a change that waits, and there may
@@ -117,10 +117,10 @@ impl Confirmation {
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join(FILE);
         let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Copied)?;
-        let (held, not_begun) = (BTreeMap::new(), BTreeSet::new());
-        let mut state = Self { path, pending: None, held, not_begun, left: Vec::new(), is_lost: damaged.is_some() };
+        let (held, not_done) = (BTreeMap::new(), BTreeSet::new());
+        let mut state = Self { path, pending: None, held, not_done, left: Vec::new(), is_lost: damaged.is_some() };
         if let Some(contents) = contents {
-            (state.pending, state.not_begun) = (contents.pending, contents.not_begun);
+            (state.pending, state.not_done) = (contents.pending, contents.not_done);
             (state.held, state.left, state.is_lost) = (contents.held, contents.left, contents.is_lost);
         }
         Ok((state, damaged))
@@ -159,8 +159,8 @@ impl Confirmation {
             ..pending.clone()
         });
         let left = self.left.iter().map(|left| LeftStep { noted: left.noted.stored(), ..left.clone() }).collect();
-        let (held, not_begun) = (self.held.clone(), self.not_begun.clone());
-        let contents = Contents { version: VERSION, pending, held, not_begun, left, is_lost: self.is_lost };
+        let (held, not_done) = (self.held.clone(), self.not_done.clone());
+        let contents = Contents { version: VERSION, pending, held, not_done, left, is_lost: self.is_lost };
         let json = serde_json::to_vec(&contents).expect("the state has text keys only, so it serialises");
         replace_file(&self.path, &json)
     }
@@ -202,13 +202,13 @@ mod tests {
             steps: vec![step(false)],
         });
         state.held.insert("x".to_owned(), "hash".to_owned());
-        state.not_begun.insert("x".to_owned());
+        state.not_done.insert("x".to_owned());
         state.left = vec![LeftStep { noted: step(true), error: "busy".to_owned(), help: None }];
         state.store().unwrap();
         let (again, damaged) = Confirmation::load(directory.path()).unwrap();
         assert!(damaged.is_none());
         assert_eq!((&again.pending, &again.held), (&state.pending, &state.held));
-        assert_eq!(again.not_begun, state.not_begun);
+        assert_eq!(again.not_done, state.not_done);
         assert!(
             again.left.len() == 1 && again.left[0].noted.data_withheld && again.left[0].error == "busy",
             "{again:?}"

@@ -15,7 +15,7 @@ impl Engine {
     /// Resolves what a cycle has made clear. Doubts of a daemon that was killed are still told until an administrator
     /// applies, because nobody has heard of them yet, and an event may start the next cycle at once.
     pub(super) fn resolve_doubts(&mut self, result: &PluginApply, is_in_force: bool, trigger: &str) {
-        let is_clear = |doubt: &InDoubt| is_in_force || is_clear(doubt, &result.steps);
+        let is_clear = |doubt: &InDoubt| is_in_force || is_clear(doubt, result);
         let of_plugin = self.in_doubt.iter_mut().filter(|doubt| doubt.plugin == result.plugin);
         let open: Vec<_> =
             of_plugin.filter(|doubt| is_clear(doubt)).filter_map(|doubt| doubt.sequence.take()).collect();
@@ -89,12 +89,17 @@ impl Engine {
     }
 }
 
-/// Whether the steps of a cycle show what became of one: they were planned after somebody had looked, and it is not among
-/// them, or was carried out with a result.
-fn is_clear(doubt: &InDoubt, steps: &[AppliedStep]) -> bool {
+/// Whether a cycle shows what became of a step: it was carried out again with a result, or was planned no more by a plugin that
+/// had looked at all of its part. What a plugin could not look at, it leaves alone or fails for, and plans no step of.
+fn is_clear(doubt: &InDoubt, result: &PluginApply) -> bool {
     let is_it =
         |done: &&AppliedStep| (&done.step.action, &done.step.resource) == (&doubt.step.action, &doubt.step.resource);
     let is_known =
         |done: &AppliedStep| matches!(done.result, StepResult::Changed | StepResult::AlreadySo | StepResult::Failed);
-    !doubt.undo && !steps.is_empty() && steps.iter().filter(is_it).all(is_known)
+    let mut again = result.steps.iter().filter(is_it).peekable();
+    let has_looked = || {
+        let is_left = |done: &AppliedStep| done.step.resource == doubt.step.resource;
+        result.error.is_none() && !result.steps.is_empty() && !result.steps.iter().any(is_left)
+    };
+    !doubt.undo && if again.peek().is_some() { again.all(is_known) } else { has_looked() }
 }

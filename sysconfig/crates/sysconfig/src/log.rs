@@ -46,6 +46,8 @@ struct State {
     system_console: Option<PathBuf>,
     /// The last line could not be written to the file.
     is_failing: bool,
+    /// A piece of it was, which the next one must not be joined to.
+    is_cut: bool,
     /// For whoever cannot read where lines go.
     recent: Ring<LogLine>,
 }
@@ -79,6 +81,7 @@ impl Log {
             timestamps,
             system_console,
             is_failing: false,
+            is_cut: false,
             recent,
         })))
     }
@@ -173,7 +176,9 @@ impl State {
         let stamp = clock::rfc3339(at_unix_ms);
         match &mut self.sink {
             Sink::File(file, path) => {
-                let result = file.write_all(format!("{stamp} {event}").as_bytes());
+                let line = format!("{}{stamp} {event}", if self.is_cut { "\n" } else { "" });
+                let (written, result) = write_whole(file, line.as_bytes());
+                self.is_cut = result.is_err() && (written > 0 || self.is_cut);
                 let fails_now = result.is_err() && !self.is_failing;
                 self.is_failing = result.is_err();
                 if let Err(error) = result {
@@ -201,6 +206,20 @@ impl State {
             write_to_console(console, &format!("sysconfig: {event}"));
         }
     }
+}
+
+/// How much of it could be written; a pipe that is full takes a piece.
+fn write_whole(to: &mut impl Write, bytes: &[u8]) -> (usize, std::io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match to.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(std::io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
 }
 
 /// Opens a log file, which may be a device or a pipe: nobody who does not read must stop the daemon.
@@ -246,6 +265,30 @@ mod tests {
         assert_eq!(old.lines().count(), 2);
         let new = std::fs::read_to_string(&path).unwrap();
         assert!(new.ends_with("Z error plugin x: three\n"), "{new}");
+    }
+
+    /// A reader that is too slow gets a piece of a line.
+    #[test]
+    fn a_line_that_was_cut_is_not_joined_to_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        let mut reader = without_waiting().read(true).open(&path).unwrap();
+        let log = Log::to_stderr(None);
+        log.configure(&LoggingSettings { level: Level::Info, output: LogOutput::File(path) }).unwrap();
+        log.info("sysconfig", "x".repeat(1 << 20));
+        let mut read = || {
+            let (mut bytes, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+            while let Ok(more @ 1..) = std::io::Read::read(&mut reader, &mut piece) {
+                bytes.extend_from_slice(&piece[..more]);
+            }
+            String::from_utf8(bytes).unwrap()
+        };
+        assert!(!read().contains('\n'), "a piece");
+        log.info("sysconfig", "next");
+        log.info("sysconfig", "and another");
+        let lines = read();
+        assert!(lines.starts_with('\n') && lines.lines().count() == 3, "{lines:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Work on several things at the same time.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, scope};
 
@@ -16,7 +17,7 @@ pub(crate) fn side_by_side<T: Send, R: Send>(inputs: Vec<T>, work: impl Fn(T) ->
         let jobs: Vec<_> = slots.iter().map(start).collect();
         let finish = |(job, slot): (Option<std::thread::ScopedJoinHandle<'_, Option<R>>>, _)| match job {
             Some(job) => job.join().ok().flatten(),
-            None => run(slot),
+            None => catch_unwind(AssertUnwindSafe(|| run(slot))).ok().flatten(),
         };
         jobs.into_iter().zip(&slots).map(finish).collect()
     })

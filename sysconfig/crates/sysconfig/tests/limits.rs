@@ -140,6 +140,9 @@ fn a_part_that_fits_into_no_line_is_refused_and_does_not_end_its_owner() {
     let daemon = bench.start();
     let plugin = daemon.plugin("a");
     assert!(plugin.last_error.as_ref().unwrap().contains("longer than a line of the protocol"), "{plugin:?}");
+    // The plugin has not failed, so it waits for a better configuration however often it is tried.
+    daemon.wait_for("many tries", |daemon| daemon.log().matches("plugin a: starting again in").count() >= 6);
+    assert_eq!(daemon.plugin("a").state, PluginState::Backoff);
     bench.configure(&bench.wants("a", "short again"));
     assert!(daemon.request(&Reload {}).unwrap().accepted);
     daemon.wait_for("the plugin", |daemon| daemon.bench.text("a").as_deref() == Some("short again"));

@@ -273,6 +273,40 @@ fn what_was_undone_is_held_until_the_change_that_asks_for_it_again_is_noted() {
     daemon.stop();
 }
 
+/// It was undone, and its plugin, as one from a share that is mounted late, is not there when everything is applied with a guard.
+#[test]
+fn what_was_undone_stays_held_where_a_change_to_be_confirmed_has_not_come_to_it() {
+    for is_confirmed in [true, false] {
+        let bench = Bench::new();
+        let daemon = two_plugins(&bench);
+        want(&bench, "new");
+        apply_within(&daemon, LONG_MS);
+        assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+        daemon.stop();
+        let (file, aside) = (bench.path("plugins/sysconfig-plugin-b"), bench.path("aside"));
+        std::fs::rename(&file, &aside).unwrap();
+        let daemon = bench.start();
+        let report = apply_within(&daemon, LONG_MS);
+        assert_eq!(bench.text("a").as_deref(), Some("new"), "{report:?}");
+        if is_confirmed {
+            daemon.request(&Confirm {}).unwrap();
+        } else {
+            assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+        }
+        std::fs::rename(&aside, &file).unwrap();
+        daemon.wait_for("plugin b", |daemon| {
+            daemon.status().plugins.iter().any(|plugin| plugin.name == "b" && plugin.pid.is_some())
+        });
+        daemon.wait_for("its hold", |daemon| {
+            daemon.problems().iter().any(|problem| problem.starts_with("plugin b: its last change was undone"))
+        });
+        assert_eq!(bench.text("b").as_deref(), Some("old"), "{is_confirmed}: {:?}", daemon.problems());
+        assert!(daemon.apply().is_success());
+        assert_eq!(texts(&bench), both("new"));
+        daemon.stop();
+    }
+}
+
 /// A step that fails may have cut the network before it did.
 #[test]
 fn what_a_failed_step_has_done_is_undone_too() {

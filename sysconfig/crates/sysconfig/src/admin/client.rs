@@ -210,7 +210,7 @@ fn history(request: &History, desk: &Desk) -> Result<HistoryReport, ErrorObject>
     let limit = request.limit.unwrap_or(100).min(MAX_HISTORY);
     let steps = journal::history(&desk.state_directory, limit).map_err(|error| {
         let causes = std::error::Error::source(&error).map(ToString::to_string).into_iter().collect();
-        ErrorObject::new(code::FAILED, error.to_string()).causes(causes)
+        ErrorObject::new(code::FAILED, error.to_string()).causes(causes).help(error.help())
     })?;
     Ok(HistoryReport { steps })
 }

@@ -188,8 +188,7 @@ impl Engine {
     /// Tells what earlier daemons have left, and writes down what does not hold any more.
     fn take_up(&mut self, is_any_held: bool, is_lost: bool) {
         self.tell_damage();
-        // What could not be kept stays where it is as long as nothing else has to be written there.
-        if is_any_held || (is_lost && !self.damaged.iter().any(Damaged::is_not_kept)) {
+        if is_any_held || is_lost {
             self.store_confirmation();
         } else {
             self.keep_key();

@@ -16,6 +16,8 @@ pub(super) struct Backoff {
     recent: VecDeque<Instant>,
     /// Failures since the last time that a whole window was free of them.
     in_a_row: u32,
+    /// Tries since then that came to nothing without being failures.
+    kept: u32,
 }
 
 /// What to do after a failure.
@@ -34,23 +36,24 @@ impl Backoff {
             self.in_a_row = 0;
         }
         self.recent.push_back(now);
+        self.kept = 0;
         self.in_a_row = self.in_a_row.saturating_add(1);
         if self.recent.len() >= QUARANTINE_FAILURES {
             return Verdict::Quarantine;
         }
-        Verdict::RetryAfter(self.delay())
+        Verdict::RetryAfter(delay(self.in_a_row))
     }
 
-    /// The same where the machine lacked something, which says nothing of the plugin however often it happens.
+    /// The same where something else was to blame, which says nothing of the plugin however often it happens.
     pub(super) fn was_kept_from_it(&mut self) -> Verdict {
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        Verdict::RetryAfter(self.delay())
+        self.kept = self.kept.saturating_add(1);
+        Verdict::RetryAfter(delay(self.kept))
     }
+}
 
-    fn delay(&self) -> Duration {
-        let doublings = self.in_a_row.saturating_sub(1).min(16);
-        FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY)
-    }
+fn delay(times: u32) -> Duration {
+    let doublings = times.saturating_sub(1).min(16);
+    FIRST_DELAY.saturating_mul(1 << doublings).min(LONGEST_DELAY)
 }
 
 #[cfg(test)]
@@ -72,7 +75,8 @@ mod tests {
         let delays: Vec<_> = (0..20).map(|_| backoff.was_kept_from_it()).collect();
         assert_eq!(delays[..2], [Verdict::RetryAfter(FIRST_DELAY), Verdict::RetryAfter(2 * FIRST_DELAY)]);
         assert_eq!(delays[19], Verdict::RetryAfter(LONGEST_DELAY));
-        assert_ne!(backoff.failed(Instant::now()), Verdict::Quarantine, "the plugin's own first failure");
+        assert_eq!(backoff.failed(Instant::now()), Verdict::RetryAfter(FIRST_DELAY), "the plugin's own first failure");
+        assert_eq!(backoff.was_kept_from_it(), Verdict::RetryAfter(FIRST_DELAY));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
 use super::cycle::Mode;
 use super::retry::Retry;
 use super::undo::can_succeed;
-use super::unwritten::state_failure;
+use super::unwritten::{Part, state_failure};
 use super::{Engine, SELF, subject};
 use crate::clock;
 use crate::state::confirmation::{Confirmation, Pending, RevocableStep};
@@ -32,7 +32,9 @@ pub(super) struct Confirming {
     /// When the change that waits is undone.
     pub(super) deadline: Option<Instant>,
     /// The steps of the cycle that runs are those of the change.
-    is_applying: bool,
+    pub(super) is_applying: bool,
+    /// Whose parts it is about; others may get steps as well.
+    asked_for: BTreeSet<String>,
     /// SIGHUP came while a change waited.
     pub(super) reload_waits: bool,
     /// The files changed while a change waited.
@@ -61,6 +63,7 @@ impl Confirming {
             state,
             deadline,
             is_applying: false,
+            asked_for: BTreeSet::new(),
             reload_waits: false,
             config_waits: false,
             has_cut_short: false,
@@ -152,25 +155,38 @@ impl Engine {
     }
 
     /// Runs a cycle whose steps are undone unless they are confirmed. It is about the parts of some plugins; those of others may
-    /// need steps as well.
+    /// need steps as well. A daemon that follows has to know of it before anybody looks at the machine, and what was undone before is
+    /// held on the disk until the cycle is over.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be stored. Nothing is applied then, also not later by itself.
     pub(super) fn apply_to_be_confirmed(
         &mut self,
         within_ms: u64,
         asked_for: &BTreeSet<String>,
         cycle: impl FnOnce(&mut Self) -> ApplyReport,
-    ) -> ApplyReport {
+    ) -> Result<ApplyReport, ErrorObject> {
         let by_unix_ms = clock::unix_ms().saturating_add(within_ms);
         let parts = asked_for.iter().filter_map(|plugin| Some((plugin.clone(), self.hash_of_part(plugin)?)));
         let (parts, steps) = (parts.collect(), Vec::new());
         self.confirming.state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
-        // What was held is no longer, and a daemon that follows has to know of this change instead, before it has a step. As long as
-        // that cannot be written, nor can a step be noted, and what was held still is on the disk.
-        self.store_confirmation();
+        if let Err(error) = self.write_confirmation() {
+            self.hold_what_was_not_done();
+            self.confirming.state.pending = None;
+            let message = format!("the change is not begun, because it cannot be noted: {}", chain(&error));
+            let refusal = ErrorObject::new(code::FAILED, message).help(error.help());
+            self.note_written(Part::Confirmation, Err(error));
+            return Err(refusal);
+        }
+        self.release_planned();
+        self.confirming.asked_for.clone_from(asked_for);
         self.confirming.is_applying = true;
         let mut report = cycle(self);
         self.confirming.is_applying = false;
+        self.release_what_is_there();
         report.problems.extend(self.withheld_problems());
-        let Some(pending) = &mut self.confirming.state.pending else { return report };
+        let Some(pending) = &mut self.confirming.state.pending else { return Ok(report) };
         if pending.steps.is_empty() {
             self.hold_what_was_not_done();
             self.confirming.state.pending = None;
@@ -183,7 +199,7 @@ impl Engine {
             self.tell_confirmation(format!("the change is undone unless it is confirmed by {by}"));
         }
         self.store_confirmation();
-        report
+        Ok(report)
     }
 
     /// What a step of the change has found to be done, as which link is the first with a signal, is part of it. Later it would be
@@ -246,7 +262,12 @@ impl Engine {
     /// A noted step changed nothing after all, nor may a daemon that follows take it back.
     pub(super) fn forget_revocable(&mut self) {
         if let Some(pending) = self.confirming.state.pending.as_mut().filter(|_| self.confirming.is_applying) {
-            pending.steps.pop();
+            let gone = pending.steps.pop().map(|noted| noted.plugin);
+            // Nor is it about a part of which nothing was asked and nothing done.
+            let is_of = |plugin: &String| pending.steps.iter().any(|noted| noted.plugin == *plugin);
+            if let Some(plugin) = gone.filter(|plugin| !self.confirming.asked_for.contains(plugin) && !is_of(plugin)) {
+                pending.parts.remove(&plugin);
+            }
             self.store_confirmation();
         }
     }

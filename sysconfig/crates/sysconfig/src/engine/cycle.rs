@@ -97,7 +97,7 @@ impl Engine {
             ErrorObject::new(code::FAILED, message).problems(problems).help(help)
         })?;
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
-            return Ok(self.begin_apply(proposal, request, BTreeMap::new()));
+            return self.begin_apply(proposal, request, BTreeMap::new());
         }
         let started = Started::now(if request.dry_run { "request for a dry run" } else { REQUEST });
         let outlook = self.look_ahead(proposal.as_mut());
@@ -117,7 +117,7 @@ impl Engine {
         }
         // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
         let approved = if request.plan.is_some() { approved(outlook.parts) } else { BTreeMap::new() };
-        Ok(self.begin_apply(proposal, request, approved))
+        self.begin_apply(proposal, request, approved)
     }
 
     /// Nothing speaks against it any more: the files are put in force, and applied.
@@ -126,27 +126,25 @@ impl Engine {
         proposal: Option<Proposal>,
         request: &Apply,
         approved: BTreeMap<String, Part>,
-    ) -> ApplyReport {
+    ) -> Result<ApplyReport, ErrorObject> {
         let mut asked_for: BTreeSet<_> =
             self.plugins.keys().filter(|name| self.awaits_request(name)).cloned().collect();
         if let Some(proposal) = proposal {
             asked_for.extend(self.differing(&proposal.assignment));
             self.take_over(proposal);
         }
-        match request.confirm_within_ms {
-            None => self.release_held(),
-            // The record of the change takes its place.
-            Some(_) => drop(self.forget_held()),
-        }
         let names = self.configured_in_order();
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);
         let report = match request.confirm_within_ms {
-            None => run(self),
-            Some(within_ms) => self.apply_to_be_confirmed(within_ms, &asked_for, run),
+            None => {
+                self.release_held();
+                run(self)
+            }
+            Some(within_ms) => self.apply_to_be_confirmed(within_ms, &asked_for, run)?,
         };
         self.drop_idle_doubts();
-        report
+        Ok(report)
     }
 
     /// One cycle over some plugins.

@@ -4,7 +4,7 @@
 //! were carried out again. The journal is told so at once.
 
 use sysconfig_protocol::admin::{AppliedStep, PluginApply, Problem, StepResult};
-use sysconfig_protocol::{Severity, Step};
+use sysconfig_protocol::{Diagnostic, Severity, Step};
 
 use super::cycle::REQUEST;
 use super::{Engine, subject};
@@ -99,7 +99,58 @@ fn is_clear(doubt: &InDoubt, result: &PluginApply) -> bool {
     let mut again = result.steps.iter().filter(is_it).peekable();
     let has_looked = || {
         let is_left = |done: &AppliedStep| done.step.resource == doubt.step.resource;
-        result.error.is_none() && !result.steps.is_empty() && !result.steps.iter().any(is_left)
+        let has_failed = result.error.is_some() || result.diagnostics.iter().any(Diagnostic::is_error);
+        !has_failed && !result.steps.is_empty() && !result.steps.iter().any(is_left)
     };
     !doubt.undo && if again.peek().is_some() { again.all(is_known) } else { has_looked() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use sysconfig_protocol::admin::Failure;
+
+    use super::*;
+
+    fn step(action: &str, resource: &str) -> Step {
+        let step = json!({ "id": resource, "action": action, "resource": resource, "summary": "x", "risk": "safe" });
+        serde_json::from_value(step).unwrap()
+    }
+
+    #[test]
+    fn only_who_has_looked_ends_a_doubt() {
+        let doubt = |undo| InDoubt {
+            sequence: Some(1),
+            plugin: "a".to_owned(),
+            undo,
+            step: step("mount", "/a"),
+            at_unix_ms: 0,
+            is_inherited: false,
+        };
+        let done = |action: &str, resource: &str, result| AppliedStep {
+            step: step(action, resource),
+            result,
+            duration_ms: 0,
+            error: None,
+        };
+        let other = || done("mount", "/b", StepResult::Changed);
+        let failure = || Some(Failure { message: "no".to_owned(), help: None });
+        for (about, steps, error, expected) in [
+            ("nothing was planned", vec![], None, false),
+            ("only another one was", vec![other()], None, true),
+            ("it failed on the way", vec![other()], failure(), false),
+            ("it is left alone", vec![other(), done("leave", "/a", StepResult::Failed)], None, false),
+            ("again, and another one failed", vec![done("mount", "/a", StepResult::AlreadySo)], failure(), true),
+            ("again, and not begun", vec![other(), done("mount", "/a", StepResult::NotRun)], None, false),
+            ("again, and once more unknown", vec![done("mount", "/a", StepResult::Unknown)], None, false),
+        ] {
+            let result = PluginApply { plugin: "a".to_owned(), steps, diagnostics: Vec::new(), error };
+            assert_eq!(is_clear(&doubt(false), &result), expected, "{about}");
+            assert!(!is_clear(&doubt(true), &result), "{about}: an undoing is another matter");
+        }
+        let diagnostic = json!({ "severity": "error", "key": "x", "message": "the server is away" });
+        let diagnostics = vec![serde_json::from_value(diagnostic).unwrap()];
+        let result = PluginApply { plugin: "a".to_owned(), steps: vec![other()], diagnostics, error: None };
+        assert!(!is_clear(&doubt(false), &result));
+    }
 }

@@ -98,9 +98,9 @@ impl Engine {
         let process = &mut greeted.process;
         process
             .call(&Configure { config: config.clone() }, deadline)
-            .map_err(|error| Rejection::of_call("configure", &error))?;
+            .map_err(|error| Rejection::of_part("configure", &error))?;
         let findings =
-            process.call(&Validate { config }, deadline).map_err(|error| Rejection::of_call("validate", &error))?;
+            process.call(&Validate { config }, deadline).map_err(|error| Rejection::of_part("validate", &error))?;
         Ok(intake::findings(findings.diagnostics))
     }
 

@@ -9,8 +9,11 @@ use super::{Engine, subject};
 use crate::clock;
 
 impl Engine {
-    /// Whether a plugin's part was undone and must not be applied without a request.
+    /// Whether a plugin's part was undone and must not be applied without a request. A change to be confirmed is one.
     pub(super) fn is_held(&self, plugin: &str) -> bool {
+        if self.confirming.is_applying {
+            return false;
+        }
         let part = self.assignment.parts.get(plugin);
         let Some(part) = part else { return false };
         let held = self.confirming.state.held.get(plugin);
@@ -30,28 +33,41 @@ impl Engine {
 
     /// An administrator wants everything applied, also what was undone or only planned before.
     pub(super) fn release_held(&mut self) {
-        if self.forget_held() {
+        self.release_planned();
+        let state = &mut self.confirming.state;
+        if state.is_lost || !state.held.is_empty() || !state.left.is_empty() {
+            state.is_lost = false;
+            state.held.clear();
+            state.not_done.clear();
+            state.left.clear();
             self.store_confirmation();
         }
     }
 
-    /// The same, but what is on the disk stays until the record is written. Whether that has to be.
-    pub(super) fn forget_held(&mut self) -> bool {
+    /// The same of what was only planned.
+    pub(super) fn release_planned(&mut self) {
         for managed in self.plugins.values_mut() {
             managed.only_planned = false;
         }
         self.confirming.retry = Retry::default();
+    }
+
+    /// A change to be confirmed takes the place of what was undone before, as far as the plugins are there: what it has not
+    /// come to, because they may come yet, nobody would guard.
+    pub(super) fn release_what_is_there(&mut self) {
+        let is_there = |plugin: &str| self.plugins.get(plugin).is_some_and(Managed::owns_claims);
         let state = &mut self.confirming.state;
-        let has_held = state.is_lost || !state.held.is_empty() || !state.left.is_empty();
-        state.is_lost = false;
-        state.held.clear();
-        state.not_done.clear();
-        state.left.clear();
-        has_held
+        state.held.retain(|plugin, _| !is_there(plugin));
+        state.not_done.retain(|plugin| !is_there(plugin));
+        state.left.retain(|left| !is_there(&left.noted.plugin));
+        state.is_lost &= !self.assignment.unowned.is_empty();
     }
 
     /// Holds of parts that are no longer the configuration's. Which part is a plugin's can only be told while it is there.
     pub(super) fn drop_old_holds(&mut self) {
+        if self.confirming.is_applying {
+            return;
+        }
         let before = self.confirming.state.held.len();
         let is_there = |plugin: &str| self.plugins.get(plugin).is_some_and(Managed::owns_claims);
         let is_old = |plugin: &&String| is_there(plugin) && !self.is_held(plugin);

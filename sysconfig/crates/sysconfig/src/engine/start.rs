@@ -31,31 +31,36 @@ pub(super) struct Rejection {
     /// Starting it again would not help.
     is_final: bool,
     conflicts: bool,
-    /// The machine lacked something.
-    is_of_machine: bool,
+    /// It says nothing of the process: the machine lacked something, or the configuration is to blame, which may be mended.
+    is_no_failure: bool,
 }
 
 impl Rejection {
     fn retry(message: String) -> Self {
-        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false, is_of_machine: false }
+        Self { failure: Failure { message, help: None }, is_final: false, conflicts: false, is_no_failure: false }
     }
 
     /// Another plugin has what it claims.
     pub(super) fn conflict(failure: Failure) -> Self {
-        Self { failure, is_final: true, conflicts: true, is_of_machine: false }
+        Self { failure, is_final: true, conflicts: true, is_no_failure: false }
     }
 
     /// The one that is there is needed for a while.
     pub(super) fn for_now(failure: Failure) -> Self {
-        Self { failure, is_final: false, conflicts: false, is_of_machine: false }
+        Self { failure, is_final: false, conflicts: false, is_no_failure: false }
     }
 
-    pub(super) fn of_call(method: &str, error: &CallError) -> Self {
+    /// It does not take its part of the configuration.
+    pub(super) fn of_part(method: &str, error: &CallError) -> Self {
+        Self { is_no_failure: matches!(error, CallError::Refused(_)), ..Self::of_call(method, error) }
+    }
+
+    fn of_call(method: &str, error: &CallError) -> Self {
         let failure = match error {
             CallError::Refused(object) => intake::refusal(&format!("{method} failed: "), object),
             CallError::Fault(fault) => Failure { message: fault.to_string(), help: None },
         };
-        Self { failure, is_final: false, conflicts: false, is_of_machine: false }
+        Self { failure, is_final: false, conflicts: false, is_no_failure: false }
     }
 }
 
@@ -145,7 +150,7 @@ impl Engine {
     /// Records why a plugin that does not run could not be started.
     fn turn_away(&mut self, name: &str, rejection: Rejection) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
-        let Rejection { failure, is_final, conflicts, is_of_machine } = rejection;
+        let Rejection { failure, is_final, conflicts, is_no_failure } = rejection;
         let message = format!("not started: {}", failure.message);
         self.log.error(&subject(name), &message);
         self.board.note(HappeningKind::PluginFailed, Some(name), message);
@@ -155,14 +160,14 @@ impl Engine {
             managed.retry_at = None;
             managed.set_state(PluginState::Refused);
         } else {
-            self.schedule_retry(name, is_of_machine);
+            self.schedule_retry(name, is_no_failure);
         }
     }
 
-    fn schedule_retry(&mut self, name: &str, is_of_machine: bool) {
+    fn schedule_retry(&mut self, name: &str, is_no_failure: bool) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         let now = Instant::now();
-        let verdict = if is_of_machine { managed.backoff.was_kept_from_it() } else { managed.backoff.failed(now) };
+        let verdict = if is_no_failure { managed.backoff.was_kept_from_it() } else { managed.backoff.failed(now) };
         match verdict {
             Verdict::RetryAfter(delay) => {
                 managed.retry_at = Some(now + delay);
@@ -336,7 +341,7 @@ fn greet_all(
 
 /// Starts a process and says hello to it.
 pub(super) fn greet(launcher: &Launcher, deadlines: &Deadlines, candidate: Candidate) -> Result<Greeted, Rejection> {
-    let lacking = |message: String| Rejection { is_of_machine: true, ..Rejection::retry(message) };
+    let lacking = |message: String| Rejection { is_no_failure: true, ..Rejection::retry(message) };
     candidate.copy.restore().map_err(|error| lacking(chain(&error)))?;
     let not_started = |error: StartError| match error.is_of_machine() {
         true => lacking(chain(&error)),

@@ -251,7 +251,8 @@ impl Engine {
         let Some(pending) = &state.pending else { return };
         for (plugin, hash) in &pending.parts {
             let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == *hash);
-            if !is_in_force && !state.held.contains_key(plugin) {
+            let is_held = state.held.get(plugin).is_some_and(|held| held.is_empty() || held == hash);
+            if !is_in_force && !is_held {
                 state.held.insert(plugin.clone(), hash.clone());
                 state.not_done.insert(plugin.clone());
             }

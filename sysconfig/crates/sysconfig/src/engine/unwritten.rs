@@ -9,8 +9,8 @@ use sysconfig_protocol::admin::{Failure, Problem, StepResult};
 use sysconfig_protocol::{Digest, Severity, Step};
 
 use super::{Engine, SELF};
-use crate::state::StateError;
 use crate::state::journal::Found;
+use crate::state::{Damaged, StateError};
 use crate::text::chain;
 
 /// Between two tries to write what could not be written.
@@ -147,7 +147,12 @@ impl Engine {
     }
 
     pub(super) fn write_confirmation(&mut self) -> Result<(), StateError> {
-        self.hold_state().and_then(|()| self.confirming.state.store())
+        self.hold_state()?;
+        // A file that makes no sense says as much, and stays where nothing else keeps what it held.
+        if self.confirming.state.is_only_lost() && self.damaged.iter().any(Damaged::is_last_confirmation) {
+            return Ok(());
+        }
+        self.confirming.state.store()
     }
 
     pub(super) fn keep_key(&mut self) {

@@ -17,7 +17,7 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::pipe::PipeFlags;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use sysconfig_protocol::envelope::code;
-use sysconfig_protocol::method::{Cancel, Notice, Shutdown};
+use sysconfig_protocol::method::{Cancel, Configure, Notice, Shutdown, Validate};
 use sysconfig_protocol::{
     Call, ErrorObject, Id, MAX_LINE_BYTES, Message, Notification, PLUGIN_FD_VARIABLE, Request, Response, shape,
 };
@@ -199,7 +199,7 @@ impl PluginProcess {
         let mut limit = Limit::new(deadline, self.stop_deadline);
         let line = Message::Request(Request { id: id.clone(), method: C::METHOD.to_owned(), params }).to_line();
         if line.len() > MAX_LINE_BYTES {
-            return Err(CallError::Refused(too_long(line.len())));
+            return Err(CallError::Refused(too_long(C::METHOD, line.len())));
         }
         self.send(&line, &mut limit)?;
         let response = self.await_response(C::METHOD, &id, limit, deadline)?;
@@ -386,11 +386,15 @@ impl Limit {
     }
 }
 
-/// What a plugin would have to end of is not sent to it. Nothing gets this long but its part of the configuration.
-fn too_long(bytes: usize) -> ErrorObject {
+/// What a plugin would have to end of is not sent to it: its part of the configuration, or what it has seen itself.
+fn too_long(method: &str, bytes: usize) -> ErrorObject {
     let message =
         format!("the request is longer than a line of the protocol may be: {bytes} of {MAX_LINE_BYTES} bytes");
-    ErrorObject::new(code::FAILED, message).help("shorten what the configuration says to this plugin")
+    let help = match [Configure::METHOD, Validate::METHOD].contains(&method) {
+        true => "shorten what the configuration says to this plugin",
+        false => "the plugin sees more on this machine than it may answer: tell its author",
+    };
+    ErrorObject::new(code::FAILED, message).help(help)
 }
 
 fn wrong_id(response: Response, expected: &Id) -> Fault {

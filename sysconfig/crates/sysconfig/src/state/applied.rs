@@ -153,7 +153,7 @@ mod tests {
         assert!(path.exists() && !aside.exists(), "whoever reads may not have locked the directory");
         let mut damaged = damaged.unwrap();
         assert!(damaged.to_string().ends_with("what it held is there still"), "{damaged}");
-        assert!(damaged.keep() && !damaged.is_not_kept(), "{damaged}");
+        assert!(damaged.keep() && !damaged.keep(), "{damaged}");
         assert!(!path.exists() && aside.exists());
         assert!(damaged.to_string().ends_with(aside.to_str().unwrap()), "{damaged}");
     }

@@ -107,6 +107,11 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
+    /// Whether nothing is known but that something was.
+    pub fn is_only_lost(&self) -> bool {
+        self.is_lost && self.pending.is_none() && self.held.is_empty() && self.left.is_empty()
+    }
+
     /// Reads the state of the directory. A damaged file is told, is to be [copied aside](Damaged::keep), and stays until
     /// [`Self::store`] writes that its contents are lost: whenever that is interrupted, no unconfirmed change is taken for a
     /// confirmed one.

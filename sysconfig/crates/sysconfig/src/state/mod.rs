@@ -100,11 +100,11 @@ enum Aside {
 }
 
 impl Damaged {
-    /// Keeps what the file held under another name, `*.damaged`, once. Only whoever has locked the directory may do that.
-    /// Whether it was done just now.
+    /// Keeps what the file held under another name, `*.damaged`, once; what could not be kept is tried again. Only whoever has
+    /// locked the directory may do that. Whether there is something new to tell of it.
     pub fn keep(&mut self) -> bool {
-        let is_due = self.kept.is_none();
-        if is_due {
+        let before = self.kept.as_ref().map(|kept| matches!(kept, Kept::In(_)));
+        if before != Some(true) {
             let mut other = self.path.as_os_str().to_owned();
             other.push(".damaged");
             let other = PathBuf::from(other);
@@ -117,12 +117,12 @@ impl Damaged {
             };
             self.kept = Some(Kept::of(kept.map(|()| other)));
         }
-        is_due
+        self.kept.as_ref().map(|kept| matches!(kept, Kept::In(_))) != before
     }
 
-    /// Whether what the file held could not be kept, so that it is lost when the file is written anew.
-    pub fn is_not_kept(&self) -> bool {
-        matches!(self.kept, Some(Kept::NotKept(_)))
+    /// Whether it is what was known of changes to be confirmed, and would be lost by writing that anew.
+    pub fn is_last_confirmation(&self) -> bool {
+        self.path.ends_with(confirmation::FILE) && !matches!(self.kept, Some(Kept::In(_)))
     }
 
     /// What to do about it.
@@ -327,7 +327,7 @@ mod tests {
             }
             Applied::load(directory.path()).unwrap();
             let (mut fingerprints, damaged_key) = Fingerprints::load(directory.path()).unwrap();
-            assert!(damaged_key.is_none_or(|mut damaged| damaged.keep() && !damaged.keep() && !damaged.is_not_kept()));
+            assert!(damaged_key.is_none_or(|mut damaged| damaged.keep() && !damaged.keep()));
             fingerprints.keep(directory.path()).unwrap();
             assert_eq!(Fingerprints::load(directory.path()).unwrap().0.of(&1), fingerprints.of(&1));
             Confirmation::load(directory.path()).unwrap();

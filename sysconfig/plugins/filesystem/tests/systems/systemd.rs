@@ -86,9 +86,8 @@ fn systemd_is_told_once_of_all_rows_that_go_and_once_of_those_that_come() {
     assert_eq!((fixture.mounted().len(), fixture.read("/etc/fstab"), told(&fixture)), (mounted.len(), table, 1));
 }
 
-/// Systemd ends what is mounted where a row of a disk that is gone was, unless it has heard that the row went.
-#[test]
-fn what_comes_without_a_row_of_its_own_waits_until_systemd_knows_that_the_old_one_is_gone() {
+/// A machine whose disk is gone; the row, which is ours, is there still.
+fn machine_that_lost_its_disk() -> Fixture {
     let mut fixture = machine("");
     fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-uuid/old", 64 << 20, Some("ext4")));
     fixture.converge(&disk("old"));
@@ -97,6 +96,13 @@ fn what_comes_without_a_row_of_its_own_waits_until_systemd_knows_that_the_old_on
         storage.devices.remove("/dev/disk/by-uuid/old");
         storage.drop_mount("/data");
     });
+    fixture
+}
+
+/// Systemd ends what is mounted where a row of a disk that is gone was, unless it has heard that the row went.
+#[test]
+fn what_comes_without_a_row_of_its_own_waits_until_systemd_knows_that_the_old_one_is_gone() {
+    let mut fixture = machine_that_lost_its_disk();
     let other = "[[storage.mount]]\ndevice = \"tmpfs\"\nmountpoint = \"/x\"\ntype = \"tmpfs\"\n";
     fixture.converge(&format!("{}persistent = false\n{other}", disk("new")));
     assert!(fixture.mounted().iter().any(|line| line.contains(" on /data ")), "{:?}", fixture.mounted());
@@ -105,14 +111,7 @@ fn what_comes_without_a_row_of_its_own_waits_until_systemd_knows_that_the_old_on
 /// The disk of the old row was replaced, and the row is ours.
 #[test]
 fn our_row_of_a_disk_that_is_gone_makes_room_first() {
-    let mut fixture = machine("");
-    fixture.machine.storage(|storage| storage.add_device("/dev/disk/by-uuid/old", 64 << 20, Some("ext4")));
-    fixture.converge(&disk("old"));
-    std::fs::remove_file(fixture.host.root.locate("/dev/disk/by-uuid/old")).unwrap();
-    fixture.machine.storage(|storage| {
-        storage.devices.remove("/dev/disk/by-uuid/old");
-        storage.drop_mount("/data");
-    });
+    let mut fixture = machine_that_lost_its_disk();
     assert_eq!(fixture.converge(&disk("new")).len(), 3);
     assert_eq!(fixture.mounted(), ["/dev/disk/by-uuid/new on /data ext4 (rw,relatime)"]);
     fixture.converge(NOTHING);

@@ -9,7 +9,7 @@ mod networkd;
 
 pub use dhcpcd::{is_leased, parse_dump, parse_leased4, parse_leased6};
 pub use dhcpinfo::{client6_command, dhcpinfo_command, has_dhcp6, parse_client_state, parse_values};
-pub use networkd::{LEASES, LINKS, parse_lease, parse_link, status_command};
+pub use networkd::{LEASES, parse_lease, parse_link, status_command};
 
 use crate::network::NetworkError;
 use crate::stack::LinuxAddress;
@@ -82,9 +82,21 @@ pub fn leases(host: &Host) -> Result<Vec<Lease>, NetworkError> {
     Ok(leases)
 }
 
+impl Host {
+    /// The addresses of a Linux machine; one that is leased for ever counts as dynamic, too.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub fn addresses(&self) -> Result<Vec<LinuxAddress>, NetworkError> {
+        let mut addresses = self.stack.addresses().map_err(NetworkError::kernel("list the addresses"))?;
+        mark_leased(self, &mut addresses)?;
+        Ok(addresses)
+    }
+}
+
 /// Marks the addresses that are leased for ever. To the kernel they are fixed ones, and its flags do not tell them apart, so
 /// who asked the server does: networkd, or a dhcpcd of ours.
-pub(crate) fn mark_leased(host: &Host, addresses: &mut [LinuxAddress]) -> Result<(), NetworkError> {
+fn mark_leased(host: &Host, addresses: &mut [LinuxAddress]) -> Result<(), NetworkError> {
     let is_candidate = |address: &LinuxAddress| !address.dynamic && address.noprefixroute;
     let links = if addresses.iter().any(is_candidate) { host.links()? } else { Vec::new() };
     for address in addresses.iter_mut().filter(|address| !address.dynamic) {

@@ -13,6 +13,7 @@
 pub mod arping;
 pub mod boot_table;
 pub mod device;
+pub mod device_name;
 pub mod dhcpcd;
 pub mod dladm;
 #[cfg(any(test, feature = "fake"))]

@@ -1,14 +1,17 @@
 //! What is mounted: illumos' `/etc/mnttab`, Linux' `/proc/self/mountinfo`.
 
-use crate::places::Places;
-use crate::{FileError, Host, System, files};
+use crate::{FileError, Host, System, files, gather};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 /// illumos' table (mnttab(5)): special, directory, type, options and time, with tabs between.
 pub const MNTTAB: &str = "/etc/mnttab";
 /// Linux' table (proc_pid_mountinfo(5)).
 pub const MOUNTINFO: &str = "/proc/self/mountinfo";
 
+/// Types of which a look waits for somebody else: a server, or an automounter.
+const REMOTE: &[&str] = &["nfs", "nfs4", "autofs", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "beegfs"];
 /// One mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
@@ -24,6 +27,19 @@ pub struct Mount {
     pub place: Option<(String, String)>,
 }
 
+/// Whether a look into a mounted file system may wait for somebody else. The root is looked at by everything, so it is no
+/// question there.
+#[must_use]
+pub fn may_wait(mount: &Mount) -> bool {
+    mount.mount_point != "/" && is_remote(&mount.fstype)
+}
+
+/// Whether a type of file systems is that of something that somebody else has, and may keep.
+#[must_use]
+pub fn is_remote(fstype: &str) -> bool {
+    REMOTE.contains(&fstype) || fstype.starts_with("fuse.")
+}
+
 /// The table, in the order of mounting; a later entry covers an earlier one at the same mount point.
 ///
 /// # Errors
@@ -36,11 +52,17 @@ pub fn mounts(host: &Host) -> Result<Vec<Mount>, FileError> {
     let mut mounts = parse(&files::read_text(&host.root, path)?.unwrap_or_default());
     if host.system() == System::Illumos {
         // A mount point may stand there as it was given, with links in it; Linux follows them itself.
-        let local = Places::local(host, &mounts);
-        let resolved: Vec<String> = mounts.iter().map(|mount| local.resolve(&mount.mount_point)).collect();
+        let seen = seen(&mounts);
+        let waits = |path: &Path, _| path.to_str().and_then(|path| seen.get(path)).is_some_and(|mount| may_wait(mount));
+        let resolved: Vec<String> = mounts.iter().map(|mount| host.root.follow(&mount.mount_point, waits)).collect();
         mounts.iter_mut().zip(resolved).for_each(|(mount, place)| mount.mount_point = place);
     }
     Ok(mounts)
+}
+
+/// What is seen at each mount point: the last one there.
+pub(crate) fn seen(mounts: &[Mount]) -> BTreeMap<&str, &Mount> {
+    gather::map(mounts.iter().map(|mount| (mount.mount_point.as_str(), mount)))
 }
 
 /// Takes `/etc/mnttab` apart; lines in another form are passed over.

@@ -3,15 +3,12 @@
 
 mod users;
 
-use users::backing_file;
 pub use users::{Holder, parse_fuser, parse_names, users};
 
-use crate::mount_table::Mount;
-use crate::places::is_remote;
+use crate::mount_table::{Mount, is_remote};
 use crate::storage::StorageError;
 use crate::{Host, Invocation, System};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
@@ -114,90 +111,6 @@ pub fn unmount(host: &Host, mount_point: &str, fstype: &str) -> Result<(), Stora
 #[must_use]
 pub fn is_busy(error: &StorageError) -> bool {
     error.said().to_ascii_lowercase().contains("busy")
-}
-
-/// The name under which the mount table shows a device: [`node`], and a loop device is the file behind it.
-#[must_use]
-pub fn identity(host: &Host, device: &str) -> String {
-    let node = node(host, device);
-    match node.strip_prefix("/dev/loop").filter(|_| host.system() == System::Linux) {
-        Some(number) => backing_file(host, &format!("loop{number}")).unwrap_or(node),
-        None => node,
-    }
-}
-
-/// The name of a device itself, as the list of swap areas has it: links are followed, and `UUID=` and the like are looked up.
-/// What cannot be found stays as it is written.
-#[must_use]
-pub fn node(host: &Host, device: &str) -> String {
-    if host.system() == System::Illumos {
-        // Its table shows what was given.
-        return device.to_owned();
-    }
-    let path = spelled_out(device);
-    match path.starts_with('/').then(|| host.root.exists(&*path)) {
-        Some(Ok(true)) => host.root.resolve(&*path).map_or(path.into_owned(), |path| path.display().to_string()),
-        _ => device.to_owned(),
-    }
-}
-
-/// Linux: the path by which udev shows what `UUID=` and the like name; anything else as it is.
-#[must_use]
-pub fn spelled_out(device: &str) -> Cow<'_, str> {
-    match device.split_once('=') {
-        Some((tag @ ("UUID" | "LABEL" | "PARTUUID" | "PARTLABEL"), value)) => {
-            let value = value.trim_matches('"');
-            Cow::Owned(format!("/dev/disk/by-{}/{}", tag.to_ascii_lowercase(), udev_escape(value)))
-        }
-        _ => Cow::Borrowed(device),
-    }
-}
-
-/// udev's names of links write everything but letters, digits and a few marks as `\x20`.
-fn udev_escape(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&byte) || byte >= 0x80;
-    let mut escaped = Vec::new();
-    for byte in value.bytes() {
-        match plain(byte) {
-            true => escaped.push(byte),
-            false => escaped.extend(format!("\\x{byte:02x}").into_bytes()),
-        }
-    }
-    String::from_utf8_lossy(&escaped).into_owned()
-}
-
-/// What is at a place where something is to be mounted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum MountPoint {
-    /// Nothing.
-    Missing,
-    /// An empty directory.
-    Empty,
-    /// A directory with something in it.
-    Filled,
-    /// No directory.
-    NoDirectory,
-}
-
-/// Looks at a mount point. On a system with an automounter or a dead server this would wait, so it is only asked where
-/// nothing is mounted.
-///
-/// # Errors
-/// [`StorageError::File`] and [`StorageError::Kernel`].
-pub fn mount_point(host: &Host, path: &str) -> Result<MountPoint, StorageError> {
-    let operation = format!("look at {path}");
-    let resolved = host.root.resolve(path).map_err(StorageError::file(operation.clone()))?;
-    let located = host.root.locate(resolved);
-    match std::fs::symlink_metadata(&located) {
-        Ok(metadata) if metadata.is_dir() => {
-            let mut entries = std::fs::read_dir(located).map_err(StorageError::kernel(operation))?;
-            Ok(if entries.next().is_none() { MountPoint::Empty } else { MountPoint::Filled })
-        }
-        Ok(_) => Ok(MountPoint::NoDirectory),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(MountPoint::Missing),
-        Err(error) => Err(StorageError::kernel(operation)(error)),
-    }
 }
 
 /// Whether a path is a block device.

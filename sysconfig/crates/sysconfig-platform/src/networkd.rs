@@ -6,7 +6,7 @@
 
 use crate::mac::MacAddress;
 use crate::network::Route;
-use crate::{CommandError, FileError, Host, Invocation, files, lease, systemd};
+use crate::{CommandError, FileError, Host, Invocation, files, systemd};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const UNIT: &str = "systemd-networkd.service";
 /// The directory of the administrator's files.
 pub const DIRECTORY: &str = "/etc/systemd/network";
+/// Where the states of the links are, each under the index of the link.
+pub const LINKS: &str = "/run/systemd/netif/links";
 const PREFIX: &str = "05-sysconfig-";
 const SUFFIX: &str = ".network";
 /// The section of a file that asks a DHCPv6 server.
@@ -161,7 +163,7 @@ impl NetworkFile {
 /// # Errors
 /// [`FileError`].
 pub fn join_of_others(host: &Host, link: &str, index: u32) -> Result<Option<(String, String)>, FileError> {
-    let state = files::read_text(&host.root, format!("{}/{index}", lease::LINKS))?.unwrap_or_default();
+    let state = files::read_text(&host.root, format!("{LINKS}/{index}"))?.unwrap_or_default();
     let of = |key: &str| state.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim_matches('"'));
     let Some(file) = of("NETWORK_FILE=").filter(|file| *file != path(link)) else { return Ok(None) };
     let beside = format!("{}.d", path(link));

@@ -3,33 +3,18 @@
 //! The tables of mounts show a mount point with all its links followed. Whoever follows them, or looks into a directory, waits
 //! for the server of whatever is mounted on the way; so that is asked first, by a program that is given up after a while.
 
-use crate::mount_table::Mount;
-use crate::mounting::{self, MountPoint};
+use crate::mount_table::{self, Mount, may_wait};
 use crate::storage::StorageError;
-use crate::{CommandError, Host, Invocation, gather};
+use crate::{CommandError, Host, Invocation, device_name};
+use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Types of which a look waits for somebody else: a server, or an automounter.
-const REMOTE: &[&str] = &["nfs", "nfs4", "autofs", "cifs", "smb3", "smbfs", "ceph", "glusterfs", "lustre", "beegfs"];
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Whether a look into a mounted file system may wait for somebody else. The root is looked at by everything, so it is no
-/// question there.
-#[must_use]
-pub fn may_wait(mount: &Mount) -> bool {
-    mount.mount_point != "/" && is_remote(&mount.fstype)
-}
-
-/// Whether a type of file systems is that of something that somebody else has, and may keep.
-#[must_use]
-pub fn is_remote(fstype: &str) -> bool {
-    REMOTE.contains(&fstype) || fstype.starts_with("fuse.")
-}
 
 /// Who has what is mounted, where its name tells: the machine in `server:/path` and `//server/share`. Other names say nothing:
 /// all automounts of systemd have the same.
@@ -71,8 +56,7 @@ impl<'a> Places<'a> {
     /// As [`Self::new`]; servers that were asked before are not asked again.
     #[must_use]
     pub fn asking(host: &'a Host, mounts: &'a [Mount], servers: &Servers) -> Self {
-        let seen = gather::map(mounts.iter().map(|mount| (mount.mount_point.as_str(), mount)));
-        Self { host, seen, asks: true, servers: servers.clone() }
+        Self { host, seen: mount_table::seen(mounts), asks: true, servers: servers.clone() }
     }
 
     /// Paths that are looked at only where nobody else has to answer.
@@ -90,8 +74,7 @@ impl<'a> Places<'a> {
             // What is mounted at the place itself is no link.
             mount.is_some_and(|mount| may_wait(mount) && (is_last || !self.has_answered(mount)))
         };
-        let resolved = self.host.root.resolve_until(path, stops);
-        resolved.ok().and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| path.to_owned())
+        self.host.root.follow(path, stops)
     }
 
     /// The mount above a path whose server does not answer, if there is one: whoever looked at the path would wait for it.
@@ -161,11 +144,11 @@ impl Places<'_> {
         self.check(&self.resolve(path))
     }
 
-    /// As [`mounting::identity`]; what its server keeps to itself is known by its name only.
+    /// As [`device_name::identity`]; what its server keeps to itself is known by its name only.
     #[must_use]
     pub fn identity(&self, device: &str) -> String {
         let is_hidden = device.starts_with('/') && self.check_target(device).is_err();
-        if is_hidden { device.to_owned() } else { mounting::identity(self.host, device) }
+        if is_hidden { device.to_owned() } else { device_name::identity(self.host, device) }
     }
 
     /// Why nothing can be mounted at a path without hiding what is there. What `moves` away from it is in nobody's way.
@@ -180,11 +163,45 @@ impl Places<'_> {
             Some(mount) => return Ok(Some(format!("{} is mounted there", mount.device))),
             None => {}
         }
-        Ok(match mounting::mount_point(self.host, &path)? {
+        Ok(match mount_point(self.host, &path)? {
             MountPoint::Missing | MountPoint::Empty => None,
             MountPoint::Filled => Some("the directory is not empty".to_owned()),
             MountPoint::NoDirectory => Some("it is no directory".to_owned()),
         })
+    }
+}
+
+/// What is at a place where something is to be mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountPoint {
+    /// Nothing.
+    Missing,
+    /// An empty directory.
+    Empty,
+    /// A directory with something in it.
+    Filled,
+    /// No directory.
+    NoDirectory,
+}
+
+/// Looks at a mount point. On a system with an automounter or a dead server this would wait, so it is only asked where
+/// nothing is mounted.
+///
+/// # Errors
+/// [`StorageError::File`] and [`StorageError::Kernel`].
+pub fn mount_point(host: &Host, path: &str) -> Result<MountPoint, StorageError> {
+    let operation = format!("look at {path}");
+    let resolved = host.root.resolve(path).map_err(StorageError::file(operation.clone()))?;
+    let located = host.root.locate(resolved);
+    match std::fs::symlink_metadata(&located) {
+        Ok(metadata) if metadata.is_dir() => {
+            let mut entries = std::fs::read_dir(located).map_err(StorageError::kernel(operation))?;
+            Ok(if entries.next().is_none() { MountPoint::Empty } else { MountPoint::Filled })
+        }
+        Ok(_) => Ok(MountPoint::NoDirectory),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(MountPoint::Missing),
+        Err(error) => Err(StorageError::kernel(operation)(error)),
     }
 }
 

@@ -60,6 +60,12 @@ impl Root {
         self.resolve_until(path, |_, _| false)
     }
 
+    /// As [`Self::resolve_until`]; what cannot be followed stays as it is written.
+    pub(crate) fn follow(&self, path: &str, stops: impl Fn(&Path, bool) -> bool) -> String {
+        let resolved = self.resolve_until(path, stops);
+        resolved.ok().and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| path.to_owned())
+    }
+
     /// As [`Self::resolve`], but not beyond a path at which `stops` says so, before that is looked at; whether it is the last of
     /// the way is told as well. The rest stays as it is written.
     ///

@@ -1,8 +1,8 @@
 //! Linux' network stack, as far as the plugins need it: the seam to route netlink.
 
+use crate::Host;
 use crate::mac::MacAddress;
 use crate::network::{NetworkError, Route};
-use crate::{Host, lease};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -240,16 +240,6 @@ impl Host {
     /// [`NetworkError::Kernel`].
     pub fn links(&self) -> Result<Vec<LinuxLink>, NetworkError> {
         self.stack.links().map_err(NetworkError::kernel("list the links"))
-    }
-
-    /// The addresses of a Linux machine.
-    ///
-    /// # Errors
-    /// [`NetworkError::Kernel`].
-    pub fn addresses(&self) -> Result<Vec<LinuxAddress>, NetworkError> {
-        let mut addresses = self.stack.addresses().map_err(NetworkError::kernel("list the addresses"))?;
-        lease::mark_leased(self, &mut addresses)?;
-        Ok(addresses)
     }
 
     /// The routes of a Linux machine.

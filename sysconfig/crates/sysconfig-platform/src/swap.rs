@@ -131,7 +131,7 @@ pub fn was_removed(area: &SwapArea, path: &str) -> bool {
 /// # Errors
 /// [`StorageError`].
 pub fn is_listed(host: &Host, path: &str) -> Result<bool, StorageError> {
-    let identity = crate::mounting::node(host, path);
+    let identity = crate::device_name::node(host, path);
     Ok(areas(host)?.iter().any(|area| area.path == path || area.path == identity))
 }
 
@@ -140,7 +140,7 @@ pub fn is_listed(host: &Host, path: &str) -> Result<bool, StorageError> {
 /// # Errors
 /// [`StorageError`].
 pub fn is_used(host: &Host, path: &str) -> Result<bool, StorageError> {
-    let identity = crate::mounting::node(host, path);
+    let identity = crate::device_name::node(host, path);
     Ok(areas(host)?.iter().any(|area| !area.leaving && (area.path == path || area.path == identity)))
 }
 

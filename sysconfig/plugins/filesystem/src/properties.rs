@@ -52,7 +52,8 @@ pub(crate) const NOT_SETTABLE: &[&str] = &[
 ];
 
 /// Properties in bytes, of which `none` is 0.
-const SIZES: &[&str] = &["quota", "refquota", "reservation", "refreservation", "recordsize", "special_small_blocks"];
+pub(crate) const SIZES: &[&str] =
+    &["quota", "refquota", "reservation", "refreservation", "recordsize", "special_small_blocks"];
 /// Counts, of which `none` is the largest number.
 const COUNTS: &[&str] = &["filesystem_limit", "snapshot_limit"];
 
@@ -61,21 +62,6 @@ pub(crate) fn spelled(property: &str, value: &str) -> String {
     match parse_size(value).filter(|_| SIZES.contains(&property)) {
         Some(bytes) => bytes.to_string(),
         None => value.to_owned(),
-    }
-}
-
-/// What is wrong with a value, as far as that can be known without the machine.
-pub(crate) fn value_fault(property: &str, value: &str) -> Option<String> {
-    if value.chars().any(char::is_control) {
-        return Some("it holds a control character".to_owned());
-    }
-    if SIZES.contains(&property) && value != "none" && value != "auto" && parse_size(value).is_none() {
-        return Some("it is no size".to_owned());
-    }
-    match property {
-        "mountpoint" if !["none", "legacy"].contains(&value) => crate::validate::directory_fault(value),
-        "canmount" if !["on", "off", "noauto"].contains(&value) => Some("it is none of on, off, noauto".to_owned()),
-        _ => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::config::{Config, DATASETS, DatasetEntry, MOUNTS, MountEntry};
 use crate::order;
-use crate::properties::{self, NOT_SETTABLE, RESERVED_PREFIX};
+use crate::properties::{NOT_SETTABLE, RESERVED_PREFIX, SIZES};
 use std::collections::BTreeMap;
 use sysconfig_platform::device::is_kernel_name;
 use sysconfig_platform::mount_table::is_below;
@@ -60,7 +60,7 @@ fn dataset_faults(key: &str, dataset: &DatasetEntry) -> Vec<Diagnostic> {
         let key = format!("{key}.properties.{property}");
         if let Some(fault) = property_fault(property) {
             found.push(Diagnostic::error(key, format!("{property} cannot be set: {fault}")));
-        } else if let Some(fault) = properties::value_fault(property, &value.to_string()) {
+        } else if let Some(fault) = value_fault(property, &value.to_string()) {
             found.push(Diagnostic::error(key, format!("{:?} is no value of {property}: {fault}", value.to_string())));
         }
     }
@@ -104,6 +104,21 @@ fn property_fault(property: &str) -> Option<String> {
         |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "_-.:+".contains(character);
     let is_good = !property.is_empty() && property.len() <= 255 && property.chars().all(is_name);
     (!is_good).then(|| "it is not the name of a property".to_owned())
+}
+
+/// What is wrong with a value, as far as that can be known without the machine.
+fn value_fault(property: &str, value: &str) -> Option<String> {
+    if value.chars().any(char::is_control) {
+        return Some("it holds a control character".to_owned());
+    }
+    if SIZES.contains(&property) && value != "none" && value != "auto" && parse_size(value).is_none() {
+        return Some("it is no size".to_owned());
+    }
+    match property {
+        "mountpoint" if !["none", "legacy"].contains(&value) => directory_fault(value),
+        "canmount" if !["on", "off", "noauto"].contains(&value) => Some("it is none of on, off, noauto".to_owned()),
+        _ => None,
+    }
 }
 
 /// Why a path cannot be a mount point.

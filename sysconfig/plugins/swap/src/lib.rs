@@ -1,6 +1,7 @@
 //! The plugin `swap` owns `storage.swap`: volumes, partitions and files in which memory is put aside.
 //!
 //! * `config`, `rule`: what can be written, and what is wrong with it;
+//! * `marks`: what tells what the plugin has made from what others have;
 //! * `state`: looking at the machine;
 //! * `plan`: what is to be done, or is not and why;
 //! * `change`: the steps, forwards and backwards;
@@ -12,6 +13,7 @@
 
 mod change;
 mod config;
+mod marks;
 mod plan;
 mod record;
 pub mod rule;

@@ -1,8 +1,7 @@
 //! What the machine is like.
 
-use crate::change::{file, seen};
 use crate::config::{Backing, Config};
-use crate::plan::volume_of;
+use crate::marks::{self, volume_of};
 use crate::record::Record;
 use crate::storage_error;
 use serde::{Deserialize, Serialize};
@@ -13,12 +12,11 @@ use std::time::Instant;
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::device::{self, Content, Finding};
 use sysconfig_platform::mount_table::{self, Mount};
-use sysconfig_platform::mounting::{self, MountPoint};
-use sysconfig_platform::places::Places;
+use sysconfig_platform::places::{MountPoint, Places, mount_point};
 use sysconfig_platform::swap::{self, SwapArea};
 use sysconfig_platform::zfs::{self, Kind, family};
 use sysconfig_platform::zpool;
-use sysconfig_platform::{Host, StorageError, System, files, memory};
+use sysconfig_platform::{Host, StorageError, System, device_name, files, memory};
 use sysconfig_plugin::PluginError;
 
 /// Says on an encrypted volume that nobody has kept its key.
@@ -27,8 +25,6 @@ pub(crate) const KEY_PROPERTY: &str = "sysconfig:key";
 pub(crate) const THROWN_AWAY: &str = "thrown-away";
 /// Where the key of an encrypted volume lies for a moment.
 pub(crate) const KEY_FILE: &str = "/var/run/sysconfig/swap-key";
-/// The value of [`OWNER`] on what this plugin makes.
-pub(crate) const OWNER_NAME: &str = "swap";
 
 /// What the header of a swap area is called where contents are told.
 const SWAP_SPACE: &str = "swap space";
@@ -234,7 +230,7 @@ fn look(host: &Host, config: &Config) -> Result<State, StorageError> {
     // Where others may write, what lies there is theirs.
     let is_closed = |path: &String| matches!(files::open_to_others(&host.root, path), Ok(None));
     let paths = paths.into_iter().filter(|path| !silent.contains_key(path));
-    state.unfinished = paths.filter(|path| file::is_unfinished(host, path) && is_closed(path)).collect();
+    state.unfinished = paths.filter(|path| marks::is_unfinished(host, path) && is_closed(path)).collect();
     for (area, rule) in &rules {
         if let (Backing::Volume(name), Some(true)) = (area.backing(), rule.as_ref().map(crate::rule::Rule::uses_pool)) {
             let pool = name.split('/').next().unwrap_or_default();
@@ -269,7 +265,7 @@ fn silent(host: &Host, mounts: &[Mount], paths: &BTreeSet<String>) -> BTreeMap<S
 /// server for ever.
 pub(crate) fn row_identity(host: &Host, device: &str, is_wanted: impl FnOnce(&str) -> bool) -> String {
     let is_device = device.starts_with("/dev/") || !device.starts_with('/');
-    if is_device || is_wanted(device) { mounting::node(host, device) } else { device.to_owned() }
+    if is_device || is_wanted(device) { device_name::node(host, device) } else { device.to_owned() }
 }
 
 fn volume_at(system: System, path: &str) -> Option<(String, String)> {
@@ -296,8 +292,8 @@ fn look_at_volumes(host: &Host, volumes: &[(String, String)], state: &mut State)
         let has_node = is_volume && !is_locked(&found);
         let is_coming = has_node && zfs::wait_for_node(host, path, Some(until)).is_err();
         let made_for = if host.system() == System::Linux && is_volume { swap::made_for(host, path)? } else { None };
-        let identity = mounting::node(host, path);
-        let what = properties.get(name).and_then(|all| seen::guid_of(all).cloned());
+        let identity = device_name::node(host, path);
+        let what = properties.get(name).and_then(|all| marks::guid_of(all).cloned());
         // One of ours may have been put to another use, too.
         let content = if is_volume { content(host, path, &state.used)? } else { None };
         let snapshots = if is_volume { family::snapshots(host, name)? } else { Vec::new() };
@@ -327,7 +323,7 @@ pub(crate) fn volume(name: &str, properties: &zfs::Properties) -> FoundKind {
         _ => Encryption::Open { throw_away },
     };
     let number = |name: &str| value(name).and_then(|value| value.parse().ok()).unwrap_or_default();
-    let is_ours = seen::is_ours(properties);
+    let is_ours = marks::is_ours(properties);
     FoundKind::Volume { bytes: number("volsize"), block: number("volblocksize"), is_ours, encryption }
 }
 
@@ -341,7 +337,7 @@ pub(crate) fn is_locked(found: &FoundKind) -> bool {
 
 /// What can be read of what is not in use as swap.
 fn content(host: &Host, path: &str, used: &[SwapArea]) -> Result<Option<Content>, StorageError> {
-    let identity = mounting::node(host, path);
+    let identity = device_name::node(host, path);
     let is_used = used.iter().any(|area| area.path == path || area.path == identity);
     if is_used { Ok(None) } else { read(host, path) }
 }
@@ -370,22 +366,22 @@ fn look_at_path(host: &Host, path: &str, mounts: &[Mount], used: &[SwapArea]) ->
         // In tests a device is a plain file below /dev.
         Ok(_) if path.starts_with("/dev/") => FoundKind::Device,
         Ok(metadata) if metadata.is_file() => {
-            FoundKind::File { bytes: metadata.len(), fstype, is_marked: file::bears_mark(host, path)? }
+            FoundKind::File { bytes: metadata.len(), fstype, is_marked: marks::bears_mark(host, path)? }
         }
         Ok(_) => FoundKind::Other,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let parent = path.rsplit_once('/').map_or("/", |(parent, _)| if parent.is_empty() { "/" } else { parent });
             let is_directory = |at| matches!(at, MountPoint::Empty | MountPoint::Filled);
-            FoundKind::Nothing { directory: mounting::mount_point(host, parent).map(is_directory)?, fstype }
+            FoundKind::Nothing { directory: mount_point(host, parent).map(is_directory)?, fstype }
         }
         Err(source) => return Err(StorageError::Kernel { operation, source }),
     };
     let readable = matches!(kind, FoundKind::Device | FoundKind::File { .. });
     let made_for = if host.system() == System::Linux && readable { swap::made_for(host, path)? } else { None };
-    let what = if let FoundKind::File { .. } = kind { file::what(host, path) } else { None };
+    let what = if let FoundKind::File { .. } = kind { marks::what(host, path) } else { None };
     let content = if readable { content(host, path, used)? } else { None };
     let is_device = path.starts_with("/dev/");
     let open_to_others = if is_device { None } else { files::open_to_others(&host.root, path).map_err(file)? };
-    let identity = mounting::node(host, path);
+    let identity = device_name::node(host, path);
     Ok(Found { identity, kind, made_for, what, content, snapshots: Vec::new(), is_coming: false, open_to_others })
 }

@@ -2,7 +2,7 @@
 //! then: it unmounts what comes to a place whose unit is of a device that is not there.
 
 use super::path;
-use crate::mounting::spelled_out;
+use crate::device_name::spelled_out;
 use crate::{Host, StorageError, System, files, systemd};
 use serde::{Deserialize, Serialize};
 

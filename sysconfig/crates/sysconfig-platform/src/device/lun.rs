@@ -4,8 +4,7 @@
 
 use super::devid::Identity;
 use super::identity::{Names, mapped_number, others};
-use crate::mount_table;
-use crate::places::may_wait;
+use crate::mount_table::{self, may_wait};
 use crate::{Host, files};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt as _;

@@ -2,8 +2,7 @@
 
 use super::identity::all_others;
 use super::{Looks, Names, locate, lun, maps};
-use crate::mount_table::{Mount, holding};
-use crate::places::may_wait;
+use crate::mount_table::{Mount, holding, may_wait};
 use crate::{Host, Invocation, System, files};
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};

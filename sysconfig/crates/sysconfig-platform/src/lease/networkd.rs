@@ -12,8 +12,6 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// Where the leases are, each under the index of its link.
 pub const LEASES: &str = "/run/systemd/netif/leases";
-/// Where the states of the links are, each under the index of the link.
-pub const LINKS: &str = "/run/systemd/netif/links";
 
 /// Parses a lease file.
 #[must_use]
@@ -95,7 +93,7 @@ pub(super) fn leases(host: &Host) -> Result<Vec<Lease>, NetworkError> {
             None => Lease { interface: link.name.clone(), ..Lease::default() },
         };
         let asks_dhcp6 = read(networkd::path(&link.name)).is_some_and(|file| file.contains(networkd::DHCP6));
-        if let Some(content) = read(format!("{LINKS}/{}", link.index)).filter(|_| asks_dhcp6) {
+        if let Some(content) = read(format!("{}/{}", networkd::LINKS, link.index)).filter(|_| asks_dhcp6) {
             parse_link(&mut lease, &content);
         }
         leases.push(lease);

@@ -1,6 +1,7 @@
 //! What keeps a file system from being unmounted: processes, and what lies or is mounted in it.
 
-use crate::{CommandError, Host, Invocation, System, files, mount_table, swap};
+use crate::device_name::backing_file;
+use crate::{CommandError, Host, Invocation, System, mount_table, swap};
 use std::path::{Path, PathBuf};
 
 /// A process that keeps a file system from being unmounted.
@@ -77,12 +78,6 @@ fn parse_lofiadm(text: &str) -> Vec<(String, String)> {
         (device.starts_with("/dev/lofi/") && file.starts_with('/')).then(|| (device.to_owned(), file.to_owned()))
     };
     text.lines().filter_map(row).collect()
-}
-
-/// The file behind a loop device of Linux.
-pub(super) fn backing_file(host: &Host, name: &str) -> Option<String> {
-    let file = files::read_text(&host.root, format!("/sys/block/{name}/loop/backing_file")).ok().flatten()?;
-    Some(file.trim_end_matches('\n').to_owned())
 }
 
 fn illumos_holders(host: &Host, mount_point: &str) -> Result<Vec<Holder>, CommandError> {

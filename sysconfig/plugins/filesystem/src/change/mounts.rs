@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use sysconfig_platform::boot_table::{self, BootRow, Subject};
 use sysconfig_platform::device;
 use sysconfig_platform::mount_table::{self, Mount};
-use sysconfig_platform::mounting::{self, MountPoint, MountRequest, mounted_at};
-use sysconfig_platform::places::Places;
-use sysconfig_platform::{CommandError, Host, StorageError, System, files};
+use sysconfig_platform::mounting::{self, MountRequest, mounted_at};
+use sysconfig_platform::places::{MountPoint, Places, mount_point};
+use sysconfig_platform::{CommandError, Host, StorageError, System, device_name, files};
 use sysconfig_plugin::{Context, Outcome, PluginError};
 
 /// How often unmounting is tried: who looks into a directory in passing is gone soon.
@@ -69,7 +69,7 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
         let message = format!("cannot mount {} at {point}: links lead from there to {resolved} now", request.device);
         return Err(PluginError::new(message).help("plan and apply again"));
     }
-    let at = mounting::mount_point(host, point).map_err(storage_error)?;
+    let at = mount_point(host, point).map_err(storage_error)?;
     match at {
         MountPoint::Missing | MountPoint::Empty => {}
         MountPoint::Filled if request.overlay => {}
@@ -135,7 +135,7 @@ pub(super) fn mount(host: &Host, request: &MountRequest, context: &Context) -> R
 /// Refuses a disk that is in use by another path: the kernel would take it for two, and both would write on it.
 fn refuse_other_path(host: &Host, request: &MountRequest) -> Result<(), PluginError> {
     let operation = format!("cannot mount {} at {}", request.device, request.mount_point);
-    let node = mounting::node(host, &request.device);
+    let node = device_name::node(host, &request.device);
     if !node.starts_with("/dev/") {
         return Ok(());
     }
@@ -162,7 +162,7 @@ fn take_away(host: &Host, before: &[Mount], now: &[Mount], request: &MountReques
     // anything is somebody's.
     let [stray] = new[..] else { return Ok(()) };
     let is_somebodys = is_in_memory(&stray.fstype)
-        && mounting::mount_point(host, &stray.mount_point).map_err(storage_error)? != MountPoint::Empty;
+        && mount_point(host, &stray.mount_point).map_err(storage_error)? != MountPoint::Empty;
     if is_somebodys {
         Ok(())
     } else {

@@ -14,9 +14,8 @@ use moves::Move;
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::boot_table;
 use sysconfig_platform::gather;
-use sysconfig_platform::mount_table::{Mount, is_below};
+use sysconfig_platform::mount_table::{Mount, is_below, is_remote};
 use sysconfig_platform::mounting::mounted_at;
-use sysconfig_platform::places::is_remote;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 pub(crate) type Step = PlannedStep<Change>;

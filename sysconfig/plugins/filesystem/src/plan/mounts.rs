@@ -10,9 +10,9 @@ use crate::state::{State, is_in_memory};
 use std::collections::{BTreeMap, BTreeSet};
 use sysconfig_platform::System;
 use sysconfig_platform::boot_table::BootRow;
-use sysconfig_platform::mount_table::{Mount, is_below};
-use sysconfig_platform::mounting::{MountPoint, MountRequest, mounted_at};
-use sysconfig_platform::places::is_remote;
+use sysconfig_platform::mount_table::{Mount, is_below, is_remote};
+use sysconfig_platform::mounting::{MountRequest, mounted_at};
+use sysconfig_platform::places::MountPoint;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// Types whose options can be changed while they are mounted.

@@ -6,7 +6,7 @@ use crate::config::MountEntry;
 use crate::options;
 use crate::state::State;
 use sysconfig_platform::boot_table::{self, BootRow, Subject, Tells};
-use sysconfig_platform::mounting::spelled_out;
+use sysconfig_platform::device_name::spelled_out;
 use sysconfig_plugin::{PlannedStep, Risk};
 
 /// systemd goes by the old table until it is told, so that comes first.

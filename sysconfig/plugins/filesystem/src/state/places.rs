@@ -6,8 +6,8 @@ use crate::order::{self, Unit};
 use crate::record::Record;
 use std::collections::BTreeSet;
 use sysconfig_platform::mount_table::{self, Mount};
-use sysconfig_platform::mounting::{self, MountPoint, mounted_at};
-use sysconfig_platform::places::Places;
+use sysconfig_platform::mounting::mounted_at;
+use sysconfig_platform::places::{MountPoint, Places, mount_point};
 use sysconfig_platform::{Host, StorageError, gather};
 
 /// Finds out where the places of the configuration and of the boot table are.
@@ -47,7 +47,7 @@ pub(super) fn look_at_points(host: &Host, config: &Config, places: &Places<'_>, 
         if mounted_at(&state.mounts, &place).is_some() {
             continue;
         }
-        match places.check(&place).and_then(|()| mounting::mount_point(host, &place)) {
+        match places.check(&place).and_then(|()| mount_point(host, &place)) {
             Ok(at) => {
                 let mut leads_to = BTreeSet::new();
                 if at == MountPoint::Filled && holds_only_ours(host, &place, &state.record, &mut leads_to) {

@@ -1,15 +1,10 @@
 //! Steps about files.
-//!
-//! A file of ours bears a mark in its first page, into which neither system swaps: Linux keeps the header of the area
-//! there and leaves its first 1024 bytes to whoever wants them (`swap.h`, mkswap(8)), and illumos begins behind it
-//! (`swaplo` in swap(8)). So a file that somebody puts at the same path later is not taken for ours.
 
 use super::seen::{Seen, meanwhile, remember_left};
 use super::{Target, file_error, outcome, remember};
+use crate::marks::{MARK, OPEN_HELP, bears_mark, is_open, length, unfinished};
 use crate::storage_error;
-use std::io::Read;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::time::Duration;
 use sysconfig_platform::{CommandError, Host, Invocation, StorageError, System, files, swap};
 use sysconfig_plugin::{Context, Outcome, PluginError};
@@ -18,53 +13,10 @@ use sysconfig_plugin::{Context, Outcome, PluginError};
 const DEADLINE: Duration = Duration::from_secs(600);
 /// What is left of the time for a step when the program that makes the file is given up, to say so and to tidy up.
 const RESERVE: Duration = Duration::from_secs(10);
-const MARK: &[u8] = b"sysconfig: swap\n";
-
-/// Whether a file was made by this plugin.
-pub(crate) fn bears_mark(host: &Host, path: &str) -> Result<bool, StorageError> {
-    let operation = format!("look at the beginning of {path}");
-    let resolved =
-        host.root.resolve(path).map_err(|source| StorageError::File { operation: operation.clone(), source })?;
-    let located = host.root.locate(resolved);
-    // A FIFO would block.
-    if !std::fs::metadata(&located).is_ok_and(|metadata| metadata.is_file()) {
-        return Ok(false);
-    }
-    let mut start = Vec::new();
-    let read = std::fs::File::open(located).and_then(|file| file.take(MARK.len() as u64).read_to_end(&mut start));
-    match read {
-        Ok(_) => Ok(start == MARK),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(StorageError::Kernel { operation, source }),
-    }
-}
-
-/// Tells a file from others at the same path; none when there is no file.
-pub(crate) fn what(host: &Host, path: &str) -> Option<String> {
-    let resolved = host.root.resolve(path).ok()?;
-    let metadata = std::fs::metadata(host.root.locate(resolved)).ok()?;
-    Some(format!("inode {} of {} bytes", metadata.ino(), metadata.len()))
-}
-
-/// Where a file grows before it is whole.
-fn unfinished(path: &str) -> String {
-    let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));
-    format!("{directory}/.{name}.sysconfig-new")
-}
-
-/// Whether an interrupted step has left one behind.
-pub(crate) fn is_unfinished(host: &Host, path: &str) -> bool {
-    length(host, &unfinished(path)).is_some()
-}
 
 pub(super) fn tidy_up(host: &Host, path: &str) -> Result<Outcome, PluginError> {
     let removed = files::remove_entry(&host.root, unfinished(path));
     removed.map(outcome).map_err(|source| file_error(&format!("tidy up beside {path}"), source))
-}
-
-fn length(host: &Host, path: &str) -> Option<u64> {
-    let resolved = host.root.resolve(path).ok()?;
-    std::fs::symlink_metadata(host.root.locate(resolved)).ok().map(|metadata| metadata.len())
 }
 
 pub(super) fn create(host: &Host, path: &str, bytes: u64, context: &Context) -> Result<Outcome, PluginError> {
@@ -94,13 +46,6 @@ fn refuse_open(host: &Host, path: &str) -> Result<(), PluginError> {
     open.map_or(Ok(()), |directory| {
         Err(PluginError::new(format!("{path} was left alone: {}", is_open(&directory))).help(OPEN_HELP))
     })
-}
-
-/// What can be done about a file whose directory others may write to.
-pub(crate) const OPEN_HELP: &str = "choose a place that only root may change, as /var/swap";
-
-pub(crate) fn is_open(directory: &Path) -> String {
-    format!("others than root may write to {}", directory.display())
 }
 
 /// Makes a file beside its place, which is whole before it goes there.

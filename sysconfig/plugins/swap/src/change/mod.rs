@@ -1,15 +1,15 @@
 //! The steps of the plugin, forwards and backwards. Each looks first, because time has passed since the plan, and
 //! because it may have been interrupted before.
 
-pub(crate) mod file;
+mod file;
 mod row;
-pub(crate) mod seen;
+mod seen;
 mod usage;
 mod volume;
 
 pub use seen::Seen;
 
-use crate::plan::volume_of;
+use crate::marks::volume_of;
 use crate::record::{Ours, Record};
 use crate::storage_error;
 use seen::remember_left;

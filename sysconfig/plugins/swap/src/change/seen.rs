@@ -1,14 +1,15 @@
 //! What a step was planned for: before anything is written or destroyed, it has to be there still.
 
-use super::{Target, file, file_error, remember};
+use super::{Target, file_error, remember};
+use crate::marks::{self, guid_of, is_ours};
 use crate::record::Record;
-use crate::state::{Encryption, FoundKind, OWNER_NAME, is_locked};
+use crate::state::{Encryption, FoundKind, is_locked};
 use crate::storage_error;
 use serde::{Deserialize, Serialize};
 use sysconfig_platform::boot_table::{self, BootRow};
 use sysconfig_platform::device::Content;
-use sysconfig_platform::zfs::{self, OWNER, Properties};
-use sysconfig_platform::{Host, System, mounting, swap};
+use sysconfig_platform::zfs::{self, Properties};
+use sysconfig_platform::{Host, System, device_name, swap};
 use sysconfig_plugin::PluginError;
 
 /// What was there when the step was planned.
@@ -86,10 +87,10 @@ impl Seen {
                 self.check_volume(name, &present)?;
                 Ok(Some(crate::state::volume(name, &present)))
             }
-            (Self::Ours, Target::File { .. }) if !file::bears_mark(host, path).map_err(storage_error)? => {
+            (Self::Ours, Target::File { .. }) if !marks::bears_mark(host, path).map_err(storage_error)? => {
                 Err(meanwhile(path))
             }
-            (Self::File { what }, Target::File { .. }) if file::what(host, path).as_ref() != Some(what) => {
+            (Self::File { what }, Target::File { .. }) if marks::what(host, path).as_ref() != Some(what) => {
                 Err(changed(format!("{path} is not the file that was there when this was planned")))
             }
             _ => Ok(None),
@@ -158,7 +159,7 @@ fn check_left(host: &Host, path: &str) -> Result<(), PluginError> {
 /// Refuses what a row of the boot table mounts somewhere.
 fn refuse_row(host: &Host, path: &str) -> Result<(), PluginError> {
     let rows = boot_table::rows(host).map_err(|source| file_error("look at the boot table", source))?;
-    let node = mounting::node(host, path);
+    let node = device_name::node(host, path);
     let identity = |row: &BootRow| crate::state::row_identity(host, &row.device, |device| device == path);
     let is_about = |row: &BootRow| row.fstype != "swap" && identity(row) == node;
     match rows.into_iter().filter(is_about).find_map(|row| row.mount_point) {
@@ -189,14 +190,4 @@ pub(super) fn meanwhile(what: &str) -> PluginError {
 /// The properties of a volume, when it is there.
 pub(super) fn volume(host: &Host, name: &str) -> Result<Option<Properties>, PluginError> {
     zfs::properties_of(host, name).map_err(storage_error)
-}
-
-/// Whether the plugin has made a volume.
-pub(crate) fn is_ours(present: &Properties) -> bool {
-    present.get(OWNER).is_some_and(|owner| owner.is_local() && owner.value == OWNER_NAME)
-}
-
-/// The guid of a volume.
-pub(crate) fn guid_of(present: &Properties) -> Option<&String> {
-    present.get(zfs::GUID).map(|property| &property.value)
 }

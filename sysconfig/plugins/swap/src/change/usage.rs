@@ -1,7 +1,8 @@
 //! Taking areas into use, and out of use.
 
-use super::{Target, file, remember, seen};
+use super::{Target, remember, seen};
 use crate::change::Seen;
+use crate::marks;
 use crate::record::Ours;
 use crate::storage_error;
 use std::time::Duration;
@@ -54,9 +55,9 @@ pub(super) fn start(host: &Host, target: &Target, seen: &Seen, priority: Option<
 pub(super) fn what(host: &Host, target: &Target) -> Result<Option<String>, PluginError> {
     match target {
         Target::Volume { name, .. } => {
-            Ok(seen::volume(host, name)?.as_ref().and_then(|present| seen::guid_of(present).cloned()))
+            Ok(seen::volume(host, name)?.as_ref().and_then(|present| marks::guid_of(present).cloned()))
         }
-        Target::File { path } => Ok(file::what(host, path)),
+        Target::File { path } => Ok(marks::what(host, path)),
         Target::Device { .. } => Ok(None),
     }
 }

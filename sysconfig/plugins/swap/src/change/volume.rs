@@ -1,9 +1,10 @@
 //! Steps about volumes.
 
-use super::seen::{Seen, guid_of, is_ours, meanwhile, volume};
+use super::seen::{Seen, meanwhile, volume};
 use super::usage::stop_if_used;
 use super::{Target, file_error, remember};
-use crate::state::{KEY_FILE, KEY_PROPERTY, OWNER_NAME, THROWN_AWAY};
+use crate::marks::{OWNER_NAME, guid_of, is_ours};
+use crate::state::{KEY_FILE, KEY_PROPERTY, THROWN_AWAY};
 use crate::storage_error;
 use std::collections::BTreeMap;
 use std::io::Read;

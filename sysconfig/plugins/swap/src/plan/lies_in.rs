@@ -2,11 +2,11 @@
 
 use super::Steps;
 use super::take_over::{Taking, format_new, is_ours, loss, not_ours, seen, take_over, use_by_others};
-use crate::change::file::{OPEN_HELP, is_open};
 use crate::change::{Change, Target};
 use crate::config::Area;
+use crate::marks::{OPEN_HELP, is_open};
 use crate::state::{Encryption, FoundKind, State};
-use sysconfig_platform::places::is_remote;
+use sysconfig_platform::mount_table::is_remote;
 use sysconfig_platform::storage::format_size;
 use sysconfig_plugin::{PlannedStep, Risk};
 

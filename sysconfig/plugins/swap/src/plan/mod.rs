@@ -8,13 +8,13 @@ mod lies_in;
 mod take_over;
 mod usage;
 
-use crate::change::file::is_open;
 use crate::change::{Change, Seen, Target};
 use crate::config::{Area, Backing, Config};
+use crate::marks::is_open;
 use crate::rule::{Measures, Rule};
 use crate::state::{FoundKind, KEY_FILE, State};
 use std::collections::BTreeMap;
-use sysconfig_platform::{System, boot_table, swap, zfs};
+use sysconfig_platform::{boot_table, swap, zfs};
 use sysconfig_plugin::{PlannedStep, Risk};
 use take_over::{is_ours, not_ours, seen};
 
@@ -257,9 +257,4 @@ fn is_near(area: &Area, bytes: u64, block: u64, state: &State) -> bool {
     let of = |memory: u64| rule.bytes(Measures { memory, ..now }).map(|bytes| bytes.div_ceil(block) * block);
     let (least, most) = (of(now.memory - now.memory / FLUTTER), of(now.memory + now.memory / FLUTTER));
     least.is_some_and(|least| least <= bytes) && most.is_some_and(|most| bytes <= most)
-}
-
-/// The name of the volume at a path.
-pub(crate) fn volume_of(system: System, path: &str) -> Option<&str> {
-    path.strip_prefix(zfs::volume_path(system, "").as_str())
 }

@@ -1,6 +1,7 @@
 //! Carrying changes out.
 
-use super::{Approved, Change, Creation, Role, Target, force};
+use super::force::{self, run};
+use super::{Approved, Change, Creation, Role, Target};
 use crate::error::zfs_error;
 use crate::places;
 use crate::plan::is_so;
@@ -265,11 +266,6 @@ fn check(host: &Host, devices: &[Approved], operation: &str) -> Result<(), Plugi
         }
     }
     Ok(())
-}
-
-pub(super) fn run(host: &Host, invocation: &Invocation, operation: &str) -> Result<(), PluginError> {
-    let completed = host.run(invocation).map_err(StorageError::command(operation.trim_start_matches("cannot ")));
-    completed.map(drop).map_err(|error| zfs_error(operation, error))
 }
 
 pub(super) fn status(host: &Host, pool: &str, operation: &str) -> Result<Option<PoolStatus>, PluginError> {

@@ -5,7 +5,7 @@
 //! it, the command is given once more with it: `-f` answers all objections at once, so they have to be read before.
 
 use super::Approved;
-use super::apply::run;
+use crate::error::zfs_error;
 use sysconfig_platform::StorageError;
 use sysconfig_platform::device::{self, LabelState, names};
 use sysconfig_platform::{Host, Invocation};
@@ -30,6 +30,12 @@ const VETOES: &[&str] = &[
 const INTRODUCTION: &str = "invalid vdev specification";
 /// What illumos says of a device with a label that no imported pool has (libdiskmgt, `inuse_zpool.c`).
 const EITHER: &str = "exported or potentially active";
+
+/// Runs a command, without force.
+pub(super) fn run(host: &Host, invocation: &Invocation, operation: &str) -> Result<(), PluginError> {
+    let completed = host.run(invocation).map_err(StorageError::command(operation.trim_start_matches("cannot ")));
+    completed.map(drop).map_err(|error| zfs_error(operation, error))
+}
 
 /// Runs a command; by force only where that is permitted and asked for.
 ///

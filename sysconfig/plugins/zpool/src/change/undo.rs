@@ -1,6 +1,7 @@
 //! Taking changes back, where that loses nothing.
 
-use super::apply::{member, remember, run, status, the_pool, value};
+use super::apply::{member, remember, status, the_pool, value};
+use super::force::run;
 use super::{Approved, Change, Role, Target};
 use crate::error::zfs_error;
 use crate::places;

@@ -6,7 +6,8 @@ use super::{Wish, canmount};
 use crate::order::Unit;
 use crate::state::State;
 use sysconfig_platform::mount_table::{self, Mount};
-use sysconfig_platform::mounting::{MountPoint, mounted_at};
+use sysconfig_platform::mounting::mounted_at;
+use sysconfig_platform::places::MountPoint;
 use sysconfig_platform::zfs::Properties;
 
 /// Whether a file system can be mounted where it belongs.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 use sysconfig_platform::stack::{LinuxAddress, LinuxRoute};
-use sysconfig_platform::{Host, Invocation, IpNet, Route, files, lease, networkd};
+use sysconfig_platform::{Host, Invocation, IpNet, Route, files, networkd};
 use sysconfig_plugin::{Context, Level, Outcome, PluginError};
 
 /// How long networkd may take to configure a link: IPv6 routes wait for the check for duplicate addresses.
@@ -222,7 +222,7 @@ struct Report {
 impl Report {
     fn of(host: &Host, link: &str) -> Result<Option<Self>, PluginError> {
         let Some(index) = index(host, link)? else { return Ok(None) };
-        let path = host.root.locate(format!("{}/{index}", lease::LINKS));
+        let path = host.root.locate(format!("{}/{index}", networkd::LINKS));
         let (Ok(metadata), Ok(text)) = (std::fs::metadata(&path), std::fs::read_to_string(&path)) else {
             return Ok(None);
         };

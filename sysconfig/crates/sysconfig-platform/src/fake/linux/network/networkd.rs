@@ -98,7 +98,7 @@ impl Network {
                 "DHCP" => {
                     let asks = |family: &str| value == family || value == "yes";
                     self.lease_by_networkd(link, "4", asks("ipv4"), root, crate::lease::LEASES);
-                    self.lease_by_networkd(link, "6", asks("ipv6"), root, crate::lease::LINKS);
+                    self.lease_by_networkd(link, "6", asks("ipv6"), root, crate::networkd::LINKS);
                 }
                 "Destination" => destination = value.parse::<IpNet>().ok(),
                 "Gateway" => {

@@ -33,6 +33,8 @@ struct Script {
     command_sleep_s: Option<u32>,
     /// Ends the process in the middle of `apply`, as long as this file exists.
     die_in_apply_while: Option<PathBuf>,
+    /// Does nothing in `apply` as long as this file exists.
+    stall_in_apply_while: Option<PathBuf>,
     /// Ends the process in `hello`.
     die_at_start: bool,
     /// The same, as long as this file exists.
@@ -212,6 +214,9 @@ impl Plugin for Scripted {
 
     fn apply(&mut self, change: &Write, context: &Context) -> Result<Outcome, PluginError> {
         std::thread::sleep(Duration::from_millis(self.script.apply_sleep_ms));
+        while self.script.stall_in_apply_while.as_deref().is_some_and(Path::exists) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         if self.script.die_in_apply_while.as_deref().is_some_and(Path::exists) {
             std::process::exit(7);
         }

@@ -2,11 +2,16 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::Bench;
 use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use serde_json::json;
 use sysconfig_protocol::admin::{Apply, Confirm, Health, Reload, StepResult, UndoChange};
 use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Call, Id, Message, Request};
+
+const NOT_DONE: &str = "its change was to be confirmed, was not carried out to its end, and is not applied by itself";
 
 #[test]
 fn a_confirmed_change_stays() {
@@ -245,4 +250,97 @@ fn without_the_key_all_that_was_undone_is_held() {
     daemon.stop();
     bench.start().stop();
     assert_eq!(texts(&bench), both("old"));
+}
+
+/// A step of it found more to do, and that was carried out as well, though nobody had seen it.
+#[test]
+fn no_more_is_carried_out_than_was_approved_of_by_its_digest() {
+    for is_confirmed in [true, false] {
+        let bench = Bench::new();
+        bench.install("a", &json!({ "undo": true, "subscribe": ["look"], "emit": "look" }));
+        let daemon = bench.start();
+        bench.configure(&bench.wants("a", "new"));
+        let plan = Some(daemon.plan().digest);
+        let request = Apply { plan, confirm_within_ms: Some(LONG_MS), ..Apply::default() };
+        let report = daemon.request(&request).unwrap();
+        assert_eq!(bench.text("a").as_deref(), Some("new"), "{report:?}");
+        let part = &report.plugins[0];
+        let results: Vec<_> = part.steps.iter().map(|step| step.result).collect();
+        assert_eq!(results, [StepResult::Changed, StepResult::NotRun], "{report:?}");
+        assert!(part.error.as_ref().unwrap().message.contains("nobody has approved of it"), "{report:?}");
+        assert_eq!(daemon.status().health, Health::Degraded);
+        match is_confirmed {
+            true => assert_eq!(daemon.request(&Confirm {}).unwrap().steps, 1),
+            false => assert!(daemon.request(&UndoChange {}).unwrap().is_success()),
+        }
+        // Whatever that brings about comes before the plan.
+        daemon.plan();
+        assert_eq!(bench.text("a").as_deref(), is_confirmed.then_some("new"));
+        let problems = daemon.problems().join("\n");
+        assert_eq!(problems.contains(NOT_DONE), is_confirmed, "{problems}");
+        assert!(daemon.apply().is_success());
+        assert_eq!(bench.text("a").as_deref(), Some("new\"news\""));
+        assert_eq!(daemon.problems(), Vec::<String>::new());
+        daemon.stop();
+    }
+}
+
+/// The configuration was the one that had been in force, so the rest of the change was taken for done, and carried out unguarded.
+#[test]
+fn what_is_left_of_a_confirmed_change_against_drift_is_not_applied_by_itself() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "undo": true, "files": 2 }));
+    bench.configure(&bench.wants("a", "right"));
+    let daemon = bench.start();
+    let second = bench.path("a.1");
+    std::fs::write(bench.path("a"), "drifted").unwrap();
+    std::fs::remove_file(&second).unwrap();
+    std::os::unix::fs::symlink(bench.path("nowhere/file"), &second).unwrap();
+    let report = apply_within(&daemon, LONG_MS);
+    let results: Vec<_> = report.plugins[0].steps.iter().map(|step| step.result).collect();
+    assert_eq!(results, [StepResult::Changed, StepResult::Failed], "{report:?}");
+    assert_eq!(daemon.request(&Confirm {}).unwrap().steps, 2);
+    daemon.stop();
+    std::fs::remove_file(&second).unwrap();
+    let daemon = bench.start();
+    assert_eq!((bench.text("a").as_deref(), bench.text("a.1")), (Some("right"), None));
+    assert!(daemon.problems().contains(&format!("plugin a: {NOT_DONE}")), "{:?}", daemon.problems());
+    assert!(daemon.apply().is_success());
+    assert_eq!(bench.text("a.1").as_deref(), Some("right"));
+    daemon.stop();
+}
+
+/// Nor is what the daemon had planned and not come to when it was killed.
+#[test]
+fn what_a_change_against_drift_had_not_come_to_is_not_applied_by_itself() {
+    for is_confirmed in [true, false] {
+        let bench = Bench::new();
+        let stalls = bench.path("stalls");
+        bench.install("a", &json!({ "undo": true, "stall_in_apply_while": stalls }));
+        bench.install("b", &json!({ "undo": true, "after": ["a"] }));
+        want(&bench, "right");
+        let daemon = bench.start();
+        for name in ["a", "b"] {
+            std::fs::write(bench.path(name), "drifted").unwrap();
+        }
+        std::fs::write(&stalls, "").unwrap();
+        let applies = || daemon.log().matches("plugin a: calling apply").count();
+        let before = applies();
+        let request = Apply { confirm_within_ms: Some(LONG_MS), ..Apply::default() };
+        let request = Request { id: Id::Number(1), method: Apply::METHOD.to_owned(), params: json!(request) };
+        daemon.connect().write_all(&Message::Request(request).to_line()).unwrap();
+        daemon.wait_for("the step", |_| applies() > before);
+        daemon.kill();
+        std::fs::remove_file(&stalls).unwrap();
+        let daemon = bench.start();
+        match is_confirmed {
+            true => assert_eq!(daemon.request(&Confirm {}).unwrap().steps, 1),
+            false => assert!(daemon.request(&UndoChange {}).unwrap().is_success()),
+        }
+        assert_eq!(bench.text("b").as_deref(), Some("drifted"), "{is_confirmed}: {:?}", daemon.problems());
+        assert!(daemon.problems().contains(&format!("plugin b: {NOT_DONE}")), "{:?}", daemon.problems());
+        assert!(daemon.apply().is_success());
+        assert_eq!(texts(&bench), both("right"));
+        daemon.stop();
+    }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, PluginApply, Problem, StepResult};
+use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, Problem};
 use sysconfig_protocol::describe::capability;
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Digest, ErrorObject, Risk, Severity, Step};
@@ -34,7 +34,7 @@ pub(super) struct Confirming {
     /// The steps of the cycle that runs are those of the change.
     pub(super) is_applying: bool,
     /// Whose parts it is about; others may get steps as well.
-    asked_for: BTreeSet<String>,
+    pub(super) asked_for: BTreeSet<String>,
     /// SIGHUP came while a change waited.
     pub(super) reload_waits: bool,
     /// The files changed while a change waited.
@@ -167,6 +167,7 @@ impl Engine {
         asked_for: &BTreeSet<String>,
         cycle: impl FnOnce(&mut Self) -> ApplyReport,
     ) -> Result<ApplyReport, ErrorObject> {
+        asked_for.iter().for_each(|plugin| self.mark_open(plugin));
         let by_unix_ms = clock::unix_ms().saturating_add(within_ms);
         let parts = asked_for.iter().filter_map(|plugin| Some((plugin.clone(), self.hash_of_part(plugin)?)));
         let (parts, steps) = (parts.collect(), Vec::new());
@@ -202,36 +203,12 @@ impl Engine {
         Ok(report)
     }
 
-    /// What a step of the change has found to be done, as which link is the first with a signal, is part of it. Later it would be
-    /// carried out without a note, and nothing would take it back.
-    pub(super) fn finish_revocable(
-        &mut self,
-        name: &str,
-        allow_destructive: bool,
-        mut result: PluginApply,
-    ) -> PluginApply {
-        const ROUNDS: usize = 3;
-        for _ in 0..ROUNDS {
-            if !self.confirming.is_applying || !self.wants_a_new_look(name) {
-                break;
-            }
-            let part = self.plan_part(name);
-            if let Some(managed) = self.plugins.get_mut(name) {
-                managed.unacted_news = None;
-            }
-            if part.is_nothing() {
-                break;
-            }
-            let mut next = self.carry_out(part, allow_destructive);
-            next.steps.splice(0..0, std::mem::take(&mut result.steps));
-            result = next;
-            let went_well =
-                result.steps.iter().all(|step| matches!(step.result, StepResult::Changed | StepResult::AlreadySo));
-            if result.error.is_some() || !went_well {
-                break;
-            }
+    /// What steps are planned for is not in force, though it may have been, and is not until they are carried out: a daemon that
+    /// follows must not take it for done.
+    pub(super) fn mark_open(&mut self, plugin: &str) {
+        if self.applied.withdraw(plugin) {
+            self.store_applied();
         }
-        result
     }
 
     /// Notes a step before it is carried out, when it belongs to a change that is to be confirmed. Without the note
@@ -246,6 +223,7 @@ impl Engine {
         if step.changes.iter().any(|change| change.sensitive) {
             self.log.warn(&subject(plugin), format!("{ONLY_THIS_DAEMON}: {}", step.summary));
         }
+        self.mark_open(plugin);
         let part = self.hash_of_part(plugin);
         let (plugin, plan, step) = (plugin.to_owned(), plan.clone(), step.clone());
         if let Some(pending) = &mut self.confirming.state.pending {

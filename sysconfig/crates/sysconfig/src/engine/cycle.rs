@@ -97,7 +97,7 @@ impl Engine {
             ErrorObject::new(code::FAILED, message).problems(problems).help(help)
         })?;
         if !request.dry_run && request.plan.is_none() && request.confirm_within_ms.is_none() {
-            return self.begin_apply(proposal, request, BTreeMap::new());
+            return self.begin_apply(proposal, request, Vec::new());
         }
         let started = Started::now(if request.dry_run { "request for a dry run" } else { REQUEST });
         let outlook = self.look_ahead(proposal.as_mut());
@@ -115,20 +115,22 @@ impl Engine {
             let steps = outlook.parts.iter().flat_map(|part| part.steps.iter().map(|step| (&*part.plugin, step)));
             self.must_be_revocable(steps)?;
         }
-        // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
-        let approved = if request.plan.is_some() { approved(outlook.parts) } else { BTreeMap::new() };
-        self.begin_apply(proposal, request, approved)
+        self.begin_apply(proposal, request, outlook.parts)
     }
 
-    /// Nothing speaks against it any more: the files are put in force, and applied.
+    /// Nothing speaks against it any more: the files are put in force, and applied. What was planned before may be nothing.
     fn begin_apply(
         &mut self,
         proposal: Option<Proposal>,
         request: &Apply,
-        approved: BTreeMap<String, Part>,
+        planned: Vec<Part>,
     ) -> Result<ApplyReport, ErrorObject> {
         let mut asked_for: BTreeSet<_> =
             self.plugins.keys().filter(|name| self.awaits_request(name)).cloned().collect();
+        let with_steps = planned.iter().filter(|part| !part.steps.is_empty());
+        asked_for.extend(with_steps.map(|part| part.plugin.clone()));
+        // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
+        let approved = request.plan.is_some().then(|| approved(planned));
         if let Some(proposal) = proposal {
             asked_for.extend(self.differing(&proposal.assignment));
             self.take_over(proposal);
@@ -149,17 +151,17 @@ impl Engine {
 
     /// One cycle over some plugins.
     pub(super) fn cycle(&mut self, trigger: &str, names: &[String], mode: Mode) -> ApplyReport {
-        self.run_cycle(trigger, names, mode, BTreeMap::new())
+        self.run_cycle(trigger, names, mode, None)
     }
 
     /// Each plugin plans when its turn has come, because what it sees may depend on the steps of others; plans that
-    /// were approved are carried out as they are.
+    /// were approved are carried out as they are, and no other ones with them.
     fn run_cycle(
         &mut self,
         trigger: &str,
         names: &[String],
         mode: Mode,
-        mut approved: BTreeMap<String, Part>,
+        mut approved: Option<BTreeMap<String, Part>>,
     ) -> ApplyReport {
         // What was there before a change that waits for its confirmation must stay as it was.
         let mode = if self.confirming.is_waiting() { Mode::Plan } else { mode };
@@ -169,7 +171,10 @@ impl Engine {
         let mut plans = Vec::new();
         let mut plugins = Vec::new();
         for name in names {
-            let part = approved.remove(name).unwrap_or_else(|| self.plan_part(name));
+            let part = match &mut approved {
+                Some(approved) => approved.remove(name).unwrap_or_else(|| Part::failed(name, not_in_the_plan())),
+                None => self.plan_part(name),
+            };
             plans.push((name.clone(), part.digest(&self.fingerprints)));
             let result = match mode {
                 Mode::Apply { allow_destructive } if !self.awaits_request(name) => {
@@ -178,7 +183,7 @@ impl Engine {
                         managed.unacted_news = None;
                     }
                     let result = self.carry_out(part, allow_destructive);
-                    self.finish_revocable(name, allow_destructive, result)
+                    self.finish_revocable(name, allow_destructive, approved.is_some(), result)
                 }
                 Mode::Plan | Mode::Apply { .. } => part.not_run(),
             };
@@ -258,6 +263,12 @@ impl Engine {
 fn names(written: &Digest, digest: &Digest) -> bool {
     const ENOUGH: usize = 8;
     written == digest || (written.0.len() >= ENOUGH && digest.0.starts_with(&written.0))
+}
+
+/// The error of a part that was nobody's when its plan would have been made.
+fn not_in_the_plan() -> Failure {
+    let message = "the plan that was approved has nothing of it, because its plugin came later".to_owned();
+    Failure { message, help: Some("look at the plan again: sysconfigctl plan".to_owned()) }
 }
 
 /// The plans that an administrator has seen, by plugin.

@@ -14,6 +14,7 @@
 //! * `record`: what is taken down of that;
 //! * `destruction`: who allows what cannot be brought back;
 //! * `confirm`: changes that are undone unless somebody confirms them;
+//! * `more`: what such a change turns out to need on its way;
 //! * `undo`: taking such a change back; `retry`: when that is tried again;
 //! * `held`: parts that stay as they are until somebody asks;
 //! * `doubts`: steps of which nobody knows what they did;
@@ -43,6 +44,7 @@ mod held;
 mod intake;
 mod latest;
 mod managed;
+mod more;
 mod order;
 mod proposal;
 mod queue;

@@ -39,6 +39,8 @@ struct Script {
     die_at_start: bool,
     /// The same, as long as this file exists.
     die_at_start_while: Option<PathBuf>,
+    /// Moves, before it says hello, into the process group of a child that it starts.
+    leave_group: bool,
     /// Ends the process in `validate`.
     die_in_validate: bool,
     /// Refuses every configuration.
@@ -141,6 +143,9 @@ impl Plugin for Scripted {
     fn describe(&self) -> Description {
         if self.script.die_at_start || self.script.die_at_start_while.as_deref().is_some_and(Path::exists) {
             std::process::exit(9);
+        }
+        if self.script.leave_group {
+            leave_group();
         }
         let name = self.script.name.as_ref().unwrap_or(&self.name);
         let mut description = Description::new(name).version(self.script.version.as_deref().unwrap_or("1.0.0"));
@@ -290,6 +295,19 @@ fn write_by_command(change: &Write, seconds: u32) -> Result<Outcome, PluginError
         Some(code) => Err(PluginError::new(format!("the command ended with {code}"))),
         None => Err(PluginError::new("the command was ended by a signal")),
     }
+}
+
+/// The child ends by itself when nobody writes to it any more, which is when this process ends.
+#[expect(clippy::disallowed_methods, reason = "a child with a process group is what the test is about")]
+fn leave_group() {
+    use std::os::unix::process::CommandExt;
+    static CHILD: std::sync::OnceLock<std::process::Child> = std::sync::OnceLock::new();
+    let child = CHILD.get_or_init(|| {
+        let mut command = std::process::Command::new("cat");
+        command.process_group(0).stdin(std::process::Stdio::piped()).spawn().expect("there is cat")
+    });
+    let group = rustix::process::Pid::from_child(child);
+    rustix::process::setpgid(None, Some(group)).expect("the group is there");
 }
 
 /// Says what is in a file as soon as there is one, whatever the daemon does at that moment.

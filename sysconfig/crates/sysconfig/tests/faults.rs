@@ -104,6 +104,23 @@ fn a_plugin_that_dies_while_it_is_idle_is_started_again() {
     daemon.stop();
 }
 
+/// The signals that were to end it went to the group that it had left, and it stayed for good.
+#[test]
+fn a_plugin_that_leaves_its_process_group_is_ended_all_the_same() {
+    let bench = Bench::new();
+    bench.install("a", &json!({ "leave_group": true, "observe_sleep_ms": 600_000 }));
+    let deadlines = "[plugins.deadlines]\nobserve = \"300ms\"\nstop = \"300ms\"";
+    bench.configure_with(deadlines, &bench.wants("a", "text"));
+    let daemon = bench.start();
+    let error = daemon.plugin("a").last_error.unwrap();
+    assert!(error.starts_with("did not answer observe"), "{error}");
+    // The child that it started is not among these: it is no plugin.
+    let started = || daemon.log().matches("plugin a: calling observe").count();
+    daemon.wait_for("another try", |_| started() > 1);
+    daemon.wait_for("the end of all but one", |daemon| daemon.bench.plugin_processes().len() <= 1);
+    daemon.stop();
+}
+
 #[test]
 fn status_is_answered_while_a_plugin_sleeps() {
     let bench = Bench::new();

@@ -15,6 +15,9 @@ pub enum Fault {
     /// The connection failed.
     #[error("connection failed: {0}")]
     Connection(String),
+    /// The daemon cannot read from it any more, by a fault of its own.
+    #[error("a fault of sysconfig itself while reading from it, which the service's log has")]
+    Unread,
     /// It sent something that is not a message.
     ///
     /// What it was is not shown: it may have been meant for somebody else, and hold a secret.

@@ -345,10 +345,14 @@ impl PluginProcess {
         None
     }
 
-    /// Signals the process with everything that it started.
+    /// Signals the process with everything that it started, also where it has left its group. It is not reaped yet, so its id
+    /// is its own.
     fn signal(&self, signal: Signal) {
         // The only failure is that none of it is left.
         let _ = rustix::process::kill_process_group(self.group(), signal);
+        if rustix::process::getpgid(Some(self.pid)) != Ok(self.group()) {
+            let _ = rustix::process::kill_process(self.pid, signal);
+        }
     }
 
     fn group(&self) -> Pid {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,12 @@ use crate::text::chain;
 /// How long output is still read after the connection ended: a last message, perhaps of a panic. A child of the
 /// plugin that keeps the pipe open must not keep the thread.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// As much of it is read, each time at most; that is more than a pipe holds. What prints without end must not keep it either.
+const LAST_WORDS_BYTES: usize = 1024 * 1024;
+
+/// As much of the output is read at once.
+const CHUNK_BYTES: usize = 4096;
 
 /// Events of one plugin within a second; each can make others work.
 const EVENTS_PER_SECOND: u32 = 100;
@@ -80,7 +87,9 @@ impl Reader {
     pub(super) fn run(mut self) {
         let mut printed = PrintedLines::default();
         let mut output_open = true;
-        let fault = self.read_until_fault(&mut printed, &mut output_open);
+        let read = || self.read_until_fault(&mut printed, &mut output_open);
+        // Without this the plugin would count as running, and nobody would read what it says.
+        let fault = catch_unwind(AssertUnwindSafe(read)).unwrap_or(Fault::Unread);
         self.read_last_words(&mut printed, &mut output_open, Duration::ZERO);
         // Whoever waits for an answer hears of it first; nobody may be waiting.
         drop(self.responses.try_send(Err(fault.clone())));
@@ -150,7 +159,7 @@ impl Reader {
 
     /// Reads what was printed; answers whether more can come.
     fn read_output(&mut self, printed: &mut PrintedLines) -> bool {
-        let mut chunk = [0; 4096];
+        let mut chunk = [0; CHUNK_BYTES];
         match self.output.read(&mut chunk) {
             Ok(0) => false,
             Ok(count) => {
@@ -163,7 +172,10 @@ impl Reader {
 
     fn read_last_words(&mut self, printed: &mut PrintedLines, output_open: &mut bool, limit: Duration) {
         let end = Instant::now() + limit;
-        while *output_open {
+        for _ in 0..LAST_WORDS_BYTES / CHUNK_BYTES {
+            if !*output_open {
+                return;
+            }
             let left = end.saturating_duration_since(Instant::now());
             match self.wait(false, true, Some(left)) {
                 Ok(Ready { output: true, .. }) => *output_open = self.read_output(printed),
@@ -238,5 +250,70 @@ fn shown(name: &str) -> String {
     match name.char_indices().nth(SHOWN_CHARS) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel, sync_channel};
+    use std::thread::JoinHandle;
+
+    use super::*;
+    use crate::log::Log;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A reader at work, what it reports, and where answers come from.
+    struct Bench {
+        plugin: UnixStream,
+        faults: Receiver<Fault>,
+        responses: Receiver<Result<Response, Fault>>,
+        thread: JoinHandle<()>,
+    }
+
+    /// Panics at the first event.
+    fn read(output: File) -> Bench {
+        let (stream, plugin) = UnixStream::pair().unwrap();
+        let (told, faults) = channel();
+        let (sender, responses) = sync_channel(4);
+        let report = move |report| match report {
+            Report::Ended { fault, .. } => told.send(fault).unwrap(),
+            Report::Event { .. } => panic!("a fault of the daemon, for the test"),
+        };
+        let reader = Reader {
+            plugin: "x".to_owned(),
+            instance: 1,
+            stream,
+            output,
+            responses: sender,
+            reporter: Arc::new(report),
+            log: PluginLog::new(Log::to_stderr(None), "plugin x".to_owned()),
+            events: EventRate::new(),
+        };
+        Bench { plugin, faults, responses, thread: std::thread::spawn(move || reader.run()) }
+    }
+
+    /// Its last words were read to their end, so that nobody heard that it had closed its connection.
+    #[test]
+    fn a_plugin_that_prints_without_end_ends_when_its_connection_does() {
+        let bench = read(File::open("/dev/zero").unwrap());
+        drop(bench.plugin);
+        assert_eq!(bench.faults.recv_timeout(PATIENCE), Ok(Fault::Ended));
+        let give_up = Instant::now() + PATIENCE;
+        while !bench.thread.is_finished() {
+            assert!(Instant::now() < give_up, "nothing is read for ever");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The plugin counted as running, and nobody read what it said.
+    #[test]
+    fn a_panic_while_something_is_read_is_told() {
+        let mut bench = read(File::open("/dev/null").unwrap());
+        let event = "{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{\"topic\":\"x\"}}\n";
+        std::io::Write::write_all(&mut bench.plugin, event.as_bytes()).unwrap();
+        assert_eq!(bench.faults.recv_timeout(PATIENCE), Ok(Fault::Unread));
+        assert!(matches!(bench.responses.recv_timeout(PATIENCE), Ok(Err(Fault::Unread))));
+        bench.thread.join().unwrap();
     }
 }

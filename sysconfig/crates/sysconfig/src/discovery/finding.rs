@@ -29,6 +29,8 @@ pub enum Finding {
     Missing(BTreeMap<PathBuf, String>),
     /// What the first look found, which had to wait for a directory that did not answer.
     Late(Vec<Finding>),
+    /// A look came to nothing by a fault of the daemon itself. It looks on.
+    Failed,
     /// The configuration files changed.
     ConfigChanged {
         /// When a poll first saw them as they are now.
@@ -50,13 +52,14 @@ impl Finding {
             }
             Self::Missing(_) => FindingKey::Directories,
             Self::Late(_) => FindingKey::FirstLook,
+            Self::Failed => FindingKey::Failure,
             Self::ConfigChanged { .. } => FindingKey::Configuration,
         }
     }
 
     /// Whether it is about a plugin's file.
     pub fn is_of_plugin(&self) -> bool {
-        !matches!(self, Self::ConfigChanged { .. } | Self::Missing(_) | Self::Late(_))
+        !matches!(self, Self::ConfigChanged { .. } | Self::Missing(_) | Self::Late(_) | Self::Failed)
     }
 }
 
@@ -69,6 +72,8 @@ pub enum FindingKey {
     Directories,
     /// Everything that was there at first.
     FirstLook,
+    /// That a look failed.
+    Failure,
     /// The configuration files.
     Configuration,
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +110,18 @@ pub(super) struct Looked {
     pub(super) tries_again: bool,
 }
 
+/// Before the next look after one that failed: what it says of that goes into the log each time.
+pub(super) const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// One look; none where it came to a fault of the daemon itself. What it has found by then is found anew by the next one.
+fn look(scanner: &mut Scanner, look: impl FnOnce(&mut Scanner) -> Vec<Finding>) -> Option<Vec<Finding>> {
+    let found = catch_unwind(AssertUnwindSafe(|| look(scanner))).ok();
+    if found.is_none() {
+        scanner.forget_findings();
+    }
+    found
+}
+
 /// The running thread, which does its jobs in turn; it ends after the one that it is at when this is dropped.
 #[derive(Debug)]
 pub(super) struct Looker {
@@ -124,10 +137,10 @@ impl Looker {
         let asking = scanner.asking.clone();
         let run = move || {
             for job in requests {
-                let findings = match job {
-                    Job::First => scanner.first_look(),
-                    Job::Poll => scanner.poll(),
-                    Job::Again(plugins) => scanner.look_again(&plugins),
+                let looked = match job {
+                    Job::First => look(&mut scanner, Scanner::first_look),
+                    Job::Poll => look(&mut scanner, Scanner::poll),
+                    Job::Again(plugins) => look(&mut scanner, |scanner| scanner.look_again(&plugins)),
                     Job::Search(search) => {
                         scanner.set_search(search);
                         continue;
@@ -137,8 +150,13 @@ impl Looker {
                         continue;
                     }
                 };
-                let (missing, tries_again) = (scanner.missing.clone(), scanner.tries_again());
+                let has_failed = looked.is_none();
+                let findings = looked.unwrap_or_else(|| vec![Finding::Failed]);
+                let (missing, tries_again) = (scanner.missing.clone(), scanner.tries_again() || has_failed);
                 tell(Looked { by: number, findings, missing, tries_again });
+                if has_failed {
+                    std::thread::sleep(PAUSE_AFTER_FAILURE);
+                }
             }
         };
         std::thread::Builder::new().name("look".to_owned()).spawn(run)?;
@@ -154,6 +172,26 @@ impl Looker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::discovery::{CopyStore, System};
+
+    /// The thread ended, and nothing was found any more.
+    #[test]
+    fn a_look_that_panics_loses_nothing_that_it_had_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_owned();
+        std::os::unix::fs::symlink("/nowhere/at/all", path.join("sysconfig-plugin-a")).unwrap();
+        let store = Arc::new(CopyStore::open(&path.join("state")).unwrap());
+        let search = Search { path: vec![path], allow_untrusted_owner: false };
+        let mut scanner = Scanner::new(search, System::detect(), store);
+        let lost = look(&mut scanner, |scanner| {
+            let found = scanner.first_look();
+            assert!(found.is_empty(), "a fault of the daemon, for the test");
+            found
+        });
+        assert!(lost.is_none());
+        let found = look(&mut scanner, Scanner::poll).unwrap();
+        assert!(matches!(&*found, [Finding::Refused { name, .. }] if name == "a"), "{found:?}");
+    }
 
     #[test]
     fn silent_is_who_gives_neither_an_answer_nor_a_part_of_one() {

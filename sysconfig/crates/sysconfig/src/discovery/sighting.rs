@@ -30,16 +30,26 @@ impl Sighting {
     }
 }
 
-/// A time of a file.
-pub(super) fn time(seconds: i64, nanoseconds: i64) -> SystemTime {
+/// A time of a file; none where it is beyond all that this system can tell.
+pub(super) fn time(seconds: i64, nanoseconds: i64) -> Option<SystemTime> {
     let nanoseconds = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default());
     let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
-    UNIX_EPOCH + seconds + nanoseconds
+    UNIX_EPOCH.checked_add(seconds)?.checked_add(nanoseconds)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A server may say anything; the thread that looks ended.
+    #[test]
+    fn a_time_that_nobody_can_tell_is_none() {
+        assert_eq!(time(i64::MAX, 4_000_000_000), None);
+        assert_eq!(time(i64::MAX, i64::MAX), None);
+        assert_eq!(time(-1, -1), Some(UNIX_EPOCH));
+        let sighting = Sighting::now(Some(SystemTime::now()));
+        assert_eq!(time(i64::MAX, 0).and_then(|changed| sighting.moment_of(changed)), None);
+    }
 
     #[test]
     fn a_time_between_two_polls_is_the_moment_and_any_other_is_somebody_elses() {

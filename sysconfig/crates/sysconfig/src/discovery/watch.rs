@@ -1,6 +1,7 @@
 //! The thread that polls, and waits for nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::abi::System;
 use super::finding::Finding;
-use super::look::{Job, Looked, Looker};
+use super::look::{Job, Looked, Looker, PAUSE_AFTER_FAILURE};
 use super::scan::{Scanner, Search};
 use super::store::CopyStore;
 use crate::config::ConfigWatch;
@@ -106,7 +107,7 @@ pub fn watch(
         tries_again: false,
         askers: Askers::default(),
     };
-    std::thread::Builder::new().name("watch".to_owned()).spawn(move || watcher.run(&inbox, &deliver))?;
+    std::thread::Builder::new().name("watch".to_owned()).spawn(move || watcher.run_on(&inbox, &deliver))?;
     Ok(Watch { words, first })
 }
 
@@ -170,8 +171,29 @@ struct Askers {
 }
 
 impl Watcher {
-    fn run(mut self, words: &Receiver<Word>, deliver: &impl Fn(Finding) -> bool) {
+    /// Goes on after a fault of its own, which is told: a daemon that sees no change any more says that all is well.
+    fn run_on(mut self, words: &Receiver<Word>, deliver: &impl Fn(Finding) -> bool) {
         self.look(Look::First);
+        while catch_unwind(AssertUnwindSafe(|| self.run(words, deliver))).is_err() {
+            std::thread::sleep(PAUSE_AFTER_FAILURE);
+            if catch_unwind(AssertUnwindSafe(|| deliver(Finding::Failed))).is_ok_and(|is_wanted| !is_wanted) {
+                return;
+            }
+            // Whoever asked is told by their end that nothing comes.
+            self.askers = Askers::default();
+            match self.first {
+                Some(_) => self.look(Look::First),
+                // What was found and not delivered is found anew.
+                None => {
+                    self.looker.give(Job::Forget);
+                    self.under_way = None;
+                    self.tries_again = true;
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, words: &Receiver<Word>, deliver: &impl Fn(Finding) -> bool) {
         let mut next_look = Instant::now() + self.attention.interval;
         loop {
             let is_needed = self.looks_at_plugins() || self.attention.configuration || self.under_way.is_some();
@@ -327,40 +349,90 @@ mod tests {
     use crate::config::{Fingerprint, Sources};
     use crate::service::instance::prepare_directory;
 
+    const SELDOM: Duration = Duration::from_secs(3600);
+    const OFTEN: Duration = Duration::from_millis(20);
+
+    /// A directory of plugins.
+    struct Bench(tempfile::TempDir);
+
+    impl Bench {
+        fn new() -> Self {
+            let bench = Self(tempfile::tempdir().unwrap());
+            prepare_directory(&bench.path("state")).unwrap();
+            std::fs::create_dir(bench.path("plugins")).unwrap();
+            std::fs::set_permissions(bench.path("plugins"), std::fs::Permissions::from_mode(0o755)).unwrap();
+            bench
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn install(&self, name: &str) {
+            let file = self.path(&format!("plugins/sysconfig-plugin-{name}"));
+            std::fs::write(&file, "#!/bin/sh\n").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        fn attention(&self, interval: Duration) -> Attention {
+            Attention {
+                search: Search { path: vec![self.path("plugins")], allow_untrusted_owner: false },
+                plugins: true,
+                configuration: false,
+                interval,
+                patience: Duration::from_secs(60),
+            }
+        }
+
+        /// A watch that has looked once, and found nothing.
+        fn watch(&self, interval: Duration, deliver: impl Fn(Finding) -> bool + Send + 'static) -> Watch {
+            let store = Arc::new(CopyStore::open(&self.path("state")).unwrap());
+            let sources = Sources { file: self.path("main.toml"), directory: self.path("d") };
+            let config = ConfigWatch::new(sources, Fingerprint::default());
+            let watch = watch((System::detect(), store), config, self.attention(interval), deliver).unwrap();
+            let first = watch.first_look(Duration::from_secs(60));
+            assert!(matches!(&first, Some(FirstLook::Found(found)) if found.is_empty()), "{first:?}");
+            watch
+        }
+    }
+
+    fn is_a(found: &Finding) -> bool {
+        matches!(found, Finding::Candidate(candidate) if candidate.name == "a")
+    }
+
     /// Each reload told the watch what to look at, and it looked at once: two reloads, and a file that a linker was still
     /// writing had been seen the same twice.
     #[test]
     fn being_told_where_to_look_is_no_look() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        prepare_directory(&path("state")).unwrap();
-        std::fs::create_dir(path("plugins")).unwrap();
-        std::fs::set_permissions(path("plugins"), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let search = Search { path: vec![path("plugins")], allow_untrusted_owner: false };
-        let store = Arc::new(CopyStore::open(&path("state")).unwrap());
-        let config =
-            ConfigWatch::new(Sources { file: path("main.toml"), directory: path("d") }, Fingerprint::default());
-        let attention = |interval| Attention {
-            search: search.clone(),
-            plugins: true,
-            configuration: false,
-            interval,
-            patience: Duration::from_secs(60),
-        };
+        let bench = Bench::new();
         let (sender, findings) = channel();
-        let (seldom, deliver) = (attention(Duration::from_secs(3600)), move |finding| sender.send(finding).is_ok());
-        let watch = watch((System::detect(), store), config, seldom, deliver).unwrap();
-        let first = watch.first_look(Duration::from_secs(60));
-        assert!(matches!(&first, Some(FirstLook::Found(found)) if found.is_empty()), "{first:?}");
-        let file = path("plugins/sysconfig-plugin-a");
-        std::fs::write(&file, "#!/bin/sh\n").unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let watch = bench.watch(SELDOM, move |finding| sender.send(finding).is_ok());
+        bench.install("a");
         for _ in 0..3 {
-            watch.attend(attention(Duration::from_secs(3600)));
+            watch.attend(bench.attention(SELDOM));
         }
         assert!(findings.recv_timeout(Duration::from_millis(300)).is_err(), "nothing was looked at twice");
-        watch.attend(attention(Duration::from_millis(20)));
+        watch.attend(bench.attention(OFTEN));
         let found = findings.recv_timeout(Duration::from_secs(60)).unwrap();
-        assert!(matches!(&found, Finding::Candidate(candidate) if candidate.name == "a"), "{found:?}");
+        assert!(is_a(&found), "{found:?}");
+    }
+
+    /// From then on no change was seen, and the status said that all was well.
+    #[test]
+    fn a_watch_that_panics_says_so_and_finds_what_it_had_found() {
+        let bench = Bench::new();
+        let (sender, findings) = channel();
+        let has_panicked = std::sync::atomic::AtomicBool::new(false);
+        let deliver = move |finding| {
+            let is_first = !has_panicked.swap(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(!is_first, "a fault of the daemon, for the test");
+            sender.send(finding).is_ok()
+        };
+        let _watch = bench.watch(OFTEN, deliver);
+        bench.install("a");
+        let next = || findings.recv_timeout(Duration::from_secs(60)).unwrap();
+        let (told, found) = (next(), next());
+        assert!(matches!(told, Finding::Failed), "{told:?}");
+        assert!(is_a(&found), "{found:?}");
     }
 }

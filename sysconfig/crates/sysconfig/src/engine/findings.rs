@@ -95,6 +95,7 @@ impl Engine {
             }
             Finding::Vanished { name } => self.file_vanished(&name),
             Finding::Missing(missing) => self.directories_missing(missing),
+            Finding::Failed => self.remember_failed_look(),
             Finding::Late(findings) => {
                 self.awaits_first_look = false;
                 self.start_all(findings);

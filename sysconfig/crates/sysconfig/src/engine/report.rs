@@ -204,6 +204,21 @@ impl Engine {
         });
     }
 
+    /// A look at the files came to a fault of the daemon itself. It looks on, and who relies on that is to know.
+    pub(super) fn remember_failed_look(&mut self) {
+        let problem = Problem {
+            subject: "plugins".to_owned(),
+            message: "a look at plugin and configuration files came to a fault of sysconfig itself; it looks on".to_owned(),
+            help: Some("report it with what the service's log says of a panic".to_owned()),
+            place: None,
+            severity: Severity::Warning,
+        };
+        if !self.lasting_problems.contains(&problem) {
+            self.log.error(SELF, &problem.message);
+            self.lasting_problems.push(problem);
+        }
+    }
+
     /// Files that make no sense are kept aside where the directory is this daemon's, and told in either case.
     pub(super) fn tell_damage(&mut self) {
         if self.hold_state().is_err() {

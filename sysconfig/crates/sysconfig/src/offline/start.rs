@@ -61,7 +61,7 @@ impl PluginFiles {
                     looked.push(Looked { name, path, description: Err(Failure { message, help }), process: None });
                 }
                 Finding::Missing(now) => missing = now,
-                Finding::Vanished { .. } | Finding::Late(_) | Finding::ConfigChanged { .. } => (),
+                Finding::Vanished { .. } | Finding::Late(_) | Finding::Failed | Finding::ConfigChanged { .. } => (),
             }
         }
         let patience = settings.start + TO_EXECUTE;

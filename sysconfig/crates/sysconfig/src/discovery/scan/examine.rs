@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -41,7 +42,7 @@ impl Scanner {
     fn evaluate(&self, name: &str, locations: &[Location], seen: Sighting) -> Option<Finding> {
         let mut refusal = None;
         for (path, identity) in locations {
-            match self.examine(name, path, identity.as_ref(), seen) {
+            match unless_panicked(|| self.examine(name, path, identity.as_ref(), seen)) {
                 Ok(candidate) => return Some(Finding::Candidate(candidate)),
                 Err(Unusable::Changed) => return None,
                 Err(Unusable::Refused { message, help, is_tried_again }) => {
@@ -97,7 +98,7 @@ impl Scanner {
             path: path.to_owned(),
             copy,
             seen: seen.at,
-            changed: seen.moment_of(time(metadata.ctime(), metadata.ctime_nsec())),
+            changed: time(metadata.ctime(), metadata.ctime_nsec()).and_then(|changed| seen.moment_of(changed)),
             modified_unix_ms: milliseconds(metadata.mtime(), metadata.mtime_nsec()),
         })
     }
@@ -174,6 +175,15 @@ impl Unusable {
     }
 }
 
+/// A fault of the daemon's that one file brings about is told of that file, and the others are looked at all the same.
+fn unless_panicked<T>(examine: impl FnOnce() -> Result<T, Unusable>) -> Result<T, Unusable> {
+    catch_unwind(AssertUnwindSafe(examine)).unwrap_or_else(|_| {
+        let message = "looking at it came to a fault of sysconfig itself".to_owned();
+        let help = Some("report it with what the service's log says of a panic; it is tried again by itself".to_owned());
+        Err(Unusable::Refused { message, help, is_tried_again: true })
+    })
+}
+
 /// Opens a file for reading. It may have become another kind of file since it was looked at: a pipe would keep whoever opens
 /// it until somebody writes.
 fn open(path: &Path) -> std::io::Result<File> {
@@ -188,6 +198,14 @@ fn milliseconds(seconds: i64, nanoseconds: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The plugin was told nowhere, as if it were not there.
+    #[test]
+    fn a_panic_over_a_file_is_told_of_the_file() {
+        let result = unless_panicked::<()>(|| panic!("a fault of the daemon, for the test"));
+        assert!(matches!(result, Err(Unusable::Refused { is_tried_again: true, .. })));
+        assert!(matches!(unless_panicked(|| Ok(7)), Ok(7)));
+    }
 
     /// A daemon that was out of descriptors for a moment never looked at the plugin again.
     #[test]

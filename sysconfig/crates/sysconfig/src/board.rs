@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sysconfig_protocol::admin::{
-    Activity, ConfigStatus, Events, EventsReport, Happening, HappeningKind, Health, PluginsReport, StatusReport,
+    Activity, ConfigStatus, Events, EventsReport, Happening, HappeningKind, Health, Paths, PluginsReport, StatusReport,
 };
 
 use sysconfig_protocol::ErrorObject;
@@ -38,11 +38,12 @@ const HAPPENING_BYTES: usize = 4096;
 
 impl Board {
     /// The status of a daemon that has done nothing yet.
-    pub fn new() -> Self {
+    pub fn new(paths: Paths) -> Self {
         let status = StatusReport {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             executable: std::env::current_exe().ok().map(|path| path.display().to_string()),
+            paths: Some(paths),
             started_unix_ms: clock::unix_ms(),
             health: Health::Starting,
             activity: Activity::Idle,
@@ -137,19 +138,15 @@ impl Board {
     }
 }
 
-impl Default for Board {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Arguments;
+    use clap::Parser;
 
     #[test]
     fn what_happened_is_remembered_cut() {
-        let board = Board::new();
+        let board = Board::new(Arguments::parse_from(["sysconfig"]).paths());
         board.note(HappeningKind::Step, None, "x".repeat(4 * HAPPENING_BYTES));
         let events = board.events(&Events::default()).events;
         assert_eq!(events[0].message.len(), HAPPENING_BYTES + "…".len());

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
+use sysconfig_protocol::admin::Paths;
 
 /// The system configuration daemon.
 ///
@@ -55,5 +56,17 @@ impl Arguments {
         }
         self.plugin_path.iter_mut().for_each(make);
         self
+    }
+
+    /// What the daemon uses, for whoever asks it.
+    #[must_use]
+    pub fn paths(&self) -> Paths {
+        let shown = |path: &Path| path.display().to_string();
+        Paths {
+            config: shown(&self.config),
+            config_dir: shown(&self.config_dir),
+            state_dir: shown(&self.state_dir),
+            run_dir: shown(&self.run_dir),
+        }
     }
 }

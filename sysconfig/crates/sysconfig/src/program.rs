@@ -85,7 +85,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
         Err(error) => return give_up(&log, &error, error.help()),
     };
     let (sender, receiver) = channel();
-    let (board, stop) = (Board::new(), Stop::default());
+    let (board, stop) = (Board::new(arguments.paths()), Stop::default());
     let socket = match listen(arguments, &log, &board, &stop, &sender) {
         Ok(socket) => socket,
         Err(error) => {

@@ -375,3 +375,17 @@ fn what_happened_and_what_was_logged_can_be_asked_for() {
     assert_eq!(history.steps[0].result, Some(StepResult::Changed));
     daemon.stop();
 }
+
+/// Whoever looks for what is wrong, as `sysconfigctl doctor` does, has to look there.
+#[test]
+fn the_daemon_says_what_its_command_line_made_it_use() {
+    let bench = Bench::new();
+    bench.configure("");
+    let daemon = bench.start();
+    let paths = daemon.status().paths.expect("paths");
+    let told = [paths.config, paths.config_dir, paths.state_dir, paths.run_dir];
+    for path in &told {
+        assert!(std::path::Path::new(path).is_absolute() && bench.arguments().contains(path), "{told:?}");
+    }
+    daemon.stop();
+}

@@ -25,8 +25,8 @@ pub use request::{
     Apply, Confirm, Events, History, Logs, Ping, Plan, PluginRestart, Plugins, Reload, Status, UndoChange,
 };
 pub use status::{
-    Activity, ConfigStatus, Confirmation, Health, Place, PluginReload, PluginState, PluginStatus, PluginsReport, Pong,
-    Problem, ReloadResult, StatusReport,
+    Activity, ConfigStatus, Confirmation, Health, Paths, Place, PluginReload, PluginState, PluginStatus, PluginsReport,
+    Pong, Problem, ReloadResult, StatusReport,
 };
 pub use work::{
     AppliedStep, ApplyReport, ConfirmReport, CycleReport, Failure, PlanReport, PluginApply, PluginPlan, ReloadReport,

@@ -24,6 +24,9 @@ pub struct StatusReport {
     /// The file that the daemon was started from, as far as the system says.
     #[serde(default)]
     pub executable: Option<String>,
+    /// What its command line made it use.
+    #[serde(default)]
+    pub paths: Option<Paths>,
     /// When the daemon started.
     pub started_unix_ms: u64,
     /// The verdict: whether everything configured is in force.
@@ -43,6 +46,19 @@ pub struct StatusReport {
     /// Everything that is wrong, the reasons of a [`Health`] other than ok. Problems of severity warning alone
     /// leave the health ok.
     pub problems: Vec<Problem>,
+}
+
+/// What a daemon uses, by its command line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paths {
+    /// The main configuration file.
+    pub config: String,
+    /// The directory of further ones.
+    pub config_dir: String,
+    /// Where it keeps what it remembers.
+    pub state_dir: String,
+    /// Where its socket is.
+    pub run_dir: String,
 }
 
 /// Whether everything configured is in force.

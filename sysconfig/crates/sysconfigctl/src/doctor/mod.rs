@@ -6,14 +6,14 @@ mod patience;
 mod share;
 mod system;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
 use sysconfig::config::{Configuration, Deadlines, Reading, Sources, load, render as render_errors};
 use sysconfig::discovery::Search;
 use sysconfig::offline::{Looked, PluginFiles};
-use sysconfig_protocol::admin::{Health, Logs, PluginsReport, Status, StatusReport};
+use sysconfig_protocol::admin::{Health, Logs, Paths, PluginsReport, Status, StatusReport};
 use sysconfig_protocol::admin::{Plugins as AskPlugins, Problem};
 use sysconfig_protocol::{Level, Severity};
 
@@ -79,11 +79,14 @@ struct Diagnosis {
 
 impl Session<'_> {
     pub(crate) fn doctor(&mut self, files: ConfigFiles) -> Result<Exit, Failure> {
-        let sources = Sources::from(files);
+        let asked = Sources::from(files);
+        let mut of_daemon = Vec::new();
+        let running = self.running(&mut of_daemon);
         let mut checks = Vec::new();
+        let sources = sources(running.as_ref().map(|(status, _)| status), asked, &mut checks);
         let config = configuration(&sources, &mut checks);
         checks.extend(system::service());
-        let running = self.running(&mut checks);
+        checks.append(&mut of_daemon);
         let mut search = search(running.as_ref().map(|(_, plugins)| plugins), config.as_ref());
         checks.extend(machine::look());
         let was_empty = search.path.is_empty();
@@ -106,7 +109,7 @@ impl Session<'_> {
         match asked {
             Ok((status, plugins)) => {
                 let own = env!("CARGO_PKG_VERSION");
-                let found = format!("version {} answers, process {}", status.version, status.pid);
+                let found = describe(&status);
                 checks.push(match status.version == own {
                     true => Check::fine("daemon", found),
                     false => Check::new("daemon", Verdict::Odd, format!("{found}; sysconfigctl is version {own}"))
@@ -139,6 +142,38 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// The daemon in words: which one it is, and what it was told to use.
+fn describe(status: &StatusReport) -> String {
+    let mut text = format!("version {} answers, process {}", status.version, status.pid);
+    if let Some(executable) = &status.executable {
+        text += &format!(", started from {executable}");
+    }
+    if let Some(Paths { config, config_dir, state_dir, .. }) = &status.paths {
+        text += &format!("; reads {config} and {config_dir}, remembers in {state_dir}");
+    }
+    text
+}
+
+/// The configuration files to judge: those of the daemon that runs, whatever was asked for, because what others say is not
+/// in force.
+fn sources(running: Option<&StatusReport>, asked: Sources, checks: &mut Vec<Check>) -> Sources {
+    // One of an earlier version does not say.
+    let Some(paths) = running.and_then(|status| status.paths.as_ref()) else { return asked };
+    let theirs = Sources { file: (&paths.config).into(), directory: (&paths.config_dir).into() };
+    let is_same =
+        |one: &Path, other: &Path| one == other || std::path::absolute(one).is_ok_and(|absolute| absolute == other);
+    if !is_same(&asked.file, &theirs.file) || !is_same(&asked.directory, &theirs.directory) {
+        let (file, directory) = (asked.file.display(), asked.directory.display());
+        let found = format!(
+            "the daemon reads {} and {}, which are judged here, and not {file} and {directory}",
+            paths.config, paths.config_dir
+        );
+        let help = format!("sysconfigctl config check --config {file} --config-dir {directory} judges those");
+        checks.push(Check::new("files of the daemon", Verdict::Odd, found).help(help));
+    }
+    theirs
 }
 
 fn configuration(sources: &Sources, checks: &mut Vec<Check>) -> Option<Configuration> {

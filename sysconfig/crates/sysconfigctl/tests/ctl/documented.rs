@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use sysconfig_protocol::admin::{
     Activity, AppliedStep, ApplyReport, ConfigStatus, ConfirmReport, Confirmation, CycleReport, EventsReport, Failure,
-    Happening, HappeningKind, Health, HistoryReport, LogLine, LogsReport, PastStep, Place, PlanReport, PluginApply,
-    PluginPlan, PluginReload, PluginState, PluginStatus, PluginsReport, Pong, Problem, ReloadReport, ReloadResult,
-    StatusReport, StepResult, UndoReport, UndoneStep,
+    Happening, HappeningKind, Health, HistoryReport, LogLine, LogsReport, PastStep, Paths, Place, PlanReport,
+    PluginApply, PluginPlan, PluginReload, PluginState, PluginStatus, PluginsReport, Pong, Problem, ReloadReport,
+    ReloadResult, StatusReport, StepResult, UndoReport, UndoneStep,
 };
 use sysconfig_protocol::{Diagnostic, Digest, FieldChange, Level, Risk, Severity, Step};
 
@@ -98,10 +98,12 @@ fn of_the_daemon() -> Vec<(&'static str, Value)> {
         pending: 1,
     };
     let confirmation = || Confirmation { by_unix_ms: 1, steps: 1 };
+    let paths = || Paths { config: text(), config_dir: text(), state_dir: text(), run_dir: text() };
     let status = StatusReport {
         version: text(),
         pid: 1,
         executable: some(),
+        paths: Some(paths()),
         started_unix_ms: 1,
         health: Health::Ok,
         activity: activity(),
@@ -135,6 +137,7 @@ fn of_the_daemon() -> Vec<(&'static str, Value)> {
     vec![
         ("Ping", value(&Pong { version: text(), pid: 1 })),
         ("Status", value(&status)),
+        ("Paths", value(&paths())),
         ("Activity", value(&activity())),
         ("Activity", value(&Activity::Busy { doing: text(), since_unix_ms })),
         ("Activity", value(&Activity::Idle)),

@@ -217,6 +217,33 @@ fn doctor_looks_at_everything_also_where_something_else_listens() {
     assert!(ran.out.contains(said) && ran.out.contains("plugins: none was found"), "{}", ran.out);
 }
 
+/// It judged those that `--config` names or defaults to, and called a machine sound whose daemon reads others.
+#[test]
+fn doctor_judges_the_files_of_the_daemon_that_runs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    std::fs::write(path("theirs.toml"), "[logging]\nlevle = \"info\"\n").unwrap();
+    std::fs::write(path("asked.toml"), "").unwrap();
+    let mut answer = serde_json::to_value(busy_status()).unwrap();
+    let others = json!({
+        "path": [], "hot_reload": true, "lines": [], "last": 0,
+        "paths": {
+            "config": path("theirs.toml"), "config_dir": path("d"), "state_dir": "/scratch/state", "run_dir": "/scratch/run",
+        },
+    });
+    answer.as_object_mut().unwrap().extend(others.as_object().unwrap().clone());
+    let daemon = Daemon::start(Ok(answer));
+    let doctor = |config: &str| {
+        sysconfigctl(&daemon.socket(), &["doctor", "--config", &path(config), "--config-dir", &path("d")]).out
+    };
+    let said = doctor("asked.toml");
+    let differs = format!("odd    files of the daemon: the daemon reads {}", path("theirs.toml"));
+    assert!(said.contains(&differs) && said.contains("unknown key logging.levle"), "{said}");
+    assert!(said.contains("remembers in /scratch/state"), "{said}");
+    let said = doctor("theirs.toml");
+    assert!(!said.contains("files of the daemon") && said.contains("unknown key logging.levle"), "{said}");
+}
+
 /// `sysconfigctl apply | head` said that all was well, whatever came of it.
 #[test]
 fn a_reader_that_has_seen_enough_changes_nothing_about_the_exit_status() {

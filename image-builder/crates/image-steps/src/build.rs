@@ -1,6 +1,7 @@
 //! One build: the template that was asked for, after those whose results it needs.
 
 use crate::chain::{Link, enter};
+use crate::context::Context;
 use crate::engine::{self, EngineError, Ran, cache};
 use crate::evidence::{EvidenceError, Subject};
 use crate::history::{BuiltSize, History};
@@ -13,7 +14,7 @@ use crate::request::{BuildRequest, load, refuse_unsupported};
 use crate::run::{PathSize, TemplateRun, path_sizes};
 use crate::session::{Session, open_store, packages_client};
 use crate::state::SavedState;
-use crate::steps::{self, Context};
+use crate::steps;
 use crate::target::{self, Artifact, TargetError};
 use crate::wanted::Need;
 use crate::workspace::{Workspace, WorkspaceError};

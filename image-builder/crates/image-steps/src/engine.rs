@@ -15,21 +15,18 @@ pub use plan::{PlannedInput, PlannedStep};
 pub(crate) use size::{Basis, bytes_of, estimate, input_bytes};
 pub use size::{EstimatedSize, SizeBasis};
 
+use crate::context::Context;
 use crate::history::{History, Keys, UnderWay};
 use crate::inputs::{FileIdentity, remember_output};
 use crate::lineage::{self, Lineage, LineageStep, Removal, Traces};
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
-use crate::steps::{self, Context, StepError};
+use crate::steps::{self, StepError};
 use crate::target::DAMAGED_CACHE;
 use cache::{Key, Reached, StepRecord, is_stored, keys, reached, stretches};
 use image_tree::{ImagePath, LoadError, StoreError};
 use serde::Serialize;
 use template::{Diagnostic, LocatedStep, Template};
-
-/// Changes when a step would turn the same inputs into something else. Since 11, `assemble_files` trims all white space that
-/// Unicode has, and `ensure_perms` leaves a link the mode that it has.
-pub(crate) const ENGINE_VERSION: &str = "image-steps 11";
 
 /// A build stopped.
 #[derive(Debug, thiserror::Error)]

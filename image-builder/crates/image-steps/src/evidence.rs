@@ -11,11 +11,11 @@ mod software;
 
 pub use name::{name_of, put_name};
 
+use crate::context::Context;
 use crate::inputs::{FileIdentity, Input, for_each_piece};
 use crate::lineage::{Archives, LineageStep, Traced, traced};
 use crate::output::{hex, replace, set_mode, sync_parent};
 use crate::run::TemplateRun;
-use crate::steps::Context;
 use image_tree::{ImagePath, Node, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

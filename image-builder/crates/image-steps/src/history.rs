@@ -1,8 +1,7 @@
 //! What the last build of an output was made of, so that `plan` can say why a step has to run again.
 
-use crate::engine::ENGINE_VERSION;
 use crate::inputs::Input;
-use crate::state::SavedState;
+use crate::state::{ENGINE_VERSION, SavedState};
 use image_tree::{Record, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

@@ -19,6 +19,7 @@ mod build;
 mod chain;
 mod checks;
 mod collect;
+mod context;
 mod debian;
 mod disk_use;
 mod engine;

@@ -2,11 +2,11 @@
 
 use crate::build::BuildError;
 use crate::checks::OutputFiles;
+use crate::context::Context;
 use crate::progress::Progress;
 use crate::providers::Candidate;
 use crate::request::{BuildRequest, Redo, output_name};
 use crate::run::{PathSize, TemplateRun};
-use crate::steps::Context;
 use crate::wanted::{Wanted, gives};
 use crate::workspace::Workspace;
 use disk_image::DiskSeed;

@@ -1,11 +1,11 @@
 //! Snapshots of datasets: the states that templates leave for others to begin with.
 
 use crate::build::BuildError;
+use crate::context::Context;
 use crate::engine::{self, Beginning, Ran, cache};
 use crate::lineage::Lineage;
 use crate::session::Session;
 use crate::state::{ImageState, SavedState};
-use crate::steps::Context;
 use crate::wanted::{Wanted, wanted_snapshot};
 use serde::{Deserialize, Serialize};
 use template::{Target, Template};

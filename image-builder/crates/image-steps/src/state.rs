@@ -3,6 +3,10 @@
 use image_tree::{LoadError, Metadata, Store, StoreError, Timestamp, Tree, TreeHash};
 use serde::{Deserialize, Serialize};
 
+/// Changes when a step would turn the same inputs into something else. Since 11, `assemble_files` trims all white space that
+/// Unicode has, and `ensure_perms` leaves a link the mode that it has.
+pub(crate) const ENGINE_VERSION: &str = "image-steps 11";
+
 /// 2025-01-01T00:00:00Z: the time of everything that a step writes. An image holds no clock.
 pub const BUILD_TIME: Timestamp = Timestamp { secs: 1_735_689_600, nanos: 0 };
 

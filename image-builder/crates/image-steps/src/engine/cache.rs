@@ -4,12 +4,13 @@
 //! step's key is made of that of the step before it, so that no state has to be stored in between. Only here and there
 //! a state is, and work on a stretch begins after the last one that is known.
 
-use super::{ENGINE_VERSION, EngineError, cache, failed};
+use super::{EngineError, cache, failed};
+use crate::context::Context;
 use crate::history::Now;
 use crate::inputs::{FileIdentity, Input};
 use crate::lineage::Traces;
-use crate::state::{ImageState, SavedState};
-use crate::steps::{self, Context};
+use crate::state::{ENGINE_VERSION, ImageState, SavedState};
+use crate::steps;
 use image_tree::{Content, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,9 +2,10 @@
 
 use super::cache::{Key, StepRecord, keys, reached, stretches};
 use super::{EngineError, all_reasons, failed, origin, title};
+use crate::context::Context;
 use crate::history::{History, Now};
 use crate::state::SavedState;
-use crate::steps::{self, Context, Forecast, InputFile, InputSource, PlannedPackages};
+use crate::steps::{self, Forecast, InputFile, InputSource, PlannedPackages};
 use serde::Serialize;
 use template::{LocatedStep, Template};
 

@@ -1,9 +1,10 @@
 //! How large an image will be, as far as that can be told without making it.
 
 use super::plan::{Planned, PlannedStep};
+use crate::context::Context;
 use crate::history::BuiltSize;
 use crate::state::{ImageState, SavedState};
-use crate::steps::{Context, PlannedPackages, input_files};
+use crate::steps::{PlannedPackages, input_files};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

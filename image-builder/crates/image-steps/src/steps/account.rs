@@ -1,8 +1,9 @@
 //! Passwords.
 
+use super::StepError;
 use super::error::{store, tree};
 use super::files::tree_content;
-use super::{Context, StepError};
+use crate::context::Context;
 use crate::state::{ImageState, written};
 use image_tree::{Follow, ImagePath, Node};
 use template::Shadow;

@@ -1,8 +1,9 @@
 //! Archives, and what is made of files in the output directory.
 
+use super::StepError;
 use super::error::{path, store, tree};
 use super::files::put;
-use super::{Context, StepError};
+use crate::context::Context;
 use crate::evidence;
 use crate::inputs::{InputError, claim_output};
 use crate::output::{persist, remove_durably, set_mode};

@@ -2,9 +2,10 @@
 //!
 //! Facts: the Boot Loader Specification (type 1 entries) and systemd-boot(7).
 
+use super::StepError;
 use super::error::{store, tree};
 use super::files::{put, tree_content};
-use super::{Context, StepError};
+use crate::context::Context;
 use crate::state::{ImageState, written};
 use disk_image::{Guid, partition_guid};
 use image_tree::{Content, ImagePath, Node, Tree};

@@ -1,7 +1,8 @@
 //! Files, directories, links and their permissions.
 
+use super::StepError;
 use super::error::{path, store, tree};
-use super::{Context, StepError};
+use crate::context::Context;
 use crate::state::{ImageState, written};
 use elf_abi::Guest;
 use image_tree::{Content, Follow, ImagePath, Node, NodeKind, Store, Tree, TreeError};

@@ -14,9 +14,10 @@ pub(crate) use pool::note as note_in_pool;
 pub use required::{DISK_DRIVERS, REQUIRED, Wanted, missing_disk_modules};
 pub(crate) use required::{check as check_bootable, hidden_by};
 
+use super::StepError;
 use super::error::tree;
 use super::files::{put, tree_content};
-use super::{Context, StepError};
+use crate::context::Context;
 use crate::state::{ImageState, written};
 use image_tree::{Follow, ImagePath, Node};
 use template::{MakeBootable, Profile, SeedSmf, Step};

@@ -1,6 +1,7 @@
 //! What a step reads beside the state before it.
 
-use super::{Context, StepError, boot, packages};
+use super::{StepError, boot, packages};
+use crate::context::Context;
 use crate::debian::Bootstrap;
 use crate::inputs::{Input, hash_file};
 use crate::state::SavedState;

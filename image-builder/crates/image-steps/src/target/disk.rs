@@ -1,8 +1,9 @@
 //! The disk of a Linux guest: an EFI system partition and an ext4 root.
 
 use super::TargetError;
+use crate::context::Context;
 use crate::state::ImageState;
-use crate::steps::{Context, ROOT_ROLE};
+use crate::steps::ROOT_ROLE;
 use disk_image::esp::{EspFile, EspVolume};
 use disk_image::gpt::types;
 use disk_image::root_ext4::RootExt4;

@@ -1,8 +1,8 @@
 //! What is remembered of an image that was written: what it was made of, and which files it is.
 
 use super::{EXTENSIONS, TargetError};
+use crate::context::Context;
 use crate::inputs::FileIdentity;
-use crate::steps::Context;
 use image_tree::{Record, Store};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

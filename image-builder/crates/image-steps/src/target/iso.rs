@@ -1,9 +1,9 @@
 //! An ISO 9660 image.
 
 use super::TargetError;
+use crate::context::Context;
 use crate::output::persist;
 use crate::state::{BUILD_TIME, ImageState};
-use crate::steps::Context;
 use iso_image::{Hybrid, IsoError, IsoImage, IsoOptions};
 use std::io::BufWriter;
 use std::path::Path;

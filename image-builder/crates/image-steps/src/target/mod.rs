@@ -11,10 +11,11 @@ mod places;
 mod pool;
 mod spec;
 
+use crate::context::Context;
 use crate::evidence;
 use crate::inputs::{claim_output, remember_image};
 use crate::state::{ImageState, SavedState};
-use crate::steps::{Context, StepError, help_of_cause};
+use crate::steps::{StepError, help_of_cause};
 use crate::tools;
 pub(crate) use check::problems;
 pub use datasets::DatasetError;

@@ -1,8 +1,8 @@
 //! A bare FAT image, as `mkfs -F pcfs -o nofdisk` makes it: what El Torito starts UEFI with.
 
 use super::TargetError;
+use crate::context::Context;
 use crate::state::ImageState;
-use crate::steps::Context;
 use disk_image::esp::{EspError, EspFile, EspVolume};
 use disk_image::gpt::SectorSize;
 use disk_image::{DiskError, VolumeError, write_bare};

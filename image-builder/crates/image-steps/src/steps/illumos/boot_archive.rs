@@ -5,11 +5,12 @@
 //! the files, so that it finds the archive current and does not make it anew and reboot.
 
 use super::cpio::CpioWriter;
+use crate::context::Context;
 use crate::output::hex;
 use crate::state::{ImageState, written};
+use crate::steps::StepError;
 use crate::steps::error::{store, tree};
 use crate::steps::files::{join_files, tree_content};
-use crate::steps::{Context, StepError};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use image_tree::{BlobHash, Content, ImagePath, Metadata, Node, NodeKind, Tree};

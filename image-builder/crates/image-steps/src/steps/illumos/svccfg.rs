@@ -6,9 +6,10 @@
 //!
 //! Facts: svccfg(8), and the procedure of the illumos image builder.
 
+use super::super::StepError;
 use super::super::error::{path, store, tree};
 use super::super::files::{put, tree_content};
-use super::super::{Context, StepError};
+use crate::context::Context;
 use crate::state::{ImageState, written};
 use image_tree::{Content, Follow, ImagePath, Node};
 use process_runner::Command;

@@ -4,8 +4,9 @@
 //! catalogs alone, so what later steps bring of them can be told all the same, from one template to the next.
 
 use super::{PackageError, PlannedPackages, configure, locks};
+use crate::context::Context;
 use crate::state::{ImageState, SavedState};
-use crate::steps::{Context, unpacks};
+use crate::steps::unpacks;
 use ips::fmri::PackageId;
 use ips::image::{Image, ImageConfig, PublisherConfig};
 use ips::install::Package;

@@ -1,9 +1,9 @@
 //! Locks: which packages a step leads to, as files that can be read, compared and carried to another workspace.
 
 use super::{PackageError, configure};
+use crate::context::Context;
 use crate::output::write_atomically;
 use crate::state::{ImageState, SavedState};
-use crate::steps::Context;
 use image_tree::BlobHash;
 use ips::image::Image;
 use ips::lock::Lock;

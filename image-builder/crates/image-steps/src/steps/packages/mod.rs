@@ -10,8 +10,8 @@ mod forecast;
 mod locks;
 mod plan;
 
+use crate::context::Context;
 use crate::state::{BUILD_TIME, ImageState};
-use crate::steps::Context;
 use image_tree::ImagePath;
 use ips::image::Image;
 use ips::time::OperationTime;

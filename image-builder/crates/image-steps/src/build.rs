@@ -3,26 +3,27 @@
 use crate::chain::{Link, enter};
 use crate::context::Context;
 use crate::engine::{self, EngineError, Ran, cache};
-use crate::evidence::{EvidenceError, Subject};
+use crate::error::BuildError;
+use crate::evidence::Subject;
 use crate::history::{BuiltSize, History};
 use crate::inputs::made_hash;
 use crate::lineage::{Archives, remember_archive};
+use crate::load::{load, refuse_unsupported};
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
 use crate::providers::Provider;
-use crate::request::{BuildRequest, load, refuse_unsupported};
+use crate::request::BuildRequest;
 use crate::run::{PathSize, TemplateRun, path_sizes};
 use crate::session::{Session, open_store, packages_client};
 use crate::state::SavedState;
 use crate::steps;
-use crate::target::{self, Artifact, TargetError};
+use crate::target::{self, Artifact};
 use crate::wanted::Need;
-use crate::workspace::{Workspace, WorkspaceError};
+use crate::workspace::Workspace;
 use image_tree::{StoreError, Tree};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
-use template::{Diagnostic, Diagnostics, Features, Step, Template};
+use template::{Diagnostic, Features, Step, Template};
 
 /// What a build left.
 #[derive(Debug)]
@@ -37,47 +38,13 @@ pub struct Built {
     pub sizes: Vec<PathSize>,
 }
 
-/// A build could not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The template is wrong; nothing was done.
-    #[error("template {} cannot be built", subject)]
-    Template {
-        /// Group and name.
-        subject: String,
-        /// Everything that is wrong with it.
-        diagnostics: Diagnostics,
-    },
-    /// The workspace cannot be used.
-    #[error(transparent)]
-    Workspace(#[from] WorkspaceError),
-    /// The content store cannot be opened.
-    #[error("cannot open the content store {path}")]
-    Store {
-        /// Its directory.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: StoreError,
-    },
-    /// A step failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The image could not be written.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// What lies beside an output could not be written.
-    #[error(transparent)]
-    Evidence(#[from] EvidenceError),
-}
-
 /// Builds a template, and first whatever other templates of the same roots make for it.
 ///
 /// The workspace is locked meanwhile. What a killed run has left half made is removed first, and what it has done is
 /// taken up.
 ///
 /// # Errors
-/// Static errors of the template before any work; [`WorkspaceError::Busy`]; otherwise the first thing that fails.
+/// Static errors of the template before any work; [`crate::WorkspaceError::Busy`]; otherwise the first thing that fails.
 pub fn build(request: &BuildRequest, progress: &Arc<dyn Progress>) -> Result<Built, BuildError> {
     let mut template = load(request, &request.group, &request.name)?;
     refuse_unsupported(request, &template)?;
@@ -133,7 +100,7 @@ impl Session<'_> {
             needs.push(provider.need());
             // Others may need it, too; it is built once in a run.
             if !self.is_built(&provider.group, &provider.name) {
-                chain.push(Link::to(&provider));
+                chain.push(provider.link());
                 let Provider { group, name, template, features, .. } = &mut provider;
                 self.build(group, name, template, features, chain)?;
             }

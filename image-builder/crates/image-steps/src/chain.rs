@@ -1,9 +1,9 @@
 //! The way from the template that was asked for to one that it needs, and circles on it.
 
-use crate::build::BuildError;
 use crate::engine::EngineError;
-use crate::providers::Provider;
+use crate::error::BuildError;
 use crate::request::BuildRequest;
+use crate::wanted::CHAIN_MAX;
 use template::{Diagnostic, Origin};
 
 /// A template on the way from the one that was asked for to the one that is looked at.
@@ -17,11 +17,6 @@ impl Link {
     /// The template that was asked for.
     pub(crate) fn first(request: &BuildRequest) -> Self {
         Self { subject: format!("{}/{}", request.group, request.name), taken: None }
-    }
-
-    pub(crate) fn to(provider: &Provider) -> Self {
-        let taken = Some((provider.takes.clone(), provider.place.clone()));
-        Self { subject: format!("{}/{}", provider.group, provider.name), taken }
     }
 }
 
@@ -42,9 +37,6 @@ fn circle(chain: &[Link]) -> EngineError {
     }
     EngineError::Step(Box::new(diagnostic.help(help)))
 }
-
-/// More templates than these on one way do not fit on the stack of a thread, and have no use that anybody knows of.
-pub(crate) const CHAIN_MAX: usize = 100;
 
 /// The way is too long to go on to `subject`, which is needed at `place`.
 pub(crate) fn too_long(subject: &str, place: Option<&Origin>) -> BuildError {

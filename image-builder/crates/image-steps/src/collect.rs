@@ -1,7 +1,7 @@
 //! Forgetting what nothing needs any more: `gc`, and `clean`.
 
-use crate::build::BuildError;
 use crate::engine::{ENDS, cache, recorded};
+use crate::error::BuildError;
 use crate::evidence::EVIDENCE;
 use crate::history::{History, OutputKey};
 use crate::inputs::MADE;

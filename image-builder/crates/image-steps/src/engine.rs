@@ -6,10 +6,13 @@
 //! begin alike share the beginning.
 
 mod cache;
+mod error;
 mod plan;
 mod size;
 
 pub(crate) use cache::{ENDS, recorded};
+pub use error::EngineError;
+pub(crate) use error::cache;
 pub(crate) use plan::{Others, plan};
 pub use plan::{PlannedInput, PlannedStep};
 pub(crate) use size::{Basis, bytes_of, estimate, input_bytes};
@@ -22,46 +25,11 @@ use crate::lineage::{self, Lineage, LineageStep, Removal, Traces};
 use crate::progress::{Progress, StepState};
 use crate::state::{ImageState, SavedState};
 use crate::steps::{self, StepError};
-use crate::target::DAMAGED_CACHE;
 use cache::{Key, Reached, StepRecord, is_stored, keys, reached, stretches};
-use image_tree::{ImagePath, LoadError, StoreError};
+use error::failed;
+use image_tree::ImagePath;
 use serde::Serialize;
-use template::{Diagnostic, LocatedStep, Template};
-
-/// A build stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// A step failed; the diagnostic points at it.
-    #[error("{}", _0.message())]
-    Step(Box<Diagnostic>),
-    /// The cache cannot be read or written.
-    #[error("cannot {operation} the build cache")]
-    Cache {
-        /// What was being done.
-        operation: &'static str,
-        /// The store's reason.
-        #[source]
-        source: StoreError,
-    },
-    /// The store lacks content that a step needs.
-    #[error("content of an earlier build is not there any more")]
-    Lost(#[source] Box<StepError>),
-    /// A state that the cache knows is not whole in the store.
-    #[error("cannot take up the result of an earlier build")]
-    Load(#[source] LoadError),
-}
-
-impl EngineError {
-    /// How to go on.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Step(diagnostic) => diagnostic.help_text().map(str::to_owned),
-            Self::Load(_) => Some(DAMAGED_CACHE.to_owned()),
-            Self::Cache { .. } | Self::Lost(_) => steps::help_of_cause(self),
-        }
-    }
-}
+use template::{LocatedStep, Template};
 
 /// How a step went in a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -150,7 +118,7 @@ impl Run<'_> {
         let mut known = if self.context.redo { Reached::default() } else { reached(&keys, self.context)? };
         let known_steps = known.steps;
         for (at, (located, key)) in stretch.iter().zip(&keys).enumerate() {
-            let (index, title, origin) = (self.steps.len(), title(located), origin(located));
+            let (index, title, origin) = (self.steps.len(), steps::title(located), steps::origin(located));
             self.history.push(key.now(&title));
             let cached = at < known.steps;
             let traces = if cached {
@@ -268,42 +236,4 @@ impl Run<'_> {
         let value = serde_json::to_vec(record).expect("hashes, names and numbers are JSON");
         store.record_put("step", key, &value).map_err(cache("write"))
     }
-}
-
-/// What the store says when the cache cannot be used, with what was being done.
-pub(crate) fn cache(operation: &'static str) -> impl Fn(StoreError) -> EngineError {
-    move |source| EngineError::Cache { operation, source }
-}
-
-/// An error with everything behind it, in one sentence.
-fn all_reasons(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        message.push_str(": ");
-        message.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    message
-}
-
-fn failed(located: &LocatedStep, error: &StepError) -> EngineError {
-    let mut diagnostic = Diagnostic::error("step::failed", all_reasons(error)).at(&located.origin, "this step");
-    if let Some(help) = error.help() {
-        diagnostic = diagnostic.help(help);
-    }
-    EngineError::Step(Box::new(diagnostic))
-}
-
-/// The step's word and what it acts on, for people.
-fn title(located: &LocatedStep) -> String {
-    match steps::subject(&located.step) {
-        Some(subject) => format!("{} {subject}", located.step.name()),
-        None => located.step.name().to_owned(),
-    }
-}
-
-fn origin(located: &LocatedStep) -> String {
-    let origin = &located.origin;
-    format!("{}:{}:{}", origin.file().display(), origin.line(), origin.column())
 }

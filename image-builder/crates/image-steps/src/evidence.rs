@@ -5,10 +5,13 @@
 //! They are written when the output changes, and are no part of it: they hold times of this run. Whoever changes an output
 //! removes them first: a run that ends in between leaves an output without evidence, and never with that of another.
 
+mod beside;
 mod manifest;
 mod name;
 mod software;
 
+pub use beside::{EVIDENCE_SUFFIX, MANIFEST_SUFFIX};
+pub(crate) use beside::{SHA256_SUFFIX, beside, checksum_of};
 pub use name::{name_of, put_name};
 
 use crate::context::Context;
@@ -16,6 +19,7 @@ use crate::inputs::{FileIdentity, Input, for_each_piece};
 use crate::lineage::{Archives, LineageStep, Traced, traced};
 use crate::output::{hex, replace, set_mode, sync_parent};
 use crate::run::TemplateRun;
+use beside::own_files;
 use image_tree::{ImagePath, Node, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -26,35 +30,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use template::Template;
 
-/// What the manifest of an output is called: its name and this.
-pub const MANIFEST_SUFFIX: &str = ".manifest.jsonl";
-/// What its evidence is called.
-pub const EVIDENCE_SUFFIX: &str = ".evidence.json";
-/// What the checksum of a file is called: the file's name, a dot, and this.
-pub(crate) const SHA256_SUFFIX: &str = "sha256";
 /// Where it is kept which files the evidence of an output is of.
 pub(crate) const EVIDENCE: &str = "evidence";
 /// Changes when the same output would get other evidence.
 const VERSION: u32 = 3;
-
-/// The checksum of a file of the output directory.
-pub(crate) fn checksum_of(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(format!(".{SHA256_SUFFIX}"));
-    name.into()
-}
-
-/// What there is of the evidence of an output whose files are these.
-pub(crate) fn beside(files: &[PathBuf], context: &Context<'_>) -> Vec<PathBuf> {
-    let own = own_files(&context.output_name).map(|name| context.workspace.output().join(name));
-    let all = own.into_iter().chain(files.iter().map(|file| checksum_of(file)));
-    all.filter(|path| path.symlink_metadata().is_ok_and(|metadata| !metadata.is_dir())).collect()
-}
-
-/// The names of an output's evidence, but for the checksums of its files.
-fn own_files(output_name: &str) -> [String; 2] {
-    [EVIDENCE_SUFFIX, MANIFEST_SUFFIX].map(|suffix| format!("{output_name}{suffix}"))
-}
 
 /// The evidence of an output cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -201,12 +180,6 @@ fn write_sums(files: &[String], directory: &Path, written: Option<&Written>) -> 
     Ok(sums)
 }
 
-/// A step with its place and its template, in JSON.
-fn named(step: &LineageStep) -> Map<String, Value> {
-    let texts = [("step", &step.title), ("origin", &step.origin), ("template", &step.template)];
-    texts.into_iter().map(|(key, text)| (key.to_owned(), json!(text))).collect()
-}
-
 /// What steps have removed and nothing made again, in their order. Of a directory that is there again, others of its
 /// files may be.
 fn removed(tree: &Tree, traced: &Traced<'_>) -> Vec<Value> {
@@ -215,7 +188,7 @@ fn removed(tree: &Tree, traced: &Traced<'_>) -> Vec<Value> {
     let line = |(path, step): &(ImagePath, &LineageStep)| {
         let mut line = Map::new();
         put_name(&mut line, "path", path.as_bytes());
-        line.extend(named(step));
+        line.extend(manifest::named(step));
         Value::from(line)
     };
     removed.map(line).collect()

@@ -1,6 +1,6 @@
 //! Which step made what, and which removed it: for the manifest of an image, and for the difference of two.
 
-use crate::chain::CHAIN_MAX;
+use crate::wanted::CHAIN_MAX;
 use image_tree::{BlobHash, ChangeKind, ImagePath, Store, StoreError, Tree, diff};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

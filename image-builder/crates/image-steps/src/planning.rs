@@ -1,13 +1,14 @@
 //! What a build would do.
 
-use crate::build::BuildError;
 use crate::chain::{Link, enter};
 use crate::engine::{self, Basis, EstimatedSize, Others, PlannedStep};
+use crate::error::BuildError;
 use crate::history::History;
+use crate::load::{impossible_here, load};
 use crate::lock::WorkspaceLock;
 use crate::progress::Progress;
 use crate::providers::Provider;
-use crate::request::{BuildRequest, impossible_here, load};
+use crate::request::BuildRequest;
 use crate::session::{Session, open_store, packages_client};
 use crate::state::SavedState;
 use crate::steps::Forecast;
@@ -107,7 +108,7 @@ impl Session<'_> {
             needs.push(provider.need());
             let is_planned = planned.templates.iter().any(|earlier| earlier.subject == needs[needs.len() - 1].template);
             if !is_planned {
-                chain.push(Link::to(&provider));
+                chain.push(provider.link());
                 let Provider { group, name, template, features, .. } = &provider;
                 self.plan(group, name, template, features, chain, planned)?;
             }

@@ -1,16 +1,16 @@
 //! Which templates make what another one takes.
 
-use crate::build::BuildError;
-use crate::chain::{CHAIN_MAX, Link, too_long};
+use crate::chain::{Link, too_long};
 use crate::engine::EngineError;
+use crate::error::BuildError;
 use crate::inputs::{MadeBy, made_by};
-use crate::request::load_with;
+use crate::load::load_with;
 use crate::roots::template_names;
 use crate::session::Session;
 use crate::snapshot::SNAPSHOT;
 use crate::steps;
 use crate::target;
-use crate::wanted::{Need, Wanted, gives, wants};
+use crate::wanted::{CHAIN_MAX, Candidate, Need, Wanted, gives, wants};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -40,6 +40,12 @@ enum Found {
 impl Provider {
     pub(crate) fn need(&self) -> Need {
         Need { template: format!("{}/{}", self.group, self.name), takes: self.takes.clone() }
+    }
+
+    /// The way on to it.
+    pub(crate) fn link(&self) -> Link {
+        let taken = Some((self.takes.clone(), self.place.clone()));
+        Link { subject: format!("{}/{}", self.group, self.name), taken }
     }
 }
 
@@ -326,21 +332,5 @@ impl Session<'_> {
              whether it is one of those that are wrong: {}{more}",
             wrong.join(", ")
         )
-    }
-}
-
-/// A template that may make what another one takes.
-pub(crate) struct Candidate {
-    group: String,
-    name: String,
-    /// As far as it can be read.
-    gives: Vec<Wanted>,
-    /// It has errors.
-    is_wrong: bool,
-}
-
-impl Candidate {
-    fn subject(&self) -> String {
-        format!("{}/{}", self.group, self.name)
     }
 }

@@ -1,13 +1,12 @@
 //! One run: what it works with, and what it remembers on the way.
 
-use crate::build::BuildError;
 use crate::checks::OutputFiles;
 use crate::context::Context;
+use crate::error::BuildError;
 use crate::progress::Progress;
-use crate::providers::Candidate;
 use crate::request::{BuildRequest, Redo, output_name};
 use crate::run::{PathSize, TemplateRun};
-use crate::wanted::{Wanted, gives};
+use crate::wanted::{Candidate, Wanted, gives};
 use crate::workspace::Workspace;
 use disk_image::DiskSeed;
 use image_tree::Store;

@@ -1,12 +1,12 @@
 //! Snapshots of datasets: the states that templates leave for others to begin with.
 
-use crate::build::BuildError;
 use crate::context::Context;
 use crate::engine::{self, Beginning, Ran, cache};
+use crate::error::BuildError;
 use crate::lineage::Lineage;
 use crate::session::Session;
 use crate::state::{ImageState, SavedState};
-use crate::wanted::{Wanted, wanted_snapshot};
+use crate::wanted::{Wanted, snapshot_name, wanted_snapshot};
 use serde::{Deserialize, Serialize};
 use template::{Target, Template};
 
@@ -24,11 +24,6 @@ pub(crate) struct Snapshot {
     /// not keep it.
     #[serde(default)]
     files: Option<u64>,
-}
-
-/// What a snapshot is called between templates.
-pub(crate) fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> String {
-    format!("{group}/{dataset}@{snapshot}")
 }
 
 impl Session<'_> {

@@ -1,9 +1,9 @@
 //! The way through all templates that a build comes to, before any work: circles, what is missing or made by several, templates
 //! that are wrong, and outputs that would destroy each other are told while nothing is done yet.
 
-use crate::build::BuildError;
 use crate::chain::{Link, enter};
 use crate::checks::OutputFiles;
+use crate::error::BuildError;
 use crate::request::output_name;
 use crate::session::Session;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ impl Session<'_> {
         self.claim_outputs(template)?;
         for provider in self.providers(template, features, chain)? {
             if seen.insert(provider.need().template) {
-                chain.push(Link::to(&provider));
+                chain.push(provider.link());
                 self.survey(&provider.template, &provider.features, chain, seen)?;
             }
         }

@@ -1,10 +1,12 @@
 //! What templates take from each other: files of the output directory, and snapshots.
 
-use crate::snapshot::snapshot_name;
 use crate::steps;
 use crate::target;
 use serde::Serialize;
 use template::{Origin, Step, Target, Template};
+
+/// More templates than these on one way do not fit on the stack of a thread, and have no use that anybody knows of.
+pub(crate) const CHAIN_MAX: usize = 100;
 
 /// Something that a template takes from another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +38,27 @@ impl Wanted {
             Self::Snapshot(name) => format!("snapshot {name}"),
         }
     }
+}
+
+/// A template that may make what another one takes.
+pub(crate) struct Candidate {
+    pub(crate) group: String,
+    pub(crate) name: String,
+    /// As far as it can be read.
+    pub(crate) gives: Vec<Wanted>,
+    /// It has errors.
+    pub(crate) is_wrong: bool,
+}
+
+impl Candidate {
+    pub(crate) fn subject(&self) -> String {
+        format!("{}/{}", self.group, self.name)
+    }
+}
+
+/// What a snapshot is called between templates.
+pub(crate) fn snapshot_name(group: &str, dataset: &str, snapshot: &str) -> String {
+    format!("{group}/{dataset}@{snapshot}")
 }
 
 /// What a template takes, and where it says so.

@@ -4,7 +4,7 @@
 //! step's key is made of that of the step before it, so that no state has to be stored in between. Only here and there
 //! a state is, and work on a stretch begins after the last one that is known.
 
-use super::{EngineError, cache, failed};
+use super::error::{EngineError, cache, failed};
 use crate::context::Context;
 use crate::history::Now;
 use crate::inputs::{FileIdentity, Input};

@@ -1,7 +1,7 @@
 //! Which steps would run, and why.
 
 use super::cache::{Key, StepRecord, keys, reached, stretches};
-use super::{EngineError, all_reasons, failed, origin, title};
+use super::error::{EngineError, all_reasons, failed};
 use crate::context::Context;
 use crate::history::{History, Now};
 use crate::state::SavedState;
@@ -157,8 +157,8 @@ fn unplanned(
         None => "a step before it will run".to_owned(),
     };
     PlannedStep {
-        title: title(located),
-        origin: origin(located),
+        title: steps::title(located),
+        origin: steps::origin(located),
         cached: None,
         awaits,
         why: Some(why),

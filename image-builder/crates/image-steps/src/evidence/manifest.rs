@@ -1,8 +1,7 @@
 //! The manifest: one line of JSON for each path of the image.
 
 use super::name::put_name;
-use super::named;
-use crate::lineage::Made;
+use crate::lineage::{LineageStep, Made};
 use image_tree::{ImagePath, NodeKind, Tree};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -48,6 +47,12 @@ pub(super) fn lines(tree: &Tree, made_by: &BTreeMap<ImagePath, Made<'_>>, finish
         lines.push(b'\n');
     }
     lines
+}
+
+/// A step with its place and its template, in JSON.
+pub(super) fn named(step: &LineageStep) -> Map<String, Value> {
+    let texts = [("step", &step.title), ("origin", &step.origin), ("template", &step.template)];
+    texts.into_iter().map(|(key, text)| (key.to_owned(), json!(text))).collect()
 }
 
 #[cfg(test)]

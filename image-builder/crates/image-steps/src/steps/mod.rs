@@ -155,3 +155,17 @@ pub(crate) fn subject(step: &Step) -> Option<String> {
     };
     Some(text.clone())
 }
+
+/// The step's word and what it acts on, for people.
+pub(crate) fn title(located: &LocatedStep) -> String {
+    match subject(&located.step) {
+        Some(subject) => format!("{} {subject}", located.step.name()),
+        None => located.step.name().to_owned(),
+    }
+}
+
+/// Where it is written: file, line and column.
+pub(crate) fn origin(located: &LocatedStep) -> String {
+    let origin = &located.origin;
+    format!("{}:{}:{}", origin.file().display(), origin.line(), origin.column())
+}

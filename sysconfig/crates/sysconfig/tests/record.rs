@@ -13,6 +13,12 @@ fn is_told(daemon: &Daemon<'_>, what: &str) -> bool {
 }
 
 /// It was told for ever, and never written, when the same was found in force again.
+/// Puts something into the place of a file that not even root can open, and that may go: a path that leads through a file.
+fn cannot_be_opened(bench: &Bench, path: &std::path::Path) {
+    std::fs::remove_file(path).unwrap();
+    std::os::unix::fs::symlink(bench.path("sysconfig.toml/x"), path).unwrap();
+}
+
 #[test]
 fn what_is_in_force_is_written_down_as_soon_as_it_can_be() {
     let bench = Bench::new();
@@ -58,10 +64,11 @@ fn a_change_is_undone_also_where_that_cannot_be_taken_down() {
         let daemon = two_plugins(&bench);
         want(&bench, "new");
         let stalls = bench.path("undo-stalls");
-        let obstacles = ["journal.jsonl", "confirmation.json.new", "applied.json.new"];
+        let journal = bench.path("state/journal.jsonl");
+        let obstacles = ["confirmation.json.new", "applied.json.new"];
         let obstacles = obstacles.map(|name| bench.path("state").join(name));
         let obstruct = || {
-            std::fs::remove_file(&obstacles[0]).unwrap();
+            cannot_be_opened(&bench, &journal);
             obstacles.iter().for_each(|path| std::fs::create_dir(path).unwrap());
         };
         if is_asked {
@@ -82,6 +89,7 @@ fn a_change_is_undone_also_where_that_cannot_be_taken_down() {
         // The next daemon finds the change waiting still, and takes back again what is back.
         daemon.kill();
         obstacles.iter().for_each(|path| std::fs::remove_dir(path).unwrap());
+        std::fs::remove_file(&journal).unwrap();
         let daemon = bench.start();
         if is_asked {
             assert!(daemon.request(&UndoChange {}).unwrap().is_success());
@@ -145,8 +153,7 @@ fn what_is_in_force_without_steps_is_written_into_a_record_that_was_removed() {
             daemon
         } else {
             daemon.stop();
-            std::fs::remove_file(bench.path("state/journal.jsonl")).unwrap();
-            std::fs::create_dir(bench.path("state/journal.jsonl")).unwrap();
+            cannot_be_opened(&bench, &bench.path("state/journal.jsonl"));
             bench.start()
         };
         std::fs::remove_dir_all(bench.path("state")).unwrap();
@@ -301,10 +308,8 @@ fn a_step_in_doubt_is_told_as_soon_as_the_journal_can_be_read() {
         assert_ne!(open, intent);
         lines = format!("{lines}{open}\n{}", if is_damaged { "nonsense\n" } else { "" });
         std::fs::write(&aside, lines).unwrap();
-        // A link, so that the journal takes its place at once: the daemon would begin one where there is none.
-        std::fs::create_dir(bench.path("no journal")).unwrap();
-        std::fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink(bench.path("no journal"), &path).unwrap();
+        // The journal takes its place at once: the daemon would begin one where there is none.
+        cannot_be_opened(&bench, &path);
         want(&bench, "new");
         let daemon = bench.start();
         let unknown = "whether a step of the daemon before is in doubt is not known: cannot read";

@@ -98,8 +98,8 @@ struct Remembered {
 impl Remembered {
     fn read(directory: &Path) -> Result<Self, StateError> {
         let (fingerprints, damaged_key) = Fingerprints::load(directory)?;
-        let (applied, damaged) = Applied::load(directory)?;
-        let (mut confirmation, lost) = Confirmation::load(directory)?;
+        let (applied, damaged) = Applied::load(directory);
+        let (mut confirmation, lost) = Confirmation::load(directory);
         let is_any_held = fingerprints.is_new && confirmation.hold_whatever_is_configured();
         let is_lost = lost.is_some();
         let damaged = damaged.into_iter().chain(lost).chain(damaged_key).collect();

@@ -320,7 +320,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (within_ms, day_ms) = (3_600_000, 86_400_000);
         let waiting = |by_unix_ms| {
-            let (mut state, _) = Confirmation::load(directory.path()).unwrap();
+            let (mut state, _) = Confirmation::load(directory.path());
             let (parts, steps) = ([].into(), Vec::new());
             state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
             Confirming::new(state)

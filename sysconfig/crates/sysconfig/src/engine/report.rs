@@ -230,7 +230,7 @@ impl Engine {
         self.damaged.iter().map(|damaged| Problem {
             subject: "state".to_owned(),
             message: damaged.to_string(),
-            help: Some(damaged.help().to_owned()),
+            help: Some(damaged.help()),
             place: None,
             severity: Severity::Warning,
         })

@@ -55,14 +55,10 @@ pub struct Applied {
 impl Applied {
     /// Reads the state of the directory. A damaged file is told, and is to be [moved aside](Damaged::keep); it counts as empty:
     /// everything is observed anew in any case, so nothing but history is lost.
-    ///
-    /// # Errors
-    ///
-    /// When the file is there and cannot be read.
-    pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
+    pub fn load(directory: &Path) -> (Self, Option<Damaged>) {
         let path = directory.join(FILE);
-        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved)?;
-        Ok((Self { path, plugins: contents.map(|contents| contents.plugins).unwrap_or_default() }, damaged))
+        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved);
+        (Self { path, plugins: contents.map(|contents| contents.plugins).unwrap_or_default() }, damaged)
     }
 
     /// What was last applied for a plugin.
@@ -118,11 +114,11 @@ mod tests {
     #[test]
     fn survives_a_restart() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut applied, damaged) = Applied::load(directory.path()).unwrap();
+        let (mut applied, damaged) = Applied::load(directory.path());
         assert!(damaged.is_none());
         applied.record("hostname", part());
         applied.store().unwrap();
-        let (again, damaged) = Applied::load(directory.path()).unwrap();
+        let (again, damaged) = Applied::load(directory.path());
         assert!(damaged.is_none());
         assert_eq!(again.get("hostname"), Some(&part()));
         assert_eq!(again.get("dns"), None);
@@ -132,12 +128,12 @@ mod tests {
     #[test]
     fn what_is_taken_back_leaves_the_claims() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut applied, _) = Applied::load(directory.path()).unwrap();
+        let (mut applied, _) = Applied::load(directory.path());
         applied.record("hostname", part());
         assert_eq!(applied.at("hostname"), Some(7));
         assert!(applied.withdraw("hostname") && !applied.withdraw("hostname") && !applied.withdraw("dns"));
         applied.store().unwrap();
-        let (again, _) = Applied::load(directory.path()).unwrap();
+        let (again, _) = Applied::load(directory.path());
         assert_eq!(again.at("hostname"), None);
         assert_eq!(again.get("hostname").unwrap().claims, part().claims);
         assert_eq!(again.get("dns"), None);
@@ -147,7 +143,7 @@ mod tests {
     fn a_damaged_file_is_kept_aside_and_told() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("applied.json"), "{\"version\":1,").unwrap();
-        let (applied, damaged) = Applied::load(directory.path()).unwrap();
+        let (applied, damaged) = Applied::load(directory.path());
         assert_eq!(applied.get("hostname"), None);
         let (path, aside) = (directory.path().join("applied.json"), directory.path().join("applied.json.damaged"));
         assert!(path.exists() && !aside.exists(), "whoever reads may not have locked the directory");

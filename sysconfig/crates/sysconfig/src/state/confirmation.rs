@@ -112,23 +112,19 @@ impl Confirmation {
         self.is_lost && self.pending.is_none() && self.held.is_empty() && self.left.is_empty()
     }
 
-    /// Reads the state of the directory. A damaged file is told, is to be [copied aside](Damaged::keep), and stays until
+    /// Reads the state of the directory. A damaged file is told, is to be [copied aside](Damaged::keep) if it can be read, and stays until
     /// [`Self::store`] writes that its contents are lost: whenever that is interrupted, no unconfirmed change is taken for a
     /// confirmed one.
-    ///
-    /// # Errors
-    ///
-    /// When the file is there and cannot be read.
-    pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
+    pub fn load(directory: &Path) -> (Self, Option<Damaged>) {
         let path = directory.join(FILE);
-        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Copied)?;
+        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Copied);
         let (held, not_done) = (BTreeMap::new(), BTreeSet::new());
         let mut state = Self { path, pending: None, held, not_done, left: Vec::new(), is_lost: damaged.is_some() };
         if let Some(contents) = contents {
             (state.pending, state.not_done) = (contents.pending, contents.not_done);
             (state.held, state.left, state.is_lost) = (contents.held, contents.left, contents.is_lost);
         }
-        Ok((state, damaged))
+        (state, damaged)
     }
 
     /// Whether the change that waits waits no longer for a word of anybody.
@@ -196,7 +192,7 @@ mod tests {
     #[test]
     fn what_can_be_undone_survives_a_restart_and_secrets_do_not() {
         let directory = tempfile::tempdir().unwrap();
-        let (mut state, _) = Confirmation::load(directory.path()).unwrap();
+        let (mut state, _) = Confirmation::load(directory.path());
         assert!(state.pending.is_none());
         let parts = BTreeMap::from([("x".to_owned(), "hash".to_owned())]);
         state.pending = Some(Pending {
@@ -210,7 +206,7 @@ mod tests {
         state.not_done.insert("x".to_owned());
         state.left = vec![LeftStep { noted: step(true), error: "busy".to_owned(), help: None }];
         state.store().unwrap();
-        let (again, damaged) = Confirmation::load(directory.path()).unwrap();
+        let (again, damaged) = Confirmation::load(directory.path());
         assert!(damaged.is_none());
         assert_eq!((&again.pending, &again.held), (&state.pending, &state.held));
         assert_eq!(again.not_done, state.not_done);
@@ -225,7 +221,7 @@ mod tests {
         state.store().unwrap();
         let text = std::fs::read_to_string(directory.path().join("confirmation.json")).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
-        let (again, _) = Confirmation::load(directory.path()).unwrap();
+        let (again, _) = Confirmation::load(directory.path());
         assert!(again.pending.unwrap().steps[0].data_withheld);
         assert_eq!(state.pending.as_ref().unwrap().steps[0].step.data, json!({ "key": "hunter2" }), "memory has it");
 
@@ -242,16 +238,16 @@ mod tests {
         let text = |name: &str| std::fs::read_to_string(directory.path().join(name));
         std::fs::write(directory.path().join("confirmation.json"), "[]").unwrap();
         for _ in 0..2 {
-            let (state, damaged) = Confirmation::load(directory.path()).unwrap();
+            let (state, damaged) = Confirmation::load(directory.path());
             assert!(damaged.unwrap().keep() && state.pending.is_none() && state.is_lost);
             assert_eq!(text("confirmation.json.damaged").unwrap(), "[]");
         }
-        Confirmation::load(directory.path()).unwrap().0.store().unwrap();
-        let (mut state, damaged) = Confirmation::load(directory.path()).unwrap();
+        Confirmation::load(directory.path()).0.store().unwrap();
+        let (mut state, damaged) = Confirmation::load(directory.path());
         assert!(damaged.is_none() && state.is_lost, "it is told once where the file is kept, and lasts");
         state.is_lost = false;
         state.store().unwrap();
         assert!(text("confirmation.json").is_err() && text("confirmation.json.damaged").is_ok());
-        assert!(!Confirmation::load(directory.path()).unwrap().0.is_lost);
+        assert!(!Confirmation::load(directory.path()).0.is_lost);
     }
 }

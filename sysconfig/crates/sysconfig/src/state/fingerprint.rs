@@ -44,10 +44,10 @@ impl Fingerprints {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or the system has no random numbers.
+    /// When the system has no random numbers.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join(FILE);
-        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved)?;
+        let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved);
         if let Some(Contents { key, .. }) = contents {
             return Ok((Self { key, is_new: false }, damaged));
         }

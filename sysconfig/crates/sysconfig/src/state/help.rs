@@ -22,7 +22,7 @@ fn of_errno(errno: Errno) -> &'static str {
              somebody else"
         }
         Errno::PERM => IMMUTABLE,
-        Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::LOOP => {
+        Errno::NOTDIR | Errno::ISDIR | Errno::EXIST | Errno::NOTEMPTY | Errno::LOOP | Errno::FBIG => {
             "something else is in its place, or in that of a file beside it that ends in .new: `ls -l` shows it, and it has to go"
         }
         Errno::NOENT => "it was removed: see what removes it, and that a file system that belongs there is mounted",
@@ -65,6 +65,7 @@ mod tests {
             (Errno::PERM, "immutable"),
             (Errno::NOTDIR, "in its place"),
             (Errno::ISDIR, "in its place"),
+            (Errno::FBIG, "in its place"),
             (Errno::NOENT, "was removed"),
             (Errno::MFILE, "too many files are open"),
             (Errno::STALE, "a share"),

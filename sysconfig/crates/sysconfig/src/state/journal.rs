@@ -5,10 +5,11 @@
 //! from the journal; the daemon observes, and the journal says what to look at.
 
 mod replay;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -16,10 +17,12 @@ use serde::{Deserialize, Serialize};
 use sysconfig_protocol::Step;
 use sysconfig_protocol::admin::StepResult;
 
-use super::{Kept, StateError, replace_file, sync_directory};
+use super::{StateError, read_record, replace_file, sync_directory};
 use crate::clock;
 pub use replay::history;
-use replay::{Replay, open_intents, replay, take_out_unreadable};
+use replay::{Replay, open_intents, replay};
+pub use unreadable::Unreadable;
+use unreadable::{read_or_move_aside, take_out};
 
 /// The file's name.
 pub(super) const FILE: &str = "journal.jsonl";
@@ -71,17 +74,6 @@ pub struct InDoubt {
     pub is_inherited: bool,
 }
 
-/// Lines that make no sense to this daemon. Where the whole file with them could be kept, they were taken out.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{} no sense to this version, and {kept}",
-    if *count == 1 { "1 line of the journal makes".to_owned() } else { format!("{count} lines of the journal make") },
-)]
-pub struct Unreadable {
-    count: usize,
-    kept: Kept,
-}
-
 /// What an earlier daemon's journal tells.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -118,18 +110,18 @@ impl Journal {
     ///
     /// A line that was cut off by a crash is taken away; it says nothing, because only a complete intent is followed by
     /// a step. Lines that make no sense are taken out as well, so that they are told once; what they stood in is kept.
-    /// Earlier builds ended a line that was cut off, and went on.
+    /// Earlier builds ended a line that was cut off, and went on. What will never be read is moved aside: no step is
+    /// carried out without a journal, and the machine is not to go without its configuration.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or written.
+    /// When the file cannot be read yet, or written, or what will never be read cannot be moved.
     pub fn open(directory: &Path) -> Result<(Self, Vec<InDoubt>, Option<Unreadable>), StateError> {
         let path = directory.join(FILE);
         let error = |source| StateError::new("open", &path, source);
         let open = || OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(error);
+        let (mut bytes, lost) = read_or_move_aside(&path)?;
         let mut file = open()?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(error)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         if serde_json::from_slice::<Line>(&bytes[whole..]).is_ok() {
             // Only its end was cut off.
@@ -144,16 +136,16 @@ impl Journal {
             sync_directory(&path).map_err(error)?;
         }
         let unreadable = match unreadable {
-            0 => None,
+            0 => lost,
             count => {
                 // They disturb nobody, so the daemon goes on with them where there is no room for a copy.
-                let kept = Kept::of(take_out_unreadable(&path, &bytes));
+                let taken_out = take_out(&path, &bytes, count);
                 file = open()?;
-                Some(Unreadable { count, kept })
+                Some(taken_out)
             }
         };
         // A journal that was just begun may be empty; numbers go on from the one before, which history shows together with it.
-        let before = std::fs::read(old_path(&path)).map_or(0, |bytes| replay(&bytes).last_sequence);
+        let before = read_record(&old_path(&path)).map_or(0, |bytes| replay(&bytes).last_sequence);
         let journal = Self {
             path,
             file: Some(file),
@@ -233,7 +225,7 @@ impl Journal {
         if self.is_read {
             return;
         }
-        match std::fs::read(&self.path) {
+        match read_record(&self.path) {
             Ok(bytes) => {
                 let Replay { in_doubt, open, .. } = replay(&bytes);
                 self.found.in_doubt.extend(in_doubt);

@@ -252,6 +252,13 @@ fn a_rotation_without_room_keeps_nobody_from_his_step() {
     assert_eq!(history(directory.path(), 10).unwrap().len(), steps + 1);
 }
 
+/// What not even root can open, and may be able to later: the path leads through a file.
+fn obstruct(path: &std::path::Path) {
+    let file = path.with_extension("file");
+    std::fs::write(&file, "").unwrap();
+    std::os::unix::fs::symlink(file.join("x"), path).unwrap();
+}
+
 /// The disk was read-only when the daemon started.
 #[test]
 fn a_journal_that_could_not_be_opened_is_opened_by_the_first_line_that_can_be_written() {
@@ -266,10 +273,10 @@ fn a_journal_that_could_not_be_opened_is_opened_by_the_first_line_that_can_be_wr
     }
     let path = directory.path().join("journal.jsonl");
     std::fs::rename(&path, directory.path().join("aside")).unwrap();
-    std::fs::create_dir(&path).unwrap();
+    obstruct(&path);
     journal.intent("x", "digest", &step("2")).unwrap_err();
     assert!(journal.take_found().unreadable.is_none());
-    std::fs::remove_dir(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
     std::fs::rename(directory.path().join("aside"), &path).unwrap();
     std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"nonsense\n").unwrap();
     let second = journal.intent("x", "digest", &step("2")).unwrap();
@@ -280,7 +287,7 @@ fn a_journal_that_could_not_be_opened_is_opened_by_the_first_line_that_can_be_wr
     assert_eq!((numbers, second), (vec![1, 2], 2));
 }
 
-/// It is a file of a disk that fails, or of another user, when the daemon starts.
+/// It is a file of a share, or of another user, when the daemon starts.
 #[test]
 fn what_is_in_doubt_in_a_journal_that_could_not_be_read_is_told_when_it_can_be() {
     for can_be_written in [true, false] {
@@ -290,7 +297,7 @@ fn what_is_in_doubt_in_a_journal_that_could_not_be_read_is_told_when_it_can_be()
         journal.intent("x", "digest", &step("1")).unwrap();
         drop(journal);
         std::fs::rename(&path, directory.path().join("aside")).unwrap();
-        std::fs::create_dir(&path).unwrap();
+        obstruct(&path);
         let mut journal = Journal::closed(directory.path());
         journal.ensure_open().unwrap_err();
         for _ in 0..2 {
@@ -298,7 +305,7 @@ fn what_is_in_doubt_in_a_journal_that_could_not_be_read_is_told_when_it_can_be()
             assert!(journal.unread().unwrap().to_string().starts_with("cannot read "), "nobody knows of no doubt");
             assert!(journal.take_found().in_doubt.is_empty());
         }
-        std::fs::remove_dir(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
         std::fs::rename(directory.path().join("aside"), &path).unwrap();
         match can_be_written {
             true => journal.ensure_open().unwrap(),

@@ -17,10 +17,12 @@ mod stored;
 
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -48,22 +50,27 @@ impl StateError {
     }
 }
 
-/// A file could be read and makes no sense to this daemon.
+/// What a file holds is of no use to this daemon.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{} {}, and {}",
-    path.display(),
-    if *is_newer { "was written by a newer daemon" } else { "was damaged" },
-    kept.as_ref().map_or("what it held is there still".to_owned(), ToString::to_string)
-)]
+#[error("{} {why}, and {}", path.display(), kept.as_ref().unwrap_or(&Kept::There))]
 pub struct Damaged {
     path: PathBuf,
     aside: Aside,
     /// None as long as the directory may be another daemon's.
     kept: Option<Kept>,
-    is_newer: bool,
-    #[source]
-    source: Option<serde_json::Error>,
+    why: Why,
+}
+
+/// Why it is of no use.
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    #[error("was written by a newer daemon")]
+    Newer,
+    #[error("was damaged")]
+    NoSense,
+    /// Something else is in its place, or its disk has a fault.
+    #[error("cannot be read ({0})")]
+    Unreadable(std::io::Error),
 }
 
 /// What became of contents that make no sense.
@@ -72,12 +79,14 @@ enum Kept {
     /// They are in this file now.
     In(PathBuf),
     /// They are not in another file, because of this.
-    NotKept(StateError),
+    Failed(StateError),
+    /// They are where they were.
+    There,
 }
 
 impl Kept {
     fn of(result: Result<PathBuf, StateError>) -> Self {
-        result.map_or_else(Self::NotKept, Self::In)
+        result.map_or_else(Self::Failed, Self::In)
     }
 }
 
@@ -85,7 +94,8 @@ impl fmt::Display for Kept {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::In(kept) => write!(formatter, "what it held is kept as {}", kept.display()),
-            Self::NotKept(error) => write!(formatter, "what it held could not be kept: {error}: {}", error.source),
+            Self::Failed(error) => write!(formatter, "what it held could not be kept: {error}: {}", error.source),
+            Self::There => formatter.write_str("what it held is there still"),
         }
     }
 }
@@ -108,14 +118,13 @@ impl Damaged {
             let mut other = self.path.as_os_str().to_owned();
             other.push(".damaged");
             let other = PathBuf::from(other);
-            let kept = match self.aside {
-                Aside::Copied => read_file(&self.path).and_then(|bytes| replace_file(&other, &bytes)),
-                Aside::Moved => {
-                    let error = |source| StateError::new("move aside", &self.path, source);
-                    std::fs::rename(&self.path, &other).map_err(error)
-                }
+            let kept = match (self.aside, &self.why) {
+                // It may be read the next time, and says until then that something was there.
+                (Aside::Copied, Why::Unreadable(_)) => None,
+                (Aside::Copied, _) => Some(read_file(&self.path).and_then(|bytes| replace_file(&other, &bytes))),
+                (Aside::Moved, _) => Some(move_aside(&self.path, &other)),
             };
-            self.kept = Some(Kept::of(kept.map(|()| other)));
+            self.kept = Some(kept.map_or(Kept::There, |kept| Kept::of(kept.map(|()| other))));
         }
         self.kept.as_ref().map(|kept| matches!(kept, Kept::In(_))) != before
     }
@@ -126,11 +135,15 @@ impl Damaged {
     }
 
     /// What to do about it.
-    pub fn help(&self) -> &'static str {
-        if self.path.ends_with(confirmation::FILE) {
-            return "nothing is applied until somebody asks for it: sysconfigctl status";
+    pub fn help(&self) -> String {
+        let meaning = match self.path.ends_with(confirmation::FILE) {
+            true => "nothing is applied until somebody asks for it: sysconfigctl status",
+            false => "nothing needs to be done: the machine is observed anew",
+        };
+        match (&self.why, &self.kept) {
+            (_, Some(Kept::In(_))) | (Why::Newer | Why::NoSense, _) => meaning.to_owned(),
+            (Why::Unreadable(error), _) => format!("{meaning}; {}", help::of(error)),
         }
-        "nothing needs to be done: the machine is observed anew"
     }
 }
 
@@ -140,29 +153,52 @@ struct Versioned {
     version: u32,
 }
 
-/// Reads a file of JSON in a version up to `version`; one that is not there is nothing. One that makes no sense, or is in a
-/// later version, is told, and is nothing as well. Nothing is written: whoever reads may not have locked the directory.
-fn load_json<T: DeserializeOwned>(
-    path: &Path,
-    version: u32,
-    aside: Aside,
-) -> Result<(Option<T>, Option<Damaged>), StateError> {
-    let bytes = match std::fs::read(path) {
+/// Reads a file of JSON in a version up to `version`; one that is not there is nothing. One that cannot be read, makes no sense,
+/// or is in a later version, is told, and is nothing as well: a machine must not go without its configuration for want of
+/// history. Nothing is written: whoever reads may not have locked the directory.
+fn load_json<T: DeserializeOwned>(path: &Path, version: u32, aside: Aside) -> (Option<T>, Option<Damaged>) {
+    let damaged = |why| (None, Some(Damaged { path: path.to_owned(), aside, kept: None, why }));
+    let bytes = match read_record(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((None, None)),
-        Err(source) => return Err(StateError::new("read", path, source)),
+        Err(error) if error.kind() == ErrorKind::NotFound => return (None, None),
+        Err(error) => return damaged(Why::Unreadable(error)),
     };
-    let is_newer = serde_json::from_slice(&bytes).is_ok_and(|contents: Versioned| contents.version > version);
-    let source = match serde_json::from_slice(&bytes) {
-        Ok(contents) if !is_newer => return Ok((Some(contents), None)),
-        Ok(_) => None,
-        Err(source) => Some(source),
+    if serde_json::from_slice(&bytes).is_ok_and(|contents: Versioned| contents.version > version) {
+        return damaged(Why::Newer);
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(contents) => (Some(contents), None),
+        Err(_) => damaged(Why::NoSense),
+    }
+}
+
+/// A file of the record that is longer was written by somebody else.
+const RECORD_BYTES: u64 = 64 * 1024 * 1024;
+
+/// All of a file of the record. What else may be in its place must neither keep the daemon waiting, as a pipe does, nor take all
+/// of the memory.
+fn read_record(path: &Path) -> std::io::Result<Vec<u8>> {
+    let judge = |metadata: &Metadata| match metadata.len() {
+        _ if metadata.is_dir() => Err(Errno::ISDIR.into()),
+        _ if !metadata.is_file() => Err(std::io::Error::other("it is no regular file")),
+        ..=RECORD_BYTES => Ok(()),
+        _ => Err(Errno::FBIG.into()),
     };
-    Ok((None, Some(Damaged { path: path.to_owned(), aside, kept: None, is_newer, source })))
+    // Opening a device may do something.
+    judge(&std::fs::metadata(path)?)?;
+    let file = File::from(rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?);
+    judge(&file.metadata()?)?;
+    let mut bytes = Vec::new();
+    file.take(RECORD_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, StateError> {
-    std::fs::read(path).map_err(|source| StateError::new("read", path, source))
+    read_record(path).map_err(|source| StateError::new("read", path, source))
+}
+
+fn move_aside(path: &Path, aside: &Path) -> Result<(), StateError> {
+    std::fs::rename(path, aside).map_err(|source| StateError::new("move aside", path, source))
 }
 
 /// Removes a file for good; one that is not there is fine.
@@ -237,7 +273,7 @@ mod tests {
 
     /// Files of every kind in a directory, as they are after some work.
     fn write_state(directory: &std::path::Path) {
-        let (mut applied, _) = Applied::load(directory).unwrap();
+        let (mut applied, _) = Applied::load(directory);
         let hash = "ab".repeat(32);
         let part = AppliedPart {
             config: hash.clone(),
@@ -255,7 +291,7 @@ mod tests {
             journal.result(sequence, StepResult::Changed, None).unwrap();
         }
         journal.undo_intent("x", "digest", &step()).unwrap();
-        let (mut confirmation, _) = Confirmation::load(directory).unwrap();
+        let (mut confirmation, _) = Confirmation::load(directory);
         let (plugin, plan) = ("x".to_owned(), Digest("00".to_owned()));
         let steps = vec![RevocableStep { plugin, plan, step: step(), data_withheld: false }];
         confirmation.pending =
@@ -290,25 +326,25 @@ mod tests {
 
         let pending = r#""pending":{"by_unix_ms":7,"within_ms":5,"steps":[{"plugin":"x","plan":"00","step":{"id":"1","action":"set","resource":"a","summary":"set a","data":1}}]}"#;
         write("confirmation.json", &format!("{{\"version\":1,\"later\":true,{pending}}}"));
-        let (confirmation, damaged) = Confirmation::load(directory.path()).unwrap();
+        let (confirmation, damaged) = Confirmation::load(directory.path());
         assert!(damaged.is_none(), "{damaged:?}");
         let steps = confirmation.pending.unwrap().steps;
         assert_eq!((&*steps[0].step.summary, &steps[0].step.data), ("set a", &Value::from(1)));
 
         let risky = pending.replace("\"data\":1", "\"risk\":\"later\"");
         write("confirmation.json", &format!("{{\"version\":1,{risky}}}"));
-        let (confirmation, damaged) = Confirmation::load(directory.path()).unwrap();
+        let (confirmation, damaged) = Confirmation::load(directory.path());
         assert!(damaged.is_none(), "{damaged:?}");
         assert_eq!(confirmation.pending.unwrap().steps[0].step.risk, Risk::Disruptive);
 
         write("confirmation.json", &format!("{{\"version\":2,{pending}}}"));
-        let (confirmation, damaged) = Confirmation::load(directory.path()).unwrap();
+        let (confirmation, damaged) = Confirmation::load(directory.path());
         let damaged = damaged.unwrap();
         assert!(confirmation.pending.is_none());
         assert!(damaged.to_string().contains("confirmation.json was written by a newer daemon"), "{damaged}");
         assert!(confirmation.is_lost && damaged.help().starts_with("nothing is applied until"), "{damaged}");
         write("applied.json", r#"{"version":1,"plugins":{"x":{"config":"aa","plugin_hash":"bb"}}}"#);
-        let (applied, damaged) = Applied::load(directory.path()).unwrap();
+        let (applied, damaged) = Applied::load(directory.path());
         assert!(damaged.is_none() && applied.get("x").is_some(), "{damaged:?}");
     }
 
@@ -325,12 +361,12 @@ mod tests {
                 random.damage(&mut bytes);
                 std::fs::write(directory.path().join(name), bytes).unwrap();
             }
-            Applied::load(directory.path()).unwrap();
+            Applied::load(directory.path());
             let (mut fingerprints, damaged_key) = Fingerprints::load(directory.path()).unwrap();
             assert!(damaged_key.is_none_or(|mut damaged| damaged.keep() && !damaged.keep()));
             fingerprints.keep(directory.path()).unwrap();
             assert_eq!(Fingerprints::load(directory.path()).unwrap().0.of(&1), fingerprints.of(&1));
-            Confirmation::load(directory.path()).unwrap();
+            Confirmation::load(directory.path());
             let (mut journal, before, _) = Journal::open(directory.path()).unwrap();
             super::journal::history(directory.path(), 10).unwrap();
             journal.intent("new", "digest", &step()).unwrap();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sysconfig_protocol::admin::PastStep;
 
 use super::{FILE, InDoubt, Line, old_path};
-use crate::state::{StateError, replace_file};
+use crate::state::{StateError, read_record};
 
 /// The newest steps of the journal in a directory, also those of the file before the last rotation, the oldest first.
 ///
@@ -18,7 +18,7 @@ pub fn history(directory: &Path, limit: usize) -> Result<Vec<PastStep>, StateErr
     let mut steps: Vec<PastStep> = Vec::new();
     let path = directory.join(FILE);
     for path in [old_path(&path), path] {
-        match std::fs::read(&path) {
+        match read_record(&path) {
             Ok(bytes) => bytes.split(|byte| *byte == b'\n').for_each(|line| take_line(&mut steps, line)),
             Err(error) if error.kind() == ErrorKind::NotFound => (),
             Err(source) => return Err(StateError::new("read", &path, source)),
@@ -54,17 +54,6 @@ fn take_line(steps: &mut Vec<PastStep>, line: &[u8]) {
 /// The lines of the steps without a result.
 pub(super) fn open_intents(bytes: &[u8]) -> Vec<u8> {
     replay(bytes).open.into_values().flatten().collect()
-}
-
-/// Leaves of a journal the lines that can be read. The answer is where all of it is kept: it is there before a line is
-/// taken out, whenever this is interrupted.
-pub(super) fn take_out_unreadable(path: &Path, bytes: &[u8]) -> Result<PathBuf, StateError> {
-    let kept = path.with_extension("jsonl.damaged");
-    replace_file(&kept, bytes)?;
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| serde_json::from_slice::<Line>(line).is_ok());
-    let readable: Vec<u8> = lines.flat_map(|line| line.iter().copied().chain([b'\n'])).collect();
-    replace_file(path, &readable)?;
-    Ok(kept)
 }
 
 /// What a journal says.

@@ -12,13 +12,13 @@ fn is_told(daemon: &Daemon<'_>, what: &str) -> bool {
     daemon.problems().iter().any(|problem| problem.starts_with(&format!("state: {what}")))
 }
 
-/// It was told for ever, and never written, when the same was found in force again.
 /// Puts something into the place of a file that not even root can open, and that may go: a path that leads through a file.
 fn cannot_be_opened(bench: &Bench, path: &std::path::Path) {
     std::fs::remove_file(path).unwrap();
     std::os::unix::fs::symlink(bench.path("sysconfig.toml/x"), path).unwrap();
 }
 
+/// It was told for ever, and never written, when the same was found in force again.
 #[test]
 fn what_is_in_force_is_written_down_as_soon_as_it_can_be() {
     let bench = Bench::new();

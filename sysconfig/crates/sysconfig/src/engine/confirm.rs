@@ -35,6 +35,8 @@ pub(super) struct Confirming {
     pub(super) is_applying: bool,
     /// Whose parts it is about; others may get steps as well.
     pub(super) asked_for: BTreeSet<String>,
+    /// The plugins that had a plan of their part when their turn came.
+    pub(super) come_to: BTreeSet<String>,
     /// SIGHUP came while a change waited.
     pub(super) reload_waits: bool,
     /// The files changed while a change waited.
@@ -64,6 +66,7 @@ impl Confirming {
             deadline,
             is_applying: false,
             asked_for: BTreeSet::new(),
+            come_to: BTreeSet::new(),
             reload_waits: false,
             config_waits: false,
             has_cut_short: false,
@@ -182,10 +185,11 @@ impl Engine {
         }
         self.release_planned();
         self.confirming.asked_for.clone_from(asked_for);
+        self.confirming.come_to.clear();
         self.confirming.is_applying = true;
         let mut report = cycle(self);
         self.confirming.is_applying = false;
-        self.release_what_is_there();
+        self.release_what_it_has_come_to();
         report.problems.extend(self.withheld_problems());
         let Some(pending) = &mut self.confirming.state.pending else { return Ok(report) };
         if pending.steps.is_empty() {
@@ -276,6 +280,7 @@ impl Engine {
 
     /// Catches up with what had to wait for a change to be confirmed or undone.
     pub(super) fn go_on(&mut self) {
+        self.pass_on_holds();
         self.take_waiting_builds();
         if std::mem::take(&mut self.confirming.reload_waits) {
             self.reload_config();

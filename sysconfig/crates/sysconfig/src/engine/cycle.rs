@@ -178,7 +178,7 @@ impl Engine {
             plans.push((name.clone(), part.digest(&self.fingerprints)));
             let result = match mode {
                 Mode::Apply { allow_destructive } if !self.awaits_request(name) => {
-                    self.forget_left(name);
+                    self.come_to(&part);
                     if let Some(managed) = self.plugins.get_mut(name) {
                         managed.unacted_news = None;
                     }

@@ -2,7 +2,9 @@
 
 use sysconfig_protocol::Severity;
 use sysconfig_protocol::admin::Problem;
+use sysconfig_protocol::method::ClaimedConfig;
 
+use super::cycle::Part;
 use super::managed::Managed;
 use super::retry::Retry;
 use super::{Engine, subject};
@@ -52,15 +54,46 @@ impl Engine {
         self.confirming.retry = Retry::default();
     }
 
-    /// A change to be confirmed takes the place of what was undone before, as far as the plugins are there: what it has not
-    /// come to, because they may come yet, nobody would guard.
-    pub(super) fn release_what_is_there(&mut self) {
-        let is_there = |plugin: &str| self.plugins.get(plugin).is_some_and(Managed::owns_claims);
+    /// Something else is applied to a plugin's part, unless nobody could plan it.
+    pub(super) fn come_to(&mut self, part: &Part) {
+        if part.error.is_none() {
+            self.forget_left(&part.plugin);
+            self.confirming.come_to.insert(part.plugin.clone());
+        }
+    }
+
+    /// A change to be confirmed takes the place of what was undone before, as far as it has come to that: the rest, because its
+    /// plugins are down or may come yet, nobody would guard.
+    pub(super) fn release_what_it_has_come_to(&mut self) {
+        let come_to = std::mem::take(&mut self.confirming.come_to);
         let state = &mut self.confirming.state;
-        state.held.retain(|plugin, _| !is_there(plugin));
-        state.not_done.retain(|plugin| !is_there(plugin));
-        state.left.retain(|left| !is_there(&left.noted.plugin));
+        state.held.retain(|plugin, _| !come_to.contains(plugin));
+        state.not_done.retain(|plugin| !come_to.contains(plugin));
         state.is_lost &= !self.assignment.unowned.is_empty();
+    }
+
+    /// A plugin that is gone, as when it was renamed, leaves its hold to the one that has the very same part now: a key has one owner.
+    pub(super) fn pass_on_holds(&mut self) {
+        let is_there = |plugin: &str| self.plugins.get(plugin).is_some_and(Managed::owns_claims);
+        let state = &self.confirming.state;
+        let left_behind: Vec<_> = state.held.keys().filter(|plugin| !is_there(plugin)).cloned().collect();
+        let mut is_passed_on = false;
+        for before in left_behind {
+            let Some(held) = self.confirming.state.held.get(&before).filter(|held| !held.is_empty()) else { continue };
+            let is_its = |part: &ClaimedConfig| self.fingerprints.of(part) == *held;
+            let after = self.assignment.parts.iter().find(|(_, part)| is_its(part)).map(|(plugin, _)| plugin.clone());
+            let Some(after) = after else { continue };
+            let state = &mut self.confirming.state;
+            let held = state.held.remove(&before).unwrap_or_default();
+            if state.not_done.remove(&before) {
+                state.not_done.insert(after.clone());
+            }
+            state.held.insert(after, held);
+            is_passed_on = true;
+        }
+        if is_passed_on {
+            self.store_confirmation();
+        }
     }
 
     /// Holds of parts that are no longer the configuration's. Which part is a plugin's can only be told while it is there.

@@ -248,6 +248,7 @@ impl Engine {
     /// Hands the configuration to its owners anew; needed whenever an owner comes or goes.
     fn reassign(&mut self) {
         self.assignment = crate::config::assign(&self.config.machine, &self.claims());
+        self.pass_on_holds();
     }
 
     /// Every claimed key with its owner.

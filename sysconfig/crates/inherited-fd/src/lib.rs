@@ -5,6 +5,9 @@
 //! is done here, in a crate of its own because of its `unsafe`, with every check that is possible: the number
 //! is one that a parent may pass on, the descriptor is open, it is a UNIX stream socket, and nobody has taken it
 //! before. The descriptor is closed on `exec` from then on, so that the program's own children do not hold it.
+//!
+//! What else it was started with, the program does not know, and its children must not get it: that is here, too, because
+//! those descriptors have no owner either.
 
 use std::collections::BTreeSet;
 use std::os::fd::{OwnedFd, RawFd};
@@ -105,6 +108,32 @@ fn take_unix_stream_fd(fd: RawFd) -> Result<UnixStream, InheritedFdError> {
     Ok(UnixStream::from(socket))
 }
 
+/// As many numbers are tried where the system does not list what is open.
+const UNLISTED: RawFd = 1024;
+
+/// Has every descriptor but the standard streams closed on `exec`, whoever opened it. Programs that this one starts get what
+/// it hands them.
+pub fn close_all_on_exec() {
+    let listed = std::fs::read_dir("/proc/self/fd").map(|entries| {
+        let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.collect::<Vec<RawFd>>()
+    });
+    let numbers = listed.unwrap_or_else(|_| (0..UNLISTED).collect());
+    numbers.into_iter().filter(|fd| *fd > 2).for_each(close_on_exec);
+}
+
+#[expect(unsafe_code, reason = "a descriptor that is known by its number alone cannot be borrowed in any safe way")]
+fn close_on_exec(fd: RawFd) {
+    use std::os::fd::BorrowedFd;
+
+    // SAFETY: `fd` is not -1. Whoever owns the descriptor may close it meanwhile: then the call fails with EBADF, or sets the
+    // flag of another one, which is to have it as well. The borrow ends in this function.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    // What is not open needs no flag.
+    let _ = rustix::io::fcntl_getfd(borrowed)
+        .and_then(|flags| rustix::io::fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC));
+}
+
 /// Turns the number of an open UNIX stream socket into its owner.
 #[expect(unsafe_code, reason = "a descriptor that is passed on by number cannot be owned in any safe way")]
 fn adopt(fd: RawFd) -> Result<OwnedFd, InheritedFdError> {
@@ -146,6 +175,16 @@ mod tests {
         assert_eq!(&byte, b"x");
         assert!(rustix::io::fcntl_getfd(&taken).unwrap().contains(FdFlags::CLOEXEC));
         assert!(matches!(take_unix_stream_fd(fd), Err(InheritedFdError::TakenAlready { .. })));
+    }
+
+    #[test]
+    fn what_was_to_stay_open_on_exec_is_closed() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        rustix::io::fcntl_setfd(&file, FdFlags::empty()).unwrap();
+        let standard = rustix::io::fcntl_getfd(std::io::stdout()).unwrap();
+        close_all_on_exec();
+        assert_eq!(rustix::io::fcntl_getfd(&file), Ok(FdFlags::CLOEXEC));
+        assert_eq!(rustix::io::fcntl_getfd(std::io::stdout()), Ok(standard));
     }
 
     #[test]

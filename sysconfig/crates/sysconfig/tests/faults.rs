@@ -104,6 +104,29 @@ fn a_plugin_that_dies_while_it_is_idle_is_started_again() {
     daemon.stop();
 }
 
+/// What the daemon was started with went to every plugin: a file that is locked or deleted, or the end of a pipe that somebody
+/// waits for.
+#[test]
+fn a_plugin_gets_its_four_descriptors_and_nothing_that_the_daemon_was_started_with() {
+    let bench = Bench::new();
+    let list = bench.path("list");
+    let script = format!("#!/bin/sh\nls -l /proc/$$/fd >{0}.new\nmv {0}.new {0}\nread -r line <&3\n", list.display());
+    bench.install_bytes("lists", script.as_bytes());
+    let mut command = common::program(std::path::Path::new("sh"));
+    let open = format!("exec 5>{0} 9<{0}; exec \"$@\"", bench.path("inherited").display());
+    command.args(["-c", &open, "sh", env!("CARGO_BIN_EXE_sysconfig")]).args(bench.arguments());
+    let log = std::fs::File::create(bench.path("log")).unwrap();
+    command.env_remove("NOTIFY_SOCKET").stderr(log).stdin(std::process::Stdio::null());
+    let daemon = Daemon { bench: &bench, child: Some(command.spawn().unwrap()) };
+    daemon.wait_for("the list", |_| list.exists());
+    let listed = std::fs::read_to_string(&list).unwrap();
+    for descriptor in ["0", "1", "2", "3"] {
+        assert!(listed.contains(&format!(" {descriptor} -> ")), "{listed}");
+    }
+    assert!(!listed.contains("inherited") && !listed.contains(" 5 -> ") && !listed.contains(" 9 -> "), "{listed}");
+    daemon.stop();
+}
+
 /// The signals that were to end it went to the group that it had left, and it stayed for good.
 #[test]
 fn a_plugin_that_leaves_its_process_group_is_ended_all_the_same() {

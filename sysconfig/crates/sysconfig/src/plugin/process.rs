@@ -83,7 +83,8 @@ impl fmt::Debug for Launcher {
 }
 
 impl Launcher {
-    /// `reporter` hears what processes tell unasked, from their threads. `input` is everybody's standard input.
+    /// `reporter` hears what processes tell unasked, from their threads. `input` is everybody's standard input. Whatever this
+    /// process was started with stays its own.
     pub fn new(
         log: Log,
         input: File,
@@ -91,6 +92,7 @@ impl Launcher {
         stop_deadline: Duration,
         reporter: impl Fn(super::Report) + Send + Sync + 'static,
     ) -> Self {
+        inherited_fd::close_all_on_exec();
         Self { log, input: Arc::new(input), reporter: Arc::new(reporter), stop, stop_deadline }
     }
 

@@ -215,7 +215,7 @@ fn loaded_part(path: &Path) -> Vec<u8> {
 /// A running daemon; killed when dropped.
 pub(crate) struct Daemon<'a> {
     pub(crate) bench: &'a Bench,
-    child: Option<Child>,
+    pub(crate) child: Option<Child>,
 }
 
 impl Daemon<'_> {

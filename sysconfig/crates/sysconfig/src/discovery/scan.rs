@@ -72,6 +72,8 @@ struct Tracked {
     since: Sighting,
     /// The files that the last finding was about.
     settled: Option<Vec<Location>>,
+    /// Since when they have not been the same for long enough to be taken; none when they were.
+    unsettled: Option<Instant>,
     /// Why they were refused, if they were.
     refused: Option<String>,
     /// When they are looked at again, although they are the same, and after which pause that is.
@@ -80,16 +82,34 @@ struct Tracked {
 
 impl Tracked {
     fn new(since: Sighting) -> Self {
-        Self { seen: Vec::new(), since, settled: None, refused: None, again: None }
+        Self { seen: Vec::new(), since, settled: None, unsettled: None, refused: None, again: None }
     }
 
     fn is_due(&self) -> bool {
         self.again.is_some_and(|(at, _)| at <= Instant::now())
     }
 
+    /// They are not as they were at the last look. What to tell of that, once, when it has been so for as long as this.
+    fn changes(&mut self, name: &str, patience: Duration) -> Option<Finding> {
+        let path = self.seen.first().map(|(path, _)| path.clone())?;
+        let since = *self.unsettled.get_or_insert_with(Instant::now);
+        if since.elapsed() < patience || self.refused.as_deref() == Some(IS_CHANGED) {
+            return None;
+        }
+        let message = IS_CHANGED.to_owned();
+        self.refused = Some(message.clone());
+        // Also when they become what they were.
+        self.settled = None;
+        let help = "see what writes it, or whether its file system says the same of it twice: ls -li --full-time; it is \
+                    taken by itself when it stays the same";
+        let (name, help) = (name.to_owned(), Some(help.to_owned()));
+        Some(Finding::Refused { name, path, message, help, is_tried_again: true })
+    }
+
     /// Takes down what was found out about the files. Answers whether it is news.
     fn settle(&mut self, locations: &[Location], finding: &Finding) -> bool {
         let is_same = self.settled.as_deref() == Some(locations);
+        self.unsettled = None;
         self.settled = Some(locations.to_vec());
         let (refused, is_tried_again) = match finding {
             Finding::Refused { message, is_tried_again, .. } => (Some(message.clone()), *is_tried_again),
@@ -109,6 +129,12 @@ impl Tracked {
 /// Between two tries with a file that could not be taken for reasons of this machine.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// After which time a file that changes all the time is told. Linkers need less.
+const LONGEST_CHANGE: Duration = Duration::from_secs(10);
+
+/// What is told of it.
+const IS_CHANGED: &str = "it is being changed: no two looks in a row have found it the same";
 
 /// Looks at the plugin directories.
 #[derive(Debug)]
@@ -165,7 +191,7 @@ impl Scanner {
 
     /// Whether some files are to be looked at again in a while.
     pub fn tries_again(&self) -> bool {
-        self.tracked.values().any(|tracked| tracked.again.is_some())
+        self.tracked.values().any(|tracked| tracked.again.is_some() || tracked.unsettled.is_some())
     }
 
     /// Looks and takes what is there, without waiting for it to be stable: the first look of a daemon that starts. What comes
@@ -176,7 +202,15 @@ impl Scanner {
         if self.tracked.values().any(|tracked| tracked.settled.as_ref() != Some(&tracked.seen)) {
             findings.extend(self.poll());
         }
+        findings.extend(self.tell_unsettled());
         findings
+    }
+
+    /// What changed up to the last look, which nobody knows of otherwise where no other one follows.
+    fn tell_unsettled(&mut self) -> Vec<Finding> {
+        let unsettled =
+            self.tracked.iter_mut().filter(|(_, tracked)| tracked.settled.as_ref() != Some(&tracked.seen));
+        unsettled.filter_map(|(name, tracked)| tracked.changes(name, Duration::ZERO)).collect()
     }
 
     /// Looks at the files of some plugins that were refused. Who mended one says so, and need not wait for it to be the same for
@@ -220,8 +254,12 @@ impl Scanner {
             if !is_stable {
                 tracked.seen.clone_from(&locations);
                 tracked.since = sighting;
+                findings.extend(tracked.changes(&name, LONGEST_CHANGE));
             }
             let is_settled = tracked.settled.as_ref() == Some(&locations) && !tracked.is_due();
+            if is_stable && is_settled {
+                tracked.unsettled = None;
+            }
             if !is_stable || is_settled {
                 continue;
             }
@@ -234,7 +272,10 @@ impl Scanner {
         }
         for ((name, locations, _), finding) in changed.iter().zip(self.evaluate_all(&changed)) {
             // A file that changes while it is read is looked at again by the next polls.
-            let Some(finding) = finding else { continue };
+            let Some(finding) = finding else {
+                findings.extend(self.tracked.get_mut(name).and_then(|tracked| tracked.changes(name, LONGEST_CHANGE)));
+                continue;
+            };
             if self.tracked.get_mut(name).is_none_or(|tracked| tracked.settle(locations, &finding)) {
                 findings.push(finding);
             }

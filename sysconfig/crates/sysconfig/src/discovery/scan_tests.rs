@@ -77,6 +77,47 @@ fn a_file_is_taken_when_two_looks_agree() {
     assert_eq!(bench.settle(), ["+a"]);
 }
 
+/// It was waited for in silence, as if it were not there.
+#[test]
+fn a_file_that_is_never_the_same_for_two_looks_is_told_and_taken_when_it_is() {
+    let mut bench = Bench::new(&["p"]);
+    let look = |bench: &mut Bench, number: u32| {
+        bench.write("p/sysconfig-plugin-a", format!("{SCRIPT}{}", "#".repeat(usize::try_from(number).unwrap())));
+        bench.scanner.poll()
+    };
+    assert!((0..10).all(|number| look(&mut bench, number).is_empty()), "a linker is at work");
+    let tracked = bench.scanner.tracked.get_mut("a").unwrap();
+    tracked.unsettled = Some(Instant::now().checked_sub(LONGEST_CHANGE).unwrap());
+    let found = look(&mut bench, 10);
+    assert!(
+        matches!(&*found, [Finding::Refused { name, message, is_tried_again: true, .. }]
+            if name == "a" && message == IS_CHANGED),
+        "{found:?}"
+    );
+    assert!((11..20).all(|number| look(&mut bench, number).is_empty()), "it is told once");
+    assert!(bench.scanner.tries_again());
+    assert_eq!(bench.settle(), ["+a"]);
+    assert!(!bench.scanner.tries_again());
+}
+
+/// Where changed files are not picked up, it was neither taken nor told, then or ever.
+#[test]
+fn a_file_that_is_written_during_the_first_look_is_told() {
+    let mut bench = Bench::new(&["p"]);
+    bench.write("p/sysconfig-plugin-a", SCRIPT);
+    let first = Identity::of(&std::fs::metadata(bench.directory.path().join("p/sysconfig-plugin-a")).unwrap());
+    let path = bench.directory.path().join("p/sysconfig-plugin-a");
+    // As if it had been another one at each look so far.
+    let mut tracked = Tracked::new(Sighting::now(None));
+    tracked.seen = vec![(path, Some(Identity { inode: first.inode + 1, ..first }))];
+    bench.scanner.tracked.insert("a".to_owned(), tracked);
+    let found = bench.scanner.tell_unsettled();
+    assert!(matches!(&*found, [Finding::Refused { message, .. }] if message == IS_CHANGED), "{found:?}");
+    assert!(bench.scanner.tries_again());
+    assert_eq!(bench.settle(), ["+a"]);
+    assert!(bench.scanner.tell_unsettled().is_empty());
+}
+
 /// Whoever restarted a plugin got what a linker had written so far of another.
 #[test]
 fn a_file_that_was_mended_is_taken_at_once_and_no_other() {

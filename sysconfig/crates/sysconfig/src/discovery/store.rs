@@ -17,6 +17,9 @@ use crate::text::chain;
 /// Only the daemon's user may read or start a copy, and nobody may change it.
 const COPY_MODE: u32 = 0o500;
 
+/// Held by whoever writes a copy. Two of the same contents are in one directory, under the names of two plugins.
+static WRITING: Mutex<()> = Mutex::new(());
+
 /// A copy cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}", path.display())]
@@ -53,6 +56,7 @@ impl PrivateCopy {
     ///
     /// When it cannot be written, or its contents were lost, too.
     pub fn restore(&self) -> Result<(), StoreError> {
+        let _one_by_one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(directory) = self.path.parent().filter(|_| !self.path.exists()) else { return Ok(()) };
         let lost = |source| StoreError { operation: "read what is left of", path: self.path.clone(), source };
         let mut held = &self.contents;
@@ -112,8 +116,10 @@ impl CopyStore {
         let path = directory.join(file_name);
         // Several may be read at the same time; they are written, and collected, one by one.
         let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        let one_by_one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         prepare(&directory, &path)?;
         write_copy(&directory, &path, contents)?;
+        drop(one_by_one);
         let error = |source| StoreError { operation: "open", path: path.clone(), source };
         let contents = File::open(&path).map_err(error)?;
         Ok(hold(&mut in_use, path, &hash, contents))
@@ -209,6 +215,26 @@ mod tests {
         let mended = store.put("sysconfig-plugin-x", b"#!/bin/sh\nexit\n").unwrap();
         assert!(Arc::ptr_eq(&two, &mended));
         assert_eq!(std::fs::read(&mended.path).unwrap(), b"#!/bin/sh\nexit\n");
+    }
+
+    /// Each removed what the other was writing.
+    #[test]
+    fn many_may_write_into_one_directory_at_the_same_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        prepare_directory(&state).unwrap();
+        let store = CopyStore::open(&state).unwrap();
+        let contents = vec![b'#'; 1 << 20];
+        let names: Vec<_> = (0..4).map(|number| format!("sysconfig-plugin-{number}")).collect();
+        let copies: Vec<_> = names.iter().map(|name| store.put(name, &contents).unwrap()).collect();
+        for _ in 0..20 {
+            std::fs::remove_dir_all(&state).unwrap();
+            std::thread::scope(|scope| {
+                let restoring: Vec<_> = copies.iter().map(|copy| scope.spawn(|| copy.restore())).collect();
+                restoring.into_iter().for_each(|restored| restored.join().unwrap().unwrap());
+            });
+            assert!(copies.iter().all(|copy| std::fs::read(&copy.path).unwrap() == contents));
+        }
     }
 
     #[test]

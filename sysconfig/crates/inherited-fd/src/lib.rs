@@ -130,8 +130,8 @@ fn close_on_exec(fd: RawFd) {
     // flag of another one, which is to have it as well. The borrow ends in this function.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     // What is not open needs no flag.
-    let _ = rustix::io::fcntl_getfd(borrowed)
-        .and_then(|flags| rustix::io::fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC));
+    let _ =
+        rustix::io::fcntl_getfd(borrowed).and_then(|flags| rustix::io::fcntl_setfd(borrowed, flags | FdFlags::CLOEXEC));
 }
 
 /// Turns the number of an open UNIX stream socket into its owner.

@@ -7,6 +7,7 @@
 use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -72,7 +73,7 @@ impl Log {
     ///
     /// `system_console` is where warnings go besides, for a daemon that runs as a service.
     pub fn to_stderr(system_console: Option<&Path>) -> Self {
-        let timestamps = std::env::var_os("JOURNAL_STREAM").is_none();
+        let timestamps = !is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref(), std::io::stderr());
         let system_console = system_console.map(Path::to_owned);
         let recent = Ring::new(RECENT_LINES);
         Self(Arc::new(Mutex::new(State {
@@ -206,6 +207,14 @@ impl State {
             write_to_console(console, &format!("sysconfig: {event}"));
         }
     }
+}
+
+/// Whether a stream goes to the journal. The variable that says so names device and inode of the one that does, because it is
+/// inherited, also by whoever writes elsewhere.
+fn is_journal(variable: Option<&str>, stream: impl AsFd) -> bool {
+    let Some((device, inode)) = variable.and_then(|named| named.split_once(':')) else { return false };
+    let is = |number: &str, found: u64| number.parse() == Ok(found);
+    rustix::fs::fstat(stream).is_ok_and(|found| is(device, found.st_dev) && is(inode, found.st_ino))
 }
 
 /// How much of it could be written; a pipe that is full takes a piece.
@@ -361,6 +370,22 @@ mod tests {
             "{told}"
         );
         assert!(told.contains("sysconfig: one") && told.contains("sysconfig: two"), "{told}");
+    }
+
+    /// Lines had no time in the terminal of whoever was in a session of the journal.
+    #[test]
+    fn a_stream_is_the_journal_only_if_it_is_the_one_that_is_named() {
+        use std::os::unix::fs::MetadataExt;
+        let stream = tempfile::tempfile().unwrap();
+        let metadata = stream.metadata().unwrap();
+        let (device, inode) = (metadata.dev(), metadata.ino());
+        assert!(is_journal(Some(&format!("{device}:{inode}")), &stream));
+        for other in
+            [format!("{device}:{}", inode + 1), format!("{}:{inode}", device + 1), "8".to_owned(), String::new()]
+        {
+            assert!(!is_journal(Some(&other), &stream), "{other}");
+        }
+        assert!(!is_journal(None, &stream));
     }
 
     #[test]

@@ -57,6 +57,30 @@ fn under_smf_the_first_process_returns_when_the_daemon_is_ready() {
     }
 }
 
+/// Whoever was started by hand in a session whose output goes to the journal has the variable, and its own output elsewhere.
+#[test]
+fn lines_have_a_time_wherever_the_journal_adds_none() {
+    let bench = Bench::new();
+    let log = bench.path("log");
+    std::fs::write(&log, "").unwrap();
+    let metadata = std::fs::metadata(&log).unwrap();
+    let run = |stream: String| {
+        std::fs::write(&log, "").unwrap();
+        let mut daemon =
+            Daemon { bench: &bench, child: Some(bench.command().env("JOURNAL_STREAM", stream).spawn().unwrap()) };
+        daemon.wait_for("ready", |daemon| daemon.log().contains("sysconfig: ready: "));
+        daemon.signal(rustix::process::Signal::TERM);
+        assert!(daemon.wait().success());
+        bench.log()
+    };
+    let (device, inode) =
+        (std::os::unix::fs::MetadataExt::dev(&metadata), std::os::unix::fs::MetadataExt::ino(&metadata));
+    let elsewhere = run(format!("{device}:{}", inode + 1));
+    assert!(elsewhere.lines().all(|line| line.starts_with("20") || line.starts_with("    ")), "{elsewhere}");
+    let journal = run(format!("{device}:{inode}"));
+    assert!(journal.starts_with("info  sysconfig: version"), "{journal}");
+}
+
 #[test]
 fn systemd_is_told_when_the_daemon_is_ready_and_when_it_stops() {
     let bench = Bench::new();

@@ -208,8 +208,7 @@ impl Scanner {
 
     /// What changed up to the last look, which nobody knows of otherwise where no other one follows.
     fn tell_unsettled(&mut self) -> Vec<Finding> {
-        let unsettled =
-            self.tracked.iter_mut().filter(|(_, tracked)| tracked.settled.as_ref() != Some(&tracked.seen));
+        let unsettled = self.tracked.iter_mut().filter(|(_, tracked)| tracked.settled.as_ref() != Some(&tracked.seen));
         unsettled.filter_map(|(name, tracked)| tracked.changes(name, Duration::ZERO)).collect()
     }
 

@@ -41,7 +41,9 @@ impl Bench {
             .map(|finding| match finding {
                 Finding::Candidate(candidate) => format!("+{}", candidate.name),
                 Finding::Vanished { name } => format!("-{name}"),
-                Finding::ConfigChanged { .. } | Finding::Late(_) | Finding::Failed => unreachable!("the scanner looks at plugins only"),
+                Finding::ConfigChanged { .. } | Finding::Late(_) | Finding::Failed => {
+                    unreachable!("the scanner looks at plugins only")
+                }
                 Finding::Missing(missing) => {
                     let names = missing.keys().map(|path| path.file_name().unwrap().to_str().unwrap());
                     format!("missing: {}", names.collect::<Vec<_>>().join(" "))

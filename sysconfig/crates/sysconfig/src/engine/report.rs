@@ -208,7 +208,8 @@ impl Engine {
     pub(super) fn remember_failed_look(&mut self) {
         let problem = Problem {
             subject: "plugins".to_owned(),
-            message: "a look at plugin and configuration files came to a fault of sysconfig itself; it looks on".to_owned(),
+            message: "a look at plugin and configuration files came to a fault of sysconfig itself; it looks on"
+                .to_owned(),
             help: Some("report it with what the service's log says of a panic".to_owned()),
             place: None,
             severity: Severity::Warning,

@@ -179,7 +179,8 @@ impl Unusable {
 fn unless_panicked<T>(examine: impl FnOnce() -> Result<T, Unusable>) -> Result<T, Unusable> {
     catch_unwind(AssertUnwindSafe(examine)).unwrap_or_else(|_| {
         let message = "looking at it came to a fault of sysconfig itself".to_owned();
-        let help = Some("report it with what the service's log says of a panic; it is tried again by itself".to_owned());
+        let help =
+            Some("report it with what the service's log says of a panic; it is tried again by itself".to_owned());
         Err(Unusable::Refused { message, help, is_tried_again: true })
     })
 }

@@ -12,6 +12,7 @@ mod unread;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
@@ -170,7 +171,7 @@ pub fn listen(run_directory: &Path, desk: Desk) -> Result<AdminSocket, AdminErro
     let watched = place.clone();
     let answering = Answering::default();
     let ours = answering.clone();
-    let accept = move || accept_all(listener, &watched, &desk, &ours);
+    let accept = move || accept_on(listener, &watched, &desk, &ours);
     let started = std::thread::Builder::new().name("admin".to_owned()).spawn(accept);
     started.map_err(|source| AdminError { path: place.path.clone(), source })?;
     Ok(AdminSocket { place, answering })
@@ -179,15 +180,51 @@ pub fn listen(run_directory: &Path, desk: Desk) -> Result<AdminSocket, AdminErro
 /// How often is looked whether the socket's file is still there: without it nobody can ask for anything.
 const LOOK: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
-fn accept_all(mut listener: UnixListener, place: &Place, desk: &Desk, answering: &Answering) {
-    let clients = Arc::new(AtomicUsize::new(0));
+/// Goes on after a fault of the daemon itself: otherwise nobody could ask for anything any more.
+fn accept_on(mut listener: UnixListener, place: &Place, desk: &Desk, answering: &Answering) {
+    let clients = Clients::default();
+    let mut accept = || accept_all(&mut listener, place, desk, answering, &clients);
+    while catch_unwind(AssertUnwindSafe(&mut accept)).is_err() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Counts the connections.
+#[derive(Debug, Clone, Default)]
+struct Clients(Arc<AtomicUsize>);
+
+/// A place among them, until it is dropped, however whoever has it ends.
+#[derive(Debug)]
+struct Seat(Clients);
+
+impl Clients {
+    /// A place, unless so many are taken.
+    fn take(&self, most: usize) -> Option<Seat> {
+        let seat = Seat(self.clone());
+        (self.0.fetch_add(1, Ordering::Relaxed) < most).then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn accept_all(
+    listener: &mut UnixListener,
+    place: &Place,
+    desk: &Desk,
+    answering: &Answering,
+    clients: &Clients,
+) -> std::convert::Infallible {
     let mut is_told = false;
     loop {
-        let waited = rustix::event::poll(&mut [PollFd::new(&listener, PollFlags::IN)], Some(&LOOK));
+        let waited = rustix::event::poll(&mut [PollFd::new(&*listener, PollFlags::IN)], Some(&LOOK));
         if matches!(waited, Ok(0)) && !place.is_ours() {
             match bind_anew(place) {
                 Ok(fresh) => {
-                    listener = fresh;
+                    *listener = fresh;
                     is_told = false;
                     desk.log
                         .warn("admin", format!("{} was removed or replaced, and is made anew", place.path.display()));
@@ -201,7 +238,7 @@ fn accept_all(mut listener: UnixListener, place: &Place, desk: &Desk, answering:
             continue;
         }
         match listener.accept() {
-            Ok((stream, _)) => welcome(stream, desk, &clients, answering),
+            Ok((stream, _)) => welcome(stream, desk, clients, answering),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => (),
             Err(error) => {
                 // Out of descriptors, most likely; trying again at once would only burn the processor.
@@ -220,7 +257,7 @@ fn bind_anew(place: &Place) -> Result<UnixListener, Box<dyn std::error::Error>> 
     Ok(place.bind()?)
 }
 
-fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>, answering: &Answering) {
+fn welcome(stream: UnixStream, desk: &Desk, clients: &Clients, answering: &Answering) {
     let log = &desk.log;
     // Some systems pass that on from the listener.
     if let Err(error) = stream.set_nonblocking(false) {
@@ -232,20 +269,38 @@ fn welcome(stream: UnixStream, desk: &Desk, clients: &Arc<AtomicUsize>, answerin
         client::refuse(&stream, code::NOT_PERMITTED, &reason);
         return;
     }
-    if clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
-        clients.fetch_sub(1, Ordering::Relaxed);
+    let Some(seat) = clients.take(MAX_CLIENTS) else {
         let reason = format!("there are {MAX_CLIENTS} connections already");
         log.warn("admin", format!("refused a connection: {reason}"));
         client::refuse(&stream, code::TOO_MANY_CONNECTIONS, &reason);
         return;
-    }
-    let (desk, slot, answering) = (desk.clone(), clients.clone(), answering.clone());
+    };
+    let (desk, answering) = (desk.clone(), answering.clone());
     let serve = move || {
         client::serve(&stream, &desk, &answering);
-        slot.fetch_sub(1, Ordering::Relaxed);
+        drop(seat);
     };
     if let Err(error) = std::thread::Builder::new().name("client".to_owned()).spawn(serve) {
-        clients.fetch_sub(1, Ordering::Relaxed);
         log.warn("admin", format!("cannot serve a connection: {error}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After as many as there are places, nobody could connect any more.
+    #[test]
+    fn whoever_serves_a_client_and_panics_gives_its_place_back() {
+        let clients = Clients::default();
+        for _ in 0..3 {
+            let seat = clients.take(1).unwrap();
+            assert!(clients.take(1).is_none(), "a refusal takes no place");
+            let serve = move || {
+                let _seat = seat;
+                panic!("a fault of the daemon, for the test");
+            };
+            assert!(std::thread::spawn(serve).join().is_err());
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sysconfig_protocol::method::ClaimedConfig;
 
+use super::schema::own_key;
 use super::settings::OWN_TABLES;
 use super::tree::{Entry, Kind, Origin, Table, dotted};
 
@@ -72,8 +73,14 @@ fn unowned(key: String, entry: &Entry, claims: &[(String, String)]) -> Unowned {
             nearest_distance(&head, claim).is_some()
         })
     });
-    let nearest = nearest.map(str::to_owned).or_else(|| nearest_own(&key));
+    let nearest = nearest.or_else(|| candidates.clone().find(|claim| last(claim) == last(&key))).map(str::to_owned);
+    let nearest = nearest.or_else(|| nearest_own(&key)).or_else(|| own_key(last(&key)));
     Unowned { nearest, key, origin: entry.key.clone() }
+}
+
+/// What a key is called in its table: it may have been written into another one.
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// The same key in the table of the daemon's own that is spelled most like the one that it is in.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
 
+use sysconfig_protocol::Severity;
 use sysconfig_protocol::admin::{Place, Problem};
 
 use super::SourceFile;
@@ -124,16 +125,18 @@ pub enum ConfigError {
 impl ConfigError {
     pub(super) fn unreadable(path: PathBuf, source: std::io::Error) -> Self {
         use std::io::ErrorKind::{FileTooLarge, InvalidInput, NotFound, PermissionDenied};
+        let linked = std::fs::read_link(&path);
         let help = match source.kind() {
-            NotFound => Some(match std::fs::read_link(&path) {
+            NotFound => match &linked {
                 Ok(target) => format!("it is a link to {}, which is not there: mend or remove it", target.display()),
-                Err(_) => "create it, or name another one with --config".to_owned(),
-            }),
-            PermissionDenied => Some("read it as root, or let this user read it".to_owned()),
-            InvalidInput | FileTooLarge => Some("move it away, and put a file of TOML in its place".to_owned()),
-            _ => None,
+                Err(_) => "create it, or name another one; --config names the main one".to_owned(),
+            },
+            PermissionDenied => "read it as root, or let this user read it".to_owned(),
+            InvalidInput | FileTooLarge => "move it away, and put a file of TOML in its place".to_owned(),
+            _ if linked.is_ok() => "see where the link leads, and mend or remove it".to_owned(),
+            _ => "see that the path is right and its file system sound, or name another one".to_owned(),
         };
-        Self::Unreadable { path, source, help }
+        Self::Unreadable { path, source, help: Some(help) }
     }
 
     pub(super) fn untrusted(fault: Fault) -> Self {
@@ -243,9 +246,29 @@ impl ConfigErrors {
 
     /// What is said of the others.
     fn further(&self) -> Option<String> {
-        let further = self.errors.len() - self.told().len();
-        (further > 0).then(|| format!("{further} more faults are not shown: mend these first"))
+        not_shown(self.errors.len() - self.told().len())
     }
+}
+
+fn not_shown(count: usize) -> Option<String> {
+    (count > 0).then(|| format!("{count} more faults are not shown: mend these first"))
+}
+
+/// As many of the problems as are told, errors first, and how many more there are.
+pub fn told_of(mut problems: Vec<Problem>) -> Vec<Problem> {
+    if problems.len() <= TOLD {
+        return problems;
+    }
+    problems.sort_by_key(|problem| problem.severity != Severity::Error);
+    let further = not_shown(problems.split_off(TOLD).len());
+    problems.extend(further.map(|message| Problem {
+        subject: "config".to_owned(),
+        message,
+        help: None,
+        place: None,
+        severity: Severity::Warning,
+    }));
+    problems
 }
 
 /// The faults, each with file, line and column, what is wrong and advice: for logs, answers, and whoever else did not
@@ -260,7 +283,7 @@ pub fn render(errors: &ConfigErrors) -> String {
 /// The faults as [`render`] tells them, as objects for programs.
 pub fn problems(errors: &ConfigErrors) -> Vec<Problem> {
     let problem = |message: String, help: Option<String>, place: Option<&Place>| {
-        let (subject, place, severity) = ("config".to_owned(), place.cloned(), sysconfig_protocol::Severity::Error);
+        let (subject, place, severity) = ("config".to_owned(), place.cloned(), Severity::Error);
         Problem { subject, message, help, place, severity }
     };
     let told = errors.told().iter();

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub use assign::{Assignment, Unowned, assign, overlaps};
 pub(crate) use assign::{is_within, nearest};
-pub use error::{ConfigError, ConfigErrors, problems, render, render_with_source};
+pub use error::{ConfigError, ConfigErrors, problems, render, render_with_source, told_of};
 pub use read::{Contents, Pending, Reading, read};
 pub use schema::own_schema;
 pub(crate) use settings::OWN_TABLES;

@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn what_is_no_file_of_text_is_told_with_its_name() {
         type Make = fn(&Path);
-        let cases: [(Make, &str); 5] = [
+        let cases: [(Make, &str); 6] = [
             (
                 |path| rustix::fs::mkfifoat(rustix::fs::CWD, path, Mode::from_raw_mode(0o644)).unwrap(),
                 "not a regular file",
@@ -264,6 +264,7 @@ mod tests {
             (|path| std::fs::create_dir(path).unwrap(), "not a regular file"),
             (|path| File::create(path).unwrap().set_len(MAX_FILE_BYTES + 1).unwrap(), "larger than 16 MiB"),
             (|path| symlink("/nowhere/at/all", path).unwrap(), "it is a link to /nowhere/at/all"),
+            (|path| symlink(path, path).unwrap(), "see where the link leads"),
         ];
         for (make, said) in cases {
             let (_directory, sources) = scratch();

@@ -1,10 +1,32 @@
 //! JSON Schema of the daemon's own tables, for editors.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use serde_json::{Value, json};
 
 /// The schema of each table of the daemon's own.
 pub fn own_schema() -> Vec<(&'static str, Value)> {
     vec![("daemon", daemon()), ("plugins", plugins()), ("logging", logging())]
+}
+
+/// The daemon's own key, dotted, that is called so in its table, whichever that is.
+pub(super) fn own_key(name: &str) -> Option<String> {
+    // Half a million keys may be asked for, as in a file that is no configuration.
+    static KEYS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+        let mut keys = BTreeMap::new();
+        own_schema().iter().for_each(|(table, schema)| collect(table, schema, &mut keys));
+        keys
+    });
+    KEYS.get(name).cloned()
+}
+
+fn collect(table: &str, schema: &Value, keys: &mut BTreeMap<String, String>) {
+    for (name, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let dotted = format!("{table}.{name}");
+        collect(&dotted, inner, keys);
+        keys.insert(name.clone(), dotted);
+    }
 }
 
 fn table(description: &str, properties: Value) -> Value {

@@ -9,6 +9,7 @@ use sysconfig_protocol::Level;
 use super::SourceFile;
 use super::assign::nearest;
 use super::error::{ConfigError, ConfigErrors};
+use super::schema::own_key;
 use super::tree::{Entry, Kind, Node, Table, dotted};
 
 /// The tables that are the daemon's own.
@@ -327,7 +328,11 @@ impl<'a> Fields<'a> {
     /// Reports the keys that nobody asked for.
     fn finish(self) {
         for (key, entry) in self.table {
-            let help = suggestion(&key, &self.known);
+            let elsewhere = nearest(&key, self.known.iter().copied()).is_none().then(|| own_key(&key)).flatten();
+            let help = match elsewhere {
+                Some(other) => format!("did you mean {other}, which is another table's?"),
+                None => suggestion(&key, &self.known),
+            };
             let file = &self.files[entry.key.file];
             let dotted = dotted(&self.name, &key);
             self.errors.push(ConfigError::unknown_key(file, entry.key.span, dotted, Some(help)));

@@ -68,7 +68,7 @@ fn tables_of_several_files_are_joined_key_by_key() {
     let config = good(&[
         "[plugins]\npath = [\"/a\", \"/b\"]\n[plugins.deadlines]\napply = \"2m\"\n[system]\nhostname = \"dev\"\n",
         "[plugins]\nreload-applies = true\n[plugins.deadlines]\nobserve = \"250ms\"\n[system]\nmotd = \"hi\"\n",
-        "[network.dns]\nservers = [\"10.0.2.3\"]\n[[network.interface]]\nmtu = 0x5dc\nup = true\nsince = 2026-01-01\n",
+        "[network.dns]\nservers = [\"10.0.2.3\"]\n[[network.interface]]\nmtu = 0x5dc\nup = true\nsince = \"2026-01-01\"\n",
     ]);
     let plugins = &config.settings.plugins;
     assert_eq!(plugins.path, [PathBuf::from("/a"), PathBuf::from("/b")]);
@@ -122,6 +122,28 @@ fn parts_go_to_their_owners_and_the_rest_is_named() {
     let loud = assign(&good(&["[SYSTEM]\nHostName = 1\n[LOGGING]\nlevel = 1\n"]).machine, &claims).unowned;
     let nearest: Vec<_> = loud.iter().map(|key| key.nearest.as_deref()).collect();
     assert_eq!(nearest, [Some("logging.level"), Some("system.hostname")]);
+    let misplaced = "level = \"debug\"\n[network]\nhostname = \"dev\"\ncolour = 1\n[system]\nstart = \"1s\"\n";
+    let misplaced = assign(&good(&[misplaced]).machine, &claims).unowned;
+    let nearest: Vec<_> = misplaced.iter().map(|key| (key.key.as_str(), key.nearest.as_deref())).collect();
+    assert_eq!(
+        nearest,
+        [
+            ("level", Some("logging.level")),
+            ("network.colour", None),
+            ("network.hostname", Some("system.hostname")),
+            ("system.start", Some("plugins.deadlines.start")),
+        ],
+        "a key of another table is told with that table"
+    );
+}
+
+/// They were text, of which nobody had said that it was.
+#[test]
+fn a_date_is_refused_with_its_place() {
+    let report = report(&["[system]\nhostname = 2026-01-01\n"]);
+    let said =
+        "/etc/sysconfig.toml:2:12: no key takes a date or a time\n  help: put it into quotes where text is meant";
+    assert!(report.ends_with(said), "{report}");
 }
 
 #[test]
@@ -189,6 +211,8 @@ fn reports() {
     for (name, texts) in [
         ("syntax", &["[plugins]\npath = /repo\n"][..]),
         ("unknown_key_near", &["[plugins]\npaht = \"/repo\"\n[logging]\nlevle = \"debug\"\n"]),
+        ("unknown_key_of_another_table", &["[plugins]\nlevel = \"debug\"\n[logging]\nstop = \"1s\"\n"]),
+        ("duplicate_key", &["[system]\nhostname = \"a\"\nhostname = \"b\"\n"]),
         ("unknown_key_far", &["[plugins.deadlines]\ncolour = \"5s\"\n"]),
         ("set_twice", &["[system]\nhostname = \"a\"\n", "[system]\nhostname = \"b\"\n"]),
         ("table_and_value", &["[system]\nhostname = \"a\"\n", "system = 3\n"]),
@@ -246,7 +270,8 @@ fn reports_for_logs_hold_no_secret() {
 #[test]
 fn arbitrary_text_never_panics() {
     // A cheap stand-in for fuzzing: every prefix of a file that uses every construct, and every single deletion.
-    let text = "[plugins]\npath = [\"/a\"]\nhot-reload = true\n[[x.y]]\nä = { b = [1, 2.5, 1979-05-27T07:32:00Z] }\n\"q\\u00e4\" = '''x'''\n";
+    let text =
+        "[plugins]\npath = [\"/a\"]\nhot-reload = true\n[[x.y]]\nä = { b = [1, 2.5, 0x1f] }\n\"q\\u00e4\" = '''x'''\n";
     for (at, char) in text.char_indices() {
         let without = format!("{}{}", &text[..at], &text[at + char.len_utf8()..]);
         for candidate in [&text[..at], &without] {
@@ -265,7 +290,7 @@ fn fuzz_configurations() {
         "[plugins]\npath = [\"/a\", \"/b\"]\npoll-interval = \"250ms\"\n[plugins.deadlines]\nstart = \"5s\"\n",
         "[logging]\nlevel = \"debug\"\noutput = \"/var/log/x\"\n[daemon]\ndrift-interval = \"5m\"\n",
         "[system]\nhostname = \"d\u{00e4}v\"\n[[network.interface]]\nmatch = { name = 'net0' }\nmtu = 1500\nx.y.z = 1e3\n",
-        "a = 1979-05-27T07:32:00Z\nb = [1, [2.5, true], { c = \"\"\"\nmany\n\"\"\" }]\n\"quoted key\".x = 0x7f\n",
+        "a = 1\nc = 1979-05-27T07:32:00Z\nb = [1, [2.5, true], { c = \"\"\"\nmany\n\"\"\" }]\n\"quoted key\".x = 0x7f\n",
     ];
     test_judge::fuzz(2000, |random| {
         let files: Vec<_> = (0..1 + random.below(2))

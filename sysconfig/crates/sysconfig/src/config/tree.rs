@@ -47,7 +47,7 @@ pub enum Kind {
     Table(Table),
     /// A list, or an array of tables.
     List(Vec<Node>),
-    /// A string, number or truth value; dates are strings.
+    /// A string, number or truth value.
     Scalar(Value),
 }
 
@@ -83,7 +83,12 @@ pub(super) fn to_json(table: &Table) -> Value {
 pub(super) fn parse(index: usize, file: &SourceFile) -> Result<Table, ConfigError> {
     let document = DeTable::parse(&file.text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
-        ConfigError::syntax(file, span, error.message().to_owned())
+        // The parser names no key, and its place is that of the second one.
+        let message = match (error.message(), file.text.get(span.clone())) {
+            ("duplicate key", Some(key)) => format!("duplicate key {}", key.trim()),
+            (message, _) => message.to_owned(),
+        };
+        ConfigError::syntax(file, span, message)
     })?;
     table(index, file, document.into_inner())
 }
@@ -105,7 +110,11 @@ fn node(index: usize, file: &SourceFile, value: Spanned<DeValue<'_>>) -> Result<
     let kind = match value.into_inner() {
         DeValue::String(text) => Kind::Scalar(Value::from(text.into_owned())),
         DeValue::Boolean(truth) => Kind::Scalar(Value::from(truth)),
-        DeValue::Datetime(time) => Kind::Scalar(Value::from(time.to_string())),
+        // The protocol has none. As text it would be in force without anybody having said so.
+        DeValue::Datetime(_) => {
+            let help = "put it into quotes where text is meant".to_owned();
+            return Err(ConfigError::bad_value(file, span, "no key takes a date or a time".to_owned(), Some(help)));
+        }
         DeValue::Integer(integer) => {
             let number = i64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| bad_number())?;
             Kind::Scalar(Value::from(number))

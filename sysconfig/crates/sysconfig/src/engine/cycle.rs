@@ -104,7 +104,9 @@ impl Engine {
         let digest = digest_of_parts(&outlook.parts, &self.fingerprints);
         if let Some(wanted) = request.plan.as_ref().filter(|wanted| !names(wanted, &digest)) {
             let message = format!("the plan is no longer {wanted}: it is {digest} now");
-            return Err(ErrorObject::new(code::PLAN_CHANGED, message).help("look at the plan again"));
+            return Err(
+                ErrorObject::new(code::PLAN_CHANGED, message).help("look at the new plan with `sysconfigctl plan`")
+            );
         }
         if request.dry_run {
             let report = self.only_planned(outlook);

@@ -77,15 +77,15 @@ fn check_sources(sources: &Sources, directories: &[PathBuf], is_own: bool, targe
 }
 
 fn ask_plugins(
-    config: &Configuration,
+    loaded: &Configuration,
     directories: &[PathBuf],
     is_own: bool,
     target: Target,
 ) -> Result<(Option<Vec<String>>, Vec<Problem>), Failure> {
     let (search, deadlines) = match directories {
-        [] if is_own => search_of(&config.settings.plugins),
+        [] if is_own => search_of(&loaded.settings.plugins),
         [] => return Ok((None, Vec::new())),
-        directories => (trusting(directories), config.settings.plugins.deadlines.clone()),
+        directories => (trusting(directories), loaded.settings.plugins.deadlines.clone()),
     };
     let mut plugins = start(search, &deadlines, directories)?;
     let usable = plugins.found().iter().filter(|looked| looked.description.is_ok());
@@ -94,7 +94,8 @@ fn ask_plugins(
     if names.is_empty() && directories.is_empty() {
         return Ok((None, Vec::new()));
     }
-    let problems = plugins.judge(config, target);
+    // Nobody reads more, and a file in another form than TOML's tables has one in each line.
+    let problems = config::told_of(plugins.judge(loaded, target));
     Ok((Some(names), problems))
 }
 

@@ -51,6 +51,29 @@ fn a_named_directory_of_plugins_that_is_not_there_is_told() {
     }
 }
 
+/// A file of half a million keys came to 130 MB of faults.
+#[test]
+fn of_very_many_faults_the_first_ones_are_told() {
+    let keys: String = (0..1000).map(|number| format!("k{number} = 1\n")).collect();
+    let place = Place::new(&format!("motd = 7\n{keys}"));
+    let check = ["config", "check", "--plugins", "@/plugins", "@/main.toml"];
+    let ran = place.run(&check);
+    assert_eq!((ran.code, ran.out.matches("no plugin owns").count()), (1, 100), "{}", ran.out);
+    assert!(ran.out.contains("901 more faults are not shown"), "{}", ran.out);
+    let ran = place.run(&[&["--json"][..], &check].concat());
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(report["checked"][0]["problems"].as_array().unwrap().len(), 101);
+}
+
+/// It called a plugin path wrong that nobody had configured.
+#[test]
+fn doctor_judges_no_plugin_path_that_it_cannot_know() {
+    let place = Place::new("[plugins\n");
+    let ran = place.run(&["doctor", "--config", "@/main.toml", "--config-dir", "@/d"]);
+    assert!(ran.code == 1 && ran.out.contains("?      plugins: where they are looked for"), "{}", ran.out);
+    assert!(!ran.out.contains("/usr/lib/sysconfig-plugins") && !ran.out.contains("none was found"), "{}", ran.out);
+}
+
 #[test]
 fn files_are_checked_by_the_plugins_of_a_directory() {
     let place = Place::new("[system]\nmotd = 7\nmtod = \"x\"\n");

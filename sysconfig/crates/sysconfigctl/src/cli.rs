@@ -26,7 +26,7 @@ pub struct Arguments {
     /// Give up after this many seconds without an answer
     ///
     /// Without it: 5 for what the daemon answers at once (ping, status, plugins, events, logs, history); 600 for the others.
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<u64>,
     /// What to do
     #[command(subcommand)]
@@ -77,7 +77,7 @@ pub enum Command {
     /// Show what happened lately: plugins that came and went, steps, reloads
     Events {
         /// Show the last so many only
-        #[arg(long, short = 'n', value_name = "COUNT")]
+        #[arg(long, short = 'n', value_name = "COUNT", value_parser = lines, allow_negative_numbers = true)]
         lines: Option<usize>,
         /// Go on with what happens, until interrupted
         #[arg(long, short)]
@@ -91,7 +91,7 @@ pub enum Command {
         #[arg(long, value_parser = level)]
         level: Option<Level>,
         /// Show the last so many only
-        #[arg(long, short = 'n', value_name = "COUNT")]
+        #[arg(long, short = 'n', value_name = "COUNT", value_parser = lines, allow_negative_numbers = true)]
         lines: Option<usize>,
         /// Go on with what is logged, until interrupted
         #[arg(long, short)]
@@ -213,11 +213,22 @@ fn digest(text: &str) -> Result<String, String> {
         .ok_or_else(|| "write what `sysconfigctl plan` shows, or 8 digits of it or more".to_owned())
 }
 
+fn lines(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| "write a whole number".to_owned())
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    text.parse()
+        .ok()
+        .filter(|seconds| (1..=86_400).contains(seconds))
+        .ok_or_else(|| "write whole seconds, from 1 to 86400".to_owned())
+}
+
 fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a whole number from 1".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {
     sysconfig::config::parse_duration(text)
-        .ok_or_else(|| "write a whole number and a unit, up to a day: 30s, 5m, 1h".to_owned())
+        .ok_or_else(|| "write a whole number from 1 and a unit, up to a day: 30s, 5m, 1h".to_owned())
 }

@@ -1,6 +1,7 @@
 //! One question to the daemon, and its answer.
 
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -22,6 +23,12 @@ pub enum ClientError {
         /// The reason given by the system.
         #[source]
         source: io::Error,
+    },
+    /// What is named as the socket is none.
+    #[error("{} is no socket, so no daemon listens there", socket.display())]
+    NoSocket {
+        /// What was named.
+        socket: PathBuf,
     },
     /// The socket cannot be used, mostly because the caller may not.
     #[error("cannot connect to {}", socket.display())]
@@ -66,7 +73,14 @@ impl ClientError {
     /// Whether the daemon was not reached at all.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::NotRunning { .. } | Self::Connect { .. } | Self::Broken { .. } | Self::Late { .. })
+        matches!(
+            self,
+            Self::NotRunning { .. }
+                | Self::NoSocket { .. }
+                | Self::Connect { .. }
+                | Self::Broken { .. }
+                | Self::Late { .. }
+        )
     }
 
     /// What the operator can do about it.
@@ -80,6 +94,9 @@ impl ClientError {
                 ),
                 None => start_help().to_owned(),
             }),
+            Self::NoSocket { .. } => {
+                Some("give --socket the path of one: it is sysconfig.sock in the daemon's --run-dir".to_owned())
+            }
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run it as root".to_owned())
             }
@@ -126,8 +143,8 @@ fn start_help() -> &'static str {
         "start it with `svcadm enable svc:/system/installer/sysconfig:default`; \
          `svcs -xv svc:/system/installer/sysconfig:default` says why it does not run"
     } else if !Path::new("/run/systemd/system").exists() {
-        "start it with `sysconfig`, as root, or as the service manager of this machine does; for a daemon with another --run-dir give \
-         --socket"
+        "start it with `/usr/lib/sysconfig`, or target/release/sysconfig of a checkout, as root; for a daemon with another --run-dir \
+         give --socket"
     } else {
         "start it with `systemctl start sysconfig`; `systemctl status sysconfig` says why it does not run; \
          for a daemon with another --run-dir give --socket"
@@ -206,8 +223,12 @@ fn ask_once<C: Call>(
 fn connect(socket: &Path) -> Result<UnixStream, ClientError> {
     UnixStream::connect(socket).map_err(|source| {
         let socket = socket.to_owned();
+        // Linux says of any other file that it refuses the connection.
+        let is_other = || std::fs::metadata(&socket).is_ok_and(|found| !found.file_type().is_socket());
         match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { socket, source },
+            io::ErrorKind::NotFound => ClientError::NotRunning { socket, source },
+            _ if is_other() => ClientError::NoSocket { socket },
+            io::ErrorKind::ConnectionRefused => ClientError::NotRunning { socket, source },
             _ => ClientError::Connect { socket, source },
         }
     })

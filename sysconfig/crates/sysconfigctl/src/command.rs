@@ -95,7 +95,7 @@ fn explain_usage(error: &clap::Error, json: bool, out: &mut dyn Write, err: &mut
             let text = error.render().to_string();
             let text = text.trim_end().trim_start_matches("error: ");
             let (message, help) = text.split_once("\n\n").unwrap_or((text, "sysconfigctl --help"));
-            let _ = write_error(err, message, None, &[], Some(help), &[]);
+            let _ = write_error(err, message, None, &[], Some(help.trim_start()), &[]);
             return Exit::Usage;
         }
         let _ = write!(err, "{}", error.render());

@@ -87,15 +87,23 @@ impl Session<'_> {
         let config = configuration(&sources, &mut checks);
         checks.extend(system::service());
         checks.append(&mut of_daemon);
-        let mut search = search(running.as_ref().map(|(_, plugins)| plugins), config.as_ref());
         checks.extend(machine::look());
-        let was_empty = search.path.is_empty();
-        search.path = look_at_shares(search.path, &mut checks);
-        if let Some((status, _)) = &running {
-            daemon(status, &mut checks);
-            self.last_errors(&mut checks)?;
-        } else if !search.path.is_empty() || was_empty {
-            checks.extend(plugin_files(search, config.as_ref()));
+        let search = search(running.as_ref().map(|(_, plugins)| plugins), config.as_ref());
+        let path = search.as_ref().map(|search| search.path.clone()).unwrap_or_default();
+        let answering = look_at_shares(path, &mut checks);
+        match (&running, search) {
+            (Some((status, _)), _) => {
+                daemon(status, &mut checks);
+                self.last_errors(&mut checks)?;
+            }
+            (None, Some(search)) if !answering.is_empty() || search.path.is_empty() => {
+                checks.extend(plugin_files(Search { path: answering, ..search }, config.as_ref()));
+            }
+            (None, Some(_)) => {}
+            (None, None) => {
+                let found = "where they are looked for is not known before the configuration can be used";
+                checks.push(Check::new("plugins", Verdict::Unknown, found));
+            }
         }
         let healthy = checks.iter().all(|check| check.verdict != Verdict::Wrong);
         let diagnosis = Diagnosis { healthy, checks };
@@ -194,14 +202,14 @@ fn configuration(sources: &Sources, checks: &mut Vec<Check>) -> Option<Configura
     }
 }
 
-/// Where plugins are looked for: by the daemon that runs, otherwise by the one that would be started.
-fn search(running: Option<&PluginsReport>, config: Option<&Configuration>) -> Search {
-    let settings = config.map(|config| config.settings.plugins.clone()).unwrap_or_default();
-    let path = match running {
-        Some(report) => report.path.iter().map(Into::into).collect(),
-        None => settings.path,
+/// Where plugins are looked for: by the daemon that runs, otherwise by the one that would be started, if it could be.
+fn search(running: Option<&PluginsReport>, config: Option<&Configuration>) -> Option<Search> {
+    let settings = config.map(|config| config.settings.plugins.clone());
+    let path = match (running, &settings) {
+        (Some(report), _) => report.path.iter().map(Into::into).collect(),
+        (None, settings) => settings.as_ref()?.path.clone(),
     };
-    Search { path, allow_untrusted_owner: settings.allow_untrusted_owner }
+    Some(Search { path, allow_untrusted_owner: settings.is_some_and(|settings| settings.allow_untrusted_owner) })
 }
 
 /// Looks at what may be on a share, as far as it answers; answers the part of the plugin path that does.

@@ -181,6 +181,28 @@ fn an_absent_daemon_is_named_by_its_socket() {
     assert!(ran.err.contains("does not run"), "{}", ran.err);
 }
 
+/// The advice was to start the daemon.
+#[test]
+fn what_is_no_socket_is_told_as_such() {
+    let directory = tempfile::tempdir().unwrap();
+    let ran = sysconfigctl(directory.path(), &["ping"]);
+    assert_eq!(ran.code, 3);
+    assert!(ran.err.contains("is no socket") && ran.err.contains("help: give --socket"), "{}", ran.err);
+}
+
+#[test]
+fn wrong_numbers_are_told_with_what_to_write() {
+    for (arguments, said) in [
+        (&["logs", "-n", "x"][..], "write a whole number"),
+        (&["events", "-n", "-1"], "write a whole number"),
+        (&["ping", "--timeout", "x"], "write whole seconds, from 1 to 86400"),
+        (&["ping", "--timeout", "86401"], "write whole seconds, from 1 to 86400"),
+    ] {
+        let ran = sysconfigctl(std::path::Path::new("unused"), arguments);
+        assert!(ran.code == 2 && ran.err.contains(said), "{arguments:?}: {}", ran.err);
+    }
+}
+
 #[test]
 fn silence_nonsense_and_a_closed_connection_are_told_apart() {
     let daemon = Daemon::silent();

@@ -115,24 +115,9 @@ impl Plugins {
         problems
     }
 
-    /// JSON Schema of the whole configuration, for editors: the daemon's own tables, and what each plugin says of its
-    /// keys.
+    /// JSON Schema of the configuration, for editors, with what each plugin says of its keys.
     pub fn schema(&self) -> Value {
-        let mut root = Map::new();
-        for (table, schema) in own_schema() {
-            root.insert(table.to_owned(), schema);
-        }
-        for (_, claim) in self.claims() {
-            let schema = if claim.schema.is_null() { json!({}) } else { claim.schema.clone() };
-            insert(&mut root, &claim.key, schema);
-        }
-        json!({
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "title": "Configuration of sysconfig: /etc/sysconfig.toml and /etc/sysconfig.d/*.toml",
-            "type": "object",
-            "properties": root,
-            "additionalProperties": false,
-        })
+        schema(self.claims().map(|(_, claim)| claim))
     }
 
     fn claims(&self) -> impl Iterator<Item = (&str, &Claim)> {
@@ -191,6 +176,37 @@ impl Asked<'_> {
                 false
             }
         }
+    }
+}
+
+/// JSON Schema of a file of the configuration, for editors: the daemon's own tables, and what is claimed.
+///
+/// An editor sees one file, and what is missing from a table there may be in another one. So no table that is merged has
+/// keys that are required; lists, which are not merged, have theirs.
+pub fn schema<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> Value {
+    let mut root = Map::new();
+    for (table, schema) in own_schema() {
+        root.insert(table.to_owned(), schema);
+    }
+    for claim in claims {
+        let mut schema = if claim.schema.is_null() { json!({}) } else { claim.schema.clone() };
+        require_nothing(&mut schema);
+        insert(&mut root, &claim.key, schema);
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of sysconfig: /etc/sysconfig.toml and /etc/sysconfig.d/*.toml",
+        "type": "object",
+        "properties": root,
+        "additionalProperties": false,
+    })
+}
+
+fn require_nothing(schema: &mut Value) {
+    let Value::Object(members) = schema else { return };
+    members.remove("required");
+    if let Some(Value::Object(tables)) = members.get_mut("properties") {
+        tables.values_mut().for_each(require_nothing);
     }
 }
 

@@ -36,7 +36,7 @@ fn table(description: &str, properties: Value) -> Value {
 }
 
 fn duration(description: &str) -> Value {
-    json!({ "type": "string", "description": description, "pattern": "^[0-9]+ *(ms|s|m|h)$" })
+    json!({ "type": "string", "description": description, "pattern": "^0*[1-9][0-9]* *(ms|s|m|h)$" })
 }
 
 fn truth(description: &str, default: bool) -> Value {
@@ -49,7 +49,7 @@ fn daemon() -> Value {
         "drift-interval": {
             "type": "string",
             "description": "How often the machine is compared with the configuration when nothing else happens",
-            "pattern": "^(off|[0-9]+ *(ms|s|m|h))$",
+            "pattern": "^(off|0*[1-9][0-9]* *(ms|s|m|h))$",
             "default": "off",
         },
     });

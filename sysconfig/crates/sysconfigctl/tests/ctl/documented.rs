@@ -1,8 +1,9 @@
-//! The document of the JSON answers names their members, all of them and no others.
+//! The document of the JSON answers names their members, all of them and no others, with their types.
 
 use crate::support::sysconfigctl;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use sysconfig_protocol::admin::{
@@ -13,7 +14,46 @@ use sysconfig_protocol::admin::{
 };
 use sysconfig_protocol::{Diagnostic, Digest, FieldChange, Level, Risk, Severity, Step};
 
-type Members = BTreeMap<String, BTreeSet<String>>;
+/// The type that each member is documented with, by heading and name.
+type Documented = BTreeMap<String, BTreeMap<String, String>>;
+
+/// An answer with everything in it that there can be, under the heading that it is documented under.
+struct Sample {
+    heading: &'static str,
+    object: Map<String, Value>,
+    /// Takes such an object for an answer and prints it again, when it can be taken for one.
+    print: Option<fn(Value) -> Option<Value>>,
+}
+
+impl Sample {
+    /// Of what has a type that whoever asks can use.
+    fn of<T: Serialize + DeserializeOwned>(heading: &'static str, answer: &T) -> Self {
+        let print = |object| serde_json::to_value(serde_json::from_value::<T>(object).ok()?).ok();
+        Self { print: Some(print), ..Self::printed(heading, serde_json::to_value(answer).unwrap()) }
+    }
+
+    fn printed(heading: &'static str, answer: Value) -> Self {
+        let Value::Object(object) = answer else { panic!("{heading}: {answer}") };
+        Self { heading, object, print: None }
+    }
+
+    /// What is printed of an answer that has nothing to say for a member, as a part of the member's type.
+    fn when_none(&self, member: &str) -> &'static str {
+        let mut object = self.object.clone();
+        object.remove(member);
+        match self.print.and_then(|print| print(Value::Object(object))) {
+            None => "",
+            Some(printed) => match printed.get(member) {
+                None => OR_ABSENT,
+                Some(Value::Null) => OR_NULL,
+                Some(_) => "",
+            },
+        }
+    }
+}
+
+const OR_NULL: &str = " or null";
+const OR_ABSENT: &str = " or absent";
 
 fn text() -> String {
     "x".to_owned()
@@ -23,9 +63,9 @@ fn some() -> Option<String> {
     Some(text())
 }
 
-/// Members of objects, by the heading that they are documented under. Every struct is written out, so that a new member does
+/// Every struct is written out, so that a new member does
 /// not compile before it is here.
-fn of_the_daemon() -> Vec<(&'static str, Value)> {
+fn of_the_daemon() -> Vec<Sample> {
     let place = || Place { file: text(), line: 1, column: 1 };
     let problem =
         || Problem { subject: text(), message: text(), help: some(), place: Some(place()), severity: Severity::Error };
@@ -135,48 +175,44 @@ fn of_the_daemon() -> Vec<(&'static str, Value)> {
     };
     let plan = PlanReport { digest: Digest(text()), plugins: vec![planned()], problems: vec![problem()] };
     vec![
-        ("Ping", value(&Pong { version: text(), pid: 1 })),
-        ("Status", value(&status)),
-        ("Paths", value(&paths())),
-        ("Activity", value(&activity())),
-        ("Activity", value(&Activity::Busy { doing: text(), since_unix_ms })),
-        ("Activity", value(&Activity::Idle)),
-        ("Config", value(&config())),
-        ("Cycle", value(&cycle())),
-        ("Confirmation", value(&confirmation())),
-        ("Problem", value(&problem())),
-        ("Place", value(&place())),
-        ("Plugins", value(&PluginsReport { path: vec![text()], hot_reload: true, plugins: vec![plugin()] })),
-        ("Plugin", value(&plugin())),
-        ("Plugin reload", value(&reload())),
-        ("Plan", value(&plan)),
-        ("Planned part", value(&planned())),
-        ("Step", value(&step())),
-        ("Change", value(&change())),
-        ("Finding", value(&finding())),
-        ("Failure", value(&failure())),
-        ("Apply", value(&apply())),
-        ("Applied part", value(&applied_part())),
-        ("Applied step", value(&applied_step())),
-        ("Confirm", value(&ConfirmReport { steps: 1 })),
-        ("Undo", value(&UndoReport { steps: vec![undone()] })),
-        ("Undone step", value(&undone())),
-        ("Reload", value(&reloaded)),
-        ("Events", value(&EventsReport { events: vec![happening()], last: 1 })),
-        ("Event", value(&happening())),
-        ("Logs", value(&LogsReport { lines: vec![line()], last: 1 })),
-        ("Line", value(&line())),
-        ("History", value(&HistoryReport { steps: vec![past()] })),
-        ("Past step", value(&past())),
+        Sample::of("Ping", &Pong { version: text(), pid: 1 }),
+        Sample::of("Status", &status),
+        Sample::of("Paths", &paths()),
+        Sample::of("Activity", &activity()),
+        Sample::of("Activity", &Activity::Busy { doing: text(), since_unix_ms }),
+        Sample::of("Activity", &Activity::Idle),
+        Sample::of("Config", &config()),
+        Sample::of("Cycle", &cycle()),
+        Sample::of("Confirmation", &confirmation()),
+        Sample::of("Problem", &problem()),
+        Sample::of("Place", &place()),
+        Sample::of("Plugins", &PluginsReport { path: vec![text()], hot_reload: true, plugins: vec![plugin()] }),
+        Sample::of("Plugin", &plugin()),
+        Sample::of("Plugin reload", &reload()),
+        Sample::of("Plan", &plan),
+        Sample::of("Planned part", &planned()),
+        Sample::of("Step", &step()),
+        Sample::of("Change", &change()),
+        Sample::of("Finding", &finding()),
+        Sample::of("Failure", &failure()),
+        Sample::of("Apply", &apply()),
+        Sample::of("Applied part", &applied_part()),
+        Sample::of("Applied step", &applied_step()),
+        Sample::of("Confirm", &ConfirmReport { steps: 1 }),
+        Sample::of("Undo", &UndoReport { steps: vec![undone()] }),
+        Sample::of("Undone step", &undone()),
+        Sample::of("Reload", &reloaded),
+        Sample::of("Events", &EventsReport { events: vec![happening()], last: 1 }),
+        Sample::of("Event", &happening()),
+        Sample::of("Logs", &LogsReport { lines: vec![line()], last: 1 }),
+        Sample::of("Line", &line()),
+        Sample::of("History", &HistoryReport { steps: vec![past()] }),
+        Sample::of("Past step", &past()),
     ]
 }
 
-fn value(printed: &impl Serialize) -> Value {
-    serde_json::to_value(printed).unwrap()
-}
-
 /// What is printed without a daemon.
-fn of_the_program() -> Vec<(&'static str, Value)> {
+fn of_the_program() -> Vec<Sample> {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
     std::fs::write(path("main.toml"), "[system]\nhostname = \"dev\"\n").unwrap();
@@ -192,34 +228,72 @@ fn of_the_program() -> Vec<(&'static str, Value)> {
     let checked = run(&["config", "check", &file]);
     let doctor = run(&["doctor", "--config", &file, "--config-dir", &drop_ins]);
     vec![
-        ("Config check", checked.clone()),
-        ("Checked files", checked["checked"][0].clone()),
-        ("Doctor", doctor.clone()),
-        ("Check", doctor["checks"][0].clone()),
-        ("Shown key", run(&["config", "show", &file])["system.hostname"].clone()),
-        ("New plugin", run(&["plugin", "new", "ntp", "--checkout", &path("")])),
-        ("Error", run(&["ping"])["error"].clone()),
+        Sample::printed("Config check", checked.clone()),
+        Sample::printed("Checked files", checked["checked"][0].clone()),
+        Sample::printed("Doctor", doctor.clone()),
+        Sample::printed("Check", doctor["checks"][0].clone()),
+        Sample::printed("Shown key", run(&["config", "show", &file])["system.hostname"].clone()),
+        Sample::printed("New plugin", run(&["plugin", "new", "ntp", "--checkout", &path("")])),
+        Sample::printed("Error", run(&["ping"])["error"].clone()),
     ]
 }
 
-/// The first column of each table, by heading.
-fn documented() -> Members {
+/// The rows of each table.
+fn documented() -> Documented {
     let document = include_str!("../../../../../docs/formats/admin-protocol.md");
-    let mut members = Members::new();
+    let mut documented = Documented::new();
     for section in document.split("\n## ").skip(1) {
         let (heading, rest) = section.split_once('\n').unwrap();
-        let rows = rest.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-        members.insert(heading.to_owned(), rows.map(|(member, _)| member.to_owned()).collect());
+        let rows = rest.lines().filter_map(|line| {
+            let (member, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+            Some((member.to_owned(), rest.split_once(" |")?.0.to_owned()))
+        });
+        documented.insert(heading.to_owned(), rows.collect());
     }
-    members
+    documented
+}
+
+/// Whether a value is of the type that is documented.
+fn is_of(value: &Value, kind: &str, documented: &Documented) -> bool {
+    let all = |kind: &str| value.as_array().is_some_and(|items| items.iter().all(|item| is_of(item, kind, documented)));
+    match kind.trim_end_matches(OR_NULL).trim_end_matches(OR_ABSENT) {
+        "any" => true,
+        "text" => value.is_string(),
+        "number" => value.is_u64() || value.is_i64(),
+        "boolean" => value.is_boolean(),
+        kind => match kind.strip_prefix("list of ") {
+            Some(kind) => all(kind),
+            None => {
+                let (members, object) = (documented.get(kind), value.as_object());
+                members.zip(object).is_some_and(|(members, object)| object.keys().all(|key| members.contains_key(key)))
+            }
+        },
+    }
 }
 
 #[test]
-fn every_member_of_every_answer_is_documented_and_nothing_else_is() {
-    let mut members = Members::new();
-    for (heading, object) in of_the_daemon().into_iter().chain(of_the_program()) {
-        let names = object.as_object().unwrap_or_else(|| panic!("{heading}: {object}")).keys().cloned();
-        members.entry(heading.to_owned()).or_default().extend(names);
+fn every_member_of_every_answer_is_documented_with_its_type_and_nothing_else_is() {
+    let samples: Vec<_> = of_the_daemon().into_iter().chain(of_the_program()).collect();
+    let documented = documented();
+    let mut members: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for Sample { heading, object, .. } in &samples {
+        members.entry(heading).or_default().extend(object.keys().map(String::as_str));
     }
-    assert_eq!(members, documented());
+    let names = documented.iter().map(|(heading, rows)| (heading.as_str(), rows.keys().map(String::as_str).collect()));
+    assert_eq!(members, names.collect());
+    for sample in &samples {
+        for (member, kind) in &documented[sample.heading] {
+            let said = format!("{}, {member}: {kind}", sample.heading);
+            let Some(value) = sample.object.get(member) else {
+                assert!(kind.ends_with(OR_ABSENT), "{said}: it may be absent");
+                continue;
+            };
+            assert!(is_of(value, kind, &documented) || (value.is_null() && kind.ends_with(OR_NULL)), "{said}: {value}");
+            let is_lacking = |other: &Sample| other.heading == sample.heading && !other.object.contains_key(member);
+            if sample.print.is_some() && !samples.iter().any(is_lacking) {
+                let end = [OR_NULL, OR_ABSENT].into_iter().find(|end| kind.ends_with(end)).unwrap_or_default();
+                assert_eq!(sample.when_none(member), end, "{said}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! then differ in contents, as builds do. The plugin owns `test.NAME = { file = "…", text = "…" }` and keeps the
 //! file's text as configured.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ struct Script {
     apply_sleep_ms: u64,
     /// Has a command write the file, after so many seconds; from its start there is the file `command` beside the other.
     command_sleep_s: Option<u32>,
+    /// Gets a line for each step that is to be carried out or taken back, before anything else is done about it.
+    calls: Option<PathBuf>,
+    /// Never comes back from `apply`.
+    hang_in_apply: bool,
     /// Ends the process in the middle of `apply`, as long as this file exists.
     die_in_apply_while: Option<PathBuf>,
     /// Does nothing in `apply` as long as this file exists.
@@ -118,6 +123,14 @@ impl Scripted {
     fn files(&self, wanted: &Wanted) -> Vec<PathBuf> {
         let further = (1..self.script.files).map(|number| wanted.file.with_extension(number.to_string()));
         std::iter::once(wanted.file.clone()).chain(further).collect()
+    }
+
+    fn note_call(&self, what: &str, change: &Write) -> Result<(), PluginError> {
+        let Some(calls) = &self.script.calls else { return Ok(()) };
+        let line = format!("{what} {}\n", change.file.display());
+        let file = std::fs::File::options().create(true).append(true).open(calls);
+        file.and_then(|mut file| file.write_all(line.as_bytes()))
+            .map_err(|error| PluginError::new("cannot note the call").source(error))
     }
 
     fn step(&self, file: PathBuf, text: &str, before: Option<String>) -> PlannedStep<Write> {
@@ -218,7 +231,11 @@ impl Plugin for Scripted {
     }
 
     fn apply(&mut self, change: &Write, context: &Context) -> Result<Outcome, PluginError> {
+        self.note_call("apply", change)?;
         std::thread::sleep(Duration::from_millis(self.script.apply_sleep_ms));
+        while self.script.hang_in_apply {
+            std::thread::park();
+        }
         while self.script.stall_in_apply_while.as_deref().is_some_and(Path::exists) {
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -253,6 +270,7 @@ impl Plugin for Scripted {
     }
 
     fn undo(&mut self, change: &Write, _: &Context) -> Result<Outcome, PluginError> {
+        self.note_call("undo", change)?;
         let beside = |name: &str| change.file.with_file_name(name);
         let fails = std::fs::read_to_string(beside("undo-fails")).unwrap_or_default();
         if fails.split_whitespace().any(|name| name == self.name) {

@@ -4,6 +4,7 @@
 
 pub(crate) mod confirming;
 pub(crate) mod hostile;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind, Write};

@@ -1,0 +1,547 @@
+//! Random sequences of everything that administrators, developers and accidents do to one daemon: its status never lies, and
+//! nothing comes into force that nobody asked for.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::time::Duration;
+
+use common::Bench;
+use common::confirming::LONG_MS;
+use common::world::{NAMES, Part, Waiting, World};
+use serde_json::{Value, json};
+use sysconfig_protocol::admin::{
+    Apply, ApplyReport, Confirm, Plan, PluginApply, PluginRestart, PluginState, Reload, StepResult, UndoChange,
+};
+use sysconfig_protocol::envelope::code;
+use sysconfig_protocol::{Call, Digest, ErrorObject, Id, Message, Request};
+use test_judge::{Random, fuzz, soak};
+
+/// What is in place of a plugin.
+#[derive(Debug, Clone, Copy)]
+enum Build {
+    Good,
+    Prefixed,
+    CannotUndo,
+    DiesAtStart,
+    FailsHello,
+    DiesInValidate,
+    Refuses,
+    FailsStep,
+    DiesInStep,
+    Hangs,
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Write(BTreeMap<&'static str, Option<String>>, bool),
+    WriteNonsense,
+    Reload,
+    Hangup,
+    Apply,
+    ApplyWithin(u64),
+    ApplyPlan(bool, Option<u64>),
+    Plan,
+    DryRun,
+    Confirm,
+    Undo,
+    ObstructUndo(&'static str),
+    LetUndo,
+    Install(&'static str, Build),
+    Remove(&'static str),
+    PutBack(&'static str),
+    Drift(&'static str, Option<String>),
+    KillPlugin(&'static str),
+    RestartPlugin(&'static str),
+    StopAndStart,
+    Kill,
+    KillInApply(Option<u64>, u64),
+}
+
+const SHORT_MS: u64 = 30;
+
+/// The operations of a sequence depend on the seed alone, whatever the daemon makes of them.
+fn any(random: &mut Random) -> Operation {
+    use Operation as To;
+    let name = *random.pick(&NAMES);
+    let within = *random.pick(&[SHORT_MS, LONG_MS, LONG_MS]);
+    let builds = [
+        Build::Good,
+        Build::Good,
+        Build::Prefixed,
+        Build::CannotUndo,
+        Build::DiesAtStart,
+        Build::FailsHello,
+        Build::DiesInValidate,
+        Build::Refuses,
+        Build::FailsStep,
+        Build::DiesInStep,
+        Build::Hangs,
+    ];
+    match random.below(46) {
+        0..=8 => To::Write(NAMES.into_iter().map(|name| (name, any_text(random))).collect(), random.below(8) == 0),
+        9 => To::WriteNonsense,
+        10..=12 => To::Reload,
+        13 => To::Hangup,
+        14..=16 => To::Apply,
+        17..=21 => To::ApplyWithin(within),
+        22 => To::ApplyPlan(true, None),
+        23 => To::ApplyPlan(false, Some(within).filter(|_| random.below(2) == 0)),
+        24 | 25 => To::Plan,
+        26 => To::DryRun,
+        27..=29 => To::Confirm,
+        30..=32 => To::Undo,
+        33 => To::ObstructUndo(name),
+        34 => To::LetUndo,
+        35..=37 => To::Install(name, *random.pick(&builds)),
+        38 => To::Remove(name),
+        39 => To::PutBack(name),
+        40 | 41 => To::Drift(name, Some(format!("drift {}", random.below(100))).filter(|_| random.below(4) > 0)),
+        42 => [To::KillPlugin(name), To::RestartPlugin(name)][random.below(2)].clone(),
+        43 => To::StopAndStart,
+        44 => To::Kill,
+        _ => To::KillInApply(Some(within).filter(|_| random.below(2) == 0), random.next_u64() % 40),
+    }
+}
+
+fn any_text(random: &mut Random) -> Option<String> {
+    match random.below(12) {
+        0 => None,
+        1 => Some("forbidden".to_owned()),
+        // Few, so that what was there before comes again.
+        _ => Some(format!("text {}", random.below(4))),
+    }
+}
+
+fn write(bench: &Bench, texts: &BTreeMap<&'static str, Option<String>>, further: &str) {
+    let tables = texts.iter().filter_map(|(name, text)| Some(bench.wants(name, text.as_ref()?))).collect::<String>();
+    bench.configure_with("[plugins.deadlines]\napply = \"2s\"\nstop = \"3s\"\n", &format!("{tables}{further}"));
+}
+
+/// Puts a build in place; answers its name.
+fn install(bench: &Bench, name: &str, build: Build, number: usize) -> String {
+    let after: Vec<_> = NAMES.into_iter().take_while(|earlier| *earlier < name).collect();
+    let mut script = json!({
+        "version": format!("1.{number}.0"), "undo": true, "after": after, "calls": bench.path("calls"), "apply_sleep_ms": 3,
+    });
+    let mut set = |key: &str, value: Value| script[key] = value;
+    match build {
+        Build::Good | Build::FailsHello => (),
+        Build::Prefixed => set("prefix", json!("more ")),
+        Build::CannotUndo => set("undo", json!(false)),
+        Build::DiesAtStart => set("die_at_start", json!(true)),
+        Build::DiesInValidate => set("die_in_validate", json!(true)),
+        Build::Refuses => set("refuse", json!(true)),
+        Build::FailsStep => set("fail_after_writing_while", json!(bench.path("plugins"))),
+        Build::DiesInStep => set("die_in_apply_while", json!(bench.path("plugins"))),
+        Build::Hangs => set("hang_in_apply", json!(true)),
+    }
+    match build {
+        Build::FailsHello => {
+            bench.install_bytes(name, format!("#!/bin/sh\n# {number}\necho '{{}}' >&3\n").as_bytes());
+        }
+        _ => bench.install(name, &script),
+    }
+    let bytes = std::fs::read(bench.plugin_file(name)).unwrap();
+    blake3::hash(&bytes).to_hex().chars().take(12).collect()
+}
+
+fn has_worked(plugin: &PluginApply) -> bool {
+    let is_done = |result| matches!(result, StepResult::Changed | StepResult::AlreadySo);
+    plugin.is_success() && plugin.steps.iter().all(|step| is_done(step.result))
+}
+
+/// One sequence.
+struct Sequence<'a> {
+    world: World<'a>,
+    digest: Digest,
+    builds: usize,
+}
+
+impl Sequence<'_> {
+    fn perform(&mut self, operation: Operation) {
+        let bench = self.world.bench;
+        match operation {
+            Operation::Write(texts, has_stray) => {
+                write(bench, &texts, if has_stray { "[test.nobody]\nx = 1\n" } else { "" });
+                for (name, text) in texts {
+                    self.world.part(name).written = text;
+                }
+            }
+            Operation::WriteNonsense => {
+                std::fs::write(bench.path("nonsense"), "[test\n").unwrap();
+                std::fs::rename(bench.path("nonsense"), bench.path("sysconfig.toml")).unwrap();
+            }
+            Operation::Reload => self.reload(),
+            Operation::Hangup => self.hang_up(),
+            Operation::Apply => self.apply_twice(),
+            Operation::ApplyWithin(within) => {
+                self.apply(&Apply { confirm_within_ms: Some(within), ..Apply::default() }).ok();
+            }
+            Operation::ApplyPlan(is_fresh, within) => {
+                if is_fresh {
+                    self.digest = self.world.daemon().request(&Plan {}).unwrap().digest;
+                }
+                let plan = Some(self.digest.clone());
+                self.apply(&Apply { plan, confirm_within_ms: within, ..Apply::default() }).ok();
+            }
+            Operation::Plan => {
+                self.digest = self.world.daemon().request(&Plan {}).unwrap().digest;
+                self.looked();
+            }
+            Operation::DryRun => {
+                let planned = self.world.daemon().request(&Apply { dry_run: true, ..Apply::default() });
+                if planned.is_ok_and(|report| report.plugins.iter().all(|plugin| plugin.error.is_none())) {
+                    self.looked();
+                }
+            }
+            Operation::Confirm => self.confirm(),
+            Operation::Undo => self.undo(),
+            Operation::ObstructUndo(name) => std::fs::write(bench.path("undo-fails"), name).unwrap(),
+            Operation::LetUndo => drop(std::fs::remove_file(bench.path("undo-fails"))),
+            Operation::Install(name, build) => self.install(name, build),
+            Operation::Remove(name) => self.remove(name),
+            Operation::PutBack(name) => {
+                drop(std::fs::hard_link(bench.path(&format!("deps/{name}")), bench.plugin_file(name)));
+                self.await_build(name);
+            }
+            Operation::Drift(name, text) => self.drift(name, text),
+            Operation::KillPlugin(name) => self.kill_plugin(name),
+            Operation::RestartPlugin(name) => {
+                self.world.daemon().request(&PluginRestart { name: name.to_owned() }).ok();
+            }
+            Operation::StopAndStart => {
+                self.world.daemon.take().unwrap().stop();
+                self.start();
+            }
+            Operation::Kill => {
+                self.kill();
+                self.start();
+            }
+            Operation::KillInApply(within, after_ms) => self.kill_in_apply(within, after_ms),
+        }
+    }
+
+    /// The machine was looked at, as far as the configuration in force is what the files say.
+    fn looked(&mut self) {
+        for part in self.world.parts.values_mut() {
+            part.unlooked &= part.text != part.written;
+        }
+    }
+
+    /// The files are put in force, and applied as far as nothing was undone.
+    fn taken_over(&mut self) {
+        self.world.take_over();
+        for name in NAMES {
+            let part = self.world.part(name);
+            if part.held.is_none() || part.held != part.text {
+                self.world.may_apply_once(name);
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        match self.world.daemon().request(&Reload {}) {
+            Ok(report) if report.accepted && report.changed => {
+                self.taken_over();
+                self.looked();
+            }
+            Ok(report) => assert_eq!(report.accepted, report.error.is_none(), "{report:?}"),
+            Err(error) => assert_eq!(error.code, code::CONFIRMATION_PENDING, "{error:?}"),
+        }
+    }
+
+    fn hang_up(&mut self) {
+        let waits = self.world.waiting.is_some();
+        let words = if waits { "and the reload for that" } else { "SIGHUP: reading the configuration again" };
+        let heard = |log: String| log.matches(words).count();
+        let before = heard(self.world.daemon().log());
+        self.world.daemon().signal(rustix::process::Signal::HUP);
+        self.world.daemon().wait_for("the signal", |daemon| heard(daemon.log()) > before);
+        self.world.reload_waits |= waits;
+        if !waits {
+            self.reloaded();
+        }
+    }
+
+    /// The files were read, and nobody was told what came of it but by the status.
+    fn reloaded(&mut self) {
+        self.world.daemon().request(&PluginRestart { name: "nobody".to_owned() }).unwrap_err();
+        let is_good = self.world.daemon().status().config.rejected.is_none();
+        if is_good && self.world.parts.values().any(|part| part.text != part.written) {
+            self.taken_over();
+        }
+    }
+
+    fn apply_twice(&mut self) {
+        let Ok(first) = self.apply(&Apply::default()) else { return };
+        let Ok(second) = self.apply(&Apply::default()) else { return };
+        if first.is_success() && second.is_success() {
+            let is_empty = second.plugins.iter().all(|plugin| plugin.steps.is_empty());
+            assert!(is_empty, "everything was in force: {second:?}");
+        }
+    }
+
+    fn apply(&mut self, request: &Apply) -> Result<ApplyReport, ErrorObject> {
+        let waits = self.world.waiting.is_some();
+        let report = self.world.daemon().request(request);
+        let report = report.inspect_err(|error| {
+            let known = [code::FAILED, code::PLAN_CHANGED, code::CANNOT_UNDO, code::CONFIRMATION_PENDING];
+            assert!(known.contains(&error.code), "{error:?}");
+            assert_eq!(error.code == code::CONFIRMATION_PENDING, waits, "{error:?}");
+        })?;
+        assert!(!waits, "something was applied while a change waited");
+        let asked: BTreeSet<_> = NAMES.into_iter().filter(|name| is_asked_for(&self.world.parts[name])).collect();
+        self.world.take_over();
+        self.looked();
+        self.world.release();
+        if let Some(within) = request.confirm_within_ms {
+            self.guarded(within, &asked, &report);
+        }
+        Ok(report)
+    }
+
+    /// What is known of a change that is undone unless it is confirmed.
+    fn guarded(&mut self, within: u64, asked: &BTreeSet<&'static str>, report: &ApplyReport) {
+        let of = |name: &str| report.plugins.iter().find(|plugin| plugin.plugin == name);
+        let has_steps = |name: &str| {
+            let not_done = [StepResult::NotRun, StepResult::AlreadySo, StepResult::Refused];
+            of(name).is_some_and(|plugin| plugin.steps.iter().any(|step| !not_done.contains(&step.result)))
+        };
+        let about = NAMES.into_iter().filter(|name| asked.contains(name) || has_steps(name));
+        let parts = &self.world.parts;
+        let waiting = Waiting {
+            parts: about.filter_map(|name| Some((name, parts[name].text.clone()?))).collect(),
+            not_done: asked.iter().copied().filter(|name| !of(name).is_some_and(has_worked)).collect(),
+            before: NAMES
+                .into_iter()
+                .filter(|name| has_steps(name))
+                .map(|name| (name, parts[name].machine.clone()))
+                .collect(),
+        };
+        let waits = report.confirm_by_unix_ms.is_some();
+        assert_eq!(waits, !waiting.before.is_empty(), "{report:?}");
+        self.world.waiting = Some(waiting);
+        if !waits {
+            self.hold_what_was_not_done();
+        } else if within == SHORT_MS {
+            self.world.daemon().wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+            self.world.undone();
+        }
+    }
+
+    /// Nobody waits any more for what a change has not come to.
+    fn hold_what_was_not_done(&mut self) {
+        let waiting = self.world.waiting.take().unwrap();
+        let status = self.world.daemon().status();
+        for name in waiting.not_done {
+            let plugin = status.plugins.iter().find(|plugin| plugin.name == name);
+            let is_in_force = plugin.is_some_and(|plugin| plugin.applied_unix_ms.is_some());
+            let part = self.world.part(name);
+            part.held = waiting.parts.get(name).filter(|text| !is_in_force && part.text.as_ref() == Some(text)).cloned();
+        }
+    }
+
+    fn confirm(&mut self) {
+        let waits = self.world.waiting.is_some();
+        let confirmed = self.world.daemon().request(&Confirm {});
+        assert_eq!(confirmed.is_ok(), waits, "{confirmed:?}");
+        if waits {
+            self.hold_what_was_not_done();
+            self.went_on();
+        }
+    }
+
+    fn went_on(&mut self) {
+        if std::mem::take(&mut self.world.reload_waits) {
+            self.reloaded();
+        }
+    }
+
+    fn undo(&mut self) {
+        let waits = self.world.waiting.is_some();
+        let undone = self.world.daemon().request(&UndoChange {});
+        assert!(undone.is_ok() || !waits, "{undone:?}");
+        self.world.undone();
+        self.went_on();
+    }
+
+    fn install(&mut self, name: &'static str, build: Build) {
+        self.builds += 1;
+        let id = install(self.world.bench, name, build, self.builds);
+        let prefix = if matches!(build, Build::Prefixed) { "more " } else { "" };
+        let part = self.world.part(name);
+        part.builds.insert(id.clone(), prefix.to_owned());
+        part.newest = id;
+        self.await_build(name);
+    }
+
+    /// Waits until the daemon has decided about the build in place.
+    fn await_build(&mut self, name: &'static str) {
+        let part = self.world.part(name);
+        part.owes = true;
+        let newest = Some(part.newest.clone());
+        self.world.daemon().wait_for_plugin(name, "its new build", |plugin| {
+            let decided = plugin.reload.as_ref().and_then(|reload| reload.build_id.clone());
+            let is_down = !matches!(plugin.state, PluginState::Running | PluginState::Starting);
+            plugin.build_id == newest || decided == newest || is_down
+        });
+    }
+
+    fn remove(&mut self, name: &str) {
+        let words = format!("plugin {name}: its file is gone");
+        let gone = |log: String| log.matches(&words).count();
+        let before = gone(self.world.daemon().log());
+        if std::fs::remove_file(self.world.bench.plugin_file(name)).is_ok() {
+            self.world.daemon().wait_for("the file to be missed", |daemon| gone(daemon.log()) > before);
+        }
+    }
+
+    fn drift(&mut self, name: &str, text: Option<String>) {
+        let file = self.world.bench.path(name);
+        match &text {
+            Some(text) => std::fs::write(file, text).unwrap(),
+            None => drop(std::fs::remove_file(file)),
+        }
+        let part = self.world.part(name);
+        part.unlooked = true;
+        if !part.left.is_empty() {
+            part.left.insert(text.clone());
+        }
+        part.machine = text;
+    }
+
+    fn kill_plugin(&mut self, name: &'static str) {
+        let pid = |plugin: &sysconfig_protocol::admin::PluginStatus| plugin.pid;
+        let running = self.world.daemon().status().plugins.into_iter().find(|plugin| plugin.name == name);
+        let Some(old) = running.as_ref().and_then(pid) else { return };
+        let process = rustix::process::Pid::from_raw(old.try_into().unwrap()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
+        self.world.daemon().wait_for_plugin(name, "its end", |plugin| pid(plugin) != Some(old));
+    }
+
+    fn kill(&mut self) {
+        self.world.daemon.take().unwrap().kill();
+        // An undoing that goes on takes them up itself.
+        self.world.doubts = if self.world.waiting.is_some() { Vec::new() } else { self.world.bench.open_steps() };
+    }
+
+    fn start(&mut self) {
+        let texts = self.world.parts.iter().map(|(name, part)| (*name, part.written.clone())).collect();
+        if std::fs::read_to_string(self.world.bench.path("sysconfig.toml")).unwrap() == "[test\n" {
+            write(self.world.bench, &texts, "");
+        }
+        for part in self.world.parts.values_mut() {
+            part.owes = true;
+            part.unlooked = false;
+        }
+        self.world.reload_waits = false;
+        self.world.take_over();
+        self.world.foresee();
+        self.world.daemon = Some(self.world.bench.start());
+    }
+
+    fn kill_in_apply(&mut self, within: Option<u64>, after_ms: u64) {
+        let waits = self.world.waiting.is_some();
+        let asked: Vec<_> = NAMES.into_iter().filter(|name| is_asked_for(&self.world.parts[name])).collect();
+        let before = self.world.texts();
+        let request = Apply { confirm_within_ms: within, ..Apply::default() };
+        let request = Request { id: Id::Number(1), method: Apply::METHOD.to_owned(), params: json!(request) };
+        self.world.daemon().connect().write_all(&Message::Request(request).to_line()).unwrap();
+        // Anywhere in it, or before, or behind.
+        std::thread::sleep(Duration::from_millis(after_ms));
+        self.kill();
+        if within.is_some() {
+            self.world.doubts.clear();
+        }
+        self.start();
+        if waits {
+            return;
+        }
+        self.world.release();
+        if within.is_none() {
+            return;
+        }
+        let parts = &self.world.parts;
+        let of = asked.iter().filter_map(|name| Some((*name, parts[name].text.clone()?))).collect();
+        let waiting = Waiting { parts: of, not_done: asked.into_iter().collect(), before };
+        if within == Some(SHORT_MS) {
+            // Whether it was begun nobody can tell; what is there is one or the other.
+            self.world.daemon().wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+            for (name, before) in waiting.before {
+                self.world.may.entry(name).or_default().insert(before);
+            }
+        } else if self.world.daemon().status().confirmation.is_some() {
+            self.world.waiting = Some(waiting);
+        }
+    }
+}
+
+/// Whether an apply would be about a part: it has a new text, or was undone.
+fn is_asked_for(part: &Part) -> bool {
+    part.text != part.written || (part.held.is_some() && part.held == part.text)
+}
+
+fn descriptors(world: &World<'_>) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", world.daemon().pid().as_raw_nonzero())).unwrap().count()
+}
+
+fn run(random: &mut Random) {
+    let bench = Bench::new();
+    let all = |text: &str| NAMES.into_iter().map(|name| (name, Some(text.to_owned()))).collect::<BTreeMap<_, _>>();
+    write(&bench, &all("first"), "");
+    let world = World::new(&bench);
+    let mut sequence = Sequence { world, digest: Digest("0".repeat(64)), builds: 0 };
+    for name in NAMES {
+        sequence.builds += 1;
+        let id = install(&bench, name, Build::Good, sequence.builds);
+        let part = sequence.world.part(name);
+        part.builds.insert(id.clone(), String::new());
+        (part.newest, part.written) = (id, Some("first".to_owned()));
+    }
+    sequence.start();
+    sequence.world.judge();
+    let held = descriptors(&sequence.world);
+    for _ in 0..20 + random.below(41) {
+        let operation = any(random);
+        sequence.world.trace.push(format!("{operation:?}"));
+        sequence.perform(operation);
+        sequence.world.judge();
+    }
+    sequence.end(held, &all("last"));
+}
+
+impl Sequence<'_> {
+    /// Whatever has happened, good files and good plugins bring everything in force, and nothing is left.
+    fn end(mut self, held: usize, last: &BTreeMap<&'static str, Option<String>>) {
+        let bench = self.world.bench;
+        self.world.trace.push("the end".to_owned());
+        drop(std::fs::remove_file(bench.path("undo-fails")));
+        for name in NAMES {
+            self.install(name, Build::Good);
+        }
+        if self.world.waiting.is_some() {
+            self.world.daemon().request(&UndoChange {}).unwrap();
+        }
+        write(bench, last, "");
+        self.world.daemon().wait_for("everything to be in force", |daemon| daemon.apply().is_success());
+        for (name, text) in &self.world.texts() {
+            assert_eq!(text.as_deref(), Some("last"), "{name}");
+        }
+        let is_small = |_: &common::Daemon<'_>| descriptors(&self.world) <= held;
+        self.world.daemon().wait_for("no more descriptors than at first", is_small);
+        self.world.daemon.take().unwrap().stop();
+        let known = ["applied.json", "journal.jsonl", "journal.old.jsonl", "key.json", "lock", "plugins"];
+        let entries = std::fs::read_dir(bench.path("state")).unwrap().flatten();
+        let names = entries.map(|entry| entry.file_name().into_string().unwrap());
+        let stray: Vec<_> = names.filter(|name| !known.contains(&name.as_str())).collect();
+        assert!(stray.is_empty(), "{stray:?}");
+        assert_eq!(bench.open_steps(), [""; 0]);
+    }
+}
+
+#[test]
+fn whatever_happens_the_status_is_true_and_nothing_is_in_force_that_nobody_wants() {
+    fuzz(if soak() { 300 } else { 6 }, run);
+}

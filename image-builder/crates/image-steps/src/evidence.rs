@@ -5,13 +5,12 @@
 //! They are written when the output changes, and are no part of it: they hold times of this run. Whoever changes an output
 //! removes them first: a run that ends in between leaves an output without evidence, and never with that of another.
 
-mod beside;
+pub(crate) mod files;
 mod manifest;
 mod name;
 mod software;
 
-pub use beside::{EVIDENCE_SUFFIX, MANIFEST_SUFFIX};
-pub(crate) use beside::{SHA256_SUFFIX, beside, checksum_of};
+pub use files::{EVIDENCE_SUFFIX, MANIFEST_SUFFIX};
 pub use name::{name_of, put_name};
 
 use crate::context::Context;
@@ -19,7 +18,7 @@ use crate::inputs::{FileIdentity, Input, for_each_piece};
 use crate::lineage::{Archives, LineageStep, Traced, traced};
 use crate::output::{hex, replace, set_mode, sync_parent};
 use crate::run::TemplateRun;
-use beside::own_files;
+use files::{SHA256_SUFFIX, checksum_of, own_files};
 use image_tree::{ImagePath, Node, StoreError, Tree};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -3,7 +3,7 @@
 //! An archive may be packed by several templates: the one that has packed it last counts. Everything else that has the
 //! same name destroys what the other one has written, without a word.
 
-use crate::evidence::{EVIDENCE_SUFFIX, MANIFEST_SUFFIX, SHA256_SUFFIX};
+use crate::evidence::files::{EVIDENCE_SUFFIX, MANIFEST_SUFFIX, SHA256_SUFFIX};
 use crate::request::{BuildRequest, output_name};
 use crate::roots::template_names;
 use crate::target;

@@ -4,7 +4,7 @@ use super::StepError;
 use super::error::{path, store, tree};
 use super::files::put;
 use crate::context::Context;
-use crate::evidence;
+use crate::evidence::files::beside;
 use crate::inputs::{InputError, claim_output};
 use crate::output::{persist, remove_durably, set_mode};
 use crate::state::{ImageState, written};
@@ -36,7 +36,7 @@ pub(super) fn pack_tar(step: &PackTar, state: &ImageState, context: &Context<'_>
     // It holds /etc/shadow, like the image.
     set_mode(file.path(), 0o600).map_err(failed)?;
     claim_output(&step.name, context.store).map_err(|source| InputError::Remember { path: target.clone(), source })?;
-    remove_durably(&evidence::beside(slice::from_ref(&target), context)).map_err(|(path, source)| StepError::Host {
+    remove_durably(&beside(slice::from_ref(&target), context)).map_err(|(path, source)| StepError::Host {
         operation: "remove",
         path,
         source,

@@ -10,7 +10,7 @@ mod required;
 mod svccfg;
 
 pub(crate) use boot_archive::update as update_boot_archive;
-pub(crate) use pool::note as note_in_pool;
+pub(crate) use pool::{CONTAINER, note as note_in_pool};
 pub use required::{DISK_DRIVERS, REQUIRED, Wanted, missing_disk_modules};
 pub(crate) use required::{check as check_bootable, hidden_by};
 
@@ -21,9 +21,6 @@ use crate::context::Context;
 use crate::state::{ImageState, written};
 use image_tree::{Follow, ImagePath, Node};
 use template::{MakeBootable, Profile, SeedSmf, Step};
-
-/// The dataset that holds the boot environments.
-pub(crate) const CONTAINER: &str = "ROOT";
 
 /// Checks that the image can boot, makes the boot archive, and notes that the pool writer sets `bootfs` and writes
 /// the boot loader.

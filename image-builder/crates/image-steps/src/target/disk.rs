@@ -1,6 +1,6 @@
 //! The disk of a Linux guest: an EFI system partition and an ext4 root.
 
-use super::TargetError;
+use super::error::TargetError;
 use crate::context::Context;
 use crate::state::ImageState;
 use crate::steps::ROOT_ROLE;

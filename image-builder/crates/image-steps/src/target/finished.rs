@@ -1,6 +1,7 @@
 //! What is remembered of an image that was written: what it was made of, and which files it is.
 
-use super::{EXTENSIONS, TargetError};
+use super::error::TargetError;
+use super::names::EXTENSIONS;
 use crate::context::Context;
 use crate::inputs::FileIdentity;
 use image_tree::{Record, Store};

@@ -8,8 +8,9 @@
 //! asked for any more, so that at no moment forms of two builds lie side by side. What says where the old image came from goes
 //! before all of them: at no moment does it lie beside another image.
 
-use super::TargetError;
-use crate::evidence;
+use super::error::TargetError;
+use super::names::RAW;
+use crate::evidence::files::checksum_of;
 use crate::output::{remove_durably, set_mode, sync_parent};
 use disk_image::Qcow2Error;
 use std::fs;
@@ -78,7 +79,7 @@ impl Before {
 
     /// Removes all of it, durably: each form after its checksum, because without the form nobody would know that for ours.
     pub(super) fn remove(&self) -> Result<(), TargetError> {
-        let forms = self.dropped.iter().flat_map(|form| [evidence::checksum_of(form), form.clone()]);
+        let forms = self.dropped.iter().flat_map(|form| [checksum_of(form), form.clone()]);
         let all: Vec<PathBuf> = self.evidence.iter().cloned().chain(forms).collect();
         remove_durably(&all).map_err(|(path, source)| TargetError::File { path, source })
     }
@@ -148,7 +149,7 @@ pub(crate) fn put_in_place(complete: &Path) -> Result<(), TargetError> {
         names.push(PathBuf::from(entry.map_err(failed(complete))?.file_name()));
     }
     names.iter().try_for_each(|name| refuse_directory(&place(name)))?;
-    let is_image = |name: &PathBuf| name.extension().is_some_and(|extension| extension == super::RAW);
+    let is_image = |name: &PathBuf| name.extension().is_some_and(|extension| extension == RAW);
     names.sort_by_key(|name| (!is_image(name), name.clone()));
     if names.first().is_some_and(is_image) {
         let others: Vec<PathBuf> = names[1..].iter().map(|name| place(name)).collect();

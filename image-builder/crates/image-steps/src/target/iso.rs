@@ -1,6 +1,6 @@
 //! An ISO 9660 image.
 
-use super::TargetError;
+use super::error::TargetError;
 use crate::context::Context;
 use crate::output::persist;
 use crate::state::{BUILD_TIME, ImageState};

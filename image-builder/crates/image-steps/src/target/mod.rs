@@ -3,32 +3,35 @@
 mod check;
 mod datasets;
 mod disk;
+mod error;
 mod finished;
 mod forms;
 mod iso;
+mod names;
 mod pcfs;
 mod places;
 mod pool;
 mod spec;
 
 use crate::context::Context;
-use crate::evidence;
+use crate::evidence::files::beside;
 use crate::inputs::{claim_output, remember_image};
 use crate::state::{ImageState, SavedState};
-use crate::steps::{StepError, help_of_cause};
 use crate::tools;
 pub(crate) use check::problems;
 pub use datasets::DatasetError;
-use disk_image::illumos::IllumosDiskError;
-use disk_image::{DiskError, Qcow2Error, VolumeError, convert_qcow2};
+use disk_image::convert_qcow2;
+pub(crate) use error::DAMAGED_CACHE;
+pub use error::TargetError;
 pub(crate) use finished::TARGET;
 use finished::{Finished, Name, Recipe};
 use forms::{Before, Forms};
 pub(crate) use forms::{COMPLETE, WRITING, end_placing, put_in_place};
-use image_tree::{LoadError, StoreError, Tree};
+use image_tree::Tree;
+use names::QCOW2;
+pub(crate) use names::{EXTENSIONS, file_names};
 pub(crate) use pcfs::{FILES_ON_FAT, NAMES_ON_FAT, NOT_ON_FAT};
 use serde::Serialize;
-use std::io;
 use std::path::{Path, PathBuf};
 use template::{Diagnostic, Target, Template};
 
@@ -45,114 +48,6 @@ pub struct Artifact {
     /// All of it was there already, made of the same state.
     pub unchanged: bool,
 }
-
-/// The image could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// The state cannot be read back.
-    #[error("cannot read the finished state from the content store")]
-    State(#[source] LoadError),
-    /// A file of the EFI system partition cannot be read back.
-    #[error("cannot read a file of the EFI system partition from the content store")]
-    Content(#[source] StoreError),
-    /// What was done cannot be remembered.
-    #[error("cannot remember the finished image {path}")]
-    Remember {
-        /// The image.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: StoreError,
-    },
-    /// The disk could not be written; an older image is as it was.
-    #[error("cannot write image {path}")]
-    Disk {
-        /// The image.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: Box<DiskError>,
-    },
-    /// The content of a partition cannot be put together.
-    #[error("cannot put a partition together")]
-    Volume(#[source] VolumeError),
-    /// The finished file cannot be looked at.
-    #[error("cannot finish image {path}")]
-    File {
-        /// The image.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// A directory is where a file of the image is to be.
-    #[error("{path} cannot be written: a directory is there")]
-    InTheWay {
-        /// The directory.
-        path: PathBuf,
-    },
-    /// What the template asks for is not possible with this content; the diagnostic points at it.
-    #[error("{}", _0.message())]
-    Template(Box<Diagnostic>),
-    /// The files cannot be divided among the datasets of a pool.
-    #[error(transparent)]
-    Datasets(#[from] DatasetError),
-    /// The pool is not a possible one.
-    #[error("the pool cannot be written")]
-    Pool(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What boots the pool cannot be put onto the disk.
-    #[error("cannot make {path} bootable")]
-    Illumos {
-        /// The image.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: IllumosDiskError,
-    },
-    /// The boot archive cannot be brought up to date.
-    #[error("cannot bring the boot archive up to date")]
-    BootArchive(#[source] StepError),
-    /// The image cannot be had in another form that is asked for; all forms of an older one are as they were.
-    #[error("cannot convert the finished image")]
-    Convert(#[source] Qcow2Error),
-    /// The ISO 9660 image cannot be written.
-    #[error("cannot write image {path}")]
-    Iso {
-        /// The image.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: Box<iso_image::IsoError>,
-    },
-    /// This kind of image is not written yet.
-    #[error("{target} images cannot be written yet")]
-    Unsupported {
-        /// The target's word.
-        target: &'static str,
-    },
-}
-
-impl TargetError {
-    /// How to go on.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Disk { source, .. } => source.help(),
-            Self::Volume(source) => source.help(),
-            Self::Template(diagnostic) => diagnostic.help_text().map(str::to_owned),
-            Self::Datasets(source) => source.help(),
-            Self::BootArchive(source) => source.help(),
-            Self::Convert(source) => source.help(),
-            Self::InTheWay { path } => Some(format!("move {} away; then this goes on", path.display())),
-            Self::State(_) => Some(DAMAGED_CACHE.to_owned()),
-            _ => help_of_cause(self),
-        }
-    }
-}
-
-/// What to do about a state that cannot be read back.
-pub(crate) const DAMAGED_CACHE: &str =
-    "`image-builder clean` with the same -d removes the cache; all that is in it can be made again, and images stay";
 
 /// Writes the image, unless it is there and made of this very state; `live` is that state where it is in memory. Answers
 /// also what is in the image, as far as that is known: the target may have made the boot archive anew.
@@ -180,10 +75,7 @@ pub(crate) fn finish(
     for file in &files {
         claim_output(&output_file(file), context.store).map_err(remember)?;
     }
-    let old = Before {
-        dropped: before.dropped_by(&files, &name, context.store),
-        evidence: evidence::beside(&files, context),
-    };
+    let old = Before { dropped: before.dropped_by(&files, &name, context.store), evidence: beside(&files, context) };
     let forms = Forms::begin(&files, old)?;
     write(template, &mut state, &files, &forms, context).map_err(|error| forms.explain(error))?;
     before.or(&files, |file| forms.path(file))?.write(&name, context.store)?;
@@ -212,7 +104,7 @@ fn drop_image(context: &Context<'_>) -> Result<(), TargetError> {
     if dropped.is_empty() {
         return Ok(());
     }
-    Before { dropped, evidence: evidence::beside(&[], context) }.remove()?;
+    Before { dropped, evidence: beside(&[], context) }.remove()?;
     Finished::default().write(&name, context.store)
 }
 
@@ -292,41 +184,11 @@ pub(crate) fn unsupported(target: &Target) -> Option<Diagnostic> {
     Some(Diagnostic::error("target::unsupported", message).help(help))
 }
 
-const RAW: &str = "raw";
-const QCOW2: &str = "qcow2";
-/// How the names of images end.
-pub(crate) const EXTENSIONS: [&str; 6] = [RAW, QCOW2, pool::PARTITION_EXTENSION, "ufs", "pcfs", "iso"];
-
 /// The files that a target becomes in the output directory, the image itself first; none for a dataset.
 fn files(target: &Target, context: &Context<'_>) -> Option<Vec<PathBuf>> {
     let names = file_names(target, &context.output_name);
     let files: Vec<PathBuf> = names.into_iter().map(|name| context.workspace.output().join(name)).collect();
     (!files.is_empty()).then_some(files)
-}
-
-/// Their names, for an output called `output_name`.
-pub(crate) fn file_names(target: &Target, output_name: &str) -> Vec<String> {
-    let mut extensions = Vec::new();
-    let formats = match target {
-        Target::Dataset(_) => &[],
-        Target::Pool(pool) => {
-            extensions.push(RAW);
-            // Without a partition table there is no partition to be written alone.
-            extensions.extend((pool.label && pool.partition_only).then_some(pool::PARTITION_EXTENSION));
-            pool.formats.as_slice()
-        }
-        Target::Disk(disk) => {
-            extensions.push(RAW);
-            disk.formats.as_slice()
-        }
-        Target::Ufs(_) | Target::Pcfs(_) | Target::Iso(_) => {
-            extensions.push(target.name());
-            &[]
-        }
-    };
-    extensions.extend(formats.iter().map(String::as_str));
-    extensions.dedup();
-    extensions.into_iter().map(|extension| format!("{output_name}.{extension}")).collect()
 }
 
 /// What decides the bytes of an image, in parts and as a key.

@@ -1,6 +1,6 @@
 //! A bare FAT image, as `mkfs -F pcfs -o nofdisk` makes it: what El Torito starts UEFI with.
 
-use super::TargetError;
+use super::error::TargetError;
 use crate::context::Context;
 use crate::state::ImageState;
 use disk_image::esp::{EspError, EspFile, EspVolume};

@@ -1,7 +1,7 @@
 //! Where in the template a dataset is described, so that what is wrong with it is told there.
 
-use super::TargetError;
 use super::datasets::DatasetError;
+use super::error::TargetError;
 use crate::steps::StepError;
 use image_tree::ImagePath;
 use std::error::Error;

@@ -4,8 +4,9 @@
 //! `zpool create -B` and `installboot` make. Nothing is random: guids and identifiers come from the image's name,
 //! and what must differ between machines is changed by each of them (`zpool reguid`).
 
-use super::TargetError;
-use super::datasets::divide;
+use super::datasets::{DatasetError, divide};
+use super::error::TargetError;
+use super::names::PARTITION_EXTENSION;
 use super::places::Places;
 use super::spec::{SECTOR, dataset_plan, environment_name, pool_spec};
 use crate::context::Context;
@@ -20,8 +21,6 @@ use template::{Diagnostic, ImageSize, Pool, Template};
 use zfs_image::writer::{self, PoolReport, PoolSpec, SpecError, WriteError, WriteOptions, minimum_bytes};
 
 const MIB: u64 = 1 << 20;
-/// What the name of the file with the pool's partition alone ends in.
-pub(super) const PARTITION_EXTENSION: &str = "partonly";
 
 /// Brings to the state what the image has beside it: steps after make_bootable may have changed what it archived.
 pub(super) fn complete(state: &mut ImageState, context: &Context<'_>) -> Result<(), TargetError> {
@@ -243,7 +242,7 @@ fn add_menu(tree: &mut Tree, bename: &str, bootfs: &str, context: &Context<'_>) 
     tree.create_dir(&directory, metadata.clone(), &metadata)
         .and_then(|_| tree.insert(&path, Node::regular(content, written(0, 0, 0o644))))
         .map(drop)
-        .map_err(|source| super::DatasetError::Tree { name: "of the pool itself".to_owned(), source }.into())
+        .map_err(|source| DatasetError::Tree { name: "of the pool itself".to_owned(), source }.into())
 }
 
 /// What was written, and what two machines of one image share.

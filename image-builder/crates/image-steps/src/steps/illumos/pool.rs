@@ -1,9 +1,11 @@
 //! What steps say about the pool's datasets. It depends on no file, so that `check` knows it, too.
 
-use super::CONTAINER;
 use crate::state::{DatasetState, EnvironmentState, PoolState};
 use crate::steps::StepError;
 use template::{CreateDataset, Step};
+
+/// The dataset that holds the boot environments.
+pub(crate) const CONTAINER: &str = "ROOT";
 
 /// Notes what a step says about the pool; the pool writer does it. Most steps say nothing.
 ///

@@ -1,15 +1,14 @@
 //! What is remembered about a machine: its settings, and its present boot.
 
 use crate::accelerator::Accelerator;
-use crate::directory::{VmDirectory, write_file};
+use crate::directory::VmDirectory;
 use crate::error::StateError;
+use crate::files::{load, store};
 use crate::firmware::Firmware;
-use crate::hypervisor::Hypervisor;
+use crate::hypervisor::{Hypervisor, Share};
 use crate::image::ImageIdentity;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The version of both files; a newer one is refused instead of half understood.
 pub const FORMAT: u32 = 1;
@@ -44,16 +43,6 @@ pub struct Config {
     /// not write it down.
     #[serde(default)]
     pub reset_nvram: bool,
-}
-
-/// A host directory offered to the guest over virtio-9p.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Share {
-    /// The directory, absolute.
-    pub path: PathBuf,
-    /// Whether the guest may change it.
-    pub writable: bool,
 }
 
 /// `run.json`: what is known about the running, or else the last, boot.
@@ -119,21 +108,4 @@ impl RunRecord {
     pub fn store(&self, directory: &VmDirectory) -> Result<(), StateError> {
         store(&directory.run_record(), self)
     }
-}
-
-pub(crate) fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, StateError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StateError::io("read", path, error)),
-    };
-    let value = serde_json::from_slice(&text).map_err(|source| StateError::Parse { path: path.to_owned(), source })?;
-    Ok(Some(value))
-}
-
-pub(crate) fn store<T: Serialize>(path: &Path, value: &T) -> Result<(), StateError> {
-    let parse = |source| StateError::Parse { path: path.to_owned(), source };
-    let mut text = serde_json::to_vec_pretty(value).map_err(parse)?;
-    text.push(b'\n');
-    write_file(path, &text)
 }

@@ -1,34 +1,14 @@
-//! The directory of one machine: every path in it, and how files are written there.
+//! The directory of one machine: every path in it.
 
 use crate::error::StateError;
+use crate::files::{create_directory, file};
 use crate::name::VmName;
 use crate::private::PrivateDirectory;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// The sub-directory of the images' directory that holds the machines.
 const MACHINES: &str = "vm";
-
-/// Names inside the machine's directories. The hypervisor works in the one, and `ssh` in the private one.
-pub(crate) mod file {
-    pub(crate) const OVERLAY: &str = "overlay.qcow2";
-    pub(crate) const RAW_DISK: &str = "disk.raw";
-    pub(crate) const RAW_DISK_ORIGIN: &str = "disk.json";
-    pub(crate) const DOMAIN: &str = "domain.xml";
-    pub(crate) const FIRMWARE_VARIABLES: &str = "firmware-vars.fd";
-    pub(crate) const QMP_SOCKET: &str = "qmp.sock";
-    pub(crate) const SERIAL_SOCKET: &str = "serial.sock";
-    pub(crate) const GDB_SOCKET: &str = "gdb.sock";
-    pub(crate) const CONSOLE_LOG: &str = "console.log";
-    pub(crate) const QEMU_PID: &str = "qemu.pid";
-    pub(crate) const CONFIG: &str = "vm.json";
-    pub(crate) const RUN_RECORD: &str = "run.json";
-    pub(crate) const SSH_KEY: &str = "ssh_key";
-    pub(crate) const SSH_PUBLIC_KEY: &str = "ssh_key.pub";
-    pub(crate) const KNOWN_HOSTS: &str = "known_hosts";
-}
 
 /// Where one machine keeps everything that belongs to it.
 #[derive(Clone, Debug)]
@@ -254,35 +234,5 @@ impl VmDirectory {
             missing,
             known: known.iter().map(|machine| machine.name.to_string()).collect(),
         })
-    }
-}
-
-/// Makes a directory, and those above it, for the owner only.
-pub(crate) fn create_directory(path: &Path) -> Result<(), StateError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| StateError::io("create", path, error))
-}
-
-/// Replaces `path` by `bytes` in one step, mode 0600.
-pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
-    let parent = path.parent().unwrap_or_else(|| Path::new("."));
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new()
-            .prefix(".tmp-")
-            .permissions(fs::Permissions::from_mode(0o600))
-            .tempfile_in(parent)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_data()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|error| StateError::io("write", path, error))
-}
-
-/// Removes a file; one that is not there is as good as removed.
-pub(crate) fn remove_file(path: &Path) -> Result<(), StateError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StateError::io("remove", path, error)),
-        _ => Ok(()),
     }
 }

@@ -6,8 +6,8 @@
 use crate::accelerator::{self, Accelerator};
 use crate::config::{Config, FORMAT, RunRecord};
 use crate::console_log;
-use crate::directory::write_file;
 use crate::error::{LaunchError, StateError};
+use crate::files::write_file;
 use crate::hypervisor::{Description, Hypervisor, bhyve_command, bhyve_unmet, command_line, libvirt_domain};
 use crate::image::DiskFormat;
 use crate::launch::Stopped;

@@ -1,8 +1,8 @@
 //! `gdb`: a debugger on the guest's kernel or on a plugin inside the guest.
 
 use crate::Vm;
-use crate::directory::file;
 use crate::error::{ControlError, GuestError};
+use crate::files::file;
 use crate::guest::ssh_arguments;
 use crate::host::find_on_path;
 use crate::qmp::Qmp;

@@ -1,8 +1,8 @@
 //! `ssh` and `exec`: reaching the guest with the machine's own key.
 
 use crate::Vm;
-use crate::directory::file;
 use crate::error::GuestError;
+use crate::files::file;
 use crate::quote::remote_command;
 use process_runner::Command;
 use std::ffi::OsString;

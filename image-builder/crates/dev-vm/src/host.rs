@@ -104,3 +104,11 @@ pub fn find_on_path(name: &str) -> Option<PathBuf> {
         metadata.is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
     })
 }
+
+/// The package that QEMU is in, for the systems where it is known.
+pub(crate) fn qemu_package_hint() -> &'static str {
+    "install QEMU with the UEFI firmware and an ssh client: \
+     `apt-get install qemu-system-x86 ovmf openssh-client` (Debian), \
+     `dnf install qemu-system-x86 edk2-ovmf openssh-clients` (Fedora), \
+     `pkg install qemu edk2-qemu-x64` (FreeBSD)"
+}

@@ -1,7 +1,8 @@
 //! The machine's own key, made once and offered to the guest at each boot.
 
-use crate::directory::{VmDirectory, file};
+use crate::directory::VmDirectory;
 use crate::error::{LaunchError, StateError};
+use crate::files::file;
 use process_runner::Command;
 use std::fs;
 

@@ -1,10 +1,11 @@
 //! Everything up to the point where the hypervisor's process could be started.
 
 use crate::accelerator::{self, Acceleration};
-use crate::config::{Config, DEFAULT_CPUS, DEFAULT_MEMORY_MIB, FORMAT, Share};
-use crate::directory::remove_file;
+use crate::config::{Config, DEFAULT_CPUS, DEFAULT_MEMORY_MIB, FORMAT};
 use crate::error::{LaunchError, StateError};
+use crate::files::remove_file;
 use crate::firmware::{self, Firmware};
+use crate::hypervisor::Share;
 use crate::image::{self, ImageIdentity};
 use crate::lock::{OperationLock, RunLock};
 use crate::options::{Progress, ShareChoice, UpOptions};
@@ -210,7 +211,7 @@ impl Vm {
         }
         let template =
             fs::read(&firmware.variables).map_err(|error| StateError::io("read", &firmware.variables, error))?;
-        crate::directory::write_file(&path, &template)?;
+        crate::files::write_file(&path, &template)?;
         config.firmware = Some(firmware);
         Ok(())
     }

@@ -28,6 +28,7 @@ pub mod console_log;
 pub mod directory;
 mod down;
 pub mod error;
+mod files;
 pub mod firmware;
 mod foreign;
 mod gdb;

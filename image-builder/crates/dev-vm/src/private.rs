@@ -5,8 +5,8 @@
 //! own, which is found by the path of the machine's directory. Earlier versions had them in the machine's directory:
 //! there they are still read, and moved as soon as nothing runs.
 
-use crate::directory::{create_directory, file, remove_file, write_file};
 use crate::error::StateError;
+use crate::files::{create_directory, file, remove_file, write_file};
 use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,10 +1,10 @@
 //! The QEMU command of a machine: an argument vector and nothing else.
 
 use crate::accelerator::{Accelerator, SANDBOX};
-use crate::config::Share;
-use crate::directory::file;
+use crate::files::file;
 use crate::firmware::Firmware;
 use crate::hypervisor::MOUNT_TAG;
+use crate::hypervisor::Share;
 use crate::name::VmName;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::path::Path;

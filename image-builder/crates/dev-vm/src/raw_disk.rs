@@ -1,8 +1,8 @@
 //! The machine's disk under bhyve, which has no overlays: a copy of the image, and beside it what it is a copy of.
 
-use crate::config;
-use crate::directory::{VmDirectory, remove_file};
+use crate::directory::VmDirectory;
 use crate::error::{LaunchError, StateError};
+use crate::files::{self, remove_file};
 use crate::image::{ImageError, ImageIdentity};
 use crate::options::Progress;
 use std::fs::{self, File, OpenOptions};
@@ -15,7 +15,7 @@ const PIECE: usize = 64 << 10;
 
 /// What the disk is a copy of; unknown for one that an earlier version has made.
 pub(crate) fn origin(directory: &VmDirectory) -> Result<Option<ImageIdentity>, StateError> {
-    config::load(&directory.raw_disk_origin())
+    files::load(&directory.raw_disk_origin())
 }
 
 /// Copies the image, unless there is a copy of it that the guest may have written to.
@@ -41,7 +41,7 @@ pub(crate) fn prepare(
     copy(&image.path, &partial).map_err(|error| StateError::io("copy the image to", &disk, error))?;
     // In this order no disk is ever taken for a copy of something else, wherever we are killed.
     remove(directory)?;
-    config::store(&directory.raw_disk_origin(), image)?;
+    files::store(&directory.raw_disk_origin(), image)?;
     Ok(fs::rename(&partial, &disk).map_err(|error| StateError::io("create", &disk, error))?)
 }
 

@@ -11,9 +11,9 @@
 //! file, which is noticed and ended before anybody writes to it.
 
 use crate::Vm;
-use crate::config::{self, Config, FORMAT};
-use crate::directory::{remove_file, write_file};
+use crate::config::{Config, FORMAT};
 use crate::error::{LaunchError, StateError};
+use crate::files::{self, remove_file, write_file};
 use crate::firmware::Firmware;
 use crate::image::ImageIdentity;
 use crate::name::VmName;
@@ -68,7 +68,7 @@ impl Vm {
         };
         let record = Record { format: FORMAT, image, firmware: config.firmware };
         self.copy_if_there(&self.directory.firmware_variables(), &self.snapshot_path(name, ".fd"))?;
-        config::store(&self.snapshot_path(name, ".json"), &record)?;
+        files::store(&self.snapshot_path(name, ".json"), &record)?;
         fs::hard_link(&overlay, &path).map_err(|error| StateError::io("create", &path, error))?;
         self.finish_interrupted_snapshot()
     }
@@ -141,7 +141,7 @@ impl Vm {
             let path = self.directory.path().join(file_name(&name));
             let metadata = fs::metadata(&path).map_err(|e| StateError::io("read", &path, e))?;
             let parent = overlay::backing_snapshot(&path)?;
-            let record: Option<Record> = config::load(&path.with_extension("json"))?;
+            let record: Option<Record> = files::load(&path.with_extension("json"))?;
             let image_changed = match record.map(|record| (ImageIdentity::of(&record.image.path), record)) {
                 Some((Ok(now), record)) => record.image.change_to(&now),
                 Some((Err(error), _)) => Some(error.to_string()),
@@ -187,7 +187,7 @@ impl Vm {
         self.existing_snapshot(name)?;
         let path = self.snapshot_path(name, ".json");
         let missing = || StateError::io("read", &path, std::io::ErrorKind::NotFound.into());
-        config::load(&path)?.ok_or_else(missing)
+        files::load(&path)?.ok_or_else(missing)
     }
 
     fn existing_snapshot(&self, name: &VmName) -> Result<PathBuf, StateError> {

@@ -106,7 +106,7 @@ fn a_killed_snapshot_is_finished_before_anything_writes_to_it() {
     fs::hard_link(directory.overlay(), directory.path().join("snapshot-second.qcow2")).unwrap();
     let image = ImageIdentity::of(&case.root.path().join("a.raw")).unwrap();
     let record = Record { format: FORMAT, image, firmware: None };
-    config::store(&directory.path().join("snapshot-second.json"), &record).unwrap();
+    files::store(&directory.path().join("snapshot-second.json"), &record).unwrap();
 
     case.vm.finish_interrupted_snapshot().unwrap();
     case.write_mark(7);

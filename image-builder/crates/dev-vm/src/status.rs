@@ -1,9 +1,10 @@
 //! `status` and `list`: what can be known about a machine without disturbing it.
 
 use crate::accelerator::Accelerator;
-use crate::config::{Config, RunRecord, Share};
+use crate::config::{Config, RunRecord};
 use crate::error::StateError;
 use crate::hypervisor::Hypervisor;
+use crate::hypervisor::Share;
 use crate::image::ImageIdentity;
 use crate::qmp::Qmp;
 use crate::ready::{ReadyWatch, Service};

@@ -155,7 +155,7 @@ pub(crate) fn unmet(hypervisor: Hypervisor, host: &BhyveParts) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Share;
+    use crate::hypervisor::Share;
     use crate::hypervisor::tests::description;
 
     const DEVICES: [&str; 7] =

@@ -107,7 +107,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Share;
+    use crate::hypervisor::Share;
     use crate::hypervisor::tests::description;
     use crate::image::DiskFormat;
 

@@ -7,7 +7,6 @@ mod bhyve;
 mod libvirt;
 
 use crate::accelerator::Accelerator;
-use crate::config::Share;
 use crate::image::DiskFormat;
 use crate::name::VmName;
 use miette::Diagnostic;
@@ -81,6 +80,16 @@ impl FromStr for Hypervisor {
         let found = Self::ALL.into_iter().find(|hypervisor| hypervisor.as_str() == name);
         found.ok_or_else(|| format!("one of {}, bhyve (that of this host)", Self::ALL.map(Self::as_str).join(", ")))
     }
+}
+
+/// A host directory offered to the guest over virtio-9p.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Share {
+    /// The directory, absolute.
+    pub path: PathBuf,
+    /// Whether the guest may change it.
+    pub writable: bool,
 }
 
 /// A machine in nobody's words.

@@ -1,8 +1,7 @@
 //! What can end a run, and how it is told.
 
-use crate::inspect::{InspectError, print};
-use crate::packages::PackagesError;
-use crate::verbs::diagnostic_json;
+use crate::inspect::InspectError;
+use crate::packages::error::PackagesError;
 use image_steps::{BuildError, EngineError, TargetError, WorkspaceError};
 use miette::{Diagnostic, Report};
 use serde_json::{Value, json};
@@ -93,23 +92,7 @@ impl Failure {
         code
     }
 
-    /// Tells it on standard output, as JSON, unless what the verb has said there tells it.
-    pub(crate) fn tell_machine(&self) {
-        let is_told = matches!(
-            self,
-            Self::Check { .. }
-                | Self::NotHere { .. }
-                | Self::Damaged { .. }
-                | Self::Different { .. }
-                | Self::Inspect(InspectError::Output { .. })
-        );
-        if !is_told {
-            // Nobody can be told that standard output does not take it.
-            let _ = print(|output| writeln!(output, "{}", self.to_json()).map_err(Self::from_output));
-        }
-    }
-
-    fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let mut causes = Vec::new();
         let mut cause = self.source();
         while let Some(inner) = cause {
@@ -196,6 +179,22 @@ impl Failure {
         };
         own.or_else(|| image_steps::help_of_cause(self))
     }
+}
+
+/// A diagnostic for machines; lines and columns count from 1.
+pub(crate) fn diagnostic_json(diagnostic: &template::Diagnostic) -> Value {
+    let origin = diagnostic.origin();
+    let chain: Vec<String> = origin.iter().flat_map(|origin| origin.chain()).map(ToString::to_string).collect();
+    json!({
+        "severity": if diagnostic.is_error() { "error" } else { "warning" },
+        "code": diagnostic.code(),
+        "message": diagnostic.message(),
+        "help": diagnostic.help_text(),
+        "file": origin.map(template::Origin::file),
+        "line": origin.map(template::Origin::line),
+        "column": origin.map(template::Origin::column),
+        "included_from": chain,
+    })
 }
 
 /// Whether the system let this user not do it.

@@ -4,6 +4,7 @@ mod arguments;
 mod failure;
 mod inspect;
 mod interrupt;
+mod output;
 mod packages;
 mod places;
 mod report;

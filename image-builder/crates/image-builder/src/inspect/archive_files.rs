@@ -1,12 +1,13 @@
 //! Tar archives, as `ls`, `cat` and `verify` read them: builds make them, too.
 
+use super::InspectError;
 use super::archive::{look_into, unpack};
 use super::long::{Long, shown};
 use super::place::Place;
 use super::verify::Findings;
-use super::{InspectError, print};
 use crate::arguments::{Cat, Ls};
 use crate::failure::Failure;
+use crate::output::print;
 use crate::scratch::Scratch;
 use image_tree::{Follow, ImagePath, Node, Store, StoreOptions, TarError, TarErrorKind, Tree};
 use serde_json::json;

@@ -3,9 +3,10 @@
 use super::image::Image;
 use super::long::shown;
 use super::place::Place;
-use super::{InspectError, archive_files, is_archive, print};
+use super::{InspectError, archive_files, is_archive};
 use crate::arguments::Cat;
 use crate::failure::Failure;
+use crate::output::print;
 use std::os::unix::ffi::OsStrExt;
 
 /// What is read and written at once.

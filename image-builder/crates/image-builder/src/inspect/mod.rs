@@ -31,21 +31,3 @@ pub(crate) use long::shown;
 pub(crate) use place::Place as ImagePlace;
 pub(crate) use verify::verify;
 pub(crate) use walk::{Found, join, walk_below};
-
-use crate::failure::Failure;
-use std::io::{self, BufWriter, Write};
-
-/// Standard output as the verbs write to it: whoever stops reading it ends the run without a complaint.
-pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut output = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let done = write(&mut output).and_then(|()| output.flush().map_err(Failure::from_output));
-    match done {
-        Err(Failure::Inspect(InspectError::Output { source })) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
-
-/// The same for what fails with nothing but the output.
-pub(crate) fn print_lines(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    print(|output| write(output).map_err(Failure::from_output))
-}

@@ -1,9 +1,10 @@
 //! `image-builder ls IMAGE`: partitions, the pool, its datasets and snapshots.
 
+use super::about;
 use super::image::{Image, Part};
 use super::long::shown;
-use super::{about, print};
 use crate::failure::Failure;
+use crate::output::print;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use zfs_image::reader::{Description, Directory, Pool, ReadError};

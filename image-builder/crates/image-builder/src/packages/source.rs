@@ -1,6 +1,6 @@
 //! What packages are looked at in.
 
-use super::PackagesError;
+use super::error::PackagesError;
 use super::file_system::{self, Extent};
 use crate::inspect::{DiskImage, ImagePlace, is_archive};
 use crate::scratch::Scratch;

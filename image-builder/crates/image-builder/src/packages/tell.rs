@@ -3,7 +3,8 @@
 use super::source::{Known, Place, Source, with_paths};
 use crate::arguments::{IpsContents, IpsInfo, IpsList, IpsSearch};
 use crate::failure::Failure;
-use crate::inspect::{print, shown};
+use crate::inspect::shown;
+use crate::output::print;
 use serde_json::{Value, json};
 use std::io::Write;
 

@@ -3,7 +3,8 @@
 use super::source::{Known, Place, Source, with_paths};
 use crate::arguments::IpsVerify;
 use crate::failure::Failure;
-use crate::inspect::{print, shown};
+use crate::inspect::shown;
+use crate::output::print;
 use image_tree::{Follow, ImagePath, Node, NodeKind, Tree};
 use ips::image::Image;
 use ips::install::{Owners, hardlink_target, license_path};

@@ -5,7 +5,7 @@
 use super::{redo, request};
 use crate::arguments::{Build, LocationArguments};
 use crate::failure::Failure;
-use crate::inspect::print_lines;
+use crate::output::print_lines;
 use crate::report;
 use crate::terminal;
 use image_steps::{BuildRequest, Built};

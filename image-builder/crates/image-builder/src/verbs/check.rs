@@ -4,8 +4,8 @@
 
 use super::request_at;
 use crate::arguments::Check;
-use crate::failure::Failure;
-use crate::inspect::print_lines;
+use crate::failure::{Failure, diagnostic_json};
+use crate::output::print_lines;
 use crate::places::Places;
 use crate::terminal::counted;
 use image_steps::{BuildError, BuildRequest, Neighbour};
@@ -212,20 +212,4 @@ impl Finding {
             "not_possible_here": list(&self.not_here),
         })
     }
-}
-
-/// A diagnostic for machines; lines and columns count from 1.
-pub(crate) fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
-    let origin = diagnostic.origin();
-    let chain: Vec<String> = origin.iter().flat_map(|origin| origin.chain()).map(ToString::to_string).collect();
-    json!({
-        "severity": if diagnostic.is_error() { "error" } else { "warning" },
-        "code": diagnostic.code(),
-        "message": diagnostic.message(),
-        "help": diagnostic.help_text(),
-        "file": origin.map(template::Origin::file),
-        "line": origin.map(template::Origin::line),
-        "column": origin.map(template::Origin::column),
-        "included_from": chain,
-    })
 }

@@ -8,7 +8,7 @@ mod tidy;
 mod tools;
 
 pub(crate) use build::build;
-pub(crate) use check::{check, diagnostic_json};
+pub(crate) use check::check;
 pub(crate) use plan::plan;
 pub(crate) use show::show;
 pub(crate) use tidy::{clean, gc, workspace};

@@ -1,10 +1,11 @@
 //! `image-builder plan`.
 
-use super::check::{diagnostic_json, each_once};
+use super::check::each_once;
 use super::{redo, request};
 use crate::arguments::Plan;
 use crate::failure::Failure;
-use crate::inspect::print_lines;
+use crate::failure::diagnostic_json;
+use crate::output::print_lines;
 use crate::sizes::size;
 use crate::terminal;
 use image_steps::{

@@ -5,7 +5,7 @@
 use super::request;
 use crate::arguments::Show;
 use crate::failure::Failure;
-use crate::inspect::print;
+use crate::output::print;
 use miette::Report;
 use serde_json::Value;
 use std::fmt::Write as _;

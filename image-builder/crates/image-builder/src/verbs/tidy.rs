@@ -2,7 +2,7 @@
 
 use crate::arguments::{Clean, Gc, WorkspaceArguments};
 use crate::failure::Failure;
-use crate::inspect::print_lines;
+use crate::output::print_lines;
 use crate::terminal;
 use image_steps::{DiskUse, Location, Workspace};
 use std::io::{self, Write};

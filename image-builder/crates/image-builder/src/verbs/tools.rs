@@ -2,7 +2,7 @@
 
 use crate::arguments::{Arguments, Completions, Man};
 use crate::failure::Failure;
-use crate::inspect::print;
+use crate::output::print;
 use clap::CommandFactory;
 use std::io;
 use std::path::Path;

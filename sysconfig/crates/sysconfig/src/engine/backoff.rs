@@ -44,6 +44,11 @@ impl Backoff {
         Verdict::RetryAfter(delay(self.in_a_row))
     }
 
+    /// Whether the last try came to nothing without being a failure.
+    pub(super) fn is_kept_from_it(&self) -> bool {
+        self.kept > 0
+    }
+
     /// The same where something else was to blame, which says nothing of the plugin however often it happens.
     pub(super) fn was_kept_from_it(&mut self) -> Verdict {
         self.kept = self.kept.saturating_add(1);

@@ -7,7 +7,7 @@
 //! * `assembly`: what an engine is made of;
 //! * `queue`: everything that can happen; `latest`: what waits elsewhere until it is asked for;
 //! * `commands`: what administrators ask for;
-//! * `start`: bringing plugins up, at the beginning and after a fault;
+//! * `start`: bringing plugins up, at the beginning and after a fault; `again`: when that is;
 //! * `findings`: what is watched, and what becomes of files that come, change and go;
 //! * `exchange`: whether a new process may take the place of old ones, and the change of places;
 //! * `cycle`: observe → plan, and what follows; `carry_out`: apply → verify;
@@ -27,6 +27,7 @@
 //! * `report`: what goes onto the board;
 //! * `ending`: the end of one process, and of all.
 
+mod again;
 mod assembly;
 mod backoff;
 mod carry_out;

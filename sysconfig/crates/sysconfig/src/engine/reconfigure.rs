@@ -229,9 +229,10 @@ impl Engine {
         self.drop_old_holds();
         self.log.info(SELF, "the configuration was taken over");
         self.board.note(HappeningKind::ConfigChanged, None, "the configuration was taken over");
-        for name in changed {
-            self.hand_over(&name);
+        for name in &changed {
+            self.hand_over(name);
         }
+        self.start_with_changed_parts(&changed);
         for name in self.plugins.keys().filter(|name| !self.assignment.parts.contains_key(*name)) {
             self.book.take_back(name);
         }

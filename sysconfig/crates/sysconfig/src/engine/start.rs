@@ -1,11 +1,11 @@
 //! Bringing plugins up, at the beginning, after a fault, and when a file changed.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sysconfig_protocol::admin::{Failure, HappeningKind, PluginState, PluginStatus};
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::method::Hello;
-use sysconfig_protocol::{Description, ErrorObject, PLUGIN_FILE_PREFIX, ProtocolRange};
+use sysconfig_protocol::{Description, ErrorObject, Level, PLUGIN_FILE_PREFIX, ProtocolRange};
 
 use super::backoff::Verdict;
 use super::cycle::Mode;
@@ -152,19 +152,26 @@ impl Engine {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         let Rejection { failure, is_final, conflicts, is_no_failure } = rejection;
         let message = format!("not started: {}", failure.message);
-        self.log.error(&subject(name), &message);
-        self.board.note(HappeningKind::PluginFailed, Some(name), message);
+        // What keeps it may do so for days, and is told once.
+        let is_known =
+            is_no_failure && managed.backoff.is_kept_from_it() && managed.last_error.as_ref() == Some(&failure);
+        if is_known {
+            self.log.debug(&subject(name), message);
+        } else {
+            self.log.error(&subject(name), &message);
+            self.board.note(HappeningKind::PluginFailed, Some(name), message);
+        }
         managed.last_error = Some(failure);
         managed.conflicts = conflicts;
         if is_final {
             managed.retry_at = None;
             managed.set_state(PluginState::Refused);
         } else {
-            self.schedule_retry(name, is_no_failure);
+            self.schedule_retry(name, is_no_failure, is_known);
         }
     }
 
-    fn schedule_retry(&mut self, name: &str, is_no_failure: bool) {
+    fn schedule_retry(&mut self, name: &str, is_no_failure: bool, is_known: bool) {
         let Some(managed) = self.plugins.get_mut(name) else { return };
         let now = Instant::now();
         let verdict = if is_no_failure { managed.backoff.was_kept_from_it() } else { managed.backoff.failed(now) };
@@ -172,7 +179,8 @@ impl Engine {
             Verdict::RetryAfter(delay) => {
                 managed.retry_at = Some(now + delay);
                 managed.set_state(PluginState::Backoff);
-                self.log.info(&subject(name), format!("starting again in {} s", delay.as_secs_f64()));
+                let level = if is_known { Level::Debug } else { Level::Info };
+                self.log.write(level, &subject(name), format!("starting again in {} s", delay.as_secs_f64()));
             }
             Verdict::Quarantine => {
                 managed.retry_at = None;
@@ -200,7 +208,7 @@ impl Engine {
         self.log.error(&subject(name), &message);
         self.board.note(HappeningKind::PluginFailed, Some(name), &*message);
         managed.last_error = Some(Failure { message, help: None });
-        self.schedule_retry(name, false);
+        self.schedule_retry(name, false, false);
     }
 
     /// A process's reader says that it ended; only news when it is the present one.
@@ -220,46 +228,6 @@ impl Engine {
         for (name, fault) in ended.collect::<Vec<_>>() {
             self.fail(&name, &fault);
         }
-    }
-
-    /// Starts the plugins whose time has come.
-    pub(super) fn retry_due(&mut self) {
-        let now = Instant::now();
-        let is_due = |managed: &Managed| managed.retry_at.is_some_and(|at| at <= now);
-        let due: Vec<_> =
-            self.plugins.iter().filter(|(_, managed)| is_due(managed)).map(|(name, _)| name.clone()).collect();
-        for name in due {
-            self.start_again(&name, "restart");
-        }
-    }
-
-    /// How long nothing is due.
-    pub(super) fn time_to_next_retry(&self) -> Duration {
-        /// The queue wakes the engine for everything else.
-        const IDLE: Duration = Duration::from_secs(3600);
-        let times = |managed: &Managed| [managed.retry_at, managed.pace.waits_until];
-        let next = self
-            .plugins
-            .values()
-            .flat_map(times)
-            .flatten()
-            .chain(self.confirming.deadline().or(self.confirming.retry.at).filter(|_| !self.awaits_first_look))
-            .chain(self.drift_due())
-            .chain(self.unwritten.again)
-            .chain(self.config_unread.as_ref().map(|unread| unread.again))
-            .min();
-        next.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()))
-    }
-
-    /// Starts a plugin that is down, from the file that it last ran from.
-    pub(super) fn start_again(&mut self, name: &str, why: &str) {
-        let Some(managed) = self.plugins.get_mut(name) else { return };
-        managed.retry_at = None;
-        let Some(candidate) = managed.candidate.clone() else { return };
-        managed.set_state(PluginState::Starting);
-        managed.restarts += 1;
-        self.bring_up(candidate);
-        self.catch_up(name, &format!("{why} of plugin {name}"));
     }
 
     /// Starts a plugin where none runs.

@@ -81,3 +81,28 @@ fn what_was_undone_stays_so_when_its_plugin_is_renamed() {
         daemon.stop();
     }
 }
+
+/// A build that owns one key more has another part, though nobody has changed the configuration.
+#[test]
+fn what_was_undone_stays_so_when_a_new_build_owns_other_keys() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    let further = "[test.further]\nkey = 1\n";
+    bench.configure(&format!("{}{}{further}", bench.wants("a", "new"), bench.wants("b", "new")));
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    let build = json!({ "undo": true, "version": "2.0.0", "claims": ["test.a", "test.further"] });
+    bench.install("a", &build);
+    daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
+    daemon.plan();
+    let problems = daemon.problems();
+    assert_eq!(texts(&bench), both("old"), "{problems:?}");
+    let held = "plugin a: its last change was undone, and is not applied again by itself";
+    assert!(problems.iter().any(|problem| problem == held), "{problems:?}");
+    daemon.stop();
+    let daemon = bench.start();
+    assert_eq!(texts(&bench), both("old"), "nor by the next daemon: {:?}", daemon.problems());
+    assert!(daemon.apply().is_success());
+    assert_eq!(texts(&bench), both("new"));
+    daemon.stop();
+}

@@ -1,5 +1,7 @@
 //! Parts that stay as they are until somebody asks.
 
+use std::collections::BTreeSet;
+
 use sysconfig_protocol::Severity;
 use sysconfig_protocol::admin::Problem;
 use sysconfig_protocol::method::ClaimedConfig;
@@ -19,7 +21,18 @@ impl Engine {
         let part = self.assignment.parts.get(plugin);
         let Some(part) = part else { return false };
         let held = self.confirming.state.held.get(plugin);
-        self.confirming.state.is_lost || held.is_some_and(|held| held.is_empty() || self.fingerprints.of(part) == *held)
+        let is_of = |held: &String| {
+            held.is_empty() || self.fingerprints.of(part) == *held || self.owns_other_keys_than_before(plugin)
+        };
+        self.confirming.state.is_lost || held.is_some_and(is_of)
+    }
+
+    /// Whether a plugin's part is another one because its keys are: that says nothing of whether what was undone is in it still.
+    fn owns_other_keys_than_before(&self, plugin: &str) -> bool {
+        let keys = |claims: &[String]| claims.iter().cloned().collect::<BTreeSet<_>>();
+        let before = self.applied.get(plugin).map(|part| keys(&part.claims)).filter(|before| !before.is_empty());
+        let now = self.plugins.get(plugin).map(|managed| keys(&managed.claims()));
+        before.is_some_and(|before| now.is_some_and(|now| now != before))
     }
 
     /// The keyed hash of a plugin's part of the configuration in force.

@@ -56,12 +56,12 @@ impl Context {
 
     /// Writes a line to the daemon's log, under the plugin's name. Never pass secrets.
     pub fn log(&self, level: Level, message: impl Into<String>) {
-        self.notify(&Log { level, message: message.into() });
+        self.notify(&Log { level, message: cut(message.into()) });
     }
 
     /// Tells how far the request in progress is; `percent` goes from 0 to 100.
     pub fn progress(&self, message: impl Into<String>, percent: Option<u8>) {
-        self.notify(&Progress { message: message.into(), percent });
+        self.notify(&Progress { message: cut(message.into()), percent });
     }
 
     /// Tells the plugins that subscribed to `topic` what is so now. The daemon remembers the last word on a topic and
@@ -100,6 +100,17 @@ impl Context {
     }
 }
 
+/// More of a message the daemon does not show, and one that is longer than a line would end the plugin.
+const MESSAGE_BYTES: usize = 64 * 1024;
+
+fn cut(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES {
+        message.truncate((0..=MESSAGE_BYTES).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default());
+        message.push('…');
+    }
+    message
+}
+
 fn notify<N: Notice>(sink: &Sink, notice: &N) {
     let params = serde_json::to_value(notice).expect("notices have text keys only, so they always serialise");
     sink(&Message::Notification(Notification { method: N::METHOD.to_owned(), params }));
@@ -126,6 +137,6 @@ impl Emitter {
 
     /// As [`Context::log`].
     pub fn log(&self, level: Level, message: impl Into<String>) {
-        notify(&self.sink, &Log { level, message: message.into() });
+        notify(&self.sink, &Log { level, message: cut(message.into()) });
     }
 }

@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::event::{PollFd, PollFlags};
-use sysconfig_protocol::envelope::MessageError;
+use sysconfig_protocol::envelope::{MessageError, code};
 use sysconfig_protocol::method::{Cancel, Notice};
-use sysconfig_protocol::{ErrorObject, LineDecoder, Message, Notification, Response, shape};
+use sysconfig_protocol::{ErrorObject, LineDecoder, MAX_LINE_BYTES, Message, Notification, Response, shape};
 
 use crate::context::{Cancellations, Sink};
 use crate::dispatch::{Next, Session};
@@ -45,7 +45,7 @@ pub(crate) fn serve<P: Plugin>(plugin: P, stream: UnixStream, terminate: Option<
     let sink: Sink = Arc::new({
         let writer = writer.clone();
         // A notification that cannot be sent is lost with the connection, which the reader notices.
-        move |message: &Message| drop(write_message(&writer, message))
+        move |message: &Message| drop(write_line(&writer, &message.to_line()))
     });
     let mut session = Session::new(plugin, sink, cancellations);
     let end = answer_all(&mut session, &inputs, &writer);
@@ -70,7 +70,7 @@ fn answer_all<P: Plugin>(session: &mut Session<P>, inputs: &Receiver<Input>, wri
             }
             Input::End(end) => return end,
         };
-        if write_message(writer, &Message::Response(response)).is_err() {
+        if write_line(writer, &answer_line(response)).is_err() {
             return End::Disconnected;
         }
         if next == Next::Stop {
@@ -80,9 +80,21 @@ fn answer_all<P: Plugin>(session: &mut Session<P>, inputs: &Receiver<Input>, wri
     End::Disconnected
 }
 
-fn write_message(writer: &Mutex<UnixStream>, message: &Message) -> std::io::Result<()> {
+/// The line of an answer. For one that is too long the daemon would end the plugin, again and again.
+fn answer_line(response: Response) -> Vec<u8> {
+    let id = response.id.clone();
+    let line = Message::Response(response).to_line();
+    if line.len() <= MAX_LINE_BYTES {
+        return line;
+    }
+    let bytes = line.len();
+    let message = format!("the answer is longer than a line of the protocol may be: {bytes} of {MAX_LINE_BYTES} bytes");
+    Message::Response(Response { id, result: Err(ErrorObject::new(code::FAILED, message)) }).to_line()
+}
+
+fn write_line(writer: &Mutex<UnixStream>, line: &[u8]) -> std::io::Result<()> {
     let mut stream = writer.lock().unwrap_or_else(PoisonError::into_inner);
-    stream.write_all(&message.to_line())
+    stream.write_all(line)
 }
 
 /// The reader thread.

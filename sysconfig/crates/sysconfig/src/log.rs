@@ -354,6 +354,27 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_whose_reader_has_gone_is_told_and_written_again_for_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        let reader = without_waiting().read(true).append(false).open(&path).unwrap();
+        let log = Log::to_stderr(None);
+        log.configure(&LoggingSettings { level: Level::Info, output: LogOutput::File(path.clone()) }).unwrap();
+        drop(reader);
+        log.info("sysconfig", "for nobody");
+        log.info("sysconfig", "nor this");
+        let told = log.recent(&Logs { level: Some(Level::Error), ..Logs::default() }).lines;
+        assert!(matches!(&*told, [line] if line.message.contains("cannot write to")), "once: {told:?}");
+        let mut reader = without_waiting().read(true).append(false).open(&path).unwrap();
+        log.info("sysconfig", "for somebody");
+        let mut bytes = [0; 4096];
+        let count = std::io::Read::read(&mut reader, &mut bytes).unwrap();
+        let line = String::from_utf8_lossy(&bytes[..count]);
+        assert!(line.ends_with("sysconfig: for somebody\n") && line.lines().count() == 1, "{line}");
+    }
+
+    #[test]
     fn a_log_on_a_full_disk_is_told_once_where_somebody_may_see_it() {
         let directory = tempfile::tempdir().unwrap();
         let console = directory.path().join("console");

@@ -100,6 +100,11 @@ impl ClientError {
             Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("run it as root".to_owned())
             }
+            Self::Late { method: "ping" | "status", .. } => Some(
+                "that is answered at once, whatever the daemon does: see whether its process is stopped or the machine overloaded, or \
+                 restart its service"
+                    .to_owned(),
+            ),
             Self::Late { .. } => Some(
                 "allow more with --timeout SECONDS; `sysconfigctl status` says what the daemon is doing".to_owned(),
             ),
@@ -134,7 +139,9 @@ impl ClientError {
 fn holder_beside(socket: &Path) -> Option<u32> {
     let text = std::fs::read_to_string(socket.parent()?.join("lock")).ok()?;
     let pid = text.trim().parse::<u32>().ok()?;
-    Path::new("/proc").join(pid.to_string()).exists().then_some(pid)
+    // One that ended and that nobody has waited for is still in there, and has no program any more.
+    let process = Path::new("/proc").join(pid.to_string());
+    ["exe", "path/a.out"].iter().any(|program| process.join(program).read_link().is_ok()).then_some(pid)
 }
 
 /// How the daemon is started here.

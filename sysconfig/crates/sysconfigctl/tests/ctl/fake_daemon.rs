@@ -208,7 +208,9 @@ fn silence_nonsense_and_a_closed_connection_are_told_apart() {
     let daemon = Daemon::silent();
     let ran = sysconfigctl(&daemon.socket(), &["ping", "--timeout", "1"]);
     assert_eq!(ran.code, 3);
-    assert!(ran.err.contains("did not answer ping within 1 s"), "{}", ran.err);
+    assert!(ran.err.contains("did not answer ping within 1 s") && ran.err.contains("at once"), "{}", ran.err);
+    let ran = sysconfigctl(&daemon.socket(), &["plan", "--timeout", "1"]);
+    assert!(ran.code == 3 && ran.err.contains("allow more with --timeout"), "{}", ran.err);
 
     let daemon = Daemon::saying(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     let ran = sysconfigctl(&daemon.socket(), &["ping"]);

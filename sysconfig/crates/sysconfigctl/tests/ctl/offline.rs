@@ -297,6 +297,20 @@ fn a_socket_that_was_removed_is_told_from_a_daemon_that_does_not_run() {
     assert!(!ran.err.contains("does not run"), "{}", ran.err);
 }
 
+/// A daemon that was killed and that its parent has not waited for.
+#[test]
+fn a_process_that_has_ended_holds_no_lock() {
+    let place = Place::new("");
+    let mut child = std::process::Command::new("true").spawn().unwrap();
+    fs::write(place.path("lock"), format!("{}\n", child.id())).unwrap();
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !place.run(&["ping"]).err.contains("does not run") {
+        assert!(Instant::now() < give_up, "{}", place.run(&["ping"]).err);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_new_plugin_is_made_once_and_only_in_a_checkout() {
     let place = Place::new("");

@@ -9,7 +9,8 @@ use sysconfig_protocol::{Call, Diagnostic, Digest};
 #[test]
 fn a_status_is_read_from_its_wire_form() {
     let wire = json!({
-        "version": "0.1.0", "pid": 1, "executable": "/usr/lib/sysconfig", "started_unix_ms": 1000,
+        "version": "0.1.0", "pid": 1, "executable": "/usr/lib/sysconfig",
+        "paths": { "config": "/c.toml", "config_dir": "/c.d", "state_dir": "/state", "run_dir": "/run" }, "started_unix_ms": 1000,
         "health": "degraded",
         "activity": { "kind": "calling", "plugin": "dns", "method": "observe", "since_unix_ms": 2000 },
         "config": { "files": ["/etc/sysconfig.toml"], "loaded_unix_ms": 1000, "rejected": null },

@@ -161,7 +161,8 @@ fn read_file(path: PathBuf, is_strict: bool) -> Result<SourceFile, ConfigError> 
         Err(Unusable::Untrusted(fault)) => return Err(ConfigError::untrusted(fault)),
     };
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(SourceFile::new(path, text)),
+        // Editors show no byte order mark, and count no column for it.
+        Ok(text) => Ok(SourceFile::new(path, text.strip_prefix('\u{feff}').unwrap_or(&text))),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
@@ -286,6 +287,14 @@ mod tests {
             report.ends_with("main.toml:2:11: invalid TOML: not UTF-8: save the file in that encoding"),
             "{report}"
         );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_column() {
+        let (_directory, sources) = scratch();
+        std::fs::write(&sources.file, "\u{feff}logging = 3\r\n").unwrap();
+        let report = render(&load(&sources, Reading::STRICT).unwrap_err());
+        assert!(report.ends_with("main.toml:1:11: logging must be a table, and is a number"), "{report}");
     }
 
     /// Who can write them says which programs run as root.

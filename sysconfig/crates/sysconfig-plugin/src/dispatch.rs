@@ -175,7 +175,10 @@ fn private_data<Change: DeserializeOwned>(step: &Step) -> Result<Change, ErrorOb
 
 /// Reads a configuration; the diagnostic names the key that does not fit, and not its value, which may be a secret.
 fn read_config<Config: DeserializeOwned>(config: ClaimedConfig) -> Result<Config, Diagnostic> {
-    shape::from_value(Value::Object(config)).map_err(|error| Diagnostic::error(error.key(), error.to_string()))
+    shape::from_value(Value::Object(config)).map_err(|error| {
+        let help = error.help().map(str::to_owned);
+        Diagnostic { help, ..Diagnostic::error(error.key(), error.to_string()) }
+    })
 }
 
 /// Reads what a program wrote.

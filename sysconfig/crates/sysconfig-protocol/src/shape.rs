@@ -27,6 +27,7 @@ pub struct ShapeError(Box<Misshape>);
 struct Misshape {
     message: String,
     key: String,
+    help: Option<String>,
 }
 
 impl ShapeError {
@@ -34,6 +35,11 @@ impl ShapeError {
     /// value itself.
     pub fn key(&self) -> &str {
         &self.0.key
+    }
+
+    /// What to write instead, where that can be said.
+    pub fn help(&self) -> Option<&str> {
+        self.0.help.as_deref()
     }
 
     // These are called from every reader, so they are not to become a part of each.
@@ -58,7 +64,12 @@ impl ShapeError {
     #[cold]
     #[inline(never)]
     fn said(message: fmt::Arguments<'_>) -> Self {
-        Self(Box::new(Misshape { message: message.to_string(), key: String::new() }))
+        Self(Box::new(Misshape { message: message.to_string(), key: String::new(), help: None }))
+    }
+
+    fn helped(mut self, help: Option<String>) -> Self {
+        self.0.help = help;
+        self
     }
 }
 
@@ -95,7 +106,11 @@ impl serde::de::Error for ShapeError {
     #[cold]
     #[inline(never)]
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::said(format_args!("invalid type: {}, expected {expected}", kind(unexpected)))
+        // In serde's words a list is a sequence, and a table a map, which is what one pair of brackets makes of a list of tables.
+        let is_list = expected.to_string() == "a sequence";
+        let help = is_list
+            .then(|| "a list is meant: [ ] around its values, or [[ ]] around the name of its tables".to_owned());
+        Self::said(format_args!("invalid type: {}, expected {expected}", kind(unexpected))).helped(help)
     }
 
     #[cold]
@@ -114,6 +129,18 @@ impl serde::de::Error for ShapeError {
     #[inline(never)]
     fn duplicate_field(field: &'static str) -> Self {
         Self::said(format_args!("duplicate field `{field}`"))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        let near = expected.iter().map(|name| (strsim::damerau_levenshtein(&field.to_lowercase(), name), *name)).min();
+        let near = near.filter(|(distance, _)| *distance <= field.chars().count().div_ceil(3));
+        let names: Vec<_> = expected.iter().map(|name| format!("`{name}`")).collect();
+        let one_of = if names.len() > 1 { "one of " } else { "" };
+        let expected = if names.is_empty() { "none".to_owned() } else { format!("{one_of}{}", names.join(", ")) };
+        Self::said(format_args!("unknown field `{field}`, expected {expected}"))
+            .helped(near.map(|(_, name)| format!("did you mean {name}?")))
     }
 
     #[cold]

@@ -113,6 +113,18 @@ fn a_list_is_no_table() {
     }
 }
 
+/// The two faults that are in most files of who writes his first one.
+#[test]
+fn what_to_write_instead_is_said() {
+    let help = |value| shape::from_value::<Vec<Account>>(value).unwrap_err().help().map(str::to_owned);
+    let list = "a list is meant: [ ] around its values, or [[ ]] around the name of its tables";
+    assert_eq!(help(json!({ "user": "a" })).as_deref(), Some(list));
+    assert_eq!(help(json!([{ "usre": "a" }])).as_deref(), Some("did you mean user?"));
+    assert_eq!(help(json!([{ "User": "a" }])).as_deref(), Some("did you mean user?"));
+    assert_eq!(help(json!([{ "colour": "a" }])), None);
+    assert_eq!(help(json!([{ "user": 1 }])), None);
+}
+
 #[test]
 fn errors_do_not_quote_values() {
     for (value, words) in [

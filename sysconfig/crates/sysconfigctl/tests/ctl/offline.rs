@@ -299,6 +299,7 @@ fn a_socket_that_was_removed_is_told_from_a_daemon_that_does_not_run() {
 
 /// A daemon that was killed and that its parent has not waited for.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the runner waits for its programs, and this one must not be waited for")]
 fn a_process_that_has_ended_holds_no_lock() {
     let place = Place::new("");
     let mut child = std::process::Command::new("true").spawn().unwrap();

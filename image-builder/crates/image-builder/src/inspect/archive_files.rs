@@ -2,9 +2,9 @@
 
 use super::InspectError;
 use super::archive::{look_into, unpack};
+use super::findings::Findings;
 use super::long::{Long, shown};
 use super::place::Place;
-use super::verify::Findings;
 use crate::arguments::{Cat, Ls};
 use crate::failure::Failure;
 use crate::output::print;

@@ -1,8 +1,8 @@
 //! What starts a disk, compared with the programs in its boot environment that it was made of.
 
 use super::InspectError;
+use super::findings::Findings;
 use super::image::{Image, Part};
-use super::verify::Findings;
 use disk_image::illumos::{
     BiosLoaders, BootBlockState, LOADER_32, LOADER_64, compare_boot_blocks, compare_efi_loader, inspect_boot_blocks,
 };

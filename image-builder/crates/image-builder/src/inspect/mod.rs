@@ -12,6 +12,7 @@ mod compare;
 mod contents;
 mod difference;
 mod error;
+mod findings;
 mod image;
 mod listing;
 mod long;

@@ -3,6 +3,7 @@
 use super::archive::is_gzip;
 use super::boot::Programs;
 use super::boot_walk;
+use super::findings::Findings;
 use super::image::Image;
 use super::long::shown;
 use super::place::Place;
@@ -14,14 +15,6 @@ use disk_image::gpt::GptError;
 use serde_json::json;
 use std::path::Path;
 use zfs_image::reader::{Pool, Verification, VerifyOptions};
-
-/// What was found, in words.
-#[derive(Debug, Default)]
-pub(super) struct Findings {
-    pub(super) good: Vec<String>,
-    pub(super) bad: Vec<String>,
-    pub(super) unread: Vec<String>,
-}
 
 /// `image-builder verify`.
 pub(crate) fn verify(arguments: &Verify) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use zfs_format::nvlist::{NvValue, decode_xdr};
 
 use super::cpio;
 use super::files::{Files, Kind};
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 
 /// What names the archived files; the second is the administrator's.
 const FILE_LISTS: [&str; 2] = ["/boot/solaris/filelist.ramdisk", "/etc/boot/solaris/filelist.ramdisk"];

@@ -14,7 +14,7 @@ use ips::image::{ImageConfig, manifest_path, state};
 use ips::manifest::{Action, ActionKind, Manifest};
 
 use super::files::Files;
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::{Findings, chain};
 
 const CONFIG: &str = "/var/pkg/pkg5.image";
 const INSTALLED: &str = "/var/pkg/state/installed/catalog.base.C";
@@ -25,11 +25,11 @@ pub(super) fn check(files: &dyn Files, findings: &mut Findings) -> io::Result<()
     let (config, installed) = match (ImageConfig::parse(&config), state::parse(&installed)) {
         (Ok(config), Ok(installed)) => (config, installed),
         (Err(error), _) => {
-            findings.bad.push(format!("boot: {CONFIG}: {}", super::chain(&error)));
+            findings.bad.push(format!("boot: {CONFIG}: {}", chain(&error)));
             return Ok(());
         }
         (_, Err(error)) => {
-            findings.bad.push(format!("boot: {INSTALLED}: {}", super::chain(&error)));
+            findings.bad.push(format!("boot: {INSTALLED}: {}", chain(&error)));
             return Ok(());
         }
     };

@@ -22,8 +22,8 @@ use zfs_image::reader::{Pool, ReadError};
 
 use self::files::{Files, Kind};
 use self::loader::{DEFAULTS, Settings};
+use super::findings::{Findings, chain};
 use super::long::shown;
-use super::verify::Findings;
 
 /// Where only an illumos has something.
 const TRACES: [&str; 3] = [DEFAULTS, "/platform", "/kernel"];
@@ -47,17 +47,6 @@ pub(super) fn check(pool: &Pool<'_>, table: Option<&Table>, findings: &mut Findi
     findings.bad.extend(plain(found.bad));
     findings.unread.extend(plain(found.unread));
     menu
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 /// What cannot be read counts: the walk tells why.

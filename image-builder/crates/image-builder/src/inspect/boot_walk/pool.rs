@@ -10,7 +10,7 @@ use disk_image::illumos::unlike_zpool_create;
 use zfs_format::nvlist::NvList;
 use zfs_image::reader::{Pool, ReadError};
 
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 
 const UUID: &str = "org.opensolaris.libbe:uuid";
 const UUID_CHARACTERS: usize = 36;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::files::Files;
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 
 /// What the loader runs first.
 const FIRST: &str = "/boot/loader.rc";

@@ -9,7 +9,7 @@ use image_steps::{DISK_DRIVERS, REQUIRED_FOR_BOOT};
 
 use super::archive::same_content;
 use super::files::Files;
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 
 const MAJORS: &str = "/etc/name_to_major";
 /// Tables whose lines begin with a driver that must have a number.

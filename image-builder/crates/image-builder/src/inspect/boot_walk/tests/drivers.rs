@@ -2,7 +2,7 @@
 
 use super::super::files::Files;
 use super::root::{MANIFEST, Root};
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 
 /// What the packages say of drivers, and nobody has put into the tables.
 #[test]

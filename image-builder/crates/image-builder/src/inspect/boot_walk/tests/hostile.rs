@@ -4,7 +4,7 @@ use super::super::files::{Entry, Files, Kind};
 use super::super::loader::Settings;
 use super::super::{cpio, walk};
 use super::root::{ARCHIVE, DEFAULTS, Root};
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 use std::io::{self, Read};
 use test_judge::{Random, fuzz};
 

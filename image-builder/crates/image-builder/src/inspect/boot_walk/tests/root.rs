@@ -2,7 +2,7 @@
 
 use super::super::files::{Entry, Files, Kind};
 use super::super::{REQUIRED_FOR_BOOT, Wanted, walk};
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use sha1::{Digest, Sha1};

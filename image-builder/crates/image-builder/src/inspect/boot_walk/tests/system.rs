@@ -3,7 +3,7 @@
 use super::super::files::{Entry, Files};
 use super::super::walk;
 use super::root::{REPOSITORY, Root};
-use crate::inspect::verify::Findings;
+use crate::inspect::findings::Findings;
 use std::io::{self, Read};
 
 #[test]

@@ -11,8 +11,9 @@ use ips::fmri::Publisher;
 use ips::image::{ImageConfig, PublisherConfig};
 
 use crate::address::Address;
-use crate::client::{Client, lock};
+use crate::client::Client;
 use crate::error::{ClientError, all_reasons};
+use crate::parallel::lock;
 use crate::progress::shown_bytes;
 use crate::repository::CatalogBytes;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use image_tree::Store;
 
@@ -15,6 +15,7 @@ use crate::address::Address;
 use crate::depot::Depot;
 use crate::error::ClientError;
 use crate::http::{ClientKey, HttpClient, Network};
+use crate::parallel::lock;
 use crate::progress::Listener;
 use crate::repository::{ArchiveTransport, DirectoryTransport, Repository, RepositoryError, Source};
 
@@ -211,8 +212,4 @@ pub(crate) fn publisher_of<'c>(
 ) -> Result<&'c PublisherConfig, ClientError> {
     let missing = || ClientError::NoPublisher { publisher: name.clone(), what: what() };
     config.publisher(name).ok_or_else(missing)
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

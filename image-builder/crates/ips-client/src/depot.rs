@@ -12,8 +12,8 @@ use ips::manifest::{MANIFEST_BYTES_MAX, Payload};
 use ips::text::quote_component;
 
 use crate::address::Address;
-use crate::client::lock;
 use crate::http::{Form, HttpClient, HttpError, Wanted};
+use crate::parallel::lock;
 use crate::repository::{FILE_BYTES_MAX, RepositoryError, Source};
 
 /// The longest answer to a question about the depot itself, in bytes.

@@ -10,7 +10,7 @@ use ips::resolve::ResolveError;
 
 use crate::http::HttpError;
 use crate::repository::RepositoryError;
-use crate::signature::{PolicyError, SignatureError};
+use crate::signature::policy::{PolicyError, SignatureError};
 
 /// Something that was asked of the client is not possible.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,7 @@
-//! The same for many things, several at once.
+//! What several threads do at once.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Does `work` for every item on up to `workers` threads. The results are in the order of the items. After a failure
 /// no item is begun any more; the failure that counts is the one of the first item that has one.
@@ -19,7 +18,7 @@ pub(crate) fn for_each<I: Sync, T: Send, E: Send>(
             let Some(item) = items.get(at) else { break };
             let result = work(item);
             is_failed.fetch_or(result.is_err(), Ordering::Relaxed);
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+            lock(&done).push((at, result));
         }
     };
     std::thread::scope(|scope| {
@@ -31,6 +30,11 @@ pub(crate) fn for_each<I: Sync, T: Send, E: Send>(
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What a thread that panicked has left of it is as good as before.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -233,8 +233,8 @@ impl Plugin for Scripted {
     fn apply(&mut self, change: &Write, context: &Context) -> Result<Outcome, PluginError> {
         self.note_call("apply", change)?;
         std::thread::sleep(Duration::from_millis(self.script.apply_sleep_ms));
-        while self.script.hang_in_apply {
-            std::thread::park();
+        if self.script.hang_in_apply {
+            std::thread::sleep(Duration::MAX);
         }
         while self.script.stall_in_apply_while.as_deref().is_some_and(Path::exists) {
             std::thread::sleep(Duration::from_millis(5));

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use common::Bench;
-use common::confirming::LONG_MS;
+use common::operations::{Build, Operation, SHORT_MS, any, install, write};
 use common::world::{NAMES, Part, Waiting, World};
 use serde_json::{Value, json};
 use sysconfig_protocol::admin::{
@@ -17,135 +17,6 @@ use sysconfig_protocol::admin::{
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, Digest, ErrorObject, Id, Message, Request};
 use test_judge::{Random, fuzz, soak};
-
-/// What is in place of a plugin.
-#[derive(Debug, Clone, Copy)]
-enum Build {
-    Good,
-    Prefixed,
-    CannotUndo,
-    DiesAtStart,
-    FailsHello,
-    DiesInValidate,
-    Refuses,
-    FailsStep,
-    DiesInStep,
-    Hangs,
-}
-
-#[derive(Debug, Clone)]
-enum Operation {
-    Write(BTreeMap<&'static str, Option<String>>, bool),
-    WriteNonsense,
-    Reload,
-    Hangup,
-    Apply,
-    ApplyWithin(u64),
-    ApplyPlan(bool, Option<u64>),
-    Plan,
-    DryRun,
-    Confirm,
-    Undo,
-    ObstructUndo(&'static str),
-    LetUndo,
-    Install(&'static str, Build),
-    Remove(&'static str),
-    PutBack(&'static str),
-    Drift(&'static str, Option<String>),
-    KillPlugin(&'static str),
-    RestartPlugin(&'static str),
-    StopAndStart,
-    Kill,
-    KillInApply(Option<u64>, u64),
-}
-
-const SHORT_MS: u64 = 30;
-
-/// The operations of a sequence depend on the seed alone, whatever the daemon makes of them.
-fn any(random: &mut Random) -> Operation {
-    use Operation as To;
-    let name = *random.pick(&NAMES);
-    let within = *random.pick(&[SHORT_MS, LONG_MS, LONG_MS]);
-    let builds = [
-        Build::Good,
-        Build::Good,
-        Build::Prefixed,
-        Build::CannotUndo,
-        Build::DiesAtStart,
-        Build::FailsHello,
-        Build::DiesInValidate,
-        Build::Refuses,
-        Build::FailsStep,
-        Build::DiesInStep,
-        Build::Hangs,
-    ];
-    match random.below(46) {
-        0..=8 => To::Write(NAMES.into_iter().map(|name| (name, any_text(random))).collect(), random.below(8) == 0),
-        9 => To::WriteNonsense,
-        10..=12 => To::Reload,
-        13 => To::Hangup,
-        14..=16 => To::Apply,
-        17..=21 => To::ApplyWithin(within),
-        22 => To::ApplyPlan(true, None),
-        23 => To::ApplyPlan(false, Some(within).filter(|_| random.below(2) == 0)),
-        24 | 25 => To::Plan,
-        26 => To::DryRun,
-        27..=29 => To::Confirm,
-        30..=32 => To::Undo,
-        33 => To::ObstructUndo(name),
-        34 => To::LetUndo,
-        35..=37 => To::Install(name, *random.pick(&builds)),
-        38 => To::Remove(name),
-        39 => To::PutBack(name),
-        40 | 41 => To::Drift(name, Some(format!("drift {}", random.below(100))).filter(|_| random.below(4) > 0)),
-        42 => [To::KillPlugin(name), To::RestartPlugin(name)][random.below(2)].clone(),
-        43 => To::StopAndStart,
-        44 => To::Kill,
-        _ => To::KillInApply(Some(within).filter(|_| random.below(2) == 0), random.next_u64() % 40),
-    }
-}
-
-fn any_text(random: &mut Random) -> Option<String> {
-    match random.below(12) {
-        0 => None,
-        1 => Some("forbidden".to_owned()),
-        // Few, so that what was there before comes again.
-        _ => Some(format!("text {}", random.below(4))),
-    }
-}
-
-fn write(bench: &Bench, texts: &BTreeMap<&'static str, Option<String>>, further: &str) {
-    let tables = texts.iter().filter_map(|(name, text)| Some(bench.wants(name, text.as_ref()?))).collect::<String>();
-    bench.configure_with("[plugins.deadlines]\napply = \"2s\"\nstop = \"3s\"\n", &format!("{tables}{further}"));
-}
-
-/// Puts a build in place; answers its name.
-fn install(bench: &Bench, name: &str, build: Build, number: usize) -> String {
-    let after: Vec<_> = NAMES.into_iter().take_while(|earlier| *earlier < name).collect();
-    let mut script = json!({
-        "version": format!("1.{number}.0"), "undo": true, "after": after, "calls": bench.path("calls"), "apply_sleep_ms": 3,
-    });
-    let mut set = |key: &str, value: Value| script[key] = value;
-    match build {
-        Build::Good | Build::FailsHello => (),
-        Build::Prefixed => set("prefix", json!("more ")),
-        Build::CannotUndo => set("undo", json!(false)),
-        Build::DiesAtStart => set("die_at_start", json!(true)),
-        Build::DiesInValidate => set("die_in_validate", json!(true)),
-        Build::Refuses => set("refuse", json!(true)),
-        Build::FailsStep => set("fail_after_writing_while", json!(bench.path("plugins"))),
-        Build::DiesInStep => set("die_in_apply_while", json!(bench.path("plugins"))),
-        Build::Hangs => set("hang_in_apply", json!(true)),
-    }
-    match build {
-        Build::FailsHello => {
-            bench.install_bytes(name, format!("#!/bin/sh\n# {number}\necho '{{}}' >&3\n").as_bytes());
-        }
-        _ => bench.install(name, &script),
-    }
-    let bytes = std::fs::read(bench.plugin_file(name)).unwrap();
-    blake3::hash(&bytes).to_hex().chars().take(12).collect()
-}
 
 fn has_worked(plugin: &PluginApply) -> bool {
     let is_done = |result| matches!(result, StepResult::Changed | StepResult::AlreadySo);
@@ -157,6 +28,8 @@ struct Sequence<'a> {
     world: World<'a>,
     digest: Digest,
     builds: usize,
+    /// Those that never finish a step.
+    hanging: Vec<String>,
 }
 
 impl Sequence<'_> {
@@ -350,7 +223,8 @@ impl Sequence<'_> {
             let plugin = status.plugins.iter().find(|plugin| plugin.name == name);
             let is_in_force = plugin.is_some_and(|plugin| plugin.applied_unix_ms.is_some());
             let part = self.world.part(name);
-            part.held = waiting.parts.get(name).filter(|text| !is_in_force && part.text.as_ref() == Some(text)).cloned();
+            part.held =
+                waiting.parts.get(name).filter(|text| !is_in_force && part.text.as_ref() == Some(text)).cloned();
         }
     }
 
@@ -381,6 +255,9 @@ impl Sequence<'_> {
     fn install(&mut self, name: &'static str, build: Build) {
         self.builds += 1;
         let id = install(self.world.bench, name, build, self.builds);
+        if matches!(build, Build::Hangs) {
+            self.hanging.push(id.clone());
+        }
         let prefix = if matches!(build, Build::Prefixed) { "more " } else { "" };
         let part = self.world.part(name);
         part.builds.insert(id.clone(), prefix.to_owned());
@@ -434,6 +311,14 @@ impl Sequence<'_> {
 
     fn kill(&mut self) {
         self.world.daemon.take().unwrap().kill();
+        // A plugin finishes its step then, and the next daemon waits for it; one that never does is the service manager's.
+        for pid in self.world.bench.plugin_processes() {
+            let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            if self.hanging.iter().any(|build| program.to_string_lossy().contains(build)) {
+                let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+            }
+        }
         // An undoing that goes on takes them up itself.
         self.world.doubts = if self.world.waiting.is_some() { Vec::new() } else { self.world.bench.open_steps() };
     }
@@ -466,6 +351,9 @@ impl Sequence<'_> {
         if within.is_some() {
             self.world.doubts.clear();
         }
+        let record = self.world.bench.text("state/confirmation.json").unwrap_or_default();
+        let record = serde_json::from_str::<Value>(&record).unwrap_or_default();
+        let steps = record["pending"]["steps"].as_array().cloned().unwrap_or_default();
         self.start();
         if waits {
             return;
@@ -476,6 +364,7 @@ impl Sequence<'_> {
         }
         let parts = &self.world.parts;
         let of = asked.iter().filter_map(|name| Some((*name, parts[name].text.clone()?))).collect();
+        let before = before.into_iter().filter(|(name, _)| steps.iter().any(|step| step["plugin"] == *name)).collect();
         let waiting = Waiting { parts: of, not_done: asked, before };
         if within == Some(SHORT_MS) {
             // Whether it was begun nobody can tell; what is there is one or the other.
@@ -498,7 +387,7 @@ fn run(random: &mut Random) {
     let all = |text: &str| NAMES.into_iter().map(|name| (name, Some(text.to_owned()))).collect::<BTreeMap<_, _>>();
     write(&bench, &all("first"), "");
     let world = World::new(&bench);
-    let mut sequence = Sequence { world, digest: Digest("0".repeat(64)), builds: 0 };
+    let mut sequence = Sequence { world, digest: Digest("0".repeat(64)), builds: 0, hanging: Vec::new() };
     for name in NAMES {
         sequence.builds += 1;
         let id = install(&bench, name, Build::Good, sequence.builds);

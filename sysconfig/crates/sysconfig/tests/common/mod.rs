@@ -4,6 +4,7 @@
 
 pub(crate) mod confirming;
 pub(crate) mod hostile;
+pub(crate) mod operations;
 pub(crate) mod world;
 
 use std::collections::BTreeMap;

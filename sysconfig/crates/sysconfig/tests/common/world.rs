@@ -267,7 +267,10 @@ fn judge_history(history: &[PastStep], calls: &[String]) {
             let is_it = |call: &&String| call.starts_with(verb) && call.ends_with(&format!("/{name}"));
             let (certain, all) = (steps().filter(certain).count(), steps().count());
             let asked = calls.iter().filter(is_it).count();
-            assert!(certain <= asked && asked <= all, "{name} was asked {asked} times to {verb}, of {certain} to {all}");
+            assert!(
+                certain <= asked && asked <= all,
+                "{name} was asked {asked} times to {verb}, of {certain} to {all}"
+            );
         }
     }
 }

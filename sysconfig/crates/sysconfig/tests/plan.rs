@@ -331,3 +331,21 @@ fn many_who_ask_for_the_status_disturb_nobody() {
     });
     daemon.stop();
 }
+
+/// A build that was not taken is no reason to apply anything; what people had changed was overwritten, also when such a build
+/// was tried again after a change of others.
+#[test]
+fn a_build_that_is_not_taken_leaves_alone_what_people_changed() {
+    let bench = Bench::new();
+    bench.install("a", &json!({}));
+    bench.configure(&bench.wants("a", "text"));
+    let daemon = bench.start();
+    std::fs::write(bench.path("a"), "by hand").unwrap();
+    bench.install("a", &json!({ "die_at_start": true }));
+    daemon.wait_for_plugin("a", "the refusal", |plugin| plugin.reload.is_some());
+    assert_eq!(daemon.plan().plugins[0].steps.len(), 1);
+    assert_eq!(bench.text("a").as_deref(), Some("by hand"));
+    bench.install("a", &json!({ "version": "2.0.0" }));
+    daemon.wait_for("the next build", |daemon| daemon.bench.text("a").as_deref() == Some("text"));
+    daemon.stop();
+}

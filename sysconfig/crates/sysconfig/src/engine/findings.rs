@@ -199,12 +199,14 @@ impl Engine {
             self.note_live(&candidate);
         }
         let applies = self.config.settings.plugins.reload_applies;
-        if let Some(managed) = self.plugins.get_mut(&name) {
+        // One that was not taken is no reason to apply anything: what people have changed since is left alone.
+        let is_taken = |managed: &&mut Managed| managed.waiting_build.is_none();
+        if let Some(managed) = self.plugins.get_mut(&name).filter(is_taken) {
             managed.owes_apply |= applies;
             managed.only_planned &= !applies;
         }
         self.catch_up(&name, &format!("reload of plugin {name}"));
-        if let Some(managed) = self.plugins.get_mut(&name) {
+        if let Some(managed) = self.plugins.get_mut(&name).filter(is_taken) {
             // Nobody has asked for these steps, so an event must not bring them about either.
             managed.only_planned |= !managed.owes_apply && managed.pending > 0;
         }

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use common::Bench;
+use common::accidents::Sequence;
 use common::operations::{Build, Operation, SHORT_MS, any, install, write};
 use common::world::{NAMES, Part, Waiting, World};
 use serde_json::{Value, json};
@@ -21,15 +22,6 @@ use test_judge::{Random, fuzz, soak};
 fn has_worked(plugin: &PluginApply) -> bool {
     let is_done = |result| matches!(result, StepResult::Changed | StepResult::AlreadySo);
     plugin.is_success() && plugin.steps.iter().all(|step| is_done(step.result))
-}
-
-/// One sequence.
-struct Sequence<'a> {
-    world: World<'a>,
-    digest: Digest,
-    builds: usize,
-    /// Those that never finish a step.
-    hanging: Vec<String>,
 }
 
 impl Sequence<'_> {
@@ -82,6 +74,7 @@ impl Sequence<'_> {
             Operation::Drift(name, text) => self.drift(name, text),
             Operation::KillPlugin(name) => self.kill_plugin(name),
             Operation::RestartPlugin(name) => {
+                self.builds_are_tried(&[name]);
                 self.world.daemon().request(&PluginRestart { name: name.to_owned() }).ok();
             }
             Operation::StopAndStart => {
@@ -210,6 +203,7 @@ impl Sequence<'_> {
         if !waits {
             self.hold_what_was_not_done();
         } else if within == SHORT_MS {
+            self.builds_are_tried(&NAMES);
             self.world.daemon().wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
             self.world.undone();
         }
@@ -230,6 +224,7 @@ impl Sequence<'_> {
 
     fn confirm(&mut self) {
         let waits = self.world.waiting.is_some();
+        self.builds_are_tried(&NAMES);
         let confirmed = self.world.daemon().request(&Confirm {});
         assert_eq!(confirmed.is_ok(), waits, "{confirmed:?}");
         if waits {
@@ -246,96 +241,11 @@ impl Sequence<'_> {
 
     fn undo(&mut self) {
         let waits = self.world.waiting.is_some();
+        self.builds_are_tried(&NAMES);
         let undone = self.world.daemon().request(&UndoChange {});
         assert!(undone.is_ok() || !waits, "{undone:?}");
         self.world.undone();
         self.went_on();
-    }
-
-    fn install(&mut self, name: &'static str, build: Build) {
-        self.builds += 1;
-        let id = install(self.world.bench, name, build, self.builds);
-        if matches!(build, Build::Hangs) {
-            self.hanging.push(id.clone());
-        }
-        let prefix = if matches!(build, Build::Prefixed) { "more " } else { "" };
-        let part = self.world.part(name);
-        part.builds.insert(id.clone(), prefix.to_owned());
-        part.newest = id;
-        self.await_build(name);
-    }
-
-    /// Waits until the daemon has decided about the build in place.
-    fn await_build(&mut self, name: &'static str) {
-        let part = self.world.part(name);
-        part.owes = true;
-        let newest = Some(part.newest.clone());
-        self.world.daemon().wait_for_plugin(name, "its new build", |plugin| {
-            let decided = plugin.reload.as_ref().and_then(|reload| reload.build_id.clone());
-            let is_down = !matches!(plugin.state, PluginState::Running | PluginState::Starting);
-            plugin.build_id == newest || decided == newest || is_down
-        });
-    }
-
-    fn remove(&mut self, name: &str) {
-        let words = format!("plugin {name}: its file is gone");
-        let gone = |log: String| log.matches(&words).count();
-        let before = gone(self.world.daemon().log());
-        if std::fs::remove_file(self.world.bench.plugin_file(name)).is_ok() {
-            self.world.daemon().wait_for("the file to be missed", |daemon| gone(daemon.log()) > before);
-        }
-    }
-
-    fn drift(&mut self, name: &str, text: Option<String>) {
-        let file = self.world.bench.path(name);
-        match &text {
-            Some(text) => std::fs::write(file, text).unwrap(),
-            None => drop(std::fs::remove_file(file)),
-        }
-        let part = self.world.part(name);
-        part.unlooked = true;
-        if !part.left.is_empty() {
-            part.left.insert(text.clone());
-        }
-        part.machine = text;
-    }
-
-    fn kill_plugin(&mut self, name: &'static str) {
-        let pid = |plugin: &sysconfig_protocol::admin::PluginStatus| plugin.pid;
-        let running = self.world.daemon().status().plugins.into_iter().find(|plugin| plugin.name == name);
-        let Some(old) = running.as_ref().and_then(pid) else { return };
-        let process = rustix::process::Pid::from_raw(old.try_into().unwrap()).unwrap();
-        rustix::process::kill_process(process, rustix::process::Signal::KILL).unwrap();
-        self.world.daemon().wait_for_plugin(name, "its end", |plugin| pid(plugin) != Some(old));
-    }
-
-    fn kill(&mut self) {
-        self.world.daemon.take().unwrap().kill();
-        // A plugin finishes its step then, and the next daemon waits for it; one that never does is the service manager's.
-        for pid in self.world.bench.plugin_processes() {
-            let program = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
-            if self.hanging.iter().any(|build| program.to_string_lossy().contains(build)) {
-                let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
-                rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
-            }
-        }
-        // An undoing that goes on takes them up itself.
-        self.world.doubts = if self.world.waiting.is_some() { Vec::new() } else { self.world.bench.open_steps() };
-    }
-
-    fn start(&mut self) {
-        let texts = self.world.parts.iter().map(|(name, part)| (*name, part.written.clone())).collect();
-        if std::fs::read_to_string(self.world.bench.path("sysconfig.toml")).unwrap() == "[test\n" {
-            write(self.world.bench, &texts, "");
-        }
-        for part in self.world.parts.values_mut() {
-            part.owes = true;
-            part.unlooked = false;
-        }
-        self.world.reload_waits = false;
-        self.world.take_over();
-        self.world.foresee();
-        self.world.daemon = Some(self.world.bench.start());
     }
 
     fn kill_in_apply(&mut self, within: Option<u64>, after_ms: u64) {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod accidents;
 pub(crate) mod confirming;
 pub(crate) mod hostile;
 pub(crate) mod operations;

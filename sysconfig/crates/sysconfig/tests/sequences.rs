@@ -268,7 +268,12 @@ impl Sequence<'_> {
         if waits {
             return;
         }
+        // It may not have come to that.
+        let left: Vec<_> = self.world.parts.iter().map(|(name, part)| (*name, part.left.clone())).collect();
         self.world.release();
+        for (name, left) in left {
+            self.world.part(name).left = left;
+        }
         if within.is_none() {
             return;
         }

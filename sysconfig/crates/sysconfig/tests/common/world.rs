@@ -127,7 +127,10 @@ impl<'a> World<'a> {
     /// Somebody asks for everything to be in force, whatever was undone.
     pub(crate) fn release(&mut self) {
         for name in NAMES {
-            self.part(name).held = None;
+            let part = self.part(name);
+            part.held = None;
+            // What could not be undone before is nobody's wish any more.
+            part.left.clear();
             self.may_apply_once(name);
         }
     }
@@ -145,9 +148,16 @@ impl<'a> World<'a> {
     /// The change that waits is undone, or was meanwhile.
     pub(crate) fn undone(&mut self) {
         let Some(waiting) = self.waiting.take() else { return };
+        // One that was asked for, had no step and is in force has nothing to be held for.
+        let plugins = self.daemon().status().plugins;
+        let is_in_force =
+            |name: &str| plugins.iter().any(|plugin| plugin.name == name && plugin.applied_unix_ms.is_some());
         for (name, text) in &waiting.parts {
+            let is_undone = waiting.before.contains_key(name);
             let part = self.part(name);
-            part.held = Some(text.clone()).filter(|held| part.text.as_ref() == Some(held));
+            if is_undone || (waiting.not_done.contains(name) && !is_in_force(name)) {
+                part.held = Some(text.clone()).filter(|held| part.text.as_ref() == Some(held));
+            }
         }
         for (name, before) in waiting.before {
             self.part(name).left.insert(before);

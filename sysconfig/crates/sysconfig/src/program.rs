@@ -13,7 +13,7 @@ use sysconfig_protocol::{ProtocolRange, Severity};
 
 use crate::admin::{self, AdminError, Desk, Lookout};
 use crate::board::Board;
-use crate::config::{self, ConfigErrors, Configuration, Contents, Fingerprint, Pending, Reading, Sources};
+use crate::config::{self, ConfigErrors, Configuration, Contents, Fingerprint, Pending, Reading, Settings, Sources};
 use crate::engine::{Engine, EngineError, Event, Parts, Turns, reading_files};
 use crate::log::{Log, SYSTEM_CONSOLE};
 use crate::options::Arguments;
@@ -22,6 +22,7 @@ use crate::service::instance::{self, InstanceError, InstanceLock};
 use crate::service::lease::{self, StateLease};
 use crate::service::readiness::{self, Readiness, Role};
 use crate::service::signals;
+use crate::state::confirmation::{Confirmation, PluginPlaces};
 use crate::text::chain;
 
 /// The configuration is faulty. SMF puts a service that exits so into maintenance at once instead of trying again.
@@ -76,7 +77,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
         Err(errors) => return refuse(&log, &errors),
     };
     // Where it is faulty, nothing is touched. Where it does not answer, who asks for the status is to know.
-    let early = first.pending.wait(AT_ONCE).map(accept);
+    let early = first.pending.wait(AT_ONCE).map(|contents| accept(contents, arguments));
     if let Some(Err(errors)) = &early {
         return refuse(&log, errors);
     }
@@ -93,7 +94,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
             return give_up(&log, error.as_ref(), help);
         }
     };
-    let read = match early.or_else(|| first.wait(&log, &board, &stop)) {
+    let read = match early.or_else(|| first.wait(arguments, (&log, &board, &stop))) {
         Some(Ok(read)) => read,
         // Whoever waits for the engine is told that there will be none.
         None => {
@@ -105,7 +106,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
             return refuse(&log, &errors);
         }
     };
-    board.set_config_seen(read.1.clone());
+    board.set_config_seen(read.seen.clone());
     let common = Common { arguments, log: &log, state, board, stop, readiness, events: (sender, receiver) };
     let result = run_engine(common, read);
     drop((socket, run_lock));
@@ -129,7 +130,8 @@ struct Common<'a> {
     events: (Sender<Event>, Receiver<Event>),
 }
 
-fn run_engine(common: Common<'_>, (config, config_seen): (Configuration, Fingerprint)) -> Result<(), Box<dyn Error>> {
+fn run_engine(common: Common<'_>, read: Accepted) -> Result<(), Box<dyn Error>> {
+    let Accepted { config, seen: config_seen, faults } = read;
     let Common { arguments, log, state, board, stop, readiness, events } = common;
     // The engine does so again, and tells what is wrong.
     drop(log.configure(&config.settings.logging));
@@ -138,6 +140,7 @@ fn run_engine(common: Common<'_>, (config, config_seen): (Configuration, Fingerp
         sources: sources_of(arguments),
         config,
         config_seen,
+        faults,
         plugin_path: arguments.plugin_path.clone(),
         state,
         log: log.clone(),
@@ -154,11 +157,27 @@ fn sources_of(arguments: &Arguments) -> Sources {
     Sources { file: arguments.config.clone(), directory: arguments.config_dir.clone() }
 }
 
-/// The configuration, and its files as they were before it was read.
-type Accepted = (Configuration, Fingerprint);
+/// A configuration to begin with.
+struct Accepted {
+    config: Configuration,
+    /// The files as they were before they were read.
+    seen: Fingerprint,
+    /// Why the configuration is not what the files say.
+    faults: Option<ConfigErrors>,
+}
 
-fn accept(Contents { fingerprint, files }: Contents) -> Result<Accepted, ConfigErrors> {
-    files.and_then(config::parse).map(|config| (config, fingerprint))
+/// What the files say. Where they have faults, a change that waits for its confirmation is undone all the same: it may have cut off
+/// whoever could mend them.
+fn accept(Contents { fingerprint: seen, files }: Contents, arguments: &Arguments) -> Result<Accepted, ConfigErrors> {
+    let faults = match files.and_then(config::parse) {
+        Ok(config) => return Ok(Accepted { config, seen, faults: None }),
+        Err(faults) => faults,
+    };
+    let Some(plugins) = Confirmation::plugins_of_waiting(&arguments.state_dir) else { return Err(faults) };
+    let PluginPlaces { path, allow_untrusted_owner } = plugins;
+    let mut settings = Settings::default();
+    (settings.plugins.path, settings.plugins.allow_untrusted_owner) = (path, allow_untrusted_owner);
+    Ok(Accepted { config: Configuration::of_settings(settings), seen, faults: Some(faults) })
 }
 
 fn refuse(log: &Log, errors: &ConfigErrors) -> ExitCode {
@@ -175,7 +194,11 @@ struct FirstReading {
 impl FirstReading {
     /// Waits however long the file system takes to answer: that is told, also to who asks for the status. None when the daemon
     /// is to end meanwhile.
-    fn wait(&self, log: &Log, board: &Board, stop: &Stop) -> Option<Result<Accepted, ConfigErrors>> {
+    fn wait(
+        &self,
+        arguments: &Arguments,
+        (log, board, stop): (&Log, &Board, &Stop),
+    ) -> Option<Result<Accepted, ConfigErrors>> {
         /// How soon the end of the daemon is noticed.
         const PAUSE: Duration = Duration::from_millis(50);
         let patience = Reading::STRICT.patience;
@@ -185,7 +208,7 @@ impl FirstReading {
             if let Some(contents) = self.pending.wait(PAUSE) {
                 board.set_activity(Activity::Idle);
                 board.update(|status| status.problems.clear());
-                return Some(accept(contents));
+                return Some(accept(contents, arguments));
             }
             if !is_told && self.began.elapsed() >= patience {
                 is_told = true;

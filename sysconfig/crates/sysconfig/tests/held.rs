@@ -5,7 +5,7 @@ mod common;
 use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use common::{Bench, Daemon};
 use serde_json::json;
-use sysconfig_protocol::admin::{PluginRestart, PluginState, UndoChange};
+use sysconfig_protocol::admin::{Confirm, PluginRestart, PluginState, Reload, UndoChange};
 
 fn kill(daemon: &Daemon<'_>, plugin: &str) {
     let pid = i32::try_from(daemon.plugin(plugin).pid.unwrap()).unwrap();
@@ -105,4 +105,81 @@ fn what_was_undone_stays_so_when_a_new_build_owns_other_keys() {
     assert!(daemon.apply().is_success());
     assert_eq!(texts(&bench), both("new"));
     daemon.stop();
+}
+
+/// Nobody owned its key, so nothing of it was held: it was applied as soon as its plugin came, without a guard.
+#[test]
+fn what_nobody_owned_when_a_change_was_made_is_not_applied_after_it() {
+    for is_confirmed in [false, true] {
+        let bench = Bench::new();
+        two_plugins(&bench).stop();
+        bench.uninstall("a");
+        let daemon = bench.start();
+        want(&bench, "new");
+        apply_within(&daemon, LONG_MS);
+        match is_confirmed {
+            true => drop(daemon.request(&Confirm {}).unwrap()),
+            false => assert!(daemon.request(&UndoChange {}).unwrap().is_success()),
+        }
+        let expected = |a: &str| [Some(a.to_owned()), Some(if is_confirmed { "new" } else { "old" }.to_owned())];
+        // The next daemon knows it, too.
+        daemon.stop();
+        let daemon = bench.start();
+        bench.install("a", &json!({ "undo": true }));
+        daemon.wait_for_plugin("a", "its arrival", |plugin| plugin.state == PluginState::Running);
+        daemon.wait_for("a word about it", |daemon| {
+            daemon.problems().join("\n").contains("plugin a: its change was to be confirmed")
+        });
+        assert_eq!(texts(&bench), expected("old"));
+        assert!(daemon.apply().is_success());
+        assert_eq!(texts(&bench), both("new"), "who asks gets it");
+        daemon.stop();
+    }
+}
+
+/// The key was in force before, with the very same value.
+#[test]
+fn what_was_in_force_is_not_held_because_its_plugin_was_away() {
+    let bench = Bench::new();
+    two_plugins(&bench).stop();
+    bench.uninstall("a");
+    let daemon = bench.start();
+    bench.configure(&format!("{}{}", bench.wants("a", "old"), bench.wants("b", "new")));
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    bench.install("a", &json!({ "undo": true }));
+    daemon.wait_for_plugin("a", "its arrival", |plugin| plugin.state == PluginState::Running);
+    let problems = daemon.problems().join("\n");
+    assert!(!problems.contains("plugin a"), "{problems}");
+    daemon.stop();
+}
+
+/// A daemon that refused to start left a change in force that nobody had confirmed, and that may have cut off whoever could mend
+/// the files.
+#[test]
+fn a_change_that_waits_is_undone_though_the_files_have_faults_at_the_start() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, 2000);
+    daemon.kill();
+    let good = std::fs::read_to_string(bench.path("sysconfig.toml")).unwrap();
+    std::fs::write(bench.path("sysconfig.toml"), format!("{good}[test\n")).unwrap();
+    let mut daemon = bench.start();
+    daemon.wait_for("the undoing", |daemon| daemon.status().confirmation.is_none());
+    assert_eq!(texts(&bench), both("old"));
+    let problems = daemon.problems().join("\n");
+    assert!(problems.contains("sysconfig.toml"), "the fault is told: {problems}");
+    // What was undone stays so when the files are mended.
+    std::fs::write(bench.path("sysconfig.toml"), good).unwrap();
+    assert!(daemon.request(&Reload {}).unwrap().accepted);
+    assert_eq!(texts(&bench), both("old"));
+    let problems = daemon.problems().join("\n");
+    assert!(problems.contains("plugin a: its last change was undone"), "{problems}");
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.wait().success());
+    // Without a change that waits, nothing is touched.
+    std::fs::write(bench.path("sysconfig.toml"), "[test\n").unwrap();
+    let mut refused = bench.spawn();
+    assert_eq!(refused.wait().code(), Some(96));
 }

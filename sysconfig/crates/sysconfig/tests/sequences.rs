@@ -13,7 +13,7 @@ use common::operations::{Build, Operation, SHORT_MS, any, install, write};
 use common::world::{NAMES, Part, Waiting, World};
 use serde_json::{Value, json};
 use sysconfig_protocol::admin::{
-    Apply, ApplyReport, Confirm, Plan, PluginApply, PluginRestart, PluginState, Reload, StepResult, UndoChange,
+    Apply, ApplyReport, Confirm, Plan, PluginApply, PluginRestart, Reload, StepResult, UndoChange,
 };
 use sysconfig_protocol::envelope::code;
 use sysconfig_protocol::{Call, Digest, ErrorObject, Id, Message, Request};
@@ -168,15 +168,10 @@ impl Sequence<'_> {
         Ok(report)
     }
 
-    /// The parts that an apply would be about: they have a new text, or were undone. A key without an owner is nobody's part.
+    /// The parts that an apply would be about: they have a new text, or were undone. That is so of a key without an owner, too.
     fn asked_for(&self) -> BTreeSet<&'static str> {
-        let status = self.world.daemon().status();
-        let is_there = |name: &str| {
-            let owns = |state| state != PluginState::Refused;
-            status.plugins.iter().any(|plugin| plugin.name == name && !plugin.claims.is_empty() && owns(plugin.state))
-        };
         let is_asked = |part: &Part| part.text != part.written || (part.held.is_some() && part.held == part.text);
-        NAMES.into_iter().filter(|name| is_there(name) && is_asked(&self.world.parts[name])).collect()
+        NAMES.into_iter().filter(|name| is_asked(&self.world.parts[name])).collect()
     }
 
     /// What is known of a change that is undone unless it is confirmed.

@@ -82,6 +82,11 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// What stands in for files with faults: nothing about the machine.
+    pub fn of_settings(settings: Settings) -> Self {
+        Self { files: Vec::new(), settings, machine: Table::new() }
+    }
+
     /// Where a key such as `network.dns.servers[0]` is set, or the nearest table above it that is.
     pub fn place_of(&self, key: &str) -> Option<Place> {
         Some(self.place(&self.origin_of(key)?))

@@ -14,7 +14,7 @@ use super::unwritten::Unwritten;
 use super::{Engine, Event, PluginEvent};
 use crate::board::Board;
 use crate::clock;
-use crate::config::{Assignment, Configuration, Fingerprint, Sources};
+use crate::config::{Assignment, ConfigErrors, Configuration, Fingerprint, Sources};
 use crate::discovery::CopyStore;
 use crate::log::Log;
 use crate::plugin::{Launcher, Report, Stop};
@@ -36,6 +36,8 @@ pub struct Parts {
     pub config: Configuration,
     /// The files as they were before they were read.
     pub config_seen: Fingerprint,
+    /// Why the configuration stands in for what the files say, where it does.
+    pub faults: Option<ConfigErrors>,
     /// Takes the place of `[plugins] path` when it is not empty.
     pub plugin_path: Vec<PathBuf>,
     /// The state directory.
@@ -125,13 +127,17 @@ impl Engine {
     /// # Errors
     ///
     /// When the state directory cannot be used.
-    pub fn new(parts: Parts) -> Result<Self, EngineError> {
+    pub fn new(mut parts: Parts) -> Result<Self, EngineError> {
         let directory = parts.state.directory();
         let store = Arc::new(CopyStore::open(directory)?);
         let remembered = Remembered::read(directory)?;
         let (is_any_held, is_lost) = (remembered.is_any_held, remembered.is_lost);
+        let faults = parts.faults.take();
         let mut engine = Self::assemble(parts, store, remembered);
         engine.take_up(is_any_held, is_lost);
+        if let Some(faults) = faults {
+            engine.stand_in(&faults);
+        }
         Ok(engine)
     }
 
@@ -148,6 +154,7 @@ impl Engine {
             config_seen: parts.config_seen,
             config_loaded_unix_ms: clock::unix_ms(),
             config_rejected: None,
+            is_stand_in: false,
             config_unread: None,
             journal: Journal::closed(parts.state.directory()),
             state: parts.state,

@@ -19,7 +19,8 @@ use super::undo::can_succeed;
 use super::unwritten::{Part, state_failure};
 use super::{Engine, SELF, subject};
 use crate::clock;
-use crate::state::confirmation::{Confirmation, Pending, RevocableStep};
+use crate::discovery::Search;
+use crate::state::confirmation::{Confirmation, Pending, PluginPlaces, RevocableStep};
 use crate::text::chain;
 
 /// What is told of a step with a secret, which is stored nowhere.
@@ -173,8 +174,12 @@ impl Engine {
         asked_for.iter().for_each(|plugin| self.mark_open(plugin));
         let by_unix_ms = clock::unix_ms().saturating_add(within_ms);
         let parts = asked_for.iter().filter_map(|plugin| Some((plugin.clone(), self.hash_of_part(plugin)?)));
-        let (parts, steps) = (parts.collect(), Vec::new());
-        self.confirming.state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
+        let parts = parts.collect();
+        let unowned = self.assignment.unowned.iter().map(|unowned| unowned.key.clone()).collect();
+        let Search { path, allow_untrusted_owner } = self.search();
+        let plugins = PluginPlaces { path, allow_untrusted_owner };
+        self.confirming.state.pending =
+            Some(Pending { by_unix_ms, within_ms, parts, unowned, plugins, ..Pending::default() });
         if let Err(error) = self.write_confirmation() {
             self.hold_what_was_not_done();
             self.confirming.state.pending = None;
@@ -326,8 +331,7 @@ mod tests {
         let (within_ms, day_ms) = (3_600_000, 86_400_000);
         let waiting = |by_unix_ms| {
             let (mut state, _) = Confirmation::load(directory.path());
-            let (parts, steps) = ([].into(), Vec::new());
-            state.pending = Some(Pending { by_unix_ms, within_ms, is_being_undone: false, parts, steps });
+            state.pending = Some(Pending { by_unix_ms, within_ms, ..Pending::default() });
             Confirming::new(state)
         };
         let ahead = waiting(clock::unix_ms() + day_ms);

@@ -11,6 +11,7 @@ use super::managed::Managed;
 use super::retry::Retry;
 use super::{Engine, subject};
 use crate::clock;
+use crate::config::is_within;
 
 impl Engine {
     /// Whether a plugin's part was undone and must not be applied without a request. A change to be confirmed is one.
@@ -50,9 +51,10 @@ impl Engine {
     pub(super) fn release_held(&mut self) {
         self.release_planned();
         let state = &mut self.confirming.state;
-        if state.is_lost || !state.held.is_empty() || !state.left.is_empty() {
+        if state.is_lost || !state.held.is_empty() || !state.held_keys.is_empty() || !state.left.is_empty() {
             state.is_lost = false;
             state.held.clear();
+            state.held_keys.clear();
             state.not_done.clear();
             state.left.clear();
             self.store_confirmation();
@@ -109,9 +111,34 @@ impl Engine {
         }
     }
 
+    /// Of a key that nobody owned, nobody could say whether a change to be confirmed was about it. Whoever owns it now has his part
+    /// held, unless that was in force before. What to remember of that has changed, when that is so.
+    pub(super) fn hold_by_keys(&mut self) -> bool {
+        if self.is_stand_in || self.confirming.is_applying || self.confirming.state.held_keys.is_empty() {
+            return false;
+        }
+        let claims = self.claims();
+        let unowned: BTreeSet<_> = self.assignment.unowned.iter().map(|unowned| unowned.key.as_str()).collect();
+        let (waiting, settled): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut self.confirming.state.held_keys)
+            .into_iter()
+            .partition(|key| unowned.contains(key.as_str()));
+        let owner = |key: &String| claims.iter().find(|(_, claim)| is_within(key, claim)).map(|(plugin, _)| plugin);
+        let state = &mut self.confirming.state;
+        state.held_keys = waiting;
+        for plugin in settled.iter().filter_map(owner) {
+            let Some(hash) = self.assignment.parts.get(plugin).map(|part| self.fingerprints.of(part)) else { continue };
+            let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == hash);
+            if !is_in_force && !state.held.contains_key(plugin) {
+                state.held.insert(plugin.clone(), hash);
+                state.not_done.insert(plugin.clone());
+            }
+        }
+        !settled.is_empty()
+    }
+
     /// Holds of parts that are no longer the configuration's. Which part is a plugin's can only be told while it is there.
     pub(super) fn drop_old_holds(&mut self) {
-        if self.confirming.is_applying {
+        if self.confirming.is_applying || self.is_stand_in {
             return;
         }
         let before = self.confirming.state.held.len();

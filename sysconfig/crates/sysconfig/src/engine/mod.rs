@@ -105,6 +105,9 @@ pub struct Engine {
     config_seen: Fingerprint,
     config_loaded_unix_ms: u64,
     config_rejected: Option<String>,
+    /// The files had faults at the start, and nothing of them is in force: the daemon is there to undo a change. What the machine
+    /// should look like is not known.
+    is_stand_in: bool,
     /// The files are being read still, because their file system does not answer.
     config_unread: Option<Unread>,
     state: StateLease,
@@ -250,6 +253,9 @@ impl Engine {
     fn reassign(&mut self) {
         self.assignment = crate::config::assign(&self.config.machine, &self.claims());
         self.pass_on_holds();
+        if self.hold_by_keys() {
+            self.store_confirmation();
+        }
     }
 
     /// Every claimed key with its owner.

@@ -60,6 +60,7 @@ impl Engine {
         };
         if config.same_as(&self.config) {
             self.config_rejected = None;
+            self.is_stand_in = false;
             // Places may have moved.
             self.config = config;
             self.reassign();
@@ -177,6 +178,16 @@ impl Engine {
         self.log_trouble = failed;
     }
 
+    /// The files have faults, and there is nothing else to go by. Whoever was cut off by a change is to get back in all the same.
+    pub(super) fn stand_in(&mut self, faults: &ConfigErrors) {
+        self.is_stand_in = true;
+        self.reject_config(Rejected::of(faults));
+        self.log.warn(
+            SELF,
+            "running without a configuration, because a change waits for its confirmation or is to be undone",
+        );
+    }
+
     fn reject_config(&mut self, rejected: Rejected) -> Rejected {
         let report = &rejected.report;
         // Whoever asks again and again must not fill the log with the same report.
@@ -226,6 +237,10 @@ impl Engine {
         self.config_loaded_unix_ms = clock::unix_ms();
         self.proposed_steps = None;
         self.assignment = assignment;
+        self.is_stand_in = false;
+        if self.hold_by_keys() {
+            self.store_confirmation();
+        }
         self.drop_old_holds();
         self.log.info(SELF, "the configuration was taken over");
         self.board.note(HappeningKind::ConfigChanged, None, "the configuration was taken over");

@@ -249,6 +249,7 @@ impl Engine {
     pub(super) fn hold_what_was_not_done(&mut self) {
         let state = &mut self.confirming.state;
         let Some(pending) = &state.pending else { return };
+        state.held_keys.extend(pending.unowned.iter().cloned());
         for (plugin, hash) in &pending.parts {
             let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == *hash);
             let is_held = state.held.get(plugin).is_some_and(|held| held.is_empty() || held == hash);
@@ -257,6 +258,7 @@ impl Engine {
                 state.not_done.insert(plugin.clone());
             }
         }
+        self.hold_by_keys();
     }
 
     fn undo_step(&mut self, noted: &RevocableStep) -> AppliedStep {

@@ -18,7 +18,7 @@ pub(super) const FILE: &str = "confirmation.json";
 const VERSION: u32 = 1;
 
 /// The contents of the file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Contents {
     version: u32,
     #[serde(default)]
@@ -27,6 +27,8 @@ struct Contents {
     held: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     not_done: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    held_keys: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftStep>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -34,7 +36,7 @@ struct Contents {
 }
 
 /// A change that is undone unless somebody confirms it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pending {
     /// When it is undone.
     pub by_unix_ms: u64,
@@ -47,8 +49,23 @@ pub struct Pending {
     /// that it had not come to. The files may say something else by then.
     #[serde(default)]
     pub parts: BTreeMap<String, String>,
+    /// Keys that nobody owned: whoever comes and owns one was not in the change either.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unowned: BTreeSet<String>,
+    /// Where its plugins are: the files may be faulty when it is to be undone.
+    #[serde(default)]
+    pub plugins: PluginPlaces,
     /// Its steps in the order in which they were carried out.
     pub steps: Vec<RevocableStep>,
+}
+
+/// Where plugins are looked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginPlaces {
+    /// As in [`crate::config::PluginSettings`].
+    pub path: Vec<PathBuf>,
+    /// The same.
+    pub allow_untrusted_owner: bool,
 }
 
 /// A step that can be taken back.
@@ -99,6 +116,8 @@ pub struct Confirmation {
     pub held: BTreeMap<String, String>,
     /// Those of them whose part was to be confirmed, and was not undone, because it had not been carried out to its end.
     pub not_done: BTreeSet<String>,
+    /// Keys that a change to be confirmed left without an owner: the part of whoever comes and owns one is held.
+    pub held_keys: BTreeSet<String>,
     /// What could not be taken back of changes that were undone, in the order in which it was carried out.
     pub left: Vec<LeftStep>,
     /// What the file said was lost, and nobody has asked for anything since: there may be a change that waits, and there may
@@ -109,7 +128,11 @@ pub struct Confirmation {
 impl Confirmation {
     /// Whether nothing is known but that something was.
     pub fn is_only_lost(&self) -> bool {
-        self.is_lost && self.pending.is_none() && self.held.is_empty() && self.left.is_empty()
+        self.is_lost && self.says_nothing_else()
+    }
+
+    fn says_nothing_else(&self) -> bool {
+        self.pending.is_none() && self.held.is_empty() && self.held_keys.is_empty() && self.left.is_empty()
     }
 
     /// Reads the state of the directory. A damaged file is told, is to be [copied aside](Damaged::keep) if it can be read, and stays until
@@ -118,13 +141,17 @@ impl Confirmation {
     pub fn load(directory: &Path) -> (Self, Option<Damaged>) {
         let path = directory.join(FILE);
         let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Copied);
-        let (held, not_done) = (BTreeMap::new(), BTreeSet::new());
-        let mut state = Self { path, pending: None, held, not_done, left: Vec::new(), is_lost: damaged.is_some() };
-        if let Some(contents) = contents {
-            (state.pending, state.not_done) = (contents.pending, contents.not_done);
-            (state.held, state.left, state.is_lost) = (contents.held, contents.left, contents.is_lost);
-        }
+        let is_lost = damaged.is_some();
+        let contents = contents.unwrap_or(Contents { is_lost, ..Contents::default() });
+        let Contents { pending, held, not_done, held_keys, left, is_lost, version: _ } = contents;
+        let state = Self { path, pending, held, not_done, held_keys, left, is_lost };
         (state, damaged)
+    }
+
+    /// Where the plugins of the change are that waits in a directory, if there is one, and that is known.
+    pub fn plugins_of_waiting(directory: &Path) -> Option<PluginPlaces> {
+        let (state, _) = Self::load(directory);
+        state.pending.map(|pending| pending.plugins).filter(|plugins| !plugins.path.is_empty())
     }
 
     /// Whether the change that waits waits no longer for a word of anybody.
@@ -152,7 +179,7 @@ impl Confirmation {
     ///
     /// When it cannot be stored.
     pub fn store(&self) -> Result<(), StateError> {
-        if self.pending.is_none() && self.held.is_empty() && self.left.is_empty() && !self.is_lost {
+        if self.says_nothing_else() && !self.is_lost {
             return remove_file(&self.path);
         }
         let pending = self.pending.as_ref().map(|pending| Pending {
@@ -160,8 +187,8 @@ impl Confirmation {
             ..pending.clone()
         });
         let left = self.left.iter().map(|left| LeftStep { noted: left.noted.stored(), ..left.clone() }).collect();
-        let (held, not_done) = (self.held.clone(), self.not_done.clone());
-        let contents = Contents { version: VERSION, pending, held, not_done, left, is_lost: self.is_lost };
+        let (held, not_done, held_keys) = (self.held.clone(), self.not_done.clone(), self.held_keys.clone());
+        let contents = Contents { version: VERSION, pending, held, not_done, held_keys, left, is_lost: self.is_lost };
         let json = serde_json::to_vec(&contents).expect("the state has text keys only, so it serialises");
         replace_file(&self.path, &json)
     }
@@ -198,26 +225,28 @@ mod tests {
         state.pending = Some(Pending {
             by_unix_ms: 7,
             within_ms: 5,
-            is_being_undone: false,
             parts: parts.clone(),
+            unowned: BTreeSet::from(["y.key".to_owned()]),
+            plugins: PluginPlaces { path: vec!["/p".into()], allow_untrusted_owner: true },
             steps: vec![step(false)],
+            ..Pending::default()
         });
         state.held.insert("x".to_owned(), "hash".to_owned());
         state.not_done.insert("x".to_owned());
+        state.held_keys.insert("y.key".to_owned());
         state.left = vec![LeftStep { noted: step(true), error: "busy".to_owned(), help: None }];
         state.store().unwrap();
         let (again, damaged) = Confirmation::load(directory.path());
         assert!(damaged.is_none());
         assert_eq!((&again.pending, &again.held), (&state.pending, &state.held));
-        assert_eq!(again.not_done, state.not_done);
+        assert_eq!((&again.not_done, &again.held_keys), (&state.not_done, &state.held_keys));
         assert!(
             again.left.len() == 1 && again.left[0].noted.data_withheld && again.left[0].error == "busy",
             "{again:?}"
         );
         state.left.clear();
 
-        state.pending =
-            Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, parts, steps: vec![step(true)] });
+        state.pending = Some(Pending { parts, steps: vec![step(true)], ..state.pending.unwrap() });
         state.store().unwrap();
         let text = std::fs::read_to_string(directory.path().join("confirmation.json")).unwrap();
         assert!(!text.contains("hunter2"), "{text}");
@@ -227,6 +256,7 @@ mod tests {
 
         state.pending = None;
         state.held.clear();
+        state.held_keys.clear();
         state.store().unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         state.store().unwrap();

@@ -294,8 +294,7 @@ mod tests {
         let (mut confirmation, _) = Confirmation::load(directory);
         let (plugin, plan) = ("x".to_owned(), Digest("00".to_owned()));
         let steps = vec![RevocableStep { plugin, plan, step: step(), data_withheld: false }];
-        confirmation.pending =
-            Some(Pending { by_unix_ms: 7, within_ms: 5, is_being_undone: false, parts: [].into(), steps });
+        confirmation.pending = Some(Pending { by_unix_ms: 7, within_ms: 5, steps, ..Pending::default() });
         confirmation.held.insert("y".to_owned(), "hash".to_owned());
         let (plugin, plan) = ("y".to_owned(), Digest("00".to_owned()));
         let noted = RevocableStep { plugin, plan, step: step(), data_withheld: false };

@@ -208,6 +208,11 @@ fn require_nothing(schema: &mut Value) {
     if let Some(Value::Object(tables)) = members.get_mut("properties") {
         tables.values_mut().for_each(require_nothing);
     }
+    for choice in ["anyOf", "allOf"] {
+        if let Some(Value::Array(schemas)) = members.get_mut(choice) {
+            schemas.iter_mut().for_each(require_nothing);
+        }
+    }
 }
 
 /// Puts a schema at a dotted key.

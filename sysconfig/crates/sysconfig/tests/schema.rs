@@ -36,7 +36,8 @@ fn documented() -> Vec<(String, String)> {
     let images = ["debian", "dev", "openindiana"].map(|image| format!("sysconfig/image/templates/files/{image}"));
     let mut texts: Vec<_> = images.iter().flat_map(|directory| files(directory, "toml")).map(named).collect();
     assert!(texts.len() >= 4, "{texts:?}");
-    for (name, text) in files("docs", "md").into_iter().map(named) {
+    let documents = [files("docs", "md"), files("docs/formats", "md")].concat();
+    for (name, text) in documents.into_iter().map(named) {
         let blocks = text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
         texts.extend(blocks.enumerate().map(|(number, block)| (format!("{name}, block {number}"), block)));
     }
@@ -67,7 +68,11 @@ fn judged(texts: &[impl AsRef<str>]) -> Option<(bool, String)> {
 /// Also a file of which another one has the rest: the editor sees only this one.
 #[test]
 fn what_is_documented_is_good() {
-    let (names, texts): (Vec<_>, Vec<_>) = documented().into_iter().unzip();
+    let (mut names, mut texts): (Vec<_>, Vec<_>) = documented().into_iter().unzip();
+    for part in ["[system.hostname]\nfallback = \"dev\"", "[network.dns]\nsearch = [\"example.org\"]"] {
+        names.push(format!("a part: {part}"));
+        texts.push(part.to_owned());
+    }
     assert!(texts.len() >= 25, "{} texts", texts.len());
     let Some((is_good, said)) = judged(&texts) else { return };
     assert!(

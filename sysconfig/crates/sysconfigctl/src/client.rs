@@ -141,7 +141,9 @@ fn holder_beside(socket: &Path) -> Option<u32> {
     let pid = text.trim().parse::<u32>().ok()?;
     // One that ended and that nobody has waited for is still in there, and has no program any more.
     let process = Path::new("/proc").join(pid.to_string());
-    ["exe", "path/a.out"].iter().any(|program| process.join(program).read_link().is_ok()).then_some(pid)
+    // The link of illumos may be unreadable where the file is gone, proc(5); there it counts that it is mapped.
+    let is_running = process.join("exe").read_link().is_ok() || process.join("object/a.out").symlink_metadata().is_ok();
+    is_running.then_some(pid)
 }
 
 /// How the daemon is started here.

@@ -73,9 +73,18 @@ fn unowned(key: String, entry: &Entry, claims: &[(String, String)]) -> Unowned {
             nearest_distance(&head, claim).is_some()
         })
     });
-    let nearest = nearest.or_else(|| candidates.clone().find(|claim| last(claim) == last(&key))).map(str::to_owned);
-    let nearest = nearest.or_else(|| nearest_own(&key)).or_else(|| own_key(last(&key)));
+    // A table that nobody knows is that of a plugin which is not there, with whatever names it likes.
+    let is_known = !key.contains('.') || candidates.clone().chain(OWN_TABLES).any(|known| first(known) == first(&key));
+    let elsewhere = |claim: &&str| is_known && last(claim) == last(&key);
+    let nearest = nearest.or_else(|| candidates.clone().find(elsewhere)).map(str::to_owned);
+    let own = || is_known.then(|| own_key(last(&key))).flatten();
+    let nearest = nearest.or_else(|| nearest_own(&key)).or_else(own);
     Unowned { nearest, key, origin: entry.key.clone() }
+}
+
+/// The table at the top that a key is in.
+fn first(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
 }
 
 /// What a key is called in its table: it may have been written into another one.

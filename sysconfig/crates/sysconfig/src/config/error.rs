@@ -254,12 +254,13 @@ fn not_shown(count: usize) -> Option<String> {
     (count > 0).then(|| format!("{count} more faults are not shown: mend these first"))
 }
 
-/// As many of the problems as are told, errors first, and how many more there are.
+/// As many of the problems as are told, and how many more there are: what is wrong with plugins first, because keys may lack their
+/// owner for it, and then errors.
 pub fn told_of(mut problems: Vec<Problem>) -> Vec<Problem> {
     if problems.len() <= TOLD {
         return problems;
     }
-    problems.sort_by_key(|problem| problem.severity != Severity::Error);
+    problems.sort_by_key(|problem| (problem.place.is_some(), problem.severity != Severity::Error));
     let further = not_shown(problems.split_off(TOLD).len());
     problems.extend(further.map(|message| Problem {
         subject: "config".to_owned(),

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
-use sysconfig_protocol::Level;
+use sysconfig_protocol::admin::Problem;
+use sysconfig_protocol::{Level, Severity};
 
 use super::*;
 
@@ -122,18 +123,21 @@ fn parts_go_to_their_owners_and_the_rest_is_named() {
     let loud = assign(&good(&["[SYSTEM]\nHostName = 1\n[LOGGING]\nlevel = 1\n"]).machine, &claims).unowned;
     let nearest: Vec<_> = loud.iter().map(|key| key.nearest.as_deref()).collect();
     assert_eq!(nearest, [Some("logging.level"), Some("system.hostname")]);
-    let misplaced = "level = \"debug\"\n[network]\nhostname = \"dev\"\ncolour = 1\n[system]\nstart = \"1s\"\n";
+    let misplaced = "level = \"debug\"\n[network]\nhostname = \"dev\"\ncolour = 1\n[system]\nstart = \"1s\"\n\
+                     [backup]\npath = \"/x\"\nmotd = 1\n";
     let misplaced = assign(&good(&[misplaced]).machine, &claims).unowned;
     let nearest: Vec<_> = misplaced.iter().map(|key| (key.key.as_str(), key.nearest.as_deref())).collect();
     assert_eq!(
         nearest,
         [
+            ("backup.motd", None),
+            ("backup.path", None),
             ("level", Some("logging.level")),
             ("network.colour", None),
             ("network.hostname", Some("system.hostname")),
             ("system.start", Some("plugins.deadlines.start")),
         ],
-        "a key of another table is told with that table"
+        "a key of another table is told with that table, but not one of a plugin that is not there"
     );
 }
 
@@ -337,4 +341,22 @@ fn a_fault_in_each_line_is_told_of_the_first_ones() {
     let unowned = assign(&config.machine, &[("x".to_owned(), "other".to_owned())]).unowned;
     assert_eq!(unowned.len(), 20_000);
     assert_eq!(config.place(&unowned[19_999].origin).line, 20_000);
+}
+
+/// Keys may lack their owner because of a plugin, of which nothing was told behind a hundred of them.
+#[test]
+fn what_is_wrong_with_plugins_is_told_before_many_faults_of_files() {
+    let problem = |subject: &str, place: Option<Place>, severity| Problem {
+        subject: subject.to_owned(),
+        message: "m".to_owned(),
+        help: None,
+        place,
+        severity,
+    };
+    let place = Place { file: "/etc/sysconfig.toml".to_owned(), line: 1, column: 1 };
+    let mut problems: Vec<_> = (0..150).map(|_| problem("config", Some(place.clone()), Severity::Error)).collect();
+    problems.push(problem("plugin x", None, Severity::Warning));
+    let told = told_of(problems);
+    assert_eq!((&*told[0].subject, told.len()), ("plugin x", 101));
+    assert!(told[100].message.starts_with("51 more"), "{:?}", told[100]);
 }

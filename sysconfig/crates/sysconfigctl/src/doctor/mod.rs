@@ -178,7 +178,7 @@ fn sources(running: Option<&StatusReport>, asked: Sources, checks: &mut Vec<Chec
             "the daemon reads {} and {}, which are judged here, and not {file} and {directory}",
             paths.config, paths.config_dir
         );
-        let help = format!("sysconfigctl config check --config {file} --config-dir {directory} judges those");
+        let help = format!("{} judges those", check_command(&asked));
         checks.push(Check::new("files of the daemon", Verdict::Odd, found).help(help));
     }
     theirs
@@ -195,11 +195,16 @@ fn configuration(sources: &Sources, checks: &mut Vec<Check>) -> Option<Configura
             // Without the lines themselves: what a doctor says is what people put into a report for others.
             checks.push(
                 Check::wrong("configuration", render_errors(&errors))
-                    .help("sysconfigctl config check shows the lines; mend them, then: sysconfigctl reload"),
+                    .help(format!("{} shows the lines; mend them, then: sysconfigctl reload", check_command(sources))),
             );
             None
         }
     }
+}
+
+/// What shows the lines of these files.
+fn check_command(Sources { file, directory }: &Sources) -> String {
+    format!("sysconfigctl config check --config {} --config-dir {}", file.display(), directory.display())
 }
 
 /// Where plugins are looked for: by the daemon that runs, otherwise by the one that would be started, if it could be.

@@ -264,6 +264,8 @@ fn doctor_judges_the_files_of_the_daemon_that_runs() {
     let differs = format!("odd    files of the daemon: the daemon reads {}", path("theirs.toml"));
     assert!(said.contains(&differs) && said.contains("unknown key logging.levle"), "{said}");
     assert!(said.contains("remembers in /scratch/state"), "{said}");
+    let advice = format!("config check --config {} --config-dir {} shows the lines", path("theirs.toml"), path("d"));
+    assert!(said.contains(&advice), "{said}");
     let said = doctor("theirs.toml");
     assert!(!said.contains("files of the daemon") && said.contains("unknown key logging.levle"), "{said}");
 }

@@ -325,6 +325,10 @@ impl Watcher {
         }
         self.missing = missing;
         if self.under_way.take() == Some(Look::First) {
+            // Without looks that follow, nothing would ever be found.
+            if findings.iter().any(|finding| matches!(finding, Finding::Failed)) {
+                self.look(Look::First);
+            }
             let Some(first) = self.first.take() else { return vec![Finding::Late(findings)] };
             drop(first.send(FirstLook::Found(findings)));
             return Vec::new();

@@ -220,6 +220,16 @@ impl Engine {
         }
     }
 
+    /// The change is about a plugin's part, too, which is not in force: it is held when the change is over and has not come to it.
+    pub(super) fn take_into_change(&mut self, plugin: &str) {
+        self.mark_open(plugin);
+        let hash = self.hash_of_part(plugin);
+        if let Some(pending) = &mut self.confirming.state.pending {
+            pending.parts.extend(hash.map(|hash| (plugin.to_owned(), hash)));
+        }
+        self.confirming.asked_for.insert(plugin.to_owned());
+    }
+
     /// Notes a step before it is carried out, when it belongs to a change that is to be confirmed. Without the note
     /// it must not be carried out.
     pub(super) fn note_revocable(&mut self, plugin: &str, plan: &Digest, step: &Step) -> Result<(), Failure> {
@@ -227,6 +237,8 @@ impl Engine {
             return Ok(());
         }
         if let Some(message) = self.irrevocable(plugin, step) {
+            self.take_into_change(plugin);
+            self.store_confirmation();
             return Err(Failure { message, help: Some("apply without --confirm-within".to_owned()) });
         }
         if step.changes.iter().any(|change| change.sensitive) {

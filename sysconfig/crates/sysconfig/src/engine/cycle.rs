@@ -138,6 +138,8 @@ impl Engine {
             self.take_over(proposal);
         }
         let names = self.configured_in_order();
+        // What is not in force yet is applied with it, also of a plugin that has come to run only now.
+        asked_for.extend(names.iter().filter(|name| !self.is_in_force(name)).cloned());
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);
         let report = match request.confirm_within_ms {

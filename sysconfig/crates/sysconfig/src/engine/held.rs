@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sysconfig_protocol::Severity;
 use sysconfig_protocol::admin::Problem;
 use sysconfig_protocol::method::ClaimedConfig;
+use sysconfig_protocol::{Diagnostic, Severity};
 
 use super::cycle::Part;
 use super::managed::Managed;
@@ -34,6 +34,12 @@ impl Engine {
         let before = self.applied.get(plugin).map(|part| keys(&part.claims)).filter(|before| !before.is_empty());
         let now = self.plugins.get(plugin).map(|managed| keys(&managed.claims()));
         before.is_some_and(|before| now.is_some_and(|now| now != before))
+    }
+
+    /// Whether a plugin's part was brought in line as it is.
+    pub(super) fn is_in_force(&self, plugin: &str) -> bool {
+        let applied = self.applied.get(plugin).map(|part| &part.config);
+        self.hash_of_part(plugin).is_none_or(|hash| applied == Some(&hash))
     }
 
     /// The keyed hash of a plugin's part of the configuration in force.
@@ -71,7 +77,7 @@ impl Engine {
 
     /// Something else is applied to a plugin's part, unless nobody could plan it.
     pub(super) fn come_to(&mut self, part: &Part) {
-        if part.error.is_none() {
+        if part.error.is_none() && !part.diagnostics.iter().any(Diagnostic::is_error) {
             self.forget_left(&part.plugin);
             self.confirming.come_to.insert(part.plugin.clone());
         }
@@ -134,6 +140,22 @@ impl Engine {
             }
         }
         !settled.is_empty()
+    }
+
+    /// Somebody has changed what the files say of these plugins. Whether there was a hold that ends with it.
+    pub(super) fn drop_changed_holds(&mut self, changed: &BTreeSet<String>) -> bool {
+        let mut is_any = false;
+        for plugin in changed {
+            let now = self.hash_of_part(plugin);
+            let state = &mut self.confirming.state;
+            let is_other = |held: &String| !held.is_empty() && now.as_ref() != Some(held);
+            if state.held.get(plugin).is_some_and(is_other) {
+                state.held.remove(plugin);
+                state.not_done.remove(plugin);
+                is_any = true;
+            }
+        }
+        is_any
     }
 
     /// Holds of parts that are no longer the configuration's. Which part is a plugin's can only be told while it is there.

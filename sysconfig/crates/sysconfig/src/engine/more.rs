@@ -49,12 +49,7 @@ impl Engine {
         if part.is_nothing() {
             return result;
         }
-        self.mark_open(name);
-        let hash = self.hash_of_part(name);
-        if let Some(pending) = &mut self.confirming.state.pending {
-            pending.parts.extend(hash.map(|hash| (name.to_owned(), hash)));
-        }
-        self.confirming.asked_for.insert(name.to_owned());
+        self.take_into_change(name);
         result.steps.extend(part.steps.iter().map(not_run));
         result.error = part.error.or_else(|| {
             let why = match is_approved {

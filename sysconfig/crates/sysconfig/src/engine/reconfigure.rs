@@ -232,13 +232,14 @@ impl Engine {
     pub(super) fn take_over(&mut self, proposal: Proposal) {
         let changed = self.differing(&proposal.assignment);
         let Proposal { config, assignment } = proposal;
+        let says_more = !config.same_machine_as(&self.config);
         self.take_settings(config.settings.clone());
         self.config = config;
         self.config_loaded_unix_ms = clock::unix_ms();
         self.proposed_steps = None;
         self.assignment = assignment;
-        self.is_stand_in = false;
-        if self.hold_by_keys() {
+        let is_edited = !std::mem::take(&mut self.is_stand_in) && self.drop_changed_holds(&changed);
+        if self.hold_by_keys() || is_edited {
             self.store_confirmation();
         }
         self.drop_old_holds();
@@ -247,7 +248,10 @@ impl Engine {
         for name in &changed {
             self.hand_over(name);
         }
-        self.start_with_changed_parts(&changed);
+        // Whoever takes over nothing but settings applies nothing, and would miss it.
+        if says_more {
+            self.start_with_changed_parts(&changed);
+        }
         for name in self.plugins.keys().filter(|name| !self.assignment.parts.contains_key(*name)) {
             self.book.take_back(name);
         }

@@ -251,7 +251,9 @@ impl Engine {
         let Some(pending) = &state.pending else { return };
         state.held_keys.extend(pending.unowned.iter().cloned());
         for (plugin, hash) in &pending.parts {
-            let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == *hash);
+            // Without a hash nobody knows; what was taken back has none either.
+            let is_in_force =
+                !hash.is_empty() && self.applied.get(plugin).is_some_and(|applied| applied.config == *hash);
             let is_held = state.held.get(plugin).is_some_and(|held| held.is_empty() || held == hash);
             if !is_in_force && !is_held {
                 state.held.insert(plugin.clone(), hash.clone());

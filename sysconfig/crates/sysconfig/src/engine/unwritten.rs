@@ -152,7 +152,12 @@ impl Engine {
         if self.confirming.state.is_only_lost() && self.damaged.iter().any(Damaged::is_last_confirmation) {
             return Ok(());
         }
-        self.confirming.state.store()
+        self.damaged.iter_mut().filter(|damaged| damaged.is_last_confirmation()).for_each(Damaged::make_way);
+        self.confirming.state.store()?;
+        if !self.confirming.state.is_lost {
+            self.damaged.retain(|damaged| !damaged.is_of_confirmation());
+        }
+        Ok(())
     }
 
     pub(super) fn keep_key(&mut self) {

@@ -115,9 +115,7 @@ impl Damaged {
     pub fn keep(&mut self) -> bool {
         let before = self.kept.as_ref().map(|kept| matches!(kept, Kept::In(_)));
         if before != Some(true) {
-            let mut other = self.path.as_os_str().to_owned();
-            other.push(".damaged");
-            let other = PathBuf::from(other);
+            let other = self.kept_path();
             let kept = match (self.aside, &self.why) {
                 // It may be read the next time, and says until then that something was there.
                 (Aside::Copied, Why::Unreadable(_)) => None,
@@ -129,14 +127,43 @@ impl Damaged {
         self.kept.as_ref().map(|kept| matches!(kept, Kept::In(_))) != before
     }
 
+    /// What cannot be read at this moment, and may be at the next, is no damage.
+    ///
+    /// # Errors
+    ///
+    /// When that is so.
+    fn unless_passing(self) -> Result<Self, StateError> {
+        match self.why {
+            Why::Unreadable(error) if !is_for_good(&error) => Err(StateError::new("read", &self.path, error)),
+            _ => Ok(self),
+        }
+    }
+
+    /// It is about to be replaced, and what could not be copied is moved aside.
+    pub fn make_way(&mut self) {
+        let other = self.kept_path();
+        self.kept = Some(Kept::of(move_aside(&self.path, &other).map(|()| other)));
+    }
+
+    fn kept_path(&self) -> PathBuf {
+        let mut other = self.path.as_os_str().to_owned();
+        other.push(".damaged");
+        other.into()
+    }
+
+    /// Whether it is about changes to be confirmed.
+    pub fn is_of_confirmation(&self) -> bool {
+        self.path.ends_with(confirmation::FILE)
+    }
+
     /// Whether it is what was known of changes to be confirmed, and would be lost by writing that anew.
     pub fn is_last_confirmation(&self) -> bool {
-        self.path.ends_with(confirmation::FILE) && !matches!(self.kept, Some(Kept::In(_)))
+        self.is_of_confirmation() && !matches!(self.kept, Some(Kept::In(_)))
     }
 
     /// What to do about it.
     pub fn help(&self) -> String {
-        let meaning = match self.path.ends_with(confirmation::FILE) {
+        let meaning = match self.is_of_confirmation() {
             true => "nothing is applied until somebody asks for it: sysconfigctl status",
             false => "nothing needs to be done: the machine is observed anew",
         };
@@ -191,6 +218,13 @@ fn read_record(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(RECORD_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether it is of no use to try again: something else is in the place of the file, or its disk has a fault. What is closed to
+/// this process, or on a share, may be there soon, and with it a step that is in doubt, or what hashes are made with.
+fn is_for_good(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno.is_none_or(|errno| matches!(errno, Errno::ISDIR | Errno::LOOP | Errno::FBIG | Errno::IO))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, StateError> {

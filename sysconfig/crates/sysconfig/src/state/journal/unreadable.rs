@@ -3,10 +3,8 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
-
 use super::Line;
-use crate::state::{Kept, StateError, move_aside, read_record, replace_file};
+use crate::state::{Kept, StateError, is_for_good, move_aside, read_record, replace_file};
 
 /// Lines that make no sense to this daemon, or all of them. Where the whole file with them could be kept, they were taken out.
 #[derive(Debug, thiserror::Error)]
@@ -39,13 +37,6 @@ pub(super) fn read_or_move_aside(path: &Path) -> Result<(Vec<u8>, Option<Unreada
             Ok((Vec::new(), Some(Unreadable { what: Lost::All(error), kept: Kept::In(kept) })))
         }
     }
-}
-
-/// Whether it is of no use to try again: something else is in the place of the file, or its disk has a fault. What is closed to
-/// this process, or on a share, may be there soon, and a step that is in doubt with it.
-fn is_for_good(error: &std::io::Error) -> bool {
-    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
-    errno.is_none_or(|errno| matches!(errno, Errno::ISDIR | Errno::LOOP | Errno::FBIG | Errno::IO))
 }
 
 /// What made no sense.

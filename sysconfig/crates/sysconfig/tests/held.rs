@@ -5,7 +5,10 @@ mod common;
 use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
 use common::{Bench, Daemon};
 use serde_json::{Value, json};
-use sysconfig_protocol::admin::{Confirm, PluginRestart, PluginState, Reload, UndoChange};
+use std::io::Write;
+use sysconfig_protocol::Call;
+use sysconfig_protocol::admin::{Apply, Confirm, PluginRestart, PluginState, Reload, UndoChange};
+use sysconfig_protocol::envelope::{Id, Message, Request};
 
 fn kill(daemon: &Daemon<'_>, plugin: &str) {
     let pid = i32::try_from(daemon.plugin(plugin).pid.unwrap()).unwrap();
@@ -186,4 +189,54 @@ fn a_change_that_waits_is_undone_though_the_files_have_faults_at_the_start() {
     std::fs::write(bench.path("sysconfig.toml"), "[test\n").unwrap();
     let mut refused = bench.spawn();
     assert_eq!(refused.wait().code(), Some(96));
+}
+
+/// The keys of the new build were others than those of what was last in force, which kept the hold whatever somebody wrote.
+#[test]
+fn a_changed_configuration_ends_a_hold_also_with_a_build_that_owns_more() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    let further = "[test.further]\nkey = 1\n";
+    let configure =
+        |text: &str| bench.configure(&format!("{}{}{further}", bench.wants("a", text), bench.wants("b", "old")));
+    configure("new");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    bench.install("a", &json!({ "undo": true, "version": "2.0.0", "claims": ["test.a", "test.further"] }));
+    daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
+    assert_eq!(bench.text("a").as_deref(), Some("old"));
+    configure("mended");
+    assert!(daemon.request(&Reload {}).unwrap().accepted);
+    assert_eq!(bench.text("a").as_deref(), Some("mended"), "{:?}", daemon.problems());
+    daemon.stop();
+}
+
+/// What is taken back has no hash in the record, and neither has what was hashed with a key that is lost.
+#[test]
+fn without_the_key_what_a_change_had_not_come_to_is_held() {
+    let bench = Bench::new();
+    let stall = bench.path("stall");
+    bench.install("a", &json!({ "undo": true, "stall_in_apply_while": stall }));
+    bench.install("b", &json!({ "undo": true, "after": ["a"] }));
+    want(&bench, "old");
+    let daemon = bench.start();
+    std::fs::write(&stall, "").unwrap();
+    want(&bench, "new");
+    let request = Apply { confirm_within_ms: Some(LONG_MS), ..Apply::default() };
+    let request = Request { id: Id::Number(1), method: Apply::METHOD.to_owned(), params: json!(request) };
+    daemon.connect().write_all(&Message::Request(request).to_line()).unwrap();
+    let is_noted = |_: &Daemon<'_>| bench.text("state/confirmation.json").is_some_and(|text| text.contains("summary"));
+    daemon.wait_for("the note of the step", is_noted);
+    daemon.kill();
+    std::fs::remove_file(&stall).unwrap();
+    std::fs::write(bench.path("state/key.json"), "damaged").unwrap();
+    let daemon = bench.start();
+    daemon.request(&UndoChange {}).unwrap();
+    assert_eq!(texts(&bench), both("old"), "{:?}", daemon.problems());
+    assert!(
+        daemon.problems().join("\n").contains("plugin b: its change was to be confirmed"),
+        "{:?}",
+        daemon.problems()
+    );
+    daemon.stop();
 }

@@ -113,8 +113,10 @@ fn this_program() -> Command {
     Command::new(std::env::current_exe().unwrap())
 }
 
-fn wait_until_said(child: &mut Child, log: &Path, what: &str) {
-    while said(log, what).is_empty() {
+/// Waits until it has been said so often. A busy machine does little in the time of any `moment`, so that times alone would
+/// not do.
+fn wait_until_said(child: &mut Child, log: &Path, what: &str, count: usize) {
+    while said(log, what).len() < count {
         assert!(child.try_wait().unwrap().is_none(), "the process ended by itself");
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -153,7 +155,7 @@ fn what_was_stored_survives_the_killing_of_its_writers() {
             child
         });
         let [mut first, mut second] = children;
-        wait_until_said(&mut second, &log(seeds[1]), "stored");
+        wait_until_said(&mut second, &log(seeds[1]), "stored", 1 + round % 9);
         std::thread::sleep(moment(round as u64));
         kill(&mut first);
         kill(&mut second);
@@ -189,8 +191,8 @@ fn a_collection_can_be_killed_at_any_moment() {
     for round in 0..25 {
         let mut command = other(this_program(), "collect", &dir, 0, &log);
         let mut child = command.env(KEEP, keep.to_string()).spawn().unwrap();
-        wait_until_said(&mut child, &log, "collected");
-        std::thread::sleep(moment(round));
+        wait_until_said(&mut child, &log, "collected", 1 + round % 5);
+        std::thread::sleep(moment(round as u64));
         kill(&mut child);
         collected += said(&log, "collected").len();
         let store = Store::open_with(&dir, NO_SYNC).unwrap();

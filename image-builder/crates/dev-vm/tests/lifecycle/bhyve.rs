@@ -5,7 +5,7 @@ use crate::scene::{Scene, text};
 use process_runner::{Command, Detached};
 use std::fs;
 
-/// Looks every tenth of a second whether it is to power off, for a minute.
+/// Looks every tenth of a second whether it is to power off, for ten minutes.
 const BHYVE: &str = r#"#!/bin/sh
 echo "$@" >>starts
 case "$*" in *" 999999M "*) echo "cannot have so much memory" >&2; exit 4 ;; esac
@@ -13,7 +13,7 @@ disk=$(echo "$*" | sed 's/.*virtio-blk,\([^ ]*\).*/\1/')
 head -c 8 "$disk" >>booted
 echo $$ >bhyve.pid
 turns=0
-until [ -e poweroff ] || [ $turns -gt 600 ]; do sleep 0.1 && turns=$((turns + 1)); done
+until [ -e poweroff ] || [ $turns -gt 6000 ]; do sleep 0.1 && turns=$((turns + 1)); done
 exit 1
 "#;
 const BHYVECTL: &str = "#!/bin/sh\necho \"$@\" >>ctl\n[ \"$2\" != --force-poweroff ] || echo >poweroff\n";

@@ -5,14 +5,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 /// The environment variable that names the [`Mode`]; `dev-vm` passes it on like any other.
 pub(crate) const MODE: &str = "FAKE_QEMU_MODE";
 /// The environment variable that names the file with the arguments, one in each line.
 pub(crate) const ARGUMENTS: &str = "FAKE_QEMU_ARGUMENTS";
-/// No fake outlives a test run that was killed by much.
-const LIFETIME: Duration = Duration::from_secs(120);
+/// No fake outlives for ever a test run that was killed, nor ends before one on a busy machine.
+const LIFETIME: Duration = Duration::from_secs(600);
 
 const PORT_TAKEN: &str = "qemu-system-x86_64: -netdev user: Could not set up host forwarding rule 'tcp:127.0.0.1'";
 
@@ -27,7 +28,7 @@ pub(crate) enum Mode {
     Shareless,
     /// Boots and says nothing more.
     Silent,
-    /// Boots and dies.
+    /// Boots and dies as soon as its start was noticed: dying before that is another mode.
     Dies,
     /// Does not even start.
     Rejects,
@@ -95,15 +96,22 @@ fn play(arguments: &str) -> i32 {
         return complain(PORT_TAKEN);
     };
     fs::write("qemu.pid", format!("{}\n", std::process::id())).unwrap();
+    // Before anybody can see that it has started, and measure its boot by that.
+    let log = begin_boot();
     let qmp = UnixListener::bind("qmp.sock").unwrap();
     let serial = UnixListener::bind("serial.sock").unwrap();
-    std::thread::spawn(move || boot(mode));
+    let (spoke, spoken_to) = mpsc::channel();
+    std::thread::spawn(move || end_boot(mode, log, &spoken_to));
     std::thread::spawn(move || serial.incoming().for_each(|stream| console(stream.unwrap())));
     std::thread::spawn(move || {
         if mode == Mode::Deaf {
             deaf(&qmp);
         }
-        qmp.incoming().for_each(|stream| control(stream.unwrap(), mode));
+        for stream in qmp.incoming() {
+            control(stream.unwrap(), mode);
+            // Only one that dies of it listens.
+            let _ = spoke.send(());
+        }
     });
     std::thread::sleep(LIFETIME);
     1
@@ -121,19 +129,23 @@ fn probe(arguments: &str) -> i32 {
     if arguments.contains("-accel\ntcg\n") { 85 } else { complain("qemu-system-x86_64: no such accelerator here") }
 }
 
-fn boot(mode: Mode) {
+fn begin_boot() -> File {
     let log = OpenOptions::new().create(true).append(true).open("console.log");
     let mut log = log.unwrap();
     for line in 1..=40 {
         writeln!(log, "line {line} of the boot\r").unwrap();
     }
+    log
+}
+
+/// `spoken_to` tells when somebody has given commands and has gone.
+fn end_boot(mode: Mode, mut log: File, spoken_to: &Receiver<()>) {
     std::thread::sleep(Duration::from_millis(100));
     match mode {
         Mode::Silent => {}
         Mode::Dies => {
             writeln!(log, "Kernel panic - not syncing\r").unwrap();
-            // Long enough for the start to be noticed: dying before that is another mode.
-            std::thread::sleep(Duration::from_millis(700));
+            spoken_to.recv().unwrap();
             std::process::exit(complain("internal error of the emulator"));
         }
         Mode::Unwell => writeln!(log, "dev-vm: ready sysconfig=failed dev-9p-mount=active\r").unwrap(),

@@ -322,7 +322,7 @@ fn logs_can_be_followed_until_the_machine_stops() {
     let scene = Scene::new();
     scene.expect(0, Mode::Ready, &["up"]);
     let mut following = scene.start(Mode::Ready, &["logs", "-f"]);
-    std::thread::sleep(Duration::from_millis(300));
+    scene.wait_for(|| scene.started_output().contains("line 40 of the boot").then_some(()));
     assert!(following.try_wait().unwrap().is_none(), "it goes on while the machine runs");
     let log = fs::OpenOptions::new().append(true).open(scene.machine("dev").join("console.log"));
     std::io::Write::write_all(&mut log.unwrap(), b"\x1b[1mlater\x1b[0m\n").unwrap();

@@ -9,17 +9,15 @@ mod scene;
 
 use scene::{Scene, names_below, one_line};
 use std::fs;
-use std::time::{Duration, Instant};
 
 /// Ctrl-C ended only the builder: what it had started went on, and its directories stayed.
 #[test]
 fn a_signal_ends_everything_and_says_so() {
     let Some(scene) = Scene::new() else { return };
-    scene.pause.set("0.5");
     for (signal, status) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        scene.hold("mmdebstrap");
         let mut build = scene.start("work", "archive");
-        build.wait_until_said("mmdebstrap makes the root");
-        scene::wait_for(|| scene.processes_left().len() >= 2);
+        build.come_to(|| scene.is_held("mmdebstrap") && scene.processes_left().len() >= 2);
         build.signal(signal);
         assert_eq!(build.end(), status, "{}", build.said());
         assert_eq!(scene.processes_left(), Vec::<String>::new(), "after {signal}");
@@ -28,7 +26,7 @@ fn a_signal_ends_everything_and_says_so() {
         assert!(said.trim_end().ends_with("the next run goes on from there"), "{said}");
         assert!(!said.contains("failed") && !said.contains("cannot"), "{said}");
     }
-    scene.pause.set("0.01");
+    scene.let_go("mmdebstrap");
     scene.build("work", "archive");
 }
 
@@ -51,34 +49,35 @@ fn a_tool_that_fails_is_quoted() {
 #[test]
 fn a_second_signal_does_not_wait() {
     let Some(scene) = Scene::new() else { return };
-    scene.pause.set("0.5");
     // A tool that does not end when it is asked.
     let tool = scene.path("tools/mmdebstrap");
     let script = fs::read_to_string(&tool).unwrap();
-    fs::write(&tool, script.replace("trap tidy TERM", "trap '' TERM")).unwrap();
+    fs::write(&tool, script.replace("trap tidy TERM", "trap ': >\"$FAKE/asked\"' TERM")).unwrap();
     let end_twice = || {
+        let _ = fs::remove_file(scene.path("asked"));
+        scene.hold("mmdebstrap");
         let mut build = scene.start("work", "archive");
-        build.wait_until_said("mmdebstrap makes the root");
-        let begin = Instant::now();
+        build.come_to(|| scene.is_held("mmdebstrap"));
         build.signal("TERM");
-        build.wait_for(Duration::from_millis(300));
+        build.wait_until(|_| scene.path("asked").exists());
         build.signal("TERM");
         assert_eq!(build.end(), 143);
-        let took = begin.elapsed();
+        scene.let_go("mmdebstrap");
         scene.wait_until_no_process_is_left();
-        took
+        build.said()
     };
-    // One signal alone gives the tool ten seconds, each time. A busy machine may take as long for two, once or twice.
-    let took: Vec<Duration> = (0..4).map(|_| end_twice()).take_while(|took| took.as_secs() >= 8).collect();
-    assert!(took.len() < 4, "{took:?}");
+    // One signal alone gives the tool ten seconds and says so in the end. A busy machine may take as long for two, once or
+    // twice.
+    let said: Vec<String> = (0..4).map(|_| end_twice()).take_while(|said| said.contains("interrupted")).collect();
+    assert!(said.len() < 4, "{said:?}");
 }
 
 #[test]
 fn a_second_build_names_the_first() {
     let Some(scene) = Scene::new() else { return };
-    scene.pause.set("0.5");
+    scene.hold("mmdebstrap");
     let mut first = scene.start("work", "archive");
-    first.wait_until_said("mmdebstrap makes the root");
+    first.come_to(|| scene.is_held("mmdebstrap"));
     let second = scene.run("work", "archive");
     let said = one_line(&second.stderr_text());
     assert_eq!(second.code, Some(1), "{said}");
@@ -90,10 +89,10 @@ fn a_second_build_names_the_first() {
     // Killed, not ended: the lock is free as soon as its tools are gone, and the next run says what it goes on from.
     first.signal("KILL");
     assert_eq!(first.end(), 137);
-    scene.pause.set("0.01");
     // A plan that asks publishers comes in between, as in dev-build.sh, and does not keep that to itself.
     let asking = ["plan", "--ask-publishers", "-g", "g", "-n", "archive"];
     assert!(scene.command("work", &asking).run_any().unwrap().success());
+    scene.let_go("mmdebstrap");
     let third = scene.run("work", "archive");
     assert!(third.success(), "{}", third.stderr_text());
     assert!(third.stderr_text().contains("going on where a run was ended (process"), "{}", third.stderr_text());
@@ -139,13 +138,15 @@ fn a_lock_names_every_package_also_after_a_killed_download() {
         fs::read(scene.path(workspace).join("debian").join(lock)).unwrap()
     };
     scene.build("whole", "archive");
-    scene.pause.set("0.3");
+    scene.hold("apt-get");
     let mut build = scene.start("killed", "archive");
-    let archives = scene.path("killed/debian/archives");
-    scene::wait_for(|| names_below(&archives).iter().any(|name| name.ends_with(".deb")));
+    build.come_to(|| scene.is_held("apt-get"));
     build.signal("KILL");
     build.end();
-    scene.pause.set("0.01");
+    scene.wait_until_no_process_is_left();
+    scene.let_go("apt-get");
+    let archives = names_below(&scene.path("killed/debian/archives"));
+    assert_eq!(archives.iter().filter(|name| name.ends_with(".deb")).count(), 1, "{archives:?}");
     scene.build("killed", "archive");
     assert_eq!(locked("killed"), locked("whole"));
 }

@@ -6,7 +6,6 @@ use ips_client::repository::publish::Publication;
 use ips_testing::PublishLines;
 use process_runner::{Command, Detached, Output};
 use serde_json::Value;
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -33,7 +32,6 @@ const OWNER: &str = r#""owner": "root", "group": "root", "mode": "644""#;
 
 pub(crate) struct Scene {
     directory: tempfile::TempDir,
-    pub(crate) pause: Cell<&'static str>,
 }
 
 /// A build that goes on.
@@ -155,7 +153,7 @@ impl Scene {
     }
 
     fn empty() -> Self {
-        let scene = Self { directory: tempfile::tempdir().unwrap(), pause: Cell::new("0.01") };
+        let scene = Self { directory: tempfile::tempdir().unwrap() };
         for sub in ["templates/g/files", "tools", "pool", "tmp", "ext"] {
             fs::create_dir_all(scene.path(sub)).unwrap();
         }
@@ -202,6 +200,20 @@ impl Scene {
         fs::remove_file(self.path("templates/g/root.json")).unwrap();
     }
 
+    /// Has a tool stop at a certain place of its work until it is let go; see `hold` in `tools/common`.
+    pub(crate) fn hold(&self, tool: &str) {
+        let _ = fs::remove_file(self.path(&format!("held.{tool}")));
+        fs::write(self.path(&format!("hold.{tool}")), "").unwrap();
+    }
+
+    pub(crate) fn is_held(&self, tool: &str) -> bool {
+        self.path(&format!("held.{tool}")).exists()
+    }
+
+    pub(crate) fn let_go(&self, tool: &str) {
+        fs::remove_file(self.path(&format!("hold.{tool}"))).unwrap();
+    }
+
     /// The program with a verb and its arguments, in a workspace below the scene.
     pub(crate) fn command(&self, workspace: &str, arguments: &[&str]) -> Command {
         let command = Command::new(env!("CARGO_BIN_EXE_image-builder")).args(arguments);
@@ -222,7 +234,6 @@ impl Scene {
             .current_dir(self.directory.path())
             .env("PATH", path)
             .env("FAKE", self.directory.path())
-            .env("FAKE_PAUSE", self.pause.get())
             .env("TMPDIR", self.path("tmp"))
             .env("NO_COLOR", "1")
     }
@@ -384,9 +395,10 @@ impl Running {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    pub(crate) fn wait_until_said(&mut self, text: &str) {
-        wait_for(|| self.said().contains(text) || self.process.try_wait().unwrap().is_some());
-        assert!(self.said().contains(text), "{}", self.said());
+    /// Waits until it has come so far; one that ends before that fails the test.
+    pub(crate) fn come_to(&mut self, happened: impl Fn() -> bool) {
+        self.wait_until(|_| happened());
+        assert!(happened(), "{}", self.said());
     }
 
     /// Waits until something has happened, or it has ended.
@@ -417,7 +429,7 @@ impl Running {
     }
 }
 
-pub(crate) fn wait_for(mut happened: impl FnMut() -> bool) {
+fn wait_for(mut happened: impl FnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !happened() {
         assert!(Instant::now() < until, "it did not happen in {PATIENCE:?}");

@@ -141,8 +141,14 @@ pub struct Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         if self.is_ours {
-            let guard = lock().guard.take();
+            let mut groups = lock();
+            let mut guard = groups.guard.take();
+            // This process lives, and other threads may work elsewhere: what they run is not the shell's to end.
+            for group in &groups.running {
+                guard.iter_mut().for_each(|guard| guard.remove(group.id));
+            }
             // Not under the lock: it waits for the shell.
+            drop(groups);
             drop(guard);
         }
     }

@@ -19,6 +19,8 @@ const TIDY: &str = "trap 'echo tidied >tidied; exit 1' TERM; sleep 60 & echo $$ 
 const CARELESS: &str = "sh -c 'trap \"\" TERM; sleep 60; sleep 60' & echo $$ $! >pids.new; mv pids.new pids; wait";
 /// Cannot be asked.
 const STUBBORN: &str = "trap '' TERM; sleep 60 & echo $$ $! >pids.new; mv pids.new pids; wait; wait";
+/// Goes on until it is let go, or its directory is gone.
+const WAITING: &str = "echo >started; until [ -e free ] || [ ! -e started ]; do sleep 0.1; done";
 
 #[test]
 #[ignore = "the other tests start this as a process of its own"]
@@ -33,6 +35,16 @@ fn other_process() {
             let _guard = process_runner::guard(OwnedFd::from(lock.try_clone().unwrap()));
             script("exit 0").run().unwrap();
             let _ = script(TIDY).run();
+        }
+        "let go" => {
+            let lock = File::create(directory.join("lock")).unwrap();
+            let guard = process_runner::guard(OwnedFd::from(lock));
+            let other = script(WAITING);
+            let other = std::thread::spawn(move || other.run().is_ok());
+            wait_for(|| directory.join("started").exists());
+            drop(guard);
+            fs::write(directory.join("free"), "").unwrap();
+            fs::write(directory.join("ended"), other.join().unwrap().to_string()).unwrap();
         }
         "ending" => {
             let ender = std::thread::spawn({
@@ -76,6 +88,16 @@ fn is_any_alive(directory: &Path) -> bool {
         let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).run_any().unwrap().stdout_text();
         !state.trim().is_empty() && !state.trim().starts_with('Z')
     })
+}
+
+/// Two workspaces in one process: what worked in the second was ended together with the guard of the first.
+#[test]
+fn a_guard_that_is_dropped_leaves_programs_to_the_process_that_lives() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = start("let go", directory.path());
+    wait_for(|| process.try_wait().unwrap().is_some());
+    let log = fs::read_to_string(directory.path().join("log")).unwrap();
+    assert_eq!(fs::read_to_string(directory.path().join("ended")).ok().as_deref(), Some("true"), "{log}");
 }
 
 /// A builder was killed, and what it had started went on for ever.

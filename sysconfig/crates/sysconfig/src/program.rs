@@ -176,7 +176,10 @@ fn accept(Contents { fingerprint: seen, files }: Contents, arguments: &Arguments
     let Some(plugins) = Confirmation::plugins_of_waiting(&arguments.state_dir) else { return Err(faults) };
     let PluginPlaces { path, allow_untrusted_owner } = plugins;
     let mut settings = Settings::default();
-    (settings.plugins.path, settings.plugins.allow_untrusted_owner) = (path, allow_untrusted_owner);
+    settings.plugins.path = path.into_iter().map(Into::into).collect();
+    settings.plugins.allow_untrusted_owner = allow_untrusted_owner;
+    // Whoever mends the files may have no other way to say so.
+    settings.daemon.watch_configuration = true;
     Ok(Accepted { config: Configuration::of_settings(settings), seen, faults: Some(faults) })
 }
 

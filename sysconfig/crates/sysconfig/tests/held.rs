@@ -177,12 +177,14 @@ fn a_change_that_waits_is_undone_though_the_files_have_faults_at_the_start() {
     assert_eq!(texts(&bench), both("old"));
     let problems = daemon.problems().join("\n");
     assert!(problems.contains("sysconfig.toml"), "the fault is told: {problems}");
+    assert!(problems.contains("nothing is configured"), "{problems}");
     // What was undone stays so when the files are mended.
     std::fs::write(bench.path("sysconfig.toml"), good).unwrap();
     assert!(daemon.request(&Reload {}).unwrap().accepted);
     assert_eq!(texts(&bench), both("old"));
     let problems = daemon.problems().join("\n");
     assert!(problems.contains("plugin a: its last change was undone"), "{problems}");
+    assert!(!problems.contains("nothing is configured"), "{problems}");
     daemon.signal(rustix::process::Signal::TERM);
     assert!(daemon.wait().success());
     // Without a change that waits, nothing is touched.
@@ -239,4 +241,57 @@ fn without_the_key_what_a_change_had_not_come_to_is_held() {
         daemon.problems()
     );
     daemon.stop();
+}
+
+/// What nobody owned is not held because of a change that says nothing new of it; it was, and only a request ended that.
+#[test]
+fn a_guarded_change_holds_no_key_that_is_as_it_was() {
+    let bench = Bench::new();
+    let further = "[test.further]\nkey = 1\n";
+    let configure =
+        |text: &str| bench.configure(&format!("{}{}{further}", bench.wants("a", "old"), bench.wants("b", text)));
+    let daemon = two_plugins(&bench);
+    configure("old");
+    daemon.request(&Reload {}).unwrap();
+    configure("new");
+    apply_within(&daemon, LONG_MS);
+    daemon.request(&Confirm {}).unwrap();
+    bench.install("a", &json!({ "undo": true, "version": "2.0.0", "claims": ["test.a", "test.further"] }));
+    daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
+    std::fs::remove_file(bench.path("a")).unwrap();
+    daemon.stop();
+    let daemon = bench.start();
+    assert_eq!(bench.text("a").as_deref(), Some("old"), "{:?}", daemon.problems());
+    daemon.stop();
+}
+
+/// It was held whatever somebody wrote, although the help says that this ends it.
+#[test]
+fn an_edit_ends_the_hold_of_a_key_that_nobody_owned() {
+    let bench = Bench::new();
+    two_plugins(&bench).stop();
+    bench.uninstall("a");
+    let daemon = bench.start();
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    want(&bench, "edited");
+    assert!(daemon.request(&Reload {}).unwrap().accepted);
+    bench.install("a", &json!({ "undo": true }));
+    daemon.wait_for("its part", |_| bench.text("a").as_deref() == Some("edited"));
+    daemon.stop();
+}
+
+/// The record names a directory whose programs will run as root.
+#[test]
+fn a_record_that_anybody_may_have_written_starts_nothing() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    daemon.kill();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    std::fs::set_permissions(bench.path("state/confirmation.json"), open).unwrap();
+    std::fs::write(bench.path("sysconfig.toml"), "[test\n").unwrap();
+    assert_eq!(bench.spawn().wait().code(), Some(96));
 }

@@ -5,7 +5,7 @@ mod common;
 use common::Bench;
 use common::confirming::LONG_MS;
 use serde_json::json;
-use sysconfig_protocol::admin::{Apply, Events, HappeningKind, Health, PluginState, Reload, UndoChange};
+use sysconfig_protocol::admin::{Apply, Confirm, Events, HappeningKind, Health, PluginState, Reload, UndoChange};
 
 /// Answers `validate` with an error as long as the configuration has a `bad` in it, or there is a file `away`. Makes a file `done`, and
 /// cannot undo that.
@@ -125,6 +125,25 @@ fn changed_settings_do_not_keep_a_plugin_from_its_part() {
     let daemon = bench.start();
     std::fs::remove_file(bench.path("away")).unwrap();
     edit("level = \"trace\"", "level = \"debug\"");
+    daemon.wait_for("its part", |daemon| bench.text("done").is_some() && daemon.status().health == Health::Ok);
+    daemon.stop();
+}
+
+/// A change of something else held its key, because nobody owned it.
+#[test]
+fn a_guarded_change_does_not_stop_a_plugin_that_is_not_in_it() {
+    let bench = Bench::new();
+    install_picky(&bench);
+    bench.install("a", &json!({ "undo": true }));
+    std::fs::write(bench.path("away"), "").unwrap();
+    let configure = |text: &str| bench.configure(&format!("{}[test]\npicky = \"good\"\n", bench.wants("a", text)));
+    configure("old");
+    let daemon = bench.start();
+    configure("new");
+    let request = Apply { confirm_within_ms: Some(LONG_MS), ..Apply::default() };
+    daemon.request(&request).unwrap();
+    daemon.request(&Confirm {}).unwrap();
+    std::fs::remove_file(bench.path("away")).unwrap();
     daemon.wait_for("its part", |daemon| bench.text("done").is_some() && daemon.status().health == Health::Ok);
     daemon.stop();
 }

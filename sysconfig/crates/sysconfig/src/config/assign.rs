@@ -22,6 +22,8 @@ pub struct Assignment {
 pub struct Unowned {
     /// The key, dotted.
     pub key: String,
+    /// What it is set to.
+    pub value: serde_json::Value,
     /// Where it is written.
     pub origin: Origin,
     /// The claimed key that is spelled most like it, when one comes close.
@@ -79,7 +81,7 @@ fn unowned(key: String, entry: &Entry, claims: &[(String, String)]) -> Unowned {
     let nearest = nearest.or_else(|| candidates.clone().find(elsewhere)).map(str::to_owned);
     let own = || is_known.then(|| own_key(last(&key))).flatten();
     let nearest = nearest.or_else(|| nearest_own(&key)).or_else(own);
-    Unowned { nearest, key, origin: entry.key.clone() }
+    Unowned { nearest, key, value: entry.node.to_json(), origin: entry.key.clone() }
 }
 
 /// The table at the top that a key is in.

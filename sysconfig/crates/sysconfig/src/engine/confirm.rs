@@ -5,7 +5,7 @@
 //! is *held*: the files still ask for it, so nothing but a request or a changed configuration applies it again. While a
 //! change waits, nothing else is applied, so that what is taken back is what was there before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use sysconfig_protocol::admin::{ApplyReport, ConfirmReport, Failure, HappeningKind, Problem};
@@ -158,8 +158,8 @@ impl Engine {
         (step.risk == Risk::Destructive).then(|| format!("nothing brings back what it destroys: {}", step.summary))
     }
 
-    /// Runs a cycle whose steps are undone unless they are confirmed. It is about the parts of some plugins; those of others may
-    /// need steps as well. A daemon that follows has to know of it before anybody looks at the machine, and what was undone before is
+    /// Runs a cycle whose steps are undone unless they are confirmed. It is about the parts of some plugins, and about keys whose
+    /// owner is not there; the parts of others may need steps as well. A daemon that follows has to know of it before anybody looks at the machine, and what was undone before is
     /// held on the disk until the cycle is over.
     ///
     /// # Errors
@@ -168,15 +168,15 @@ impl Engine {
     pub(super) fn apply_to_be_confirmed(
         &mut self,
         within_ms: u64,
-        asked_for: &BTreeSet<String>,
+        (asked_for, unowned): (&BTreeSet<String>, BTreeMap<String, String>),
         cycle: impl FnOnce(&mut Self) -> ApplyReport,
     ) -> Result<ApplyReport, ErrorObject> {
         asked_for.iter().for_each(|plugin| self.mark_open(plugin));
         let by_unix_ms = clock::unix_ms().saturating_add(within_ms);
         let parts = asked_for.iter().filter_map(|plugin| Some((plugin.clone(), self.hash_of_part(plugin)?)));
         let parts = parts.collect();
-        let unowned = self.assignment.unowned.iter().map(|unowned| unowned.key.clone()).collect();
         let Search { path, allow_untrusted_owner } = self.search();
+        let path = path.iter().filter_map(|directory| directory.to_str().map(str::to_owned)).collect();
         let plugins = PluginPlaces { path, allow_untrusted_owner };
         self.confirming.state.pending =
             Some(Pending { by_unix_ms, within_ms, parts, unowned, plugins, ..Pending::default() });

@@ -133,13 +133,16 @@ impl Engine {
         asked_for.extend(with_steps.map(|part| part.plugin.clone()));
         // Without a digest nobody has approved of these plans, and each plugin makes its own in its turn.
         let approved = request.plan.is_some().then(|| approved(planned));
+        let (running, mut unowned) = (self.running(), BTreeMap::new());
         if let Some(proposal) = proposal {
             asked_for.extend(self.differing(&proposal.assignment));
+            unowned = self.newly_unowned(&proposal.assignment);
             self.take_over(proposal);
         }
         let names = self.configured_in_order();
-        // What is not in force yet is applied with it, also of a plugin that has come to run only now.
-        asked_for.extend(names.iter().filter(|name| !self.is_in_force(name)).cloned());
+        // A plugin that the new files have brought to run is applied with them, which nobody has planned.
+        let is_more = |name: &&String| !running.contains(*name) && !self.is_in_force(name);
+        asked_for.extend(names.iter().filter(is_more).cloned());
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);
         let report = match request.confirm_within_ms {
@@ -147,7 +150,7 @@ impl Engine {
                 self.release_held();
                 run(self)
             }
-            Some(within_ms) => self.apply_to_be_confirmed(within_ms, &asked_for, run)?,
+            Some(within_ms) => self.apply_to_be_confirmed(within_ms, (&asked_for, unowned), run)?,
         };
         self.drop_idle_doubts();
         Ok(report)

@@ -1,6 +1,6 @@
 //! Parts that stay as they are until somebody asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sysconfig_protocol::admin::Problem;
 use sysconfig_protocol::method::ClaimedConfig;
@@ -11,7 +11,7 @@ use super::managed::Managed;
 use super::retry::Retry;
 use super::{Engine, subject};
 use crate::clock;
-use crate::config::is_within;
+use crate::config::{Assignment, Unowned, is_within};
 
 impl Engine {
     /// Whether a plugin's part was undone and must not be applied without a request. A change to be confirmed is one.
@@ -117,29 +117,47 @@ impl Engine {
         }
     }
 
+    /// The keys that a configuration sets, or sets to something else than the one in force, and that nobody owns; with hashes of their
+    /// values.
+    pub(super) fn newly_unowned(&self, assignment: &Assignment) -> BTreeMap<String, String> {
+        let now: BTreeMap<_, _> =
+            self.assignment.unowned.iter().map(|unowned| (&unowned.key, &unowned.value)).collect();
+        let is_new = |unowned: &&Unowned| now.get(&unowned.key) != Some(&&unowned.value);
+        let new = assignment.unowned.iter().filter(is_new);
+        new.map(|unowned| (unowned.key.clone(), self.fingerprints.of(&unowned.value))).collect()
+    }
+
     /// Of a key that nobody owned, nobody could say whether a change to be confirmed was about it. Whoever owns it now has his part
-    /// held, unless that was in force before. What to remember of that has changed, when that is so.
+    /// held, unless that was in force before; and nothing is held of what somebody has changed since. Whether there is less to
+    /// remember of that.
     pub(super) fn hold_by_keys(&mut self) -> bool {
         if self.is_stand_in || self.confirming.is_applying || self.confirming.state.held_keys.is_empty() {
             return false;
         }
         let claims = self.claims();
-        let unowned: BTreeSet<_> = self.assignment.unowned.iter().map(|unowned| unowned.key.as_str()).collect();
-        let (waiting, settled): (BTreeSet<_>, BTreeSet<_>) = std::mem::take(&mut self.confirming.state.held_keys)
-            .into_iter()
-            .partition(|key| unowned.contains(key.as_str()));
-        let owner = |key: &String| claims.iter().find(|(_, claim)| is_within(key, claim)).map(|(plugin, _)| plugin);
-        let state = &mut self.confirming.state;
-        state.held_keys = waiting;
-        for plugin in settled.iter().filter_map(owner) {
-            let Some(hash) = self.assignment.parts.get(plugin).map(|part| self.fingerprints.of(part)) else { continue };
+        let unowned: BTreeMap<_, _> =
+            self.assignment.unowned.iter().map(|unowned| (unowned.key.as_str(), &unowned.value)).collect();
+        let before = std::mem::take(&mut self.confirming.state.held_keys);
+        let count = before.len();
+        for (key, hash) in before {
+            if let Some(value) = unowned.get(key.as_str()) {
+                if hash.is_empty() || self.fingerprints.of(value) == hash {
+                    self.confirming.state.held_keys.insert(key, hash);
+                }
+                continue;
+            }
+            let owner = claims.iter().find(|(_, claim)| is_within(&key, claim)).map(|(plugin, _)| plugin);
+            let Some((plugin, hash)) = owner.and_then(|plugin| Some((plugin, self.hash_of_part(plugin)?))) else {
+                continue;
+            };
+            let state = &mut self.confirming.state;
             let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == hash);
             if !is_in_force && !state.held.contains_key(plugin) {
                 state.held.insert(plugin.clone(), hash);
                 state.not_done.insert(plugin.clone());
             }
         }
-        !settled.is_empty()
+        self.confirming.state.held_keys.len() != count
     }
 
     /// Somebody has changed what the files say of these plugins. Whether there was a hold that ends with it.

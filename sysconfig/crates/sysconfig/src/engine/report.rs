@@ -91,9 +91,21 @@ impl Engine {
 
     /// What is wrong with the configuration, apart from what plugins say about their parts.
     pub(super) fn config_problems(&self) -> Vec<Problem> {
+        let standing_in = self.is_stand_in.then(|| Problem {
+            subject: "config".to_owned(),
+            message: "nothing is configured: the files had faults at the start, which was only for a change that waited or was to be \
+                      undone"
+                .to_owned(),
+            help: Some("mend the files, then: sysconfigctl reload".to_owned()),
+            place: None,
+            severity: Severity::Error,
+        });
         let rejected = self.config_rejected.as_ref().map(|report| Problem {
             subject: "config".to_owned(),
-            message: format!("the files cannot be used, and what was read before stays in force:\n{report}"),
+            message: match self.is_stand_in {
+                true => format!("the files cannot be used:\n{report}"),
+                false => format!("the files cannot be used, and what was read before stays in force:\n{report}"),
+            },
             help: Some("mend the files, then: sysconfigctl reload".to_owned()),
             place: None,
             severity: Severity::Error,
@@ -121,7 +133,7 @@ impl Engine {
             self.plugins.iter().filter(|(_, managed)| is_unknown(managed)).map(|(name, _)| name.as_str()).collect();
         let unowned = &self.assignment.unowned;
         let unowned = unowned.iter().map(|unowned| unowned_problem(&self.config, unowned, &claims, &down));
-        rejected.into_iter().chain(unread).chain(log).chain(unowned).collect()
+        standing_in.into_iter().chain(rejected).chain(unread).chain(log).chain(unowned).collect()
     }
 
     fn plugin_problems(&self, name: &str, managed: &Managed, problems: &mut Vec<Problem>) {

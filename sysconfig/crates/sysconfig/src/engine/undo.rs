@@ -249,7 +249,7 @@ impl Engine {
     pub(super) fn hold_what_was_not_done(&mut self) {
         let state = &mut self.confirming.state;
         let Some(pending) = &state.pending else { return };
-        state.held_keys.extend(pending.unowned.iter().cloned());
+        state.held_keys.extend(pending.unowned.clone());
         for (plugin, hash) in &pending.parts {
             // Without a hash nobody knows; what was taken back has none either.
             let is_in_force =

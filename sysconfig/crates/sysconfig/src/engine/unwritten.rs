@@ -154,9 +154,9 @@ impl Engine {
         }
         self.damaged.iter_mut().filter(|damaged| damaged.is_last_confirmation()).for_each(Damaged::make_way);
         self.confirming.state.store()?;
-        if !self.confirming.state.is_lost {
-            self.damaged.retain(|damaged| !damaged.is_of_confirmation());
-        }
+        // What lies there from now on is this daemon's.
+        let is_lost = self.confirming.state.is_lost;
+        self.damaged.retain(|damaged| !damaged.is_last_confirmation() && (is_lost || !damaged.is_of_confirmation()));
         Ok(())
     }
 

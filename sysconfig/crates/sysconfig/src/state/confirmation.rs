@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sysconfig_protocol::{Digest, Step};
 
+use crate::trust::{self, Owners};
+
 use super::{Aside, Damaged, StateError, load_json, remove_file, replace_file};
 
 /// The file's name.
@@ -27,8 +29,8 @@ struct Contents {
     held: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     not_done: BTreeSet<String>,
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    held_keys: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    held_keys: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     left: Vec<LeftStep>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -49,9 +51,10 @@ pub struct Pending {
     /// that it had not come to. The files may say something else by then.
     #[serde(default)]
     pub parts: BTreeMap<String, String>,
-    /// Keys that nobody owned: whoever comes and owns one was not in the change either.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub unowned: BTreeSet<String>,
+    /// Keys that it sets and that nobody owned, with keyed hashes of their values: whoever comes and owns one was not in the change
+    /// either.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unowned: BTreeMap<String, String>,
     /// Where its plugins are: the files may be faulty when it is to be undone.
     #[serde(default)]
     pub plugins: PluginPlaces,
@@ -62,8 +65,8 @@ pub struct Pending {
 /// Where plugins are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginPlaces {
-    /// As in [`crate::config::PluginSettings`].
-    pub path: Vec<PathBuf>,
+    /// As in [`crate::config::PluginSettings`], as far as JSON can hold it.
+    pub path: Vec<String>,
     /// The same.
     pub allow_untrusted_owner: bool,
 }
@@ -116,8 +119,9 @@ pub struct Confirmation {
     pub held: BTreeMap<String, String>,
     /// Those of them whose part was to be confirmed, and was not undone, because it had not been carried out to its end.
     pub not_done: BTreeSet<String>,
-    /// Keys that a change to be confirmed left without an owner: the part of whoever comes and owns one is held.
-    pub held_keys: BTreeSet<String>,
+    /// Keys that a change to be confirmed has set and that had no owner, with keyed hashes of their values: the part of whoever
+    /// comes and owns one is held. Without a hash it is, whatever the value is.
+    pub held_keys: BTreeMap<String, String>,
     /// What could not be taken back of changes that were undone, in the order in which it was carried out.
     pub left: Vec<LeftStep>,
     /// What the file said was lost, and nobody has asked for anything since: there may be a change that waits, and there may
@@ -148,8 +152,16 @@ impl Confirmation {
         (state, damaged)
     }
 
-    /// Where the plugins of the change are that waits in a directory, if there is one, and that is known.
+    /// Where the plugins of the change are that waits in a directory, if there is one, and that is known. Nobody else's word counts:
+    /// they will run.
     pub fn plugins_of_waiting(directory: &Path) -> Option<PluginPlaces> {
+        let file = directory.join(FILE);
+        let metadata = std::fs::symlink_metadata(&file).ok()?;
+        let fault = trust::fault_of_directory(directory, Owners::Trusted)
+            .or_else(|| trust::fault_of_file(&file, &metadata, Owners::Trusted));
+        if fault.is_some() {
+            return None;
+        }
         let (state, _) = Self::load(directory);
         state.pending.map(|pending| pending.plugins).filter(|plugins| !plugins.path.is_empty())
     }
@@ -167,10 +179,11 @@ impl Confirmation {
     /// The hashes cannot be compared with any more: what was undone stays so until a request comes, because it may be what
     /// cut the machine off. Whether there is anything, which is to be [stored](Self::store) then.
     pub fn hold_whatever_is_configured(&mut self) -> bool {
-        self.held.values_mut().for_each(String::clear);
-        let parts = self.pending.iter_mut().flat_map(|pending| pending.parts.values_mut());
+        self.held.values_mut().chain(self.held_keys.values_mut()).for_each(String::clear);
+        let parts =
+            self.pending.iter_mut().flat_map(|pending| pending.parts.values_mut().chain(pending.unowned.values_mut()));
         let known = parts.filter(|hash| !hash.is_empty()).map(String::clear).count();
-        !self.held.is_empty() || known > 0
+        !self.held.is_empty() || !self.held_keys.is_empty() || known > 0
     }
 
     /// Stores what memory has; nothing to say is no file.
@@ -226,14 +239,14 @@ mod tests {
             by_unix_ms: 7,
             within_ms: 5,
             parts: parts.clone(),
-            unowned: BTreeSet::from(["y.key".to_owned()]),
-            plugins: PluginPlaces { path: vec!["/p".into()], allow_untrusted_owner: true },
+            unowned: BTreeMap::from([("y.key".to_owned(), "hash".to_owned())]),
+            plugins: PluginPlaces { path: vec!["/p".to_owned()], allow_untrusted_owner: true },
             steps: vec![step(false)],
             ..Pending::default()
         });
         state.held.insert("x".to_owned(), "hash".to_owned());
         state.not_done.insert("x".to_owned());
-        state.held_keys.insert("y.key".to_owned());
+        state.held_keys.insert("y.key".to_owned(), "hash".to_owned());
         state.left = vec![LeftStep { noted: step(true), error: "busy".to_owned(), help: None }];
         state.store().unwrap();
         let (again, damaged) = Confirmation::load(directory.path());

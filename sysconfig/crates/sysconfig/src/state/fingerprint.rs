@@ -44,14 +44,13 @@ impl Fingerprints {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read now, and may be the next time; and when the system has no random numbers.
+    /// When the system has no random numbers.
     pub fn load(directory: &Path) -> Result<(Self, Option<Damaged>), StateError> {
         let path = directory.join(FILE);
         let (contents, damaged) = load_json::<Contents>(&path, VERSION, Aside::Moved);
         if let Some(Contents { key, .. }) = contents {
             return Ok((Self { key, is_new: false }, damaged));
         }
-        let damaged = damaged.map(Damaged::unless_passing).transpose()?;
         let mut key = [0; blake3::KEY_LEN];
         getrandom::fill(&mut key)
             .map_err(|error| StateError::new("make a key for", &path, std::io::Error::other(error.to_string())))?;

@@ -127,18 +127,6 @@ impl Damaged {
         self.kept.as_ref().map(|kept| matches!(kept, Kept::In(_))) != before
     }
 
-    /// What cannot be read at this moment, and may be at the next, is no damage.
-    ///
-    /// # Errors
-    ///
-    /// When that is so.
-    fn unless_passing(self) -> Result<Self, StateError> {
-        match self.why {
-            Why::Unreadable(error) if !is_for_good(&error) => Err(StateError::new("read", &self.path, error)),
-            _ => Ok(self),
-        }
-    }
-
     /// It is about to be replaced, and what could not be copied is moved aside.
     pub fn make_way(&mut self) {
         let other = self.kept_path();
@@ -221,7 +209,7 @@ fn read_record(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Whether it is of no use to try again: something else is in the place of the file, or its disk has a fault. What is closed to
-/// this process, or on a share, may be there soon, and with it a step that is in doubt, or what hashes are made with.
+/// this process, or on a share, may be there soon, and a step that is in doubt with it.
 fn is_for_good(error: &std::io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     errno.is_none_or(|errno| matches!(errno, Errno::ISDIR | Errno::LOOP | Errno::FBIG | Errno::IO))

@@ -2,6 +2,8 @@
 //! have fixed places, so that each scenario needs such namespaces; what was started there ends with them.
 
 use process_runner::CommandError;
+use std::any::Any;
+use std::panic::{catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long what is busy is waited for.
 const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a scenario is tried in which zfs-fuse crashes.
+const TRIES: usize = 3;
 
 /// Where the devices of a scenario are, in a file system of its own.
 pub const DISKS: &str = "/run/disks";
@@ -38,7 +43,26 @@ pub fn run(scenario: &str) {
         return test_judge::skip("there is no /dev/fuse");
     }
     let zfs = programs.join("zfs-fuse");
+    for _ in 1..TRIES {
+        match catch_unwind(|| crate::namespace::run(scenario, &[], &[], &[("ZFS_FUSE", zfs.as_os_str())])) {
+            Ok(()) => return,
+            Err(failure) if has_crashed(&*failure) => tell_crash(scenario),
+            Err(failure) => resume_unwind(failure),
+        }
+    }
     crate::namespace::run(scenario, &[], &[], &[("ZFS_FUSE", zfs.as_os_str())]);
+}
+
+#[expect(clippy::print_stderr, reason = "a judge that fails is told beside what the test says")]
+fn tell_crash(scenario: &str) {
+    eprintln!("{scenario}: zfs-fuse has crashed, so once more");
+}
+
+/// Whether a scenario failed because zfs-fuse itself, of version 0.7, ended by a fault of its own, as it does now and then on a busy
+/// machine: it is started once in each, and nobody tells it to end before the scenario has.
+fn has_crashed(failure: &(dyn Any + Send)) -> bool {
+    let message = failure.downcast_ref::<String>().map_or("", String::as_str);
+    message.contains("Please make sure that the zfs-fuse daemon is running")
 }
 
 /// Runs a script. In it, `again COMMAND` tries until it works: a file system in user space is busy for a moment after
@@ -159,4 +183,19 @@ fn tabs(row: &str) -> Option<String> {
 #[must_use]
 pub fn host() -> Host {
     Host::assembled(System::Linux, Root::default(), Arc::new(OldCommands), Arc::new(KernelNodeName))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_of_the_judge_is_told_from_a_failure() {
+        let of = |message: &str| {
+            let message = message.to_owned();
+            catch_unwind(move || panic!("{message}")).unwrap_err()
+        };
+        assert!(has_crashed(&*of("extend:\nPlease make sure that the zfs-fuse daemon is running.\n")));
+        assert!(!has_crashed(&*of("assertion failed")));
+    }
 }

@@ -295,3 +295,62 @@ fn a_record_that_anybody_may_have_written_starts_nothing() {
     std::fs::write(bench.path("sysconfig.toml"), "[test\n").unwrap();
     assert_eq!(bench.spawn().wait().code(), Some(96));
 }
+
+/// The older hold is of another value.
+#[test]
+fn what_was_held_before_is_held_with_its_new_value_too() {
+    let bench = Bench::new();
+    let daemon = two_plugins(&bench);
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    daemon.stop();
+    bench.uninstall("a");
+    let daemon = bench.start();
+    want(&bench, "newest");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    bench.install("a", &json!({ "undo": true }));
+    daemon
+        .wait_for("a word about it", |daemon| daemon.problems().join("\n").contains("plugin a: its change was to be"));
+    assert_eq!(texts(&bench), both("old"));
+    daemon.stop();
+}
+
+/// It has no value that could be compared.
+#[test]
+fn a_key_that_a_change_takes_away_is_held_too() {
+    let bench = Bench::new();
+    bench.install("b", &json!({ "undo": true }));
+    let configure = |b: &str, further: &str| {
+        bench.configure(&format!("{}{further}{}", bench.wants("a", "new"), bench.wants("b", b)));
+    };
+    configure("old", "[test.a.further]\nkey = 1\n");
+    let daemon = bench.start();
+    configure("new", "");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    bench.install("a", &json!({ "undo": true }));
+    daemon
+        .wait_for("a word about it", |daemon| daemon.problems().join("\n").contains("plugin a: its change was to be"));
+    assert_eq!(texts(&bench), [None, Some("old".to_owned())]);
+    daemon.stop();
+}
+
+/// It was held whatever the files said by the time that its plugin came.
+#[test]
+fn an_edit_before_the_next_start_ends_the_hold_of_a_key_that_nobody_owned() {
+    let bench = Bench::new();
+    two_plugins(&bench).stop();
+    bench.uninstall("a");
+    let daemon = bench.start();
+    want(&bench, "new");
+    apply_within(&daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    daemon.stop();
+    want(&bench, "edited");
+    bench.install("a", &json!({ "undo": true }));
+    let daemon = bench.start();
+    assert_eq!(bench.text("a").as_deref(), Some("edited"), "{:?}", daemon.problems());
+    daemon.stop();
+}

@@ -141,7 +141,7 @@ impl Engine {
         }
         let names = self.configured_in_order();
         // A plugin that the new files have brought to run is applied with them, which nobody has planned.
-        let is_more = |name: &&String| !running.contains(*name) && !self.is_in_force(name);
+        let is_more = |name: &&String| !running.contains(*name) && self.is_running(name) && !self.is_in_force(name);
         asked_for.extend(names.iter().filter(is_more).cloned());
         let mode = Mode::Apply { allow_destructive: request.allow_destructive };
         let run = |engine: &mut Self| engine.run_cycle(REQUEST, &names, mode, approved);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use sysconfig_protocol::admin::Problem;
 use sysconfig_protocol::method::ClaimedConfig;
 use sysconfig_protocol::{Diagnostic, Severity};
@@ -11,7 +12,7 @@ use super::managed::Managed;
 use super::retry::Retry;
 use super::{Engine, subject};
 use crate::clock;
-use crate::config::{Assignment, Unowned, is_within};
+use crate::config::{Assignment, assign, is_within};
 
 impl Engine {
     /// Whether a plugin's part was undone and must not be applied without a request. A change to be confirmed is one.
@@ -117,14 +118,16 @@ impl Engine {
         }
     }
 
-    /// The keys that a configuration sets, or sets to something else than the one in force, and that nobody owns; with hashes of their
-    /// values.
+    /// The keys without an owner of which a configuration says something else than the one in force; with hashes of their values, or
+    /// of null where they are gone.
     pub(super) fn newly_unowned(&self, assignment: &Assignment) -> BTreeMap<String, String> {
-        let now: BTreeMap<_, _> =
-            self.assignment.unowned.iter().map(|unowned| (&unowned.key, &unowned.value)).collect();
-        let is_new = |unowned: &&Unowned| now.get(&unowned.key) != Some(&&unowned.value);
-        let new = assignment.unowned.iter().filter(is_new);
-        new.map(|unowned| (unowned.key.clone(), self.fingerprints.of(&unowned.value))).collect()
+        let values = |of: &Assignment| -> BTreeMap<String, Value> {
+            of.unowned.iter().map(|unowned| (unowned.key.clone(), unowned.value.clone())).collect()
+        };
+        let (before, after) = (values(&self.assignment), values(assignment));
+        let hash = |key: &String| self.fingerprints.of(after.get(key).unwrap_or(&Value::Null));
+        let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).map(|key| (key.clone(), hash(key))).collect()
     }
 
     /// Of a key that nobody owned, nobody could say whether a change to be confirmed was about it. Whoever owns it now has his part
@@ -135,26 +138,28 @@ impl Engine {
             return false;
         }
         let claims = self.claims();
-        let unowned: BTreeMap<_, _> =
-            self.assignment.unowned.iter().map(|unowned| (unowned.key.as_str(), &unowned.value)).collect();
+        let set: BTreeMap<_, _> =
+            assign(&self.config.machine, &[]).unowned.into_iter().map(|one| (one.key, one.value)).collect();
         let before = std::mem::take(&mut self.confirming.state.held_keys);
         let count = before.len();
+        let mut owners = BTreeSet::new();
         for (key, hash) in before {
-            if let Some(value) = unowned.get(key.as_str()) {
-                if hash.is_empty() || self.fingerprints.of(value) == hash {
-                    self.confirming.state.held_keys.insert(key, hash);
-                }
-                continue;
+            let value = set.get(&key);
+            let is_edited = !hash.is_empty() && self.fingerprints.of(value.unwrap_or(&Value::Null)) != hash;
+            let owner = claims.iter().find(|(_, claim)| is_within(&key, claim)).map(|(plugin, _)| plugin.clone());
+            match owner {
+                _ if is_edited => {}
+                Some(plugin) => drop(owners.insert(plugin)),
+                None if value.is_none() && hash.is_empty() => {}
+                None => drop(self.confirming.state.held_keys.insert(key, hash)),
             }
-            let owner = claims.iter().find(|(_, claim)| is_within(&key, claim)).map(|(plugin, _)| plugin);
-            let Some((plugin, hash)) = owner.and_then(|plugin| Some((plugin, self.hash_of_part(plugin)?))) else {
-                continue;
-            };
-            let state = &mut self.confirming.state;
-            let is_in_force = self.applied.get(plugin).is_some_and(|applied| applied.config == hash);
-            if !is_in_force && !state.held.contains_key(plugin) {
-                state.held.insert(plugin.clone(), hash);
-                state.not_done.insert(plugin.clone());
+        }
+        for plugin in owners {
+            let Some(hash) = self.hash_of_part(&plugin).filter(|_| !self.is_in_force(&plugin)) else { continue };
+            // An older hold may be of another value.
+            if !self.is_held(&plugin) {
+                self.confirming.state.held.insert(plugin.clone(), hash);
+                self.confirming.state.not_done.insert(plugin);
             }
         }
         self.confirming.state.held_keys.len() != count

@@ -134,7 +134,8 @@ impl Engine {
         }
         let Ok(Some(proposal)) = self.read_again() else { return };
         let settings = &proposal.config.settings;
-        if settings.plugins.reload_applies {
+        // A start would have applied them.
+        if settings.plugins.reload_applies || self.is_stand_in {
             self.take_over(proposal);
             let names = self.configured_in_order();
             self.cycle(WATCHED, &names, Mode::APPLY);

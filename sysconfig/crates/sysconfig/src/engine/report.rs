@@ -96,7 +96,10 @@ impl Engine {
             message: "nothing is configured: the files had faults at the start, which was only for a change that waited or was to be \
                       undone"
                 .to_owned(),
-            help: Some("mend the files, then: sysconfigctl reload".to_owned()),
+            help: Some(match self.config_rejected {
+                Some(_) => "mend the files, then: sysconfigctl reload".to_owned(),
+                None => "sysconfigctl reload".to_owned(),
+            }),
             place: None,
             severity: Severity::Error,
         });

@@ -127,10 +127,13 @@ impl Damaged {
         self.kept.as_ref().map(|kept| matches!(kept, Kept::In(_))) != before
     }
 
-    /// It is about to be replaced, and what could not be copied is moved aside.
+    /// It is about to be replaced, and what could not be copied gets a second name. It keeps the first one until then: without
+    /// any, an unconfirmed change would pass for a confirmed one.
     pub fn make_way(&mut self) {
         let other = self.kept_path();
-        self.kept = Some(Kept::of(move_aside(&self.path, &other).map(|()| other)));
+        drop(std::fs::remove_file(&other));
+        let linked = std::fs::hard_link(&self.path, &other).map_err(|source| StateError::new("link", &other, source));
+        self.kept = Some(Kept::of(linked.map(|()| other)));
     }
 
     fn kept_path(&self) -> PathBuf {

@@ -134,7 +134,7 @@ impl serde::de::Error for ShapeError {
     #[cold]
     #[inline(never)]
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
-        let near = expected.iter().map(|name| (strsim::damerau_levenshtein(&field.to_lowercase(), name), *name)).min();
+        let near = expected.iter().map(|name| (strsim::osa_distance(&field.to_ascii_lowercase(), name), *name)).min();
         let near = near.filter(|(distance, _)| *distance <= field.chars().count().div_ceil(3));
         let names: Vec<_> = expected.iter().map(|name| format!("`{name}`")).collect();
         let one_of = if names.len() > 1 { "one of " } else { "" };

@@ -77,7 +77,7 @@ fn run_daemon(arguments: &Arguments, readiness: Readiness) -> ExitCode {
         Err(errors) => return refuse(&log, &errors),
     };
     // Where it is faulty, nothing is touched. Where it does not answer, who asks for the status is to know.
-    let early = first.pending.wait(AT_ONCE).map(|contents| accept(contents, arguments));
+    let early = first.pending.wait(AT_ONCE).map(|contents| accept(contents, arguments, &log));
     if let Some(Err(errors)) = &early {
         return refuse(&log, errors);
     }
@@ -168,12 +168,22 @@ struct Accepted {
 
 /// What the files say. Where they have faults, a change that waits for its confirmation is undone all the same: it may have cut off
 /// whoever could mend them.
-fn accept(Contents { fingerprint: seen, files }: Contents, arguments: &Arguments) -> Result<Accepted, ConfigErrors> {
+fn accept(
+    Contents { fingerprint: seen, files }: Contents,
+    arguments: &Arguments,
+    log: &Log,
+) -> Result<Accepted, ConfigErrors> {
     let faults = match files.and_then(config::parse) {
         Ok(config) => return Ok(Accepted { config, seen, faults: None }),
         Err(faults) => faults,
     };
-    let Some(plugins) = Confirmation::plugins_of_waiting(&arguments.state_dir) else { return Err(faults) };
+    let waiting = Confirmation::plugins_of_waiting(&arguments.state_dir).unwrap_or_else(|fault| {
+        let message =
+            "what may wait for its confirmation is not undone, because others may have written the record of it";
+        log.error(SELF, format!("{message}: {}\nhelp: {}", fault.message, fault.help));
+        None
+    });
+    let Some(plugins) = waiting else { return Err(faults) };
     let PluginPlaces { path, allow_untrusted_owner } = plugins;
     let mut settings = Settings::default();
     settings.plugins.path = path.into_iter().map(Into::into).collect();
@@ -211,7 +221,7 @@ impl FirstReading {
             if let Some(contents) = self.pending.wait(PAUSE) {
                 board.set_activity(Activity::Idle);
                 board.update(|status| status.problems.clear());
-                return Some(accept(contents, arguments));
+                return Some(accept(contents, arguments, log));
             }
             if !is_told && self.began.elapsed() >= patience {
                 is_told = true;

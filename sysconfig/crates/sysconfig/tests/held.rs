@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::confirming::{LONG_MS, apply_within, both, texts, two_plugins, want};
+use common::confirming::{LONG_MS, apply_and_undo, apply_within, both, texts, two_plugins, want, without_a};
 use common::{Bench, Daemon};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -14,6 +14,14 @@ fn kill(daemon: &Daemon<'_>, plugin: &str) {
     let pid = i32::try_from(daemon.plugin(plugin).pid.unwrap()).unwrap();
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// The plugin `a` comes back, and its part is not applied.
+fn comes_and_is_held(bench: &Bench, daemon: &Daemon<'_>) {
+    bench.install("a", &json!({ "undo": true }));
+    let is_told =
+        |daemon: &Daemon<'_>| daemon.problems().join("\n").contains("plugin a: its change was to be confirmed");
+    daemon.wait_for("a word about it", is_told);
 }
 
 /// It was forgotten by a change to be confirmed that had not come to it, because its plugin was down: it stayed in force, and nobody
@@ -57,8 +65,7 @@ fn what_was_undone_stays_so_when_its_plugin_is_renamed() {
         let bench = Bench::new();
         let daemon = two_plugins(&bench);
         want(&bench, "new");
-        apply_within(&daemon, LONG_MS);
-        assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+        apply_and_undo(&daemon);
         let rename = || {
             bench.uninstall("a");
             bench.install("renamed", &json!({ "undo": true, "claims": ["test.a"] }));
@@ -92,8 +99,7 @@ fn what_was_undone_stays_so_when_a_new_build_owns_other_keys() {
     let daemon = two_plugins(&bench);
     let further = "[test.further]\nkey = 1\n";
     bench.configure(&format!("{}{}{further}", bench.wants("a", "new"), bench.wants("b", "new")));
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    apply_and_undo(&daemon);
     let build = json!({ "undo": true, "version": "2.0.0", "claims": ["test.a", "test.further"] });
     bench.install("a", &build);
     daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
@@ -115,9 +121,7 @@ fn what_was_undone_stays_so_when_a_new_build_owns_other_keys() {
 fn what_nobody_owned_when_a_change_was_made_is_not_applied_after_it() {
     for is_confirmed in [false, true] {
         let bench = Bench::new();
-        two_plugins(&bench).stop();
-        bench.uninstall("a");
-        let daemon = bench.start();
+        let daemon = without_a(&bench, two_plugins(&bench));
         want(&bench, "new");
         apply_within(&daemon, LONG_MS);
         match is_confirmed {
@@ -128,11 +132,7 @@ fn what_nobody_owned_when_a_change_was_made_is_not_applied_after_it() {
         // The next daemon knows it, too.
         daemon.stop();
         let daemon = bench.start();
-        bench.install("a", &json!({ "undo": true }));
-        daemon.wait_for_plugin("a", "its arrival", |plugin| plugin.state == PluginState::Running);
-        daemon.wait_for("a word about it", |daemon| {
-            daemon.problems().join("\n").contains("plugin a: its change was to be confirmed")
-        });
+        comes_and_is_held(&bench, &daemon);
         assert_eq!(texts(&bench), expected("old"));
         assert!(daemon.apply().is_success());
         assert_eq!(texts(&bench), both("new"), "who asks gets it");
@@ -144,12 +144,9 @@ fn what_nobody_owned_when_a_change_was_made_is_not_applied_after_it() {
 #[test]
 fn what_was_in_force_is_not_held_because_its_plugin_was_away() {
     let bench = Bench::new();
-    two_plugins(&bench).stop();
-    bench.uninstall("a");
-    let daemon = bench.start();
+    let daemon = without_a(&bench, two_plugins(&bench));
     bench.configure(&format!("{}{}", bench.wants("a", "old"), bench.wants("b", "new")));
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    apply_and_undo(&daemon);
     bench.install("a", &json!({ "undo": true }));
     daemon.wait_for_plugin("a", "its arrival", |plugin| plugin.state == PluginState::Running);
     let problems = daemon.problems().join("\n");
@@ -202,8 +199,7 @@ fn a_changed_configuration_ends_a_hold_also_with_a_build_that_owns_more() {
     let configure =
         |text: &str| bench.configure(&format!("{}{}{further}", bench.wants("a", text), bench.wants("b", "old")));
     configure("new");
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    apply_and_undo(&daemon);
     bench.install("a", &json!({ "undo": true, "version": "2.0.0", "claims": ["test.a", "test.further"] }));
     daemon.wait_for_plugin("a", "the new build", |plugin| plugin.version.as_deref() == Some("2.0.0"));
     assert_eq!(bench.text("a").as_deref(), Some("old"));
@@ -269,12 +265,9 @@ fn a_guarded_change_holds_no_key_that_is_as_it_was() {
 #[test]
 fn an_edit_ends_the_hold_of_a_key_that_nobody_owned() {
     let bench = Bench::new();
-    two_plugins(&bench).stop();
-    bench.uninstall("a");
-    let daemon = bench.start();
+    let daemon = without_a(&bench, two_plugins(&bench));
     want(&bench, "new");
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    apply_and_undo(&daemon);
     want(&bench, "edited");
     assert!(daemon.request(&Reload {}).unwrap().accepted);
     bench.install("a", &json!({ "undo": true }));
@@ -294,6 +287,7 @@ fn a_record_that_anybody_may_have_written_starts_nothing() {
     std::fs::set_permissions(bench.path("state/confirmation.json"), open).unwrap();
     std::fs::write(bench.path("sysconfig.toml"), "[test\n").unwrap();
     assert_eq!(bench.spawn().wait().code(), Some(96));
+    assert!(bench.log().contains("others may have written the record of it"), "{}", bench.log());
 }
 
 /// The older hold is of another value.
@@ -302,17 +296,11 @@ fn what_was_held_before_is_held_with_its_new_value_too() {
     let bench = Bench::new();
     let daemon = two_plugins(&bench);
     want(&bench, "new");
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
-    daemon.stop();
-    bench.uninstall("a");
-    let daemon = bench.start();
+    apply_and_undo(&daemon);
+    let daemon = without_a(&bench, daemon);
     want(&bench, "newest");
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
-    bench.install("a", &json!({ "undo": true }));
-    daemon
-        .wait_for("a word about it", |daemon| daemon.problems().join("\n").contains("plugin a: its change was to be"));
+    apply_and_undo(&daemon);
+    comes_and_is_held(&bench, &daemon);
     assert_eq!(texts(&bench), both("old"));
     daemon.stop();
 }
@@ -328,11 +316,8 @@ fn a_key_that_a_change_takes_away_is_held_too() {
     configure("old", "[test.a.further]\nkey = 1\n");
     let daemon = bench.start();
     configure("new", "");
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
-    bench.install("a", &json!({ "undo": true }));
-    daemon
-        .wait_for("a word about it", |daemon| daemon.problems().join("\n").contains("plugin a: its change was to be"));
+    apply_and_undo(&daemon);
+    comes_and_is_held(&bench, &daemon);
     assert_eq!(texts(&bench), [None, Some("old".to_owned())]);
     daemon.stop();
 }
@@ -341,12 +326,9 @@ fn a_key_that_a_change_takes_away_is_held_too() {
 #[test]
 fn an_edit_before_the_next_start_ends_the_hold_of_a_key_that_nobody_owned() {
     let bench = Bench::new();
-    two_plugins(&bench).stop();
-    bench.uninstall("a");
-    let daemon = bench.start();
+    let daemon = without_a(&bench, two_plugins(&bench));
     want(&bench, "new");
-    apply_within(&daemon, LONG_MS);
-    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
+    apply_and_undo(&daemon);
     daemon.stop();
     want(&bench, "edited");
     bench.install("a", &json!({ "undo": true }));

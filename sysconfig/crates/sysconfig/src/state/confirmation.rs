@@ -152,18 +152,21 @@ impl Confirmation {
         (state, damaged)
     }
 
-    /// Where the plugins of the change are that waits in a directory, if there is one, and that is known. Nobody else's word counts:
-    /// they will run.
-    pub fn plugins_of_waiting(directory: &Path) -> Option<PluginPlaces> {
+    /// Where the plugins of the change are that waits in a directory, if there is one, and that is known.
+    ///
+    /// # Errors
+    ///
+    /// When others may have written it: the plugins will run, so nobody else's word counts.
+    pub(crate) fn plugins_of_waiting(directory: &Path) -> Result<Option<PluginPlaces>, trust::Fault> {
         let file = directory.join(FILE);
-        let metadata = std::fs::symlink_metadata(&file).ok()?;
+        let Ok(metadata) = std::fs::symlink_metadata(&file) else { return Ok(None) };
         let fault = trust::fault_of_directory(directory, Owners::Trusted)
             .or_else(|| trust::fault_of_file(&file, &metadata, Owners::Trusted));
-        if fault.is_some() {
-            return None;
+        if let Some(fault) = fault {
+            return Err(fault);
         }
         let (state, _) = Self::load(directory);
-        state.pending.map(|pending| pending.plugins).filter(|plugins| !plugins.path.is_empty())
+        Ok(state.pending.map(|pending| pending.plugins).filter(|plugins| !plugins.path.is_empty()))
     }
 
     /// Whether the change that waits waits no longer for a word of anybody.

@@ -1,7 +1,7 @@
 //! A daemon with two plugins and a change that waits to be confirmed.
 
 use serde_json::json;
-use sysconfig_protocol::admin::{Apply, ApplyReport};
+use sysconfig_protocol::admin::{Apply, ApplyReport, UndoChange};
 
 use super::{Bench, Daemon};
 
@@ -19,6 +19,19 @@ pub(crate) fn two_plugins(bench: &Bench) -> Daemon<'_> {
     bench.install("b", &json!({ "undo": true, "after": ["a"] }));
     want(bench, "old");
     bench.start()
+}
+
+/// The same daemon without the plugin `a`, which was there before.
+pub(crate) fn without_a<'a>(bench: &'a Bench, daemon: Daemon<'a>) -> Daemon<'a> {
+    daemon.stop();
+    bench.uninstall("a");
+    bench.start()
+}
+
+/// A change that is made with a guard and undone at once.
+pub(crate) fn apply_and_undo(daemon: &Daemon<'_>) {
+    apply_within(daemon, LONG_MS);
+    assert!(daemon.request(&UndoChange {}).unwrap().is_success());
 }
 
 pub(crate) fn want(bench: &Bench, text: &str) {
